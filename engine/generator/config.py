@@ -1,0 +1,79 @@
+"""The shape of a StyleGAN2 generator, from which every layer's size follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from sgi.engine.errors import UserError
+
+MIN_RESOLUTION = 16
+MAX_RESOLUTION = 1024
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Sizes of a skip-architecture StyleGAN2 generator.
+
+    resolution: output side in pixels, a power of two from 16 to 1024.
+    z_dim, w_dim: latent sizes. c_dim: number of classes, 0 for an unconditional generator.
+    mapping_layers: fully connected layers of the mapping network; mapping_lr_multiplier: their rate.
+    channel_base, channel_max: a block of side r has min(channel_base // r, channel_max) channels.
+    conv_clamp: activations are clamped to +-conv_clamp (the checkpoints of stylegan2-ada-pytorch), or None.
+
+    Raises UserError for sizes that no StyleGAN2 has.
+    """
+
+    resolution: int
+    z_dim: int = 512
+    w_dim: int = 512
+    c_dim: int = 0
+    mapping_layers: int = 8
+    mapping_lr_multiplier: float = 0.01
+    channel_base: int = 32768
+    channel_max: int = 512
+    img_channels: int = 3
+    conv_clamp: float | None = None
+
+    def __post_init__(self) -> None:
+        power_of_two = self.resolution > 0 and self.resolution & (self.resolution - 1) == 0
+        if not power_of_two or not MIN_RESOLUTION <= self.resolution <= MAX_RESOLUTION:
+            raise UserError(
+                f"resolution {self.resolution}: a StyleGAN2 here has a power of two "
+                f"from {MIN_RESOLUTION} to {MAX_RESOLUTION}"
+            )
+        for name in ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max", "img_channels"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} {getattr(self, name)}: must be at least 1")
+        if self.c_dim < 0:
+            raise UserError(f"c_dim {self.c_dim}: must be 0 (no classes) or more")
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Sides of the blocks, 4 to the output's."""
+        return tuple(2**k for k in range(2, self.resolution.bit_length()))
+
+    @property
+    def num_ws(self) -> int:
+        """Rows of w+: one per convolution and one for the last to-rgb, 2 log2(resolution) - 2."""
+        return 2 * len(self.resolutions)
+
+    def channels(self, resolution: int) -> int:
+        """Channels of the block of that side."""
+        return min(self.channel_base // resolution, self.channel_max)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as a dict that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> GeneratorConfig:
+        """The config of a `to_dict`; raises UserError for fields it does not know or lacks."""
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise UserError(f"generator config has unknown fields {', '.join(unknown)}: upgrade sgi-engine")
+        if "resolution" not in values:
+            raise UserError("generator config has no resolution: the file is not a generator")
+        return cls(**values)

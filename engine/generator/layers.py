@@ -1,0 +1,140 @@
+"""Layers of StyleGAN2 in the scale-conv-scale form.
+
+Modulating the input and demodulating the output (Karras et al., arXiv 1912.04958, section 2.2 and
+appendix B) keeps one static weight for any batch: y = demod * conv(W, s * x).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LRELU_SLOPE = 0.2
+LRELU_GAIN = math.sqrt(2.0)
+DEMOD_EPS = 1e-8
+FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
+
+
+class FullyConnected(nn.Module):
+    """Linear layer with equalised learning rate: weight * lr / sqrt(in), bias * lr.
+
+    x: [N, in] float32 -> [N, out] float32; the activation is a leaky ReLU (slope 0.2, gain sqrt 2) or none.
+    Source: Karras et al., arXiv 1710.10196, section 4.1.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, lrelu: bool = False, lr: float = 1.0, bias_init: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.lrelu = lrelu
+        self.weight_gain = lr / math.sqrt(inputs)
+        self.bias_gain = lr
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr)
+        self.bias = nn.Parameter(torch.full((outputs,), float(bias_init)))
+
+    def scaled(self) -> tuple[Tensor, Tensor]:
+        """Weight [out, in] and bias [out] as they act, gains applied."""
+        return self.weight * self.weight_gain, self.bias * self.bias_gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.scaled()
+        y = F.linear(x, weight, bias)
+        return F.leaky_relu(y, LRELU_SLOPE) * LRELU_GAIN if self.lrelu else y
+
+
+def fir_kernel(channels: int, gain: float = 1.0) -> Tensor:
+    """The separable low-pass filter [1, 3, 3, 1] as a depthwise weight [channels, 1, 4, 4] of sum `gain`."""
+    taps = torch.tensor(FIR_TAPS)
+    kernel = torch.outer(taps, taps)
+    return (kernel * (gain / kernel.sum())).expand(channels, 1, 4, 4).contiguous()
+
+
+def upsample2(img: Tensor) -> Tensor:
+    """Double the side by zero insertion and the FIR of gain 4, as the skip path does.
+
+    img: [N, C, H, W] -> [N, C, 2H, 2W]. Source: Karras et al., arXiv 1912.04958, figure 7 (skip).
+    """
+    channels = img.shape[1]
+    kernel = fir_kernel(channels, gain=4.0).to(img)
+    return F.conv_transpose2d(img, kernel, stride=2, padding=1, groups=channels)
+
+
+class ModulatedConv(nn.Module):
+    """Modulated 3x3 convolution, doubling the side or not, with noise, bias and leaky ReLU.
+
+    x: [N, I, H, W], s: [N, I] float32 -> [N, O, H', W'] in x's dtype, with H' = 2H when `up`.
+    Order: conv -> demodulation -> FIR (up) -> + noise * strength -> bias -> leaky ReLU * sqrt 2 -> clamp.
+    The gain is folded into demodulation, noise and bias: the leaky ReLU is positively homogeneous.
+    Source: Karras et al., arXiv 1912.04958, section 2.2 and equation 3.
+    """
+
+    noise_const: Tensor
+
+    def __init__(
+        self, inputs: int, outputs: int, w_dim: int, resolution: int, *, up: bool, clamp: float | None
+    ) -> None:
+        super().__init__()
+        self.up = up
+        self.clamp = clamp
+        self.resolution = resolution
+        self.affine = FullyConnected(w_dim, inputs, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.noise_strength = nn.Parameter(torch.zeros([]))
+        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+
+    def demodulation(self, s: Tensor) -> Tensor:
+        """rsqrt(sum_i s[n,i]^2 sum_k W[o,i,k]^2 + 1e-8): [N, O] float32."""
+        q = self.weight.square().sum(dim=(2, 3))  # [O, I]
+        return (s.square() @ q.T + DEMOD_EPS).rsqrt()
+
+    def noise(self, batch: int, mode: str) -> Tensor | None:
+        """Noise to add, [1 or N, 1, R, R] float32, before the activation's gain; None when there is none."""
+        if mode == "none":
+            return None
+        if mode == "const":
+            return self.noise_const[None, None] * self.noise_strength
+        noise = torch.randn(batch, 1, self.resolution, self.resolution, device=self.weight.device)
+        return noise * self.noise_strength
+
+    def forward(self, x: Tensor, s: Tensor, noise_mode: str = "const") -> Tensor:
+        dtype = x.dtype
+        demod = (self.demodulation(s) * LRELU_GAIN).to(dtype)[:, :, None, None]
+        x = x * s.to(dtype)[:, :, None, None]
+        weight = self.weight.to(dtype)
+        if self.up:
+            # Stored weights correlate; the transposed convolution takes them unflipped (facts of the format).
+            x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+            x = F.conv2d(x, fir_kernel(x.shape[1], gain=4.0).to(x), padding=1, groups=x.shape[1])
+        else:
+            x = F.conv2d(x, weight, padding=1)
+        x = x * demod
+        noise = self.noise(x.shape[0], noise_mode)
+        if noise is not None:
+            x = x + (noise * LRELU_GAIN).to(dtype)
+        x = x + (self.bias * LRELU_GAIN).to(dtype)[None, :, None, None]
+        x = F.leaky_relu(x, LRELU_SLOPE)
+        return x if self.clamp is None else x.clamp(-self.clamp * LRELU_GAIN, self.clamp * LRELU_GAIN)
+
+
+class ToRGB(nn.Module):
+    """Modulated 1x1 convolution to colours: no demodulation, style scaled by 1 / sqrt(I).
+
+    x: [N, I, H, W], s: [N, I] float32 (unscaled) -> [N, C, H, W] float32.
+    """
+
+    def __init__(self, inputs: int, img_channels: int, w_dim: int, *, clamp: float | None) -> None:
+        super().__init__()
+        self.clamp = clamp
+        self.style_gain = 1.0 / math.sqrt(inputs)
+        self.affine = FullyConnected(w_dim, inputs, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(img_channels, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(img_channels))
+
+    def forward(self, x: Tensor, s: Tensor) -> Tensor:
+        x = x * (s * self.style_gain).to(x.dtype)[:, :, None, None]
+        rgb = F.conv2d(x, self.weight.to(x.dtype)).float() + self.bias[None, :, None, None]
+        return rgb if self.clamp is None else rgb.clamp(-self.clamp, self.clamp)

@@ -1,0 +1,104 @@
+"""The synthesis network: w+ to an image, by styles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from sgi.engine.generator.config import GeneratorConfig
+from sgi.engine.generator.layers import ModulatedConv, ToRGB, upsample2
+from torch import Tensor, nn
+
+NOISE_MODES = ("none", "const", "random")
+
+
+class StyledLayer(NamedTuple):
+    """One layer that takes a style: its state-dict name, the row of w+ that feeds it, and the module."""
+
+    name: str
+    row: int
+    module: ModulatedConv | ToRGB
+
+
+class Block(nn.Module):
+    """All layers of one resolution: conv0 (up, absent at 4 px), conv1 and to-rgb."""
+
+    const: Tensor
+    conv0: ModulatedConv
+
+    def __init__(self, config: GeneratorConfig, resolution: int) -> None:
+        super().__init__()
+        channels = config.channels(resolution)
+        clamp = config.conv_clamp
+        if resolution == 4:
+            self.const = nn.Parameter(torch.randn(channels, 4, 4))
+        else:
+            below = config.channels(resolution // 2)
+            self.conv0 = ModulatedConv(below, channels, config.w_dim, resolution, up=True, clamp=clamp)
+        self.conv1 = ModulatedConv(channels, channels, config.w_dim, resolution, up=False, clamp=clamp)
+        self.torgb = ToRGB(channels, config.img_channels, config.w_dim, clamp=clamp)
+
+
+class Synthesis(nn.Module):
+    """StyleGAN2's synthesis network, skip architecture.
+
+    ws: [N, num_ws, w_dim] float32 -> image [N, C, R, R] float32 of nominal range [-1, 1], not clamped.
+    Row i of w+ feeds the i-th convolution; the to-rgb of a block shares its row with the next block's
+    conv0. Source: Karras et al., arXiv 1912.04958, figure 7; rows as in stylegan2-ada-pytorch's
+    training/networks.py (described in its layout of ws).
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        for resolution in config.resolutions:
+            self.add_module(f"b{resolution}", Block(config, resolution))
+
+    def blocks(self) -> Iterator[tuple[int, Block]]:
+        """Pairs (side, block), 4 px first."""
+        for resolution in self.config.resolutions:
+            yield resolution, self.get_submodule(f"b{resolution}")  # type: ignore[misc]
+
+    def styled_layers(self) -> list[StyledLayer]:
+        """Every layer that takes a style, in the order in which `render` consumes styles."""
+        layers = []
+        row = 0
+        for resolution, block in self.blocks():
+            prefix = f"synthesis.b{resolution}"
+            if resolution > 4:
+                layers.append(StyledLayer(f"{prefix}.conv0", row, block.conv0))
+                row += 1
+            layers.append(StyledLayer(f"{prefix}.conv1", row, block.conv1))
+            row += 1
+            layers.append(StyledLayer(f"{prefix}.torgb", row, block.torgb))
+        return layers
+
+    def styles(self, ws: Tensor) -> list[Tensor]:
+        """Affine styles of every layer, each [N, I] float32, from ws [N, num_ws, w_dim] float32."""
+        return [layer.module.affine(ws[:, layer.row]) for layer in self.styled_layers()]
+
+    def render(
+        self, styles: list[Tensor], noise_mode: str = "const", dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        """Image of a list of styles (see `styled_layers`), convolutions in `dtype`, colours in float32."""
+        if noise_mode not in NOISE_MODES:
+            raise ValueError(f"noise mode {noise_mode!r}: choose from {', '.join(NOISE_MODES)}")
+        queue = iter(styles)
+        batch = styles[0].shape[0]
+        x = img = torch.empty(0)
+        for resolution, block in self.blocks():
+            if resolution == 4:
+                x = block.const.to(dtype).expand(batch, -1, -1, -1)
+                # NHWC is several times faster than NCHW for narrow layers, on CPUs and tensor cores alike.
+                x = x.contiguous(memory_format=torch.channels_last)
+            else:
+                x = block.conv0(x, next(queue), noise_mode)
+                img = upsample2(img)
+            x = block.conv1(x, next(queue), noise_mode)
+            rgb = block.torgb(x, next(queue))
+            img = rgb if resolution == 4 else img + rgb
+        return img
+
+    def forward(self, ws: Tensor, noise_mode: str = "const", dtype: torch.dtype = torch.float32) -> Tensor:
+        return self.render(self.styles(ws), noise_mode, dtype)
