@@ -1,0 +1,1 @@
+"""Fit offsets, and train all that the bundle needs: rooms, generator, teacher."""
