@@ -27,7 +27,8 @@ class Intrinsic:
     """One type of map.
 
     channels: of the map, 1 (the mean of the generator's RGB) or 3. low, high: range of a value.
-    decoding: how a display code becomes a value, `decode` below. meaning: semantics, units, axes, colour space.
+    decoding: how a display code becomes a value, see `decode`.
+    meaning: semantics, units, axes, colour space.
     png_bits: bits a channel in a PNG file; png_code: what the code of a PNG says.
     """
 

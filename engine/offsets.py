@@ -74,7 +74,7 @@ class Offset:
         if sha256 != self.generator_sha256:
             raise UserError(
                 f"the {self.type} offset was fitted on generator {self.generator_sha256[:12]}, this one is "
-                f"{sha256[:12]}: fit it anew with `sgi-engine train --type {self.type}` or pass its --generator"
+                f"{sha256[:12]}: pass its --generator, or fit anew with `sgi-engine train --type {self.type}`"
             )
 
     def save(self, path: str | Path) -> None:
