@@ -90,9 +90,7 @@ def srgb_decode(u: Floats) -> Floats:
 
 def srgb_encode(linear: Floats) -> Floats:
     """sRGB codes of linear light in [0, 1]; IEC 61966-2-1."""
-    return np.where(
-        linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
-    )
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def decode(name: str, u: Floats) -> Floats:

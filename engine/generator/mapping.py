@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+
 from sgi.engine.generator.config import GeneratorConfig
 from sgi.engine.generator.layers import FullyConnected
-from torch import Tensor, nn
 
 
 def normalise_second_moment(x: Tensor, eps: float = 1e-8) -> Tensor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+
 from sgi.engine.generator.config import GeneratorConfig
 from sgi.engine.generator.mapping import Mapping
 from sgi.engine.generator.synthesis import Synthesis
-from torch import Tensor, nn
 
 
 class Generator(nn.Module):
@@ -18,9 +19,7 @@ class Generator(nn.Module):
         self.mapping = Mapping(config)
         self.synthesis = Synthesis(config)
 
-    def map(
-        self, z: Tensor, label: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
-    ) -> Tensor:
+    def map(self, z: Tensor, label: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
         """w+ of latents, truncated towards w_avg by psi in the first `cutoff` rows (None: in all).
 
         z: [N, z_dim] float32; label: [N, c_dim] float32 for class-conditional generators.

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
+
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator.config import GeneratorConfig
 from sgi.engine.generator.model import Generator
-from torch import nn
 
 FORMAT = 1
 HEADER_KEY = "sgi_generator"
@@ -63,14 +64,10 @@ def read_header(path: str | Path) -> dict[str, Any]:
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: not a readable safetensors file ({error})") from None
     if text is None:
-        raise UserError(
-            f"{path}: a safetensors file without a generator header; convert with `sgi-engine import`"
-        )
+        raise UserError(f"{path}: a safetensors file without a generator header; convert with `sgi-engine import`")
     header = json.loads(text)
     if header.get("format") != FORMAT:
-        raise UserError(
-            f"{path}: generator format {header.get('format')}, expected {FORMAT}: upgrade sgi-engine"
-        )
+        raise UserError(f"{path}: generator format {header.get('format')}, expected {FORMAT}: upgrade sgi-engine")
     return header
 
 

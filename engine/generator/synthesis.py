@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
+from torch import Tensor, nn
+
 from sgi.engine.generator.config import GeneratorConfig
 from sgi.engine.generator.layers import ModulatedConv, ToRGB, upsample2
-from torch import Tensor, nn
 
 NOISE_MODES = ("none", "const", "random")
 
@@ -78,9 +79,7 @@ class Synthesis(nn.Module):
         """Affine styles of every layer, each [N, I] float32, from ws [N, num_ws, w_dim] float32."""
         return [layer.module.affine(ws[:, layer.row]) for layer in self.styled_layers()]
 
-    def render(
-        self, styles: list[Tensor], noise_mode: str = "const", dtype: torch.dtype = torch.float32
-    ) -> Tensor:
+    def render(self, styles: list[Tensor], noise_mode: str = "const", dtype: torch.dtype = torch.float32) -> Tensor:
         """Image of a list of styles (see `styled_layers`), convolutions in `dtype`, colours in float32."""
         if noise_mode not in NOISE_MODES:
             raise ValueError(f"noise mode {noise_mode!r}: choose from {', '.join(NOISE_MODES)}")
