@@ -1,0 +1,32 @@
+"""Run exported generators: `Engine.open("depth.onnx")(seeds=[0, 1])` gives a dict of arrays.
+
+Names load on first use, so that `import sgi.engine` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sgi.engine.api import Engine
+    from sgi.engine.errors import UserError
+
+    __version__: str
+
+__all__ = ["Engine", "UserError", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Engine":
+        from sgi.engine.api import Engine
+
+        return Engine
+    if name == "UserError":
+        from sgi.engine.errors import UserError
+
+        return UserError
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("sgi-engine")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,158 @@
+"""Seeds as users write them, and the latents they stand for.
+
+`0-5,9` is kept as ranges, so four billion seeds cost no memory. A seed's latent is NumPy's legacy
+`RandomState(seed).randn(1, z_dim)`, one generator per seed, as in NVIDIA's generate.py: a seed gives the same z alone
+and in any batch, and row 0 of a larger draw would not.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import overload
+
+import numpy as np
+
+from sgi.engine.errors import UserError
+
+SEED_MAX = 2**32 - 1
+_REMEDY = "write seeds and inclusive ranges such as 0-5,9,12-14"
+_ITEM = re.compile(r"(\d{1,20})(?:\s*-\s*(\d{1,20}))?")
+
+
+class Seeds(Sequence[int]):
+    """Distinct seeds in the order given, held as ranges.
+
+    Indexing, slicing (which gives Seeds), `len` and iteration work as on a list; `duplicates` counts the seeds that
+    were dropped because they had come before.
+    """
+
+    def __init__(self, ranges: Iterable[range], duplicates: int = 0) -> None:
+        self.ranges = tuple(part for part in ranges if len(part))
+        self.duplicates = duplicates
+        self._ends = list(accumulate(len(part) for part in self.ranges))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __iter__(self) -> Iterator[int]:
+        for part in self.ranges:
+            yield from part
+
+    def __contains__(self, seed: object) -> bool:
+        return any(seed in part for part in self.ranges)
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> Seeds: ...
+    def __getitem__(self, index: int | slice) -> int | Seeds:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step != 1:
+                return Seeds(range(self[i], self[i] + 1) for i in range(start, stop, step))
+            return Seeds(self._between(start, stop))
+        position = index + len(self) if index < 0 else index
+        if not 0 <= position < len(self):
+            raise IndexError(f"seed number {index} of {len(self)}")
+        part = bisect_right(self._ends, position)
+        return self.ranges[part][position - self._ends[part]]  # counted from the range's end
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Seeds) and self.ranges == other.ranges
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        parts = (f"{r[0]}-{r[-1]}" if len(r) > 1 else f"{r[0]}" for r in self.ranges)
+        return f"Seeds({','.join(parts)!r})"
+
+    @property
+    def digits(self) -> int:
+        """Decimal digits that file names of these seeds are padded to, at least 4."""
+        return max(4, len(str(max((part[-1] for part in self.ranges), default=0))))
+
+    def shard(self, index: int, count: int) -> Seeds:
+        """Give part `index` (from 1) of `count` contiguous parts whose sizes differ by one at most."""
+        return self[len(self) * (index - 1) // count : len(self) * index // count]
+
+    def _between(self, start: int, stop: int) -> Iterator[range]:
+        for part, end in zip(self.ranges, self._ends, strict=True):
+            begin = end - len(part)
+            yield part[max(start - begin, 0) : max(stop - begin, 0)]
+
+
+def parse_seeds(text: str) -> Seeds:
+    """Read `0-5,9, 12-14`: seeds and inclusive ranges, order kept, duplicates dropped and counted.
+
+    Raises UserError, naming --seeds, for an empty list, a reversed range, or anything outside 0 to 2^32 - 1.
+    """
+    if not text.strip():
+        raise UserError(f"--seeds is empty: {_REMEDY}")
+    return _distinct(_parse_item(item.strip(), text) for item in text.split(","))
+
+
+def as_seeds(seeds: str | int | Iterable[int]) -> Seeds:
+    """Accept what Python callers pass: `Seeds`, seed text, one integer, or any iterable of integers."""
+    if isinstance(seeds, Seeds):
+        return seeds
+    if isinstance(seeds, str):
+        return parse_seeds(seeds)
+    values = [int(seed) for seed in ([seeds] if isinstance(seeds, int) else seeds)]
+    for value in values:
+        if not 0 <= value <= SEED_MAX:
+            raise UserError(f"seed {value} is not between 0 and {SEED_MAX}")
+    return Seeds(range(value, value + 1) for value in values)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Read `k/n`, part k of n counted from 1; raises UserError, naming --shard."""
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+    if match and 1 <= int(match[1]) <= int(match[2]):
+        return int(match[1]), int(match[2])
+    raise UserError(f"--shard {text}: write k/n with k from 1 to n, such as 1/4")
+
+
+def latents(seeds: Iterable[int], z_dim: int) -> np.ndarray:
+    """Draw z [N, z_dim] float64, row i being `RandomState(seeds[i]).randn(1, z_dim)` bit for bit."""
+    rows = [np.random.RandomState(seed).randn(1, z_dim) for seed in seeds]
+    return np.concatenate(rows) if rows else np.empty((0, z_dim))
+
+
+def seed_stem(seed: int, digits: int = 4) -> str:
+    """Name a seed's files: `seed0042` for 42 with 4 digits."""
+    return f"seed{seed:0{digits}d}"
+
+
+def _parse_item(item: str, text: str) -> range:
+    match = _ITEM.fullmatch(item)
+    if not match:
+        what = "has an empty item" if not item else f"cannot be read at '{item}'"
+        raise UserError(f"--seeds {text}: {what}; {_REMEDY}")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if max(first, last) > SEED_MAX:
+        raise UserError(f"--seeds {text}: {max(first, last)} is more than the largest seed, {SEED_MAX}")
+    if last < first:
+        raise UserError(f"--seeds {text}: the range {item} is reversed; write {last}-{first}")
+    return range(first, last + 1)
+
+
+def _distinct(parts: Iterable[range]) -> Seeds:
+    kept: list[range] = []
+    starts: list[int] = []  # disjoint intervals seen so far, sorted; stops[i] is one past the last
+    stops: list[int] = []
+    duplicates = 0
+    for part in parts:
+        begin, end = part.start, part.stop
+        low, high = bisect_left(stops, begin), bisect_right(starts, end)  # intervals touching [begin, end)
+        position = begin
+        for i in range(low, high):
+            kept.append(range(position, max(position, starts[i])))
+            duplicates += max(0, min(end, stops[i]) - max(position, starts[i]))
+            position = max(position, stops[i])
+        kept.append(range(position, max(position, end)))
+        starts[low:high] = [min([begin, *starts[low:high]])]
+        stops[low:high] = [max([end, *stops[low:high]])]
+    return Seeds(kept, duplicates)
