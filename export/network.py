@@ -1,0 +1,175 @@
+"""The ONNX form of a lowered generator: mapping once, then one synthesis branch a type over shared weights.
+
+A branch per type lets a runtime skip the types nobody asked for, and branches whose styles agree in the first
+layers share those layers' nodes (offsets fitted with the first rows at zero).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgi.engine.generator.layers import DEMOD_EPS, LRELU_GAIN, LRELU_SLOPE
+from sgi.engine.intrinsics import UNIT_EPS, Intrinsic
+from sgi.export.graph import GraphBuilder
+from sgi.export.lower import Conv, Lowered, Rgb, fir2d
+
+Array = NDArray[np.float32]
+Biases = Mapping[str, Array]
+
+
+def emit_w(g: GraphBuilder, lowered: Lowered, z: str, label: str | None) -> str:
+    """w [N, w_dim] of z [N, z_dim] and, for generators with classes, label [N, c_dim]."""
+    x = _normalise_second_moment(g, z)
+    if lowered.embed is not None and label is not None:
+        y = g.op("Gemm", label, g.constant(lowered.embed.weight, "mapping.embed"), g.constant(lowered.embed.bias))
+        x = g.op("Concat", x, _normalise_second_moment(g, y), axis=1)
+    for i, layer in enumerate(lowered.mapping):
+        weight, bias = g.constant(layer.weight, f"mapping.fc{i}.weight"), g.constant(layer.bias, f"mapping.fc{i}.bias")
+        x = g.op("LeakyRelu", g.op("Gemm", x, weight, bias), alpha=LRELU_SLOPE, stem=f"mapping.fc{i}")
+    return x
+
+
+def emit_truncated(g: GraphBuilder, lowered: Lowered, w: str, psi: str) -> str:
+    """w_avg + psi (w - w_avg): [N, w_dim]."""
+    average = g.constant(lowered.w_avg, "w_avg")
+    return g.op("Add", average, g.op("Mul", psi, g.op("Sub", w, average)), stem="w_truncated")
+
+
+def emit_products(g: GraphBuilder, lowered: Lowered, w: str, truncated: str, cutoff: int | None) -> str:
+    """A w of all layers side by side, [N, sum of I]: shared by every type, which differ in their biases only."""
+    layers = lowered.layers()
+    limit = lowered.config.num_ws if cutoff is None else cutoff
+    parts = []
+    for source, group in (
+        (truncated, [layer for layer in layers if layer.row < limit]),
+        (w, [layer for layer in layers if layer.row >= limit]),
+    ):
+        if group:
+            matrix = g.constant(np.concatenate([layer.affine for layer in group], axis=1), "affine.weight")
+            parts.append(g.op("MatMul", source, matrix))
+    # Rows of w+ never decrease along the layers, so the two groups are in order.
+    return parts[0] if len(parts) == 1 else g.op("Concat", *parts, axis=1)
+
+
+class Synthesiser:
+    """Emits synthesis branches; layers reached by equal styles are emitted once."""
+
+    def __init__(self, g: GraphBuilder, lowered: Lowered, products: str) -> None:
+        self.g = g
+        self.lowered = lowered
+        self.products = products
+        self._done: dict[str, str] = {}
+
+    def emit(self, biases: Biases, channels: int) -> str:
+        """Raw picture [N, channels, R, R] of styles A w + biases; one channel is the mean over RGB."""
+        g, lowered = self.g, self.lowered
+        clamp = lowered.config.conv_clamp
+        # The mean passes through sums and filters, not through a clamp: then it is taken at the end.
+        fold = channels == 1 and clamp is None
+        styles = self._styles(biases)
+        prefix = ""
+        x = g.constant(lowered.const[None], "const")
+        img: str | None = None
+        for block in lowered.blocks:
+            for conv in (block.conv0, block.conv1):
+                if conv is not None:
+                    prefix = _digest(prefix, biases[conv.name])
+                    x = self._done.get(prefix) or self._conv(x, styles[conv.name], conv)
+                    self._done[prefix] = x
+            rgb = block.rgb.mean() if fold else block.rgb
+            key = _digest(f"{prefix}{fold}{img}", biases[rgb.name])
+            img = self._done.get(key) or self._rgb(x, styles[rgb.name], rgb, img)
+            self._done[key] = img
+        assert img is not None
+        if channels == 1 and not fold:
+            img = g.op("ReduceMean", img, g.constant([1]), keepdims=1)
+        return img
+
+    def _styles(self, biases: Biases) -> dict[str, str]:
+        """Layer name -> style [N, I], by one addition and one split."""
+        layers = self.lowered.layers()
+        bias = self.g.constant(np.concatenate([biases[layer.name] for layer in layers]), "affine.bias")
+        sizes = [layer.affine.shape[1] for layer in layers]
+        names = [layer.name for layer in layers]
+        parts = self.g.split(self.g.op("Add", self.products, bias), sizes, [f"{n}.style" for n in names], axis=1)
+        return dict(zip(names, parts, strict=True))
+
+    def _as_maps(self, vector: str) -> str:
+        return self.g.op("Unsqueeze", vector, self.g.constant([2, 3]))
+
+    def _conv(self, x: str, style: str, conv: Conv) -> str:
+        g, name = self.g, conv.name
+        energy = g.op("MatMul", g.op("Mul", style, style), g.constant(conv.energy, f"{name}.energy"))
+        norm = g.op("Sqrt", g.op("Add", energy, g.constant(DEMOD_EPS)))
+        demod = g.op("Div", g.constant(LRELU_GAIN), norm, stem=f"{name}.demod")
+        x = g.op("Mul", x, self._as_maps(style))
+        if conv.up:
+            weight = g.constant(conv.weight.transpose(1, 0, 2, 3), f"{name}.weight")
+            x = g.op("ConvTranspose", x, weight, strides=[2, 2], kernel_shape=[3, 3], stem=f"{name}.conv")
+            channels = conv.weight.shape[0]
+            fir = np.broadcast_to(fir2d(4.0), (channels, 1, 4, 4))
+            x = g.op("Conv", x, g.constant(fir, "fir"), group=channels, kernel_shape=[4, 4], pads=[1, 1, 1, 1])
+        else:
+            weight = g.constant(conv.weight, f"{name}.weight")
+            x = g.op("Conv", x, weight, kernel_shape=[3, 3], pads=[1, 1, 1, 1], stem=f"{name}.conv")
+        x = g.op("Mul", x, self._as_maps(demod))
+        if conv.noise is not None:
+            x = g.op("Add", x, g.constant(conv.noise[None, None], f"{name}.noise"))
+        x = g.op("Add", x, g.constant(conv.bias[None, :, None, None], f"{name}.bias"))
+        x = g.op("LeakyRelu", x, alpha=LRELU_SLOPE, stem=name)
+        clamp = self.lowered.config.conv_clamp
+        return x if clamp is None else self._clip(x, clamp * LRELU_GAIN)
+
+    def _rgb(self, x: str, style: str, rgb: Rgb, below: str | None) -> str:
+        g = self.g
+        x = g.op("Mul", x, self._as_maps(style))
+        weight = g.constant(rgb.weight[:, :, None, None], f"{rgb.name}.weight")
+        x = g.op("Conv", x, weight, g.constant(rgb.bias, f"{rgb.name}.bias"), kernel_shape=[1, 1], stem=rgb.name)
+        if self.lowered.config.conv_clamp is not None:
+            x = self._clip(x, self.lowered.config.conv_clamp)
+        if below is None:
+            return x
+        channels = rgb.weight.shape[0]
+        # A dense kernel with zeros off the diagonal: grouped transposed convolutions are slow or refused elsewhere.
+        kernel = np.eye(channels, dtype=np.float32)[:, :, None, None] * fir2d(4.0)
+        below = g.op(
+            "ConvTranspose", below, g.constant(kernel, "skip.fir"),
+            strides=[2, 2], kernel_shape=[4, 4], pads=[1, 1, 1, 1],
+        )  # fmt: skip
+        return g.op("Add", below, x)
+
+    def _clip(self, x: str, bound: float) -> str:
+        return self.g.op("Clip", x, self.g.constant(-bound), self.g.constant(bound))
+
+
+def emit_value(g: GraphBuilder, raw: str, intrinsic: Intrinsic) -> str:
+    """Value of a type from the raw picture: clip to a display code, decode; the twin of `intrinsics.decode`."""
+    half = g.constant(0.5)
+    u = g.op("Clip", g.op("Add", g.op("Mul", raw, half), half), g.constant(0.0), g.constant(1.0))
+    output = intrinsic.name
+    if intrinsic.decoding == "identity":
+        return g.op("Identity", u, stem=output)
+    if intrinsic.decoding == "inverse":
+        return g.op("Sub", g.constant(1.0), u, stem=output)
+    if intrinsic.decoding == "unit":
+        n = g.op("Sub", g.op("Mul", u, g.constant(2.0)), g.constant(1.0))
+        square = g.op("ReduceSum", g.op("Mul", n, n), g.constant([1]), keepdims=1)
+        return g.op("Div", n, g.op("Sqrt", g.op("Add", square, g.constant(UNIT_EPS))), stem=output)
+    threshold = g.constant(0.04045)
+    low = g.op("Div", u, g.constant(12.92))
+    base = g.op("Div", g.op("Add", g.op("Max", u, threshold), g.constant(0.055)), g.constant(1.055))
+    linear = g.op("Where", g.op("LessOrEqual", u, threshold), low, g.op("Pow", base, g.constant(2.4)))
+    return g.op("Mul", linear, g.constant(intrinsic.high), stem=output)
+
+
+def _normalise_second_moment(g: GraphBuilder, x: str) -> str:
+    mean = g.op("ReduceMean", g.op("Mul", x, x), g.constant([1]), keepdims=1)
+    return g.op("Div", x, g.op("Sqrt", g.op("Add", mean, g.constant(1e-8))))
+
+
+def _digest(prefix: str, bias: Array) -> str:
+    return hashlib.sha256(prefix.encode() + bias.tobytes()).hexdigest()

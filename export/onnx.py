@@ -1,0 +1,97 @@
+"""Export to ONNX: bake, lower, write one file with its description, verify it, and only then let it appear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+from onnx import helper
+
+import sgi.engine
+from sgi.engine import intrinsics
+from sgi.engine.artifact import METADATA_KEY, Artifact, OutputType
+from sgi.engine.errors import UserError
+from sgi.engine.files import atomic_write
+from sgi.engine.generator import Generator, generator_sha256
+from sgi.engine.offsets import Offset
+from sgi.export.bake import bake
+from sgi.export.graph import MAX_OPSET, MIN_OPSET, GraphBuilder
+from sgi.export.lower import lower
+from sgi.export.network import Synthesiser, emit_products, emit_truncated, emit_value, emit_w
+from sgi.export.verify import verify
+
+DEFAULT_OPSET = 20
+
+
+def export_onnx(
+    generator: Generator,
+    offsets: Mapping[str, Offset | None],
+    out: str | Path,
+    *,
+    psi: float = 1.0,
+    cutoff: int | None = None,
+    noise_mode: str = "const",
+    opset: int = DEFAULT_OPSET,
+) -> Artifact:
+    """Write `out`: z [N, z_dim] and psi [] (and label [N, c_dim]) to one output a type, values in float32.
+
+    offsets: type -> offset, None for the plain image; the outputs come in this order.
+    psi: the truncation used when a run names none; cutoff: rows of w+ that it acts on, None for all.
+    noise_mode: none or const, fixed in the file. Batch is the only dynamic axis.
+    Returns the file's description with the figures of its verification. Raises UserError for an offset of another
+    generator, an opset out of range, or a file that does not reproduce the generator; then no file is left.
+    """
+    if not MIN_OPSET <= opset <= MAX_OPSET:
+        raise UserError(f"--opset {opset}: choose from {MIN_OPSET} to {MAX_OPSET}")
+    sha256 = generator_sha256(generator)
+    for offset in offsets.values():
+        if offset is not None:
+            offset.check_generator(sha256)
+    config = generator.config
+    artifact = Artifact(
+        sgi_version=sgi.engine.__version__,
+        resolution=config.resolution,
+        z_dim=config.z_dim,
+        c_dim=config.c_dim,
+        psi=psi,
+        cutoff=cutoff,
+        noise_mode=noise_mode,
+        precision="fp32",
+        opset=opset,
+        types=tuple(OutputType.of(name) for name in offsets),
+        generator={"sha256": sha256},
+        offsets={
+            name: {"sha256": offset.sha256, "space": offset.space, "psi": offset.psi, "noise_mode": offset.noise_mode}
+            for name, offset in offsets.items()
+            if offset is not None
+        },
+    )
+    model = _build(generator, offsets, artifact)
+    with atomic_write(out) as temporary:
+        onnx.save(model, temporary)
+        artifact = replace(artifact, parity=verify(temporary, generator, offsets, artifact))
+        helper.set_model_props(model, {METADATA_KEY: artifact.to_json()})
+        onnx.save(model, temporary)
+    return artifact
+
+
+def _build(generator: Generator, offsets: Mapping[str, Offset | None], artifact: Artifact) -> onnx.ModelProto:
+    lowered = lower(generator, artifact.noise_mode)
+    biases = bake(generator, offsets)
+    g = GraphBuilder(artifact.opset)
+    label = "label" if artifact.c_dim else None
+    w = emit_w(g, lowered, "z", label)
+    truncated = emit_truncated(g, lowered, w, "psi")
+    synthesiser = Synthesiser(g, lowered, emit_products(g, lowered, w, truncated, artifact.cutoff))
+    side = artifact.resolution
+    outputs: dict[str, list[int | str]] = {}
+    for name in offsets:
+        intrinsic = intrinsics.get(name)
+        raw = synthesiser.emit(biases[name], intrinsic.channels)
+        outputs[emit_value(g, raw, intrinsic)] = ["batch", intrinsic.channels, side, side]
+    inputs: dict[str, list[int | str]] = {"z": ["batch", artifact.z_dim], "psi": []}
+    if label:
+        inputs[label] = ["batch", artifact.c_dim]
+    return g.model("sgi", inputs, outputs, {METADATA_KEY: artifact.to_json()})
