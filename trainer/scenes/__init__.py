@@ -1,0 +1,9 @@
+"""The procedural world: rooms with exact depth, normals, albedo and shading, drawn and rendered in torch."""
+
+from sgi.trainer.scenes.lights import relight
+from sgi.trainer.scenes.maps import Maps
+from sgi.trainer.scenes.render import render
+from sgi.trainer.scenes.rooms import CLASSES, Rooms
+from sgi.trainer.scenes.sampling import sample_rooms
+
+__all__ = ["CLASSES", "Maps", "Rooms", "relight", "render", "sample_rooms"]

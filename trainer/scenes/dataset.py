@@ -1,0 +1,168 @@
+"""Rooms rendered once and kept on disk as uint8 codes, so that a training reads and never waits.
+
+A folder holds one .npy file per type and header.json. Blocks of rooms have seeds of their own, derived from
+(seed, block): a stopped rendering goes on where it was, and a larger set begins with the smaller one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgi.engine.errors import UserError
+from sgi.engine.files import atomic_write
+from sgi.trainer.scenes.maps import TYPES, Maps
+from sgi.trainer.scenes.render import render
+from sgi.trainer.scenes.rooms import CLASSES, Rooms
+from sgi.trainer.scenes.sampling import sample_rooms
+
+# Raise it with any change of what a seed looks like: folders of another world are refused.
+WORLD = 1
+BLOCK = 256
+CHANNELS: dict[str, int] = {"image": 3, "depth": 1, "normal": 3, "albedo": 3, "shading": 1}
+HEADER = "header.json"
+SEGMENTATION = "segmentation"
+
+Indices = Sequence[int] | np.ndarray | Tensor | slice
+
+
+class RoomDataset:
+    """A finished folder of rooms, memory-mapped; reading is safe from several threads and processes."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open the folder. Raises UserError where it is missing, unfinished or of another version."""
+        self.path = Path(path)
+        header = _read_header(self.path)
+        if header is None or header["finished"] < header["count"]:
+            raise UserError(f"{self.path} holds no finished set of rooms; render it with load_or_render")
+        self.size: int = header["size"]
+        self.seed: int = header["seed"]
+        self._arrays = {name: np.load(_file(self.path, name), mmap_mode="r") for name in (*TYPES, SEGMENTATION)}
+
+    def __len__(self) -> int:
+        return len(self._arrays["image"])
+
+    def images(self, indices: Indices) -> Tensor:
+        """sRGB images [N, 3, S, S] float32 in [0, 1]."""
+        return self.codes("image", indices)
+
+    def codes(self, name: str, indices: Indices) -> Tensor:
+        """Display codes [N, C, S, S] float32 in [0, 1] of one of TYPES, in steps of 1/255."""
+        if name not in TYPES:
+            raise UserError(f"rooms have no type {name!r}; choose from {', '.join(TYPES)}")
+        return self._read(name, indices).float().div_(255.0)
+
+    def segmentation(self, indices: Indices) -> Tensor:
+        """Class ids [N, S, S] uint8, indices into CLASSES."""
+        return self._read(SEGMENTATION, indices)
+
+    def _read(self, name: str, indices: Indices) -> Tensor:
+        if isinstance(indices, Tensor):
+            indices = indices.cpu().numpy()
+        rows = indices if isinstance(indices, slice) else np.asarray(indices, dtype=np.int64)
+        return torch.from_numpy(np.array(self._arrays[name][rows]))
+
+
+def block_rooms(seed: int, block: int, device: torch.device | str = "cpu") -> Rooms:
+    """The BLOCK rooms of one block of a set: a function of (seed, block) alone."""
+    state = np.random.SeedSequence([seed, block]).generate_state(1, np.uint64)
+    return sample_rooms(BLOCK, torch.Generator().manual_seed(int(state[0] >> np.uint64(1))), device)
+
+
+def load_or_render(
+    path: str | os.PathLike[str],
+    count: int,
+    size: int,
+    seed: int,
+    progress: bool = True,
+    device: torch.device | str = "cpu",
+) -> RoomDataset:
+    """Open the set of `count` rooms of `size` x `size` pixels in the folder `path`; render what is missing.
+
+    Takes 13 * size^2 bytes a room. A rendering that was stopped goes on at the first unfinished block, with
+    the same result. Raises UserError where the folder holds another set.
+    """
+    if count < 1 or size < 1 or seed < 0:
+        raise UserError(f"a set of rooms needs count and size of at least 1 and seed >= 0, not {count}, {size}, {seed}")
+    folder = Path(path)
+    wanted = {"world": WORLD, "count": count, "size": size, "seed": seed, "classes": list(CLASSES)}
+    header = _read_header(folder)
+    if header is not None:
+        for key, value in wanted.items():
+            if header.get(key) != value:
+                raise UserError(
+                    f"{folder} holds rooms of another {key} ({header.get(key)}, not {value}); "
+                    "delete it or choose another folder"
+                )
+    finished = 0 if header is None else header["finished"]
+    if finished < count:
+        _render_missing(folder, wanted, finished, fresh=header is None, progress=progress, device=device)
+    return RoomDataset(folder)
+
+
+def _render_missing(
+    folder: Path, wanted: dict, finished: int, fresh: bool, progress: bool, device: torch.device | str
+) -> None:
+    count, size, seed = wanted["count"], wanted["size"], wanted["seed"]
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = _create(folder, count, size) if fresh else _open(folder)
+    with _bar(count, finished, progress) as advance:
+        for block in range(finished // BLOCK, -(-count // BLOCK)):
+            start, stop = block * BLOCK, min(count, (block + 1) * BLOCK)
+            maps = render(block_rooms(seed, block, device)[: stop - start], size)
+            for name, array in arrays.items():
+                array[start:stop] = _quantised(maps, name)
+                array.flush()
+            # the header follows the data: a block counts only once its bytes are there
+            _write_header(folder, wanted | {"finished": stop})
+            advance(stop - start)
+
+
+def _quantised(maps: Maps, name: str) -> np.ndarray:
+    if name == SEGMENTATION:
+        return maps.segmentation.cpu().numpy()
+    return maps.codes(name).mul(255.0).round().to(torch.uint8).cpu().numpy()
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.npy"
+
+
+def _create(folder: Path, count: int, size: int) -> dict[str, np.memmap]:
+    shapes: dict[str, tuple[int, ...]] = {name: (count, channels, size, size) for name, channels in CHANNELS.items()}
+    shapes[SEGMENTATION] = (count, size, size)
+    arrays = {}
+    for name, shape in shapes.items():
+        arrays[name] = np.lib.format.open_memmap(_file(folder, name), mode="w+", dtype=np.uint8, shape=shape)
+    return arrays
+
+
+def _open(folder: Path) -> dict[str, np.memmap]:
+    return {name: np.lib.format.open_memmap(_file(folder, name), mode="r+") for name in (*CHANNELS, SEGMENTATION)}
+
+
+def _read_header(folder: Path) -> dict | None:
+    file = folder / HEADER
+    return json.loads(file.read_text()) if file.exists() else None
+
+
+def _write_header(folder: Path, header: dict) -> None:
+    with atomic_write(folder / HEADER) as temporary:
+        temporary.write_text(json.dumps(header, indent=1))
+
+
+@contextmanager
+def _bar(total: int, finished: int, visible: bool) -> Iterator:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("rendering rooms"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not visible) as bar:
+        task = bar.add_task("rooms", total=total, completed=finished)
+        yield lambda steps: bar.advance(task, steps)
