@@ -22,7 +22,7 @@ EMITTER_LIMIT = 0.66
 def sample_rooms(n: int, generator: torch.Generator, device: torch.device | str = "cpu") -> Rooms:
     """n random rooms on `device`, drawn from a CPU generator: the same rooms on every device."""
     draw = Draw(n, generator)
-    size = torch.stack([draw.uniform(1.8, 2.4), draw.uniform(2.45, 2.85), draw.uniform(4.0, 5.1)], 1)
+    size = torch.stack([draw.uniform(1.7, 2.2), draw.uniform(2.4, 2.75), draw.uniform(3.4, 4.4)], 1)
     camera = _camera(draw)
     boxes, strip = place_furniture(draw, size)
     light, ceiling = sample_light(draw, size, boxes.centre, boxes.half)
