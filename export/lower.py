@@ -20,10 +20,10 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Linear:
-    """x @ weight + bias: weight [in, out], bias [out] (None: no bias)."""
+    """x @ weight + bias: weight [in, out], bias [out]."""
 
     weight: Array
-    bias: Array | None
+    bias: Array
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
 
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator.config import GeneratorConfig
+from sgi.engine.generator.layers import ModulatedConv
 from sgi.engine.generator.model import Generator
 
 FORMAT = 1
@@ -107,8 +107,8 @@ def random_generator(config: GeneratorConfig, seed: int) -> Generator:
             generator.mapping.w_avg.normal_()
             for layer in generator.synthesis.styled_layers():
                 layer.module.bias.normal_(std=0.2)
-                if hasattr(layer.module, "noise_strength"):
-                    nn.init.normal_(layer.module.noise_strength, std=0.2)
+                if isinstance(layer.module, ModulatedConv):
+                    layer.module.noise_strength.normal_(std=0.2)
     for parameter in generator.parameters():
         parameter.requires_grad_(False)
     return generator.eval()

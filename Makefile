@@ -1,0 +1,52 @@
+# make run   a fresh machine to 1000 seeds' maps and a preview picture
+# make test  set up, format check, lint, types, C++ build and every test
+PYTHON ?= python3
+SEEDS ?= 0-999
+OUTDIR ?= out/rooms
+WORKERS ?= 2
+RUN := .venv-run
+DEV := .venv
+PACKAGES := engine kernels export trainer
+
+.PHONY: run test setup format lint types pytest bundle clean
+
+run: $(RUN)/.ready
+	$(RUN)/bin/sgi-engine run --seeds $(SEEDS) --outdir $(OUTDIR)
+
+test: setup lint types pytest
+
+setup: $(DEV)/.ready
+
+format: setup
+	$(DEV)/bin/ruff check --fix .
+	$(DEV)/bin/ruff format .
+
+lint: setup
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/ruff check .
+
+types: setup .typing/sgi
+	MYPYPATH=.typing $(DEV)/bin/mypy $(addprefix -p sgi.,$(PACKAGES))
+
+pytest: setup
+	$(DEV)/bin/pytest -n $(WORKERS) --dist loadfile
+
+bundle: setup
+	$(DEV)/bin/sgi-engine bundle --workdir build/bundle
+
+clean:
+	rm -rf $(RUN) $(DEV) .typing build dist *.egg-info
+
+$(RUN)/.ready: pyproject.toml $(wildcard engine/*.py engine/*/*.py engine/bundle/*)
+	$(PYTHON) -m venv $(RUN)
+	$(RUN)/bin/pip install --quiet --disable-pip-version-check --upgrade ".[cpu]"
+	touch $@
+
+$(DEV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	touch $@
+
+# mypy does not follow editable installs; this gives the folders their import name.
+.typing/sgi:
+	mkdir -p .typing && ln -sfn .. $@
