@@ -1,0 +1,25 @@
+"""`sgi-engine train-generator`: train a small StyleGAN2 on procedural rooms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train_generator(
+    workdir: Annotated[Path, typer.Option(help="Folder of the run: checkpoint, samples, log, ema.safetensors.")],
+    preset: Annotated[str, typer.Option(help="rooms-64 (a CPU), rooms-128 (a GPU) or tiny (a test).")] = "rooms-64",
+    hours: Annotated[float | None, typer.Option(help="Stop after this training time, decaying the rate.")] = None,
+    kimg: Annotated[float | None, typer.Option(help="Stop after this many thousand images.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; one is best beside other work.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    resume: Annotated[bool, typer.Option(help="Continue from the checkpoint in --workdir, if there is one.")] = True,
+    data: Annotated[Path | None, typer.Option(help="Folder of rendered rooms [default: rooms in --workdir].")] = None,
+    count: Annotated[int | None, typer.Option(help="Rooms to train on [default: the preset's].")] = None,
+) -> None:
+    """Train a generator on rooms; stop and continue at will with Ctrl-C and the same command."""
+    from sgi.trainer.gan.command import configure, run
+
+    typer.echo(run(configure(preset, kimg, hours, count), workdir, data, device, threads, resume))

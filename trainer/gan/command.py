@@ -1,0 +1,70 @@
+"""The `train-generator` command without its flags: rooms, device, threads, and a progress bar around the loop."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from sgi.engine.errors import UserError
+from sgi.trainer.gan.config import TrainConfig, preset
+from sgi.trainer.gan.loop import train
+from sgi.trainer.gan.step import Training
+from sgi.trainer.scenes.dataset import load_or_render
+
+# Scenes of every training run; scores are taken on scenes of other seeds.
+SCENE_SEED = 0
+
+
+def configure(name: str, kimg: float | None, hours: float | None, scenes: int | None) -> TrainConfig:
+    """Return preset `name` with the budget and the number of rooms asked for.
+
+    Either budget replaces the preset's; both together end the run at whichever is spent first.
+    """
+    for flag, value in (("--kimg", kimg), ("--hours", hours), ("--count", scenes)):
+        if value is not None and value <= 0:
+            raise UserError(f"{flag} {value}: give a number above 0")
+    config = preset(name)
+    if kimg is not None or hours is not None:
+        config = dataclasses.replace(config, total_kimg=kimg, hours=hours)
+    return config if scenes is None else dataclasses.replace(config, scenes=scenes)
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device called `name`, cpu or cuda; UserError when it is neither or not there."""
+    if name not in ("cpu", "cuda"):
+        raise UserError(f"--device {name}: choose cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no GPU; use --device cpu")
+    return torch.device(name)
+
+
+def run(config: TrainConfig, workdir: Path, data: Path | None, device: str, threads: int | None, resume: bool) -> str:
+    """Render the rooms that are missing, train, and return one line that says where the run stands.
+
+    data: folder of rendered rooms, shared between runs; None is workdir/rooms.
+    """
+    where = find_device(device)
+    if threads is not None:
+        if threads < 1:
+            raise UserError(f"--threads {threads}: give at least 1")
+        torch.set_num_threads(threads)
+    workdir.mkdir(parents=True, exist_ok=True)
+    rooms = load_or_render(data or workdir / "rooms", config.scenes, config.resolution, SCENE_SEED, device=where)
+    columns = (
+        TextColumn("{task.fields[kimg]:8.1f} kimg"), BarColumn(), TextColumn("{task.percentage:5.1f} %"),
+        TextColumn("{task.fields[rate]:6.1f} img/s"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns) as bar:
+        task = bar.add_task("training", total=1.0, kimg=0.0, rate=0.0)
+        began: list[float] = []
+
+        def report(training: Training, seconds: float, progress: float) -> None:
+            if not began:
+                began.extend((training.kimg, seconds))
+            rate = 1000 * (training.kimg - began[0]) / max(seconds - began[1], 1e-9)
+            bar.update(task, completed=progress, kimg=training.kimg, rate=rate)
+
+        training = train(config, rooms, workdir, where, resume, report)
+    return f"{training.kimg:.1f} kimg trained; generator in {workdir / 'ema.safetensors'}"

@@ -1,0 +1,134 @@
+"""An unattended training run: budget, learning-rate schedule, checkpoints, log, samples and clean interruption."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import torch
+from sgi.engine.errors import UserError
+from sgi.trainer.gan.config import TrainConfig
+from sgi.trainer.gan.data import ImageSet, RealImages
+from sgi.trainer.gan.state import RunFiles
+from sgi.trainer.gan.step import StepStats, Training
+
+LOG_KIMG = 1.0
+SAMPLE_KIMG = 10.0
+CHECKPOINT_SECONDS = 300.0
+
+
+def train(
+    config: TrainConfig,
+    images: ImageSet,
+    workdir: Path,
+    device: torch.device,
+    resume: bool = True,
+    report: Callable[[Training, float, float], None] = lambda training, seconds, progress: None,
+) -> Training:
+    """Train until the budget is spent or SIGINT or SIGTERM arrives; in both cases the last state is on disk.
+
+    images: real images of config.resolution. workdir receives checkpoint.pt, ema.safetensors, log.jsonl and samples/.
+    resume: continue from workdir's checkpoint when there is one; the result equals that of an uninterrupted run, but for
+    the schedule of a run limited by hours. report is called after each step with (training, seconds, progress in [0, 1]).
+    Raises UserError for a run without a budget and for a checkpoint of other settings.
+    """
+    if config.total_kimg is None and config.hours is None:
+        raise UserError("the run has no end: give --kimg or --hours")
+    torch.set_flush_denormal(True)
+    files = RunFiles(workdir)
+    real = RealImages(images, config.batch, config.seed, config.flips, device)
+    training = Training(config, real, device)
+    before = files.load(training) if resume and files.checkpoint.exists() else 0.0
+    if before == 0.0:
+        files.log.unlink(missing_ok=True)
+    start = saved = time.monotonic()
+    window = Window(training)
+    with stop_requests() as stopped:
+        while (progress := config.progress(training.kimg, seconds := before + time.monotonic() - start)) < 1:
+            window.add(training.step(config.lr_factor(progress)))
+            report(training, seconds, progress)
+            if crossed(training, LOG_KIMG):
+                files.append_log(window.record(seconds, config.lr_factor(progress)))
+                window = Window(training)
+            if crossed(training, SAMPLE_KIMG):
+                files.save_samples(training)
+            if stopped.is_set():
+                break
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                files.save(training, before + time.monotonic() - start)
+                saved = time.monotonic()
+        files.save(training, before + time.monotonic() - start)
+        files.save_samples(training)
+    return training
+
+
+def crossed(training: Training, kimg: float) -> bool:
+    """Tell whether the last step passed a multiple of `kimg` thousand images."""
+    return int(training.kimg / kimg) > int((training.kimg - training.config.batch / 1000) / kimg)
+
+
+class Window:
+    """Sums of step statistics between two lines of the log, kept on the device until the line is written."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self.start = time.monotonic()
+        self.sums = torch.zeros(5, device=training.device)
+        self.steps = 0
+        self.penalties = 0
+
+    def add(self, stats: StepStats) -> None:
+        """Add the statistics of one step."""
+        penalty = torch.zeros_like(stats.real_sign) if stats.r1 is None else stats.r1
+        self.sums += torch.stack([*stats[:4], penalty])
+        self.steps += 1
+        self.penalties += stats.r1 is not None
+
+    def record(self, seconds: float, lr_factor: float) -> dict[str, float | None]:
+        """Return the line of the log: means over the window, images a second, and where the run stands."""
+        loss_g, loss_d, real, fake, penalty = self.sums.tolist()
+        images = self.steps * self.training.config.batch
+        return {
+            "kimg": round(self.training.kimg, 3),
+            "seconds": round(seconds, 1),
+            "loss_g": round(loss_g / self.steps, 4),
+            "loss_d": round(loss_d / self.steps, 4),
+            "r1": round(penalty / self.penalties, 5) if self.penalties else None,
+            "sign_real": round(real / self.steps, 3),
+            "sign_fake": round(fake / self.steps, 3),
+            "lr_factor": round(lr_factor, 4),
+            "images_per_second": round(images / (time.monotonic() - self.start), 2),
+        }
+
+
+@contextmanager
+def stop_requests() -> Iterator[threading.Event]:
+    """Turn SIGINT and SIGTERM into an event, so that a step is finished and saved before the process ends.
+
+    A second signal acts as usual. Outside the main thread, where Python delivers no signals, the event is never set.
+    """
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.set()
+        restore()
+
+    for number in former:
+        signal.signal(number, stop)
+    try:
+        yield stopped
+    finally:
+        restore()

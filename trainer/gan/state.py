@@ -1,0 +1,101 @@
+"""Files of a run: the checkpoint that continues it exactly, the averaged generator, samples and the log."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from sgi.engine.errors import UserError
+from sgi.engine.files import atomic_write
+from sgi.engine.generator import Generator, save_generator
+from sgi.trainer.gan.config import TrainConfig
+from sgi.trainer.gan.data import latents
+from sgi.trainer.gan.step import Training
+
+FORMAT = 1
+# A continued run may have another budget, and another way to the same arithmetic; all else would change what it is.
+MAY_CHANGE = {"total_kimg", "hours", "decay", "final_lr", "compile"}
+GRID = 8
+
+
+class RunFiles:
+    """Paths of a run under its working folder, and how each is written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.checkpoint = folder / "checkpoint.pt"
+        self.generator = folder / "ema.safetensors"
+        self.log = folder / "log.jsonl"
+        self.samples = folder / "samples"
+        self.samples.mkdir(parents=True, exist_ok=True)
+
+    def save(self, training: Training, seconds: float) -> None:
+        """Write the checkpoint and the averaged generator, each whole or not at all."""
+        state = {
+            "format": FORMAT,
+            "config": training.config.to_dict(),
+            "seconds": seconds,
+            "training": training.state_dict(),
+        }
+        with atomic_write(self.checkpoint) as path:
+            torch.save(state, path)
+        notes = {"kimg": training.kimg, "seconds": round(seconds), "noise_mode": "none"}
+        save_generator(self.generator, training.average, notes | {"training": training.config.to_dict()})
+
+    def load(self, training: Training) -> float:
+        """Restore `training` from the checkpoint and cut the log back to it; return the seconds trained so far.
+
+        Raises UserError when the checkpoint is unreadable or was made with other settings than `training`.
+        """
+        try:
+            state = torch.load(self.checkpoint, map_location=training.device, weights_only=True)
+        except Exception as error:
+            # torch.load raises whatever the unpickler met: any of them means the same to the user.
+            raise UserError(
+                f"{self.checkpoint}: not a readable checkpoint ({type(error).__name__}); remove it or use --no-resume"
+            ) from error
+        if not isinstance(state, dict) or state.get("format") != FORMAT:
+            raise UserError(
+                f"{self.checkpoint}: not a checkpoint of this version; use --no-resume or another --workdir"
+            )
+        ours, theirs = training.config.to_dict(), state["config"]
+        changed = [name for name in ours if name not in MAY_CHANGE and ours[name] != theirs.get(name)]
+        if changed:
+            raise UserError(
+                f"{self.checkpoint}: made with another {', '.join(changed)}; use --no-resume or another --workdir"
+            )
+        training.load_state_dict(state["training"])
+        self._cut_log(training.kimg)
+        return state["seconds"]
+
+    def append_log(self, record: dict[str, Any]) -> None:
+        """Add one JSON line to the log."""
+        with self.log.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def save_samples(self, training: Training) -> None:
+        """Write a grid of 8x8 images of the averaged generator for latents that are the same all run long."""
+        config = training.config
+        z = latents(config.seed, 0, GRID * GRID, config.z_dim, training.device)
+        with atomic_write(self.samples / f"kimg{int(training.kimg):05d}.png") as path:
+            Image.fromarray(sample_grid(training.average, z)).save(path)
+
+    def _cut_log(self, kimg: float) -> None:
+        if not self.log.exists():
+            return
+        lines = self.log.read_text().splitlines()
+        with atomic_write(self.log) as path:
+            path.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["kimg"] <= kimg))
+
+
+@torch.no_grad()
+def sample_grid(generator: Generator, z: torch.Tensor) -> np.ndarray:
+    """Return the images of `z: [8 * rows, z_dim]` as one `[rows * R, 8 * R, 3] uint8` picture."""
+    images = torch.cat([generator(part, noise_mode="none") for part in z.split(16)])
+    codes = (images * 127.5 + 128).clamp(0, 255).byte().cpu().numpy()
+    count, channels, height, width = codes.shape
+    tiles = codes.reshape(count // GRID, GRID, channels, height, width).transpose(0, 3, 1, 4, 2)
+    return tiles.reshape(count // GRID * height, GRID * width, channels)
