@@ -97,7 +97,10 @@ def _bed(draw: Draw, size: Tensor, strip: Tensor, is_bed: Tensor) -> list:
     base, quilt = draw.uniform(0.3, 0.44), draw.uniform(0.06, 0.12)
     head = draw.uniform(0.85, 1.25)
     middle_x = draw.between(-half_width + 0.1 + width / 2, half_width - strip - 0.12 - width / 2)
-    middle_z = draw.between(torch.maximum(back - width / 2 - 0.8, 2.0 + width / 2), back - width / 2 - 0.08)
+    # in a short room the bed keeps to the back wall and may come nearer to the camera than 2 m
+    farthest = back - width / 2 - 0.08
+    nearest = torch.minimum(torch.maximum(back - width / 2 - 0.8, 2.0 + width / 2), farthest)
+    middle_z = draw.between(nearest, farthest)
 
     def local(along: Tensor, up: Tensor, across: Tensor, ha: Tensor, hy: Tensor, hb: Tensor) -> tuple[Tensor, Tensor]:
         # "along" runs from the head to the foot, "across" over the width
@@ -148,7 +151,8 @@ def _table(draw: Draw, size: Tensor, strip: Tensor, corner_depth: Tensor, is_tab
     height, top = draw.uniform(0.68, 0.78), draw.uniform(0.03, 0.05)
     reach = wide + 0.56
     x = draw.between(-half_width + reach + 0.05, half_width - strip - reach - 0.05)
-    z = draw.between(2.35 + deep, back - corner_depth - deep - 0.12)
+    farthest = back - corner_depth - deep - 0.12
+    z = draw.between(torch.minimum(2.35 + deep, farthest), farthest)
     wood, chair = draw.colour(VIVID, FULL), draw.colour(VIVID, FULL)
     parts = [("table", _vec(x, height - top, z), _vec(wide, top, deep), wood, is_table)]
     pedestal = draw.coin(0.35)

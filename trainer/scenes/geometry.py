@@ -27,7 +27,7 @@ class Hits(NamedTuple):
     """
 
     depth: Tensor
-    index: Tensor
+    item: Tensor
 
 
 def columns(vectors: Tensor) -> Vector:

@@ -113,9 +113,9 @@ def _normals(rooms: Rooms, point: Vector, hits: Hits) -> Vector:
     size = [value.abs() for value in q]
     largest = torch.maximum(torch.maximum(size[0], size[1]), size[2])
     first = SURFACES + rooms.box_half.shape[1]
-    is_round = hits.index >= first
-    tube = (hits.index == first + CYLINDER) & (size[1] < 1.0 - 1e-4)
-    ball = hits.index > first + CYLINDER
+    is_round = hits.item >= first
+    tube = (hits.item == first + CYLINDER) & (size[1] < 1.0 - 1e-4)
+    ball = hits.item > first + CYLINDER
     smooth = ball | tube
     flat = [torch.where(s == largest, v.sign(), 0.0) for s, v in zip(size, q, strict=True)]
     flat[0] = flat[0].masked_fill_(is_round & ~smooth, 0.0)
@@ -127,7 +127,7 @@ def _normals(rooms: Rooms, point: Vector, hits: Hits) -> Vector:
 
 
 def _pick(table: Tensor, hits: Hits) -> Tensor:
-    return table.gather(1, hits.index)
+    return table.gather(1, hits.item)
 
 
 def _surface(rooms: Rooms, point: Vector, hits: Hits) -> tuple[list[Tensor], Tensor, Tensor]:
@@ -139,10 +139,10 @@ def _surface(rooms: Rooms, point: Vector, hits: Hits) -> tuple[list[Tensor], Ten
     walls = torch.tensor(SURFACE_CLASSES, device=device).expand(n, -1)
     kinds = torch.cat([walls, rooms.box_class, names.expand(n, -1)], 1).to(torch.uint8)
     kind = _pick(kinds, hits)
-    lamp = hits.index == SURFACES + rooms.box_half.shape[1] + LAMP
+    lamp = hits.item == SURFACES + rooms.box_half.shape[1] + LAMP
     emission = torch.where(lamp, rooms.lamp_emission[:, None], 0.0)
 
-    on_side = (hits.index == LEFT) | (hits.index == RIGHT)
+    on_side = (hits.item == LEFT) | (hits.item == RIGHT)
     u = torch.where(on_side, point[2], point[0])
     rate = torch.zeros_like(table[..., 0])
     rate[:, :SURFACES] = rooms.stripe_rate
@@ -153,11 +153,11 @@ def _surface(rooms: Rooms, point: Vector, hits: Hits) -> tuple[list[Tensor], Ten
     for channel in range(3):
         colour[channel] = torch.where(striped, _pick(second[..., channel], hits), colour[channel])
 
-    v = torch.where(hits.index < LEFT, point[2], point[1])
+    v = torch.where(hits.item < LEFT, point[2], point[1])
     for d, name in enumerate(DECALS):
         cu, cv, hu, hv = (rooms.decal_rect[:, d, i : i + 1] for i in range(4))
         du, dv = u - cu, v - cv
-        inside = (hits.index == rooms.decal_surface[:, d : d + 1]) & (du.abs() < hu) & (dv.abs() < hv)
+        inside = (hits.item == rooms.decal_surface[:, d : d + 1]) & (du.abs() < hu) & (dv.abs() < hv)
         border = rooms.decal_border[:, d : d + 1]
         pane = (du.abs() < hu - border) & (dv.abs() < hv - border)
         pane &= du.abs() >= rooms.decal_mullion[:, d : d + 1]
