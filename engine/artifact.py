@@ -16,7 +16,7 @@ from typing import Any
 
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
-from sgi.engine.onnx_metadata import NotOnnxError, read_metadata
+from sgi.engine.onnx_wire import NotOnnxError, read_metadata
 
 FORMAT = 1
 METADATA_KEY = "sgi_engine"

@@ -11,6 +11,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
+from operator import index
 from typing import overload
 
 import numpy as np
@@ -45,18 +46,18 @@ class Seeds(Sequence[int]):
         return any(seed in part for part in self.ranges)
 
     @overload
-    def __getitem__(self, index: int) -> int: ...
+    def __getitem__(self, item: int) -> int: ...
     @overload
-    def __getitem__(self, index: slice) -> Seeds: ...
-    def __getitem__(self, index: int | slice) -> int | Seeds:
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
+    def __getitem__(self, item: slice) -> Seeds: ...
+    def __getitem__(self, item: int | slice) -> int | Seeds:
+        if isinstance(item, slice):
+            start, stop, step = item.indices(len(self))
             if step != 1:
                 return Seeds(range(self[i], self[i] + 1) for i in range(start, stop, step))
             return Seeds(self._between(start, stop))
-        position = index + len(self) if index < 0 else index
+        position = item + len(self) if item < 0 else item
         if not 0 <= position < len(self):
-            raise IndexError(f"seed number {index} of {len(self)}")
+            raise IndexError(f"seed number {item} of {len(self)}")
         part = bisect_right(self._ends, position)
         return self.ranges[part][position - self._ends[part]]  # counted from the range's end
 
@@ -74,9 +75,9 @@ class Seeds(Sequence[int]):
         """Decimal digits that file names of these seeds are padded to, at least 4."""
         return max(4, len(str(max((part[-1] for part in self.ranges), default=0))))
 
-    def shard(self, index: int, count: int) -> Seeds:
-        """Give part `index` (from 1) of `count` contiguous parts whose sizes differ by one at most."""
-        return self[len(self) * (index - 1) // count : len(self) * index // count]
+    def shard(self, part: int, count: int) -> Seeds:
+        """Give one part (from 1) of `count` contiguous parts whose sizes differ by one at most."""
+        return self[len(self) * (part - 1) // count : len(self) * part // count]
 
     def _between(self, start: int, stop: int) -> Iterator[range]:
         for part, end in zip(self.ranges, self._ends, strict=True):
@@ -94,17 +95,20 @@ def parse_seeds(text: str) -> Seeds:
     return _distinct(_parse_item(item.strip(), text) for item in text.split(","))
 
 
-def as_seeds(seeds: str | int | Iterable[int]) -> Seeds:
-    """Accept what Python callers pass: `Seeds`, seed text, one integer, or any iterable of integers."""
+def as_seeds(seeds: str | int | Iterable[int]) -> Sequence[int]:
+    """Accept what Python callers pass: seed text, one integer, or integers in any iterable (kept as they are).
+
+    Raises UserError for a seed outside 0 to 2^32 - 1.
+    """
     if isinstance(seeds, Seeds):
         return seeds
     if isinstance(seeds, str):
         return parse_seeds(seeds)
-    values = [int(seed) for seed in ([seeds] if isinstance(seeds, int) else seeds)]
+    values = [index(seed) for seed in (seeds if isinstance(seeds, Iterable) else [seeds])]
     for value in values:
         if not 0 <= value <= SEED_MAX:
             raise UserError(f"seed {value} is not between 0 and {SEED_MAX}")
-    return Seeds(range(value, value + 1) for value in values)
+    return values
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -1,0 +1,138 @@
+"""Python use of an exported model in three lines.
+
+    from sgi.engine import Engine
+    with Engine.open("depth.onnx") as engine:
+        maps = engine(seeds=[0, 1])  # {"depth": [2, 1, R, R] float32, ...}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sgi.engine.artifact import Artifact
+from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, open_backend
+from sgi.engine.errors import UserError
+from sgi.engine.seeds import as_seeds, latents
+
+
+class Engine:
+    """A loaded model: seeds or latents in, maps out.
+
+    artifact: what the model says of itself: its types with ranges and meaning, resolution, z_dim, default psi.
+    backend: what runs it. batch: the largest number of images in one pass. Not thread-safe.
+    """
+
+    def __init__(self, backend: Backend, batch: int = DEFAULT_BATCH) -> None:
+        self.backend = backend
+        self.artifact: Artifact = backend.artifact
+        self.batch = batch
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path | None = None,
+        backend: str = AUTO,
+        device: str = AUTO,
+        types: Iterable[str] | None = None,
+        batch: int = DEFAULT_BATCH,
+        threads: int | None = None,
+    ) -> Engine:
+        """Load an exported model; None is the bundled one.
+
+        backend: openvino, onnxruntime or auto, the faster one installed. device: cpu, cuda or auto.
+        types: outputs to load, None for all. threads: CPU threads, None for all cores.
+
+        Raises UserError for a file that is no model of ours, a type it does not have, a backend that is not installed
+        and a device that is not there.
+        """
+        return cls(open_backend(path or bundled_model(), backend, device, types, batch, threads), batch)
+
+    def __call__(
+        self,
+        seeds: str | int | Iterable[int] | None = None,
+        *,
+        z: ArrayLike | None = None,
+        psi: float | None = None,
+        types: Sequence[str] | None = None,
+        class_index: int | Sequence[int] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Generate maps; any number of images, in passes of at most `batch`.
+
+        seeds: 5, [0, 1] or "0-5,9"; or z: [N, z_dim]; one of the two. psi: truncation, None for the model's own.
+        types: None for all that were loaded; the others are not computed.
+        class_index: of a conditional model, one for all images or one each.
+
+        Gives {type: [N, C, R, R] float32}: values with the range and meaning that `artifact.types` states.
+        Raises UserError for seeds, types, shapes or classes that the model cannot take.
+        """
+        latent = self._latents(seeds, z)
+        psi = self.artifact.psi if psi is None else psi
+        label = one_hot(class_index, len(latent), self.artifact.c_dim)
+        parts = []
+        for start in range(0, len(latent), self.batch):
+            stop = min(start + self.batch, len(latent))
+            # A shorter last pass would cost some backends a compilation: fill it up with copies of its last row.
+            missing = start + self.batch - stop if start else 0
+            rows = [None if a is None else pad_rows(a[start:stop], missing) for a in (latent, label)]
+            outputs = self.backend.run(rows[0], psi, rows[1], types)
+            parts.append({name: values[: stop - start] for name, values in outputs.items()})
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def close(self) -> None:
+        """Free the model."""
+        self.backend.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _latents(self, seeds: str | int | Iterable[int] | None, z: ArrayLike | None) -> np.ndarray:
+        if (seeds is None) == (z is None):
+            raise UserError("give either seeds or z")
+        z_dim = self.artifact.z_dim
+        latent = latents(as_seeds(seeds), z_dim) if seeds is not None else np.asarray(z)
+        if latent.ndim != 2 or latent.shape[1] != z_dim or not len(latent):
+            raise UserError(f"z is {list(latent.shape)}: the model takes [N, {z_dim}] with N at least 1")
+        return np.ascontiguousarray(latent, np.float32)
+
+
+def bundled_model() -> Path:
+    """Path of the model that comes with the package."""
+    from sgi.engine import bundle
+
+    return bundle.MODEL
+
+
+def pad_rows(rows: np.ndarray, missing: int) -> np.ndarray:
+    """Append `missing` copies of the last row: [N, W] -> [N + missing, W]."""
+    return np.pad(rows, ((0, missing), (0, 0)), mode="edge") if missing else rows
+
+
+def one_hot(class_index: int | Sequence[int] | None, count: int, c_dim: int) -> np.ndarray | None:
+    """Make labels [count, c_dim] float32 from one class or `count` classes; None for a model without classes.
+
+    Raises UserError, naming --class, for a class the model does not have, a missing and an unneeded one.
+    """
+    if c_dim == 0:
+        if class_index is not None:
+            raise UserError("--class: the model has no classes; leave it out")
+        return None
+    if class_index is None:
+        raise UserError(f"--class: the model needs a class, 0 to {c_dim - 1}")
+    classes = np.asarray(class_index)
+    if classes.shape not in ((), (count,)) or classes.min() < 0 or classes.max() >= c_dim:
+        raise UserError(f"--class {class_index}: choose 0 to {c_dim - 1}, one for all images or one each")
+    label = np.zeros((count, c_dim), np.float32)
+    label[np.arange(count), classes] = 1
+    return label

@@ -1,0 +1,185 @@
+"""Runtimes behind one small Protocol, chosen by name and imported on demand.
+
+A backend that is not installed, a file it cannot run and a device that is not there are each a UserError with
+the remedy; nothing falls back in silence.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from sgi.engine.artifact import ONNX_SUFFIX, Artifact
+from sgi.engine.errors import UserError
+
+AUTO = "auto"
+DEVICES = ("cpu", "cuda")
+DEFAULT_BATCH = 8
+# OpenVINO makes an image about a third faster than ONNX Runtime, and takes 0.2 to 0.4 s longer to start (bundled model
+# and a 256 px one, 2 cores): it wins from about ten images on.
+FEW_IMAGES = 8
+
+
+class Backend(Protocol):
+    """A loaded model. Not thread-safe: one thread runs it at a time."""
+
+    name: str
+    device: str
+    artifact: Artifact
+
+    def run(
+        self,
+        z: np.ndarray,
+        psi: float,
+        label: np.ndarray | None = None,
+        types: Sequence[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Generate one batch.
+
+        z: [N, z_dim] float32. psi: truncation. label: [N, c_dim] float32, one-hot, if and only if c_dim > 0.
+        types: outputs to compute, None for those the backend was opened with; the others cost nothing.
+        Gives {type: [N, C, R, R] float32}, arrays that the caller owns. A new N may cost a compilation.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the model; the backend cannot run any more."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """How to find a backend: its class, the package it needs, the pip extra that brings it, what it can do."""
+
+    module: str
+    factory: str
+    package: str
+    extras: Mapping[str, str]  # device -> pip extra
+    suffixes: tuple[str, ...]
+
+
+_BACKENDS = {
+    "openvino": _Entry(
+        "sgi.engine.backends.openvino", "OpenVinoBackend", "openvino", {"cpu": "cpu"}, (ONNX_SUFFIX,)
+    ),
+    "onnxruntime": _Entry(
+        "sgi.engine.backends.onnxruntime",
+        "OnnxRuntimeBackend",
+        "onnxruntime",
+        {"cpu": "cpu", "cuda": "gpu"},
+        (ONNX_SUFFIX,),
+    ),
+}
+BACKENDS = tuple(_BACKENDS)
+
+
+def open_backend(
+    path: str | Path,
+    backend: str = AUTO,
+    device: str = AUTO,
+    types: Iterable[str] | None = None,
+    batch: int = DEFAULT_BATCH,
+    threads: int | None = None,
+    images: int | None = None,
+) -> Backend:
+    """Load an exported model.
+
+    backend: a name of BACKENDS, or auto: the faster one installed for `images` images (None: many) on the device.
+    device: cpu, cuda, or auto: cuda where an NVIDIA driver and a CUDA build of a backend are, else cpu.
+    types: outputs to load (None: all). batch: rows that most calls will have. threads: CPU threads, None for all cores.
+
+    Raises UserError for a file that is no model of ours, a backend that is not installed or cannot run the file,
+    and a device that is not there.
+    """
+    path = Path(path)
+    artifact = Artifact.read(path)
+    chosen = artifact.choose_types(types)
+    device = _choose_device(device)
+    name = _choose_backend(backend, device, path, images)
+    factory = getattr(_import(name, device), _BACKENDS[name].factory)
+    return factory(path, artifact, device=device, types=chosen, batch=batch, threads=threads)
+
+
+def check_inputs(path: Path, artifact: Artifact, shapes: Mapping[str, Sequence[object]]) -> None:
+    """Compare a loaded model's inputs, {name: shape}, with its description; raises UserError where they differ."""
+    expected = {"psi": [], "z": [artifact.z_dim]} | ({"label": [artifact.c_dim]} if artifact.c_dim else {})
+    batched = {name: list(shape)[1:] if name in ("z", "label") else list(shape) for name, shape in shapes.items()}
+    if batched != expected:
+        raise UserError(f"{path}: its inputs are not those its description gives; export it again")
+
+
+def load_error(path: Path, runtime: str, error: Exception) -> UserError:
+    """Turn a runtime's exception at loading into one line."""
+    reason = " ".join(str(error).split())[:200]
+    return UserError(f"{path}: {runtime} cannot load it ({reason}); export it again, or choose another --backend")
+
+
+def has_nvidia_driver() -> bool:
+    """Tell whether an NVIDIA driver with at least one device is there, without loading a framework."""
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int()
+    return cuda.cuInit(0) == 0 and cuda.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+
+
+def _choose_device(device: str) -> str:
+    if device == AUTO:
+        return "cuda" if has_nvidia_driver() and _has_cuda_build() else "cpu"
+    if device not in DEVICES:
+        raise UserError(f"--device {device}: choose from {', '.join((AUTO, *DEVICES))}")
+    if device == "cuda" and not has_nvidia_driver():
+        raise UserError("--device cuda: no NVIDIA GPU with a driver is here; use --device cpu")
+    return device
+
+
+def _has_cuda_build() -> bool:
+    if not _is_installed("onnxruntime"):
+        return False
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def _choose_backend(backend: str, device: str, path: Path, images: int | None) -> str:
+    if backend != AUTO:
+        if backend not in _BACKENDS:
+            raise UserError(f"--backend {backend}: choose from {', '.join((AUTO, *BACKENDS))}")
+        entry = _BACKENDS[backend]
+        if path.suffix not in entry.suffixes:
+            raise UserError(f"--backend {backend}: it cannot run {path.name}; it runs {', '.join(entry.suffixes)}")
+        if device not in entry.extras:
+            raise UserError(f"--backend {backend}: it has no device {device}; use --device {'|'.join(entry.extras)}")
+        return backend
+    able = [name for name, e in _BACKENDS.items() if path.suffix in e.suffixes and device in e.extras]
+    if not able:
+        raise UserError(f"{path}: no backend of this version runs {path.suffix} on {device}; use an .onnx export")
+    if images is not None and images <= FEW_IMAGES:
+        able.sort(key=lambda name: name != "onnxruntime")
+    installed = [name for name in able if _is_installed(_BACKENDS[name].package)]
+    return (installed or able)[0]
+
+
+def _import(name: str, device: str) -> object:
+    entry = _BACKENDS[name]
+    remedy = f'pip install "sgi-engine[{entry.extras[device]}]"'
+    if not _is_installed(entry.package):
+        raise UserError(f"backend {name} is not installed: {remedy}")
+    try:
+        return import_module(entry.module)
+    except ImportError as error:
+        raise UserError(f"backend {name} does not import ({error}): {remedy}") from None
+
+
+def _is_installed(package: str) -> bool:
+    # Uninstalling one of onnxruntime and onnxruntime-gpu leaves an empty folder, which imports as a namespace.
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None
