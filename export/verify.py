@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,10 @@ def verify(
         for psi in psis
     }
     runtimes: dict[str, Any] = {}
-    for runtime in installed_backends(Path(path).suffix, "cpu"):
+    for runtime in installed_backends(path, "cpu"):
         difference: dict[str, list[NDArray[np.float64]]] = {name: [] for name in offsets}
         for batch in BATCHES:
-            with open_backend(path, backend=runtime, device="cpu", batch=batch) as backend:
+            with closing(open_backend(path, backend=runtime, device="cpu", batch=batch)) as backend:
                 for psi in psis:
                     some = backend.run(z[:batch], psi, None if label is None else label[:batch])
                     for name, value in some.items():

@@ -107,6 +107,16 @@ def open_backend(
     return factory(path, artifact, device=device, types=chosen, batch=batch, threads=threads)
 
 
+def installed_backends(path: str | Path, device: str) -> tuple[str, ...]:
+    """Names of the installed backends that run a file of this suffix on `device` (cpu or cuda)."""
+    suffix = Path(path).suffix
+    return tuple(
+        name
+        for name, entry in _BACKENDS.items()
+        if suffix in entry.suffixes and device in entry.extras and _is_installed(entry.package)
+    )
+
+
 def check_inputs(path: Path, artifact: Artifact, shapes: Mapping[str, Sequence[object]]) -> None:
     """Compare a loaded model's inputs, {name: shape}, with its description; raises UserError where they differ."""
     expected = {"psi": [], "z": [artifact.z_dim]} | ({"label": [artifact.c_dim]} if artifact.c_dim else {})
