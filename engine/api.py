@@ -1,8 +1,8 @@
 """Python use of an exported model in three lines.
 
-    from sgi.engine import Engine
-    with Engine.open("depth.onnx") as engine:
-        maps = engine(seeds=[0, 1])  # {"depth": [2, 1, R, R] float32, ...}
+from sgi.engine import Engine
+with Engine.open("depth.onnx") as engine:
+    maps = engine(seeds=[0, 1])  # {"depth": [2, 1, R, R] float32, ...}
 """
 
 from __future__ import annotations

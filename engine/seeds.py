@@ -80,9 +80,11 @@ class Seeds(Sequence[int]):
         return self[len(self) * (part - 1) // count : len(self) * part // count]
 
     def _between(self, start: int, stop: int) -> Iterator[range]:
-        for part, end in zip(self.ranges, self._ends, strict=True):
-            begin = end - len(part)
-            yield part[max(start - begin, 0) : max(stop - begin, 0)]
+        for i in range(bisect_right(self._ends, start), len(self.ranges)):
+            begin = self._ends[i] - len(self.ranges[i])
+            if begin >= stop:
+                break
+            yield self.ranges[i][max(start - begin, 0) : stop - begin]
 
 
 def parse_seeds(text: str) -> Seeds:

@@ -66,9 +66,7 @@ class _Entry:
 
 
 _BACKENDS = {
-    "openvino": _Entry(
-        "sgi.engine.backends.openvino", "OpenVinoBackend", "openvino", {"cpu": "cpu"}, (ONNX_SUFFIX,)
-    ),
+    "openvino": _Entry("sgi.engine.backends.openvino", "OpenVinoBackend", "openvino", {"cpu": "cpu"}, (ONNX_SUFFIX,)),
     "onnxruntime": _Entry(
         "sgi.engine.backends.onnxruntime",
         "OnnxRuntimeBackend",

@@ -25,7 +25,8 @@ COMMANDS = {
     "inspect": "Say what a file is: a generator, an offset or an exported model.",
     "export": "Bake offsets into a generator, write one ONNX file, and verify it against torch.",
     "train": "Fit the offset that turns the generator's pictures into maps, and score it on held-out seeds.",
-    "score": "Score offsets on held-out seeds, beside baselines fitted on the pictures that the offsets were fitted on.",
+    "score": "Score offsets on held-out seeds, "
+    "beside baselines fitted on the pictures that the offsets were fitted on.",
     "train-generator": "Train a generator on rooms; stop and continue at will with Ctrl-C and the same command.",
     "train-teacher": "Train the U-Net teacher on rendered rooms, measure it on held-out ones and write its file.",
 }
@@ -42,6 +43,13 @@ class _LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and load_command(command.name), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def load_command(name: str) -> Any:

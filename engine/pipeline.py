@@ -1,0 +1,223 @@
+"""The run loop: seeds to files, generation overlapped with encoding, continued where it stopped.
+
+A seed is finished when all its files are there, which their appearing by rename makes true. Batches are cut from the
+whole list of seeds and filled up to one size, so a continued run computes a seed in the same place of the same batch
+and its files have the bytes they would have had.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from sgi.engine import preview
+from sgi.engine.api import Engine, pad_rows
+from sgi.engine.errors import UserError
+from sgi.engine.files import TEMPORARY_MARK, atomic_write, sha256_file
+from sgi.engine.manifest import Manifest, RunRecord, claim_folder
+from sgi.engine.seeds import Seeds, latents, seed_stem
+from sgi.engine.writers import get_format
+
+_MOST_WRITERS = 8
+_TEMPORARY = re.compile(rf"\.(?P<stem>(?:seed(?P<seed>\d+)_)?.*){re.escape(TEMPORARY_MARK)}[0-9a-f]+\.\w+")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to write and where.
+
+    seeds: of the whole run; shard: (k, n), part k of n of them, which another process may do beside this one.
+    record: the settings that the folder is bound to; its types are what is written.
+    """
+
+    outdir: Path
+    seeds: Seeds
+    record: RunRecord
+    shard: tuple[int, int] = (1, 1)
+
+    @property
+    def part(self) -> Seeds:
+        """The seeds of this shard."""
+        return self.seeds.shard(*self.shard)
+
+    def named(self, name: str) -> Path:
+        """Path of one of the run's own files: `preview.png`, or `preview-2-of-4.png` of a shard."""
+        path = self.outdir / name
+        k, n = self.shard
+        return path if n == 1 else path.with_name(f"{path.stem}-{k}-of-{n}{path.suffix}")
+
+    @property
+    def manifest(self) -> Path:
+        """Path of the manifest of this shard."""
+        return self.named("manifest.jsonl")
+
+    def files(self, seed: int) -> dict[str, Path]:
+        """Paths of a seed's maps, {type: path}: `seed0042_depth.png`."""
+        suffix = get_format(self.record.file_format).suffix
+        stem = seed_stem(seed, self.record.digits)
+        return {name: self.outdir / f"{stem}_{name}{suffix}" for name in self.record.types}
+
+
+@dataclass
+class Outcome:
+    """What a run did: seeds written now, seeds finished before, and the seconds of the loop."""
+
+    written: int = 0
+    found: int = 0
+    seconds: float = 0.0
+
+
+def prepare(job: Job) -> Job:
+    """Make the folder and bind it to the job's settings; gives the job with the folder's own record.
+
+    Raises UserError, naming --outdir, for a folder of other settings and one that cannot be written.
+    """
+    with disk_errors(job.outdir):
+        job.outdir.mkdir(parents=True, exist_ok=True)
+        return replace(job, record=claim_folder(job.outdir, job.record))
+
+
+def run(engine: Engine, job: Job, outcome: Outcome, progress: Callable[[], None] = lambda: None) -> None:
+    """Write all maps of a prepared job that are not there yet, and the manifest.
+
+    outcome: kept up to date; progress: called after each change of it, on the calling thread.
+
+    Raises UserError, naming --outdir, when the folder cannot be written, the disk is full, or another run is at it.
+    On any error and on KeyboardInterrupt what is finished stays, nothing is half-written, and the same job continues.
+    """
+    with disk_errors(job.outdir), Manifest(job.manifest) as manifest:
+        _sweep(job)
+        _Loop(engine, job, manifest, outcome, progress).run()
+        manifest.sort()
+
+
+def write_preview(job: Job) -> Path:
+    """Write the contact sheet of the first seeds of a finished job, from their files; gives its path."""
+    decode = get_format(job.record.file_format).decode
+    path = job.named("preview.png")
+    with disk_errors(job.outdir):
+        rows = {
+            str(seed): {name: decode(name, file.read_bytes()) for name, file in job.files(seed).items()}
+            for seed in job.part[: preview.ROWS]
+        }
+        preview.write_sheet(path, rows, job.record.types)
+    return path
+
+
+class _Loop:
+    """Generates on the calling thread, encodes and writes on others, records on the calling thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        job: Job,
+        manifest: Manifest,
+        outcome: Outcome,
+        progress: Callable[[], None],
+    ) -> None:
+        self.engine = engine
+        self.job = job
+        self.manifest = manifest
+        self.outcome = outcome
+        self.progress = progress
+        self.started = time.perf_counter()
+        self.waiting: deque[tuple[int, Future[dict[str, str]]]] = deque()
+
+    def run(self) -> None:
+        seeds = self.job.part
+        batch = min(self.engine.batch, len(seeds))
+        writers = min(_MOST_WRITERS, os.cpu_count() or 1)
+        with ThreadPoolExecutor(writers) as pool:
+            try:
+                for start in range(0, len(seeds), batch or 1):
+                    self._batch(pool, seeds[start : start + batch], batch)
+                    self._record(down_to=2 * writers)
+                self._record(down_to=0)
+            except KeyboardInterrupt:
+                self._record(down_to=0)
+                raise
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _batch(self, pool: ThreadPoolExecutor, seeds: Seeds, batch: int) -> None:
+        unfinished = [row for row, seed in enumerate(seeds) if not self._is_finished(seed)]
+        if not unfinished:
+            self._tell()
+            return
+        record = self.job.record
+        z = pad_rows(latents(seeds, self.engine.artifact.z_dim), batch - len(seeds))
+        maps = self.engine(z=z, psi=record.psi, types=record.types, class_index=record.class_index)
+        for row in unfinished:
+            values = {name: stack[row] for name, stack in maps.items()}
+            self.waiting.append((seeds[row], pool.submit(write_maps, self.job, seeds[row], values)))
+
+    def _is_finished(self, seed: int) -> bool:
+        files = self.job.files(seed)
+        if not all(path.exists() for path in files.values()):
+            return False
+        if seed not in self.manifest:
+            self._append(seed, {name: sha256_file(path) for name, path in files.items()})
+        self.outcome.found += 1
+        return True
+
+    def _record(self, down_to: int) -> None:
+        while len(self.waiting) > down_to:
+            seed, future = self.waiting[0]
+            self._append(seed, future.result())
+            self.waiting.popleft()
+            self.outcome.written += 1
+            self._tell()
+
+    def _append(self, seed: int, sha256: dict[str, str]) -> None:
+        self.manifest.append(seed, {name: path.name for name, path in self.job.files(seed).items()}, sha256)
+
+    def _tell(self) -> None:
+        self.outcome.seconds = time.perf_counter() - self.started
+        self.progress()
+
+
+def write_maps(job: Job, seed: int, values: dict[str, np.ndarray]) -> dict[str, str]:
+    """Encode and write the maps of a seed, {type: [C, H, W]}, that are not there; gives the hashes of all."""
+    encode = get_format(job.record.file_format).encode
+    sha256 = {}
+    for name, path in job.files(seed).items():
+        if not path.exists():
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(encode(name, values[name]))
+        sha256[name] = sha256_file(path)
+    return sha256
+
+
+@contextmanager
+def disk_errors(outdir: Path) -> Iterator[None]:
+    """Turn errors of the file system into a UserError that names --outdir and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            remedy = "the disk is full; free space and run the same command again, which continues"
+        else:
+            remedy = f"cannot write there ({error.strerror}); choose another --outdir"
+        raise UserError(f"--outdir {outdir}: {remedy}") from None
+
+
+def _sweep(job: Job) -> None:
+    """Remove the temporary files that a killed run of this shard left."""
+    own = {job.manifest.stem, job.named("preview.png").stem}
+    seeds = job.part
+    with os.scandir(job.outdir) as entries:
+        for entry in entries:
+            match = _TEMPORARY.fullmatch(entry.name)
+            if match and (match["stem"] in own or (match["seed"] and int(match["seed"]) in seeds)):
+                os.unlink(entry.path)
