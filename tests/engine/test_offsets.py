@@ -1,0 +1,65 @@
+"""Offset files: round trip, refusal of what they are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from sgi.engine.errors import UserError
+from sgi.engine.offsets import Offset
+
+
+def make(rows=6, **changes):
+    tensors = {"offset": np.arange(rows * 4, dtype=np.float32).reshape(rows, 4)}
+    return Offset("depth", "w+", tensors, "a" * 64, **changes)
+
+
+def test_round_trip(tmp_path):
+    offset = make(psi=0.7, cutoff=3, teacher={"name": "t"}, fit={"steps": 3}, score={"fvu": 0.3})
+    offset.save(tmp_path / "depth.safetensors")
+    read = Offset.load(tmp_path / "depth.safetensors")
+    np.testing.assert_array_equal(read.tensors.pop("offset"), offset.tensors.pop("offset"))
+    assert read == offset
+
+
+def test_hash_is_of_the_tensors():
+    changed = make()
+    changed.tensors["offset"][0, 0] += 1
+    assert make(psi=0.5).sha256 == make().sha256 != changed.sha256
+
+
+def test_rows():
+    assert make().rows(6).shape == (6, 4)
+    one = make(rows=1).rows(6)
+    assert one.shape == (6, 4)
+    assert (one == one[0]).all()
+    with pytest.raises(UserError, match="depth offset has 6 rows, the generator 8"):
+        make().rows(8)
+
+
+def test_another_generator_is_refused():
+    make().check_generator("a" * 64)
+    with pytest.raises(UserError, match="fitted on generator aaaaaaaaaaaa, this one is bbbbbbbbbbbb"):
+        make().check_generator("b" * 64)
+
+
+def test_files_that_are_no_offsets(tmp_path):
+    with pytest.raises(UserError, match=r"missing\.safetensors: no such file"):
+        Offset.load(tmp_path / "missing.safetensors")
+    plain = tmp_path / "plain.safetensors"
+    save_file({"x": np.zeros(2, np.float32)}, plain)
+    with pytest.raises(UserError, match="not an offset file"):
+        Offset.load(plain)
+    make().save(tmp_path / "whole.safetensors")
+    data = (tmp_path / "whole.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(data[:-5])
+    with pytest.raises(UserError, match="not a readable safetensors file"):
+        Offset.load(tmp_path / "cut.safetensors")
+
+
+@pytest.mark.parametrize(("field", "value"), [("type", "dept"), ("space", "z")])
+def test_unknown_words_are_refused(field, value):
+    values = {"type": "depth", "space": "w+", "tensors": {}, "generator_sha256": "a" * 64} | {field: value}
+    with pytest.raises(UserError, match="choose from"):
+        Offset(**values)

@@ -1,0 +1,153 @@
+"""Exported files: what they compute, what they say of themselves, what they refuse."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import numpy as np
+import onnx
+import pytest
+from tolerances import BACKEND_PARITY
+
+from sgi.engine.artifact import Artifact
+from sgi.engine.backends import installed_backends, open_backend
+from sgi.engine.errors import UserError
+from sgi.engine.generator import generator_sha256
+from sgi.engine.offsets import Offset
+from sgi.engine.seeds import latents
+from sgi.export import verify as verification
+from sgi.export.bake import affine_biases
+from sgi.export.lower import lower
+from sgi.export.onnx import export_onnx
+
+MAPS = ("depth", "normal", "albedo", "shading")
+
+
+def offsets_for(generator, *types, space="w+", zero_rows=0):
+    rows = generator.config.num_ws if space == "w+" else 1
+    made = {}
+    for i, name in enumerate(types):
+        offset = np.random.RandomState(i).randn(rows, generator.config.w_dim).astype(np.float32)
+        offset[:zero_rows] = 0
+        made[name] = Offset(name, space, {"offset": offset}, generator_sha256(generator))
+    return made
+
+
+def convolutions(path):
+    return [node for node in onnx.load(path).graph.node if node.op_type in ("Conv", "ConvTranspose")]
+
+
+@pytest.mark.parametrize("noise_mode", ["none", "const"])
+@pytest.mark.parametrize("space", ["w", "w+"])
+def test_every_type_and_runtime_agrees_with_torch(tiny_generator, tmp_path, space, noise_mode):
+    offsets = {"image": None} | offsets_for(tiny_generator, *MAPS, space=space)
+    artifact = export_onnx(tiny_generator, offsets, tmp_path / "maps.onnx", psi=0.7, noise_mode=noise_mode)
+    assert set(artifact.parity["runtimes"]) == {"onnxruntime", "openvino"}
+    for by_type in artifact.parity["runtimes"].values():
+        assert set(by_type) == set(offsets)
+        assert all(figures["max"] <= BACKEND_PARITY for figures in by_type.values())
+
+
+def test_classes_clamps_and_truncation_cutoff(conditional_generator, tmp_path):
+    offsets = {"image": None} | offsets_for(conditional_generator, "depth", "normal")
+    artifact = export_onnx(conditional_generator, offsets, tmp_path / "maps.onnx", psi=0.5, cutoff=3)
+    assert (artifact.c_dim, artifact.cutoff) == (3, 3)
+    inputs = {i.name: [d.dim_value or d.dim_param for d in i.type.tensor_type.shape.dim] for i in inputs_of(tmp_path)}
+    assert inputs == {"z": ["batch", 8], "psi": [], "label": ["batch", 3]}
+
+
+def inputs_of(folder):
+    return onnx.load(folder / "maps.onnx").graph.input
+
+
+def test_batch_size_changes_nothing(tiny_generator, tmp_path):
+    path = tmp_path / "depth.onnx"
+    export_onnx(tiny_generator, offsets_for(tiny_generator, "depth"), path)
+    z = latents(range(5), 8).astype(np.float32)
+    for name in installed_backends(path, "cpu"):
+        with closing(open_backend(path, backend=name, device="cpu")) as backend:
+            together = backend.run(z, 1.0)["depth"]
+            alone = np.concatenate([backend.run(z[i : i + 1], 1.0)["depth"] for i in range(5)])
+        assert np.abs(together - alone).max() <= BACKEND_PARITY
+
+
+@pytest.mark.parametrize("opset", [18, 23])
+def test_opsets(tiny_generator, tmp_path, opset):
+    path = tmp_path / "depth.onnx"
+    export_onnx(tiny_generator, offsets_for(tiny_generator, "depth"), path, opset=opset)
+    assert onnx.load(path).opset_import[0].version == opset
+    assert Artifact.read(path).opset == opset
+
+
+def test_the_file_describes_itself(tiny_generator, tmp_path):
+    path = tmp_path / "depth.onnx"
+    offsets = offsets_for(tiny_generator, "depth")
+    written = export_onnx(tiny_generator, offsets, path, psi=0.7, noise_mode="none")
+    read = Artifact.read(path)
+    assert read == written
+    assert read.generator["sha256"] == generator_sha256(tiny_generator)
+    assert read.offsets["depth"]["sha256"] == offsets["depth"].sha256
+    assert (read.psi, read.noise_mode, read.type_names) == (0.7, "none", ("depth",))
+
+
+def test_baking_costs_nothing(tiny_generator, tmp_path):
+    def operators(path):
+        return [node.op_type for node in onnx.load(path).graph.node]
+
+    offset = offsets_for(tiny_generator, "albedo")
+    export_onnx(tiny_generator, offset, tmp_path / "baked.onnx")
+    offset["albedo"].tensors["offset"][:] = 0
+    export_onnx(tiny_generator, offset, tmp_path / "plain.onnx")
+    assert operators(tmp_path / "baked.onnx") == operators(tmp_path / "plain.onnx")
+
+
+def test_one_channel_types_carry_one_channel(tiny_generator, tmp_path):
+    export_onnx(tiny_generator, offsets_for(tiny_generator, "depth"), tmp_path / "depth.onnx")
+    model = onnx.load(tmp_path / "depth.onnx")
+    shapes = {i.name: list(i.dims) for i in model.graph.initializer}
+    rgb = [shape for name, shape in shapes.items() if name.endswith("torgb.weight")]
+    assert len(rgb) == 3
+    assert all(shape[0] == 1 for shape in rgb)
+
+
+def test_types_with_equal_first_rows_share_those_layers(tiny_generator, tmp_path):
+    apart, shared = tmp_path / "apart.onnx", tmp_path / "shared.onnx"
+    export_onnx(tiny_generator, offsets_for(tiny_generator, "normal", "albedo"), apart)
+    export_onnx(tiny_generator, offsets_for(tiny_generator, "normal", "albedo", zero_rows=4), shared)
+    # Rows 0 to 3 feed b4.conv1, b8.conv0, b8.conv1 and b16.conv0 (three layers and two filters), and b4 and b8's to-rgb
+    # with its filter: 6 convolutions of the main path and 3 of the skip path are met twice without sharing.
+    assert len(convolutions(apart)) - len(convolutions(shared)) == 9
+
+
+def test_an_offset_of_another_generator_is_refused(tiny_generator, conditional_generator, tmp_path):
+    foreign = offsets_for(conditional_generator, "depth")
+    with pytest.raises(UserError, match="fitted on generator"):
+        export_onnx(tiny_generator, foreign, tmp_path / "depth.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_disagrees_is_not_written(tiny_generator, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        verification, "reference_values", lambda g, o, name, artifact, z, psi: np.zeros((len(z), 1, 16, 16), np.float32)
+    )
+    with pytest.raises(UserError, match="depth through .* differs from the generator"):
+        export_onnx(tiny_generator, offsets_for(tiny_generator, "depth"), tmp_path / "depth.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_opset_out_of_range(tiny_generator, tmp_path):
+    with pytest.raises(UserError, match="--opset 17: choose from 18 to 23"):
+        export_onnx(tiny_generator, {"image": None}, tmp_path / "image.onnx", opset=17)
+
+
+def test_baking_is_the_offset_itself(tiny_generator):
+    offset = offsets_for(tiny_generator, "depth")["depth"]
+    baked, plain = affine_biases(tiny_generator, offset), affine_biases(tiny_generator, None)
+    for layer in lower(tiny_generator).layers():
+        moved = offset.tensors["offset"][layer.row] @ layer.affine
+        np.testing.assert_allclose(baked[layer.name] - plain[layer.name], moved, rtol=1e-4, atol=1e-5)
+
+
+def test_random_noise_is_no_file(tiny_generator):
+    with pytest.raises(ValueError, match="none or const"):
+        lower(tiny_generator, "random")

@@ -1,0 +1,10 @@
+"""Every numeric tolerance of the tests, in one place; a change here changes what the project promises.
+
+RMS tolerances are relative: RMS of the difference over RMS of the reference.
+"""
+
+BACKEND_PARITY = 1e-4  # same seed through any runtime and batch size, fraction of the output's range
+RMS_FP32 = 1e-5
+RMS_FP16 = 5e-3
+RMS_BF16 = 2e-2
+CLOSED_FORM = 1e-6  # float32 code against a formula evaluated by hand or in float64
