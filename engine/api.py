@@ -78,8 +78,8 @@ class Engine:
             stop = min(start + self.batch, len(latent))
             # A shorter last pass would cost some backends a compilation: fill it up with copies of its last row.
             missing = start + self.batch - stop if start else 0
-            rows = [None if a is None else pad_rows(a[start:stop], missing) for a in (latent, label)]
-            outputs = self.backend.run(rows[0], psi, rows[1], types)
+            labels = None if label is None else pad_rows(label[start:stop], missing)
+            outputs = self.backend.run(pad_rows(latent[start:stop], missing), psi, labels, types)
             parts.append({name: values[: stop - start] for name, values in outputs.items()})
         if len(parts) == 1:
             return parts[0]

@@ -107,7 +107,7 @@ def write_preview(job: Job) -> Path:
     path = job.named("preview.png")
     with disk_errors(job.outdir):
         rows = {
-            str(seed): {name: decode(name, file.read_bytes()) for name, file in job.files(seed).items()}
+            f"seed {seed}": {name: decode(name, file.read_bytes()) for name, file in job.files(seed).items()}
             for seed in job.part[: preview.ROWS]
         }
         preview.write_sheet(path, rows, job.record.types)

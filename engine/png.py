@@ -29,7 +29,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
-    body = zlib.compress(filtered, _FASTEST)
+    body = zlib.compress(filtered.data, _FASTEST)
     return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
 
 

@@ -42,7 +42,7 @@ class _LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command and load_command(command.name), rest
+        return name, load_command(name) if name else command, rest
 
     def invoke(self, ctx: Any) -> Any:
         try:
