@@ -1,0 +1,144 @@
+"""Find the offset d of one type: min over d of E_w loss(C(G(w + d)), teacher(G(w))), everything else frozen.
+
+Bhattad et al., arXiv 2306.00987 (the structure; its loss and learning rate are not public). Offsets leave the cloud
+of w: their rows grow to several |w|, so the learning rate is given in units of rms(w) and is large, and the map only
+appears after 150 to 300 steps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgi.engine.errors import UserError
+from sgi.engine.generator import Generator, generator_sha256
+from sgi.trainer.journal import Journal
+from sgi.trainer.latents import describe
+from sgi.trainer.losses import DEFAULT_LOSS, check_finite, get_loss
+from sgi.trainer.pool import Pool
+from sgi.trainer.readout import readout
+from sgi.trainer.spaces import get_space
+
+BETAS = (0.9, 0.99)
+WARMUP_STEPS = 10
+DECAY_SHARE = 0.4
+LOG_EVERY = 10
+CHECKPOINT_EVERY = 25
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Settings of a fit.
+
+    space: where the offset lives. loss: name of the loss. steps, batch: optimiser steps and pictures in each.
+    lr: learning rate of Adam in units of rms(w), the root mean square of an entry of w over the pool.
+    seed: of the order of the pictures. precision: of the convolutions, fp32 or bf16.
+    """
+
+    space: str = "w+"
+    loss: str = DEFAULT_LOSS
+    steps: int = 1000
+    lr: float = 0.2
+    batch: int = 16
+    seed: int = 0
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        get_space(self.space)
+        if self.precision not in PRECISIONS:
+            raise UserError(f"--precision {self.precision}: choose from {', '.join(PRECISIONS)}")
+        if self.steps < 1 or self.batch < 1:
+            raise UserError(f"--steps {self.steps} --batch {self.batch}: both must be at least 1")
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise UserError(f"--lr {self.lr}: must be positive")
+
+
+def rate(step: int, steps: int) -> float:
+    """Learning rate of a step as a share of the full one: linear warm-up, cosine to 0 over the last 40 %."""
+    warm = min(1.0, (step + 1) / WARMUP_STEPS)
+    decay_from = steps * (1 - DECAY_SHARE)
+    done = max(0.0, (step - decay_from) / (steps - decay_from))
+    return warm * (0.5 + 0.5 * math.cos(math.pi * done))
+
+
+def batch_indices(step: int, batch: int, count: int, seed: int) -> Tensor:
+    """Pictures of a step, [batch] int64: pass after pass over the pool, each in an order of its own.
+
+    A function of the step alone, so a resumed fit needs no state of a random generator.
+    """
+    positions = np.arange(step * batch, (step + 1) * batch)
+    passes = positions // count
+    orders = {p: np.random.default_rng([seed, p]).permutation(count) for p in np.unique(passes)}
+    return torch.tensor([orders[p][i] for p, i in zip(passes, positions % count, strict=True)])
+
+
+def rms(ws: Tensor) -> float:
+    """Root mean square of the entries of w+, the unit of the learning rate."""
+    return ws.square().mean().sqrt().item()
+
+
+def fingerprint(name: str, settings: FitSettings, pool: Pool, generator_hash: str, teacher_hash: str) -> str:
+    """Hash of everything a fit depends on but the machine: two fits that share it may resume one another."""
+    facts = [name, asdict(settings), describe(pool.seeds), asdict(pool.sampling), generator_hash, teacher_hash]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def fit(
+    generator: Generator,
+    pool: Pool,
+    name: str,
+    settings: FitSettings,
+    journal: Journal | None = None,
+    on_step: Callable[[int, float], None] | None = None,
+) -> dict[str, Tensor]:
+    """Fit the offset of type `name` on a pool; returns its tensors (see the space), float32 on the CPU.
+
+    journal: where to resume from, checkpoint and log. on_step: hears (steps done, loss) every 10 steps and at the
+    end; the loss is nan when there was nothing left to do. Same pool, settings and threads on a CPU give the same
+    offset bit for bit, interrupted or not. Raises UserError when the loss diverges, RuntimeError if a weight of the
+    generator changed.
+    """
+    before = generator_sha256(generator)
+    synthesis = generator.synthesis
+    device = generator.mapping.w_avg.device
+    space, loss_of = get_space(settings.space), get_loss(settings.loss, name)
+    tensors = {key: zeros.to(device).requires_grad_() for key, zeros in space.zeros(generator.config).items()}
+    optimiser = torch.optim.Adam(tensors.values(), betas=BETAS)
+    full_rate = settings.lr * rms(pool.ws)
+    start = journal.restore(tensors, optimiser) if journal else 0
+    began = time.monotonic()
+    if on_step:
+        on_step(start, math.nan)
+    for step in range(start, settings.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = full_rate * rate(step, settings.steps)
+        index = batch_indices(step, settings.batch, len(pool), settings.seed)
+        styles = space.styles(synthesis, pool.ws[index].to(device), tensors)
+        image = synthesis.render(styles, pool.sampling.noise_mode, PRECISIONS[settings.precision])
+        loss = loss_of(readout(image, name), pool.codes[name][index].to(device).float())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        done = step + 1
+        if done % LOG_EVERY == 0 or done == settings.steps:
+            value = check_finite(loss.detach(), done)
+            if on_step:
+                on_step(done, value)
+            if journal:
+                norm = max(tensor.detach().norm(dim=-1).max().item() for tensor in tensors.values())
+                seconds = round(time.monotonic() - began, 2)
+                journal.log(step=done, loss=value, lr=group["lr"], largest_row=norm, seconds=seconds)
+        if journal and (done % CHECKPOINT_EVERY == 0 or done == settings.steps):
+            journal.save(done, tensors, optimiser)
+    if generator_sha256(generator) != before:
+        raise RuntimeError("the generator's weights changed during the fit: the offset would be worth nothing")
+    return {key: tensor.detach().cpu() for key, tensor in tensors.items()}
