@@ -1,0 +1,131 @@
+"""What explains a map without the generator's help: the rows every offset's score stands beside.
+
+Each baseline is fitted in closed form on the fitting pictures and returns a function that predicts codes of
+held-out ones. They are meant to be as strong as their kind can be: an offset is news only beyond them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Predictor = Callable[[Tensor], Tensor]
+
+CHUNK = 2048
+"""Pixels (or map entries) treated at a time; bounds the memory, not the result."""
+
+# In squared display units: pictures say nothing about slopes over colour changes below 1 % of the range.
+PIXEL_RIDGE = 1e-4
+RIDGE_LAMBDAS = tuple(10.0**k for k in range(-3, 5))
+VALIDATION_SHARE = 0.2
+
+
+def mean_map(codes: Tensor) -> Tensor:
+    """The best constant map, [1, C, H, W] float32, of codes [N, C, H, W]."""
+    return codes.mean(dim=0, keepdim=True, dtype=torch.float32)
+
+
+def global_affine(images: Tensor, codes: Tensor) -> Predictor:
+    """One affine map from colour to code for all pixels of all pictures, least squares.
+
+    images: [N, 3, H, W] in [0, 1], codes: [N, C, H, W]; the predictor takes images [M, 3, H, W].
+    """
+    channels = codes.shape[1]
+    gram = torch.zeros(4, 4, dtype=torch.float64)
+    cross = torch.zeros(4, channels, dtype=torch.float64)
+    for image, code in zip(images.split(64), codes.split(64), strict=True):
+        x = image.double().transpose(0, 1).reshape(3, -1)
+        x = torch.cat([x, torch.ones_like(x[:1])])  # [4, pixels]
+        gram += x @ x.T
+        cross += x @ code.double().transpose(0, 1).reshape(channels, -1).T
+    # The pseudo-inverse: grey pictures have a singular Gram matrix.
+    weights = (torch.linalg.pinv(gram, hermitian=True) @ cross).float()
+
+    def predict(pictures: Tensor) -> Tensor:
+        return torch.einsum("nihw,ic->nchw", pictures.float(), weights[:3]) + weights[3][None, :, None, None]
+
+    return predict
+
+
+def pixel_affine(images: Tensor, codes: Tensor) -> Predictor:
+    """One affine map from colour to code for each pixel, least squares with a small ridge on the slopes.
+
+    Knows the average layout and how colour varies about it. Shapes as in `global_affine`.
+    """
+    count, channels, height, width = codes.shape
+    pixels = height * width
+    weights = torch.empty(pixels, 3, channels)
+    x_mean, y_mean = mean_map(images), mean_map(codes)
+    for part in _chunks(pixels):
+        x = images.flatten(2)[:, :, part].double() - x_mean.flatten(2)[:, :, part]
+        y = codes.flatten(2)[:, :, part].double() - y_mean.flatten(2)[:, :, part]
+        x, y = x.permute(2, 1, 0), y.permute(2, 0, 1)  # [pixels, 3, N], [pixels, N, C]
+        gram = x @ x.transpose(1, 2) + count * PIXEL_RIDGE * torch.eye(3, dtype=x.dtype)
+        weights[part] = torch.linalg.solve(gram, x @ y).float()
+
+    def predict(pictures: Tensor) -> Tensor:
+        x = (pictures.float() - x_mean).flatten(2)
+        y = torch.einsum("nip,pic->ncp", x, weights)
+        return y.reshape(-1, channels, height, width) + y_mean
+
+    return predict
+
+
+def ridge(w: Tensor, codes: Tensor) -> tuple[Predictor, float]:
+    """Ridge regression from w to the whole map; lambda is chosen on the last fifth of the fitting pictures.
+
+    w: [N, D] float32, codes: [N, C, H, W]; the predictor takes w [M, D]. Returns it with lambda, which is per
+    picture and in units of the mean variance of an entry of w.
+    """
+    held = max(1, round(len(w) * VALIDATION_SHARE))
+    errors = _validation_errors(w[:-held], codes[:-held], w[-held:], codes[-held:])
+    chosen = RIDGE_LAMBDAS[int(errors.argmin())]
+    basis = _Basis(w)
+    flat = codes.flatten(1)
+    weights = torch.empty(w.shape[1], flat.shape[1])
+    for part in _chunks(flat.shape[1]):
+        weights[:, part] = basis.solve(flat[:, part].float(), [chosen])[0]
+    mean = mean_map(codes)
+
+    def predict(latent: Tensor) -> Tensor:
+        return ((latent - basis.mean) @ weights).reshape(-1, *codes.shape[1:]) + mean
+
+    return predict, chosen
+
+
+class _Basis:
+    """Centred latents with the eigenvectors of their covariance, in which every lambda is one division."""
+
+    def __init__(self, w: Tensor) -> None:
+        self.mean = w.mean(dim=0)
+        self.centred = w - self.mean
+        covariance = self.centred.double().T @ self.centred.double() / len(w)
+        values, vectors = torch.linalg.eigh(covariance)
+        self.vectors = vectors.float()
+        self.values = values.clamp_min(0).float()
+        self.unit = max(float(covariance.diagonal().mean()), 1e-12)
+
+    def solve(self, y: Tensor, lambdas: list[float]) -> list[Tensor]:
+        """Weights [D, K] for targets y [N, K] (not centred), one tensor for each lambda."""
+        projected = self.vectors.T @ (self.centred.T @ (y - y.mean(dim=0))) / len(y)
+        return [self.vectors @ (projected / (self.values + lam * self.unit)[:, None]) for lam in lambdas]
+
+
+def _validation_errors(w: Tensor, codes: Tensor, held_w: Tensor, held_codes: Tensor) -> Tensor:
+    """Summed square error on the held pictures for each of RIDGE_LAMBDAS."""
+    basis = _Basis(w)
+    x = held_w - basis.mean
+    flat, held = codes.flatten(1), held_codes.flatten(1)
+    errors = torch.zeros(len(RIDGE_LAMBDAS), dtype=torch.float64)
+    for part in _chunks(flat.shape[1]):
+        y = flat[:, part].float()
+        target = held[:, part].float() - y.mean(dim=0)
+        for i, weights in enumerate(basis.solve(y, list(RIDGE_LAMBDAS))):
+            errors[i] += (x @ weights - target).square().sum(dtype=torch.float64)
+    return errors
+
+
+def _chunks(length: int) -> list[slice]:
+    return [slice(start, min(start + CHUNK, length)) for start in range(0, length, CHUNK)]
