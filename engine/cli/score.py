@@ -1,0 +1,68 @@
+"""`sgi-engine score`: the held-out table of an offset, measured anew."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sgi.engine import bundle
+from sgi.engine.cli.train import chosen_types, progress_bar
+from sgi.engine.errors import UserError
+
+
+def score(
+    types: Annotated[
+        list[str] | None, typer.Option("--type", help="Bundled offset to score; repeat it, or `all`.")
+    ] = None,
+    files: Annotated[list[Path] | None, typer.Option("--offset", help="Offset file to score; repeat it.")] = None,
+    generator: Annotated[Path | None, typer.Option(help="Generator file [default: the bundled rooms].")] = None,
+    teacher: Annotated[str, typer.Option(help="`bundled`, or a teacher file.")] = "bundled",
+    holdout: Annotated[int, typer.Option(help="Held-out pictures to score on.")] = 256,
+    split: Annotated[
+        str, typer.Option(help="Score on `holdout` seeds, or on those for `choosing` settings.")
+    ] = "holdout",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; one is best beside other work.")] = None,
+) -> None:
+    """Score offsets on held-out seeds, beside baselines fitted on the pictures that the offsets were fitted on."""
+    if files and types:
+        raise UserError("--type and --offset: a file knows its type; give one of the two")
+    paths = files or [bundle.offset(name) for name in chosen_types(types)]
+
+    from rich.console import Console
+
+    from sgi.engine.generator import generator_sha256, load_generator
+    from sgi.engine.offsets import Offset
+    from sgi.trainer.device import find_device
+    from sgi.trainer.job import make_pools, pool_facts, sampling_of, score_offset
+    from sgi.trainer.report import score_table, verdict
+    from sgi.trainer.teachers import load_teacher
+
+    where = find_device(device, threads)
+    network = load_generator(generator or bundle.GENERATOR, where)
+    sha256 = generator_sha256(network)
+    told_by = load_teacher(teacher, device)
+    offsets = [Offset.load(path) for path in paths]
+    for offset in offsets:
+        offset.check_generator(sha256)
+    console = Console()
+    # Offsets fitted on the same pictures, as all bundled ones are, share one pool.
+    groups: dict[object, list[Offset]] = {}
+    for offset in offsets:
+        groups.setdefault((sampling_of(offset), pool_facts(offset)), []).append(offset)
+    for group in groups.values():
+        images, stream = pool_facts(group[0])
+        names = [offset.type for offset in group]
+        with progress_bar() as bar:
+            task = bar.add_task("pictures", total=images + holdout, note="")
+            sampling, advance = sampling_of(group[0]), partial(bar.advance, task)
+            pools = make_pools(network, told_by, names, sampling, images, holdout, stream, split, advance)
+        for offset in group:
+            figures = score_offset(network, told_by, offset, pools)
+            console.print(score_table(offset, figures))
+            console.print(verdict(figures))
+            if offset.teacher.get("sha256") != told_by.sha256:
+                console.print(f"Fitted on another teacher, {offset.teacher.get('name')}.")

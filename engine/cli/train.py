@@ -1,0 +1,139 @@
+"""`sgi-engine train`: fit offsets, say how good they are, write their files."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sgi.engine import bundle, intrinsics
+from sgi.engine.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+ALL = "all"
+SUFFIX = ".safetensors"
+WORKDIR = "fits"
+
+
+def train(
+    types: Annotated[
+        list[str] | None, typer.Option("--type", help="Map to fit an offset for; repeat it, or `all`.")
+    ] = None,
+    generator: Annotated[Path | None, typer.Option(help="Generator file [default: the bundled rooms].")] = None,
+    teacher: Annotated[str, typer.Option(help="`bundled`, or a teacher file.")] = "bundled",
+    space: Annotated[str, typer.Option(help="w (one row for all layers) or w+ (a row for each).")] = "w+",
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps; fewer than 300 look like a failure.")] = 1000,
+    lr: Annotated[float, typer.Option(help="Learning rate in units of rms(w).")] = 0.2,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 16,
+    images: Annotated[int, typer.Option(min=1, help="Pictures to fit on, in several passes.")] = 2000,
+    trunc: Annotated[float, typer.Option(help="Truncation psi of the pictures.")] = 1.0,
+    cutoff: Annotated[int | None, typer.Option("--trunc-cutoff", min=0, help="Truncate only the first rows.")] = None,
+    noise_mode: Annotated[
+        str | None, typer.Option(help="none or const [default: none for the bundled generator, else const].")
+    ] = None,
+    class_index: Annotated[int | None, typer.Option("--class", help="Class, of a conditional generator.")] = None,
+    loss: Annotated[str, typer.Option(help="l1, l2, huber, or for normals cosine+l1.")] = "l1",
+    seed: Annotated[int, typer.Option(help="Which pictures to fit on, and their order.")] = 0,
+    holdout: Annotated[int, typer.Option(help="Held-out pictures to score on.")] = 256,
+    split: Annotated[
+        str, typer.Option(help="Score on `holdout` seeds, or on those for `choosing` settings.")
+    ] = "holdout",
+    out: Annotated[
+        Path | None, typer.Option(help="Offset file to write, or a folder [default: TYPE.safetensors].")
+    ] = None,
+    workdir: Annotated[
+        Path | None, typer.Option(help="Folder of checkpoints and logs [default: fits, beside the offsets].")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; one is best beside other work.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32 or bf16 [default: bf16 where the hardware has it].")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Continue an interrupted fit of the same settings.")] = True,
+    preview: Annotated[bool, typer.Option(help="Write a picture beside each offset.")] = True,
+) -> None:
+    """Fit the offset that turns the generator's pictures into maps, and score it on held-out seeds."""
+    names = chosen_types(types)
+    paths = output_paths(names, out)
+
+    from rich.console import Console
+
+    from sgi.engine.generator import load_generator
+    from sgi.trainer.device import find_device, native_precision
+    from sgi.trainer.fit import FitSettings
+    from sgi.trainer.job import make_pools, open_journal, train_offset
+    from sgi.trainer.losses import get_loss
+    from sgi.trainer.pool import Sampling
+    from sgi.trainer.report import score_table, verdict, write_preview
+    from sgi.trainer.teachers import load_teacher
+
+    for name in names:
+        get_loss(loss, name)
+    where = find_device(device, threads)
+    settings = FitSettings(space, loss, steps, lr, batch, seed, precision or native_precision(where))
+    sampling = Sampling(trunc, cutoff, noise_mode or ("const" if generator else "none"), class_index)
+    network = load_generator(generator or bundle.GENERATOR, where)
+    told_by = load_teacher(teacher, device)
+    console = Console()
+    with progress_bar() as bar:
+        task = bar.add_task("pictures", total=images + holdout, note="")
+        advance = partial(bar.advance, task)
+        pools = make_pools(network, told_by, names, sampling, images, holdout, seed, split, advance)
+    for name, path in paths.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        journal = open_journal(workdir or path.parent / WORKDIR, network, told_by, name, pools.fitting, settings)
+        if not resume:
+            journal.forget()
+        with progress_bar() as bar:
+            task = bar.add_task(name, total=steps, note="")
+            offset = train_offset(network, told_by, name, pools, settings, journal, partial(_tell, bar, task))
+        offset.save(path)
+        journal.finish()
+        console.print(score_table(offset, offset.score))
+        console.print(verdict(offset.score))
+        written = [path]
+        if preview:
+            written.append(path.with_suffix(".png"))
+            write_preview(written[-1], network, offset, pools.held)
+        console.print("wrote", " and ".join(map(str, written)))
+
+
+def chosen_types(types: list[str] | None) -> list[str]:
+    """The types to fit, in the order asked for and once each; raises UserError when there are none or unknown ones."""
+    known = ", ".join(intrinsics.MAP_TYPES)
+    if not types:
+        raise UserError(f"--type is missing: choose from {known}, or all")
+    for name in types:
+        if name not in (*intrinsics.MAP_TYPES, ALL):
+            raise UserError(f"--type {name}: choose from {known}, or all")
+    return list(intrinsics.MAP_TYPES) if ALL in types else list(dict.fromkeys(types))
+
+
+def output_paths(names: list[str], out: Path | None) -> dict[str, Path]:
+    """Where the offset of each type goes; raises UserError when one file is to hold several."""
+    if out is None or out.suffix != SUFFIX:
+        if out is not None and out.is_file():
+            raise UserError(f"--out {out}: the name of an offset file ends in {SUFFIX}")
+        return {name: (out or Path()) / f"{name}{SUFFIX}" for name in names}
+    if len(names) > 1:
+        raise UserError(f"--out {out}: {len(names)} types need a folder; drop {SUFFIX} from the name")
+    return {names[0]: out}
+
+
+def progress_bar() -> Progress:
+    """A bar with the time that is left and room for a note, gone when it is done."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"), transient=True,
+    )  # fmt: skip
+
+
+def _tell(bar: Progress, task: TaskID, done: int, loss: float) -> None:
+    bar.update(task, completed=done, note="" if math.isnan(loss) else f"loss {loss:.4f}")
