@@ -18,6 +18,15 @@ DEMOD_EPS = 1e-8
 FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
+def random_normal(*shape: int, std: float = 1.0) -> Tensor:
+    """Normal random numbers of that shape, on the default device; on the meta device, none.
+
+    There arithmetic goes through torch's compiler, whose import takes seconds and 170 MB.
+    """
+    tensor = torch.empty(shape)
+    return tensor if tensor.is_meta else tensor.normal_(std=std)
+
+
 class FullyConnected(nn.Module):
     """Linear layer with equalised learning rate: weight * lr / sqrt(in), bias * lr.
 
@@ -32,7 +41,7 @@ class FullyConnected(nn.Module):
         self.lrelu = lrelu
         self.weight_gain = lr / math.sqrt(inputs)
         self.bias_gain = lr
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr)
+        self.weight = nn.Parameter(random_normal(outputs, inputs, std=1.0 / lr))
         self.bias = nn.Parameter(torch.full((outputs,), float(bias_init)))
 
     def scaled(self) -> tuple[Tensor, Tensor]:
@@ -81,10 +90,10 @@ class ModulatedConv(nn.Module):
         self.clamp = clamp
         self.resolution = resolution
         self.affine = FullyConnected(w_dim, inputs, bias_init=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.weight = nn.Parameter(random_normal(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noise_strength = nn.Parameter(torch.zeros([]))
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.register_buffer("noise_const", random_normal(resolution, resolution))
 
     def demodulation(self, s: Tensor) -> Tensor:
         """rsqrt(sum_i s[n,i]^2 sum_k W[o,i,k]^2 + 1e-8): [N, O] float32."""
@@ -131,7 +140,7 @@ class ToRGB(nn.Module):
         self.clamp = clamp
         self.style_gain = 1.0 / math.sqrt(inputs)
         self.affine = FullyConnected(w_dim, inputs, bias_init=1.0)
-        self.weight = nn.Parameter(torch.randn(img_channels, inputs, 1, 1))
+        self.weight = nn.Parameter(random_normal(img_channels, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(img_channels))
 
     def forward(self, x: Tensor, s: Tensor) -> Tensor:

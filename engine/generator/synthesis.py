@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sgi.engine.generator.config import GeneratorConfig
-from sgi.engine.generator.layers import ModulatedConv, ToRGB, upsample2
+from sgi.engine.generator.layers import ModulatedConv, ToRGB, random_normal, upsample2
 
 NOISE_MODES = ("none", "const", "random")
 
@@ -33,7 +33,7 @@ class Block(nn.Module):
         channels = config.channels(resolution)
         clamp = config.conv_clamp
         if resolution == 4:
-            self.const = nn.Parameter(torch.randn(channels, 4, 4))
+            self.const = nn.Parameter(random_normal(channels, 4, 4))
         else:
             below = config.channels(resolution // 2)
             self.conv0 = ModulatedConv(below, channels, config.w_dim, resolution, up=True, clamp=clamp)
