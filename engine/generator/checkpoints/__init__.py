@@ -1,0 +1,71 @@
+"""Readers of the checkpoints people hold; none of them runs anything that a file contains.
+
+`load` gives the generator of any of these files, `report` says what a file is. One module a format, each with
+`detect(container)` and `load(container)`: nvidia, tf, rosinality, flat; native files go to `generator.native`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sgi.engine.files import sha256_file
+from sgi.engine.generator.checkpoints import flat, nvidia, rosinality, tf
+from sgi.engine.generator.checkpoints.checkpoint import Checkpoint, Unsupported
+from sgi.engine.generator.checkpoints.container import Container, open_container
+from sgi.engine.generator.checkpoints.inspection import describe
+from sgi.engine.generator.checkpoints.known import refusal
+from sgi.engine.generator.model import Generator
+from sgi.engine.generator.native import load_generator
+
+READERS = (nvidia, tf, rosinality, flat)
+
+__all__ = ["Checkpoint", "Unsupported", "is_native", "load", "open_checkpoint", "report"]
+
+
+@contextmanager
+def open_checkpoint(path: str | Path) -> Iterator[Checkpoint]:
+    """The generator of a foreign file, whose tensors are unread until `Checkpoint.generator` is called.
+
+    Raises UserError for a file that is no checkpoint, Unsupported for a network known and not read.
+    """
+    with open_container(path) as box:
+        yield _checkpoint(box)
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> Generator:
+    """The generator of a checkpoint of any format, float32, in eval mode and frozen; raises UserError."""
+    if is_native(path):
+        return load_generator(path, device)
+    with open_checkpoint(path) as checkpoint:
+        return checkpoint.generator(Path(path).name).to(device)
+
+
+def is_native(path: str | Path) -> bool:
+    """Whether a file is this project's own; raises UserError for one that is no checkpoint at all."""
+    with open_container(path) as box:
+        return box.native
+
+
+def report(path: str | Path) -> dict[str, Any]:
+    """What a foreign checkpoint is, JSON-able; `refused` says why one that is recognised cannot be read.
+
+    Raises UserError for a file that is no checkpoint.
+    """
+    with open_container(path) as box:
+        facts: dict[str, Any] = {"file": box.label, "packing": box.kind, "sha256": sha256_file(path)}
+        try:
+            return {**facts, **describe(box, _checkpoint(box)), "refused": None}
+        except Unsupported as error:
+            return {**facts, "refused": str(error)}
+
+
+def _checkpoint(box: Container) -> Checkpoint:
+    for reader in READERS:
+        if reader.detect(box):
+            return reader.load(box)
+    raise refusal(box)

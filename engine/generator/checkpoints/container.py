@@ -1,0 +1,93 @@
+"""Opens a checkpoint file of any kind as a tree of inert records; nothing a file names is ever called."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from sgi.engine.errors import UserError
+from sgi.engine.generator.checkpoints.records import Name
+from sgi.engine.generator.checkpoints.safe_pickle import SafePickle
+from sgi.engine.generator.checkpoints.tensors import Ref, TensorReader
+from sgi.engine.generator.checkpoints.torch_file import STREAM_MAGIC, ZIP_MAGIC, read_stream, read_zip
+from sgi.engine.generator.native import HEADER_KEY
+
+MAX_FILE_BYTES = 1 << 34
+
+
+@dataclass(frozen=True)
+class Container:
+    """An open checkpoint.
+
+    label: the file's name for messages. kind: how it is packed (pickle, torch zip, torch stream, safetensors).
+    root: its object tree. names: classes and functions its pickle named. reader: turns records into tensors.
+    native: whether it is this project's own file.
+    """
+
+    label: str
+    kind: str
+    root: Any
+    names: tuple[Name, ...]
+    reader: TensorReader
+    native: bool = False
+
+
+@contextmanager
+def open_container(path: str | Path) -> Iterator[Container]:
+    """Open a file; raises UserError, naming the file, for one that is no checkpoint."""
+    label = Path(path).name
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            if size > MAX_FILE_BYTES:
+                raise UserError(f"{label}: {size >> 30} GiB, larger than any StyleGAN2 checkpoint")
+            yield _open(path, file, size, label)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _open(path: str | Path, file: BufferedReader, size: int, label: str) -> Container:
+    head = file.read(9)
+    file.seek(0)
+    if len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] < size:
+        return _open_safetensors(path, file, size, label)
+    if head.startswith(ZIP_MAGIC):
+        archive = read_zip(file, size, label)
+        reader = TensorReader(file, size, label, archive.storages)
+        return Container(label, "torch zip", archive.root, tuple(archive.names), reader)
+    if head[:1] != b"\x80":
+        raise UserError(f"{label}: neither a pickle, a torch file nor safetensors: not a generator checkpoint")
+    pickle = SafePickle(file, size, label)
+    root = pickle.read()
+    if root == STREAM_MAGIC:
+        file.seek(0)
+        stream = read_stream(file, size, label)
+        reader = TensorReader(file, size, label, stream.storages)
+        return Container(label, "torch stream", stream.root, tuple(stream.names), reader)
+    return Container(label, "pickle", root, tuple(pickle.names), TensorReader(file, size, label))
+
+
+def _open_safetensors(path: str | Path, file: BufferedReader, size: int, label: str) -> Container:
+    """A safetensors file of any writer: a flat dict of tensors."""
+    try:
+        tensors = safe_open(str(path), framework="pt")
+        native = HEADER_KEY in (tensors.metadata() or {})
+        root = {name: _safetensors_ref(tensors, name) for name in tensors.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{label}: not a readable safetensors file ({error})") from None
+    return Container(label, "safetensors", root, (), TensorReader(file, size, label), native)
+
+
+def _safetensors_ref(tensors: Any, name: str) -> Ref:
+    part = tensors.get_slice(name)
+    return Ref(tuple(part.get_shape()), part.get_dtype(), lambda: tensors.get_tensor(name).float().numpy())

@@ -1,0 +1,44 @@
+"""State dicts of NVIDIA's generators, saved flat by converters: `synthesis.b4.const`, in .pt or .safetensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sgi.engine.generator.checkpoints.checkpoint import PUBLISHED_LR_MULTIPLIER, Checkpoint, assemble
+from sgi.engine.generator.checkpoints.container import Container
+
+KEYS = ("g_ema", "G_ema", "state_dict")
+ASSUMED = (
+    "the format does not hold conv_clamp: taken as none",
+    f"the format does not hold the learning-rate multiplier of the mapping network: taken as {PUBLISHED_LR_MULTIPLIER}",
+)
+
+
+def detect(box: Container) -> bool:
+    """Whether a container holds a dict with NVIDIA's tensor names."""
+    return _state(box.root) is not None
+
+
+def load(box: Container) -> Checkpoint:
+    """The generator of a flat state dict; its blocks' float16 use and clamps are not in the format."""
+    state = _state(box.root) or {}
+    own = {name: value for name, value in state.items() if str(name).startswith(("mapping.", "synthesis."))}
+    outside = [str(key) for key in (box.root if state is not box.root else state.keys() - own.keys())]
+    return assemble(
+        box.label,
+        f"flat StyleGAN2 state dict ({box.kind})",
+        {name: box.reader.tensor(value, name) for name, value in own.items()},
+        conv_clamp=None,
+        lr_multiplier=PUBLISHED_LR_MULTIPLIER,
+        assumed=ASSUMED,
+        dropped=[key for key in outside if state is box.root or box.root[key] is not state],
+    )
+
+
+def _state(root: Any) -> dict[Any, Any] | None:
+    if not isinstance(root, dict):
+        return None
+    for candidate in (root, *(root.get(key) for key in KEYS)):
+        if isinstance(candidate, dict) and "synthesis.b4.const" in candidate:
+            return candidate
+    return None

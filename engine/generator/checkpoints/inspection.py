@@ -1,0 +1,54 @@
+"""What a foreign checkpoint is, for `sgi-engine inspect`: told from records, with no tensor of the network read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sgi.engine.generator.checkpoints.checkpoint import Checkpoint
+from sgi.engine.generator.checkpoints.container import Container
+from sgi.engine.generator.checkpoints.records import Call
+
+_EXPECTED_MODULES = ("torch", "numpy", "collections", "builtins", "dnnlib", "torch_utils", "argparse", "_codecs")
+
+
+def describe(box: Container, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Facts of a readable checkpoint, JSON-able."""
+    config = checkpoint.config
+    return {
+        "format": checkpoint.format,
+        "resolution": config.resolution,
+        "channels": {str(side): config.channels(side) for side in config.resolutions},
+        "img_channels": config.img_channels,
+        "z_dim": config.z_dim,
+        "w_dim": config.w_dim,
+        "classes": config.c_dim,
+        "mapping_layers": config.mapping_layers,
+        "mapping_lr_multiplier": config.mapping_lr_multiplier,
+        "conv_clamp": config.conv_clamp,
+        "parameters": checkpoint.parameters,
+        "stored_as": sorted({ref.dtype for ref in checkpoint.tensors.values()}),
+        **checkpoint.facts,
+        "assumed": list(checkpoint.assumed),
+        **remarks(box, checkpoint.dropped),
+    }
+
+
+def remarks(box: Container, dropped: tuple[str, ...]) -> dict[str, Any]:
+    """What import leaves behind: other parts, private paths by field name, and names that stayed inert."""
+    return {
+        "dropped": list(dropped),
+        "private_paths": [field for name in dropped for field in _paths(box.root, name)],
+        "inert_names": [name for name in box.names if name.partition(".")[0] not in _EXPECTED_MODULES],
+    }
+
+
+def _paths(root: Any, name: str) -> Iterator[str]:
+    """Fields of one part of the file whose text is a disk path."""
+    part = root.get(name) if isinstance(root, dict) else None
+    fields = part.state if isinstance(part, Call) else part
+    if not isinstance(fields, dict):
+        return
+    for field, value in fields.items():
+        if isinstance(value, str) and (value.startswith(("/", "~/", "\\\\")) or value[1:3] in (":\\", ":/")):
+            yield f"{name}.{field}"

@@ -1,0 +1,47 @@
+"""Networks that users hold and this project does not read, told by their tensor names, each in one clear line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from sgi.engine.errors import UserError
+from sgi.engine.generator.checkpoints.checkpoint import Unsupported
+from sgi.engine.generator.checkpoints.container import Container
+from sgi.engine.generator.checkpoints.records import Call
+
+NAMES_LOOKED_AT = 20_000
+
+_KNOWN: tuple[tuple[str, Callable[[str], bool]], ...] = (
+    ("a StyleGAN3 or StyleGAN-XL network", lambda n: "synthesis.input.freqs" in n or "synthesis.L0_" in n),
+    ("a StyleGAN1 network", lambda n: "generator.progression." in n or "g_synthesis.blocks." in n),
+    ("a StyleGAN2 of mmgeneration (its channels may be BGR)", lambda n: n.startswith("generator_ema.")),
+    ("a StyleGAN2 of genforce", lambda n: n.startswith(("generator_smooth.", "mapping.dense0."))),
+    ("a MobileStyleGAN network", lambda n: "m_conv." in n or "conv_synthesis_net" in n),
+)
+
+
+def refusal(box: Container) -> UserError:
+    """Unsupported with the network's name, or UserError for a file that holds nothing known."""
+    names = list(islice(_tensor_names(box.root), NAMES_LOOKED_AT))
+    for what, test in _KNOWN:
+        if any(test(name) for name in names):
+            return Unsupported(f"{box.label}: refused, {what}; only StyleGAN2 is read")
+    if isinstance(box.root, Call):
+        return UserError(f"{box.label}: not a StyleGAN2 checkpoint: a pickled {box.root.target}")
+    keys = [str(key)[:30] for key in islice(box.root, 4)] if isinstance(box.root, dict) else []
+    inside = f"a dict of {', '.join(keys)} ..." if keys else f"a pickled {type(box.root).__name__}"
+    return UserError(f"{box.label}: not a StyleGAN2 checkpoint: {inside}")
+
+
+def _tensor_names(root: Any) -> Iterator[str]:
+    """Keys of a dict and of the dicts in it, joined by dots."""
+    if not isinstance(root, dict):
+        return
+    for key, value in root.items():
+        yield str(key)
+        if isinstance(value, dict):
+            for inner in value:
+                yield str(inner)
+                yield f"{key}.{inner}"

@@ -1,0 +1,209 @@
+"""NVIDIA's PyTorch pickles: stylegan2-ada-pytorch, and StyleGAN2 from the stylegan3 repository.
+
+Every persistent object in them carries the source of its class for the loader to execute. Here it stays text: the
+modules of G_ema are inert records, of which only tensors and plain attributes are taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sgi.engine.errors import UserError
+from sgi.engine.generator.checkpoints.checkpoint import MAX_TENSORS, Checkpoint, Unsupported, assemble
+from sgi.engine.generator.checkpoints.container import Container
+from sgi.engine.generator.checkpoints.records import Call
+from sgi.engine.generator.checkpoints.tensors import Ref
+
+PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
+PERSISTENCE_VERSION = 6
+MAX_DEPTH = 6
+STYLEGAN2_CLASSES = frozenset(
+    {
+        "Generator", "MappingNetwork", "SynthesisNetwork", "SynthesisBlock", "SynthesisLayer", "ToRGBLayer",
+        "FullyConnectedLayer", "Conv2dLayer",
+    }
+)  # fmt: skip
+STYLEGAN3_CLASSES = frozenset({"SynthesisInput"})
+STYLEGAN_XL_CLASSES = frozenset({"SuperresGenerator"})
+
+
+@dataclass(frozen=True)
+class Module:
+    """One module of the network: where it stands, its class, and its plain attributes."""
+
+    path: str
+    kind: str
+    attributes: dict[str, Any]
+
+
+def detect(box: Container) -> bool:
+    """Whether a container holds a dict with a persistent G_ema, or such a network alone."""
+    return _is_persistent(_network(box.root))
+
+
+def load(box: Container) -> Checkpoint:
+    """The G_ema of a pickle; raises UserError for other networks and for settings that are not StyleGAN2's."""
+    modules: list[Module] = []
+    tensors: dict[str, Ref] = {}
+    for module, own in _walk(box, _network(box.root), "", 0):
+        modules.append(module)
+        tensors.update(own)
+        if len(tensors) > MAX_TENSORS or len(modules) > MAX_TENSORS:
+            raise UserError(f"{box.label}: more modules than any StyleGAN2 generator has")
+    by_path = {module.path: module for module in modules}
+    _check_kinds(box.label, by_path)
+    reading = _Attributes(box, by_path)
+    checkpoint = assemble(
+        box.label,
+        "NVIDIA PyTorch pickle",
+        tensors,
+        conv_clamp=reading.conv_clamp(),
+        lr_multiplier=reading.lr_multiplier(),
+        has_noise=reading.check_layers(),
+        dropped=[str(key) for key in box.root if key != "G_ema"] if isinstance(box.root, dict) else (),
+        facts={"fp16_blocks": reading.fp16_blocks()},
+    )
+    reading.check_sizes(checkpoint)
+    return checkpoint
+
+
+def _network(root: Any) -> Any:
+    return root.get("G_ema") if isinstance(root, dict) else root
+
+
+def _is_persistent(record: Any) -> bool:
+    return isinstance(record, Call) and record.target == PERSISTENT
+
+
+def _walk(box: Container, record: Any, path: str, depth: int) -> Iterator[tuple[Module, dict[str, Ref]]]:
+    """Modules of a persistent record, each with its own tensors by full name."""
+    where = path.rstrip(".") or "G_ema"
+    if not _is_persistent(record):
+        target = f" ({record.target})" if isinstance(record, Call) else ""
+        raise UserError(f"{box.label}: refused, {where} is no persistent module{target}")
+    meta = record.args[0] if len(record.args) == 1 else None
+    if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict) or depth > MAX_DEPTH:
+        raise UserError(f"{box.label}: not a readable checkpoint ({where} is damaged)")
+    if meta.get("type") != "class" or meta.get("version") != PERSISTENCE_VERSION:
+        raise UserError(f"{box.label}: refused, {where} has another persistence version than {PERSISTENCE_VERSION}")
+    state = meta["state"]
+    kind = _class_of(box.label, where, meta.get("class_name"), path)
+    parts = [state.get(key) for key in ("_parameters", "_buffers", "_modules")]
+    if not all(isinstance(part, dict) and all(isinstance(key, str) for key in part) for part in parts):
+        raise UserError(f"{box.label}: not a readable checkpoint ({where} lacks its tensors)")
+    values = {**parts[0], **parts[1]}
+    if len(values) > MAX_TENSORS:
+        raise UserError(f"{box.label}: more tensors in {where} than any StyleGAN2 generator has")
+    own = {path + name: box.reader.tensor(value, path + name) for name, value in values.items() if value is not None}
+    yield Module(path.rstrip("."), kind, {k: v for k, v in state.items() if not str(k).startswith("_")}), own
+    for name, child in parts[2].items():
+        yield from _walk(box, child, f"{path}{name}.", depth + 1)
+
+
+def _class_of(label: str, where: str, kind: Any, path: str) -> str:
+    if kind in STYLEGAN_XL_CLASSES:
+        raise Unsupported(f"{label}: refused, a StyleGAN-XL network; only StyleGAN2 is read")
+    if kind in STYLEGAN3_CLASSES or path.startswith("synthesis.L"):
+        raise Unsupported(f"{label}: refused, a StyleGAN3 or StyleGAN-XL network; only StyleGAN2 is read")
+    if not isinstance(kind, str) or kind not in STYLEGAN2_CLASSES:
+        raise Unsupported(f"{label}: refused, {where} is a {str(kind)[:60]}, which is no class of StyleGAN2")
+    return kind
+
+
+def _check_kinds(label: str, modules: dict[str, Module]) -> None:
+    for path, kind in (("", "Generator"), ("mapping", "MappingNetwork"), ("synthesis", "SynthesisNetwork")):
+        if path not in modules or modules[path].kind != kind:
+            raise UserError(f"{label}: not a StyleGAN2 generator: its {path or 'G_ema'} is no {kind}")
+
+
+class _Attributes:
+    """Reads and checks the plain attributes of modules; nothing is assumed where one is missing."""
+
+    def __init__(self, box: Container, modules: dict[str, Module]) -> None:
+        self._box = box
+        self._modules = modules
+
+    def _of(self, *kinds: str) -> list[Module]:
+        return [module for module in self._modules.values() if module.kind in kinds]
+
+    def _get(self, module: Module, name: str) -> Any:
+        if name not in module.attributes:
+            raise UserError(f"{self._box.label}: not a readable checkpoint ({module.path} has no {name})")
+        return module.attributes[name]
+
+    def _number(self, module: Module, name: str) -> float:
+        return self._box.reader.number(self._get(module, name), f"{module.path}.{name}")
+
+    def _require(self, module: Module, name: str, expected: Any) -> None:
+        found = self._get(module, name)
+        same = (
+            math.isclose(self._number(module, name), expected, rel_tol=1e-6)
+            if isinstance(expected, float)
+            else type(found) is type(expected) and found == expected
+        )
+        if not same:
+            shown = found if isinstance(found, (str, int, float)) else "another value"
+            raise Unsupported(f"{self._box.label}: refused, {module.path}.{name} is {shown!s:.40}, not {expected}")
+
+    def conv_clamp(self) -> float | None:
+        """The clamp that all layers share, or None."""
+        layers = self._of("SynthesisLayer", "ToRGBLayer")
+        clamps = {None if self._get(m, "conv_clamp") is None else self._number(m, "conv_clamp") for m in layers}
+        if len(clamps) > 1:
+            raise Unsupported(f"{self._box.label}: refused, its layers differ in conv_clamp")
+        return next(iter(clamps), None)
+
+    def lr_multiplier(self) -> float:
+        """The learning-rate multiplier of the mapping network, from the gain of its biases."""
+        path = "mapping.fc0"
+        if path not in self._modules:
+            raise UserError(f"{self._box.label}: not a StyleGAN2 generator: no {path}")
+        return self._number(self._modules[path], "bias_gain")
+
+    def fp16_blocks(self) -> list[int]:
+        """Sides of the blocks that NVIDIA's code computes in float16; here they are float32."""
+        blocks = self._of("SynthesisBlock")
+        return [int(self._number(m, "resolution")) for m in blocks if self._get(m, "use_fp16") is True]
+
+    def check_layers(self) -> bool:
+        """Raise Unsupported for another architecture, activation, gain or padding; whether layers take noise."""
+        lr = self.lr_multiplier()
+        for module in self._of("SynthesisBlock"):
+            if self._get(module, "architecture") != "skip":
+                name = str(self._get(module, "architecture"))[:20]
+                raise Unsupported(
+                    f"{self._box.label}: refused, a StyleGAN2 of the {name} architecture; only skip is read"
+                )
+        for module in self._of("FullyConnectedLayer"):
+            mapped = module.path.startswith("mapping.fc")
+            self._require(module, "activation", "lrelu" if mapped else "linear")
+            self._require(module, "bias_gain", lr if mapped else 1.0)
+        uses_noise = set()
+        for module in self._of("SynthesisLayer"):
+            self._require(module, "activation", "lrelu")
+            self._require(module, "act_gain", math.sqrt(2.0))
+            self._require(module, "up", 2 if module.path.endswith("conv0") else 1)
+            self._require(module, "padding", 1)
+            uses_noise.add(self._get(module, "use_noise"))
+        if not uses_noise <= {True, False} or len(uses_noise) != 1:
+            raise Unsupported(f"{self._box.label}: refused, some of its layers use noise and some do not")
+        return uses_noise.pop()
+
+    def check_sizes(self, checkpoint: Checkpoint) -> None:
+        """Raise unless the gains and sizes that modules state are those of their tensors."""
+        config = checkpoint.config
+        for name, size in (
+            ("z_dim", config.z_dim),
+            ("c_dim", config.c_dim),
+            ("w_dim", config.w_dim),
+            ("img_resolution", config.resolution),
+            ("img_channels", config.img_channels),
+        ):
+            self._require(self._modules[""], name, size)
+        for module in self._of("FullyConnectedLayer", "ToRGBLayer"):
+            inputs = checkpoint.tensors[f"{module.path}.weight"].shape[1]
+            lr = config.mapping_lr_multiplier if module.path.startswith("mapping.fc") else 1.0
+            self._require(module, "weight_gain", lr / math.sqrt(inputs))

@@ -1,0 +1,132 @@
+"""rosinality/stylegan2-pytorch `.pt` files, and the decoders of pSp, e4e and ReStyle, which are the same network."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sgi.engine.errors import UserError
+from sgi.engine.generator.checkpoints.checkpoint import (
+    MAX_TENSORS,
+    PUBLISHED_LR_MULTIPLIER,
+    W_AVG,
+    Checkpoint,
+    assemble,
+    check_filter,
+)
+from sgi.engine.generator.checkpoints.container import Container
+from sgi.engine.generator.checkpoints.tensors import Ref
+
+ROOT_TENSOR = "input.input"
+DECODER = "decoder."
+UPSAMPLING_GAIN = 4.0
+ASSUMED = (
+    f"the format does not hold the learning-rate multiplier of the mapping network: taken as {PUBLISHED_LR_MULTIPLIER}",
+)
+_LAYER = {
+    "conv.weight": "weight",
+    "conv.modulation.weight": "affine.weight",
+    "conv.modulation.bias": "affine.bias",
+    "noise.weight": "noise_strength",
+    "activate.bias": "bias",
+    "bias": "bias",
+}
+
+
+def detect(box: Container) -> bool:
+    """Whether a container holds a dict with rosinality's tensor names, bare or after `decoder.`."""
+    return _state(box.root) is not None
+
+
+def load(box: Container) -> Checkpoint:
+    """The g_ema of a checkpoint, or the decoder of an encoder's, renamed; `latent_avg` becomes the mean of w."""
+    found = _state(box.root)
+    if found is None or len(found[1]) > MAX_TENSORS:
+        raise UserError(f"{box.label}: not a readable checkpoint (no rosinality generator of a plausible size)")
+    format, state, outside = found
+    tensors: dict[str, Ref] = {}
+    for name, value in state.items():
+        ref = box.reader.tensor(value, name)
+        if name.endswith((".blur.kernel", ".upsample.kernel")):
+            check_filter(box.label, name, ref, UPSAMPLING_GAIN)
+            continue
+        new = renamed(name)
+        if new is None:
+            raise UserError(f"{box.label}: not a rosinality generator: an unknown tensor {name[:60]!r}")
+        tensors[new] = _reshaped(new, ref)
+    average = box.root.get("latent_avg") if isinstance(box.root, dict) else None
+    if box.reader.is_tensor(average):
+        tensors |= _mean_of_w(box.reader.tensor(average, "latent_avg"))
+    return assemble(
+        box.label,
+        f"{format} ({box.kind})",
+        tensors,
+        conv_clamp=None,
+        lr_multiplier=PUBLISHED_LR_MULTIPLIER,
+        assumed=ASSUMED,
+        dropped=outside,
+    )
+
+
+def renamed(name: str) -> str | None:
+    """NVIDIA's name of a rosinality tensor, None where there is none."""
+    if name == ROOT_TENSOR:
+        return "synthesis.b4.const"
+    if match := re.fullmatch(r"style\.(\d{1,2})\.(weight|bias)", name):
+        return f"mapping.fc{int(match[1]) - 1}.{match[2]}"
+    if match := re.fullmatch(r"noises\.noise_(\d{1,2})", name):
+        place = int(match[1])
+        return f"synthesis.b{4 << (place + 1) // 2}.conv{1 - place % 2}.noise_const"
+    if match := re.fullmatch(r"(conv1|to_rgb1|convs\.\d{1,2}|to_rgbs\.\d{1,2})\.(.+)", name):
+        layer, _, index = match[1].partition(".")
+        if match[2] not in _LAYER:
+            return None
+        side = 4 if not index else 8 << (int(index) // 2 if layer == "convs" else int(index))
+        kind = "torgb" if layer.startswith("to_rgb") else "conv1" if not index else f"conv{int(index) % 2}"
+        return f"synthesis.b{side}.{kind}.{_LAYER[match[2]]}"
+    return None
+
+
+def _reshaped(name: str, ref: Ref) -> Ref:
+    """Without the batch axis and the ones around biases that rosinality's shapes carry."""
+    if name.endswith("noise_strength") and ref.shape == (1,):
+        return ref.reshape()
+    if name.endswith("noise_const") and len(ref.shape) == 4 and ref.shape[:2] == (1, 1):
+        return ref.reshape(*ref.shape[2:])
+    if name.endswith("torgb.bias") and len(ref.shape) == 4 and ref.shape[0] == 1:
+        return ref.reshape(ref.shape[1])
+    if name.startswith("synthesis.") and len(ref.shape) in (4, 5) and ref.shape[0] == 1:
+        return ref.reshape(*ref.shape[1:])
+    return ref
+
+
+def _mean_of_w(average: Ref) -> dict[str, Ref]:
+    """w_avg out of `latent_avg` [w_dim] or [1 or rows, w_dim]; nothing where its rows differ, as none is the mean."""
+    rows = average.read().reshape(-1, average.shape[-1] if average.shape else 1)
+    if len(rows) == 0 or (rows != rows[0]).any():
+        return {}
+    return {W_AVG: average.map((rows.shape[1],), lambda x: x.reshape(rows.shape)[0])}
+
+
+def _state(root: Any) -> tuple[str, dict[str, Any], list[str]] | None:
+    """Format in words, tensors under rosinality's names, and the other parts of the file."""
+    if not isinstance(root, dict):
+        return None
+    if _is_generator(root, ROOT_TENSOR):
+        return "rosinality state dict", {key: value for key, value in root.items() if key != "latent_avg"}, []
+    for key in ("g_ema", "g"):
+        if _is_generator(root.get(key), ROOT_TENSOR):
+            outside = [str(other) for other in root if other not in (key, "latent_avg")]
+            return "rosinality checkpoint", root[key], outside
+    state = root.get("state_dict", {})
+    if _is_generator(state, DECODER + ROOT_TENSOR):
+        own = {name.removeprefix(DECODER): value for name, value in state.items() if name.startswith(DECODER)}
+        outside = [str(other) for other in root if other not in ("state_dict", "latent_avg")]
+        if len(own) < len(state):
+            outside.append("the encoder")
+        return "encoder checkpoint with a rosinality decoder", own, outside
+    return None
+
+
+def _is_generator(state: Any, root_tensor: str) -> bool:
+    return isinstance(state, dict) and root_tensor in state and all(isinstance(name, str) for name in state)

@@ -1,0 +1,291 @@
+"""A pickle reader that calls nothing.
+
+A pickle is a program and the stock unpickler runs it. This one interprets the data opcodes of protocols 2 to 5 and
+turns every class, call and object into an inert record, so a file can name anything and nothing happens. Long byte
+strings stay in the file; opcodes, text, and therefore memory and seconds, are capped.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from sgi.engine.errors import UserError
+from sgi.engine.generator.checkpoints.records import Blob, Call, Name, Persistent
+
+MAX_OPCODES = 1_000_000  # a 1024 px NVIDIA pickle with G, D and G_ema has about 40 000
+MAX_TEXT_BYTES = 1 << 24  # together; the module sources in an NVIDIA pickle are about 100 KB
+MAX_NAME_BYTES = 256
+SHORT_BYTES = 64
+HIGHEST_PROTOCOL = 5
+
+# Every published gadget is in the standard library and no checkpoint needs more of it than this.
+_STDLIB_NAMES = frozenset(
+    {
+        "_codecs.encode",
+        "argparse.Namespace",
+        "builtins.set",
+        "collections.OrderedDict",
+        "collections.defaultdict",
+        "pathlib.PosixPath",
+        "pathlib.WindowsPath",
+    }
+)
+_PYTHON_2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "pickle", "commands": "subprocess"}
+_DICTIONARIES = frozenset({"collections.OrderedDict", "dnnlib.util.EasyDict"})
+_MAX_INTEGER_KEY = 1 << 31  # beyond 2^61 - 1, integers with equal hashes can be chosen, which makes dicts crawl
+
+
+class _Mark:
+    """Type of the marks on the stack."""
+
+
+_MARK = _Mark()
+
+
+class SafePickle:
+    """One pickle of an open file, from its present position to `end`.
+
+    After `read`: `names`, the classes and functions it named, in order; `persistent`, its outside objects.
+    `label` is the file's name in messages. Raises UserError for anything but a whole, plain, modest pickle.
+    """
+
+    def __init__(self, file: BinaryIO, end: int, label: str, max_opcodes: int = MAX_OPCODES) -> None:
+        self._file = file
+        self._max_opcodes = max_opcodes
+        self._end = end
+        self._label = label
+        self._position = file.tell()
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+        self._text_bytes = 0
+        self.names: dict[Name, None] = {}
+        self.persistent: list[Persistent] = []
+
+    def read(self) -> Any:
+        """The object tree, of plain values and inert records."""
+        steps = _STEPS
+        for _ in range(self._max_opcodes):
+            opcode = self._take(1)
+            if opcode == b".":
+                return self._pop()
+            step = steps.get(opcode)
+            if step is None:
+                raise self._error(f"opcode {opcode!r} is outside the data opcodes of protocols 2 to {HIGHEST_PROTOCOL}")
+            step(self)
+        raise self._error(f"more than {self._max_opcodes} opcodes")
+
+    def _error(self, reason: str) -> UserError:
+        return UserError(f"{self._label}: not a readable checkpoint (pickle: {reason}, at byte {self._position})")
+
+    def _take(self, count: int) -> bytes:
+        if count > self._end - self._position:
+            raise self._error(f"cut short, {count} bytes wanted and {self._end - self._position} left")
+        data = self._file.read(count)
+        if len(data) != count:
+            raise self._error("cut short")
+        self._position += count
+        return data
+
+    def _number(self, form: str) -> Any:
+        return struct.unpack(form, self._take(struct.calcsize(form)))[0]
+
+    def _line(self) -> str:
+        data = self._file.readline(min(MAX_NAME_BYTES, self._end - self._position))
+        self._position += len(data)
+        if not data.endswith(b"\n"):
+            raise self._error("a name that does not end")
+        return self._decode(data[:-1])
+
+    def _decode(self, data: bytes) -> str:
+        try:
+            return data.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            raise self._error("text that is not UTF-8") from None
+
+    def _push(self, value: Any) -> None:
+        self._stack.append(value)
+
+    def _pop(self) -> Any:
+        if not self._stack or self._stack[-1] is _MARK:
+            raise self._error("an empty stack")
+        return self._stack.pop()
+
+    def _top(self) -> Any:
+        if not self._stack or self._stack[-1] is _MARK:
+            raise self._error("an empty stack")
+        return self._stack[-1]
+
+    def _pop_mark(self) -> list[Any]:
+        stack = self._stack
+        for i in range(len(stack) - 1, -1, -1):
+            if stack[i] is _MARK:
+                items = stack[i + 1 :]
+                del stack[i:]
+                return items
+        raise self._error("a missing mark")
+
+    def _text(self, length: int) -> None:
+        self._text_bytes += length
+        if self._text_bytes > MAX_TEXT_BYTES:
+            raise self._error(f"more than {MAX_TEXT_BYTES} bytes of text")
+        self._push(self._decode(self._take(length)))
+
+    def _bytes(self, length: int) -> None:
+        if length <= SHORT_BYTES:
+            self._push(self._take(length))
+            return
+        if length > self._end - self._position:
+            raise self._error(f"cut short, {length} bytes wanted and {self._end - self._position} left")
+        self._push(Blob(self._position, length))
+        self._position += length
+        self._file.seek(self._position)
+
+    def _integer(self) -> None:
+        self._push(int.from_bytes(self._take(self._number("<B")), "little", signed=True))
+
+    def _protocol(self) -> None:
+        version = self._number("<B")
+        if version > HIGHEST_PROTOCOL:
+            raise self._error(f"protocol {version}")
+
+    def _frame(self) -> None:
+        if self._number("<Q") > self._end - self._position:
+            raise self._error("cut short, a frame longer than the file")
+
+    def _tuple(self, count: int) -> None:
+        items = [self._pop() for _ in range(count)]
+        self._push(tuple(reversed(items)))
+
+    def _extend(self, items: list[Any]) -> None:
+        target = self._top()
+        if isinstance(target, list):
+            target.extend(items)
+        elif isinstance(target, Call):
+            target.elements.extend(items)
+        else:
+            raise self._error("APPEND to what is no list")
+
+    def _append(self) -> None:
+        item = self._pop()
+        self._extend([item])
+
+    def _update(self, items: list[Any]) -> None:
+        target = self._top()
+        mapping = target.entries if isinstance(target, Call) else target
+        if not isinstance(mapping, dict) or len(items) % 2:
+            raise self._error("SETITEM on what is no dict")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            # Only atoms: the hash of a tuple nested in itself takes exponential time.
+            small = isinstance(key, int) and abs(key) < _MAX_INTEGER_KEY
+            if not small and not isinstance(key, (str, bytes, type(None))):
+                raise self._error("a dict key that is neither text nor a small integer")
+            mapping[key] = value
+
+    def _set_item(self) -> None:
+        value = self._pop()
+        key = self._pop()
+        self._update([key, value])
+
+    def _new_dict(self) -> None:
+        items = self._pop_mark()
+        self._push({})
+        self._update(items)
+
+    def _name(self, module: Any, name: Any) -> None:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise self._error("a name that is no text")
+        module = _PYTHON_2_MODULES.get(module, module)
+        full = Name(f"{module}.{name}")
+        if len(full) > MAX_NAME_BYTES or not full.isprintable():
+            raise self._error("a name that is not plain text")
+        if module.partition(".")[0] in sys.stdlib_module_names and full not in _STDLIB_NAMES:
+            raise UserError(
+                f"{self._label}: refused, the pickle asks for {full}, which no checkpoint needs: "
+                "the file is hostile or damaged (nothing of it was run)"
+            )
+        self.names[full] = None
+        self._push(full)
+
+    def _stack_name(self) -> None:
+        name = self._pop()
+        self._name(self._pop(), name)
+
+    def _call(self) -> None:
+        args = self._pop()
+        target = self._pop()
+        if not isinstance(target, Name) or not isinstance(args, tuple):
+            raise self._error("a call of what is no name")
+        self._push({} if target in _DICTIONARIES and not args else Call(target, args))
+
+    def _build(self) -> None:
+        state = self._pop()
+        target = self._top()
+        if isinstance(target, Call):
+            target.state = state
+        elif not isinstance(target, dict):  # attributes of an OrderedDict, such as a state dict's version: not needed
+            raise self._error("BUILD on what is no object")
+
+    def _get(self, index: int) -> None:
+        if index not in self._memo:
+            raise self._error(f"memo {index} is empty")
+        self._push(self._memo[index])
+
+    def _put(self, index: int) -> None:
+        self._memo[index] = self._top()
+
+    def _persistent(self) -> None:
+        record = Persistent(self._pop())
+        self.persistent.append(record)
+        self._push(record)
+
+
+_STEPS: dict[bytes, Callable[[SafePickle], Any]] = {
+    b"\x80": SafePickle._protocol,
+    b"\x95": SafePickle._frame,
+    b"(": lambda p: p._push(_MARK),
+    b"0": SafePickle._pop,
+    b"1": SafePickle._pop_mark,
+    b"N": lambda p: p._push(None),
+    b"\x88": lambda p: p._push(True),
+    b"\x89": lambda p: p._push(False),
+    b"J": lambda p: p._push(p._number("<i")),
+    b"K": lambda p: p._push(p._number("<B")),
+    b"M": lambda p: p._push(p._number("<H")),
+    b"\x8a": SafePickle._integer,
+    b"G": lambda p: p._push(p._number(">d")),
+    b"X": lambda p: p._text(p._number("<I")),
+    b"\x8c": lambda p: p._text(p._number("<B")),
+    b"\x8d": lambda p: p._text(p._number("<Q")),
+    b"C": lambda p: p._bytes(p._number("<B")),
+    b"B": lambda p: p._bytes(p._number("<I")),
+    b"\x8e": lambda p: p._bytes(p._number("<Q")),
+    b")": lambda p: p._push(()),
+    b"t": lambda p: p._push(tuple(p._pop_mark())),
+    b"\x85": lambda p: p._tuple(1),
+    b"\x86": lambda p: p._tuple(2),
+    b"\x87": lambda p: p._tuple(3),
+    b"]": lambda p: p._push([]),
+    b"l": lambda p: p._push(p._pop_mark()),
+    b"a": SafePickle._append,
+    b"e": lambda p: p._extend(p._pop_mark()),
+    b"\x8f": lambda p: p._push([]),
+    b"\x90": lambda p: p._extend(p._pop_mark()),
+    b"}": lambda p: p._push({}),
+    b"d": SafePickle._new_dict,
+    b"s": SafePickle._set_item,
+    b"u": lambda p: p._update(p._pop_mark()),
+    b"c": lambda p: p._name(p._line(), p._line()),
+    b"\x93": SafePickle._stack_name,
+    b"R": SafePickle._call,
+    b"\x81": SafePickle._call,
+    b"b": SafePickle._build,
+    b"h": lambda p: p._get(p._number("<B")),
+    b"j": lambda p: p._get(p._number("<I")),
+    b"q": lambda p: p._put(p._number("<B")),
+    b"r": lambda p: p._put(p._number("<I")),
+    b"\x94": lambda p: p._put(len(p._memo)),
+    b"Q": SafePickle._persistent,
+}

@@ -1,0 +1,178 @@
+"""Tensors and numbers out of inert records: the few shapes in which torch and NumPy pickle them, and no others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BufferedReader
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgi.engine.errors import UserError
+from sgi.engine.generator.checkpoints.records import Blob, Call, Name, Persistent
+from sgi.engine.generator.checkpoints.torch_file import (
+    HEADER_OPCODES,
+    ITEM_BYTES,
+    Storage,
+    check_crc32,
+    read_stream,
+    storage_key,
+)
+
+MAX_DIMENSIONS = 8
+FLOATS = {"Float": "<f4", "Half": "<f2", "BFloat16": "<u2", "Double": "<f8"}
+_NUMPY_TYPES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
+_SCALARS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+_ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
+_TENSOR = "torch._utils._rebuild_tensor_v2"
+_PARAMETER = "torch._utils._rebuild_parameter"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A tensor that is still in its file: its shape, its stored type, and how to read it as float32."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[], NDArray[np.float32]]
+
+    def map(self, shape: tuple[int, ...], change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Ref:
+        """This tensor after `change`, which gives it `shape`."""
+        return Ref(shape, self.dtype, lambda: change(self.read()))
+
+    def reshape(self, *shape: int) -> Ref:
+        """This tensor in another shape of as many numbers."""
+        return self.map(shape, lambda x: x.reshape(shape))
+
+
+def filled(shape: tuple[int, ...], value: float = 0.0) -> Ref:
+    """A tensor of one value, for what a network does not use."""
+    return Ref(shape, "float32", lambda: np.full(shape, value, np.float32))
+
+
+class TensorReader:
+    """Turns the records of one open file into tensors; `storages` are those of its own torch container, if any."""
+
+    def __init__(self, file: BufferedReader, size: int, label: str, storages: dict[str, Storage] | None = None) -> None:
+        self.file = file
+        self.size = size
+        self.label = label
+        self._storages = storages or {}
+        self._checked: set[Storage] = set()
+
+    def is_tensor(self, value: Any) -> bool:
+        """Whether a record looks like a tensor or an array."""
+        return isinstance(value, Ref) or (isinstance(value, Call) and value.target in (_PARAMETER, _TENSOR, *_ARRAYS))
+
+    def tensor(self, value: Any, name: str) -> Ref:
+        """The tensor of a record; `name` is for messages. Raises UserError for anything but plain float numbers."""
+        if isinstance(value, Ref):
+            return value
+        if isinstance(value, Call) and value.target == _PARAMETER and len(value.args) == 3:
+            value = value.args[0]
+        if isinstance(value, Call):
+            if value.target == _TENSOR and len(value.args) in (6, 7):
+                return self._torch_tensor(value.args, name)
+            if value.target in _ARRAYS:
+                return self._array(value, name)
+            raise self._bad(name, f"{value.target} is no plain tensor")
+        raise self._bad(name, "not a tensor")
+
+    def number(self, value: Any, name: str) -> float:
+        """A Python number, or a NumPy scalar as `scalar(dtype, bytes)`."""
+        if isinstance(value, (int, float)):
+            return float(value)
+        if isinstance(value, Call) and value.target in _SCALARS and len(value.args) == 2:
+            kind, raw = value.args
+            dtype = self._numpy_type(kind, name)
+            if isinstance(raw, bytes) and len(raw) == dtype.itemsize:
+                return float(np.frombuffer(raw, dtype)[0])
+        raise self._bad(name, "not a number")
+
+    def _bad(self, name: str, reason: str) -> UserError:
+        return UserError(f"{self.label}: not a readable checkpoint ({name}: {reason})")
+
+    def _read(self, blob: Blob | bytes) -> NDArray[np.uint8]:
+        if isinstance(blob, bytes):
+            return np.frombuffer(bytearray(blob), np.uint8)
+        data = np.empty(blob.length, np.uint8)
+        self.file.seek(blob.start)
+        if self.file.readinto(data.data) != blob.length:
+            raise UserError(f"{self.label}: cut short while it was read")
+        return data
+
+    def _storage(self, value: Any, name: str) -> Storage:
+        if isinstance(value, Persistent):
+            return self._storages[storage_key(value.identifier, self.label)[0]]
+        if isinstance(value, Call) and value.target == "torch.storage._load_from_bytes" and len(value.args) == 1:
+            blob = value.args[0]
+            if isinstance(blob, Blob):
+                self.file.seek(blob.start)
+                nested = read_stream(self.file, blob.start + blob.length, self.label, HEADER_OPCODES)
+                if isinstance(nested.root, Persistent):
+                    key = storage_key(nested.root.identifier, self.label)[0]
+                    return nested.storages[key]
+        raise self._bad(name, "a storage of unknown kind")
+
+    def _torch_tensor(self, args: tuple[Any, ...], name: str) -> Ref:
+        storage = self._storage(args[0], name)
+        offset, shape, stride = args[1:4]
+        if storage.kind not in FLOATS:
+            raise self._bad(name, f"holds {storage.kind} numbers, floats expected")
+        if not _sizes(shape) or not _sizes(stride) or not _sizes((offset,)) or len(shape) != len(stride):
+            raise self._bad(name, "sizes that are no sizes")
+        count = math.prod(shape)
+        span = 1 + sum((n - 1) * step for n, step in zip(shape, stride, strict=True)) if count else 0
+        if count > storage.numel or offset + span > storage.numel:
+            raise self._bad(name, "a tensor larger than its storage")
+
+        def read() -> NDArray[np.float32]:
+            if storage.crc32 is not None and storage not in self._checked:
+                check_crc32(self.file, storage, self.label)
+                self._checked.add(storage)
+            item = ITEM_BYTES[storage.kind]
+            raw = self._read(Blob(storage.blob.start + offset * item, span * item)).view(FLOATS[storage.kind])
+            if storage.kind == "BFloat16":
+                raw = (raw.astype("<u4") << 16).view("<f4")
+            strides = tuple(step * raw.itemsize for step in stride)
+            return np.asarray(np.lib.stride_tricks.as_strided(raw, shape, strides), np.float32, order="C")
+
+        return Ref(tuple(shape), storage.kind.lower().replace("double", "float64").replace("half", "float16"), read)
+
+    def _array(self, value: Call, name: str) -> Ref:
+        state = value.state
+        if not isinstance(state, tuple) or len(state) != 5 or not _sizes(state[1]):
+            raise self._bad(name, "an array without its numbers")
+        _, shape, kind, fortran, raw = state
+        dtype = self._numpy_type(kind, name)
+        length = raw.length if isinstance(raw, Blob) else len(raw) if isinstance(raw, bytes) else -1
+        if length != math.prod(shape) * dtype.itemsize:
+            raise self._bad(name, "an array of another size than its numbers")
+
+        def read() -> NDArray[np.float32]:
+            array = self._read(raw).view(dtype).reshape(shape, order="F" if fortran is True else "C")
+            return np.asarray(array, np.float32, order="C")
+
+        return Ref(tuple(shape), dtype.name, read)
+
+    def _numpy_type(self, value: Any, name: str) -> np.dtype[Any]:
+        """A dtype pickled as `dtype('f4', ...)` with its byte order in the state; numbers only, never objects."""
+        if isinstance(value, Call) and value.target == "numpy.dtype" and value.args:
+            code = value.args[0]
+            if isinstance(code, str) and not isinstance(code, Name) and code in _NUMPY_TYPES:
+                order = value.state[1] if isinstance(value.state, tuple) and len(value.state) > 1 else "<"
+                if order in ("<", ">", "=", "|"):
+                    return np.dtype((">" if order == ">" else "<") + code)
+            raise self._bad(name, f"an array of type {str(code)[:20]!r}, plain numbers expected")
+        raise self._bad(name, "an array of unknown type")
+
+
+def _sizes(values: Any) -> bool:
+    return (
+        isinstance(values, tuple)
+        and len(values) <= MAX_DIMENSIONS
+        and all(type(value) is int and 0 <= value < 1 << 40 for value in values)
+    )

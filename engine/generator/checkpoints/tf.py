@@ -1,0 +1,166 @@
+"""NVIDIA's TensorFlow pickles (stylegan2, stylegan2-ada, DiffAugment-stylegan2), without TensorFlow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from sgi.engine.errors import UserError
+from sgi.engine.generator.checkpoints.checkpoint import (
+    MAX_TENSORS,
+    PUBLISHED_LR_MULTIPLIER,
+    Checkpoint,
+    Unsupported,
+    assemble,
+)
+from sgi.engine.generator.checkpoints.container import Container
+from sgi.engine.generator.checkpoints.records import Call
+from sgi.engine.generator.checkpoints.tensors import Ref
+
+NETWORK = "dnnlib.tflib.network.Network"
+OLDEST_VERSION = 4
+MAX_DEPTH = 4
+FIR = [1, 3, 3, 1]
+_OPTIMISER_STATE = ("lod",)
+
+
+def detect(box: Container) -> bool:
+    """Whether a container holds the tuple (G, D, Gs) of tflib networks, or one such network."""
+    return _is_network(_generator(box.root))
+
+
+def load(box: Container) -> Checkpoint:
+    """The Gs of a pickle; raises UserError for StyleGAN1, other architectures and other settings."""
+    network = _generator(box.root)
+    state = _state_of(box, network)
+    version = state.get("version")
+    function = state.get("build_func_name")
+    if "networks_stylegan." in str(function) or function == "G_style":
+        raise Unsupported(f"{box.label}: refused, a StyleGAN1 network; only StyleGAN2 is read")
+    if type(version) is not int or version < OLDEST_VERSION:
+        raise Unsupported(
+            f"{box.label}: refused, a TensorFlow pickle of version {str(version)[:10]}, of StyleGAN1's time or "
+            f"before; only StyleGAN2 (version {OLDEST_VERSION} and later) is read"
+        )
+    settings = state.get("static_kwargs")
+    if not isinstance(settings, dict):
+        raise UserError(f"{box.label}: not a readable checkpoint (its network has no settings)")
+    clamp = _check_settings(box, settings)
+    variables = dict(_variables(box, network, "", 0))
+    _check_variables(box, variables)
+    lr = settings.get("mapping_lrmul")
+    assumed = () if lr is not None else (f"the file leaves mapping_lrmul at its default, {PUBLISHED_LR_MULTIPLIER}",)
+    return assemble(
+        box.label,
+        "NVIDIA TensorFlow pickle",
+        dict(_converted(name, ref) for name, ref in variables.items()),
+        conv_clamp=clamp,
+        lr_multiplier=PUBLISHED_LR_MULTIPLIER if lr is None else box.reader.number(lr, "mapping_lrmul"),
+        assumed=assumed,
+        has_noise=settings.get("use_noise", True) is not False,
+        dropped=("G", "D") if isinstance(box.root, tuple) else (),
+        facts={"tensorflow_version": version},
+    )
+
+
+def _generator(root: Any) -> Any:
+    return root[2] if isinstance(root, tuple) and len(root) == 3 else root
+
+
+def _is_network(record: Any) -> bool:
+    return isinstance(record, Call) and record.target == NETWORK
+
+
+def _state_of(box: Container, record: Any) -> dict[str, Any]:
+    if not _is_network(record) or not isinstance(record.state, dict):
+        raise UserError(f"{box.label}: not a readable checkpoint (a part of its generator is no network)")
+    return record.state
+
+
+def _check_settings(box: Container, settings: dict[str, Any]) -> float | None:
+    """conv_clamp; raises Unsupported for settings that are not StyleGAN2's."""
+    architecture = settings.get("architecture", "skip")
+    if architecture != "skip":
+        raise Unsupported(
+            f"{box.label}: refused, a StyleGAN2 of the {str(architecture)[:20]} architecture; only skip is read"
+        )
+    for name, expected in (("resample_kernel", FIR), ("nonlinearity", "lrelu"), ("mapping_nonlinearity", "lrelu")):
+        found = settings.get(name, expected)
+        if (list(found) if isinstance(found, tuple) else found) != expected:
+            raise Unsupported(f"{box.label}: refused, its {name} is not {expected}")
+    clamp = settings.get("conv_clamp")
+    return None if clamp is None else box.reader.number(clamp, "conv_clamp")
+
+
+def _variables(box: Container, record: Any, path: str, depth: int) -> Iterator[tuple[str, Ref]]:
+    """Variables of a network and of its components, by full name."""
+    state = _state_of(box, record)
+    variables = state.get("variables")
+    components = state.get("components", {})
+    if not isinstance(variables, list) or not isinstance(components, dict) or depth > MAX_DEPTH:
+        raise UserError(f"{box.label}: not a readable checkpoint (a network without variables)")
+    if len(variables) > MAX_TENSORS:
+        raise UserError(f"{box.label}: more variables than any StyleGAN2 generator has")
+    for item in variables:
+        if not isinstance(item, (tuple, list)) or len(item) != 2 or not isinstance(item[0], str):
+            raise UserError(f"{box.label}: not a readable checkpoint (a variable without a name)")
+        if item[0] not in _OPTIMISER_STATE:
+            yield path + item[0], box.reader.tensor(item[1], path + item[0])
+    for name, component in components.items():
+        yield from _variables(box, component, f"{path}{name}/", depth + 1)
+
+
+def _check_variables(box: Container, names: dict[str, Ref]) -> None:
+    if any(name.startswith(("G_synthesis/", "G_mapping/")) for name in names):
+        raise Unsupported(f"{box.label}: refused, a StyleGAN1 network; only StyleGAN2 is read")
+    if any("ToRGB_lod" in name for name in names):
+        raise Unsupported(f"{box.label}: refused, a StyleGAN2 of the orig architecture; only skip is read")
+    if any(name.startswith("mapping/LabelConcat/") for name in names):
+        raise Unsupported(
+            f"{box.label}: refused, a class-conditional network of the first TensorFlow stylegan2, "
+            "which joins labels in a way of its own; without classes it is read"
+        )
+
+
+def _converted(name: str, ref: Ref) -> tuple[str, Ref]:
+    """NVIDIA's PyTorch name and tensor of a TensorFlow variable; the name as it is where none is known.
+
+    Dense weights are transposed, convolutions go from HWIO to OIHW, up-convolutions and skips are stored
+    flipped, and the bias of a style leaves out its one.
+    """
+    if name == "dlatent_avg":
+        return "mapping.w_avg", ref
+    if match := re.fullmatch(r"mapping/(Dense\d{1,2}|LabelEmbed)/(weight|bias)", name):
+        layer = match[1].replace("Dense", "fc").replace("LabelEmbed", "embed")
+        return f"mapping.{layer}.{match[2]}", _transposed(ref, (1, 0)) if match[2] == "weight" else ref
+    if match := re.fullmatch(r"synthesis/noise(\d{1,2})", name):
+        index = int(match[1])
+        new = f"synthesis.b{4 << (index + 1) // 2}.conv{1 - index % 2}.noise_const"
+        return new, ref.reshape(*ref.shape[-2:]) if ref.shape[:-2] == (1, 1) else ref
+    if name == "synthesis/4x4/Const/const":
+        return "synthesis.b4.const", ref.reshape(*ref.shape[1:]) if ref.shape[:1] == (1,) else ref
+    if match := re.fullmatch(r"synthesis/(\d{1,5})x\1/(Conv|Conv0_up|Conv1|ToRGB|Skip)/(\w+)", name):
+        layer = {"Conv": "conv1", "Conv0_up": "conv0", "Conv1": "conv1", "ToRGB": "torgb", "Skip": "skip"}[match[2]]
+        part = {"mod_weight": "affine.weight", "mod_bias": "affine.bias"}.get(match[3], match[3])
+        if match[3] == "weight":
+            ref = _convolution(ref, flip=match[2] in ("Conv0_up", "Skip"))
+        elif match[3] == "mod_weight":
+            ref = _transposed(ref, (1, 0))
+        elif match[3] == "mod_bias":
+            ref = ref.map(ref.shape, lambda x: x + np.float32(1))
+        return f"synthesis.b{match[1]}.{layer}.{part}", ref
+    return name, ref
+
+
+def _transposed(ref: Ref, axes: tuple[int, ...]) -> Ref:
+    if len(ref.shape) != len(axes):
+        return ref
+    return ref.map(tuple(ref.shape[axis] for axis in axes), lambda x: np.ascontiguousarray(x.transpose(axes)))
+
+
+def _convolution(ref: Ref, flip: bool) -> Ref:
+    turned = ref.map(ref.shape, lambda x: x[::-1, ::-1]) if flip and len(ref.shape) == 4 else ref
+    return _transposed(turned, (3, 2, 0, 1))

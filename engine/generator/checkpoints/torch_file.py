@@ -1,0 +1,207 @@
+"""Torch's two file formats (the zip archive and the older stream), read without torch.
+
+Each is a pickle beside raw storages. The pickle goes through `SafePickle`; a storage is only located here, after
+its bounds were checked, and read when a tensor of the generator asks for it.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable
+from typing import Any, BinaryIO, NamedTuple
+
+from sgi.engine.errors import UserError
+from sgi.engine.generator.checkpoints.records import Blob, Name, Persistent
+from sgi.engine.generator.checkpoints.safe_pickle import MAX_OPCODES, SafePickle
+
+STREAM_MAGIC = 0x1950A86A20F9469CFC6C
+ZIP_MAGIC = b"PK\x03\x04"
+HEADER_OPCODES = 1000
+MAX_ZIP_ENTRIES = 20_000
+MAX_ZIP_DIRECTORY_BYTES = 1 << 22
+_CHUNK_BYTES = 1 << 20
+
+ITEM_BYTES = {
+    "Float": 4, "Half": 2, "BFloat16": 2, "Double": 8,
+    "Byte": 1, "Char": 1, "Bool": 1, "Short": 2, "Int": 4, "Long": 8,
+}  # fmt: skip
+
+
+class Storage(NamedTuple):
+    """Raw numbers of a file: type (a key of ITEM_BYTES), how many, and where. crc32 is None where there is none."""
+
+    kind: str
+    numel: int
+    blob: Blob
+    crc32: int | None = None
+
+
+class TorchFile(NamedTuple):
+    """The pickled object, the names its pickle used, and the storages by key."""
+
+    root: Any
+    names: dict[Name, None]
+    storages: dict[str, Storage]
+
+
+def storage_key(identifier: Any, label: str) -> tuple[str, str, int]:
+    """(key, kind, count) of a persistent identifier ('storage', class, key, location, count[, view])."""
+    parts = identifier if isinstance(identifier, tuple) else ()
+    if len(parts) in (5, 6) and parts[0] == "storage" and isinstance(parts[1], Name):
+        module, _, name = parts[1].rpartition(".")
+        kind = name.removesuffix("Storage")
+        count = parts[4]
+        if module in ("torch", "torch.cuda") and kind in ITEM_BYTES and isinstance(count, int) and count >= 0:
+            if len(parts) == 6 and parts[5] is not None:
+                raise UserError(f"{label}: refused, a storage that is a view of another one (torch before 0.4)")
+            return str(parts[2]), kind, count
+    raise UserError(f"{label}: not a readable checkpoint (a storage of unknown kind)")
+
+
+def read_stream(file: BinaryIO, end: int, label: str, max_opcodes: int = MAX_OPCODES) -> TorchFile:
+    """The older format, from the file's position to `end`.
+
+    Layout: pickles of the magic number, the protocol version, the system, the object and the keys, then for each
+    key its count (int64) and its raw numbers. Source: torch/serialization.py, `_legacy_save`.
+    """
+    magic, _, system = (SafePickle(file, end, label, HEADER_OPCODES).read() for _ in range(3))
+    if magic != STREAM_MAGIC:
+        raise UserError(f"{label}: not a readable checkpoint (not a file of torch.save)")
+    if not isinstance(system, dict) or system.get("little_endian") is not True:
+        raise UserError(f"{label}: refused, written by a big-endian machine")
+    pickle = SafePickle(file, end, label, max_opcodes)
+    root = pickle.read()
+    keys = SafePickle(file, end, label, max_opcodes).read()
+    wanted = _wanted(pickle.persistent, label)
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or set(keys) != set(wanted):
+        raise UserError(f"{label}: not a readable checkpoint (its storages are not those its pickle uses)")
+    storages = {}
+    for key in keys:
+        kind, count = wanted[key]
+        header = file.read(8)
+        start = file.tell()
+        length = count * ITEM_BYTES[kind]
+        if len(header) != 8 or struct.unpack("<q", header)[0] != count or length > end - start:
+            raise UserError(f"{label}: not a readable checkpoint (storage {key[:40]!r} is cut short or damaged)")
+        storages[key] = Storage(kind, count, Blob(start, length))
+        file.seek(start + length)
+    return TorchFile(root, pickle.names, storages)
+
+
+def read_zip(file: BinaryIO, end: int, label: str) -> TorchFile:
+    """The zip format of torch.save since 1.6: stored entries `<name>/data.pkl` and `<name>/data/<key>`."""
+    entries = _zip_entries(file, end, label)
+    pickles = [name for name in entries if name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise UserError(f"{label}: a zip archive that torch did not write (no data.pkl)")
+    folder = pickles[0].removesuffix("data.pkl")
+    if any(name.startswith((folder + "code/", folder + "constants.pkl")) for name in entries):
+        raise UserError(f"{label}: refused, a TorchScript program: only weights are read here")
+    order = entries.get(folder + "byteorder")
+    if order is not None and _read_small(file, order[0]) != b"little":
+        raise UserError(f"{label}: refused, written by a big-endian machine")
+    blob = entries[pickles[0]][0]
+    file.seek(blob.start)
+    pickle = SafePickle(file, blob.start + blob.length, label)
+    root = pickle.read()
+    storages = {}
+    for key, (kind, count) in _wanted(pickle.persistent, label).items():
+        blob, crc32 = entries.get(f"{folder}data/{key}", (Blob(0, -1), 0))
+        if blob.length != count * ITEM_BYTES[kind]:
+            raise UserError(f"{label}: not a readable checkpoint (storage {key[:40]!r} is missing or of another size)")
+        storages[key] = Storage(kind, count, blob, crc32)
+    return TorchFile(root, pickle.names, storages)
+
+
+def check_crc32(file: BinaryIO, storage: Storage, label: str) -> None:
+    """Raise UserError where a zip entry's numbers are not those that were written."""
+    value = 0
+    file.seek(storage.blob.start)
+    left = storage.blob.length
+    while left:
+        chunk = file.read(min(left, _CHUNK_BYTES))
+        if not chunk:
+            break
+        value = zlib.crc32(chunk, value)
+        left -= len(chunk)
+    if left or value != storage.crc32:
+        raise UserError(f"{label}: damaged, the checksum of a tensor is wrong: fetch the file again")
+
+
+def _read_small(file: BinaryIO, blob: Blob) -> bytes:
+    file.seek(blob.start)
+    return file.read(min(blob.length, 64))
+
+
+def _wanted(persistent: Iterable[Persistent], label: str) -> dict[str, tuple[str, int]]:
+    wanted: dict[str, tuple[str, int]] = {}
+    for record in persistent:
+        key, kind, count = storage_key(record.identifier, label)
+        if wanted.setdefault(key, (kind, count)) != (kind, count):
+            raise UserError(f"{label}: not a readable checkpoint (storage {key[:40]!r} has two sizes)")
+    return wanted
+
+
+def _zip_entries(file: BinaryIO, end: int, label: str) -> dict[str, tuple[Blob, int]]:
+    """Place and crc32 of each entry, by name. Source of the layout: PKWARE APPNOTE 6.3, sections 4.3.7 to 4.3.16.
+
+    Python's zipfile is not used: it reads a directory of any size, and torch's archives need no compression.
+    """
+
+    def bad(reason: str) -> UserError:
+        return UserError(f"{label}: not a readable checkpoint (zip: {reason})")
+
+    def at(position: int, form: str) -> tuple[Any, ...]:
+        size = struct.calcsize(form)
+        if position < 0 or position + size > end:
+            raise bad("cut short")
+        file.seek(position)
+        return struct.unpack(form, file.read(size))
+
+    # torch writes no archive comment, so the closing record is the last 22 bytes.
+    magic, _, _, _, entries, length, start, _ = at(end - 22, "<4sHHHHIIH")
+    if magic != b"PK\x05\x06":
+        raise bad("cut short")
+    if end >= 42 and at(end - 42, "<4s")[0] == b"PK\x06\x07":
+        (place,) = at(end - 42 + 8, "<Q")
+        magic, entries, length, start = at(place, "<4s28xQQQ") if place < end else (b"", 0, 0, 0)
+        if magic != b"PK\x06\x06":
+            raise bad("no directory")
+    if entries > MAX_ZIP_ENTRIES or length > MAX_ZIP_DIRECTORY_BYTES or start + length > end:
+        raise bad("a directory out of bounds")
+    file.seek(start)
+    directory = file.read(length)
+    found: dict[str, tuple[Blob, int]] = {}
+    place = 0
+    for _ in range(entries):
+        if place + 46 > len(directory):
+            raise bad("a directory cut short")
+        magic, method, crc32, packed, size, n_name, n_extra, n_comment, local = struct.unpack_from(
+            "<4s6xH4xIIIHHH8xI", directory, place
+        )
+        raw = directory[place + 46 : place + 46 + n_name]
+        extra = directory[place + 46 + n_name : place + 46 + n_name + n_extra]
+        place += 46 + n_name + n_extra + n_comment
+        size, packed, local = _zip64(extra, size, packed, local)
+        if magic != b"PK\x01\x02" or method != 0 or packed != size:
+            raise bad("an entry that is compressed or damaged")
+        magic, n_name, n_extra = at(local, "<4s22xHH")
+        data = local + 30 + n_name + n_extra
+        if magic != b"PK\x03\x04" or data + size > end:
+            raise bad("an entry out of bounds")
+        found[raw.decode("utf-8", "replace")] = (Blob(data, size), crc32)
+    return found
+
+
+def _zip64(extra: bytes, *fields: int) -> list[int]:
+    """Fields of a directory entry, those that are all ones taken from the zip64 part of `extra`."""
+    place = 0
+    wide: list[int] = []
+    while place + 4 <= len(extra):
+        tag, length = struct.unpack_from("<HH", extra, place)
+        if tag == 1:
+            body = extra[place + 4 : place + 4 + length]
+            wide = [value for (value,) in struct.iter_unpack("<Q", body[: len(body) // 8 * 8])]
+        place += 4 + length
+    return [wide.pop(0) if field == 0xFFFFFFFF and wide else field for field in fields]
