@@ -1,0 +1,155 @@
+"""The teacher file: what goes in comes out, under one hash; what is no teacher is refused in one line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sgi.engine.errors import UserError
+from sgi.trainer.teachers import Teacher, load_teacher, register_teacher
+from sgi.trainer.teachers.native import HEADER_KEY, UNetTeacher, load_unet_teacher, rounded, save_unet_teacher
+from sgi.trainer.teachers.unet import TYPES
+
+
+@pytest.fixture
+def image():
+    return torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def test_is_a_teacher(net):
+    teacher = UNetTeacher(net, "tiny")
+    assert isinstance(teacher, Teacher)
+    assert teacher.types == TYPES
+    assert teacher.resolution == 16
+    assert not any(parameter.requires_grad for parameter in teacher.net.parameters())
+
+
+def test_answers_what_is_asked(net, image):
+    teacher = UNetTeacher(net, "tiny")
+    codes = teacher(image, ("albedo", "depth"))
+    assert list(codes) == ["albedo", "depth"]
+    assert codes["albedo"].shape == (2, 3, 16, 16)
+    raw = net(image)
+    for name, code in codes.items():
+        assert torch.equal(code, raw[name].clamp(0, 1))
+    assert teacher.segment(image).shape == (2, 3, 16, 16)
+    assert teacher.features(image).shape == (2, 16)
+
+
+def test_answers_do_not_depend_on_the_batch(net, image):
+    teacher = UNetTeacher(net, "tiny")
+    torch.testing.assert_close(teacher(image, TYPES)["normal"][1:], teacher(image[1:], TYPES)["normal"])
+    torch.testing.assert_close(teacher.features(image)[1:], teacher.features(image[1:]))
+
+
+def test_is_differentiable_in_the_picture(net, image):
+    UNetTeacher(net, "tiny")(image.requires_grad_(), ("shading",))["shading"].sum().backward()
+    assert image.grad is not None
+    assert image.grad.abs().max() > 0
+
+
+def test_refuses_other_types_shapes_and_ranges(net, image):
+    teacher = UNetTeacher(net, "tiny")
+    with pytest.raises(UserError, match=r"--type roughness.*depth, normal, albedo, shading"):
+        teacher(image, ("roughness",))
+    for bad in (image[:, :1], image[..., :15], image[0]):
+        with pytest.raises(ValueError, match="multiples of 4"):
+            teacher(bad, TYPES)
+    with pytest.raises(ValueError, match=r"values in \[0, 1\]"):
+        teacher(image * 2 - 1, TYPES)
+    with pytest.raises(ValueError, match=r"values in \[0, 1\]"):
+        teacher(torch.full_like(image, float("nan")), TYPES)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_round_trip(net, image, tmp_path, dtype):
+    path = tmp_path / "teacher.safetensors"
+    sha256 = save_unet_teacher(path, net, "tiny", {"fit": {"steps": 3}}, dtype)
+    teacher = load_unet_teacher(path)
+    assert (teacher.name, teacher.sha256, teacher.notes) == ("tiny", sha256, {"fit": {"steps": 3}})
+    assert {tensor.dtype for tensor in load_file(path).values()} == {dtype}
+    assert {parameter.dtype for parameter in teacher.net.parameters()} == {torch.float32}
+    expected = UNetTeacher(rounded(net, dtype), "tiny")(image, TYPES)
+    for name, code in teacher(image, TYPES).items():
+        assert torch.equal(code, expected[name])
+
+
+def test_hash_names_the_network_not_the_file(net, tmp_path):
+    """Half precision is another network; storing that one at full precision, with other notes, is not."""
+    full = save_unet_teacher(tmp_path / "full.safetensors", net, "tiny")
+    half = save_unet_teacher(tmp_path / "half.safetensors", net, "tiny", dtype=torch.float16)
+    assert full == UNetTeacher(net, "tiny").sha256
+    assert full != half
+    again = load_unet_teacher(tmp_path / "half.safetensors").net
+    assert save_unet_teacher(tmp_path / "again.safetensors", again, "other", {"note": 1}) == half
+    with torch.no_grad():
+        net.head.bias[0] += 1e-3
+    assert save_unet_teacher(tmp_path / "moved.safetensors", net, "tiny") != full
+
+
+def test_refuses_to_store_what_half_precision_cannot_hold(net, tmp_path):
+    net.head.bias.data[0] = 1e5
+    with pytest.raises(ValueError, match=r"head\.bias is not finite"):
+        save_unet_teacher(tmp_path / "teacher.safetensors", net, "tiny", dtype=torch.float16)
+    assert not list(tmp_path.iterdir())
+
+
+def test_load_teacher_dispatches_on_the_spec(net, tmp_path, monkeypatch):
+    path = tmp_path / "teacher.safetensors"
+    sha256 = save_unet_teacher(path, net, "tiny")
+    assert load_teacher(str(path)).sha256 == sha256
+    assert load_teacher(f"unet:{path}").sha256 == sha256
+    monkeypatch.setattr("sgi.engine.bundle.TEACHER", path)
+    assert load_teacher().sha256 == sha256
+    with pytest.raises(UserError, match=r"--teacher zoo:giraffe: unknown kind 'zoo'.*unet:"):
+        load_teacher("zoo:giraffe")
+
+
+def test_another_kind_joins_by_registering(net, monkeypatch):
+    monkeypatch.setattr("sgi.trainer.teachers._OPENERS", {})
+    register_teacher("fake", lambda argument, device: UNetTeacher(net, f"{argument} on {device}"))
+    assert load_teacher("fake:a:b", "cpu").name == "a:b on cpu"
+    for taken_or_misspelt in ("fake", "F", "x", "a:b"):
+        with pytest.raises(ValueError, match="taken"):
+            register_teacher(taken_or_misspelt, lambda argument, device: UNetTeacher(net, ""))
+
+
+def _store(path, state, header):
+    save_file(state, path, metadata={HEADER_KEY: header if isinstance(header, str) else json.dumps(header)})
+
+
+def test_files_that_hold_no_sound_teacher_are_refused(net, tmp_path):
+    good = tmp_path / "good.safetensors"
+    save_unet_teacher(good, net, "tiny")
+    state = load_file(good)
+    from safetensors import safe_open
+
+    with safe_open(good, "pt") as file:
+        header = json.loads(file.metadata()[HEADER_KEY])
+    huge = header["config"] | {"widths": [1024] * 8, "resolution": 1024}
+    moved = {name: tensor + 1 for name, tensor in state.items()}
+    cases = [
+        (state, header | {"format": 99}, "format 99, expected 1"),
+        (state, {name: value for name, value in header.items() if name != "config"}, "damaged.*config"),
+        (state, header | {"config": {"classes": 3}}, "damaged"),
+        (state, header | {"config": huge}, "damaged"),
+        (state, "[1]", "holds no teacher"),
+        (state, "{", "not a readable"),
+        (state, "[" * 100_000, "not a readable"),
+        ({"head.bias": state["head.bias"]}, header, "damaged"),
+        (moved, header, "do not match the file's own sha256"),
+    ]
+    bad = tmp_path / "bad.safetensors"
+    for tensors, text, words in cases:
+        _store(bad, tensors, text)
+        with pytest.raises(UserError, match=words) as caught:
+            load_teacher(str(bad))
+        assert "\n" not in str(caught.value)
+    bad.write_bytes(good.read_bytes()[:-100])
+    with pytest.raises(UserError, match="not a readable"):
+        load_teacher(str(bad))
+    with pytest.raises(UserError, match="no such file"):
+        load_teacher(str(tmp_path / "missing.safetensors"))

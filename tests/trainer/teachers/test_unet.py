@@ -1,0 +1,73 @@
+"""The network: shapes, ranges, where it looks, and what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sgi.trainer.teachers.unet import SEGMENTATION, TYPES, UNet, UNetConfig
+
+
+def test_every_map_at_every_resolution(net, shape):
+    for height, width in ((16, 16), (24, 8), (4, 12)):
+        maps = net(torch.rand(2, 3, height, width))
+        assert list(maps) == [*TYPES, SEGMENTATION]
+        for name, channels in (("depth", 1), ("normal", 3), ("albedo", 3), ("shading", 1), (SEGMENTATION, 3)):
+            assert maps[name].shape == (2, channels, height, width)
+            assert maps[name].dtype == torch.float32
+
+
+def test_normals_are_unit_and_the_rest_unclamped(net):
+    maps = net(torch.rand(4, 3, 16, 16))
+    length = (maps["normal"] * 2 - 1).norm(dim=1)
+    torch.testing.assert_close(length, torch.ones_like(length))
+    assert maps["albedo"].min() < 0
+    assert maps["albedo"].max() > 1
+
+
+def test_begins_with_the_picture_as_albedo_and_walls_that_face_the_viewer(shape):
+    net = UNet(shape)
+    torch.nn.init.zeros_(net.head.weight)
+    image = torch.rand(2, 3, 16, 16)
+    maps = net(image)
+    torch.testing.assert_close(maps["albedo"], image)
+    torch.testing.assert_close(maps["normal"][0, :, 0, 0], torch.tensor([0.5, 0.5, 1.0]))
+    assert (maps["depth"] == 0.5).all()
+
+
+def test_levels_halve(net, shape):
+    sizes = [tuple(level.shape[1:]) for level in net.encode(torch.rand(1, 3, 16, 24))]
+    assert sizes == [(8, 16, 24), (12, 8, 12), (16, 4, 6)]
+
+
+def test_tells_left_from_right_and_top_from_bottom(net):
+    """The same picture everywhere: only the coordinates can make the columns and rows differ."""
+    deep = net.encode(torch.full((1, 3, 32, 32), 0.5))[-1]
+    assert (deep[..., 3, 2] - deep[..., 3, 5]).abs().max() > 1e-3
+    assert (deep[..., 2, 3] - deep[..., 5, 3]).abs().max() > 1e-3
+
+
+def test_bfloat16_keeps_the_head_in_float32(net):
+    with torch.autocast("cpu", torch.bfloat16):
+        maps = net(torch.rand(1, 3, 16, 16))
+    assert {code.dtype for code in maps.values()} == {torch.float32}
+    length = (maps["normal"] * 2 - 1).norm(dim=1)
+    torch.testing.assert_close(length, torch.ones_like(length))
+
+
+def test_default_size():
+    net = UNet(UNetConfig(tuple("abcdefghijkl")))
+    assert 0.75e6 < sum(parameter.numel() for parameter in net.parameters()) < 0.85e6
+
+
+def test_config_round_trip(shape):
+    assert UNetConfig.from_dict(shape.to_dict()) == shape
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"widths": (8,)}, {"widths": (8, 0)}, {"widths": (8, 10**9)}, {"resolution": 18}, {"classes": ()}],
+)
+def test_impossible_shapes_are_refused(shape, bad):
+    with pytest.raises(ValueError, match="expected"):
+        UNetConfig(**{**shape.to_dict(), **bad})
