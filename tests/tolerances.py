@@ -8,3 +8,4 @@ RMS_FP32 = 1e-5
 RMS_FP16 = 5e-3
 RMS_BF16 = 2e-2
 CLOSED_FORM = 1e-6  # float32 code against a formula evaluated by hand or in float64
+RAY = 1e-4  # float32 ray casting against a formula: metres, components of unit normals, codes

@@ -2,11 +2,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tolerances import RAY
 from torch import Tensor
 
 from sgi.engine.errors import UserError
 from sgi.trainer.scenes import CLASSES, Maps, Rooms, relight, render, sample_rooms
 from sgi.trainer.scenes.colour import srgb_encode
+from sgi.trainer.scenes.rooms import BACK
 
 EXACT = ("image", "depth", "normal", "albedo", "shading", "segmentation")
 
@@ -66,6 +68,19 @@ def test_image_is_exactly_albedo_times_shading(maps: Maps) -> None:
     assert maps.shading.min() > 0.05
 
 
+def test_no_channel_clips_where_a_bright_pane_meets_its_frame() -> None:
+    room = empty((0.0, 1.5, 0.1, -0.1, 0.7))
+    colour, rect = room.decal_colour.clone(), room.decal_rect.clone()
+    colour[0, 1] = torch.tensor([[0.82, 0.0, 0.0], [0.66, 0.66, 0.66], [0.66, 0.66, 0.66]])
+    rect[0, 1] = torch.tensor([0.0, 1.5, 1.0, 0.8])
+    surface, light = torch.full((1, 3), BACK), torch.tensor([100.0])
+    maps = render(replace(room, decal_colour=colour, decal_rect=rect, decal_surface=surface, light_power=light), 64)
+    product = maps.albedo * maps.shading
+    assert torch.equal(maps.image, srgb_encode(product))
+    # to the last bit of a reciprocal
+    assert 0.999 < product.max() <= 1.0 + torch.finfo(torch.float32).eps
+
+
 def test_normals_are_unit_and_face_the_camera(rooms: Rooms, maps: Maps) -> None:
     torch.testing.assert_close(maps.normal.norm(dim=1), torch.ones(24, 32, 32))
     sharp = render(rooms, 32, supersample=1)
@@ -96,9 +111,11 @@ def test_depth_of_the_walls_is_analytic() -> None:
 def test_depth_follows_a_turned_camera() -> None:
     yaw, pitch = torch.tensor(0.2), torch.tensor(-0.15)
     room = empty((0.0, 1.5, yaw.item(), pitch.item(), 0.7))
-    depth = render(room, 15, supersample=1).depth[0, 0, 7, 7]
-    # along the camera axis z-depth is distance: back wall at 5 m
-    torch.testing.assert_close(depth, 5.0 / (yaw.cos() * pitch.cos()))
+    depth = render(room, 15, supersample=1).depth[0, 0, 7]
+    # along the camera axis z-depth is distance: back wall at 5 m; right of it a ray leans along (cos, 0, -sin)
+    torch.testing.assert_close(depth[7], 5.0 / (yaw.cos() * pitch.cos()))
+    x = 0.7 * 2.0 / 15.0
+    torch.testing.assert_close(depth[8], 5.0 / (yaw.cos() * pitch.cos() - x * yaw.sin()))
 
 
 def test_depth_and_normals_describe_the_same_planes(rooms: Rooms) -> None:
@@ -119,7 +136,7 @@ def test_depth_and_normals_describe_the_same_planes(rooms: Rooms) -> None:
         # parallel planes of one class (two chairs, steps of a bed) are told apart by their distance
         step = ((point[pick_one] - point[pick_two]) * n).sum(1)[agree]
         assert agree.float().mean() > 0.7
-        on_one_plane = step.abs() < 1e-5
+        on_one_plane = step.abs() < RAY
         assert on_one_plane.float().mean() > 0.97
         assert step[~on_one_plane].abs().min() > 5e-3
 
@@ -141,11 +158,11 @@ def test_spheres_and_cylinders_have_radial_normals() -> None:
     ball = sharp.segmentation[0] == CLASSES.index("sphere")
     radial = (point[:, ball] - to_camera(centre[0, 1])[:, None]) / 0.4
     assert ball.sum() > 50
-    torch.testing.assert_close(sharp.normal[0][:, ball], radial, rtol=0.0, atol=1e-4)
+    torch.testing.assert_close(sharp.normal[0][:, ball], radial, rtol=0.0, atol=RAY)
     tube = sharp.segmentation[0] == CLASSES.index("cylinder")
     up = torch.stack([torch.tensor(0.0), pitch.cos(), -pitch.sin()])
     lean = (sharp.normal[0][:, tube] * up[:, None]).sum(0)
-    top, side = lean > 0.999, lean.abs() < 1e-5
+    top, side = lean > 1.0 - RAY, lean.abs() < RAY
     assert top.sum() > 5
     assert side.sum() > 50
     assert (top | side).all()
@@ -157,10 +174,14 @@ def test_a_box_shades_the_floor_behind_it() -> None:
     half, centre = room.box_half.clone(), room.box_centre.clone()
     half[0, 0], centre[0, 0] = torch.tensor([0.6, 0.02, 0.4]), torch.tensor([0.0, 1.8, 2.5])
     after = render(replace(room, box_half=half, box_centre=centre), 32)
+    above = centre.clone()
+    above[0, 0, 1] = 2.3
+    beyond_the_light = render(replace(room, box_half=half, box_centre=above), 32)
     floor = (after.segmentation == CLASSES.index("floor"))[:, None]
     darker = after.shading < before.shading - 0.1
     assert (darker & floor).sum() > 10
     assert (after.shading[floor] <= before.shading[floor]).all()
+    assert torch.equal(beyond_the_light.shading[floor], before.shading[floor])
 
 
 def test_relight_keeps_everything_but_the_light(rooms: Rooms, maps: Maps) -> None:
@@ -183,10 +204,10 @@ def test_a_mirrored_room_is_the_flipped_picture(rooms: Rooms) -> None:
     # rays that graze an edge may fall to either side of it
     same = (mirrored.segmentation.flip(-1) == plain.segmentation).float().mean()
     assert same > 0.999
-    near = (mirrored.image.flip(-1) - plain.image).abs().amax(1) < 1e-3
+    near = (mirrored.image.flip(-1) - plain.image).abs().amax(1) < RAY
     assert near.float().mean() > 0.998
     turned = mirrored.normal.flip(-1) * torch.tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1)
-    assert ((turned - plain.normal).abs().amax(1) < 1e-3).float().mean() > 0.998
+    assert ((turned - plain.normal).abs().amax(1) < RAY).float().mean() > 0.998
 
 
 def test_supersampling_blends_edges(rooms: Rooms) -> None:
