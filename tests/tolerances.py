@@ -9,3 +9,6 @@ RMS_FP16 = 5e-3
 RMS_BF16 = 2e-2
 CLOSED_FORM = 1e-6  # float32 code against a formula evaluated by hand or in float64
 RAY = 1e-4  # float32 ray casting against a formula: metres, components of unit normals, codes
+STORED_CODE = 1e-3  # maps kept in memory as float16, fraction of the range
+SOLVED_FVU = 1e-5  # variance that a baseline leaves of the case it is made for
+FITTED_FVU = 2e-2  # variance that a fit of 150 steps leaves of a map that an offset can show exactly

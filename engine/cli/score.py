@@ -18,7 +18,7 @@ def score(
         list[str] | None, typer.Option("--type", help="Bundled offset to score; repeat it, or `all`.")
     ] = None,
     files: Annotated[list[Path] | None, typer.Option("--offset", help="Offset file to score; repeat it.")] = None,
-    generator: Annotated[Path | None, typer.Option(help="Generator file [default: the bundled rooms].")] = None,
+    generator: Annotated[Path | None, typer.Option(help="Generator file. Default: the bundled rooms.")] = None,
     teacher: Annotated[str, typer.Option(help="`bundled`, or a teacher file.")] = "bundled",
     holdout: Annotated[int, typer.Option(help="Held-out pictures to score on.")] = 256,
     split: Annotated[

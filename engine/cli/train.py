@@ -24,7 +24,7 @@ def train(
     types: Annotated[
         list[str] | None, typer.Option("--type", help="Map to fit an offset for; repeat it, or `all`.")
     ] = None,
-    generator: Annotated[Path | None, typer.Option(help="Generator file [default: the bundled rooms].")] = None,
+    generator: Annotated[Path | None, typer.Option(help="Generator file. Default: the bundled rooms.")] = None,
     teacher: Annotated[str, typer.Option(help="`bundled`, or a teacher file.")] = "bundled",
     space: Annotated[str, typer.Option(help="w (one row for all layers) or w+ (a row for each).")] = "w+",
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps; fewer than 300 look like a failure.")] = 1000,
@@ -34,7 +34,7 @@ def train(
     trunc: Annotated[float, typer.Option(help="Truncation psi of the pictures.")] = 1.0,
     cutoff: Annotated[int | None, typer.Option("--trunc-cutoff", min=0, help="Truncate only the first rows.")] = None,
     noise_mode: Annotated[
-        str | None, typer.Option(help="none or const [default: none for the bundled generator, else const].")
+        str | None, typer.Option(help="none or const. Default: none for the bundled generator, else const.")
     ] = None,
     class_index: Annotated[int | None, typer.Option("--class", help="Class, of a conditional generator.")] = None,
     loss: Annotated[str, typer.Option(help="l1, l2, huber, or for normals cosine+l1.")] = "l1",
@@ -44,15 +44,15 @@ def train(
         str, typer.Option(help="Score on `holdout` seeds, or on those for `choosing` settings.")
     ] = "holdout",
     out: Annotated[
-        Path | None, typer.Option(help="Offset file to write, or a folder [default: TYPE.safetensors].")
+        Path | None, typer.Option(help="Offset file to write, or a folder. Default: TYPE.safetensors.")
     ] = None,
     workdir: Annotated[
-        Path | None, typer.Option(help="Folder of checkpoints and logs [default: fits, beside the offsets].")
+        Path | None, typer.Option(help="Folder of checkpoints and logs. Default: fits, beside the offsets.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; one is best beside other work.")] = None,
     precision: Annotated[
-        str | None, typer.Option(help="fp32 or bf16 [default: bf16 where the hardware has it].")
+        str | None, typer.Option(help="fp32 or bf16. Default: bf16 where the hardware has it.")
     ] = None,
     resume: Annotated[bool, typer.Option(help="Continue an interrupted fit of the same settings.")] = True,
     preview: Annotated[bool, typer.Option(help="Write a picture beside each offset.")] = True,

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from tolerances import CLOSED_FORM, STORED_CODE
 
 from sgi.engine import intrinsics, offsets
 from sgi.engine.errors import UserError
@@ -64,7 +65,7 @@ def test_losses_by_hand():
     assert LOSSES["huber"](shown, told).item() == pytest.approx((0.5 - 0.05) * 2 / 3)
     assert LOSSES["cosine+l1"](shown, told).item() == pytest.approx(1 + 1 / 3)
     for loss in LOSSES.values():
-        assert loss(told, told).item() == pytest.approx(0, abs=1e-6)
+        assert loss(told, told).item() == pytest.approx(0, abs=CLOSED_FORM)
 
 
 def test_spaces_are_those_of_the_offset_file():
@@ -90,9 +91,9 @@ def test_a_pool_holds_what_the_seeds_make(generator, teacher):
     torch.testing.assert_close(pool.ws[-1:], ws)
     with torch.no_grad():
         u = (generator.synthesize(ws, "none") * 0.5 + 0.5).clamp(0, 1)
-    torch.testing.assert_close(pool.images[-1:].float(), u, rtol=0, atol=1e-3)
-    torch.testing.assert_close(pool.codes["normal"][-1:].float(), 1 - u, rtol=0, atol=1e-3)
-    torch.testing.assert_close(pool.codes["depth"][-1:].float(), 1 - u.mean(1, keepdim=True), rtol=0, atol=1e-3)
+    torch.testing.assert_close(pool.images[-1:].float(), u, rtol=0, atol=STORED_CODE)
+    torch.testing.assert_close(pool.codes["normal"][-1:].float(), 1 - u, rtol=0, atol=STORED_CODE)
+    torch.testing.assert_close(pool.codes["depth"][-1:].float(), 1 - u.mean(1, keepdim=True), rtol=0, atol=STORED_CODE)
 
 
 def test_a_pool_refuses_types_the_teacher_cannot_tell(generator, teacher, monkeypatch):

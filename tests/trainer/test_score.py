@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tolerances import CLOSED_FORM
 
 from sgi.engine.errors import UserError
 from sgi.trainer.score import BASELINES, OFFSET, best_baseline, evaluate, fvu, high_pass, score_maps, show
@@ -34,7 +35,7 @@ def test_high_pass_takes_the_box_mean_away():
 
 
 def test_high_pass_of_a_flat_map_is_nothing_up_to_the_border():
-    assert high_pass(torch.full((1, 2, 12, 12), 0.7)).abs().max().item() < 1e-6
+    assert high_pass(torch.full((1, 2, 12, 12), 0.7)).abs().max().item() < CLOSED_FORM
 
 
 def test_high_pass_fvu_ignores_what_is_smooth():
@@ -53,14 +54,14 @@ def test_figures_follow_the_type():
     constant = told.mean(dim=0, keepdim=True)
     assert {"normal_mean_deg", "normal_median_deg"} < set(score_maps("normal", told, told, constant))
     depth = score_maps("depth", told[:, :1], told[:, :1], constant[:, :1])
-    assert depth["depth_scale_shift_abs_rel"] == pytest.approx(0, abs=1e-6)
+    assert depth["depth_scale_shift_abs_rel"] == pytest.approx(0, abs=CLOSED_FORM)
     assert depth["fvu"] == depth["fvu_about_holdout"] == depth["fvu_high_pass"] == 0
 
 
 def test_the_known_offset_beats_every_row(generator, known_pools, known_offset):
     rows = evaluate(generator, "depth", "w+", known_offset, known_pools.fitting, known_pools.held)
     assert list(rows) == [OFFSET, *BASELINES]
-    assert rows[OFFSET]["fvu"] < 1e-6
+    assert rows[OFFSET]["fvu"] < CLOSED_FORM
     assert rows["constant"]["fvu"] == 1
     assert rows["constant"]["fvu_about_holdout"] >= 1
     best = best_baseline(rows)
