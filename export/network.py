@@ -122,7 +122,7 @@ class Synthesiser:
         x = g.op("Add", x, g.constant(conv.bias[None, :, None, None], f"{name}.bias"))
         x = g.op("LeakyRelu", x, alpha=LRELU_SLOPE, stem=name)
         clamp = self.lowered.config.conv_clamp
-        return x if clamp is None else self._clip(x, clamp * LRELU_GAIN)
+        return x if clamp is None else self._clip(x, clamp)
 
     def _rgb(self, x: str, style: str, rgb: Rgb, below: str | None) -> str:
         g = self.g

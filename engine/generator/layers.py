@@ -75,7 +75,7 @@ class ModulatedConv(nn.Module):
     """Modulated 3x3 convolution, doubling the side or not, with noise, bias and leaky ReLU.
 
     x: [N, I, H, W], s: [N, I] float32 -> [N, O, H', W'] in x's dtype, with H' = 2H when `up`.
-    Order: conv -> demodulation -> FIR (up) -> + noise * strength -> bias -> leaky ReLU * sqrt 2 -> clamp.
+    Order: conv -> demodulation -> FIR (up) -> + noise * strength -> bias -> leaky ReLU * sqrt 2 -> +-clamp.
     The gain is folded into demodulation, noise and bias: the leaky ReLU is positively homogeneous.
     Source: Karras et al., arXiv 1912.04958, section 2.2 and equation 3.
     """
@@ -126,7 +126,7 @@ class ModulatedConv(nn.Module):
             x = x + (noise * LRELU_GAIN).to(dtype)
         x = x + (self.bias * LRELU_GAIN).to(dtype)[None, :, None, None]
         x = F.leaky_relu(x, LRELU_SLOPE)
-        return x if self.clamp is None else x.clamp(-self.clamp * LRELU_GAIN, self.clamp * LRELU_GAIN)
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
 class ToRGB(nn.Module):
