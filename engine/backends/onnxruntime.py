@@ -17,6 +17,7 @@ from sgi.engine.onnx_wire import keep_outputs
 
 _ERRORS_ONLY = 3
 _SESSIONS_KEPT = 4
+_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
 class OnnxRuntimeBackend:
@@ -39,6 +40,7 @@ class OnnxRuntimeBackend:
         self._path = path
         self._types = types
         self._threads = threads
+        self._check_device(onnxruntime.get_available_providers())
         self._session = lru_cache(maxsize=_SESSIONS_KEPT)(self._load)
         self._session(types)
 
@@ -71,16 +73,20 @@ class OnnxRuntimeBackend:
             session = onnxruntime.InferenceSession(model, options, providers=self._providers())
         except Exception as error:
             raise load_error(self._path, "ONNX Runtime", error) from None
-        if self.device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
-            raise UserError(
-                "--device cuda: this ONNX Runtime cannot use the GPU; "
-                'pip install "sgi-engine[gpu]" after pip uninstall onnxruntime, or use --device cpu'
-            )
+        # A CUDA session that cannot start falls back to the CPU without an exception.
+        self._check_device(session.get_providers())
         check_inputs(self._path, self.artifact, {value.name: value.shape for value in session.get_inputs()})
         return session
 
     def _providers(self) -> list[Any]:
         if self.device == "cuda":
             # TF32 keeps 10 bits of mantissa: more error than the parity a model is verified to.
-            return [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
-        return ["CPUExecutionProvider"]
+            return [(_CUDA, {"use_tf32": "0"}), _CPU]
+        return [_CPU]
+
+    def _check_device(self, providers: Sequence[str]) -> None:
+        if self.device == "cuda" and _CUDA not in providers:
+            raise UserError(
+                "--device cuda: this ONNX Runtime cannot use the GPU; pip uninstall onnxruntime and "
+                'pip install "sgi-engine[gpu]", or use --device cpu'
+            )

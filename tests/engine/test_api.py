@@ -1,0 +1,123 @@
+"""Engine: seeds or latents in, maps out, for any number of images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tiny_models import SIDE, Z_DIM
+from tolerances import BACKEND_PARITY
+
+from sgi.engine import Engine, UserError
+from sgi.engine.backends import BACKENDS
+from sgi.engine.seeds import latents
+
+
+class Recorder:
+    """A backend that counts rows: depth is z's first column, image its second."""
+
+    name, device = "recorder", "cpu"
+
+    def __init__(self, artifact):
+        self.artifact = artifact
+        self.calls = []
+
+    def run(self, z, psi, label=None, types=None):
+        self.calls.append((len(z), psi, label, types))
+        ones = np.ones((1, 1, SIDE, SIDE), np.float32)
+        maps = {"image": z[:, 1, None, None, None] * ones.repeat(3, 1), "depth": z[:, 0, None, None, None] * ones}
+        return {name: maps[name] for name in self.artifact.choose_types(types)}
+
+    def close(self):
+        self.calls.append("closed")
+
+
+@pytest.fixture
+def recorder(model):
+    from sgi.engine.artifact import Artifact
+
+    return Recorder(Artifact.read(model))
+
+
+def test_three_lines(model):
+    maps = Engine.open(model)(seeds=[0, 1])
+    assert {name: (values.shape, values.dtype) for name, values in maps.items()} == {
+        "image": ((2, 3, SIDE, SIDE), np.float32),
+        "depth": ((2, 1, SIDE, SIDE), np.float32),
+    }
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_seed_is_the_same_alone_and_in_any_batch(model, backend):
+    pytest.importorskip(backend)
+    with Engine.open(model, backend=backend, device="cpu", batch=3) as engine:
+        together = engine(seeds="0-6")
+        assert engine.artifact.type_names == ("image", "depth")
+        for seed in (0, 3, 6):
+            alone = engine(seeds=seed)
+            for name, values in alone.items():
+                assert np.abs(values[0] - together[name][seed]).max() < BACKEND_PARITY
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 8, 9])
+def test_any_count_runs_in_full_passes(recorder, count):
+    engine = Engine(recorder, batch=4)
+    z = latents(range(count), Z_DIM)
+    maps = engine(z=z)
+    np.testing.assert_array_equal(maps["depth"][:, 0, 0, 0], z[:, 0].astype(np.float32))
+    assert maps["image"].shape == (count, 3, SIDE, SIDE)
+    sizes = [call[0] for call in recorder.calls]
+    assert sizes == ([count] if count <= 4 else [4] * -(-count // 4))
+
+
+def test_psi_types_and_seeds_reach_the_backend(recorder):
+    engine = Engine(recorder)
+    engine(seeds=[0])
+    engine(seeds=[5, 5], psi=0.5, types=["depth"])
+    assert [call[:2] for call in recorder.calls] == [(1, 0.7), (2, 0.5)]
+    assert recorder.calls[1][3] == ["depth"]
+    with engine:
+        pass
+    assert recorder.calls[-1] == "closed"
+
+
+def test_z_and_seeds_are_the_same_thing(model):
+    with Engine.open(model, device="cpu") as engine:
+        by_seed = engine(seeds=[7, 9])
+        by_latent = engine(z=latents([7, 9], Z_DIM))
+    for name, values in by_seed.items():
+        np.testing.assert_array_equal(values, by_latent[name])
+
+
+def test_classes(class_model):
+    with Engine.open(class_model, device="cpu") as engine:
+        zero = engine(seeds=[0, 0], class_index=0)["depth"]
+        mixed = engine(seeds=[0, 0], class_index=[0, 2])["depth"]
+        np.testing.assert_array_equal(zero[0], mixed[0])
+        assert not np.allclose(zero[1], mixed[1])
+        with pytest.raises(UserError, match="--class: the model needs a class, 0 to 2"):
+            engine(seeds=[0])
+        for wrong in (3, -1, [0, 1, 2]):
+            with pytest.raises(UserError, match="--class .*: choose 0 to 2"):
+                engine(seeds=[0, 1], class_index=wrong)
+
+
+def test_what_the_model_cannot_take(recorder):
+    engine = Engine(recorder)
+    with pytest.raises(UserError, match="--class: the model has no classes"):
+        engine(seeds=[0], class_index=1)
+    for arguments in ({}, {"seeds": [0], "z": np.zeros((1, Z_DIM))}):
+        with pytest.raises(UserError, match="give either seeds or z"):
+            engine(**arguments)
+    for z in (np.zeros(Z_DIM), np.zeros((1, Z_DIM + 1)), np.zeros((0, Z_DIM))):
+        with pytest.raises(UserError, match=rf"the model takes \[N, {Z_DIM}\]"):
+            engine(z=z)
+    with pytest.raises(UserError, match="--type albedo"):
+        engine(seeds=[0], types=["albedo"])
+
+
+def test_names_of_the_package():
+    import sgi.engine
+
+    assert sgi.engine.__version__.count(".") == 2
+    with pytest.raises(AttributeError, match="no attribute 'Motor'"):
+        _ = sgi.engine.Motor

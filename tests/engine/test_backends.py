@@ -1,0 +1,217 @@
+"""Runtimes: the same maps from each, only what is asked for, and a clear refusal of what is not there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from tiny_models import SIDE, Z_DIM, describe, write_model
+from tolerances import BACKEND_PARITY
+
+from sgi.engine import backends, intrinsics
+from sgi.engine.backends import BACKENDS, FEW_IMAGES, open_backend
+from sgi.engine.errors import UserError
+from sgi.engine.onnx_wire import keep_outputs
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(backends, "has_nvidia_driver", lambda: False)
+
+
+def expected(model: Path, z: np.ndarray, psi: float) -> dict[str, np.ndarray]:
+    """The tiny model's formula in float64, from the weights in its file."""
+    weights = {w.name: onnx.numpy_helper.to_array(w).astype(np.float64) for w in onnx.load(model).graph.initializer}
+    maps = {}
+    for name in ("image", "depth"):
+        row = intrinsics.get(name)
+        code = np.tanh(psi * z @ weights[f"{name}.A"])
+        maps[name] = (row.low + (row.high - row.low) * (code + 1) / 2).reshape(-1, row.channels, SIDE, SIDE)
+    return maps
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_values_at_any_batch_size(model, name):
+    pytest.importorskip(name)
+    z = np.random.RandomState(3).randn(8, Z_DIM).astype(np.float32)
+    reference = expected(model, z, 0.7)
+    backend = open_backend(model, backend=name, device="cpu", batch=3)
+    assert (backend.name, backend.device) == (name, "cpu")
+    for batch in (1, 3, 8):
+        maps = backend.run(z[:batch], 0.7)
+        assert list(maps) == ["image", "depth"]
+        for output in backend.artifact.types:
+            got = maps[output.name]
+            assert got.dtype == np.float32
+            assert got.shape == (batch, output.channels, SIDE, SIDE)
+            error = np.abs(got - reference[output.name][:batch]).max() / (output.high - output.low)
+            assert error < BACKEND_PARITY
+    backend.close()
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_results_belong_to_the_caller_and_psi_matters(model, name):
+    pytest.importorskip(name)
+    backend = open_backend(model, backend=name, device="cpu", batch=1)
+    z = np.ones((1, Z_DIM), np.float32)
+    first = backend.run(z, 1.0)["depth"]
+    kept = first.copy()
+    second = backend.run(z, 0.0)["depth"]
+    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_allclose(second, 0.5)
+    assert not np.allclose(first, second)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_only_the_asked_types_are_loaded_and_more_come_on_demand(all_types_model, name):
+    pytest.importorskip(name)
+    backend = open_backend(all_types_model, backend=name, device="cpu", types=["normal", "depth"], batch=2)
+    z = np.ones((2, Z_DIM), np.float32)
+    assert list(backend.run(z, 1.0)) == ["depth", "normal"]
+    assert list(backend.run(z, 1.0, types=["shading"])) == ["shading"]
+    with pytest.raises(UserError, match="--type fish: the model has"):
+        backend.run(z, 1.0, types=["fish"])
+    with pytest.raises(UserError, match="--type fish"):
+        open_backend(all_types_model, backend=name, device="cpu", types=["fish"])
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_labels(class_model, name):
+    pytest.importorskip(name)
+    backend = open_backend(class_model, backend=name, device="cpu", batch=3)
+    maps = backend.run(np.zeros((3, Z_DIM), np.float32), 1.0, np.eye(3, dtype=np.float32))
+    assert not np.allclose(maps["depth"][0], maps["depth"][1])
+
+
+def test_cut_models_hold_what_their_outputs_need_and_nothing_else(all_types_model, model):
+    whole = onnx.load(all_types_model)
+    cut = onnx.load_from_string(keep_outputs(all_types_model.read_bytes(), ["depth"]))
+    onnx.checker.check_model(cut)
+    assert [output.name for output in cut.graph.output] == ["depth"]
+    assert {w.name.split(".")[0] for w in cut.graph.initializer} == {"depth"}
+    assert [i.name for i in cut.graph.input] == ["z", "psi"]
+    assert len(cut.graph.node) < len(whole.graph.node) / 3
+    assert cut.metadata_props == whole.metadata_props
+    everything = onnx.load_from_string(keep_outputs(model.read_bytes(), ["image", "depth"]))
+    assert everything == onnx.load(model)
+
+
+def test_models_with_control_flow_are_not_cut(model):
+    proto = onnx.load(model)
+    body = onnx.helper.make_graph([], "body", [], [])
+    proto.graph.node.append(onnx.helper.make_node("If", ["c"], [], then_branch=body, else_branch=body))
+    data = proto.SerializeToString()
+    assert onnx.load_from_string(keep_outputs(data, ["depth"])) == proto
+
+
+def test_auto_takes_the_faster_one_installed(model, monkeypatch, no_gpu):
+    def chosen(images):
+        return backends._choose_backend("auto", "cpu", model, images)
+
+    installed = {"openvino", "onnxruntime"}
+    monkeypatch.setattr(backends, "_is_installed", lambda package: package in installed)
+    assert (chosen(None), chosen(FEW_IMAGES + 1), chosen(FEW_IMAGES)) == ("openvino", "openvino", "onnxruntime")
+    installed.remove("openvino")
+    assert chosen(None) == "onnxruntime"
+    installed.clear()
+    with pytest.raises(UserError, match=r'backend openvino is not installed: pip install "sgi-engine\[cpu\]"'):
+        open_backend(model)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_missing_package_names_the_extra(model, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UserError, match=rf'backend {name} is not installed: pip install "sgi-engine\[cpu\]"'):
+        open_backend(model, backend=name, device="cpu")
+
+
+def test_the_empty_folder_that_an_uninstall_leaves_is_no_package(model, monkeypatch, tmp_path):
+    (tmp_path / "left_behind").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert not backends._is_installed("left_behind")
+    assert backends._is_installed("numpy")
+
+
+def test_package_that_does_not_import_says_why(model, monkeypatch, tmp_path):
+    (tmp_path / "openvino.py").write_text("raise ImportError('libtbb.so is missing')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [n for n in sys.modules if n.split(".")[0] == "openvino" or n == "sgi.engine.backends.openvino"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(UserError, match=r"backend openvino does not import \(libtbb.so is missing\): pip install"):
+        open_backend(model, backend="openvino", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"backend": "torch"}, "--backend torch: choose from auto, openvino, onnxruntime"),
+        ({"device": "tpu"}, "--device tpu: choose from auto, cpu, cuda"),
+        ({"device": "cuda"}, "--device cuda: no NVIDIA GPU with a driver is here; use --device cpu"),
+        ({"device": "cuda", "backend": "onnxruntime"}, "--device cuda: no NVIDIA GPU with a driver is here"),
+    ],
+)
+def test_what_is_not_there_is_refused(model, no_gpu, options, says):
+    with pytest.raises(UserError) as error:
+        open_backend(model, **options)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("listed", [["CPUExecutionProvider"], ["CUDAExecutionProvider", "CPUExecutionProvider"]])
+def test_a_gpu_that_the_runtime_cannot_use_is_refused(model, monkeypatch, listed):
+    """Without a CUDA build, and with one whose session falls back to the CPU, which it does in silence."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession
+
+    monkeypatch.setattr(backends, "has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: listed)
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda path, *_, **__: session(path, providers=["CPUExecutionProvider"])
+    )
+    with pytest.raises(UserError, match="--device cuda: this ONNX Runtime cannot use the GPU"):
+        open_backend(model, device="cuda")
+
+
+def test_auto_means_the_gpu_where_driver_and_cuda_build_are(model, monkeypatch, no_gpu):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    assert backends._choose_device("auto") == "cpu"
+    monkeypatch.setattr(backends, "has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    assert backends._choose_device("auto") == "cpu"
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    assert backends._choose_device("auto") == "cuda"
+    with pytest.raises(UserError, match="--backend openvino: it has no device cuda; use --device cpu"):
+        open_backend(model, backend="openvino")
+
+
+def test_formats_that_no_backend_runs_are_refused(tmp_path, no_gpu):
+    path = tmp_path / "depth.plan"
+    path.write_bytes(b"engine")
+    path.with_suffix(".json").write_text(describe().to_json())
+    with pytest.raises(UserError, match=r"no backend of this version runs .plan on cpu; use an .onnx export"):
+        open_backend(path)
+    with pytest.raises(UserError, match=r"--backend openvino: it cannot run depth.plan; it runs .onnx"):
+        open_backend(path, backend="openvino")
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_description_and_graph_must_agree(tmp_path, name):
+    pytest.importorskip(name)
+    lying = describe(z_dim=Z_DIM + 1)
+    path = write_model(tmp_path / "lies.onnx", describe(), metadata={"sgi_engine": lying.to_json()})
+    with pytest.raises(UserError, match=r"lies.onnx: its inputs are not those its description gives"):
+        open_backend(path, backend=name, device="cpu")
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_damaged_graph_is_one_line(tmp_path, model, name):
+    pytest.importorskip(name)
+    proto = onnx.load(model)
+    proto.graph.node[0].op_type = "NoSuchOperator"
+    path = tmp_path / "damaged.onnx"
+    onnx.save(proto, str(path))
+    with pytest.raises(UserError, match=r"damaged.onnx: .* cannot load it") as error:
+        open_backend(path, backend=name, device="cpu")
+    assert "\n" not in str(error.value)

@@ -1,0 +1,136 @@
+"""run.json and manifest.jsonl: bound to settings, safe against torn lines, in seed order at the end."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from sgi.engine.errors import UserError
+from sgi.engine.manifest import Manifest, RunRecord, claim_folder
+
+RECORD = RunRecord("a" * 64, ("image", "depth"), 0.7, None, "png", 4)
+
+
+def lines(path):
+    return [json.loads(line)["seed"] for line in path.read_text().splitlines()]
+
+
+def write(path, *seeds):
+    with Manifest(path) as manifest:
+        for seed in seeds:
+            manifest.append(seed, {"depth": f"seed{seed:04d}_depth.png"}, {"depth": f"{seed:064x}"})
+
+
+def test_lines_are_sorted_only_when_asked_and_once_each(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    write(path, 5, 1, 5)
+    assert lines(path) == [5, 1, 5]
+    with Manifest(path) as manifest:
+        assert 5 in manifest
+        assert 2 not in manifest
+        manifest.append(2, {}, {})
+        manifest.sort()
+    assert lines(path) == [1, 2, 5]
+    assert [p.name for p in tmp_path.iterdir()] == ["manifest.jsonl"]
+
+
+def test_a_file_in_order_is_left_alone(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    write(path, 1, 2, 3)
+    before = path.stat().st_ino
+    with Manifest(path) as manifest:
+        manifest.sort()
+    assert path.stat().st_ino == before
+
+
+def test_a_torn_last_line_is_dropped_wherever_it_was_torn(tmp_path):
+    whole = tmp_path / "whole.jsonl"
+    write(whole, 1, 2, 3)
+    data = whole.read_bytes()
+    last = data[:-1].rindex(b"\n") + 1
+    for length in range(last, len(data)):
+        path = tmp_path / "torn.jsonl"
+        path.write_bytes(data[:length])
+        with Manifest(path) as manifest:
+            assert 3 not in manifest
+            manifest.append(3, {"depth": "seed0003_depth.png"}, {"depth": f"{3:064x}"})
+        assert path.read_bytes() == data
+
+
+def test_lines_that_are_none_are_dropped_by_sort(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    write(path, 1, 2)
+    data = path.read_bytes()
+    path.write_bytes(b"garbage\n[]\n" + data)
+    with Manifest(path) as manifest:
+        manifest.sort()
+    assert path.read_bytes() == data
+
+
+def test_one_run_at_a_time(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    with Manifest(path), pytest.raises(UserError, match=f"--outdir {tmp_path}: another run is writing there"):
+        Manifest(path)
+    Manifest(path).close()
+
+
+def test_a_failed_append_leaves_no_half_line(tmp_path, monkeypatch):
+    path = tmp_path / "manifest.jsonl"
+    write(path, 1)
+    before = path.read_bytes()
+    import os
+
+    pwrite = os.pwrite
+    calls = []
+
+    def full(file, data, position):
+        calls.append(len(data))
+        if len(calls) > 1:
+            raise OSError(28, "No space left on device")
+        return pwrite(file, data[:10], position)
+
+    with Manifest(path) as manifest:
+        monkeypatch.setattr("sgi.engine.manifest.os.pwrite", full)
+        with pytest.raises(OSError, match="No space"):
+            manifest.append(2, {}, {})
+    assert path.read_bytes() == before
+
+
+def test_the_same_settings_claim_a_folder_again(tmp_path):
+    assert claim_folder(tmp_path, RECORD) == RECORD
+    data = (tmp_path / "run.json").read_bytes()
+    assert claim_folder(tmp_path, RECORD) == RECORD
+    assert (tmp_path / "run.json").read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    ("change", "flags"),
+    [
+        ({"model_sha256": "b" * 64}, "--model"),
+        ({"types": ("depth",)}, "--type"),
+        ({"psi": 0.5}, "--trunc"),
+        ({"class_index": 1}, "--class"),
+        ({"file_format": "npy"}, "--format"),
+        ({"psi": 0.5, "file_format": "npy"}, "--trunc, --format"),
+    ],
+)
+def test_other_settings_are_refused(tmp_path, change, flags):
+    claim_folder(tmp_path, RECORD)
+    with pytest.raises(UserError, match=f"it holds maps made with another {flags}; choose another --outdir"):
+        claim_folder(tmp_path, replace(RECORD, **change))
+
+
+def test_names_stay_as_wide_as_the_folder_has_them(tmp_path):
+    claim_folder(tmp_path, replace(RECORD, digits=5))
+    assert claim_folder(tmp_path, RECORD).digits == 5
+    with pytest.raises(UserError, match="its files have 5-digit seeds and these need 6"):
+        claim_folder(tmp_path, replace(RECORD, digits=6))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 1}'])
+def test_a_foreign_run_file_is_refused(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(UserError, match=r"its run.json is not one this version wrote"):
+        claim_folder(tmp_path, RECORD)

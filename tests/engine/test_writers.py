@@ -1,0 +1,98 @@
+"""Map formats: codes as the table of types states them, and PNG files that others read."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sgi.engine import intrinsics
+from sgi.engine.errors import UserError
+from sgi.engine.png import encode_png
+from sgi.engine.writers import FORMATS, Png, get_format
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (64, 64)])
+@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (3, np.uint8), (1, np.uint16)])
+def test_pillow_reads_every_pixel(shape, channels, dtype):
+    random = np.random.RandomState(0)
+    size = shape if channels == 1 else (*shape, channels)
+    pixels = random.randint(0, np.iinfo(dtype).max + 1, size).astype(dtype)
+    with Image.open(io.BytesIO(encode_png(pixels))) as picture:
+        picture.load()
+        np.testing.assert_array_equal(np.asarray(picture), pixels)
+
+
+def test_pixels_need_not_be_contiguous():
+    pixels = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(3, 2, 4).transpose(1, 2, 0)
+    with Image.open(io.BytesIO(encode_png(pixels))) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), pixels)
+
+
+def codes(type_name: str, value: np.ndarray) -> np.ndarray:
+    with Image.open(io.BytesIO(Png().encode(type_name, value.astype(np.float32)))) as picture:
+        return np.asarray(picture).astype(int)
+
+
+def flat(*values: float) -> np.ndarray:
+    """Values as one row of pixels, alike in three channels where there are three."""
+    return np.array(values)[None, None, :]
+
+
+def test_png_codes_of_each_type():
+    np.testing.assert_array_equal(codes("depth", flat(0, 0.25, 1)), [[0, 16384, 65535]])
+    np.testing.assert_array_equal(codes("shading", flat(0, 0.75, 1.5)), [[0, 32768, 65535]])
+    rgb = flat(0, 0.5, 1).repeat(3, 0)
+    np.testing.assert_array_equal(codes("image", rgb)[0, :, 0], [0, 128, 255])
+    np.testing.assert_array_equal(codes("albedo", rgb)[0, :, 0], [0, 188, 255])
+    np.testing.assert_array_equal(codes("normal", rgb * 2 - 1)[0, :, 0], [0, 128, 255])
+    normal = np.zeros((3, 1, 1))
+    normal[2] = 1  # facing the viewer
+    np.testing.assert_array_equal(codes("normal", normal)[0, 0], [128, 128, 255])
+
+
+def test_pictures_round_as_nvidia_does():
+    x = np.linspace(-1, 1, 4096, dtype=np.float32)
+    theirs = np.floor(x.astype(np.float64) * 127.5 + 128).clip(0, 255).astype(int)
+    ours = codes("image", flat(*(x.astype(np.float64) * 0.5 + 0.5)).repeat(3, 0))[0, :, 0]
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("type_name", intrinsics.INTRINSICS)
+def test_values_out_of_range_are_clipped_not_wrapped(type_name):
+    row = intrinsics.get(type_name)
+    ends = np.array([row.low - 0.3, row.high + 0.3])[None, None, :].repeat(row.channels, 0)
+    np.testing.assert_array_equal(np.unique(codes(type_name, ends)), [0, 2**row.png_bits - 1])
+
+
+@pytest.mark.parametrize("type_name", intrinsics.INTRINSICS)
+@pytest.mark.parametrize("name", FORMATS)
+def test_values_come_back_within_half_a_step(type_name, name):
+    row = intrinsics.get(type_name)
+    u = np.random.RandomState(0).rand(row.channels, 8, 8)
+    value = intrinsics.decode(type_name, u).astype(np.float32)
+    back = get_format(name).decode(type_name, get_format(name).encode(type_name, value))
+    assert back.shape == value.shape
+    assert back.dtype == np.float32
+    if name == "npy":
+        np.testing.assert_array_equal(back, value)
+    elif row.png_bits == 16:
+        assert np.abs(back - value).max() <= 0.51 * (row.high - row.low) / 65535
+    else:
+        error = np.abs(intrinsics.encode(type_name, back) - intrinsics.encode(type_name, value))
+        # Decoding a normal puts its rounded code back on the sphere: up to one more half step.
+        assert error.max() <= (1.5 if row.decoding == "unit" else 0.51) / 255
+
+
+def test_npy_is_what_numpy_writes_chw():
+    value = np.arange(12, dtype=np.float64).reshape(3, 2, 2)
+    loaded = np.load(io.BytesIO(get_format("npy").encode("image", value)))
+    assert loaded.dtype == np.float32
+    np.testing.assert_array_equal(loaded, value)
+
+
+def test_unknown_format():
+    with pytest.raises(UserError, match="--format jpg: choose from png, npy"):
+        get_format("jpg")

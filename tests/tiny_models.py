@@ -1,0 +1,77 @@
+"""Tiny exported models, made in code: a few matrix products with the project's metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sgi.engine import intrinsics
+from sgi.engine.artifact import METADATA_KEY, Artifact, OutputType
+
+Z_DIM = 8
+SIDE = 16
+
+
+def describe(types: Sequence[str] = ("image", "depth"), **changes: object) -> Artifact:
+    """A valid description of a tiny model."""
+    values: dict = {
+        "sgi_version": "0.1.0",
+        "resolution": SIDE,
+        "z_dim": Z_DIM,
+        "psi": 0.7,
+        "noise_mode": "none",
+        "precision": "fp32",
+        "opset": 17,
+        "types": tuple(OutputType.of(name) for name in types),
+        "generator": {"sha256": "a" * 64},
+        "offsets": {name: {"sha256": "b" * 64, "space": "w+"} for name in types if name != intrinsics.IMAGE},
+    }
+    return Artifact(**{**values, **changes})
+
+
+def write_model(path: Path, artifact: Artifact, metadata: dict[str, str] | None = None) -> Path:
+    """Write values = low + (high - low) * (tanh(psi * z A_c + label L) + 1) / 2, one A_c for each type c."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    random = np.random.RandomState(0)
+    nodes, weights, outputs = [], [], []
+
+    def constant(name: str, value: np.ndarray) -> str:
+        weights.append(numpy_helper.from_array(np.array(value, np.float32, order="C"), name))
+        return name
+
+    def node(operator: str, *inputs: str, output: str) -> str:
+        nodes.append(helper.make_node(operator, list(inputs), [output]))
+        return output
+
+    scaled = node("Mul", "z", "psi", output="scaled")
+    for output in artifact.types:
+        c, side = output.name, artifact.resolution
+        size = output.channels * side * side
+        code = node("MatMul", scaled, constant(f"{c}.A", random.randn(artifact.z_dim, size) / 2), output=f"{c}.code")
+        if artifact.c_dim:
+            label = node("MatMul", "label", constant(f"{c}.L", random.randn(artifact.c_dim, size)), output=f"{c}.label")
+            code = node("Add", code, label, output=f"{c}.sum")
+        half = (output.high - output.low) / 2
+        squashed = node("Tanh", code, output=f"{c}.tanh")
+        stretched = node("Mul", squashed, constant(f"{c}.half", half), output=f"{c}.stretched")
+        shape = np.array([-1, output.channels, side, side], np.int64)
+        weights.append(numpy_helper.from_array(shape, f"{c}.shape"))
+        shifted = node("Add", stretched, constant(f"{c}.middle", output.low + half), output=f"{c}.flat")
+        node("Reshape", shifted, f"{c}.shape", output=c)
+        outputs.append(helper.make_tensor_value_info(c, TensorProto.FLOAT, ["N", output.channels, side, side]))
+    inputs = [
+        helper.make_tensor_value_info("z", TensorProto.FLOAT, ["N", artifact.z_dim]),
+        helper.make_tensor_value_info("psi", TensorProto.FLOAT, []),
+    ]
+    if artifact.c_dim:
+        inputs.append(helper.make_tensor_value_info("label", TensorProto.FLOAT, ["N", artifact.c_dim]))
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, {METADATA_KEY: artifact.to_json()} if metadata is None else metadata)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+    return path
