@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
 from sgi.engine.errors import UserError
 from sgi.trainer.gan.config import TrainConfig, preset
 from sgi.trainer.gan.loop import train

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,8 +25,9 @@ class ImageSet(Protocol):
 
 
 def step_generator(seed: int, step: int, stream: int) -> torch.Generator:
-    """Return a CPU random generator for one use (`stream`) in one step of one run."""
-    return torch.Generator().manual_seed((seed * 4 + stream) * 2**32 + step)
+    """Return a CPU random generator for one use (`stream`) in one step of one run; all three at least 0."""
+    # Mixed by NumPy, because torch's CPU generator looks at no more than the low 32 bits of a seed.
+    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, stream, step]).generate_state(1)[0]))
 
 
 class RealImages:

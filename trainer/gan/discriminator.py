@@ -6,6 +6,7 @@ positive factor, so sqrt(2) and the residual 1/sqrt(2) cost nothing per pixel.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -86,7 +87,7 @@ class Discriminator(nn.Module):
         sides = [2**i for i in range(int(math.log2(resolution)), 2, -1)]
         channels = [min(channel_base // side, channel_max) for side in [*sides, 4]]
         self.from_rgb = EqualConv2d(3, channels[0], 1)
-        self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in zip(channels, channels[1:], strict=False))
+        self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in itertools.pairwise(channels))
         self.conv = EqualConv2d(channels[-1] + 1, channels[-1], 3)
         self.dense = EqualLinear(channels[-1] * 16, channels[-1])
         self.out = EqualLinear(channels[-1], 1)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 import torch
+
 from sgi.engine.errors import UserError
 from sgi.trainer.gan.config import TrainConfig
 from sgi.trainer.gan.data import ImageSet, RealImages
@@ -32,9 +33,10 @@ def train(
 ) -> Training:
     """Train until the budget is spent or SIGINT or SIGTERM arrives; in both cases the last state is on disk.
 
-    images: real images of config.resolution. workdir receives checkpoint.pt, ema.safetensors, log.jsonl and samples/.
-    resume: continue from workdir's checkpoint when there is one; the result equals that of an uninterrupted run, but for
-    the schedule of a run limited by hours. report is called after each step with (training, seconds, progress in [0, 1]).
+    images: real images of config.resolution. workdir receives checkpoint.pt, ema.safetensors, log.jsonl, samples/.
+    resume: continue from workdir's checkpoint when there is one. A run limited by images ends as if it had never
+    been interrupted; one limited by hours follows the clock. report: called after each step with (training, seconds,
+    progress in [0, 1]).
     Raises UserError for a run without a budget and for a checkpoint of other settings.
     """
     if config.total_kimg is None and config.hours is None:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, save_generator
-from sgi.trainer.gan.config import TrainConfig
 from sgi.trainer.gan.data import latents
 from sgi.trainer.gan.step import Training
 

@@ -1,12 +1,13 @@
 """One step of StyleGAN2 training, and everything that changes in it.
 
-Non-saturating logistic loss with lazy R1; no style mixing, no path-length penalty, no noise inputs: a small generator of
-rooms does without, and every image of it is then a function of w alone, which fixed offsets need.
+Non-saturating logistic loss with lazy R1; no style mixing, no path-length penalty, no noise inputs: a small generator
+of rooms does without, and every image of it is then a function of w alone, which fixed offsets need.
 """
 
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -61,19 +62,20 @@ class Training:
         self.discriminator = discriminator.to(device).train()
         self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
         # Noise is not used, so its strengths stay at zero.
-        self.parameters = [p for n, p in self.generator.named_parameters() if "noise_strength" not in n]
-        self.averaged = [p for n, p in self.average.named_parameters() if "noise_strength" not in n]
+        self.parameters: list[Tensor] = [p for n, p in self.generator.named_parameters() if "noise_strength" not in n]
+        self.averaged: list[Tensor] = [p for n, p in self.average.named_parameters() if "noise_strength" not in n]
         self.optimiser_g = self._adam(self.parameters, 1.0)
         # Lazy regularisation: fewer gradient steps than an eager one, same effective rate (Karras et al. 2020, app. B).
         self.optimiser_d = self._adam(
             list(self.discriminator.parameters()), config.r1_interval / (config.r1_interval + 1)
         )
         self.dtype = torch.bfloat16 if config.bfloat16 else torch.float32
-        compiled = torch.compile if config.compile else (lambda f: f)
+        # Two batch sizes meet the discriminator; a static graph for each beats one that serves both.
+        compiled = partial(torch.compile, dynamic=False) if config.compile else (lambda f: f)
         self._synthesize = compiled(self.generator.synthesize)
         self._discriminate = compiled(self.discriminator.forward)
 
-    def _adam(self, parameters: list[torch.nn.Parameter], ratio: float) -> torch.optim.Adam:
+    def _adam(self, parameters: list[Tensor], ratio: float) -> torch.optim.Adam:
         config = self.config
         betas = (config.betas[0] ** ratio, config.betas[1] ** ratio)
         optimiser = torch.optim.Adam(parameters, lr=config.lr * ratio, betas=betas, eps=config.eps, fused=True)
