@@ -29,11 +29,12 @@ COMMANDS = {
     "beside baselines fitted on the pictures that the offsets were fitted on.",
     "train-generator": "Train a generator on rooms; stop and continue at will with Ctrl-C and the same command.",
     "train-teacher": "Train the U-Net teacher on rendered rooms, measure it on held-out ones and write its file.",
+    "bundle": "Train generator and teacher on rooms, fit every offset, export, and write manifest and model card.",
 }
 
 INTERRUPTED = 130
 USER_ERROR = 2
-_BROKEN_PIPE = 128 + 13
+_BROKEN_PIPE = 1  # as typer answers it where it sees it first
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 

@@ -1,0 +1,84 @@
+"""`sgi-engine bundle`: rebuild everything the package ships, from rooms to the model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sgi.engine import bundle as paths
+from sgi.engine.errors import UserError
+
+ROOMS = 40960
+HELD_OUT_ROOMS = 4096
+HELD_OUT_SEED = 20_011
+
+
+def bundle(
+    workdir: Annotated[Path, typer.Option(help="Folder of all runs, which resume.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the bundle to.")] = paths.FOLDER,
+    generator: Annotated[
+        Path | None, typer.Option(help="Generator trained by `train-generator` [default: train it].")
+    ] = None,
+    teacher: Annotated[Path | None, typer.Option(help="Teacher made by `train-teacher` [default: train it].")] = None,
+    preset: Annotated[str, typer.Option(help="Preset of `train-generator`.")] = "rooms-64",
+    hours: Annotated[float | None, typer.Option(help="Budget of the generator's training.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of each offset.")] = 1500,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Train generator and teacher on rooms, fit every offset, export, and write manifest and model card."""
+    import shutil
+
+    import torch
+    from rich.console import Console
+
+    from sgi.engine.bundle.contents import write_card, write_manifest
+    from sgi.engine.cli.export import export
+    from sgi.engine.cli.train import train
+    from sgi.engine.cli.train_generator import train_generator
+    from sgi.engine.cli.train_teacher import train_teacher
+    from sgi.engine.generator import load_generator, save_generator
+    from sgi.engine.generator.native import read_header
+    from sgi.trainer.gan.quality import quality
+    from sgi.trainer.scenes.dataset import load_or_render
+    from sgi.trainer.teachers.native import load_unet_teacher
+
+    console = Console()
+    offsets = out / paths.OFFSETS.name
+    offsets.mkdir(parents=True, exist_ok=True)
+    rooms = workdir / "rooms"
+    if generator is None:
+        train_generator(
+            workdir / "generator", preset, hours=hours, threads=threads, device=device, data=rooms, count=ROOMS
+        )
+        generator = workdir / "generator" / "ema.safetensors"
+    target = out / paths.TEACHER.name
+    if teacher is None:
+        train_teacher(target, workdir / "teacher", rooms, rooms=ROOMS, threads=threads, device=device)
+    elif teacher.resolve() != target.resolve():
+        shutil.copyfile(teacher, target)
+
+    console.print("measuring the generator against held-out renders")
+    notes = read_header(generator)["notes"]
+    if "kimg" not in notes:
+        raise UserError(f"--generator {generator}: not made by `sgi-engine train-generator`")
+    network_file = out / paths.GENERATOR.name
+    save_generator(network_file, load_generator(generator), notes, torch.float16)
+    network = load_generator(network_file, device)
+    real = load_or_render(workdir / "held-out", HELD_OUT_ROOMS, network.config.resolution, HELD_OUT_SEED, device=device)
+    notes["quality"] = quality(network, load_unet_teacher(target, device), real)
+    notes["licence"] = "Apache-2.0"
+    save_generator(network_file, network, notes, torch.float16)
+    console.print(notes["quality"])
+
+    train(
+        ["all"], network_file, str(target), steps=steps, noise_mode="none", out=offsets, workdir=workdir / "fits",
+        device=device, threads=threads, preview=False,
+    )  # fmt: skip
+    files = sorted(offsets.glob("*.safetensors"))
+    export(["all"], network_file, files, out / paths.MODEL.name, noise_mode="none")
+    write_manifest(out)
+    write_card(out)
+    console.print(f"wrote {out}; see {out / 'CARD.md'}")

@@ -1,0 +1,51 @@
+"""How far a generator's rooms are from rendered ones, beside how far two sets of renders are from each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgi.engine.generator import Generator
+from sgi.engine.seeds import latents
+from sgi.trainer.gan.frechet import frechet_distance, kernel_distance
+from sgi.trainer.scenes.dataset import RoomDataset
+from sgi.trainer.teachers.native import UNetTeacher
+
+BATCH = 64
+
+
+@torch.no_grad()
+def quality(generator: Generator, teacher: UNetTeacher, real: RoomDataset) -> dict[str, Any]:
+    """Distances in the teacher's feature space between generated seeds 0, 1, ... and held-out renders.
+
+    real: an even number of rooms that neither generator nor teacher was trained on; its halves give the floor, and
+    the generator is compared with the first half by as many seeds. Frechet distances are relative: divided by the
+    trace of the real covariance. The kernel distance is KID's estimator. None of them is an FID, which is a distance
+    between Inception features.
+    """
+    count = len(real) // 2
+    device = generator.mapping.w_avg.device
+    first, second = (
+        _features(
+            teacher, [real.images(range(i, min(i + BATCH, start + count))) for i in range(start, start + count, BATCH)]
+        )
+        for start in (0, count)
+    )
+    z = torch.from_numpy(latents(range(count), generator.config.z_dim)).float()
+    generated = _features(
+        teacher, [(generator(part.to(device), noise_mode="none") * 0.5 + 0.5).clamp(0, 1) for part in z.split(BATCH)]
+    )
+    return {
+        "images": count,
+        "frechet": round(frechet_distance(first, generated).relative, 4),
+        "frechet_floor": round(frechet_distance(first, second).relative, 4),
+        "kernel": round(kernel_distance(first, generated), 4),
+        "kernel_floor": round(kernel_distance(first, second), 4),
+    }
+
+
+def _features(teacher: UNetTeacher, batches: list[Tensor]) -> np.ndarray:
+    return torch.cat([teacher.features(batch).cpu() for batch in batches]).numpy()
