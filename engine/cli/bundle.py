@@ -19,9 +19,9 @@ def bundle(
     workdir: Annotated[Path, typer.Option(help="Folder of all runs, which resume.")],
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to.")] = paths.FOLDER,
     generator: Annotated[
-        Path | None, typer.Option(help="Generator trained by `train-generator` [default: train it].")
+        Path | None, typer.Option(help="Generator trained by `train-generator`. Default: train it.")
     ] = None,
-    teacher: Annotated[Path | None, typer.Option(help="Teacher made by `train-teacher` [default: train it].")] = None,
+    teacher: Annotated[Path | None, typer.Option(help="Teacher made by `train-teacher`. Default: train it.")] = None,
     preset: Annotated[str, typer.Option(help="Preset of `train-generator`.")] = "rooms-64",
     hours: Annotated[float | None, typer.Option(help="Budget of the generator's training.")] = None,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of each offset.")] = 1500,

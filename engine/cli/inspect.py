@@ -22,7 +22,9 @@ KINDS = {"sgi_generator": "generator", "sgi_offset": "offset", "sgi_teacher": "t
 _SIZE_UNIT = 1e6
 
 
-def inspect(file: Annotated[Path, typer.Argument(help="A .safetensors, .onnx, .engine or .plan file.")]) -> None:
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .safetensors, .onnx, .engine or .plan file.")],
+) -> None:
     """Say what a file is: a generator, an offset or an exported model."""
     from rich.console import Console
 

@@ -26,14 +26,14 @@ ALL = "all"
 
 def run(
     seeds: Annotated[str, typer.Option("--seeds", help="Seeds and inclusive ranges, such as 0-999 or 0-5,9.")],
-    model: Annotated[Path | None, typer.Option("--model", help="Exported model [default: the bundled rooms].")] = None,
+    model: Annotated[Path | None, typer.Option("--model", help="Exported model. Default: the bundled rooms.")] = None,
     types: Annotated[
-        list[str] | None, typer.Option("--type", help="Map to write; repeat it [default: all of the model].")
+        list[str] | None, typer.Option("--type", help="Map to write; repeat it. Default: all of the model.")
     ] = None,
     outdir: Annotated[Path, typer.Option("--outdir", help="Folder for the maps; a started one is continued.")] = Path(
         "out"
     ),
-    trunc: Annotated[float | None, typer.Option("--trunc", help="Truncation psi [default: the model's].")] = None,
+    trunc: Annotated[float | None, typer.Option("--trunc", help="Truncation psi. Default: the model's.")] = None,
     class_index: Annotated[int | None, typer.Option("--class", help="Class, of a conditional model.")] = None,
     file_format: Annotated[str, typer.Option("--format", help=f"{' or '.join(FORMATS)}.")] = "png",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images in one pass.")] = DEFAULT_BATCH,
@@ -41,7 +41,7 @@ def run(
         str, typer.Option("--backend", help=f"{', '.join(BACKENDS)} or auto, the faster one installed.")
     ] = AUTO,
     device: Annotated[str, typer.Option("--device", help=f"{', '.join(DEVICES)} or auto.")] = AUTO,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads [default: all cores].")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all cores.")] = None,
     shard: Annotated[str, typer.Option("--shard", help="k/n: only part k of n of the seeds.")] = "1/1",
     preview: Annotated[bool, typer.Option("--preview/--no-preview", help="Write a contact sheet.")] = True,
 ) -> None:

@@ -16,8 +16,8 @@ def train_generator(
     threads: Annotated[int | None, typer.Option(help="CPU threads; one is best beside other work.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     resume: Annotated[bool, typer.Option(help="Continue from the checkpoint in --workdir, if there is one.")] = True,
-    data: Annotated[Path | None, typer.Option(help="Folder of rendered rooms [default: rooms in --workdir].")] = None,
-    count: Annotated[int | None, typer.Option(help="Rooms to train on [default: the preset's].")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of rendered rooms. Default: rooms in --workdir.")] = None,
+    count: Annotated[int | None, typer.Option(help="Rooms to train on. Default: the preset's.")] = None,
 ) -> None:
     """Train a generator on rooms; stop and continue at will with Ctrl-C and the same command."""
     from sgi.trainer.gan.command import configure, run
