@@ -1,0 +1,275 @@
+"""The run loop: what is written, what is left alone, and how it stops."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_models import SIDE, Z_DIM, describe
+
+from sgi.engine import pipeline
+from sgi.engine.api import Engine
+from sgi.engine.errors import UserError
+from sgi.engine.files import sha256_file
+from sgi.engine.manifest import Manifest, RunRecord
+from sgi.engine.pipeline import Job, Outcome
+from sgi.engine.seeds import latents, parse_seeds
+
+RECORD = RunRecord("a" * 64, ("image", "depth"), 0.7, None, "npy", 4)
+
+
+class Fake:
+    """A backend whose depth is z's first column plus the row's place in the batch, and which counts passes."""
+
+    name, device = "fake", "cpu"
+
+    def __init__(self, stop_at: int | None = None):
+        self.artifact = describe()
+        self.batches: list[np.ndarray] = []
+        self.stop_at = stop_at
+
+    def run(self, z, psi, label=None, types=None):
+        self.batches.append(z)
+        if len(self.batches) == self.stop_at:
+            raise KeyboardInterrupt
+        value = (z[:, 0] + np.arange(len(z)))[:, None, None, None]
+        ones = np.ones((1, 1, SIDE, SIDE), np.float32)
+        maps = {"image": (value * ones).repeat(3, 1), "depth": value * ones}
+        return {name: maps[name].astype(np.float32) for name in types}
+
+    def close(self):
+        pass
+
+
+def do(outdir, text="0-9", backend=None, batch=4, shard=(1, 1), **record):
+    backend = backend or Fake()
+    seeds = parse_seeds(text)
+    job = pipeline.prepare(Job(outdir, seeds, replace(RECORD, digits=seeds.digits, **record), shard))
+    outcome = Outcome()
+    pipeline.run(Engine(backend, batch), job, outcome)
+    return outcome, backend
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def entries(folder, name="manifest.jsonl"):
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def test_files_names_and_manifest(tmp_path):
+    outcome, _ = do(tmp_path, "3, 0-1, 12345", types=("depth",))
+    assert (outcome.written, outcome.found) == (4, 0)
+    assert outcome.seconds > 0
+    names = [f"seed{seed}_depth.npy" for seed in ("00000", "00001", "00003", "12345")]
+    assert sorted(contents(tmp_path)) == ["manifest.jsonl", "run.json", *names]
+    assert [entry["seed"] for entry in entries(tmp_path)] == [0, 1, 3, 12345]
+    for entry, name in zip(entries(tmp_path), names, strict=True):
+        assert entry["files"] == {"depth": name}
+        assert entry["sha256"] == {"depth": sha256_file(tmp_path / name)}
+
+
+def test_each_seed_gets_its_own_latent_and_tails_are_filled(tmp_path):
+    _, backend = do(tmp_path, "5,0-9", batch=4)
+    assert [len(z) for z in backend.batches] == [4, 4, 4]
+    order = [5, 0, 1, 2, 3, 4, 6, 7, 8, 9]
+    for place, seed in enumerate(order):
+        z = latents([seed], Z_DIM).astype(np.float32)
+        np.testing.assert_array_equal(backend.batches[place // 4][place % 4], z[0])
+        depth = np.load(tmp_path / f"seed{seed:04d}_depth.npy")
+        np.testing.assert_array_equal(depth[0, 0, 0], z[0, 0] + np.float32(place % 4))
+
+
+def test_fewer_seeds_than_a_batch_are_one_small_pass(tmp_path):
+    _, backend = do(tmp_path, "0-2", batch=8)
+    assert [len(z) for z in backend.batches] == [3]
+
+
+def test_finished_seeds_are_left_alone_and_missing_ones_come_back_the_same(tmp_path):
+    do(tmp_path)
+    before = contents(tmp_path)
+    times = {name: (tmp_path / name).stat().st_mtime_ns for name in before}
+    lost = ["seed0005_depth.npy", "seed0006_depth.npy", "seed0006_image.npy"]
+    for name in lost:
+        (tmp_path / name).unlink()
+    outcome, backend = do(tmp_path)
+    assert (outcome.written, outcome.found) == (2, 8)
+    assert len(backend.batches) == 1
+    assert contents(tmp_path) == before
+    same = [name for name in before if (tmp_path / name).stat().st_mtime_ns == times[name]]
+    assert set(before) - set(same) == {*lost, "manifest.jsonl"}
+
+
+def test_nothing_to_do_generates_nothing(tmp_path):
+    do(tmp_path)
+    before = contents(tmp_path)
+    outcome, backend = do(tmp_path)
+    assert (outcome.written, outcome.found, backend.batches) == (0, 10, [])
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("keep", [0, 1, 57, -1, -2])
+def test_lines_that_were_lost_are_written_anew_from_the_files(tmp_path, keep):
+    do(tmp_path)
+    before = contents(tmp_path)
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_bytes(before["manifest.jsonl"][:keep])
+    _, backend = do(tmp_path)
+    assert backend.batches == []
+    assert contents(tmp_path) == before
+
+
+def test_a_folder_grows(tmp_path):
+    do(tmp_path / "grown", "0-4")
+    do(tmp_path / "grown", "0-9")
+    do(tmp_path / "whole", "0-9", batch=5)
+    assert [entry["seed"] for entry in entries(tmp_path / "grown")] == list(range(10))
+    assert set(contents(tmp_path / "grown")) == set(contents(tmp_path / "whole"))
+
+
+def test_a_wider_folder_keeps_its_names(tmp_path):
+    do(tmp_path, "12345")
+    do(tmp_path, "7")
+    assert (tmp_path / "seed00007_depth.npy").exists()
+
+
+def test_shards_share_a_folder_and_are_whole_together(tmp_path):
+    for k in (3, 1, 2):
+        do(tmp_path, "0-9", shard=(k, 3))
+    seeds = [[entry["seed"] for entry in entries(tmp_path, f"manifest-{k}-of-3.jsonl")] for k in (1, 2, 3)]
+    assert seeds == [[0, 1, 2], [3, 4, 5], [6, 7, 8, 9]]
+    outcome, backend = do(tmp_path, "0-9")
+    assert (outcome.found, backend.batches) == (10, [])
+    assert [entry["seed"] for entry in entries(tmp_path)] == list(range(10))
+
+
+def test_ctrl_c_keeps_what_was_generated_and_the_same_command_continues(tmp_path):
+    outcome = Outcome()
+    job = pipeline.prepare(Job(tmp_path / "cut", parse_seeds("0-9"), RECORD))
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(Engine(Fake(stop_at=3), 4), job, outcome)
+    assert outcome.written == 8
+    assert [entry["seed"] for entry in entries(tmp_path / "cut")] == list(range(8))
+    assert not [name for name in contents(tmp_path / "cut") if ".part-" in name]
+    do(tmp_path / "cut")
+    do(tmp_path / "whole")
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_names_the_folder_and_leaves_nothing_half_written(tmp_path, monkeypatch, code):
+    write_bytes = pipeline.Path.write_bytes
+    written = []
+
+    def limited(path, data):
+        written.append(path)
+        if len(written) > 7:
+            write_bytes(path, data[:10])
+            raise OSError(code, os.strerror(code))
+        return write_bytes(path, data)
+
+    monkeypatch.setattr(pipeline.Path, "write_bytes", limited)
+    with pytest.raises(UserError, match=f"--outdir {tmp_path}: the disk is full; free space and run the same command"):
+        do(tmp_path)
+    files = set(contents(tmp_path)) - {"run.json", "manifest.jsonl"}
+    assert len(files) == 7
+    assert not [name for name in files if ".part-" in name]
+    monkeypatch.undo()
+    do(tmp_path)
+    do(tmp_path / "whole")
+    assert contents(tmp_path) == contents(tmp_path / "whole")
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    for outdir in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match=r"--outdir .*file.*: cannot write there \(.*\); choose another --outdir"):
+            do(outdir)
+
+    def refuse(*_args, **_options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("sgi.engine.manifest.atomic_write", refuse)
+    with pytest.raises(UserError, match=r"cannot write there \(Permission denied\)"):
+        do(tmp_path / "mine")
+
+
+def test_another_run_at_the_same_folder_is_refused(tmp_path):
+    do(tmp_path, "0-1")
+    with Manifest(tmp_path / "manifest.jsonl"), pytest.raises(UserError, match="another run is writing there"):
+        do(tmp_path, "0-1")
+
+
+def test_left_over_temporary_files_of_this_shard_are_removed(tmp_path):
+    own = [".seed0003_depth.part-0123abcd.npy", ".manifest.part-0123abcd.jsonl", ".preview.part-0123abcd.png"]
+    others = [".seed0099_depth.part-0123abcd.npy", ".manifest-1-of-2.part-0123abcd.jsonl", "seed0003_x.part-1.npy"]
+    for name in own + others:
+        (tmp_path / name).write_text("half")
+    do(tmp_path)
+    assert {name for name in contents(tmp_path) if "part-" in name} == set(others)
+
+
+def test_encoding_runs_beside_generation_with_a_bound_on_what_waits(tmp_path, monkeypatch):
+    """While no map can be written, generation goes on, but only until the queue is full."""
+    gate = threading.Event()
+    write_maps = pipeline.write_maps
+    threads = set()
+
+    def gated(*arguments):
+        threads.add(threading.current_thread())
+        assert gate.wait(30)
+        return write_maps(*arguments)
+
+    class Opening(Fake):
+        def run(self, *arguments, **options):
+            if len(self.batches) == 1:
+                gate.set()  # reached only if a second batch is generated while the first still waits
+            return super().run(*arguments, **options)
+
+    monkeypatch.setattr(pipeline, "write_maps", gated)
+    monkeypatch.setattr(pipeline.os, "cpu_count", lambda: 2)
+    outcome, _ = do(tmp_path, "0-9", backend=Opening(), batch=4)
+    assert outcome.written == 10
+    assert threading.main_thread() not in threads
+
+
+def test_progress_counts_every_seed_once(tmp_path):
+    do(tmp_path, "0-3")
+    seen = []
+    outcome = Outcome()
+    job = pipeline.prepare(Job(tmp_path, parse_seeds("0-9"), RECORD))
+    pipeline.run(Engine(Fake(), 4), job, outcome, lambda: seen.append((outcome.found, outcome.written)))
+    assert seen[-1] == (4, 6)
+    assert [written for _, written in seen] == [0, *range(1, 7)]
+
+
+@pytest.mark.parametrize("file_format", ["png", "npy"])
+def test_preview_shows_the_first_eight_seeds_and_all_types(tmp_path, file_format):
+    seeds = parse_seeds("0-9")
+    job = pipeline.prepare(Job(tmp_path, seeds, replace(RECORD, file_format=file_format)))
+    pipeline.run(Engine(Fake(), 4), job, Outcome())
+    path = pipeline.write_preview(job)
+    assert path == tmp_path / "preview.png"
+    with Image.open(path) as sheet:
+        pixels = np.asarray(sheet.convert("RGB")).astype(int)
+    cell, gap = 192, 8
+    assert pixels.shape[0] == pytest.approx(8 * (cell + gap), abs=60)
+    assert pixels.shape[1] == pytest.approx(2 * (cell + gap), abs=100)
+    # The depth of the last shown seed, 0 near shown white: one flat gray, the bottom right cell.
+    depth = np.clip(latents([7], Z_DIM)[0, 0] + 3, 0, 1)
+    corner = pixels[-gap - cell : -gap, -gap - cell : -gap]
+    assert np.ptp(corner) == 0
+    assert corner[0, 0, 0] == pytest.approx(255 * (1 - depth), abs=1)
+
+
+def test_preview_of_a_shard_has_a_name_of_its_own(tmp_path):
+    do(tmp_path, "0-9", shard=(2, 2))
+    job = pipeline.prepare(Job(tmp_path, parse_seeds("0-9"), RECORD, (2, 2)))
+    assert pipeline.write_preview(job).name == "preview-2-of-2.png"
