@@ -10,7 +10,6 @@ import typer
 from sgi.engine import bundle as paths
 from sgi.engine.errors import UserError
 
-ROOMS = 40960
 HELD_OUT_ROOMS = 4096
 HELD_OUT_SEED = 20_011
 
@@ -43,20 +42,18 @@ def bundle(
     from sgi.engine.generator.native import read_header
     from sgi.trainer.gan.quality import quality
     from sgi.trainer.scenes.dataset import load_or_render
+    from sgi.trainer.scenes.variety import get_variety
     from sgi.trainer.teachers.native import load_unet_teacher
 
     console = Console()
     offsets = out / paths.OFFSETS.name
     offsets.mkdir(parents=True, exist_ok=True)
-    rooms = workdir / "rooms"
     if generator is None:
-        train_generator(
-            workdir / "generator", preset, hours=hours, threads=threads, device=device, data=rooms, count=ROOMS
-        )
+        train_generator(workdir / "generator", preset, hours=hours, threads=threads, device=device)
         generator = workdir / "generator" / "ema.safetensors"
     target = out / paths.TEACHER.name
     if teacher is None:
-        train_teacher(target, workdir / "teacher", rooms, rooms=ROOMS, threads=threads, device=device)
+        train_teacher(target, workdir / "teacher", workdir / "rooms", threads=threads, device=device)
     elif teacher.resolve() != target.resolve():
         shutil.copyfile(teacher, target)
 
@@ -67,7 +64,14 @@ def bundle(
     network_file = out / paths.GENERATOR.name
     save_generator(network_file, load_generator(generator), notes, torch.float16)
     network = load_generator(network_file, device)
-    real = load_or_render(workdir / "held-out", HELD_OUT_ROOMS, network.config.resolution, HELD_OUT_SEED, device=device)
+    real = load_or_render(
+        workdir / "held-out",
+        HELD_OUT_ROOMS,
+        network.config.resolution,
+        HELD_OUT_SEED,
+        device=device,
+        variety=get_variety(notes["training"]["variety"]),
+    )
     notes["quality"] = quality(network, load_unet_teacher(target, device), real)
     notes["licence"] = "Apache-2.0"
     save_generator(network_file, network, notes, torch.float16)

@@ -13,6 +13,7 @@ from sgi.trainer.gan.config import TrainConfig, preset
 from sgi.trainer.gan.loop import train
 from sgi.trainer.gan.step import Training
 from sgi.trainer.scenes.dataset import load_or_render
+from sgi.trainer.scenes.variety import get_variety
 
 # Scenes of every training run; scores are taken on scenes of other seeds.
 SCENE_SEED = 0
@@ -52,7 +53,14 @@ def run(config: TrainConfig, workdir: Path, data: Path | None, device: str, thre
             raise UserError(f"--threads {threads}: give at least 1")
         torch.set_num_threads(threads)
     workdir.mkdir(parents=True, exist_ok=True)
-    rooms = load_or_render(data or workdir / "rooms", config.scenes, config.resolution, SCENE_SEED, device=where)
+    rooms = load_or_render(
+        data or workdir / "rooms",
+        config.scenes,
+        config.resolution,
+        SCENE_SEED,
+        device=where,
+        variety=get_variety(config.variety),
+    )
     columns = (
         TextColumn("{task.fields[kimg]:8.1f} kimg"), BarColumn(), TextColumn("{task.percentage:5.1f} %"),
         TextColumn("{task.fields[rate]:6.1f} img/s"), TimeRemainingColumn(),

@@ -22,6 +22,7 @@ from sgi.trainer.scenes.maps import TYPES, Maps
 from sgi.trainer.scenes.render import render
 from sgi.trainer.scenes.rooms import CLASSES, Rooms
 from sgi.trainer.scenes.sampling import sample_rooms
+from sgi.trainer.scenes.variety import RICH, Variety, get_variety
 
 # Raise it with any change of what a seed looks like: folders of another world are refused.
 WORLD = 1
@@ -70,10 +71,10 @@ class RoomDataset:
         return torch.from_numpy(np.array(self._arrays[name][rows]))
 
 
-def block_rooms(seed: int, block: int, device: torch.device | str = "cpu") -> Rooms:
+def block_rooms(seed: int, block: int, device: torch.device | str = "cpu", variety: Variety = RICH) -> Rooms:
     """The BLOCK rooms of one block of a set: a function of (seed, block) alone."""
     state = np.random.SeedSequence([seed, block]).generate_state(1, np.uint64)
-    return sample_rooms(BLOCK, torch.Generator().manual_seed(int(state[0] >> np.uint64(1))), device)
+    return sample_rooms(BLOCK, torch.Generator().manual_seed(int(state[0] >> np.uint64(1))), device, variety)
 
 
 def load_or_render(
@@ -83,6 +84,7 @@ def load_or_render(
     seed: int,
     progress: bool = True,
     device: torch.device | str = "cpu",
+    variety: Variety = RICH,
 ) -> RoomDataset:
     """Open the set of `count` rooms of `size` x `size` pixels in the folder `path`; render what is missing.
 
@@ -92,7 +94,14 @@ def load_or_render(
     if count < 1 or size < 1 or seed < 0:
         raise UserError(f"a set of rooms needs count and size of at least 1 and seed >= 0, not {count}, {size}, {seed}")
     folder = Path(path)
-    wanted = {"world": WORLD, "count": count, "size": size, "seed": seed, "classes": list(CLASSES)}
+    wanted = {
+        "world": WORLD,
+        "variety": variety.name,
+        "count": count,
+        "size": size,
+        "seed": seed,
+        "classes": list(CLASSES),
+    }
     header = _read_header(folder)
     if header is not None:
         for key, value in wanted.items():
@@ -116,7 +125,7 @@ def _render_missing(
     with _bar(count, finished, progress) as advance:
         for block in range(finished // BLOCK, -(-count // BLOCK)):
             start, stop = block * BLOCK, min(count, (block + 1) * BLOCK)
-            maps = render(block_rooms(seed, block, device)[: stop - start], size)
+            maps = render(block_rooms(seed, block, device, get_variety(wanted["variety"]))[: stop - start], size)
             for name, array in arrays.items():
                 array[start:stop] = _quantised(maps, name)
                 array.flush()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sgi.trainer.scenes.draw import Draw
 from sgi.trainer.scenes.rooms import CLASS_INDEX
+from sgi.trainer.scenes.variety import Variety
 
 VIVID, FULL = (0.35, 0.95), (0.35, 0.95)
 MAX_BOXES = 12
@@ -48,11 +49,11 @@ class Boxes:
         return Boxes(centre, half, self.colour.gather(1, rows), self.kind.gather(1, order), present)
 
 
-def place_furniture(draw: Draw, size: Tensor) -> tuple[Boxes, Tensor]:
+def place_furniture(draw: Draw, size: Tensor, variety: Variety) -> tuple[Boxes, Tensor]:
     """Boxes of n rooms of `size` [n, 3], and the free width [n] of the back wall's right end's strip."""
-    cabinet, strip_side, strip_back = _cabinet(draw, size)
-    is_bed = draw.coin(0.65)
-    parts = _bed(draw, size, strip_side + strip_back[:, 0], is_bed)
+    cabinet, strip_side, strip_back = _cabinet(draw, size, variety.cabinet)
+    is_bed = draw.coin(variety.bed)
+    parts = _bed(draw, size, strip_side + strip_back[:, 0], is_bed, variety.bed_at_side)
     parts += _table(draw, size, strip_side, strip_back[:, 1], ~is_bed)
     return Boxes.stack(parts + cabinet).packed(MAX_BOXES), strip_side + strip_back[:, 0]
 
@@ -61,14 +62,14 @@ def _vec(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     return torch.stack([x, y, z], -1)
 
 
-def _cabinet(draw: Draw, size: Tensor) -> tuple[list, Tensor, Tensor]:
+def _cabinet(draw: Draw, size: Tensor, probability: float) -> tuple[list, Tensor, Tensor]:
     """A cabinet or wardrobe at the right wall or in the right back corner, with a panel on its front.
 
     Returns its boxes, the width of the strip it takes at the right wall [n] and of the part of the back wall
     (width, depth) [n, 2]; zero where it takes none.
     """
     half_width, _, back = size.unbind(1)
-    present, at_side = draw.coin(0.8), draw.coin(0.5)
+    present, at_side = draw.coin(probability), draw.coin(0.5)
     deep, wide = draw.uniform(0.42, 0.6), draw.uniform(0.8, 1.2)
     height = torch.where(draw.coin(0.55), draw.uniform(1.6, 2.15), draw.uniform(0.75, 1.1))
     gap = torch.where(at_side, draw.uniform(0.02, 0.7), torch.full_like(deep, 0.02))
@@ -89,10 +90,10 @@ def _cabinet(draw: Draw, size: Tensor) -> tuple[list, Tensor, Tensor]:
     return parts, strip_side, corner
 
 
-def _bed(draw: Draw, size: Tensor, strip: Tensor, is_bed: Tensor) -> list:
+def _bed(draw: Draw, size: Tensor, strip: Tensor, is_bed: Tensor, sideways: float) -> list:
     """A bed with its head at the back wall or at the left wall, and a night table in a gap at its left."""
     half_width, _, back = size.unbind(1)
-    at_side = draw.coin(0.38)
+    at_side = draw.coin(sideways)
     width, length = draw.uniform(1.25, 1.75), draw.uniform(1.85, 2.05)
     base, quilt = draw.uniform(0.3, 0.44), draw.uniform(0.06, 0.12)
     head = draw.uniform(0.85, 1.25)

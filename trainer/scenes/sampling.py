@@ -13,30 +13,35 @@ from sgi.trainer.scenes.draw import Draw
 from sgi.trainer.scenes.furniture import Boxes, place_furniture
 from sgi.trainer.scenes.lights import LAMP_EMISSION, sample_light
 from sgi.trainer.scenes.rooms import BACK, CEILING, FLOOR, LEFT, RIGHT, Rooms
+from sgi.trainer.scenes.variety import RICH, Variety
 
 CANDIDATES = 12
 WINDOW_EMISSION = 1.45
 EMITTER_LIMIT = 0.66
 
 
-def sample_rooms(n: int, generator: torch.Generator, device: torch.device | str = "cpu") -> Rooms:
+def sample_rooms(
+    n: int, generator: torch.Generator, device: torch.device | str = "cpu", variety: Variety = RICH
+) -> Rooms:
     """n random rooms on `device`, drawn from a CPU generator: the same rooms on every device."""
     draw = Draw(n, generator)
-    size = torch.stack([draw.uniform(1.7, 2.2), draw.uniform(2.4, 2.75), draw.uniform(3.4, 4.4)], 1)
-    camera = _camera(draw)
-    boxes, strip = place_furniture(draw, size)
+    size = torch.stack(
+        [draw.uniform(*variety.half_width), draw.uniform(*variety.height), draw.uniform(*variety.back)], 1
+    )
+    camera = _camera(draw, variety)
+    boxes, strip = place_furniture(draw, size, variety)
     light, ceiling = sample_light(draw, size, boxes.centre, boxes.half)
     lamp = torch.where(ceiling, draw.coin(0.6), draw.coin(0.2))
     hang = torch.where(ceiling[:, None], light["light_centre"], _ceiling_point(draw, size))
     radius = draw.uniform(0.13, 0.2)
     hang = torch.stack([hang[:, 0], torch.minimum(hang[:, 1], size[:, 1] - radius - 0.1), hang[:, 2]], 1)
     light["light_centre"] = torch.where((lamp & ceiling)[:, None], hang, light["light_centre"])
-    centre, half = _round_things(draw, size, camera, boxes, hang, torch.where(lamp, radius, -1.0))
+    centre, half = _round_things(draw, size, camera, boxes, hang, torch.where(lamp, radius, -1.0), variety)
     rooms = Rooms(
         size=size,
         camera=camera,
-        **_surfaces(draw),
-        **_decals(draw, size, strip),
+        **_surfaces(draw, variety),
+        **_decals(draw, size, strip, variety),
         box_centre=boxes.centre,
         box_half=boxes.half,
         box_colour=boxes.colour,
@@ -57,12 +62,12 @@ def sample_rooms(n: int, generator: torch.Generator, device: torch.device | str 
     return rooms.mirrored().where(draw.coin(0.5), rooms).to(device)
 
 
-def _camera(draw: Draw) -> Tensor:
-    x = draw.uniform(-0.6, 0.6)
+def _camera(draw: Draw, variety: Variety) -> Tensor:
+    x = draw.uniform(-variety.camera_x, variety.camera_x)
     # looking a little towards the middle keeps both side walls in most pictures
-    yaw = draw.uniform(-0.15, 0.15) - 0.12 * x
-    height, pitch = draw.uniform(1.35, 1.75), draw.uniform(-0.24, -0.08)
-    return torch.stack([x, height, yaw, pitch, draw.uniform(0.64, 0.78)], 1)
+    yaw = draw.uniform(-variety.yaw, variety.yaw) - 0.12 * x
+    height, pitch = draw.uniform(1.35, 1.75), draw.uniform(*variety.pitch)
+    return torch.stack([x, height, yaw, pitch, draw.uniform(*variety.tangent)], 1)
 
 
 def _ceiling_point(draw: Draw, size: Tensor) -> Tensor:
@@ -71,16 +76,18 @@ def _ceiling_point(draw: Draw, size: Tensor) -> Tensor:
     return torch.stack([x, height - 0.3, draw.between(torch.full_like(back, 1.8), back - 0.8)], 1)
 
 
-def _surfaces(draw: Draw) -> dict[str, Tensor]:
+def _surfaces(draw: Draw, variety: Variety) -> dict[str, Tensor]:
     hues = {side: draw.uniform(0.0, 1.0) for side in (LEFT, RIGHT, BACK)}
-    shared = draw.coin(0.5)
+    if variety.walls_agree:
+        hues[RIGHT] = torch.where(draw.coin(variety.walls_agree), hues[LEFT], hues[RIGHT])
+    shared = draw.coin(variety.back_agrees)
     partner = torch.where(draw.coin(0.5), hues[LEFT], hues[RIGHT])
     hues[BACK] = torch.where(shared, partner, hues[BACK])
     pale = draw.coin(0.7)[:, None]
     ceiling = torch.where(pale, draw.colour((0.0, 0.2), (0.8, 0.95)), draw.colour((0.3, 0.8), (0.5, 0.95)))
     left, right, back = (draw.colour((0.2, 0.85), (0.45, 0.95), hue=hues[side]) for side in (LEFT, RIGHT, BACK))
     colour = torch.stack([draw.colour((0.2, 0.9), (0.3, 0.9)), ceiling, left, right, back, back], 1)
-    striped = draw.coin(0.2, 6)
+    striped = draw.coin(variety.stripes, 6)
     striped[:, CEILING] = False
     factor = torch.where(draw.coin(0.5, 6), draw.uniform(0.45, 0.65, 6), draw.uniform(1.5, 1.9, 6))
     # a stripe is half a pair: at least 0.5 m wide, some five pixels of a 64-pixel picture
@@ -89,17 +96,17 @@ def _surfaces(draw: Draw) -> dict[str, Tensor]:
     return {"surface_colour": colour, "stripe_colour": stripe, "stripe_rate": rate}
 
 
-def _decals(draw: Draw, size: Tensor, strip: Tensor) -> dict[str, Tensor]:
+def _decals(draw: Draw, size: Tensor, strip: Tensor, variety: Variety) -> dict[str, Tensor]:
     """Rug, window and picture (in the order of DECALS); `strip` [n] is the cabinet's width at the back wall."""
     half_width, _, back = size.unbind(1)
     n, ones = draw.n, torch.ones(draw.n)
     surface = torch.full((n, 3), FLOOR)
     window_at_back = draw.coin(0.6)
     surface[:, 1] = torch.where(window_at_back, BACK, LEFT)
-    window, picture = draw.coin(0.45), draw.coin(0.5)
+    window, picture = draw.coin(variety.window), draw.coin(variety.picture)
     side = torch.where(draw.coin(0.5) & ~(window & ~window_at_back), LEFT, RIGHT)
     surface[:, 2] = torch.where(draw.coin(0.3) | (window & window_at_back), side, BACK)
-    present = torch.stack([draw.coin(0.55), window, picture], 1)
+    present = torch.stack([draw.coin(variety.rug), window, picture], 1)
     half = torch.stack(
         [
             torch.stack([draw.uniform(0.75, 1.25), draw.uniform(0.45, 0.75)], 1),
@@ -155,7 +162,7 @@ def _decals(draw: Draw, size: Tensor, strip: Tensor) -> dict[str, Tensor]:
 
 
 def _round_things(
-    draw: Draw, size: Tensor, camera: Tensor, boxes: Boxes, hang: Tensor, lamp_radius: Tensor
+    draw: Draw, size: Tensor, camera: Tensor, boxes: Boxes, hang: Tensor, lamp_radius: Tensor, variety: Variety
 ) -> tuple[Tensor, Tensor]:
     """Centres and half extents [n, 3, 3] of cylinder, sphere and lamp; the first two stand where floor is free."""
     half_width, _, back = size.unbind(1)
@@ -180,7 +187,7 @@ def _round_things(
         good = free & seen
         first = good.to(torch.uint8).argmax(1)
         place = point[torch.arange(draw.n), first]
-        there = good.any(1) & draw.coin(0.58)
+        there = good.any(1) & draw.coin(variety.round_things)
         centre[:, index] = torch.stack([place[:, 0], tall[:, index], place[:, 1]], 1)
         extent = torch.stack([radius[:, index], tall[:, index], radius[:, index]], 1)
         half[:, index] = torch.where(there[:, None], extent, -1.0)

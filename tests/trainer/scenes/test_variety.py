@@ -1,0 +1,34 @@
+"""Varieties: what a calm world leaves out, and that data sets keep them apart."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sgi.engine.errors import UserError
+from sgi.trainer.scenes import CALM, RICH, sample_rooms
+from sgi.trainer.scenes.dataset import load_or_render
+from sgi.trainer.scenes.variety import get_variety
+
+
+def rooms(variety):
+    return sample_rooms(200, torch.Generator().manual_seed(0), variety=variety)
+
+
+def test_the_calm_world_differs_less():
+    calm, rich = rooms(CALM), rooms(RICH)
+    assert (calm.stripe_rate == 0).all()
+    assert (rich.stripe_rate > 0).any()
+    assert (calm.camera.std(0) < rich.camera.std(0)).all()
+    assert (calm.size.std(0) < rich.size.std(0)).all()
+
+
+def test_a_folder_of_another_variety_is_refused(tmp_path):
+    load_or_render(tmp_path, 2, 16, seed=0, progress=False, variety=CALM)
+    with pytest.raises(UserError, match="rooms of another variety"):
+        load_or_render(tmp_path, 2, 16, seed=0, progress=False, variety=RICH)
+
+
+def test_unknown_variety():
+    with pytest.raises(UserError, match="variety 'wild': choose from rich, calm"):
+        get_variety("wild")
