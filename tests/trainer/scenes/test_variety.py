@@ -19,7 +19,8 @@ def test_the_calm_world_differs_less():
     calm, rich = rooms(CALM), rooms(RICH)
     assert (calm.stripe_rate == 0).all()
     assert (rich.stripe_rate > 0).any()
-    assert (calm.camera.std(0) < rich.camera.std(0)).all()
+    turned = [0, 2, 3, 4]  # x, yaw, pitch and field of view; the camera's height has one range
+    assert (calm.camera.std(0) < rich.camera.std(0))[turned].all()
     assert (calm.size.std(0) < rich.size.std(0)).all()
 
 
