@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -10,6 +11,11 @@ from sgi.engine.errors import UserError
 
 MIN_RESOLUTION = 16
 MAX_RESOLUTION = 1024
+MAX_MAPPING_LAYERS = 64
+MAX_SIZE = 1 << 20
+_COUNTS = (
+    "resolution", "z_dim", "w_dim", "c_dim", "mapping_layers", "channel_base", "channel_max", "img_channels"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -37,17 +43,22 @@ class GeneratorConfig:
     conv_clamp: float | None = None
 
     def __post_init__(self) -> None:
-        power_of_two = self.resolution > 0 and self.resolution & (self.resolution - 1) == 0
-        if not power_of_two or not MIN_RESOLUTION <= self.resolution <= MAX_RESOLUTION:
-            raise UserError(
-                f"resolution {self.resolution}: a StyleGAN2 here has a power of two "
-                f"from {MIN_RESOLUTION} to {MAX_RESOLUTION}"
-            )
-        for name in ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max", "img_channels"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} {getattr(self, name)}: must be at least 1")
-        if self.c_dim < 0:
-            raise UserError(f"c_dim {self.c_dim}: must be 0 (no classes) or more")
+        lowest = {"c_dim": 0, "resolution": MIN_RESOLUTION}
+        highest = {"mapping_layers": MAX_MAPPING_LAYERS, "resolution": MAX_RESOLUTION}
+        for name in _COUNTS:
+            value = getattr(self, name)
+            low, high = lowest.get(name, 1), highest.get(name, MAX_SIZE)
+            # A bool is an int; a header can hold anything.
+            if type(value) is not int or not low <= value <= high:
+                raise UserError(f"{name} {value!s:.40}: a StyleGAN2 here has an integer from {low} to {high}")
+        if self.resolution & (self.resolution - 1):
+            raise UserError(f"resolution {self.resolution}: a StyleGAN2 has a power of two")
+        for name in ("mapping_lr_multiplier", "conv_clamp"):
+            value = getattr(self, name)
+            if value is None and name == "conv_clamp":
+                continue
+            if type(value) not in (int, float) or not 0 < value < math.inf:
+                raise UserError(f"{name} {value!s:.40}: a positive number is expected")
 
     @property
     def resolutions(self) -> tuple[int, ...]:

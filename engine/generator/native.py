@@ -65,7 +65,12 @@ def read_header(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: not a readable safetensors file ({error})") from None
     if text is None:
         raise UserError(f"{path}: a safetensors file without a generator header; convert with `sgi-engine import`")
-    header = json.loads(text)
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict) or not isinstance(header.get("config"), dict):
+        raise UserError(f"{path}: its generator header is damaged; fetch or import the file again")
     if header.get("format") != FORMAT:
         raise UserError(f"{path}: generator format {header.get('format')}, expected {FORMAT}: upgrade sgi-engine")
     return header
@@ -77,11 +82,12 @@ def load_generator(path: str | Path, device: str | torch.device = "cpu") -> Gene
     Raises UserError when the file is no generator, is cut short, or its tensors do not fit its config.
     """
     header = read_header(path)
-    config = GeneratorConfig.from_dict(header["config"])
     with safe_open(str(path), framework="pt") as file:
         state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     try:
-        generator = materialise(config, state)
+        generator = materialise(GeneratorConfig.from_dict(header["config"]), state)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     except (RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise UserError(f"{path}: tensors do not fit the config ({reason})") from None
@@ -105,6 +111,10 @@ def random_generator(config: GeneratorConfig, seed: int) -> Generator:
         generator = Generator(config)
         with torch.no_grad():
             generator.mapping.w_avg.normal_()
+            for layer in generator.mapping.layers:
+                layer.bias.normal_(std=0.2 / config.mapping_lr_multiplier)
+            if config.c_dim:
+                generator.mapping.embed.bias.normal_(std=0.2)
             for layer in generator.synthesis.styled_layers():
                 layer.module.bias.normal_(std=0.2)
                 if isinstance(layer.module, ModulatedConv):

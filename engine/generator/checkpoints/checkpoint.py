@@ -12,7 +12,7 @@ import torch
 
 from sgi.engine.errors import UserError
 from sgi.engine.generator.checkpoints.tensors import Ref, filled
-from sgi.engine.generator.config import GeneratorConfig
+from sgi.engine.generator.config import MAX_MAPPING_LAYERS, GeneratorConfig
 from sgi.engine.generator.layers import FIR_TAPS
 from sgi.engine.generator.model import Generator
 from sgi.engine.generator.native import materialise
@@ -22,7 +22,6 @@ W_AVG_SAMPLES = 10_000
 W_AVG_BATCH = 500
 SEED = 0
 MAX_TENSORS = 2000
-MAX_LAYERS = 64
 PUBLISHED_LR_MULTIPLIER = 0.01
 
 
@@ -143,7 +142,7 @@ def config_of(
     check_architecture(label, tensors, blocks)
     widths = {side: size(f"synthesis.b{side}.conv1.weight", 0) for side in blocks}
     layers = 0
-    while f"mapping.fc{layers}.weight" in tensors and layers < MAX_LAYERS:
+    while f"mapping.fc{layers}.weight" in tensors and layers <= MAX_MAPPING_LAYERS:
         layers += 1
     classes = size("mapping.embed.weight", 1) if "mapping.embed.weight" in tensors else 0
     w_dim = size("synthesis.b4.conv1.affine.weight", 1)
