@@ -1,0 +1,151 @@
+"""The 3x3 convolution as an implicit GEMM on NHWC, with the whole layer around it fused.
+
+Rows are pixels, columns output channels, and the inner axis runs over 9 taps times the input channels; nothing
+is unfolded in memory. One kernel serves the modulated convolution, the four-phase up-convolution (columns are
+4 phases x channels) and the gradients of both (transposed and flipped weights, stride 2).
+"""
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from sgi.kernels.parts import activate, load_operand, upsampled
+
+
+@triton.jit(do_not_specialize=["n", "nx", "n_below", "clamp", "rgb_clamp"])
+def conv_kernel(
+    x_ptr,  # [NX, HI, WI, I]
+    w_ptr,  # [9, I, UP * UP * O]; [9, O, I] when TRANSPOSED
+    y_ptr,  # [N, GH * UP, GW * UP, O]
+    style_ptr,  # [N, I] float32
+    scale_ptr,  # [N, O] float32
+    noise_ptr,  # [1 or N, GH * UP * GW * UP] float32
+    bias_ptr,  # [O] float32
+    next_ptr,  # [N, O] float32: the style of the layer that reads y
+    rgb_style_ptr,  # [N, O] float32
+    rgb_weight_ptr,  # [C, O] float32
+    rgb_bias_ptr,  # [C] float32
+    below_ptr,  # [NB, C, GH / 2, GW / 2] float32: the picture one level down
+    rgb_ptr,  # [column blocks, N, C, GH * GW] float32
+    n,  # images; image i reads x[i % nx] and below[i % n_below]
+    nx,
+    n_below,
+    style_stride,
+    scale_stride,
+    noise_stride,
+    next_stride,
+    rgb_style_stride,
+    clamp,
+    rgb_clamp,
+    CI: tl.constexpr,
+    CO: tl.constexpr,
+    HI: tl.constexpr,
+    WI: tl.constexpr,
+    GH: tl.constexpr,  # the grid of rows: GH x GW pixels an image
+    GW: tl.constexpr,
+    C: tl.constexpr,
+    STRIDE: tl.constexpr,
+    PAD: tl.constexpr,
+    UP: tl.constexpr,  # 2: columns are 4 phases x O, and a row makes 2 x 2 output pixels
+    TRANSPOSED: tl.constexpr,
+    FLIPPED: tl.constexpr,
+    HAS_STYLE: tl.constexpr,
+    HAS_SCALE: tl.constexpr,
+    HAS_NOISE: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    ACT: tl.constexpr,
+    HAS_CLAMP: tl.constexpr,
+    HAS_NEXT: tl.constexpr,
+    RGB: tl.constexpr,  # 0: none, 1: partial sums of a block of columns, 2: the finished picture
+    HAS_BELOW: tl.constexpr,
+    HAS_RGB_CLAMP: tl.constexpr,
+    WRITE_Y: tl.constexpr,
+    PRECISION: tl.constexpr,
+    UPCAST: tl.constexpr,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
+):
+    COLS: tl.constexpr = UP * UP * CO
+    K_BLOCKS: tl.constexpr = (CI + BK - 1) // BK
+    N_BLOCKS: tl.constexpr = (COLS + BN - 1) // BN
+    W_K: tl.constexpr = 1 if TRANSPOSED else COLS
+    W_N: tl.constexpr = CI if TRANSPOSED else 1
+    # Blocks of columns run fastest: programs that run together share their rows of x in L2.
+    i_n = tl.program_id(0) % N_BLOCKS
+    i_m = tl.program_id(0) // N_BLOCKS
+
+    o_m = i_m * BM + tl.arange(0, BM)  # [BM]
+    o_col = i_n * BN + tl.arange(0, BN)  # [BN]
+    m_row = o_m < n * (GH * GW)
+    m_col = (o_col < COLS)[None, :]  # [1, BN]
+    o_n = o_m // (GH * GW)
+    o_g = o_m % (GH * GW)
+    o_y = o_g // GW
+    o_x = o_g % GW
+    # Offsets inside an image fit 32 bits; a batch of images does not.
+    o_image = (o_n % nx).to(tl.int64) * (HI * WI * CI)
+    # With rows of one image only, per-image vectors are [1, BN] instead of a gather of [BM, BN].
+    ONE_IMAGE: tl.constexpr = (GH * GW) % BM == 0
+    if ONE_IMAGE:
+        b_n = (i_m * BM) // (GH * GW)
+        m_vec = m_col
+        m_style = tl.full([1, 1], 1, tl.int1)
+    else:
+        b_n = o_n[:, None]
+        m_vec = m_row[:, None] & m_col
+        m_style = m_row[:, None]
+
+    acc = tl.zeros([BM, BN], tl.float32)
+    for step in range(9 * K_BLOCKS):
+        # Taps run fastest, so nine reads of the same channels of a neighbourhood follow one another.
+        tap = step % 9
+        o_k = (step // 9) * BK + tl.arange(0, BK)  # [BK]
+        m_k = o_k < CI
+        i_y = o_y * STRIDE + (tap // 3 - PAD)
+        i_x = o_x * STRIDE + (tap % 3 - PAD)
+        m_in = m_row & (i_y >= 0) & (i_y < HI) & (i_x >= 0) & (i_x < WI)
+        p_a = x_ptr + (o_image + (i_y * WI + i_x) * CI)[:, None] + o_k[None, :]
+        b_a = load_operand(p_a, m_in[:, None] & m_k[None, :], UPCAST)  # [BM, BK]
+        if HAS_STYLE:
+            b_s = tl.load(style_ptr + b_n * style_stride + o_k[None, :], mask=m_style & m_k[None, :], other=0.0)
+            b_a = (b_a.to(tl.float32) * b_s).to(b_a.dtype)
+        w_tap = 8 - tap if FLIPPED else tap
+        p_w = w_ptr + w_tap * (CI * COLS) + o_k[:, None] * W_K + o_col[None, :] * W_N
+        b_w = load_operand(p_w, m_k[:, None] & m_col, UPCAST)  # [BK, BN]
+        acc = tl.dot(b_a, b_w, acc, input_precision=PRECISION)
+
+    if UP == 1:
+        o_out = o_col[None, :]
+        o_pix = o_g[:, None]  # [BM, 1]
+        m_pix = m_row[:, None]
+    else:
+        o_out = (o_col % CO)[None, :]
+        o_phase = (o_col // CO)[None, :]
+        o_pix = (o_y[:, None] * 2 + o_phase // 2) * (GW * 2) + o_x[:, None] * 2 + o_phase % 2  # [BM, BN]
+        m_pix = m_row[:, None] & m_col
+    acc = activate(
+        acc, b_n, o_pix, o_out, m_vec, m_pix, m_col, scale_ptr, scale_stride, noise_ptr, noise_stride,
+        bias_ptr, clamp, HAS_SCALE, HAS_NOISE, HAS_BIAS, ACT, HAS_CLAMP,
+    )  # fmt: skip
+
+    if RGB > 0:
+        b_rs = tl.load(rgb_style_ptr + b_n * rgb_style_stride + o_out, mask=m_vec, other=0.0)
+        for c in tl.static_range(C):
+            b_rw = tl.load(rgb_weight_ptr + c * CO + o_out, mask=m_col, other=0.0)
+            b_rgb = tl.sum(acc * (b_rs * b_rw), axis=1)  # [BM]
+            if RGB == 2:
+                b_rgb += tl.load(rgb_bias_ptr + c)
+                if HAS_RGB_CLAMP:
+                    b_rgb = tl.minimum(tl.maximum(b_rgb, -rgb_clamp), rgb_clamp)
+                if HAS_BELOW:
+                    plane = ((o_n % n_below) * C + c) * ((GH // 2) * (GW // 2))
+                    b_rgb += upsampled(below_ptr + plane, o_y, o_x, m_row, GH // 2, GW // 2)
+            tl.store(rgb_ptr + ((i_n * n + o_n) * C + c) * (GH * GW) + o_g, b_rgb, mask=m_row)
+    if WRITE_Y:
+        if HAS_NEXT:
+            acc = acc * tl.load(next_ptr + b_n * next_stride + o_out, mask=m_vec, other=0.0)
+        o_base = (o_n.to(tl.int64) * (GH * UP * GW * UP * CO))[:, None]
+        tl.store(y_ptr + o_base + o_pix * CO + o_out, acc.to(y_ptr.dtype.element_ty), mask=m_row[:, None] & m_col)

@@ -1,0 +1,99 @@
+"""Launches of the convolution kernel: shape checks, block shapes, grid."""
+
+from __future__ import annotations
+
+import torch
+import triton
+from torch import Tensor
+
+from sgi.kernels import tune
+from sgi.kernels.conv.kernel import conv_kernel
+from sgi.kernels.dispatch import interpreted, precision, require
+from sgi.kernels.operands import Epilogue, RgbTail, check_images, check_vectors, row_stride
+from sgi.kernels.torgb.launch import finish
+
+
+def conv(
+    x: Tensor,
+    weight: Tensor,
+    n: int,
+    style: Tensor | None = None,
+    epilogue: Epilogue | None = None,
+    rgb: RgbTail | None = None,
+    *,
+    up: int = 1,
+    stride: int = 1,
+    transposed: bool = False,
+    write: bool = True,
+    config: tune.Config | None = None,
+) -> tuple[Tensor | None, Tensor | None]:
+    """Run the kernel: y [n, H', W', O] in x's type (None unless `write`) and the picture [n, C, H, W] of `rgb`.
+
+    x: [NX, H, W, I], image i reading x[i % NX]. weight: [9, I, O]; with up=2 [9, I, 4 * O] (phases of the
+    up-convolution); with `transposed` [9, O, I], flipped when stride is 1, for gradients. stride 2 takes
+    [2 H + 1, 2 W + 1] pixels without padding to [H, W].
+    """
+    epilogue = epilogue or Epilogue()
+    check_images(x, weight, n)
+    _, hi, wi, inputs = x.shape
+    columns = weight.shape[1] if transposed else weight.shape[2]
+    require(weight.shape[0] == 9 and weight.shape[2 if transposed else 1] == inputs, f"weight {list(weight.shape)}")
+    outputs = columns // (up * up)
+    gh, gw = (hi, wi) if stride == 1 else ((hi - 1) // 2, (wi - 1) // 2)
+    check_vectors("style", style, n, inputs)
+    epilogue.check(n, gh * up, gw * up, outputs)
+    if rgb is not None:
+        require(up == 1, "to-rgb follows plain convolutions only")
+        rgb.check(n, gh, gw, outputs)
+
+    def run(block: tune.Config) -> tuple[Tensor | None, Tensor | None]:
+        return _launch(x, weight, n, style, epilogue, rgb, up, stride, transposed, write, block, (gh, gw, outputs))
+
+    if config is None:
+        flags = {"up": up, "stride": stride, "transposed": transposed, "style": style is not None}
+        flags |= {"rgb": rgb is not None, "write": write, "side": gh}
+        config = tune.choose_blocks("conv", x, n * gh * gw, inputs, columns, flags, run)
+    return run(config)
+
+
+def _launch(
+    x: Tensor,
+    weight: Tensor,
+    n: int,
+    style: Tensor | None,
+    e: Epilogue,
+    rgb: RgbTail | None,
+    up: int,
+    stride: int,
+    transposed: bool,
+    write: bool,
+    block: tune.Config,
+    grid_shape: tuple[int, int, int],
+) -> tuple[Tensor | None, Tensor | None]:
+    gh, gw, outputs = grid_shape
+    column_blocks = triton.cdiv(up * up * outputs, block.bn)
+    y = torch.empty(n, gh * up, gw * up, outputs, device=x.device, dtype=x.dtype) if write else None
+    channels = 1 if rgb is None else rgb.weight.shape[0]
+    # One block of columns sees all channels and finishes the picture; several leave partial sums.
+    whole = column_blocks == 1
+    parts = None
+    if rgb is not None:
+        parts = torch.empty(column_blocks, n, channels, gh, gw, device=x.device, dtype=torch.float32)
+    conv_kernel[(triton.cdiv(n * gh * gw, block.bm) * column_blocks,)](
+        x, weight, y, style, e.scale, e.noise, e.bias, e.next_style,
+        *((None,) * 4 if rgb is None else (rgb.style, rgb.weight, rgb.bias, rgb.below)), parts,
+        n, x.shape[0], 1 if rgb is None or rgb.below is None else rgb.below.shape[0],
+        row_stride(style), row_stride(e.scale), e.noise_stride, row_stride(e.next_style),
+        row_stride(None if rgb is None else rgb.style), e.clamp or 0.0, 0.0 if rgb is None else rgb.clamp or 0.0,
+        CI=x.shape[3], CO=outputs, HI=x.shape[1], WI=x.shape[2], GH=gh, GW=gw, C=channels,
+        STRIDE=stride, PAD=1 if stride == 1 else 0, UP=up, TRANSPOSED=transposed,
+        FLIPPED=transposed and stride == 1, HAS_STYLE=style is not None, HAS_SCALE=e.scale is not None,
+        HAS_NOISE=e.noise is not None, HAS_BIAS=e.bias is not None, ACT=e.act, HAS_CLAMP=e.clamp is not None,
+        HAS_NEXT=e.next_style is not None, RGB=0 if rgb is None else 2 if whole else 1,
+        HAS_BELOW=rgb is not None and rgb.below is not None, HAS_RGB_CLAMP=rgb is not None and rgb.clamp is not None,
+        WRITE_Y=write, PRECISION=precision(x.dtype), UPCAST=interpreted() and x.dtype == torch.bfloat16,
+        BM=block.bm, BN=block.bn, BK=block.bk, num_warps=block.warps, num_stages=block.stages,
+    )  # fmt: skip
+    if parts is None or rgb is None:
+        return y, None
+    return y, parts[0] if whole else finish(parts, rgb)

@@ -1,0 +1,77 @@
+"""Pieces shared by the kernels: the epilogue of a convolution, and the skip path's upsampling.
+
+Names tell roles: *_ptr and p_ pointers, o_ offset, m_ mask, i_ program id, b_ a block of values.
+"""
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def load_operand(ptr, mask, UPCAST: tl.constexpr):
+    """A block for tl.dot; the interpreter keeps bfloat16 as raw integers, so it needs float32 there."""
+    value = tl.load(ptr, mask=mask, other=0.0)
+    if UPCAST:
+        value = value.to(tl.float32)
+    return value
+
+
+@triton.jit
+def activate(
+    b_acc,  # [BM, BN] float32
+    o_n,  # image of each row: scalar when a block lies in one image, else [BM, 1]
+    o_pix,  # output pixel: [BM, 1], or [BM, BN] when columns hold several phases
+    o_out,  # [1, BN] output channel
+    m_vec,  # mask of a per-image vector: [1, BN] or [BM, BN]
+    m_pix,  # mask of o_pix
+    m_col,  # [1, BN]
+    scale_ptr,  # [N, O] float32: demodulation, gain sqrt 2 and the norms of weights and styles
+    scale_stride,
+    noise_ptr,  # [1 or N, HO * WO] float32
+    noise_stride,
+    bias_ptr,  # [O] float32
+    clamp,
+    HAS_SCALE: tl.constexpr,
+    HAS_NOISE: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    ACT: tl.constexpr,
+    HAS_CLAMP: tl.constexpr,
+):
+    """lrelu(acc * scale + noise + bias), clamped; the gain of the leaky ReLU is in its operands."""
+    if HAS_SCALE:
+        b_acc = b_acc * tl.load(scale_ptr + o_n * scale_stride + o_out, mask=m_vec, other=0.0)
+    if HAS_NOISE:
+        b_acc = b_acc + tl.load(noise_ptr + o_n * noise_stride + o_pix, mask=m_pix, other=0.0)
+    if HAS_BIAS:
+        b_acc = b_acc + tl.load(bias_ptr + o_out, mask=m_col, other=0.0)
+    if ACT:
+        b_acc = tl.where(b_acc >= 0, b_acc, b_acc * 0.2)
+    if HAS_CLAMP:
+        b_acc = tl.minimum(tl.maximum(b_acc, -clamp), clamp)
+    return b_acc
+
+
+@triton.jit
+def upsampled(
+    img_ptr,  # [., HP, WP] float32, the plane of one channel of each pixel's image: scalar or [BM] pointers
+    o_y,  # [BM] row at twice the side
+    o_x,  # [BM]
+    m_row,  # [BM]
+    HP: tl.constexpr,
+    WP: tl.constexpr,
+):
+    """The skip path's FIR [1, 3, 3, 1] after zero insertion: 3/4 of the pixel below, 1/4 of the nearer neighbour."""
+    y0 = o_y // 2
+    x0 = o_x // 2
+    y1 = y0 + (o_y % 2) * 2 - 1
+    x1 = x0 + (o_x % 2) * 2 - 1
+    m_y = m_row & (y1 >= 0) & (y1 < HP)
+    m_x = m_row & (x1 >= 0) & (x1 < WP)
+    near = tl.load(img_ptr + y0 * WP + x0, mask=m_row, other=0.0)
+    side = tl.load(img_ptr + y0 * WP + x1, mask=m_x, other=0.0)
+    up = tl.load(img_ptr + y1 * WP + x0, mask=m_y, other=0.0)
+    corner = tl.load(img_ptr + y1 * WP + x1, mask=m_x & m_y, other=0.0)
+    return 0.5625 * near + 0.1875 * (side + up) + 0.0625 * corner

@@ -1,0 +1,148 @@
+"""To-rgb and the skip path: the colours of a level, added to the upsampled picture below it."""
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from sgi.kernels.parts import upsampled
+
+
+@triton.jit
+def _finish(
+    b_rgb,  # [BM] float32
+    c,
+    o_n,
+    o_pix,
+    m_row,
+    bias_ptr,
+    below_ptr,
+    n_below,
+    clamp,
+    C: tl.constexpr,
+    H: tl.constexpr,
+    W: tl.constexpr,
+    HAS_CLAMP: tl.constexpr,
+    HAS_BELOW: tl.constexpr,
+):
+    b_rgb += tl.load(bias_ptr + c)
+    if HAS_CLAMP:
+        b_rgb = tl.minimum(tl.maximum(b_rgb, -clamp), clamp)
+    if HAS_BELOW:
+        plane = ((o_n % n_below) * C + c) * ((H // 2) * (W // 2))
+        b_rgb += upsampled(below_ptr + plane, o_pix // W, o_pix % W, m_row, H // 2, W // 2)
+    return b_rgb
+
+
+@triton.jit(do_not_specialize=["n", "nx", "n_below", "clamp"])
+def torgb_kernel(
+    x_ptr,  # [NX, H, W, I]
+    style_ptr,  # [N, I] float32, to-rgb's gain not in it
+    weight_ptr,  # [C, I] float32, to-rgb's gain in it
+    bias_ptr,  # [C] float32
+    below_ptr,  # [NB, C, H / 2, W / 2] float32
+    img_ptr,  # [N, C, H, W] float32
+    n,  # image i reads x[i % nx] and below[i % n_below]
+    nx,
+    n_below,
+    style_stride,
+    clamp,
+    CI: tl.constexpr,
+    H: tl.constexpr,
+    W: tl.constexpr,
+    C: tl.constexpr,
+    HAS_BELOW: tl.constexpr,
+    HAS_CLAMP: tl.constexpr,
+    BM: tl.constexpr,
+    BI: tl.constexpr,  # at least I: a pixel is read whole and once
+):
+    o_m = tl.program_id(0) * BM + tl.arange(0, BM)  # [BM]
+    o_i = tl.arange(0, BI)
+    m_row = o_m < n * (H * W)
+    m_i = o_i < CI
+    o_n = o_m // (H * W)
+    o_pix = o_m % (H * W)
+    o_x = ((o_n % nx).to(tl.int64) * (H * W) + o_pix) * CI
+    m_x = m_row[:, None] & m_i[None, :]
+    b_x = tl.load(x_ptr + o_x[:, None] + o_i[None, :], mask=m_x, other=0.0).to(tl.float32)
+    b_x *= tl.load(style_ptr + o_n[:, None] * style_stride + o_i[None, :], mask=m_x, other=0.0)
+    for c in tl.static_range(C):
+        b_w = tl.load(weight_ptr + c * CI + o_i, mask=m_i, other=0.0)
+        b_rgb = tl.sum(b_x * b_w[None, :], axis=1)
+        b_rgb = _finish(b_rgb, c, o_n, o_pix, m_row, bias_ptr, below_ptr, n_below, clamp, C, H, W, HAS_CLAMP, HAS_BELOW)
+        tl.store(img_ptr + (o_n * C + c) * (H * W) + o_pix, b_rgb, mask=m_row)
+
+
+@triton.jit(do_not_specialize=["n", "n_below", "clamp"])
+def finish_kernel(
+    parts_ptr,  # [PARTS, N, C, H, W] float32: sums over blocks of channels
+    bias_ptr,  # [C] float32
+    below_ptr,  # [NB, C, H / 2, W / 2] float32
+    img_ptr,  # [N, C, H, W] float32
+    n,
+    n_below,
+    clamp,
+    PARTS: tl.constexpr,
+    H: tl.constexpr,
+    W: tl.constexpr,
+    C: tl.constexpr,
+    HAS_BELOW: tl.constexpr,
+    HAS_CLAMP: tl.constexpr,
+    BM: tl.constexpr,
+):
+    """The picture of a level from the partial colours that the convolution's blocks of channels left."""
+    o_m = tl.program_id(0) * BM + tl.arange(0, BM)  # [BM] over N x C x H x W
+    m_row = o_m < n * (C * H * W)
+    total = tl.zeros([BM], tl.float32)
+    for part in tl.static_range(PARTS):
+        total += tl.load(parts_ptr + part * (n * C * H * W) + o_m, mask=m_row, other=0.0)
+    o_plane = o_m // (H * W)
+    total = _finish(
+        total, o_plane % C, o_plane // C, o_m % (H * W), m_row, bias_ptr, below_ptr, n_below, clamp,
+        C, H, W, HAS_CLAMP, HAS_BELOW,
+    )  # fmt: skip
+    tl.store(img_ptr + o_m, total, mask=m_row)
+
+
+@triton.jit(do_not_specialize=["nx"])
+def torgb_gradient_kernel(
+    d_ptr,  # [N, C, H, W] float32: gradient of the colours
+    x_ptr,  # [NX, H, W, I]
+    style_ptr,  # [N, I] float32
+    weight_ptr,  # [C, I] float32
+    dx_ptr,  # [N, H, W, I]
+    ds_ptr,  # [N, chunks, I] float32: partial sums over pixels
+    nx,
+    style_stride,
+    CI: tl.constexpr,
+    H: tl.constexpr,
+    W: tl.constexpr,
+    C: tl.constexpr,
+    CHUNK: tl.constexpr,
+    BM: tl.constexpr,
+    BI: tl.constexpr,
+):
+    """With g = sum over c of d W: dx = s g and ds = sum over pixels of x g, in one pass over x."""
+    CHUNKS: tl.constexpr = (H * W + CHUNK - 1) // CHUNK
+    i_chunk = tl.program_id(0)
+    i_n = tl.program_id(1)
+    o_i = tl.program_id(2) * BI + tl.arange(0, BI)
+    m_i = o_i < CI
+    b_s = tl.load(style_ptr + i_n * style_stride + o_i, mask=m_i, other=0.0)[None, :]
+    total = tl.zeros([BI], tl.float32)
+    for start in range(0, CHUNK, BM):
+        o_pix = i_chunk * CHUNK + start + tl.arange(0, BM)
+        m_pix = o_pix < H * W
+        m_x = m_pix[:, None] & m_i[None, :]
+        b_g = tl.zeros([BM, BI], tl.float32)
+        for c in tl.static_range(C):
+            b_d = tl.load(d_ptr + (i_n * C + c) * (H * W) + o_pix, mask=m_pix, other=0.0)
+            b_w = tl.load(weight_ptr + c * CI + o_i, mask=m_i, other=0.0)
+            b_g += b_d[:, None] * b_w[None, :]
+        o_x = (i_n % nx).to(tl.int64) * (H * W * CI) + o_pix[:, None] * CI + o_i[None, :]
+        b_x = tl.load(x_ptr + o_x, mask=m_x, other=0.0).to(tl.float32)
+        total += tl.sum(b_x * b_g, axis=0)
+        o_dx = i_n.to(tl.int64) * (H * W * CI) + o_pix[:, None] * CI + o_i[None, :]
+        tl.store(dx_ptr + o_dx, (b_g * b_s).to(dx_ptr.dtype.element_ty), mask=m_x)
+    tl.store(ds_ptr + (i_n * CHUNKS + i_chunk) * CI + o_i, total, mask=m_i)

@@ -1,0 +1,62 @@
+"""Launches of the to-rgb kernels: shape checks and grids."""
+
+from __future__ import annotations
+
+import torch
+import triton
+from torch import Tensor
+
+from sgi.kernels.dispatch import require
+from sgi.kernels.operands import RgbTail
+from sgi.kernels.torgb.kernel import finish_kernel, torgb_gradient_kernel, torgb_kernel
+
+BLOCK_ELEMENTS = 8192
+GRADIENT_CHUNK = 256
+
+
+def torgb(x: Tensor, tail: RgbTail) -> Tensor:
+    """The picture [N, C, H, W] float32 of x [NX, H, W, I], image i reading x[i % NX]."""
+    n = tail.style.shape[0]
+    nx, height, width, inputs = x.shape
+    tail.check(n, height, width, inputs)
+    require(x.is_contiguous() and n % nx == 0, "x: want contiguous [NX, H, W, I] with NX dividing N")
+    channels = tail.weight.shape[0]
+    img = torch.empty(n, channels, height, width, device=x.device, dtype=torch.float32)
+    bi = triton.next_power_of_2(inputs)
+    bm = max(1, BLOCK_ELEMENTS // bi)
+    torgb_kernel[(triton.cdiv(n * height * width, bm),)](
+        x, tail.style, tail.weight, tail.bias, tail.below, img,
+        n, nx, 1 if tail.below is None else tail.below.shape[0], tail.style.stride(0), tail.clamp or 0.0,
+        CI=inputs, H=height, W=width, C=channels, HAS_BELOW=tail.below is not None, HAS_CLAMP=tail.clamp is not None,
+        BM=bm, BI=bi, num_warps=4,
+    )  # fmt: skip
+    return img
+
+
+def finish(parts: Tensor, tail: RgbTail) -> Tensor:
+    """The picture [N, C, H, W] float32 of partial colours [parts, N, C, H, W] float32 left by a convolution."""
+    count, n, channels, height, width = parts.shape
+    img = torch.empty_like(parts[0])
+    finish_kernel[(triton.cdiv(img.numel(), 1024),)](
+        parts, tail.bias, tail.below, img, n, 1 if tail.below is None else tail.below.shape[0], tail.clamp or 0.0,
+        PARTS=count, H=height, W=width, C=channels, HAS_BELOW=tail.below is not None,
+        HAS_CLAMP=tail.clamp is not None, BM=1024, num_warps=4,
+    )  # fmt: skip
+    return img
+
+
+def torgb_gradient(d: Tensor, x: Tensor, style: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of x [NX, H, W, I] and style [N, I] from that of the colours d [N, C, H, W] float32."""
+    nx, height, width, inputs = x.shape
+    n, channels = d.shape[:2]
+    chunks = triton.cdiv(height * width, GRADIENT_CHUNK)
+    block = min(64, triton.next_power_of_2(inputs))
+    dx = torch.empty(n, height, width, inputs, device=x.device, dtype=x.dtype)
+    ds = torch.empty(n, chunks, inputs, device=x.device, dtype=torch.float32)
+    torgb_gradient_kernel[(chunks, n, triton.cdiv(inputs, block))](
+        d, x, style, weight, dx, ds, nx, style.stride(0), CI=inputs, H=height, W=width, C=channels,
+        CHUNK=GRADIENT_CHUNK, BM=32, BI=block, num_warps=4,
+    )  # fmt: skip
+    if nx != n:
+        dx = dx.view(-1, *x.shape).sum(0)
+    return dx, ds.sum(1)

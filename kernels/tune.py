@@ -1,0 +1,181 @@
+"""Block shapes: a short list, a cost model that picks from it, and an optional measurement kept on disk.
+
+The model alone decides by default and whenever results must not depend on a measurement: another block shape sums
+in another order and changes last bits. `tuning(True)` times the list on the GPU, once per shape and GPU.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Config:
+    """A block of `bm` rows x `bn` columns, `bk` deep; rate: its share of the best block's speed, a guess."""
+
+    bm: int
+    bn: int
+    bk: int
+    warps: int
+    stages: int
+    rate: float = 1.0
+
+    def fitted(self, inner: int, columns: int) -> Config:
+        """The config with no side wider than the operands need; tl.dot takes 16 and more."""
+        return replace(self, bn=min(self.bn, _block(columns)), bk=min(self.bk, _block(inner)))
+
+
+def _block(size: int) -> int:
+    return max(16, 1 << (size - 1).bit_length())
+
+
+# 16-bit operands: wgmma needs 64 rows and 4 warps; 128 x 256 is the widest block without spills.
+HALF_CONFIGS = (
+    Config(128, 256, 64, 8, 3, 1.0),
+    Config(128, 128, 64, 8, 3, 0.9),
+    Config(256, 64, 64, 8, 3, 0.8),
+    Config(128, 64, 64, 4, 4, 0.7),
+    Config(64, 64, 64, 4, 4, 0.5),
+    Config(128, 32, 64, 4, 4, 0.45),
+    Config(64, 32, 64, 4, 4, 0.3),
+    Config(16, 32, 128, 4, 4, 0.12),
+)
+# float32 moves twice the bytes and multiplies three times.
+FLOAT_CONFIGS = (
+    Config(128, 64, 32, 8, 3, 1.0),
+    Config(64, 64, 32, 4, 3, 0.8),
+    Config(128, 32, 32, 4, 3, 0.7),
+    Config(64, 32, 32, 4, 3, 0.5),
+    Config(16, 32, 64, 4, 3, 0.15),
+)
+
+
+def configs(dtype: torch.dtype) -> tuple[Config, ...]:
+    """The list of block shapes for operands of that type."""
+    return FLOAT_CONFIGS if dtype == torch.float32 else HALF_CONFIGS
+
+
+def candidates(dtype: torch.dtype, inner: int, columns: int) -> list[Config]:
+    """The distinct configs that fit operands of `inner` input channels and `columns` columns."""
+    fitted: dict[Config, Config] = {}
+    for config in configs(dtype):
+        if config.bn == _block(columns) or config.bn <= columns or config is configs(dtype)[-1]:
+            shrunk = config.fitted(inner, columns)
+            fitted.setdefault(replace(shrunk, rate=0.0), shrunk)
+    return list(fitted.values())
+
+
+def modelled(options: Sequence[Config], rows: int, columns: int, multiprocessors: int) -> Config:
+    """The config with the least waves x work of a block / rate."""
+
+    def cost(config: Config) -> float:
+        blocks = -(-rows // config.bm) * -(-columns // config.bn)
+        return -(-blocks // multiprocessors) * config.bm * config.bn / config.rate
+
+    return min(options, key=cost)
+
+
+class _Cache:
+    """Measured choices: in memory, and on disk in one JSON file per GPU and Triton version."""
+
+    def __init__(self) -> None:
+        self.enabled = False
+        self.choices: dict[str, int] = {}
+        self.path: Path | None = None
+
+    def load(self) -> None:
+        import triton
+
+        name = torch.cuda.get_device_name().replace(" ", "-").replace("/", "-")
+        path = cache_folder() / f"{name}-triton{triton.__version__}.json"
+        if path != self.path:
+            self.path = path
+            self.choices = json.loads(path.read_text()) if path.is_file() else {}
+
+    def save(self) -> None:
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(f".part-{os.getpid()}")
+        temporary.write_text(json.dumps(self.choices, indent=0, sort_keys=True))
+        os.replace(temporary, self.path)
+
+
+_cache = _Cache()
+
+
+def cache_folder() -> Path:
+    """Where measured choices lie: $SGI_CACHE, or sgi-engine in the user's cache folder."""
+    base = os.environ.get("SGI_CACHE")
+    return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sgi-engine"
+
+
+@contextmanager
+def tuning(enabled: bool) -> Iterator[None]:
+    """Within the block, kernels of unknown shape are timed (True) or chosen by the model alone (False)."""
+    before, _cache.enabled = _cache.enabled, enabled
+    try:
+        yield
+    finally:
+        _cache.enabled = before
+
+
+def pick(kind: str, key: dict[str, Any], options: Sequence[Any], default: Any, run: Callable[[Any], object]) -> Any:
+    """One of `options`: the measured best for `key` when tuning, else `default`.
+
+    run(option) launches the work. Nothing is measured without a GPU or while a graph is being captured.
+    """
+    if not _cache.enabled or len(options) == 1 or not torch.cuda.is_available():
+        return default
+    _cache.load()
+    name = json.dumps({"kind": kind, **key, "options": [_label(o) for o in options]}, sort_keys=True)
+    if name not in _cache.choices:
+        if torch.cuda.is_current_stream_capturing():
+            return default
+        _cache.choices[name] = _fastest(options, run)
+        _cache.save()
+    return options[_cache.choices[name]]
+
+
+def _label(option: Any) -> Any:
+    return list(asdict(option).values())[:-1] if isinstance(option, Config) else option
+
+
+def _fastest(options: Sequence[Any], run: Callable[[Any], object]) -> int:
+    from triton.runtime.errors import OutOfResources
+    from triton.testing import do_bench
+
+    times = []
+    for option in options:
+        try:
+            times.append(float(do_bench(lambda option=option: run(option), warmup=5, rep=20, return_mode="median")))
+        except OutOfResources:  # a smaller GPU has less shared memory
+            times.append(float("inf"))
+    return min(range(len(times)), key=times.__getitem__)
+
+
+def choose_blocks(
+    kind: str,
+    x: torch.Tensor,
+    rows: int,
+    inner: int,
+    columns: int,
+    key: dict[str, Any],
+    run: Callable[[Config], object],
+) -> Config:
+    """Block shape for a GEMM of rows x columns over `inner` channels of x's type."""
+    options = candidates(x.dtype, inner, columns)
+    # The interpreter runs one program after another.
+    processors = torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 1
+    default = modelled(options, rows, columns, processors)
+    # Batches that differ in less than a power of two share a choice.
+    key = {**key, "rows": (rows - 1).bit_length(), "inner": inner, "columns": columns, "dtype": str(x.dtype)}
+    return pick(kind, key, options, default, run)

@@ -1,0 +1,169 @@
+"""The two kernels of the up-convolution's FIR form: transposed convolution by phases, then the low-pass filter.
+
+A transposed convolution of stride 2 splits into four plain ones, one for each parity of the output pixel, of
+2x2, 2x1, 1x2 and 1x1 taps: 9 multiply-adds an input pixel, none of them with an inserted zero.
+"""
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from sgi.kernels.parts import activate, load_operand
+
+
+@triton.jit(do_not_specialize=["n", "nx"])
+def phases_kernel(
+    x_ptr,  # [NX, H, W, I]
+    w_ptr,  # [9, I, O]
+    t_ptr,  # [N, 2 H + 1, 2 W + 1, O]
+    style_ptr,  # [N, I] float32
+    n,  # image i reads x[i % nx]
+    nx,
+    style_stride,
+    CI: tl.constexpr,
+    CO: tl.constexpr,
+    H: tl.constexpr,
+    W: tl.constexpr,
+    HAS_STYLE: tl.constexpr,
+    PRECISION: tl.constexpr,
+    UPCAST: tl.constexpr,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
+):
+    """t[2 y + a, 2 x + b] = sum over ju, jv of W[2 ju + a, 2 jv + b] x[y - ju, x - jv], a and b the parities."""
+    K_BLOCKS: tl.constexpr = (CI + BK - 1) // BK
+    N_BLOCKS: tl.constexpr = (CO + BN - 1) // BN
+    # The four phases of a block run side by side: they read the same pixels, and their unequal lengths mix.
+    i_n = tl.program_id(0) % N_BLOCKS
+    phase = (tl.program_id(0) // N_BLOCKS) % 4
+    i_m = tl.program_id(0) // (4 * N_BLOCKS)
+    a = phase // 2
+    b = phase % 2
+    taps_v = 2 - b
+    taps = (2 - a) * taps_v
+
+    o_m = i_m * BM + tl.arange(0, BM)  # [BM] over N x (H + 1) x (W + 1)
+    o_col = i_n * BN + tl.arange(0, BN)  # [BN]
+    m_row = o_m < n * ((H + 1) * (W + 1))
+    m_col = (o_col < CO)[None, :]
+    o_n = o_m // ((H + 1) * (W + 1))
+    o_y = (o_m // (W + 1)) % (H + 1)
+    o_x = o_m % (W + 1)
+    o_image = (o_n % nx).to(tl.int64) * (H * W * CI)
+
+    acc = tl.zeros([BM, BN], tl.float32)
+    for step in range(taps * K_BLOCKS):
+        tap = step % taps
+        ju = tap // taps_v
+        jv = tap % taps_v
+        o_k = (step // taps) * BK + tl.arange(0, BK)  # [BK]
+        m_k = o_k < CI
+        i_y = o_y - ju
+        i_x = o_x - jv
+        m_in = m_row & (i_y >= 0) & (i_y < H) & (i_x >= 0) & (i_x < W)
+        p_x = x_ptr + (o_image + (i_y * W + i_x) * CI)[:, None] + o_k[None, :]
+        b_x = load_operand(p_x, m_in[:, None] & m_k[None, :], UPCAST)  # [BM, BK]
+        if HAS_STYLE:
+            p_s = style_ptr + o_n[:, None] * style_stride + o_k[None, :]
+            b_s = tl.load(p_s, mask=m_row[:, None] & m_k[None, :], other=0.0)
+            b_x = (b_x.to(tl.float32) * b_s).to(b_x.dtype)
+        w_tap = (2 * ju + a) * 3 + 2 * jv + b
+        p_w = w_ptr + w_tap * (CI * CO) + o_k[:, None] * CO + o_col[None, :]
+        b_w = load_operand(p_w, m_k[:, None] & m_col, UPCAST)  # [BK, BN]
+        acc = tl.dot(b_x, b_w, acc, input_precision=PRECISION)
+
+    t_y = 2 * o_y + a
+    t_x = 2 * o_x + b
+    m_t = m_row & (t_y < 2 * H + 1) & (t_x < 2 * W + 1)
+    o_t = o_n.to(tl.int64) * ((2 * H + 1) * (2 * W + 1) * CO) + (t_y * (2 * W + 1) + t_x) * CO
+    tl.store(t_ptr + o_t[:, None] + o_col[None, :], acc.to(t_ptr.dtype.element_ty), mask=m_t[:, None] & m_col)
+
+
+@triton.jit
+def _filtered_row(
+    t_ptr,  # the image's first pixel
+    i_y,
+    o_x,  # [BX]
+    o_c,  # [BC]
+    m_c,
+    HI: tl.constexpr,
+    WI: tl.constexpr,
+    C: tl.constexpr,
+    PAD: tl.constexpr,
+):
+    """[1, 3, 3, 1] / 4 along one row: [BX, BC] float32."""
+    total = tl.zeros([o_x.shape[0], o_c.shape[0]], tl.float32)
+    for j in tl.static_range(4):
+        i_x = o_x + (j - PAD)
+        m_in = (i_x >= 0) & (i_x < WI) & (i_y >= 0) & (i_y < HI)
+        p_t = t_ptr + (i_y * WI + i_x)[:, None] * C + o_c[None, :]
+        tap = tl.load(p_t, mask=m_in[:, None] & m_c[None, :], other=0.0).to(tl.float32)
+        total += tap * (0.25 if j == 0 or j == 3 else 0.75)
+    return total
+
+
+@triton.jit(do_not_specialize=["clamp"])
+def fir_kernel(
+    t_ptr,  # [N, HI, WI, C]
+    y_ptr,  # [N, HO, WO, C]
+    scale_ptr,  # [N, C] float32
+    noise_ptr,  # [1 or N, HO * WO] float32
+    bias_ptr,  # [C] float32
+    next_ptr,  # [N, C] float32: the style of the layer that reads y
+    scale_stride,
+    noise_stride,
+    next_stride,
+    clamp,
+    C: tl.constexpr,
+    HI: tl.constexpr,
+    WI: tl.constexpr,
+    HO: tl.constexpr,
+    WO: tl.constexpr,
+    PAD: tl.constexpr,  # 1; 2 in the gradient, whose filter is the same because it is symmetric
+    HAS_SCALE: tl.constexpr,
+    HAS_NOISE: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    ACT: tl.constexpr,
+    HAS_CLAMP: tl.constexpr,
+    HAS_NEXT: tl.constexpr,
+    ROWS: tl.constexpr,
+    BX: tl.constexpr,
+    BC: tl.constexpr,
+):
+    """y = epilogue(FIR(t)), separably: rows are filtered once and the last four are kept in registers."""
+    C_BLOCKS: tl.constexpr = (C + BC - 1) // BC
+    X_BLOCKS: tl.constexpr = (WO + BX - 1) // BX
+    i_c = tl.program_id(0) % C_BLOCKS
+    i_x = (tl.program_id(0) // C_BLOCKS) % X_BLOCKS
+    i_y = tl.program_id(0) // (C_BLOCKS * X_BLOCKS)
+    i_n = tl.program_id(1)
+    o_c = i_c * BC + tl.arange(0, BC)
+    o_x = i_x * BX + tl.arange(0, BX)
+    m_c = o_c < C
+    m_col = m_c[None, :]
+    first = i_y * ROWS
+    p_image = t_ptr + i_n.to(tl.int64) * (HI * WI * C)
+    p_out = y_ptr + i_n.to(tl.int64) * (HO * WO * C)
+
+    row0 = _filtered_row(p_image, first - PAD, o_x, o_c, m_c, HI, WI, C, PAD)
+    row1 = _filtered_row(p_image, first - PAD + 1, o_x, o_c, m_c, HI, WI, C, PAD)
+    row2 = _filtered_row(p_image, first - PAD + 2, o_x, o_c, m_c, HI, WI, C, PAD)
+    for r in range(ROWS):
+        o_y = first + r
+        row3 = _filtered_row(p_image, o_y - PAD + 3, o_x, o_c, m_c, HI, WI, C, PAD)
+        acc = (row0 + row3) * 0.25 + (row1 + row2) * 0.75
+        o_pix = (o_y * WO + o_x)[:, None]
+        m_pix = ((o_x < WO) & (o_y < HO))[:, None]
+        acc = activate(
+            acc, i_n, o_pix, o_c[None, :], m_col, m_pix, m_col, scale_ptr, scale_stride, noise_ptr, noise_stride,
+            bias_ptr, clamp, HAS_SCALE, HAS_NOISE, HAS_BIAS, ACT, HAS_CLAMP,
+        )  # fmt: skip
+        if HAS_NEXT:
+            acc = acc * tl.load(next_ptr + i_n * next_stride + o_c[None, :], mask=m_col, other=0.0)
+        tl.store(p_out + o_pix * C + o_c[None, :], acc.to(y_ptr.dtype.element_ty), mask=m_pix & m_col)
+        row0 = row1
+        row1 = row2
+        row2 = row3

@@ -1,0 +1,100 @@
+"""Launches of the up-convolution in its two forms, and of the filter alone.
+
+FIR form: transposed convolution by phases, then the filter with the epilogue: 9 multiply-adds an input pixel, and
+an intermediate of four times the pixels. Six form: the filter folded into a 6x6 kernel, as four 3x3 phases in one
+launch of the plain kernel: 36 multiply-adds and no intermediate.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+from torch import Tensor
+
+from sgi.kernels import tune
+from sgi.kernels.conv.launch import conv
+from sgi.kernels.dispatch import interpreted, precision, require
+from sgi.kernels.operands import Epilogue, check_images, check_vectors, row_stride
+from sgi.kernels.upconv.kernel import fir_kernel, phases_kernel
+
+# Up to this many input channels the six form's extra arithmetic costs less than the FIR form's extra traffic.
+SIX_MAX_INPUTS = 64
+FIR_ROWS = 16
+
+
+def up_conv(
+    x: Tensor,
+    weight: Tensor,
+    six: Tensor | None,
+    n: int,
+    style: Tensor | None,
+    epilogue: Epilogue,
+    form: str | None = None,
+    config: tune.Config | None = None,
+) -> Tensor:
+    """y [n, 2 H, 2 W, O] of x [NX, H, W, I]; weight: [9, I, O], six: [9, I, 4 * O] or None.
+
+    form: fir or six; None chooses, by the number of channels or by measurement when tuning.
+    """
+    require(form in (None, "fir", "six"), f"form {form!r}: fir or six")
+    require(form != "six" or six is not None, "the six form needs its packed weight")
+
+    def run(name: str) -> Tensor:
+        if name == "six" and six is not None:
+            y, _ = conv(x, six, n, style, epilogue, up=2, config=config)
+            assert y is not None
+            return y
+        t = phases(x, weight, n, style, config)
+        return fir(t, pad=1, epilogue=epilogue)
+
+    if form is None:
+        default = "six" if six is not None and x.shape[3] <= SIX_MAX_INPUTS else "fir"
+        key = {"shape": [n, *x.shape[1:]], "outputs": weight.shape[2], "dtype": str(x.dtype)}
+        options = ["fir"] if six is None else ["fir", "six"]
+        form = tune.pick("up_conv", key, options, default, run)
+    return run(form)
+
+
+def phases(x: Tensor, weight: Tensor, n: int, style: Tensor | None = None, config: tune.Config | None = None) -> Tensor:
+    """Transposed convolution of stride 2: t [n, 2 H + 1, 2 W + 1, O] of x [NX, H, W, I], weight [9, I, O]."""
+    check_images(x, weight, n)
+    _, height, width, inputs = x.shape
+    outputs = weight.shape[2]
+    require(weight.shape[:2] == (9, inputs), f"weight {list(weight.shape)}: want [9, {inputs}, O]")
+    check_vectors("style", style, n, inputs)
+    rows = n * (height + 1) * (width + 1)
+
+    def run(block: tune.Config) -> Tensor:
+        t = torch.empty(n, 2 * height + 1, 2 * width + 1, outputs, device=x.device, dtype=x.dtype)
+        phases_kernel[(triton.cdiv(rows, block.bm) * 4 * triton.cdiv(outputs, block.bn),)](
+            x, weight, t, style, n, x.shape[0], row_stride(style),
+            CI=inputs, CO=outputs, H=height, W=width, HAS_STYLE=style is not None, PRECISION=precision(x.dtype),
+            UPCAST=interpreted() and x.dtype == torch.bfloat16, BM=block.bm, BN=block.bn, BK=block.bk,
+            num_warps=block.warps, num_stages=block.stages,
+        )  # fmt: skip
+        return t
+
+    if config is None:
+        flags = {"style": style is not None, "side": height}
+        config = tune.choose_blocks("phases", x, 4 * rows, inputs, outputs, flags, run)
+    return run(config)
+
+
+def fir(t: Tensor, pad: int, epilogue: Epilogue | None = None) -> Tensor:
+    """Low-pass filter of gain 4 and the epilogue: [N, H + 2 pad - 3, W + 2 pad - 3, C] of t [N, H, W, C]."""
+    e = epilogue or Epilogue()
+    n, hi, wi, channels = t.shape
+    ho, wo = hi + 2 * pad - 3, wi + 2 * pad - 3
+    require(t.is_contiguous() and ho > 0 and wo > 0, "t: want contiguous [N, H, W, C]")
+    e.check(n, ho, wo, channels)
+    y = torch.empty(n, ho, wo, channels, device=t.device, dtype=t.dtype)
+    bc = min(64, triton.next_power_of_2(channels))
+    bx = min(max(1, 1024 // bc), triton.next_power_of_2(wo))
+    rows = min(FIR_ROWS, triton.next_power_of_2(ho))
+    fir_kernel[(triton.cdiv(channels, bc) * triton.cdiv(wo, bx) * triton.cdiv(ho, rows), n)](
+        t, y, e.scale, e.noise, e.bias, e.next_style, row_stride(e.scale), e.noise_stride, row_stride(e.next_style),
+        e.clamp or 0.0, C=channels, HI=hi, WI=wi, HO=ho, WO=wo, PAD=pad,
+        HAS_SCALE=e.scale is not None, HAS_NOISE=e.noise is not None, HAS_BIAS=e.bias is not None, ACT=e.act,
+        HAS_CLAMP=e.clamp is not None, HAS_NEXT=e.next_style is not None, ROWS=rows, BX=bx, BC=bc, num_warps=4,
+    )  # fmt: skip
+    return y
