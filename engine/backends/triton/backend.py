@@ -1,0 +1,156 @@
+"""The Triton backend: a native generator and its offsets, baked and run by the fused kernels.
+
+On a CUDA device each batch size is one CUDA graph. On the CPU the same code runs the torch references (or, with
+TRITON_INTERPRET=1, Triton's interpreter), which is slow and there for checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import sgi.engine
+from sgi.engine import intrinsics
+from sgi.engine.artifact import NOISE_MODES, Artifact, OutputType
+from sgi.engine.backends.triton.graph import CapturedGraph
+from sgi.engine.backends.triton.network import Network
+from sgi.engine.backends.triton.values import values
+from sgi.engine.errors import UserError
+from sgi.engine.generator import Generator, generator_sha256, load_generator
+from sgi.engine.offsets import Offset
+from sgi.kernels import tune
+
+PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+# A captured graph keeps the activations of its batch size: few sizes are worth keeping.
+GRAPHS_KEPT = 4
+
+
+class TritonBackend:
+    """A generator with baked offsets on the fused kernels; see `sgi.engine.backends.Backend`."""
+
+    name = "triton"
+
+    def __init__(
+        self,
+        generator: Generator,
+        offsets: Mapping[str, Offset | None],
+        *,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+        noise_mode: str = "const",
+        precision: str = "fp16",
+        device: str = "cuda",
+        types: Sequence[str] | None = None,
+        deterministic: bool = True,
+    ) -> None:
+        """Pack a generator for one device.
+
+        offsets: type -> offset, None for the plain image; outputs come in this order. precision: fp16, bf16 or
+        fp32, of weights and activations. types: outputs that `run` computes when it is not told.
+        deterministic: block shapes from the model, so that two runs agree to the bit; False measures them on the
+        GPU, once per shape. Raises UserError for another generator's offset and a device that is not there.
+        """
+        if device == "cuda" and not torch.cuda.is_available():
+            raise UserError("--device cuda: torch finds no CUDA device; use --device cpu")
+        if precision not in PRECISIONS:
+            raise UserError(f"--precision {precision}: choose from {', '.join(PRECISIONS)}")
+        if noise_mode not in NOISE_MODES:
+            raise UserError(f"--noise-mode {noise_mode}: choose from {', '.join(NOISE_MODES)}")
+        sha256 = generator_sha256(generator)
+        for offset in offsets.values():
+            if offset is not None:
+                offset.check_generator(sha256)
+        config = generator.config
+        self.device = device
+        self.artifact = Artifact(
+            sgi_version=sgi.engine.__version__,
+            resolution=config.resolution,
+            z_dim=config.z_dim,
+            c_dim=config.c_dim,
+            psi=psi,
+            cutoff=cutoff,
+            noise_mode=noise_mode,
+            precision=precision,
+            opset=0,
+            types=tuple(OutputType.of(name) for name in offsets),
+            generator={"sha256": sha256},
+            offsets={name: {"sha256": o.sha256, "space": o.space} for name, o in offsets.items() if o is not None},
+        )
+        self._types = self.artifact.choose_types(types)
+        rows = [None if o is None else torch.tensor(o.rows(config.num_ws)) for o in offsets.values()]
+        self._network = Network(generator.to(device), rows, PRECISIONS[precision], noise_mode)
+        self._deterministic = deterministic
+        self._select = lru_cache(maxsize=None)(self._network.select)
+        self._captured = lru_cache(maxsize=GRAPHS_KEPT)(self._capture)
+
+    @classmethod
+    def load(cls, path: str | Path, offsets: Mapping[str, str | Path | None], **options: object) -> TritonBackend:
+        """Open a native generator file and offset files, type -> path (None: the plain image)."""
+        loaded = {name: None if file is None else Offset.load(file) for name, file in offsets.items()}
+        for name, offset in loaded.items():
+            if offset is not None and offset.type != name:
+                raise UserError(f"{offsets[name]}: an offset of type {offset.type}, not {name}")
+        return cls(load_generator(path), loaded, **options)  # type: ignore[arg-type]
+
+    def run(
+        self,
+        z: np.ndarray,
+        psi: float,
+        label: np.ndarray | None = None,
+        types: Sequence[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """See `Backend.run`."""
+        given = None if label is None else torch.from_numpy(label)
+        outputs = self.run_on_device(torch.from_numpy(z), psi, given, types)
+        # A copy even on the CPU: the caller owns the arrays.
+        return {name: value.to("cpu", copy=True).numpy() for name, value in outputs.items()}
+
+    def run_on_device(
+        self,
+        z: Tensor,
+        psi: float,
+        label: Tensor | None = None,
+        types: Sequence[str] | None = None,
+    ) -> dict[str, Tensor]:
+        """Like `run`, with tensors that stay on the device; hand them to others through DLPack.
+
+        z: [N, z_dim] float32, label: [N, c_dim] float32 or None, on any device. On CUDA the tensors belong to a
+        captured graph: the next call with the same N and types overwrites them.
+        """
+        chosen = self._types if types is None else self.artifact.choose_types(types)
+        inputs = [z.to(self.device, torch.float32), torch.tensor(psi, dtype=torch.float32, device=self.device)]
+        if label is not None:
+            inputs.append(label.to(self.device, torch.float32))
+        with torch.inference_mode():
+            if self.device == "cpu":
+                return self._outputs(chosen, *inputs)
+            return self._captured(chosen, z.shape[0])(*inputs)
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._captured.cache_clear()
+        self._select.cache_clear()
+        del self._network
+
+    def _outputs(
+        self, types: tuple[str, ...], z: Tensor, psi: Tensor, label: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        names = self.artifact.type_names
+        selection = self._select(tuple(names.index(name) for name in types))
+        w = self._network.generator.mapping(z, label)
+        styles = self._network.styles(w, psi, self.artifact.cutoff, selection)
+        raw = self._network.render(styles, selection)
+        return {name: values(raw[k], intrinsics.get(name)) for k, name in enumerate(types)}
+
+    def _capture(self, types: tuple[str, ...], batch: int) -> CapturedGraph:
+        config = self._network.generator.config
+        inputs = [torch.zeros(batch, config.z_dim, device=self.device), torch.ones([], device=self.device)]
+        if config.c_dim:
+            inputs.append(torch.zeros(batch, config.c_dim, device=self.device))
+        with tune.tuning(not self._deterministic):
+            return CapturedGraph(lambda *given: self._outputs(types, *given), tuple(inputs))

@@ -1,0 +1,39 @@
+"""A generator's synthesis through the kernels, differentiable: what fitting offsets runs thousands of times."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sgi.engine.backends.triton.layers import pack_synthesis
+from sgi.engine.generator import Generator
+from sgi.kernels import modulated_conv, to_rgb, up_conv
+from sgi.kernels.styles.reference import scales
+
+
+class FittingSynthesis:
+    """`Generator.synthesize` with gradients to ws, weights frozen; on the CPU the torch references run.
+
+    dtype: of weights and activations. noise_mode: none or const.
+    """
+
+    def __init__(self, generator: Generator, dtype: torch.dtype, noise_mode: str = "const") -> None:
+        self.synthesis = generator.synthesis
+        self.packed = pack_synthesis(generator, dtype, noise_mode)
+
+    def __call__(self, ws: Tensor) -> Tensor:
+        """Raw picture [N, C, R, R] float32 of ws [N, num_ws, w_dim] float32."""
+        styles = self.synthesis.styles(ws)
+        x = self.packed.const
+        img: Tensor | None = None
+        for j, layer in enumerate(self.packed.convs):
+            unit, scale = scales(styles[self.packed.conv_index[j]], layer.packed.energy, layer.packed.norm)
+            operands = (x, layer.packed.taps, unit, scale, layer.noise, layer.bias, layer.clamp)
+            if layer.up:
+                x = up_conv(*operands, layer.packed.six)
+                continue
+            x = modulated_conv(*operands)
+            rgb = self.packed.rgbs[j // 2]
+            img = to_rgb(x, styles[self.packed.rgb_index[j // 2]], rgb.weight, rgb.bias, img, rgb.clamp)
+        assert img is not None
+        return img

@@ -1,0 +1,121 @@
+"""The fused synthesis network: several types at once over one set of weights, two launches a resolution.
+
+Types differ in the biases of their affine layers only, so one batch runs them all. Layers whose styles agree in every
+type run once: image i of a later layer reads image i % N of the shared ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sgi.engine.backends.triton.layers import PackedSynthesis, pack_synthesis
+from sgi.engine.generator import Generator
+from sgi.kernels import fused_conv, fused_up_conv, to_rgb
+from sgi.kernels.styles.launch import StyleTable, all_scales
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The types of one run. bias: [K, S] float32; shared_convs, shared_rgbs: leading layers with equal styles."""
+
+    bias: Tensor
+    shared_convs: int
+    shared_rgbs: int
+
+
+class Network:
+    """Mapping and synthesis of a generator and K offsets, on the generator's device.
+
+    offsets: K tensors [num_ws, w_dim] float32, or None for the plain image. dtype: of weights and activations;
+    sums, styles and colours are float32. noise_mode: none or const.
+    """
+
+    def __init__(
+        self, generator: Generator, offsets: Sequence[Tensor | None], dtype: torch.dtype, noise_mode: str = "const"
+    ) -> None:
+        self.generator = generator
+        self.packed: PackedSynthesis = pack_synthesis(generator, dtype, noise_mode)
+        self.table = StyleTable.of([layer.packed for layer in self.packed.convs])
+        layers = generator.synthesis.styled_layers()
+        order = (*self.packed.conv_index, *self.packed.rgb_index)
+        scaled = [layers[i].module.affine.scaled() for i in order]
+        self.rows = [layers[i].row for i in order]
+        self.affine = torch.cat([weight for weight, _ in scaled]).T.contiguous()  # [w_dim, S]
+        self.sizes = [weight.shape[0] for weight, _ in scaled]
+        plain = torch.zeros(generator.config.num_ws, generator.config.w_dim, device=self.affine.device)
+        shifts = [plain if offset is None else offset.to(plain) for offset in offsets]
+        # A (w + d) + b: the affine layer of d is the bias that bakes it.
+        self.biases = torch.stack(
+            [torch.cat([layers[i].module.affine(d[layers[i].row]) for i in order]) for d in shifts]
+        )  # [K, S]
+
+    def select(self, kinds: Sequence[int]) -> Selection:
+        """The run of these offsets, by index."""
+        bias = self.biases[list(kinds)]
+        equal = [bool((part == part[:1]).all()) for part in bias.split(self.sizes, dim=1)]
+        convs = len(self.packed.convs)
+        shared_convs = _leading(equal[:convs])
+        # The picture of block r holds convolutions up to 2 r and to-rgb layers up to r.
+        shared_rgbs = min(_leading(equal[convs:]), (shared_convs + 1) // 2)
+        return Selection(bias, shared_convs, shared_rgbs)
+
+    def styles(self, w: Tensor, psi: Tensor, cutoff: int | None, selection: Selection) -> Tensor:
+        """Styles [K * N, S] of w [N, w_dim] float32, truncated by psi [] in rows below `cutoff` (None: all)."""
+        average = self.generator.mapping.w_avg
+        products = (average + psi * (w - average)) @ self.affine
+        if cutoff is not None:
+            plain = w @ self.affine
+            parts = zip(self.rows, products.split(self.sizes, 1), plain.split(self.sizes, 1), strict=True)
+            products = torch.cat([a if row < cutoff else b for row, a, b in parts], dim=1)
+        styles = products[None] + selection.bias[:, None]
+        return styles.reshape(-1, styles.shape[2])
+
+    def render(self, styles: Tensor, selection: Selection) -> Tensor:
+        """Raw pictures [K, N, C, R, R] float32 of styles [K * N, S]."""
+        kinds = selection.bias.shape[0]
+        many = styles.shape[0]
+        split = self.table.starts[-1]
+        unit, scale = all_scales(styles[:, :split], self.table)
+        rgb_styles = styles[:, split:].split(self.sizes[len(self.packed.convs) :], dim=1)
+        convs, rgbs = self.packed.convs, self.packed.rgbs
+
+        def images(index: int, shared: int) -> int:
+            return many // kinds if index < shared else many
+
+        x = self.packed.const
+        styled = False  # whether x carries its reader's style
+        img: Tensor | None = None
+        for j, layer in enumerate(convs):
+            n = images(j, selection.shared_convs)
+            own_style, own_scale = (t[:n] for t in self.table.layer(j, unit, scale))
+            block = j // 2
+            fused_rgb = not layer.up and images(block, selection.shared_rgbs) == n
+            # y may carry the next style if all that reads it besides is in this launch.
+            last = j + 1 == len(convs)
+            ahead = not last and images(j + 1, selection.shared_convs) == n and (layer.up or fused_rgb)
+            next_style = self.table.layer(j + 1, unit, scale)[0][:n] if ahead else None
+            style = None if styled else own_style
+            if layer.up:
+                x = fused_up_conv(
+                    x, layer.packed.taps, layer.packed.six, style, own_scale, layer.noise, layer.bias,
+                    layer.clamp, next_style,
+                )  # fmt: skip
+            else:
+                rgb = rgbs[block]
+                tail = (rgb_styles[block][:n], rgb.weight, rgb.bias, img, rgb.clamp) if fused_rgb else (None,) * 5
+                x, fused = fused_conv(
+                    x, layer.packed.taps, style, own_scale, layer.noise, layer.bias, layer.clamp, next_style,
+                    *tail, write=not (last and fused_rgb),
+                )  # fmt: skip
+                img = fused if fused_rgb else to_rgb(x, rgb_styles[block], rgb.weight, rgb.bias, img, rgb.clamp)
+            styled = ahead
+        assert img is not None
+        return img.view(kinds, -1, *img.shape[1:]) if img.shape[0] == many else img[None].expand(kinds, -1, -1, -1, -1)
+
+
+def _leading(flags: Sequence[bool]) -> int:
+    return next((i for i, flag in enumerate(flags) if not flag), len(flags))
