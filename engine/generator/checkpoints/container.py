@@ -20,6 +20,7 @@ from sgi.engine.generator.checkpoints.torch_file import STREAM_MAGIC, ZIP_MAGIC,
 from sgi.engine.generator.native import HEADER_KEY
 
 MAX_FILE_BYTES = 1 << 34
+_SAFETENSORS_TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -90,4 +91,5 @@ def _open_safetensors(path: str | Path, file: BufferedReader, size: int, label: 
 
 def _safetensors_ref(tensors: Any, name: str) -> Ref:
     part = tensors.get_slice(name)
-    return Ref(tuple(part.get_shape()), part.get_dtype(), lambda: tensors.get_tensor(name).float().numpy())
+    dtype = _SAFETENSORS_TYPES.get(part.get_dtype(), part.get_dtype())
+    return Ref(tuple(part.get_shape()), dtype, lambda: tensors.get_tensor(name).float().numpy())

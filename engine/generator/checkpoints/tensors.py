@@ -23,7 +23,8 @@ from sgi.engine.generator.checkpoints.torch_file import (
 )
 
 MAX_DIMENSIONS = 8
-FLOATS = {"Float": "<f4", "Half": "<f2", "BFloat16": "<u2", "Double": "<f8"}
+_FLOATS = {"Float": "<f4", "Half": "<f2", "BFloat16": "<u2", "Double": "<f8"}
+_DTYPE_NAMES = {"Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Double": "float64"}
 _NUMPY_TYPES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
 _SCALARS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 _ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
@@ -120,7 +121,7 @@ class TensorReader:
     def _torch_tensor(self, args: tuple[Any, ...], name: str) -> Ref:
         storage = self._storage(args[0], name)
         offset, shape, stride = args[1:4]
-        if storage.kind not in FLOATS:
+        if storage.kind not in _FLOATS:
             raise self._bad(name, f"holds {storage.kind} numbers, floats expected")
         if not _sizes(shape) or not _sizes(stride) or not _sizes((offset,)) or len(shape) != len(stride):
             raise self._bad(name, "sizes that are no sizes")
@@ -134,13 +135,13 @@ class TensorReader:
                 check_crc32(self.file, storage, self.label)
                 self._checked.add(storage)
             item = ITEM_BYTES[storage.kind]
-            raw = self._read(Blob(storage.blob.start + offset * item, span * item)).view(FLOATS[storage.kind])
+            raw = self._read(Blob(storage.blob.start + offset * item, span * item)).view(_FLOATS[storage.kind])
             if storage.kind == "BFloat16":
                 raw = (raw.astype("<u4") << 16).view("<f4")
             strides = tuple(step * raw.itemsize for step in stride)
             return np.asarray(np.lib.stride_tricks.as_strided(raw, shape, strides), np.float32, order="C")
 
-        return Ref(tuple(shape), storage.kind.lower().replace("double", "float64").replace("half", "float16"), read)
+        return Ref(tuple(shape), _DTYPE_NAMES[storage.kind], read)
 
     def _array(self, value: Call, name: str) -> Ref:
         state = value.state
