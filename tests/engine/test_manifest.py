@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -57,6 +58,9 @@ def test_a_torn_last_line_is_dropped_wherever_it_was_torn(tmp_path):
             assert 3 not in manifest
             manifest.append(3, {"depth": "seed0003_depth.png"}, {"depth": f"{3:064x}"})
         assert path.read_bytes() == data
+        path.write_bytes(data[:length])
+        Manifest(path).close()
+        assert path.read_bytes() == data[:last]
 
 
 def test_lines_that_are_none_are_dropped_by_sort(tmp_path):
@@ -80,8 +84,6 @@ def test_a_failed_append_leaves_no_half_line(tmp_path, monkeypatch):
     path = tmp_path / "manifest.jsonl"
     write(path, 1)
     before = path.read_bytes()
-    import os
-
     pwrite = os.pwrite
     calls = []
 
