@@ -7,6 +7,7 @@ pipe is quiet; anything else is a bug and keeps its traceback.
 from __future__ import annotations
 
 import errno
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -22,7 +23,9 @@ from sgi.engine.errors import UserError
 # `train_teacher` of the module `train_teacher` in this folder.
 COMMANDS = {
     "run": "Write the maps of seeds as files.",
-    "inspect": "Say what a file is: a generator, an offset or an exported model.",
+    "inspect": "Say what a file is: a generator, a checkpoint, an offset or an exported model; "
+    "nothing in it is executed.",
+    "import": "Turn a StyleGAN2 checkpoint of any common format into a native generator, running none of its code.",
     "export": "Bake offsets into a generator, write one ONNX file, and verify it against torch.",
     "train": "Fit the offset that turns the generator's pictures into maps, and score it on held-out seeds.",
     "score": "Score offsets on held-out seeds, "
@@ -55,7 +58,7 @@ class _LazyGroup(TyperGroup):
 
 def load_command(name: str) -> Any:
     """Import a command's module and make it a typer command."""
-    function = name.replace("-", "_")
+    function = name.replace("-", "_") + ("_" if keyword.iskeyword(name) else "")
     single = typer.Typer(add_completion=False)
     single.command(name)(getattr(import_module(f"sgi.engine.cli.{function}"), function))
     return typer.main.get_command(single)

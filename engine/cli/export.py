@@ -48,7 +48,7 @@ def export(
     """Bake offsets into a generator, write one ONNX file, and verify it against torch."""
     from rich.console import Console
 
-    from sgi.engine.generator import load_generator
+    from sgi.engine.generator import checkpoints
     from sgi.export.onnx import export_onnx
 
     chosen = choose_offsets(types, offset or [], bundled=generator is None)
@@ -68,7 +68,7 @@ def export(
         raise UserError(f"--out {target}: there is no folder {target.parent}; make it first")
     console = Console()
     with console.status("exporting and verifying"):
-        network = load_generator(generator or bundle.GENERATOR)
+        network = checkpoints.load(generator or bundle.GENERATOR)
         artifact = export_onnx(network, chosen, target, psi=psi, cutoff=cutoff, noise_mode=noise, opset=opset)
     _report(console, target, artifact)
 

@@ -17,29 +17,41 @@ if TYPE_CHECKING:
     from sgi.engine.artifact import Artifact
 
 SAFETENSORS = ".safetensors"
+CHECKPOINTS = (".pkl", ".pickle", ".pt", ".pth", ".ckpt")
 # Header key -> what the file is; the generator's and the teacher's are named here because their modules import torch.
 KINDS = {"sgi_generator": "generator", "sgi_offset": "offset", "sgi_teacher": "teacher"}
 _SIZE_UNIT = 1e6
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .safetensors, .onnx, .engine or .plan file.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .safetensors, .onnx, .engine or .plan file, or a checkpoint.")
+    ],
 ) -> None:
-    """Say what a file is: a generator, an offset or an exported model."""
+    """Say what a file is: a generator, a checkpoint, an offset or an exported model; nothing in it is executed."""
     from rich.console import Console
 
-    from sgi.engine.artifact import Artifact
-
-    tables = _safetensors_tables(file) if file.suffix == SAFETENSORS else _model_tables(file, Artifact.read(file))
     console = Console()
-    for table in tables:
+    for table in _tables(file):
         console.print(table)
 
 
-def read_header(path: Path) -> tuple[str, dict[str, Any], int]:
+def _tables(path: Path) -> list[Table]:
+    from sgi.engine.artifact import Artifact
+
+    if path.suffix in CHECKPOINTS:
+        return [_checkpoint_table(path)]
+    if path.suffix == SAFETENSORS:
+        header = read_header(path)
+        return [_checkpoint_table(path)] if header is None else _safetensors_tables(path, *header)
+    return _model_tables(path, Artifact.read(path))
+
+
+def read_header(path: Path) -> tuple[str, dict[str, Any], int] | None:
     """Read the header of one of our safetensors files: what it is, its JSON, and its number of parameters.
 
-    Raises UserError if the file is missing, cut short, not safetensors, or without a header of ours.
+    None for a whole safetensors file of another writer. Raises UserError if the file is missing, cut short or not
+    safetensors.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -56,11 +68,31 @@ def read_header(path: Path) -> tuple[str, dict[str, Any], int]:
         raise UserError(f"{path}: not a whole safetensors file ({error}); copy it again") from None
     except (ValueError, TypeError):
         raise UserError(f"{path}: its header is damaged; copy it again") from None
-    raise UserError(f"{path}: a safetensors file that sgi-engine did not write; convert it with `sgi-engine import`")
+    return None
 
 
-def _safetensors_tables(path: Path) -> list[Table]:
-    kind, header, parameters = read_header(path)
+def _checkpoint_table(path: Path) -> Table:
+    """Facts of a checkpoint of another code base, and whether `import` would take it."""
+    try:
+        from sgi.engine.generator.checkpoints import report
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise UserError(f'{path}: reading checkpoints needs torch: pip install "sgi-engine[export]"') from None
+    facts = report(path)
+    if "parameters" in facts:
+        facts["parameters"] = f"{facts['parameters']:,}"
+    refused = facts.pop("refused")
+    verdict = {"refused": refused} if refused else {"import": f"sgi-engine import {path} -o {path.stem}.safetensors"}
+    kind = facts.pop("format", "checkpoint")
+    return _facts_table(path, kind, {name: _listed(value) for name, value in facts.items()} | verdict)
+
+
+def _listed(value: object) -> object:
+    return (", ".join(map(str, value)) or None) if isinstance(value, list) else value
+
+
+def _safetensors_tables(path: Path, kind: str, header: dict[str, Any], parameters: int) -> list[Table]:
     scores = header.get("score", {}).pop("rows", {}) if kind == "offset" else {}
     facts = {"parameters": f"{parameters:,}", **header}
     tables = [_facts_table(path, kind, facts)]

@@ -34,7 +34,7 @@ def score(
 
     from rich.console import Console
 
-    from sgi.engine.generator import generator_sha256, load_generator
+    from sgi.engine.generator import checkpoints, generator_sha256
     from sgi.engine.offsets import Offset
     from sgi.trainer.device import find_device
     from sgi.trainer.job import make_pools, pool_facts, sampling_of, score_offset
@@ -42,7 +42,7 @@ def score(
     from sgi.trainer.teachers import load_teacher
 
     where = find_device(device, threads)
-    network = load_generator(generator or bundle.GENERATOR, where)
+    network = checkpoints.load(generator or bundle.GENERATOR, where)
     sha256 = generator_sha256(network)
     told_by = load_teacher(teacher, device)
     offsets = [Offset.load(path) for path in paths]

@@ -63,7 +63,7 @@ def train(
 
     from rich.console import Console
 
-    from sgi.engine.generator import load_generator
+    from sgi.engine.generator import checkpoints
     from sgi.trainer.device import find_device, native_precision
     from sgi.trainer.fit import FitSettings
     from sgi.trainer.job import make_pools, open_journal, train_offset
@@ -77,7 +77,7 @@ def train(
     where = find_device(device, threads)
     settings = FitSettings(space, loss, steps, lr, batch, seed, precision or native_precision(where))
     sampling = Sampling(trunc, cutoff, noise_mode or ("const" if generator else "none"), class_index)
-    network = load_generator(generator or bundle.GENERATOR, where)
+    network = checkpoints.load(generator or bundle.GENERATOR, where)
     told_by = load_teacher(teacher, device)
     console = Console()
     with progress_bar() as bar:

@@ -23,6 +23,7 @@ class Mapping(nn.Module):
     """
 
     w_avg: Tensor
+    embed: FullyConnected
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()

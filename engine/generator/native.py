@@ -111,10 +111,10 @@ def random_generator(config: GeneratorConfig, seed: int) -> Generator:
         generator = Generator(config)
         with torch.no_grad():
             generator.mapping.w_avg.normal_()
-            for layer in generator.mapping.layers:
-                layer.bias.normal_(std=0.2 / config.mapping_lr_multiplier)
+            for dense in generator.mapping.layers:
+                nn.init.normal_(dense.bias, std=0.2 / config.mapping_lr_multiplier)
             if config.c_dim:
-                generator.mapping.embed.bias.normal_(std=0.2)
+                nn.init.normal_(generator.mapping.embed.bias, std=0.2)
             for layer in generator.synthesis.styled_layers():
                 layer.module.bias.normal_(std=0.2)
                 if isinstance(layer.module, ModulatedConv):

@@ -151,14 +151,14 @@ def test_inspect_a_generator_without_torch(tmp_path):
 def test_inspect_what_is_none_of_ours(command, tmp_path):
     cases = {"missing.safetensors": "no such file"}
     save_file({"x": np.zeros(8)}, tmp_path / "foreign.safetensors")
-    cases["foreign.safetensors"] = "sgi-engine did not write"
+    cases["foreign.safetensors"] = "not a StyleGAN2 checkpoint: a dict of x"
     data = (tmp_path / "foreign.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(data[:-1])
     cases["cut.safetensors"] = "not a whole safetensors file"
     save_file({"x": np.zeros(8)}, tmp_path / "damaged.safetensors", {"sgi_offset": "{"})
     cases["damaged.safetensors"] = "its header is damaged"
     (tmp_path / "model.pkl").write_bytes(b"x")
-    cases["model.pkl"] = "not an exported model"
+    cases["model.pkl"] = "neither a pickle, a torch file nor safetensors"
     (tmp_path / "model.onnx").write_bytes(b"x")
     cases["model.onnx"] = "not an ONNX model"
     for name, says in cases.items():

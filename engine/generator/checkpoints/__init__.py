@@ -42,7 +42,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Generator:
     if is_native(path):
         return load_generator(path, device)
     with open_checkpoint(path) as checkpoint:
-        return checkpoint.generator(Path(path).name).to(device)
+        return checkpoint.generator().to(device)
 
 
 def is_native(path: str | Path) -> bool:
@@ -57,7 +57,7 @@ def report(path: str | Path) -> dict[str, Any]:
     Raises UserError for a file that is no checkpoint.
     """
     with open_container(path) as box:
-        facts: dict[str, Any] = {"file": box.label, "packing": box.kind, "sha256": sha256_file(path)}
+        facts: dict[str, Any] = {"packing": box.kind, "sha256": sha256_file(path)}
         try:
             return {**facts, **describe(box, _checkpoint(box)), "refused": None}
         except Unsupported as error:

@@ -33,11 +33,12 @@ class Unsupported(UserError):
 class Checkpoint:
     """A generator that is still in its file.
 
-    format: what the file is, in words. config: read from shapes and attributes. tensors: state dict of
-    `Generator`, unread. facts: what the file says besides. assumed: what it does not say and was chosen here.
-    dropped: parts of the file that are not the generator.
+    label: the file's name for messages. format: what the file is, in words. config: read from shapes and
+    attributes. tensors: state dict of `Generator`, unread. facts: what the file says besides. assumed: what it does
+    not say and was chosen here. dropped: parts of the file that are not the generator.
     """
 
+    label: str
     format: str
     config: GeneratorConfig
     tensors: dict[str, Ref]
@@ -55,7 +56,7 @@ class Checkpoint:
         """Facts of the file for the header of a native one."""
         return {"format": self.format, **self.facts, "assumed": list(self.assumed)}
 
-    def generator(self, label: str) -> Generator:
+    def generator(self) -> Generator:
         """The network, float32, in eval mode and frozen; only its own tensors are read.
 
         Raises UserError where numbers are not finite.
@@ -64,7 +65,7 @@ class Checkpoint:
         for name, ref in self.tensors.items():
             array = ref.read()
             if not np.isfinite(array).all():
-                raise UserError(f"{label}: {name} is not finite: the file is damaged, or its training diverged")
+                raise UserError(f"{self.label}: {name} is not finite: the file is damaged, or its training diverged")
             state[name] = torch.from_numpy(array)
         if W_AVG in state:
             return materialise(self.config, state)
@@ -122,7 +123,7 @@ def assemble(
         if state[name].shape != shape:
             found = list(state[name].shape)
             raise UserError(f"{label}: {name} has the shape {found}, {list(shape)} expected")
-    return Checkpoint(format, config, {name: state[name] for name in state}, facts or {}, tuple(notes), tuple(dropped))
+    return Checkpoint(label, format, config, state, facts or {}, tuple(notes), tuple(dropped))
 
 
 def config_of(

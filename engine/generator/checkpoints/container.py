@@ -43,7 +43,7 @@ class Container:
 @contextmanager
 def open_container(path: str | Path) -> Iterator[Container]:
     """Open a file; raises UserError, naming the file, for one that is no checkpoint."""
-    label = Path(path).name
+    label = str(path)
     try:
         with open(path, "rb") as file:
             size = file.seek(0, 2)
