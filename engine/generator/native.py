@@ -112,9 +112,9 @@ def random_generator(config: GeneratorConfig, seed: int) -> Generator:
         with torch.no_grad():
             generator.mapping.w_avg.normal_()
             for dense in generator.mapping.layers:
-                nn.init.normal_(dense.bias, std=0.2 / config.mapping_lr_multiplier)
+                torch.nn.init.normal_(dense.bias, std=0.2 / config.mapping_lr_multiplier)
             if config.c_dim:
-                nn.init.normal_(generator.mapping.embed.bias, std=0.2)
+                torch.nn.init.normal_(generator.mapping.embed.bias, std=0.2)
             for layer in generator.synthesis.styled_layers():
                 layer.module.bias.normal_(std=0.2)
                 if isinstance(layer.module, ModulatedConv):
