@@ -1,0 +1,140 @@
+// The C interface: no exception leaves it, and every failure leaves its line with the calling thread.
+#include "engine.hpp"
+#include "error.hpp"
+#include "seeds.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <new>
+
+#include <sys/stat.h>
+
+using sgi::internal::Failure;
+
+namespace {
+
+thread_local std::string last_error;
+
+sgi_status fail(sgi_status status, const char *message) noexcept {
+    try {
+        last_error = message;
+        for (char &letter : last_error)
+            if (letter == '\n' || letter == '\r') letter = ' ';
+    } catch (...) {
+        last_error.clear();
+    }
+    return status;
+}
+
+template <class Call> sgi_status guarded(Call call) noexcept {
+    try {
+        call();
+        return SGI_OK;
+    } catch (const Failure &failure) {
+        return fail(failure.status, failure.what());
+    } catch (const std::bad_alloc &) {
+        return fail(SGI_ERROR_MEMORY, "out of memory; ask for fewer images, or a smaller sgi_options.batch");
+    } catch (const std::exception &error) {
+        return fail(SGI_ERROR_RUNTIME, error.what());
+    } catch (...) {
+        return fail(SGI_ERROR_RUNTIME, "unknown exception");
+    }
+}
+
+void require(bool condition, const char *message) {
+    if (!condition) throw Failure(SGI_ERROR_ARGUMENT, message);
+}
+
+// Reads a struct of a caller whose header may be older or newer: fields it lacks are zero, and fields that we lack must
+// be zero, or the caller asks for something that would be ignored.
+template <class T> T read_struct(const T *theirs, const char *name) {
+    if (theirs->size < sizeof theirs->size)
+        throw Failure(SGI_ERROR_ARGUMENT, std::string(name) + ".size is not set; set it to sizeof(" + name + ")");
+    T ours{};
+    std::memcpy(&ours, theirs, std::min(theirs->size, sizeof ours));
+    const auto *bytes = reinterpret_cast<const unsigned char *>(theirs);
+    for (size_t i = sizeof ours; i < theirs->size; ++i)
+        if (bytes[i])
+            throw Failure(SGI_ERROR_ARGUMENT, std::string(name) + " has fields of a newer version; upgrade the library");
+    return ours;
+}
+
+std::string read_file(const char *path) {
+    struct stat status {};
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) throw Failure(SGI_ERROR_MODEL, "not a file");
+    std::ifstream file(path, std::ios::binary | std::ios::ate);
+    if (!file) throw Failure(SGI_ERROR_MODEL, "no such file, or not readable");
+    const std::streamoff size = file.tellg();
+    std::string bytes(size > 0 ? static_cast<size_t>(size) : 0, '\0');
+    file.seekg(0);
+    if (size < 0 || !file.read(bytes.data(), size)) throw Failure(SGI_ERROR_MODEL, "cannot be read");
+    return bytes;
+}
+
+sgi_options read_options(const sgi_options *options) {
+    return options ? read_struct(options, "sgi_options") : sgi_options_default();
+}
+
+} // namespace
+
+sgi_options sgi_options_default(void) {
+    sgi_options options{};
+    options.size = sizeof options;
+    return options;
+}
+
+sgi_status sgi_open(const char *path, const sgi_options *options, sgi_engine **engine) {
+    return guarded([&] {
+        require(engine, "engine is NULL");
+        *engine = nullptr;
+        require(path, "path is NULL");
+        const sgi_options read = read_options(options);
+        try {
+            *engine = new sgi_engine(read_file(path), read);
+        } catch (const Failure &failure) {
+            if (failure.status != SGI_ERROR_MODEL && failure.status != SGI_ERROR_BACKEND) throw;
+            throw Failure(failure.status, std::string(path) + ": " + failure.what());
+        }
+    });
+}
+
+sgi_status sgi_open_memory(const void *model, size_t bytes, const sgi_options *options, sgi_engine **engine) {
+    return guarded([&] {
+        require(engine, "engine is NULL");
+        *engine = nullptr;
+        require(model, "model is NULL");
+        *engine = new sgi_engine({static_cast<const char *>(model), bytes}, read_options(options));
+    });
+}
+
+sgi_status sgi_info(const sgi_engine *engine, sgi_model_info *info) {
+    return guarded([&] {
+        require(engine && info, "engine or info is NULL");
+        require(info->size >= sizeof info->size, "sgi_model_info.size is not set; set it to sizeof(sgi_model_info)");
+        sgi_model_info ours{};
+        engine->info(ours);
+        ours.size = std::min(info->size, sizeof ours);
+        std::memcpy(info, &ours, ours.size);
+    });
+}
+
+sgi_status sgi_generate(sgi_engine *engine, const sgi_request *request, const sgi_output *outputs, size_t output_count) {
+    return guarded([&] {
+        require(engine && request && outputs, "engine, request or outputs is NULL");
+        engine->generate(read_struct(request, "sgi_request"), outputs, output_count);
+    });
+}
+
+void sgi_close(sgi_engine *engine) { delete engine; }
+
+const char *sgi_last_error(void) { return last_error.c_str(); }
+
+sgi_status sgi_latent(uint32_t seed, double *z, size_t z_dim) {
+    return guarded([&] {
+        require(z || !z_dim, "z is NULL");
+        sgi::internal::latent(seed, z, z_dim);
+    });
+}
+
+const char *sgi_version(void) { return SGI_VERSION; }

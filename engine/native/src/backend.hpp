@@ -1,0 +1,51 @@
+// Runtimes behind one small interface.
+#pragma once
+
+#include "artifact.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sgi::internal {
+
+// A type (index into the loaded types) and room for its values [N, C, R, R].
+struct OutputBuffer {
+    size_t type;
+    float *data;
+};
+
+struct BackendOptions {
+    std::string device, runtime;
+    uint32_t threads = 0, batch = 0;
+};
+
+// A loaded model. Thread-safe.
+class Backend {
+  public:
+    virtual ~Backend() = default;
+    // One pass. z [count, z_dim], label [count, c_dim] (NULL without classes), count from 1 to the batch it was opened
+    // with. Throws Failure(SGI_ERROR_RUNTIME).
+    virtual void run(size_t count, const float *z, float psi, const float *label,
+                     const std::vector<OutputBuffer> &outputs) = 0;
+    // Library and version, for people.
+    virtual std::string runtime() const = 0;
+};
+
+// Each loads a model whose outputs are artifact.types; throws Failure(SGI_ERROR_BACKEND).
+std::unique_ptr<Backend> open_onnxruntime(std::string_view model, const Artifact &artifact, const BackendOptions &options);
+std::unique_ptr<Backend> open_openvino(std::string_view model, const Artifact &artifact, const BackendOptions &options);
+
+// One input or output of a loaded model; a dimension that varies is -1.
+struct Port {
+    std::string name;
+    bool is_float32 = false;
+    std::vector<int64_t> shape;
+};
+
+// Throws Failure(SGI_ERROR_MODEL) unless the loaded graph has the inputs and outputs that its description promises.
+void check_ports(const Artifact &artifact, const std::vector<Port> &inputs, const std::vector<Port> &outputs);
+
+} // namespace sgi::internal

@@ -1,0 +1,157 @@
+#include "engine.hpp"
+
+#include "error.hpp"
+#include "onnx_wire.hpp"
+#include "seeds.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+using namespace sgi::internal;
+
+namespace {
+
+constexpr uint32_t DEFAULT_BATCH = 8, MAX_BATCH = 1 << 16, MAX_THREADS = 1 << 10;
+
+[[noreturn]] void argument(const std::string &message) { throw Failure(SGI_ERROR_ARGUMENT, message); }
+
+std::string or_default(const char *text, const char *fallback) { return text ? text : fallback; }
+
+std::string names_of(const std::vector<OutputType> &types) {
+    std::string names;
+    for (const OutputType &type : types) names += (names.empty() ? "" : ", ") + type.name;
+    return names;
+}
+
+// Splits "image, depth"; keeps the model's order.
+std::vector<OutputType> choose_types(const std::vector<OutputType> &all, const std::string &wanted) {
+    std::vector<std::string> names;
+    for (size_t start = 0; start <= wanted.size();) {
+        const size_t end = std::min(wanted.find(',', start), wanted.size());
+        std::string name = wanted.substr(start, end - start);
+        name.erase(0, name.find_first_not_of(' '));
+        name.erase(name.find_last_not_of(' ') + 1);
+        names.push_back(name);
+        start = end + 1;
+    }
+    const auto has = [&](const std::string &name) {
+        return std::any_of(all.begin(), all.end(), [&](const OutputType &type) { return type.name == name; });
+    };
+    for (const std::string &name : names)
+        if (!has(name)) argument("sgi_options.types: no type '" + name + "'; the model has " + names_of(all));
+    std::vector<OutputType> chosen;
+    for (const OutputType &type : all)
+        if (std::find(names.begin(), names.end(), type.name) != names.end()) chosen.push_back(type);
+    return chosen;
+}
+
+std::unique_ptr<Backend> open_backend(const std::string &name, std::string_view model, const Artifact &artifact,
+                                      const BackendOptions &options) {
+#ifdef SGI_WITH_ORT
+    if (name == "onnxruntime") return open_onnxruntime(model, artifact, options);
+#endif
+#ifdef SGI_WITH_OPENVINO
+    if (name == "openvino") return open_openvino(model, artifact, options);
+#endif
+    if (name != "onnxruntime" && name != "openvino")
+        argument("sgi_options.backend: no backend '" + name + "'; choose onnxruntime or openvino");
+    const std::string option = name == "openvino" ? "SGI_WITH_OPENVINO" : "SGI_WITH_ORT";
+    throw Failure(SGI_ERROR_BACKEND, "this library was built without " + name + "; build it with -D " + option + "=ON");
+}
+
+} // namespace
+
+sgi_engine::sgi_engine(std::string_view model, const sgi_options &options)
+    : artifact_(read_artifact(model)), backend_name_(or_default(options.backend, "onnxruntime")),
+      device_(or_default(options.device, "cpu")), batch_(options.batch ? options.batch : DEFAULT_BATCH) {
+    if (device_ != "cpu" && device_ != "cuda") argument("sgi_options.device: no device '" + device_ + "'; choose cpu or cuda");
+    if (batch_ > MAX_BATCH) argument("sgi_options.batch is more than " + std::to_string(MAX_BATCH));
+    if (options.threads > MAX_THREADS) argument("sgi_options.threads is more than " + std::to_string(MAX_THREADS));
+
+    const BackendOptions settings{device_, or_default(options.runtime, ""), options.threads, batch_};
+    std::string smaller;
+    if (options.types) {
+        artifact_.types = choose_types(artifact_.types, options.types);
+        std::vector<std::string> names;
+        for (const OutputType &type : artifact_.types) names.push_back(type.name);
+        smaller = keep_outputs(model, names);
+        model = smaller;
+    }
+    backend_ = open_backend(backend_name_, model, artifact_, settings);
+    runtime_ = backend_->runtime();
+    for (const OutputType &type : artifact_.types)
+        types_.push_back({type.name.c_str(), type.channels, type.low, type.high, type.meaning.c_str()});
+}
+
+void sgi_engine::info(sgi_model_info &info) const {
+    info.resolution = artifact_.resolution;
+    info.z_dim = artifact_.z_dim;
+    info.c_dim = artifact_.c_dim;
+    info.psi = artifact_.psi;
+    info.backend = backend_name_.c_str();
+    info.device = device_.c_str();
+    info.runtime = runtime_.c_str();
+    info.generator_sha256 = artifact_.generator_sha256.c_str();
+    info.description = artifact_.json.c_str();
+    info.types = types_.data();
+    info.type_count = types_.size();
+}
+
+void sgi_engine::generate(const sgi_request &request, const sgi_output *outputs, size_t output_count) {
+    check_request(request);
+    std::vector<OutputBuffer> buffers = check_outputs(request.count, outputs, output_count);
+    const float psi = request.psi ? *request.psi : artifact_.psi;
+    const size_t z_dim = artifact_.z_dim, c_dim = artifact_.c_dim;
+    const size_t pass = std::min<size_t>(batch_, request.count);
+    std::vector<float> latent(request.seeds ? pass * z_dim : 0), label(c_dim ? pass * c_dim : 0);
+
+    for (size_t start = 0; start < request.count; start += pass) {
+        const size_t count = std::min(pass, request.count - start);
+        const float *z = request.z ? request.z + start * z_dim : latent.data();
+        if (request.seeds) latents(request.seeds + start, count, latent.data(), z_dim);
+        if (c_dim) {
+            std::fill(label.begin(), label.end(), 0.0f);
+            for (size_t n = 0; n < count; ++n) label[n * c_dim + request.classes[start + n]] = 1.0f;
+        }
+        backend_->run(count, z, psi, c_dim ? label.data() : nullptr, buffers);
+        for (OutputBuffer &buffer : buffers) buffer.data += count * artifact_.image_size(artifact_.types[buffer.type]);
+    }
+}
+
+void sgi_engine::check_request(const sgi_request &request) const {
+    if (!request.count) argument("sgi_request.count is 0: ask for at least one image");
+    if (!request.seeds == !request.z) argument("sgi_request: give either seeds or z");
+    if (request.psi && !std::isfinite(*request.psi)) argument("sgi_request.psi is not a number");
+    if (!artifact_.c_dim) {
+        if (request.classes) argument("sgi_request.classes: the model has no classes; leave it NULL");
+        return;
+    }
+    const std::string range = "0 to " + std::to_string(artifact_.c_dim - 1);
+    if (!request.classes) argument("sgi_request.classes: the model needs one for each image, " + range);
+    for (size_t n = 0; n < request.count; ++n)
+        if (request.classes[n] >= artifact_.c_dim)
+            argument("sgi_request.classes: " + std::to_string(request.classes[n]) + " is not in " + range);
+}
+
+std::vector<OutputBuffer> sgi_engine::check_outputs(size_t count, const sgi_output *outputs, size_t output_count) const {
+    if (!output_count) argument("outputs: name at least one of " + names_of(artifact_.types));
+    std::vector<OutputBuffer> buffers;
+    for (size_t i = 0; i < output_count; ++i) {
+        if (!outputs[i].type || !outputs[i].data) argument("outputs: type and data must not be NULL");
+        const std::string name = outputs[i].type;
+        const auto found = std::find_if(artifact_.types.begin(), artifact_.types.end(),
+                                        [&](const OutputType &type) { return type.name == name; });
+        if (found == artifact_.types.end())
+            argument("outputs: type '" + name + "' is not loaded; loaded are " + names_of(artifact_.types));
+        const auto index = static_cast<size_t>(found - artifact_.types.begin());
+        for (const OutputBuffer &buffer : buffers)
+            if (buffer.type == index) argument("outputs: type '" + name + "' is named twice");
+        const size_t image = artifact_.image_size(*found) * sizeof(float);
+        if (count > std::numeric_limits<size_t>::max() / image || outputs[i].bytes < count * image)
+            argument("outputs: the buffer for " + name + " has " + std::to_string(outputs[i].bytes) + " bytes; " +
+                     std::to_string(count) + " images take " + std::to_string(image) + " each");
+        buffers.push_back({index, outputs[i].data});
+    }
+    return buffers;
+}

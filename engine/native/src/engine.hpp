@@ -1,0 +1,27 @@
+// A loaded model behind the C interface: checks what callers pass, cuts calls into passes.
+#pragma once
+
+#include "backend.hpp"
+
+#include <sgi/sgi.h>
+
+#include <memory>
+#include <string_view>
+
+struct sgi_engine {
+    sgi_engine(std::string_view model, const sgi_options &options);
+
+    void info(sgi_model_info &info) const;
+    void generate(const sgi_request &request, const sgi_output *outputs, size_t output_count);
+
+  private:
+    void check_request(const sgi_request &request) const;
+    std::vector<sgi::internal::OutputBuffer> check_outputs(size_t count, const sgi_output *outputs,
+                                                           size_t output_count) const;
+
+    sgi::internal::Artifact artifact_; // with the loaded types only
+    std::string backend_name_, device_, runtime_;
+    uint32_t batch_;
+    std::vector<sgi_type> types_;
+    std::unique_ptr<sgi::internal::Backend> backend_;
+};

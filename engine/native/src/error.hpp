@@ -1,0 +1,16 @@
+// The library's own exception: a status and the one line that sgi_last_error gives.
+#pragma once
+
+#include <sgi/sgi.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace sgi::internal {
+
+struct Failure : std::runtime_error {
+    Failure(sgi_status status, const std::string &message) : std::runtime_error(message), status(status) {}
+    sgi_status status;
+};
+
+} // namespace sgi::internal

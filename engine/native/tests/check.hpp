@@ -1,0 +1,22 @@
+// The tests' one assertion, and what several of them read.
+#pragma once
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#define CHECK(condition)                                                                                                \
+    ((condition) ? void(0)                                                                                             \
+                 : (std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition), std::exit(1)))
+
+inline const std::string MODEL = std::string(SGI_TEST_DATA) + "/tiny.onnx";
+// Fraction of the range; the same library through Python gave the expected values.
+constexpr float PARITY = 1e-6f;
+
+inline std::string read_bytes(const std::string &path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}

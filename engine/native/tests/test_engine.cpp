@@ -1,0 +1,109 @@
+// What a good model and good calls give, through the C++ wrapper.
+#include "check.hpp"
+
+#include <sgi/sgi.hpp>
+
+#include <cmath>
+#include <cstring>
+
+namespace {
+
+float difference(sgi::Span<const float> a, sgi::Span<const float> b) {
+    CHECK(a.size() == b.size());
+    float largest = 0;
+    for (size_t i = 0; i < a.size(); ++i) {
+        CHECK(std::isfinite(a[i]));
+        largest = std::max(largest, std::fabs(a[i] - b[i]));
+    }
+    return largest;
+}
+
+std::vector<float> expected_values() {
+    const std::string bytes = read_bytes(std::string(SGI_TEST_DATA) + "/tiny.f32");
+    std::vector<float> values(bytes.size() / sizeof(float));
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+    return values;
+}
+
+void agrees_with_python() {
+    sgi::Engine engine(MODEL);
+    const sgi::Maps maps = engine.generate({0, 4294967295u}, 0.5f);
+    const std::vector<float> expected = expected_values();
+    const size_t images = 2 * 3 * 16 * 16;
+    CHECK(maps.size() == 2);
+    CHECK(difference(maps["image"].values(), {expected.data(), images}) <= PARITY);
+    CHECK(difference(maps["depth"].values(), {expected.data() + images, expected.size() - images}) <= PARITY);
+    CHECK(maps["image"](1, 2, 15, 15) == maps["image"].values()[images - 1]);
+    CHECK(maps["image"].image(1)[0] == maps["image"](1, 0, 0, 0));
+}
+
+void seeds_and_z_are_one() {
+    sgi::Engine engine(MODEL);
+    std::vector<double> latent(8);
+    CHECK(sgi_latent(7, latent.data(), latent.size()) == SGI_OK);
+    const std::vector<float> z(latent.begin(), latent.end());
+    sgi::Request request;
+    request.z = z;
+    CHECK(difference(engine.generate(request)["image"].values(), engine.generate({7})["image"].values()) == 0);
+}
+
+void passes_make_no_difference() {
+    std::vector<uint32_t> seeds(7);
+    for (uint32_t i = 0; i < seeds.size(); ++i) seeds[i] = i * 1000;
+    sgi::Options three;
+    three.batch = 3;
+    sgi::Engine whole(MODEL), cut(MODEL, three);
+    const sgi::Maps a = whole.generate(seeds), b = cut.generate(seeds);
+    for (const sgi::Map &map : a) CHECK(difference(map.values(), b[map.type()].values()) <= 1e-5f);
+}
+
+void psi_counts_in_each_call() {
+    sgi::Engine engine(MODEL);
+    const sgi::Maps own = engine.generate({3}), same = engine.generate({3}, 0.7f), other = engine.generate({3}, 0.1f);
+    CHECK(difference(own["image"].values(), same["image"].values()) == 0);
+    CHECK(difference(own["image"].values(), other["image"].values()) > 1e-3f);
+}
+
+void types_are_cut_from_the_model() {
+    sgi::Options depth_only;
+    depth_only.types = " depth";
+    sgi::Engine all(MODEL), depth(MODEL, depth_only);
+    CHECK(all.types().size() == 2);
+    CHECK(depth.types().size() == 1);
+    const sgi::Maps maps = depth.generate({5});
+    CHECK(maps.size() == 1);
+    CHECK(difference(maps["depth"].values(), all.generate({5})["depth"].values()) <= PARITY);
+}
+
+void buffers_are_filled_exactly() {
+    sgi::Engine engine(MODEL);
+    std::vector<float> buffer(3 * 16 * 16 + 2, -7.0f);
+    sgi::Request request;
+    const uint32_t seed = 9;
+    request.seeds = {&seed, 1};
+    engine.generate_into(request, {{"image", {buffer.data() + 1, buffer.size() - 2}}});
+    CHECK(buffer.front() == -7.0f && buffer.back() == -7.0f);
+    CHECK(difference({buffer.data() + 1, buffer.size() - 2}, engine.generate({9})["image"].values()) == 0);
+}
+
+void engines_move() {
+    const std::string bytes = read_bytes(MODEL);
+    sgi::Engine first(sgi::Span<const unsigned char>(reinterpret_cast<const unsigned char *>(bytes.data()), bytes.size()));
+    sgi::Engine second(std::move(first));
+    CHECK(second.info().resolution == 16);
+    second = sgi::Engine(MODEL);
+    CHECK(second.generate({1}).size() == 2);
+}
+
+} // namespace
+
+int main() {
+    agrees_with_python();
+    seeds_and_z_are_one();
+    passes_make_no_difference();
+    psi_counts_in_each_call();
+    types_are_cut_from_the_model();
+    buffers_are_filled_exactly();
+    engines_move();
+    return 0;
+}
