@@ -8,12 +8,12 @@ RUN := .venv-run
 DEV := .venv
 PACKAGES := engine kernels export trainer
 
-.PHONY: run test setup format lint types pytest bundle clean
+.PHONY: run test setup format lint types native native-deps pytest bundle clean
 
 run: $(RUN)/.ready
 	$(RUN)/bin/sgi-engine run --seeds $(SEEDS) --outdir $(OUTDIR)
 
-test: setup lint types pytest
+test: setup lint types native pytest
 
 setup: $(DEV)/.ready
 
@@ -27,6 +27,14 @@ lint: setup
 
 types: setup .typing/sgi
 	MYPYPATH=.typing $(DEV)/bin/mypy $(addprefix -p sgi.,$(PACKAGES))
+
+# The C++ library as tests/native runs it: release, sanitizers, OpenVINO.
+native: setup
+	engine/native/build.sh $(DEV)
+
+# ONNX Runtime's headers and what else C++ is built with, into build/deps.
+native-deps:
+	engine/native/get-deps.sh build/deps
 
 pytest: setup
 	$(DEV)/bin/pytest -n $(WORKERS) --dist loadfile

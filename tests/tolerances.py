@@ -12,3 +12,4 @@ RAY = 1e-4  # float32 ray casting against a formula: metres, components of unit 
 STORED_CODE = 1e-3  # maps kept in memory as float16, fraction of the range
 SOLVED_FVU = 1e-5  # variance that a baseline leaves of the case it is made for
 FITTED_FVU = 2e-2  # variance that a fit of 150 steps leaves of a map that an offset can show exactly
+NATIVE_PARITY = 1e-6  # the same seed through the same runtime from C++ and from Python, fraction of the range

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Build the presets that tests/native runs, with the OpenVINO of a Python environment. Where something to build with is
+# missing, say so and how to get it; with SGI_REQUIRE_NATIVE set, that is a failure.
+set -euo pipefail
+python=$(realpath "${1:?usage: build.sh VENV}")/bin/python
+cd "$(dirname "$0")/../.."
+
+missing() {
+  echo "The C++ library is not built, and its tests are left out: $1" >&2
+  [ -z "${SGI_REQUIRE_NATIVE:-}" ] && exit 0 || exit 1
+}
+command -v cmake >/dev/null || missing "there is no cmake"
+headers=""
+for folder in build/deps/usr /usr/local /usr; do
+  if [ -e $folder/include/onnxruntime/onnxruntime_c_api.h ]; then headers=$folder; fi
+done
+[ -n "$headers" ] || missing "ONNX Runtime's headers are not here; make native-deps fetches them"
+
+openvino=$("$python" -c 'from importlib.util import find_spec as f; s = f("openvino"); print(s.submodule_search_locations[0] if s else "")')
+for preset in release asan tsan ${openvino:+openvino}; do
+  cmake --preset "$preset" ${openvino:+-D OpenVINO_DIR="$openvino/cmake"} --no-warn-unused-cli >/dev/null
+  cmake --build --preset "$preset" --parallel "$(nproc)"
+done

@@ -1,0 +1,113 @@
+"""C++ against Python: the same seeds through the same runtime give the same values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from native_library import NativeError
+from tolerances import NATIVE_PARITY
+
+from sgi.engine import Engine, bundle
+from sgi.engine.artifact import Artifact
+from sgi.engine.generator import generator_sha256
+from sgi.engine.offsets import Offset
+from sgi.engine.seeds import latents
+from sgi.export.onnx import export_onnx
+
+PRESETS = {"onnxruntime": "release", "openvino": "openvino"}
+SEEDS = (0, 7, 2**32 - 1, 600)  # as many as OpenVINO's passes have in both languages
+
+
+@pytest.fixture(scope="module")
+def exported_model(tiny_generator, tmp_path_factory):
+    """A real export: image, depth and normal of a random generator."""
+    path = tmp_path_factory.mktemp("export") / "maps.onnx"
+    sha256, shape = generator_sha256(tiny_generator), (tiny_generator.config.num_ws, tiny_generator.config.w_dim)
+    offsets = {
+        name: Offset(name, "w+", {"offset": np.random.RandomState(i).randn(*shape).astype(np.float32)}, sha256)
+        for i, name in enumerate(("depth", "normal"))
+    }
+    export_onnx(tiny_generator, {"image": None, **offsets}, path, psi=0.7)
+    return path
+
+
+def assert_agrees(library, path: Path, backend: str, seeds=SEEDS, psi=None, classes=None, types=None):
+    artifact = Artifact.read(path)
+    chosen = [output for output in artifact.types if types is None or output.name in types]
+    shapes = {t.name: (len(seeds), t.channels, artifact.resolution, artifact.resolution) for t in chosen}
+    options = {} if types is None else {"types": ",".join(types)}
+    found = library(PRESETS[backend]).generate(path, shapes, seeds, psi, classes, backend=backend, **options)
+    with Engine.open(path, backend=backend, device="cpu", types=types) as engine:
+        expected = engine(seeds, psi=psi, class_index=classes)
+    for output in chosen:
+        difference = np.abs(found[output.name] - expected[output.name]).max() / (output.high - output.low)
+        assert difference <= NATIVE_PARITY, output.name
+
+
+@pytest.fixture(autouse=True)
+def _runtime(monkeypatch, runtime_folder):
+    monkeypatch.setenv("SGI_ORT_LIB", str(runtime_folder))
+
+
+@pytest.mark.parametrize("backend", PRESETS)
+@pytest.mark.parametrize("psi", [None, 0.3])
+def test_an_export(library, exported_model, backend, psi):
+    assert_agrees(library, exported_model, backend, psi=psi)
+
+
+@pytest.mark.parametrize("backend", PRESETS)
+def test_every_type(library, all_types_model, backend):
+    assert_agrees(library, all_types_model, backend)
+
+
+@pytest.mark.parametrize("backend", PRESETS)
+def test_classes(library, class_model, backend):
+    assert_agrees(library, class_model, backend, classes=[0, 2, 1, 2])
+
+
+@pytest.mark.parametrize("backend", PRESETS)
+def test_one_type_of_many(library, exported_model, backend):
+    assert_agrees(library, exported_model, backend, types=("depth",))
+
+
+def test_more_seeds_than_a_pass(library, exported_model):
+    assert_agrees(library, exported_model, "onnxruntime", seeds=range(19))
+
+
+@pytest.mark.skipif(not bundle.MODEL.is_file(), reason="no bundled model in this tree")
+@pytest.mark.parametrize("backend", PRESETS)
+def test_the_bundled_model(library, backend):
+    assert_agrees(library, bundle.MODEL, backend)
+
+
+def test_seeds_bit_for_bit(library):
+    native = library()
+    seeds = [*np.random.RandomState(5).randint(0, 2**32, 500), 0, 1, 2**31 - 1, 2**31, 2**32 - 1]
+    for seed in map(int, seeds):
+        for z_dim in (511, 512):
+            np.testing.assert_array_equal(native.latent(seed, z_dim), latents([seed], z_dim)[0], strict=True)
+
+
+def test_classes_are_checked(library, class_model):
+    shapes = {"depth": (1, 1, 16, 16)}
+    for classes, text in ((None, "needs one for each image, 0 to 2"), ([3], "3 is not in 0 to 2")):
+        with pytest.raises(NativeError, match=text):
+            library().generate(class_model, shapes, [0], classes=classes)
+
+
+def test_a_gpu_that_is_not_there(library, all_types_model):
+    from sgi.engine.backends import has_nvidia_driver
+
+    if has_nvidia_driver():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(NativeError, match="ONNX Runtime") as caught:
+        library().generate(all_types_model, {"depth": (1, 1, 16, 16)}, [0], device="cuda")
+    assert caught.value.args[0] == 3
+
+
+def test_a_runtime_that_is_not_there(library, all_types_model, monkeypatch):
+    monkeypatch.setenv("SGI_ORT_LIB", "/nowhere/libonnxruntime.so")
+    with pytest.raises(NativeError, match="SGI_ORT_LIB cannot be loaded"):
+        library().generate(all_types_model, {"depth": (1, 1, 16, 16)}, [0])

@@ -1,0 +1,208 @@
+"""The C++ programs: ctest in every preset, the examples, the installed package, and the code that documents print."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import re
+import subprocess
+import sys
+import threading
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from native_library import ROOT, build_folder
+from tolerances import NATIVE_PARITY
+
+from sgi.engine import Engine
+from sgi.engine.artifact import Artifact
+from sgi.engine.writers import get_format
+
+NATIVE = ROOT / "engine/native"
+WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
+
+
+def run(*command: object, **kwargs) -> subprocess.CompletedProcess[str]:
+    finished = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300, **kwargs)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished
+
+
+@pytest.mark.parametrize("preset", ["release", "asan", "tsan"])
+def test_ctest(built, environment, preset):
+    built(preset)
+    run("ctest", "--test-dir", build_folder(preset), "--output-on-failure", "--no-tests=error", env=environment)
+
+
+@pytest.fixture(scope="module")
+def installed(built, tmp_path_factory):
+    """A prefix with the installed package."""
+    built("release")
+    prefix = tmp_path_factory.mktemp("prefix")
+    run("cmake", "--install", build_folder("release"), "--prefix", prefix)
+    return prefix
+
+
+def library_folder(prefix: Path) -> Path:
+    (found,) = prefix.glob("lib*/**/libsgi-engine.so")
+    return found.parent
+
+
+def test_consumer_of_the_installed_package(installed, environment, all_types_model, tmp_path):
+    run("cmake", "-S", NATIVE / "examples/consumer", "-B", tmp_path, f"-DCMAKE_PREFIX_PATH={installed}")
+    run("cmake", "--build", tmp_path)
+    printed = run(tmp_path / "consumer", all_types_model, env=environment).stdout
+    with Engine.open(all_types_model, backend="onnxruntime") as engine:
+        depth = engine([0, 1, 42])["depth"]
+    assert [float(line) for line in printed.split()] == pytest.approx(depth.min(axis=(1, 2, 3)), abs=2e-6)
+
+
+def test_pkg_config(installed, tmp_path):
+    pc = library_folder(installed) / "pkgconfig/sgi-engine.pc"
+    text = pc.read_text()
+    assert str(installed) not in text
+    flags = run("pkg-config", "--cflags", "--libs", pc).stdout.split()
+    source = tmp_path / "main.c"
+    source.write_text('#include <sgi/sgi.h>\n#include <stdio.h>\nint main(void) { puts(sgi_version()); return 0; }\n')
+    run("cc", source, *flags, f"-Wl,-rpath,{library_folder(installed)}", "-o", tmp_path / "main")
+    assert run(tmp_path / "main").stdout.strip() == version()
+
+
+def version() -> str:
+    return re.search(r"^version = \"(.*)\"", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
+
+
+def test_one_version():
+    assert re.search(r"project\(sgi-engine VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text())[1] == version()
+
+
+def readme_blocks(path: Path) -> list[str]:
+    return re.findall(r"```cpp\n(.*?)```", path.read_text(), re.DOTALL) if path.is_file() else []
+
+
+@pytest.mark.parametrize("readme", [ROOT / "README.md", NATIVE / "README.md"], ids=["project", "native"])
+def test_readme_code_compiles_as_printed(installed, environment, tmp_path, readme):
+    from tiny_models import describe, write_model
+
+    blocks = readme_blocks(readme)
+    if readme.parent == ROOT and not blocks:
+        pytest.skip("the project's README prints no C++")
+    write_model(tmp_path / "rooms-64.onnx", describe(resolution=64))
+    for block in blocks:
+        source = tmp_path / "main.cpp"
+        source.write_text(block)
+        compile_and_run(("c++", "-std=c++17"), source, installed, environment)
+
+
+def test_header_example_compiles_as_printed(installed, environment, tmp_path):
+    from tiny_models import describe, write_model
+
+    write_model(tmp_path / "rooms-64.onnx", describe(resolution=64))
+    comment = (NATIVE / "include/sgi/sgi.h").read_text().split("*/")[0]
+    lines = re.findall(r"^ \*     (.*)$", comment, re.MULTILINE)
+    source = tmp_path / "main.c"
+    source.write_text("\n".join(lines))
+    assert compile_and_run(("cc", "-std=c99"), source, installed, environment) == "done\n"
+
+
+def compile_and_run(compiler, source, installed, environment):
+    libraries = library_folder(installed)
+    program = source.with_suffix("")
+    flags = [f"-I{installed / 'include'}", f"-L{libraries}", "-lsgi-engine", f"-Wl,-rpath,{libraries}"]
+    run(*compiler, *WARNINGS, source, *flags, "-o", program)
+    return run(program, cwd=source.parent, env=environment).stdout
+
+
+@pytest.mark.parametrize("suffix", ["png", "npy"])
+def test_sgi_run_writes_what_python_writes(built, environment, all_types_model, tmp_path, suffix):
+    program = built("release") / "examples/sgi-run"
+    flags = ("--seeds", "2-3,12345", "--trunc", "0.5", "--format", suffix, "--outdir", tmp_path)
+    run(program, all_types_model, *flags, env=environment)
+    with Engine.open(all_types_model, backend="onnxruntime") as engine:
+        maps = engine([2, 3, 12345], psi=0.5)
+    assert len(list(tmp_path.iterdir())) == 3 * len(maps)
+    file_format = get_format(suffix)
+    for name, values in maps.items():
+        for seed, value in zip(("00002", "00003", "12345"), values, strict=True):
+            found = file_format.decode(name, (tmp_path / f"seed{seed}_{name}.{suffix}").read_bytes())
+            expected = file_format.decode(name, file_format.encode(name, value))
+            # A value on the border of two codes may fall to either side.
+            assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+            if suffix == "png":
+                assert (found != expected).mean() < 0.01
+            assert np.abs(found - expected).max() <= (NATIVE_PARITY if suffix == "npy" else 0.02)
+
+
+def test_sgi_run_refuses(built, environment, all_types_model):
+    program = built("release") / "examples/sgi-run"
+    for flags, text in (
+        (("--seeds", "5-1"), "error: --seeds: the range 5-1 is reversed"),
+        (("--seeds", "4294967296"), "error: --seeds: cannot be read at '4294967296'"),
+        (("--type", "flow"), "error: sgi_options.types: no type 'flow'"),
+    ):
+        finished = subprocess.run([program, all_types_model, *flags], env=environment, capture_output=True, text=True)
+        assert finished.returncode == 2
+        assert finished.stderr.startswith(text)
+
+
+def test_the_runtime_of_an_active_environment_is_found(built, environment, all_types_model, tmp_path):
+    found = {**environment, "VIRTUAL_ENV": sys.prefix}
+    del found["SGI_ORT_LIB"]
+    run(built("release") / "examples/sgi-run", all_types_model, "--seeds", "0", "--outdir", tmp_path, env=found)
+
+
+def check_service(url: str, model: Path) -> None:
+    """Ask for 24 seeds at once: right values, shared passes, clean refusals."""
+
+    def get(path: str) -> bytes:
+        with urllib.request.urlopen(url + path, timeout=60) as response:
+            return response.read()
+
+    seeds = range(24)
+    with ThreadPoolExecutor(len(seeds)) as pool:
+        files = list(pool.map(lambda seed: get(f"/seeds/{seed}?psi=0.5"), seeds))
+    with Engine.open(model, backend="onnxruntime") as engine:
+        maps = engine(seeds, psi=0.5)
+    for n, file in enumerate(files):
+        expected = np.concatenate([maps["image"][n], maps["depth"][n]])
+        found = np.load(io.BytesIO(file))
+        assert (found.shape, found.dtype) == ((4, 16, 16), np.float32)
+        assert np.abs(found - expected).max() <= NATIVE_PARITY
+    stats = re.findall(r"\d+", get("/stats").decode())
+    assert int(stats[0]) == len(seeds)
+    assert int(stats[1]) <= len(seeds)
+    for path in ("/seeds/4294967296", "/seeds/1?psi=nan", "/seeds/1?psi=x"):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            get(path)
+        assert caught.value.code in (400, 422)
+
+
+def test_the_service(built, environment, all_types_model):
+    program = built("release") / "examples/sgi-serve"
+    with subprocess.Popen([program, all_types_model, "0"], env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            check_service(server.stdout.readline().split("/seeds")[0], all_types_model)
+        finally:
+            server.terminate()
+
+
+def test_the_python_service(all_types_model):
+    uvicorn = pytest.importorskip("uvicorn")
+    spec = importlib.util.spec_from_file_location("service", NATIVE / "examples/service.py")
+    service = importlib.util.module_from_spec(spec)
+    sys.modules["service"] = service  # FastAPI resolves annotations by the module's name
+    spec.loader.exec_module(service)
+    server = uvicorn.Server(uvicorn.Config(service.create_app(all_types_model), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while thread.is_alive() and not server.started:
+            thread.join(0.05)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        check_service(f"http://127.0.0.1:{port}", all_types_model)
+    finally:
+        server.should_exit = True
+        thread.join()
