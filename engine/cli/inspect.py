@@ -112,7 +112,11 @@ def _model_tables(path: Path, artifact: Artifact) -> list[Table]:
     for output in facts.pop("types"):
         bounds = f"{output['low']:g} to {output['high']:g}"
         outputs.add_row(output["name"], str(output["channels"]), bounds, output["meaning"])
-    return [_facts_table(path, "exported model", facts), outputs]
+    runtimes = facts["parity"].pop("runtimes", {})
+    parity = _table("largest difference from torch, in parts of the range", "type", *runtimes)
+    for name in artifact.type_names if runtimes else ():
+        parity.add_row(name, *(_text(by_type.get(name, {}).get("max")) for by_type in runtimes.values()))
+    return [_facts_table(path, "exported model", facts), outputs, *([parity] if runtimes else [])]
 
 
 def _facts_table(path: Path, kind: str, facts: dict[str, Any]) -> Table:

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from tiny_models import describe, write_model
 
 import sgi.engine.cli as cli
 from sgi.engine.offsets import Offset
@@ -113,11 +114,15 @@ def test_a_closed_pipe_is_quiet():
     assert process.wait() == 1
 
 
-def test_inspect_an_exported_model(command, model):
-    code, out, err = command("inspect", model)
+def test_inspect_an_exported_model(command, tmp_path):
+    figures = {"torch": {"depth": {"max": 2e-6, "rms": 1e-7}, "image": {"max": 3e-6}}}
+    path = write_model(tmp_path / "tiny.onnx", describe(parity={"seeds": 8, "runtimes": figures}))
+    code, out, err = command("inspect", path)
     assert (code, err) == (0, "")
     text = " ".join(out.split())
     for words in ("exported model", "resolution 16", "psi 0.7", "offsets.depth.space w+", "0 near to 1 far"):
+        assert words in text
+    for words in ("parity.seeds 8", "image 3e-06", "depth 2e-06"):
         assert words in text
 
 
