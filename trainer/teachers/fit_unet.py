@@ -53,7 +53,7 @@ class RoomMaps(Protocol):
 class FitConfig:
     """Everything a run depends on besides the rooms and the network's shape."""
 
-    steps: int = 5000
+    steps: int = 4500
     """Optimiser steps; the learning rate falls linearly to 0 over them."""
     batch: int = 16
     """Rooms a step."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from sgi.engine.errors import UserError
@@ -113,7 +113,8 @@ def save_unet_teacher(
         "notes": notes or {},
     }
     with atomic_write(path) as temporary:
-        save_file(state, temporary, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)})
+        # safetensors' own save_file makes files that nobody else may read.
+        temporary.write_bytes(save(state, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)}))
     return sha256
 
 

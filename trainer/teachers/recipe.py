@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sgi.engine.errors import UserError
 from sgi.trainer.scenes import CLASSES
 from sgi.trainer.scenes.dataset import load_or_render
+from sgi.trainer.scenes.variety import RICH, get_variety
 from sgi.trainer.teachers.evaluate import Errors, evaluate
 from sgi.trainer.teachers.fit_unet import FitConfig, Run, fit_unet
 from sgi.trainer.teachers.native import UNetTeacher, rounded, save_unet_teacher
@@ -26,10 +28,11 @@ class RoomSource:
     """Which rooms to train on and to measure with: seeds and counts of two disjoint sets of one size in pixels."""
 
     size: int = 64
-    count: int = 32768
+    count: int = 40960
     seed: int = 0
     held_out_count: int = 512
     held_out_seed: int = 10_007
+    variety: str = RICH.name
 
 
 def make_teacher(
@@ -54,10 +57,9 @@ def make_teacher(
     except ValueError as error:
         raise UserError(f"--size {source.size}: {error}") from None
     workdir.mkdir(parents=True, exist_ok=True)
-    rooms = load_or_render(data, source.count, source.size, source.seed, device=device)
-    held_out = load_or_render(
-        workdir / "held-out", source.held_out_count, source.size, source.held_out_seed, device=device
-    )
+    render = partial(load_or_render, size=source.size, device=device, variety=get_variety(source.variety))
+    rooms = render(data, source.count, seed=source.seed)
+    held_out = render(workdir / "held-out", source.held_out_count, seed=source.held_out_seed)
     with _progress() as bars:
         task = bars.add_task("teacher", total=config.steps, losses="")
 

@@ -62,3 +62,12 @@ def test_degrade_leaves_some_pictures_alone_and_bounds_the_noise():
     assert 0.1 < untouched < 0.4
     assert change.std(1).max() < 0.08
     assert change.std(1).max() > 0.01
+
+
+def test_degrade_softens_some_edges_and_overshoots_others():
+    image = torch.full((64, 3, 16, 16), 0.3)
+    image[..., 8:] = 0.7
+    rows = degrade(image, torch.Generator().manual_seed(0)).mean((1, 2))  # [64, 16], most of the noise averaged away
+    step = rows[:, 8] - rows[:, 7]
+    assert (step < 0.35).sum() >= 10
+    assert (step > 0.43).sum() >= 5

@@ -60,6 +60,18 @@ def test_mean_iou():
     assert metrics.mean_iou(told, truth, 4) == pytest.approx((1 / 2 + 1 / 3 + 0) / 3)
 
 
+def test_depth_is_measured_in_values_not_codes():
+    """Codes 0.8 0.5 0.0 are depths 0.2 0.5 1.0; told 0.2 0.8 1.0, the best line is (23 d - 0.6) / 26."""
+    errors = metrics.type_errors("depth", _map(0.8, 0.2, 0.0), _map(0.8, 0.5, 0.0))
+    assert errors["depth_rmse"] == pytest.approx(0.3 / math.sqrt(3))
+    aligned = [(23 * depth - 0.6) / 26 for depth in (0.2, 0.8, 1.0)]
+    misses = [abs(a - depth) for a, depth in zip(aligned, (0.2, 0.5, 1.0), strict=True)]
+    relative = (misses[0] / 0.2 + misses[1] / 0.5 + misses[2] / 1.0) / 3
+    assert errors["depth_scale_shift_abs_rel"] == pytest.approx(relative, rel=1e-4)
+    root = math.sqrt(sum(miss**2 for miss in misses) / 3)
+    assert errors["depth_scale_shift_rmse"] == pytest.approx(root, rel=1e-4)
+
+
 def test_a_perfect_teacher_has_no_error(rooms):
     class Oracle:
         name, sha256, types, input_range, resolution = "oracle", "0" * 64, TYPES, (0.0, 1.0), None

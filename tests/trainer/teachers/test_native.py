@@ -64,6 +64,12 @@ def test_refuses_other_types_shapes_and_ranges(net, image):
         teacher(torch.full_like(image, float("nan")), TYPES)
 
 
+def test_file_is_as_readable_as_any_other(net, tmp_path):
+    (tmp_path / "plain").touch()
+    save_unet_teacher(tmp_path / "teacher.safetensors", net, "tiny")
+    assert (tmp_path / "teacher.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_round_trip(net, image, tmp_path, dtype):
     path = tmp_path / "teacher.safetensors"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from sgi.trainer.scenes.dataset import RoomDataset
 from sgi.trainer.teachers import load_teacher
 from sgi.trainer.teachers.evaluate import evaluate
 from sgi.trainer.teachers.native import UNetTeacher
+from sgi.trainer.teachers.recipe import RoomSource
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def test_writes_a_teacher_with_its_errors(command, tmp_path, capsys):
     teacher = load_teacher(str(tmp_path / "t.safetensors"))
     assert isinstance(teacher, UNetTeacher)
     assert (teacher.name, teacher.resolution, teacher.classes) == ("rooms-unet", 16, CLASSES)
-    assert teacher.notes["rooms"] == {"size": 16, "count": 6, "seed": 0, "held_out_count": 5, "held_out_seed": 10_007}
+    assert teacher.notes["rooms"] == asdict(RoomSource(16, 6, seed=0, held_out_count=5))
     assert teacher.notes["fit"]["steps"] == 3
     measured = evaluate(teacher, RoomDataset(tmp_path / "run" / "held-out"))
     for who, errors in measured.items():
