@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
@@ -82,7 +82,8 @@ class Offset:
         header = {k: v for k, v in asdict(self).items() if k != "tensors"} | {"format": FORMAT}
         tensors = {k: np.ascontiguousarray(v, np.float32) for k, v in self.tensors.items()}
         with atomic_write(path) as temporary:
-            save_file(tensors, temporary, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)})
+            # save_file would make a file that only its owner can read.
+            temporary.write_bytes(save(tensors, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)}))
 
     @classmethod
     def load(cls, path: str | Path) -> Offset:

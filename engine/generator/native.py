@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
@@ -50,7 +50,8 @@ def save_generator(
         "notes": notes or {},
     }
     with atomic_write(path) as temporary:
-        save_file(state, temporary, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)})
+        # save_file would make a file that only its owner can read.
+        temporary.write_bytes(save(state, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)}))
     return sha256
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sgi.engine.errors import UserError
+from sgi.trainer.device import find_device
 from sgi.trainer.gan.config import TrainConfig, preset
 from sgi.trainer.gan.loop import train
 from sgi.trainer.gan.step import Training
@@ -33,25 +33,12 @@ def configure(name: str, kimg: float | None, hours: float | None, scenes: int | 
     return config if scenes is None else dataclasses.replace(config, scenes=scenes)
 
 
-def find_device(name: str) -> torch.device:
-    """Return the device called `name`, cpu or cuda; UserError when it is neither or not there."""
-    if name not in ("cpu", "cuda"):
-        raise UserError(f"--device {name}: choose cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch sees no GPU; use --device cpu")
-    return torch.device(name)
-
-
 def run(config: TrainConfig, workdir: Path, data: Path | None, device: str, threads: int | None, resume: bool) -> str:
     """Render the rooms that are missing, train, and return one line that says where the run stands.
 
     data: folder of rendered rooms, shared between runs; None is workdir/rooms.
     """
-    where = find_device(device)
-    if threads is not None:
-        if threads < 1:
-            raise UserError(f"--threads {threads}: give at least 1")
-        torch.set_num_threads(threads)
+    where = find_device(device, threads)
     workdir.mkdir(parents=True, exist_ok=True)
     rooms = load_or_render(
         data or workdir / "rooms",

@@ -10,7 +10,7 @@ import torch
 
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
-from sgi.trainer.gan.command import configure, find_device
+from sgi.trainer.gan.command import configure
 from sgi.trainer.gan.config import PRESETS, TrainConfig
 from sgi.trainer.gan.discriminator import Discriminator
 from sgi.trainer.gan.step import generator_config
@@ -76,8 +76,3 @@ def test_flags_replace_the_budget_of_the_preset():
 def test_bad_flags_are_named(arguments, named):
     with pytest.raises(UserError, match=named):
         configure(*arguments)
-
-
-def test_unknown_device_is_refused():
-    with pytest.raises(UserError, match="--device"):
-        find_device("tpu")
