@@ -37,7 +37,7 @@ apt-get "${trixie[@]}" update
 cd "$work/debs"
 apt-get "${trixie[@]}" download $onnxruntime
 # --print-uris resolves dependencies against what is installed, so this is the missing part alone.
-apt-get "${own[@]}" install --print-uris --yes --no-install-recommends "${packages[@]}" | cut -d"'" -f2 > "$work/uris"
-sed -n 's|.*/\([a-z0-9.+-]*\)_.*|\1|p' "$work/uris" | xargs --no-run-if-empty apt-get "${own[@]}" download
+apt-get "${own[@]}" install --print-uris --yes --no-install-recommends "${packages[@]}" \
+  | sed -n "s/^'[^']*' \([^_]*\)_.*/\1/p" | xargs --no-run-if-empty apt-get "${own[@]}" download
 for deb in *.deb; do dpkg -x "$deb" "$deps"; done
 touch "$deps/.ready"

@@ -18,7 +18,6 @@ from native_library import ROOT, build_folder
 from tolerances import NATIVE_PARITY
 
 from sgi.engine import Engine
-from sgi.engine.artifact import Artifact
 from sgi.engine.writers import get_format
 
 NATIVE = ROOT / "engine/native"
@@ -66,7 +65,7 @@ def test_pkg_config(installed, tmp_path):
     assert str(installed) not in text
     flags = run("pkg-config", "--cflags", "--libs", pc).stdout.split()
     source = tmp_path / "main.c"
-    source.write_text('#include <sgi/sgi.h>\n#include <stdio.h>\nint main(void) { puts(sgi_version()); return 0; }\n')
+    source.write_text("#include <sgi/sgi.h>\n#include <stdio.h>\nint main(void) { puts(sgi_version()); return 0; }\n")
     run("cc", source, *flags, f"-Wl,-rpath,{library_folder(installed)}", "-o", tmp_path / "main")
     assert run(tmp_path / "main").stdout.strip() == version()
 
@@ -182,7 +181,9 @@ def check_service(url: str, model: Path) -> None:
 
 def test_the_service(built, environment, all_types_model):
     program = built("release") / "examples/sgi-serve"
-    with subprocess.Popen([program, all_types_model, "0"], env=environment, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        [program, all_types_model, "0"], env=environment, stdout=subprocess.PIPE, text=True
+    ) as server:
         try:
             check_service(server.stdout.readline().split("/seeds")[0], all_types_model)
         finally:
