@@ -20,7 +20,7 @@ from sgi.engine.generator.checkpoints.container import Container, open_container
 from sgi.engine.generator.checkpoints.inspection import describe
 from sgi.engine.generator.checkpoints.known import refusal
 from sgi.engine.generator.model import Generator
-from sgi.engine.generator.native import load_generator
+from sgi.engine.generator.native import load_generator, read_header
 
 READERS = (nvidia, tf, rosinality, flat)
 
@@ -52,12 +52,14 @@ def is_native(path: str | Path) -> bool:
 
 
 def report(path: str | Path) -> dict[str, Any]:
-    """What a foreign checkpoint is, JSON-able; `refused` says why one that is recognised cannot be read.
+    """What a checkpoint is, JSON-able; `refused` says why one that is recognised cannot be read.
 
     Raises UserError for a file that is no checkpoint.
     """
     with open_container(path) as box:
         facts: dict[str, Any] = {"packing": box.kind, "sha256": sha256_file(path)}
+        if box.native:
+            return {**facts, "format": "native generator", **read_header(path)["config"], "refused": None}
         try:
             return {**facts, **describe(box, _checkpoint(box)), "refused": None}
         except Unsupported as error:

@@ -174,7 +174,8 @@ def check_architecture(label: str, tensors: Iterable[str], blocks: list[int]) ->
     names = set(tensors)
     if any(".skip.weight" in name for name in names):
         raise Unsupported(f"{label}: refused, a StyleGAN2 of the resnet architecture; only skip is read")
-    if not any(f"synthesis.b{side}.torgb.weight" in names for side in blocks[:-1]):
+    to_rgbs = [side for side in blocks if f"synthesis.b{side}.torgb.weight" in names]
+    if len(blocks) > 1 and to_rgbs == blocks[-1:]:
         raise Unsupported(f"{label}: refused, a StyleGAN2 of the orig architecture (one to-rgb); only skip is read")
 
 

@@ -29,9 +29,11 @@ def refusal(box: Container) -> UserError:
         if any(test(name) for name in names):
             return Unsupported(f"{box.label}: refused, {what}; only StyleGAN2 is read")
     if isinstance(box.root, Call):
-        return UserError(f"{box.label}: not a StyleGAN2 checkpoint: a pickled {box.root.target}")
-    keys = [str(key)[:30] for key in islice(box.root, 4)] if isinstance(box.root, dict) else []
-    inside = f"a dict of {', '.join(keys)} ..." if keys else f"a pickled {type(box.root).__name__}"
+        return UserError(f"{box.label}: not a StyleGAN2 checkpoint: a call of {box.root.target}")
+    inside = f"a {type(box.root).__name__}"
+    if isinstance(box.root, dict):
+        keys = [str(key)[:30] for key in islice(box.root, 4)]
+        inside = f"a dict of {', '.join(keys)} ..." if keys else "an empty dict"
     return UserError(f"{box.label}: not a StyleGAN2 checkpoint: {inside}")
 
 

@@ -181,16 +181,16 @@ class _Attributes:
             mapped = module.path.startswith("mapping.fc")
             self._require(module, "activation", "lrelu" if mapped else "linear")
             self._require(module, "bias_gain", lr if mapped else 1.0)
-        uses_noise = set()
-        for module in self._of("SynthesisLayer"):
+        layers = self._of("SynthesisLayer")
+        for module in layers:
             self._require(module, "activation", "lrelu")
             self._require(module, "act_gain", math.sqrt(2.0))
             self._require(module, "up", 2 if module.path.endswith("conv0") else 1)
             self._require(module, "padding", 1)
-            uses_noise.add(self._get(module, "use_noise"))
-        if not uses_noise <= {True, False} or len(uses_noise) != 1:
+        noisy = [self._get(module, "use_noise") is True for module in layers]
+        if any(noisy) != all(noisy):
             raise Unsupported(f"{self._box.label}: refused, some of its layers use noise and some do not")
-        return uses_noise.pop()
+        return any(noisy)
 
     def check_sizes(self, checkpoint: Checkpoint) -> None:
         """Raise unless the gains and sizes that modules state are those of their tensors."""

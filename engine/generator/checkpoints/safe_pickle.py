@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from sgi.engine.errors import UserError
 from sgi.engine.generator.checkpoints.records import Blob, Call, Name, Persistent
 
-MAX_OPCODES = 1_000_000  # a 1024 px NVIDIA pickle with G, D and G_ema has about 40 000
+MAX_OPCODES = 1_000_000  # an NVIDIA pickle with G, D and G_ema has some ten thousand
 MAX_TEXT_BYTES = 1 << 24  # together; the module sources in an NVIDIA pickle are about 100 KB
 MAX_NAME_BYTES = 256
 SHORT_BYTES = 64
@@ -95,6 +95,7 @@ class SafePickle:
     def _line(self) -> str:
         data = self._file.readline(min(MAX_NAME_BYTES, self._end - self._position))
         self._position += len(data)
+        self._count_text(len(data))
         if not data.endswith(b"\n"):
             raise self._error("a name that does not end")
         return self._decode(data[:-1])
@@ -127,10 +128,13 @@ class SafePickle:
                 return items
         raise self._error("a missing mark")
 
-    def _text(self, length: int) -> None:
+    def _count_text(self, length: int) -> None:
         self._text_bytes += length
         if self._text_bytes > MAX_TEXT_BYTES:
             raise self._error(f"more than {MAX_TEXT_BYTES} bytes of text")
+
+    def _text(self, length: int) -> None:
+        self._count_text(length)
         self._push(self._decode(self._take(length)))
 
     def _bytes(self, length: int) -> None:

@@ -319,7 +319,7 @@ def test_networks_of_other_code_bases_are_refused_by_name(written, case):
         (b"", "neither a pickle, a torch file nor safetensors"),
         (b"\x89PNG\r\n\x1a\n" + bytes(99), "neither a pickle, a torch file nor safetensors"),
         (pickle.dumps({"weights": [1, 2], "step": 3}), "not a StyleGAN2 checkpoint: a dict of weights, step"),
-        (pickle.dumps([1, 2]), "not a StyleGAN2 checkpoint: a pickled list"),
+        (pickle.dumps([1, 2]), "not a StyleGAN2 checkpoint: a list"),
         (files.saved({"x": torch.zeros(3)}), "not a StyleGAN2 checkpoint: a dict of x"),
         (pickle.dumps({"G_ema": None}), "not a StyleGAN2 checkpoint: a dict of G_ema"),
     ],

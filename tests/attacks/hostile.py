@@ -1,0 +1,22 @@
+"""Every hostile file by name, each with what its one-line refusal must say."""
+
+from __future__ import annotations
+
+from attacks.containers import safetensors_files, torch_files
+from attacks.networks import nested_storages, tensorflow_arrays
+from attacks.opcodes import Attack
+from attacks.pickles import bombs, code_runners
+
+from sgi.engine.generator import Generator
+
+
+def every(generator: Generator, canary: str) -> dict[str, Attack]:
+    """All of them; `canary` is a file that those which run would make."""
+    return {
+        **code_runners(canary),
+        **bombs(),
+        **torch_files(),
+        **nested_storages(generator, canary),
+        **tensorflow_arrays(generator),
+        **safetensors_files(),
+    }

@@ -1,0 +1,125 @@
+"""Whole networks of NVIDIA with something hostile in a storage, a module, an attribute or an array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import checkpoint_files as files
+import numpy as np
+import torch
+from attacks.opcodes import Attack, archive, call, in_dict, program, storage, stream, text
+
+from sgi.engine.generator import Generator
+
+
+class Reduce:
+    """Pickles as a call of any function."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self.parts = function, args
+
+    def __reduce__(self) -> Any:
+        return self.parts
+
+
+def nested_storages(generator: Generator, canary: str) -> dict[str, Attack]:
+    """NVIDIA pickles whose storages, modules or attributes are hostile."""
+    touch = text(f"touch {canary}")
+
+    def with_storage(data: bytes) -> bytes:
+        class Bytes:
+            def __reduce__(self) -> Any:
+                return torch.storage._load_from_bytes, (data,)
+
+        hooks: dict[str, Any] = {}
+        bad = Reduce(torch._utils._rebuild_tensor_v2, Bytes(), 0, (1,), (1,), False, hooks)
+
+        def change(states: Any) -> None:
+            states["synthesis.b8.conv1"][1]["_parameters"]["bias"] = bad
+
+        return files.nvidia(generator, change)
+
+    def itself(states: Any) -> None:
+        states["synthesis"][1]["_modules"]["b8"] = recursive
+
+    recursive = files.Persistent("SynthesisBlock", files.module_state({}, {}))
+    recursive.meta["state"]["_modules"]["b8"] = recursive
+
+    def crowd(states: Any) -> None:
+        one = files.Persistent("FullyConnectedLayer", files.module_state({}, {}))
+        states["mapping"][1]["_modules"] = {f"fc{i}": one for i in range(30_000)}
+
+    def ladder(states: Any) -> None:
+        rung = files.Persistent("SynthesisBlock", files.module_state({}, {}))
+        for _ in range(60):
+            rung = files.Persistent("SynthesisBlock", files.module_state({}, {"a": rung, "b": rung}))
+        states["synthesis"][1]["_modules"]["b8"] = rung
+
+    def copies(states: Any) -> None:
+        one = torch.nn.Parameter(torch.zeros(200), False)
+        states["mapping"][1]["_parameters"] = {f"x{i}": one for i in range(30_000)}
+
+    def attribute(name: str, value: Any) -> Callable[[Any], None]:
+        def change(states: Any) -> None:
+            states["synthesis.b8.conv1"][1][name] = value
+
+        return change
+
+    hostile = "the file is hostile or damaged"
+    padded = b"N0" * 500
+    persistent = ("torch_utils.persistence", "_reconstruct_persistent_obj")
+    return {
+        "os.system in a storage": (with_storage(stream(call("os", "system", touch) + b"0" + storage(1))), hostile),
+        "os.system as a storage's keys": (
+            with_storage(stream(storage(1), b"cos\nsystem\n(" + touch + b"tR.")), hostile
+        ),
+        "a storage of 1 TiB": (
+            with_storage(stream(storage(1 << 40), b"]" + text("0") + b"a.", bytes(64))), "storage '0'"
+        ),
+        "a pickle as a storage": (with_storage(program(call("os", "system", touch) + text("x" * 99))), hostile),
+        "a zip as a storage": (
+            with_storage(archive({"archive/data.pkl": program(call("os", "system", touch))})),
+            "outside the data opcodes",
+        ),
+        "a storage that goes on": (with_storage(stream(padded * 2 + storage(1))), "more than 1000 opcodes"),
+        "a storage within a storage": (
+            with_storage(stream(call("torch.storage", "_load_from_bytes", b"N"), tail=bytes(99))), "unknown kind"
+        ),
+        "a module in itself": (files.nvidia(generator, itself), "is damaged|recursion|more"),
+        "30 000 modules": (files.nvidia(generator, crowd), "more modules than any"),
+        "2^60 modules": (files.nvidia(generator, ladder), "is damaged|more modules"),
+        "30 000 tensors": (files.nvidia(generator, copies), "more tensors in mapping"),
+        "a code object as a gain": (
+            files.nvidia(generator, attribute("act_gain", Reduce(torch.hub.load, "x"))), "not a number"
+        ),
+        "an array as a flag": (files.nvidia(generator, attribute("use_noise", [[]])), "some of its layers use noise"),
+        "a dict as a flag": (files.nvidia(generator, attribute("up", {})), "up is another value"),
+        "a class of lists": (in_dict("G_ema", call(*persistent, b"]")), "G_ema is damaged"),
+        "no arguments": (in_dict("G_ema", call(*persistent)), "G_ema is damaged"),
+    }  # fmt: skip
+
+
+def tensorflow_arrays(generator: Generator) -> dict[str, Attack]:
+    """TensorFlow pickles whose arrays are hostile."""
+
+    def with_array(array: Any) -> bytes:
+        def change(state: Any, variables: Any) -> None:
+            variables["synthesis"]["8x8/Conv1/bias"] = array
+
+        return files.tensorflow(generator, change)
+
+    objects = np.array([None], dtype=object)
+    return {
+        "an array of objects": (with_array(objects), "type 'O8', plain numbers expected"),
+        "an array of records": (with_array(np.zeros(1, [("a", "f4")])), "plain numbers expected"),
+        "an array of text": (with_array(np.array(["x"])), "plain numbers expected"),
+        "an array of dates": (with_array(np.zeros(1, "M8[s]")), "plain numbers expected"),
+        "complex numbers": (with_array(np.zeros(16, np.complex64)), "plain numbers expected"),
+        "a scalar for an array": (with_array(np.float32(1)), "is no plain tensor"),
+        "a list for an array": (with_array([1.0] * 16), "not a tensor"),
+        "another shape": (with_array(np.zeros((4, 4), np.float32)), "has the shape"),
+        "a network that is text": (
+            files.tensorflow(generator, lambda state, v: state.update(static_kwargs="x")), "has no settings"
+        ),
+    }  # fmt: skip
