@@ -72,6 +72,25 @@ def test_one_type_of_many(library, exported_model, backend):
     assert_agrees(library, exported_model, backend, types=("depth",))
 
 
+@pytest.mark.parametrize("backend", PRESETS)
+def test_types_that_nobody_asks_for_are_cut_away(library, all_types_model, tmp_path, backend):
+    import onnx
+
+    broken = onnx.load(all_types_model)
+    for node in broken.graph.node:
+        if node.op_type == "Tanh" and not node.input[0].startswith("depth"):
+            node.op_type = "NoSuchOperator"
+    onnx.save(broken, tmp_path / "broken.onnx")
+    shapes = {"depth": (1, 1, 16, 16)}
+    found, whole = (
+        library(PRESETS[backend]).generate(path, shapes, [3], backend=backend, types="depth")["depth"]
+        for path in (tmp_path / "broken.onnx", all_types_model)
+    )
+    np.testing.assert_array_equal(found, whole)
+    with pytest.raises(NativeError, match="NoSuchOperator"):
+        library(PRESETS[backend]).generate(tmp_path / "broken.onnx", shapes, [3], backend=backend)
+
+
 def test_more_seeds_than_a_pass(library, exported_model):
     assert_agrees(library, exported_model, "onnxruntime", seeds=range(19))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import io
 import re
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -153,57 +155,112 @@ def test_the_runtime_of_an_active_environment_is_found(built, environment, all_t
     run(built("release") / "examples/sgi-run", all_types_model, "--seeds", "0", "--outdir", tmp_path, env=found)
 
 
+def ask(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=60) as response:
+        return response.read()
+
+
 def check_service(url: str, model: Path) -> None:
-    """Ask for 24 seeds at once: right values, shared passes, clean refusals."""
-
-    def get(path: str) -> bytes:
-        with urllib.request.urlopen(url + path, timeout=60) as response:
-            return response.read()
-
+    """Ask for 24 seeds at once: right values, and clean refusals of what is no seed or psi."""
     seeds = range(24)
     with ThreadPoolExecutor(len(seeds)) as pool:
-        files = list(pool.map(lambda seed: get(f"/seeds/{seed}?psi=0.5"), seeds))
+        files = list(pool.map(lambda seed: ask(f"{url}/seeds/{seed}?psi=0.5"), seeds))
     with Engine.open(model, backend="onnxruntime") as engine:
         maps = engine(seeds, psi=0.5)
     for n, file in enumerate(files):
         expected = np.concatenate([maps["image"][n], maps["depth"][n]])
         found = np.load(io.BytesIO(file))
-        assert (found.shape, found.dtype) == ((4, 16, 16), np.float32)
+        assert (found.shape, found.dtype) == (expected.shape, np.float32)
         assert np.abs(found - expected).max() <= NATIVE_PARITY
-    stats = re.findall(r"\d+", get("/stats").decode())
-    assert int(stats[0]) == len(seeds)
-    assert int(stats[1]) <= len(seeds)
     for path in ("/seeds/4294967296", "/seeds/1?psi=nan", "/seeds/1?psi=x"):
         with pytest.raises(urllib.error.HTTPError) as caught:
-            get(path)
+            ask(url + path)
         assert caught.value.code in (400, 422)
 
 
-def test_the_service(built, environment, all_types_model):
+def counts(url: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", ask(f"{url}/stats").decode())))  # images, passes
+
+
+@pytest.fixture(scope="module")
+def slow_model(tmp_path_factory):
+    """A model whose passes take longer than requests take to arrive."""
+    from tiny_models import describe, write_model
+
+    return write_model(tmp_path_factory.mktemp("model") / "slow.onnx", describe(resolution=256, z_dim=32))
+
+
+def test_the_service(built, environment, slow_model):
     program = built("release") / "examples/sgi-serve"
-    with subprocess.Popen(
-        [program, all_types_model, "0"], env=environment, stdout=subprocess.PIPE, text=True
-    ) as server:
+    with subprocess.Popen([program, slow_model, "0"], env=environment, stdout=subprocess.PIPE, text=True) as server:
         try:
-            check_service(server.stdout.readline().split("/seeds")[0], all_types_model)
+            url = server.stdout.readline().split("/seeds")[0]
+            check_service(url, slow_model)
+            images, passes = counts(url)
+            assert images >= 24
+            for _ in range(20):  # requests that happen to arrive one by one share nothing
+                if passes < images:
+                    break
+                with ThreadPoolExecutor(24) as pool:
+                    list(pool.map(lambda seed: ask(f"{url}/seeds/{seed}"), range(24)))
+                images, passes = counts(url)
+            assert passes < images
         finally:
             server.terminate()
 
 
-def test_the_python_service(all_types_model):
-    uvicorn = pytest.importorskip("uvicorn")
+@pytest.fixture(scope="module")
+def service():
+    """examples/service.py as a module."""
+    pytest.importorskip("uvicorn")
     spec = importlib.util.spec_from_file_location("service", NATIVE / "examples/service.py")
-    service = importlib.util.module_from_spec(spec)
-    sys.modules["service"] = service  # FastAPI resolves annotations by the module's name
-    spec.loader.exec_module(service)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["service"] = module  # FastAPI resolves annotations by the module's name
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["service"]
+
+
+def test_the_python_service(service, all_types_model):
+    import uvicorn
+
     server = uvicorn.Server(uvicorn.Config(service.create_app(all_types_model), port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
         while thread.is_alive() and not server.started:
             thread.join(0.05)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        check_service(f"http://127.0.0.1:{port}", all_types_model)
+        url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        check_service(url, all_types_model)
+        assert counts(url)[0] == 24
     finally:
         server.should_exit = True
         thread.join()
+
+
+def test_waiting_requests_share_a_pass(service):
+    release = threading.Event()
+    calls = []
+
+    def engine(seeds, psi):
+        release.wait(30)
+        calls.append((tuple(seeds), psi))
+        values = np.array(seeds, np.float32).reshape(-1, 1, 1, 1)
+        return {"image": np.tile(values, (1, 3, 1, 1)), "depth": values}
+
+    async def scenario():
+        batcher = service.Batcher(engine)
+        worker = asyncio.create_task(batcher.work())
+        first = asyncio.create_task(batcher.generate(100, None))
+        while not batcher.passes:
+            await asyncio.sleep(0)
+        rest = [asyncio.create_task(batcher.generate(seed, seed % 2 / 2)) for seed in range(40)]
+        await asyncio.sleep(0)
+        release.set()
+        results = await asyncio.gather(first, *rest)
+        worker.cancel()
+        return [int(values[3, 0, 0]) for values in results]
+
+    assert asyncio.run(scenario()) == [100, *range(40)]
+    evens, odds = tuple(range(0, 40, 2)), tuple(range(1, 40, 2))
+    assert calls == [((100,), None), (evens[:16], 0.0), (odds[:16], 0.5), (evens[16:], 0.0), (odds[16:], 0.5)]
