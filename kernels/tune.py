@@ -42,12 +42,13 @@ HALF_CONFIGS = (
     Config(128, 256, 64, 8, 3, 1.0),
     Config(128, 128, 64, 8, 3, 0.9),
     Config(256, 64, 64, 8, 3, 0.8),
-    Config(128, 64, 64, 4, 4, 0.7),
+    Config(128, 64, 64, 4, 3, 0.7),
     Config(64, 64, 64, 4, 4, 0.5),
     Config(128, 32, 64, 4, 4, 0.45),
     Config(64, 32, 64, 4, 4, 0.3),
     Config(16, 32, 128, 4, 4, 0.12),
 )
+HEAVY_MAX_COLUMNS = 128
 # float32 moves twice the bytes and multiplies three times.
 FLOAT_CONFIGS = (
     Config(128, 64, 32, 8, 3, 1.0),
@@ -63,10 +64,15 @@ def configs(dtype: torch.dtype) -> tuple[Config, ...]:
     return FLOAT_CONFIGS if dtype == torch.float32 else HALF_CONFIGS
 
 
-def candidates(dtype: torch.dtype, inner: int, columns: int) -> list[Config]:
-    """The distinct configs that fit operands of `inner` input channels and `columns` columns."""
+def candidates(dtype: torch.dtype, inner: int, columns: int, heavy: bool = False) -> list[Config]:
+    """The distinct configs that fit operands of `inner` input channels and `columns` columns.
+
+    heavy: the epilogue keeps several vectors a column besides the sums, for which the widest block has no registers.
+    """
     fitted: dict[Config, Config] = {}
     for config in configs(dtype):
+        if heavy and config.bn > HEAVY_MAX_COLUMNS:
+            continue
         if config.bn == _block(columns) or config.bn <= columns or config is configs(dtype)[-1]:
             shrunk = config.fitted(inner, columns)
             fitted.setdefault(replace(shrunk, rate=0.0), shrunk)
@@ -170,9 +176,10 @@ def choose_blocks(
     columns: int,
     key: dict[str, Any],
     run: Callable[[Config], object],
+    heavy: bool = False,
 ) -> Config:
     """Block shape for a GEMM of rows x columns over `inner` channels of x's type."""
-    options = candidates(x.dtype, inner, columns)
+    options = candidates(x.dtype, inner, columns, heavy)
     # The interpreter runs one program after another.
     processors = torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 1
     default = modelled(options, rows, columns, processors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import interpreter  # noqa: F401  before anything imports triton
 import pytest
 
 pytest.importorskip("torch")

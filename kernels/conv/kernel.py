@@ -106,7 +106,10 @@ def conv_kernel(
         m_k = o_k < CI
         i_y = o_y * STRIDE + (tap // 3 - PAD)
         i_x = o_x * STRIDE + (tap % 3 - PAD)
-        m_in = m_row & (i_y >= 0) & (i_y < HI) & (i_x >= 0) & (i_x < WI)
+        # Without padding the taps of a row never leave the image.
+        m_in = m_row
+        if PAD > 0:
+            m_in = m_row & (i_y >= 0) & (i_y < HI) & (i_x >= 0) & (i_x < WI)
         p_a = x_ptr + (o_image + (i_y * WI + i_x) * CI)[:, None] + o_k[None, :]
         b_a = load_operand(p_a, m_in[:, None] & m_k[None, :], UPCAST)  # [BM, BK]
         if HAS_STYLE:

@@ -52,7 +52,8 @@ def conv(
     if config is None:
         flags = {"up": up, "stride": stride, "transposed": transposed, "style": style is not None}
         flags |= {"rgb": rgb is not None, "write": write, "side": gh}
-        config = tune.choose_blocks("conv", x, n * gh * gw, inputs, columns, flags, run)
+        heavy = rgb is not None or up == 2
+        config = tune.choose_blocks("conv", x, n * gh * gw, inputs, columns, flags, run, heavy)
     return run(config)
 
 

@@ -66,6 +66,11 @@ def all_scales(styles: Tensor, table: StyleTable) -> tuple[Tensor, Tensor]:
     require(styles.dtype == torch.float32 and styles.stride(1) == 1, "styles: want float32 with unit stride")
     if not use_kernel(styles):
         return _by_reference(styles, table)
+    return launch_scales(styles, table)
+
+
+def launch_scales(styles: Tensor, table: StyleTable) -> tuple[Tensor, Tensor]:
+    """`all_scales` by the two kernels."""
     import triton
 
     from sgi.kernels.styles.kernel import demodulate_kernel, normalise_kernel

@@ -24,7 +24,7 @@ def to_rgb(x: Tensor, style: Tensor, weight: Tensor, bias: Tensor, below: Tensor
     """See `sgi.kernels.torgb.ops.to_rgb`."""
     n = style.shape[0]
     wide = modulated(x.to(accumulator(x)), style, n)
-    rgb = torch.einsum("nhwi,ci->nchw", wide, weight) + bias[:, None, None]
+    rgb = torch.einsum("nhwi,ci->nchw", wide, weight).contiguous() + bias[:, None, None]
     if clamp is not None:
         rgb = rgb.clamp(-clamp, clamp)
     return rgb if below is None else rgb + spread(upsample(below), n)

@@ -1,0 +1,212 @@
+"""What the compiler makes of every kernel and block shape, for a GPU that need not be there.
+
+Launches run on meta tensors with a driver that names a target and compiles instead of launching, so the compiled
+code is that of the real launches. `python -m sgi.kernels.resources --arch 90` prints a line of JSON for each.
+TRITON_INTERPRET must be unset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton
+from torch import Tensor
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
+
+from sgi.kernels import tune
+from sgi.kernels.conv.launch import conv
+from sgi.kernels.gradient.launch import activation_gradient, style_gradient
+from sgi.kernels.operands import Epilogue, RgbTail
+from sgi.kernels.pack import PackedConv
+from sgi.kernels.styles.launch import StyleTable, launch_scales
+from sgi.kernels.torgb.launch import torgb, torgb_gradient
+from sgi.kernels.upconv.launch import fir, phases
+
+IMAGES = 8
+HEAVY = ("inference", "six")
+ALL_FLAVOURS = ("inference", "styled", "gradient", "up gradient", "phases", "six")
+# Side and output channels of a layer that each width of block is for: those of a 1024 px generator of base 32768.
+LAYERS = {256: (128, 256), 128: (64, 512), 64: (512, 64), 32: (1024, 32)}
+
+
+@dataclass(frozen=True)
+class Report:
+    """One compiled kernel. shared: bytes of shared memory; stack: bytes a thread, not 0 where registers spill."""
+
+    case: str
+    kernel: str
+    config: str
+    registers: int
+    stack: int
+    shared: int
+    wgmma: int
+    mma: int
+
+
+class _TargetDriver:
+    """Just enough of a Triton driver to compile for a target."""
+
+    def __init__(self, arch: int) -> None:
+        self._target = GPUTarget("cuda", arch, 32)
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+    def get_current_target(self) -> GPUTarget:
+        return self._target
+
+
+@contextmanager
+def compiling_for(arch: int) -> Iterator[list[tuple[str, Any]]]:
+    """Within the block, launches compile for compute capability `arch`; gives the list they are added to."""
+    compiled: list[tuple[str, Any]] = []
+    original = JITFunction.run
+
+    def run(self: JITFunction, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
+        kernel = original(self, *args, grid=grid, warmup=True, **kwargs)
+        compiled.append((self.__name__, kernel))
+        return kernel
+
+    driver.set_active(_TargetDriver(arch))
+    JITFunction.run = run
+    try:
+        yield compiled
+    finally:
+        JITFunction.run = original
+
+
+def report(case: str, config: str, name: str, kernel: Any) -> Report:
+    """Read registers and stack from the machine code, matrix instructions from the PTX."""
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(kernel.asm["cubin"])
+        file.flush()
+        usage = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
+    if found is None:
+        raise RuntimeError(f"cuobjdump -res-usage says nothing of registers:\n{usage}")
+    ptx = kernel.asm["ptx"]
+    return Report(
+        case=case,
+        kernel=name,
+        config=config,
+        registers=int(found[1]),
+        stack=int(found[2]),
+        shared=kernel.metadata.shared,
+        wgmma=ptx.count("wgmma.mma_async"),
+        mma=len(re.findall(r"\bmma\.sync", ptx)),
+    )
+
+
+def _meta(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.empty(*shape, device="meta", dtype=dtype)
+
+
+def _epilogue(side: int, channels: int, ahead: bool) -> Epilogue:
+    vectors = _meta(IMAGES, channels)
+    return Epilogue(
+        vectors, _meta(1, side, side), _meta(channels), act=True, clamp=256.0, next_style=vectors if ahead else None
+    )
+
+
+def gemm_cases(config: tune.Config, dtype: torch.dtype, flavours: tuple[str, ...]) -> Iterator[tuple[str, Callable]]:
+    """(name, launch) of the kernels that take a block shape, on a layer which that shape is for."""
+    side, channels = LAYERS[config.bn] if config.bm > 16 else (4, 512)
+    x = _meta(IMAGES, side, side, channels, dtype=dtype)
+    style = _meta(IMAGES, channels)
+    weight = _meta(9, channels, channels, dtype=dtype)
+    below = None if side == 4 else _meta(IMAGES, 3, side // 2, side // 2)
+    tail = RgbTail(style, _meta(3, channels), _meta(3), below, clamp=256.0)
+    cases: dict[str, Callable] = {
+        "inference": lambda: conv(x, weight, IMAGES, None, _epilogue(side, channels, True), tail, config=config),
+        "styled": lambda: conv(x, weight, IMAGES, style, _epilogue(side, channels, False), config=config),
+        "gradient": lambda: conv(x, weight, IMAGES, transposed=True, config=config),
+        "up gradient": lambda: conv(
+            _meta(IMAGES, 2 * side + 1, 2 * side + 1, channels, dtype=dtype),
+            weight,
+            IMAGES,
+            stride=2,
+            transposed=True,
+            config=config,
+        ),
+        "phases": lambda: phases(x, weight, IMAGES, None, config),
+        "six": lambda: conv(
+            x,
+            _meta(9, channels, 4 * channels, dtype=dtype),
+            IMAGES,
+            None,
+            _epilogue(2 * side, channels, True),
+            up=2,
+            config=config,
+        ),
+    }
+    for flavour in flavours:
+        if flavour in HEAVY and config.bn > tune.HEAVY_MAX_COLUMNS:
+            continue
+        yield flavour, cases[flavour]
+
+
+def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
+    """(name, launch) of the kernels without a choice of block shape."""
+    side, channels = 64, 512
+    x = _meta(IMAGES, side, side, channels, dtype=dtype)
+    style, noise, bias = _meta(IMAGES, channels), _meta(1, side, side), _meta(channels)
+    tail = RgbTail(style, _meta(3, channels), _meta(3), _meta(IMAGES, 3, side // 2, side // 2))
+    packed = PackedConv(_meta(9, channels, channels, dtype=dtype), _meta(channels), _meta(channels, channels))
+    yield "to-rgb", lambda: torgb(x, tail)
+    yield "to-rgb gradient", lambda: torgb_gradient(_meta(IMAGES, 3, side, side), x, style, tail.weight)
+    yield "activation gradient", lambda: activation_gradient(x, x, style, noise, bias, 256.0)
+    yield "style gradient", lambda: style_gradient(x, x, style)
+    t = _meta(IMAGES, 2 * side + 1, 2 * side + 1, channels, dtype=dtype)
+    yield "FIR", lambda: fir(t, 1, _epilogue(2 * side, channels, True))
+    yield "FIR gradient", lambda: fir(_meta(IMAGES, 2 * side, 2 * side, channels, dtype=dtype), 2)
+    yield "styles", lambda: launch_scales(_meta(IMAGES, 2 * channels), StyleTable.of([packed, packed]))
+
+
+def reports(arch: int, dtype: torch.dtype, flavours: tuple[str, ...], others: bool) -> Iterator[Report]:
+    """Compile every block shape of a type in each flavour, and with `others` the kernels without one."""
+    with compiling_for(arch) as compiled:
+        cases = [
+            (flavour, f"{c.bm}x{c.bn}x{c.bk} w{c.warps} s{c.stages}", launch)
+            for c in tune.configs(dtype)
+            for flavour, launch in gemm_cases(c, dtype, flavours)
+        ]
+        if others:
+            cases += [(case, "", launch) for case, launch in other_cases(dtype)]
+        for case, config, launch in cases:
+            compiled.clear()
+            launch()
+            for name, kernel in compiled:
+                yield report(case, config, name, kernel)
+
+
+def main(arguments: list[str]) -> None:
+    """Print the reports as JSON lines."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--arch", type=int, default=90, help="compute capability times 10")
+    parser.add_argument("--dtype", default="float16")
+    parser.add_argument("--flavours", nargs="*", default=ALL_FLAVOURS, choices=ALL_FLAVOURS)
+    parser.add_argument("--others", action="store_true", help="also the kernels without a choice of block shape")
+    options = parser.parse_args(arguments)
+    for line in reports(options.arch, getattr(torch, options.dtype), tuple(options.flavours), options.others):
+        print(json.dumps(asdict(line)), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

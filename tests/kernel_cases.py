@@ -1,0 +1,82 @@
+"""Operands for the kernels' tests, and the comparison with a float64 reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import interpreter
+import torch
+from tolerances import RMS_BF16, RMS_FP16, RMS_FP32
+from torch import Tensor
+
+from sgi.kernels import pack_conv
+
+RMS = {torch.float32: RMS_FP32, torch.float16: RMS_FP16, torch.bfloat16: RMS_BF16}
+DTYPES = [torch.float32, torch.float16, torch.bfloat16]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Operands of a modulated convolution, random; `arguments` gives them in the operators' order."""
+
+    x: Tensor
+    weight: Tensor
+    six: Tensor | None
+    style: Tensor | None
+    scale: Tensor
+    noise: Tensor | None
+    bias: Tensor | None
+    clamp: float | None
+
+    def arguments(self) -> tuple[Any, ...]:
+        return self.x, self.weight, self.style, self.scale, self.noise, self.bias, self.clamp
+
+    def without(self, *names: str) -> Layer:
+        return replace(self, **dict.fromkeys(names))
+
+
+def layer(
+    n: int, nx: int, height: int, width: int, inputs: int, outputs: int, dtype: torch.dtype, up: bool = False
+) -> Layer:
+    """Every operand present; noise differs between images, and the clamp cuts a tenth of the values."""
+    torch.manual_seed(0)
+    packed = pack_conv(torch.randn(outputs, inputs, 3, 3), dtype, up=up)
+    factor = 2 if up else 1
+
+    def on_device(t: Tensor | None) -> Tensor | None:
+        return None if t is None else t.to(interpreter.DEVICE)
+
+    operands = (
+        torch.randn(nx, height, width, inputs).to(dtype),
+        packed.taps,
+        packed.six,
+        torch.randn(n, inputs),
+        torch.rand(n, outputs) + 0.5,
+        torch.randn(n, height * factor, width * factor),
+        torch.randn(outputs),
+    )
+    return Layer(*(on_device(t) for t in operands), clamp=2.0)  # type: ignore[arg-type]
+
+
+def wide(arguments: Sequence[Any]) -> list[Any]:
+    """The same operands in float64: what the kernels' inputs exactly are."""
+    return [a.double() if isinstance(a, Tensor) else a for a in arguments]
+
+
+def rms_ratio(value: Tensor, reference: Tensor) -> float:
+    """RMS of the difference over RMS of the reference; not finite where the value is not."""
+    assert value.shape == reference.shape
+    return float((value.double() - reference.double()).norm() / reference.double().norm())
+
+
+def gradients(function: Callable[..., Tensor], arguments: Sequence[Any], wanted: Sequence[int]) -> list[Tensor]:
+    """Gradients of a fixed random projection of function(*arguments) to the wanted arguments."""
+    leaves = list(arguments)
+    for i in wanted:
+        leaves[i] = leaves[i].detach().clone().requires_grad_()
+    y = function(*leaves)
+    random = torch.Generator().manual_seed(1)
+    probe = torch.randn(y.shape, generator=random, dtype=torch.float32).to(y)
+    return list(torch.autograd.grad(y, [leaves[i] for i in wanted], probe))

@@ -1,0 +1,54 @@
+"""Every block shape compiled ahead of time for two architectures: no spills, shared memory that fits, wgmma on Hopper.
+
+Compilation runs in a process of its own, because this one interprets kernels.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+SHARED_BYTES = {80: 163 * 1024, 90: 227 * 1024}  # a block's limit, CUDA C++ Programming Guide, table of capabilities
+FORWARD = ("inference", "phases")
+BACKWARD = ("styled", "gradient", "up gradient", "six")
+
+
+def reports(arch: int, dtype: str, flavours: tuple[str, ...], *options: str) -> list[dict]:
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = [sys.executable, "-m", "sgi.kernels.resources", "--arch", str(arch), "--dtype", dtype]
+    run = subprocess.run(
+        [*command, "--flavours", *flavours, *options], env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def check(arch: int, found: list[dict]) -> None:
+    spilled = [r for r in found if r["stack"]]
+    assert not spilled
+    assert all(r["shared"] <= SHARED_BYTES[arch] for r in found)
+    # wgmma works on 64 rows and more; the small block of the first layers takes mma.
+    gemms = [r for r in found if r["kernel"] in ("conv_kernel", "phases_kernel")]
+    assert gemms
+    for r in gemms:
+        rows = int(r["config"].split("x")[0])
+        assert r["wgmma" if arch == 90 and rows >= 64 else "mma"] > 0, r
+
+
+@pytest.mark.parametrize("arch", [80, 90])
+@pytest.mark.parametrize("flavours", [FORWARD, BACKWARD], ids=["forward", "backward"])
+def test_half_precision(arch, flavours):
+    check(arch, reports(arch, "float16", flavours, *(["--others"] if flavours is FORWARD else [])))
+
+
+@pytest.mark.parametrize("arch", [80, 90])
+def test_float32(arch):
+    check(arch, reports(arch, "float32", ("inference", "styled", "phases")))
+
+
+def test_bfloat16_on_hopper():
+    check(90, reports(90, "bfloat16", ("inference",)))

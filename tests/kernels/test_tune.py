@@ -1,0 +1,90 @@
+"""Block shapes: the list, the model and the measured choice; and when a kernel runs at all."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+import torch
+
+from sgi.kernels import dispatch, tune
+
+
+def test_candidates_never_exceed_their_operands():
+    for inner in (5, 32, 64, 512):
+        for columns in (3, 32, 100, 512):
+            options = tune.candidates(torch.float16, inner, columns)
+            assert options
+            assert len(set(options)) == len(options)
+            for config in options:
+                assert config.bn < 2 * max(columns, 16)
+                assert config.bk < 2 * max(inner, 16)
+                assert min(config.bm, config.bn, config.bk) >= 16
+
+
+def test_a_heavy_epilogue_excludes_the_widest_block():
+    widths = {c.bn for c in tune.candidates(torch.float16, 512, 512)}
+    assert widths - {c.bn for c in tune.candidates(torch.float16, 512, 512, heavy=True)} == {256}
+
+
+def test_the_model_takes_wide_blocks_for_much_work_and_small_ones_for_little():
+    options = tune.candidates(torch.float16, 512, 512)
+    assert tune.modelled(options, 32 * 64 * 64, 512, 132).bm >= 128
+    assert tune.modelled(options, 16, 512, 132).bm == 16
+
+
+@pytest.fixture
+def fake_gpu(monkeypatch, tmp_path):
+    """A GPU that exists as far as choosing goes, on which option b is the fastest."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    monkeypatch.setenv("SGI_CACHE", str(tmp_path))
+    monkeypatch.setattr(tune, "_cache", tune._Cache())
+    measured = []
+    monkeypatch.setattr(tune, "_fastest", lambda options, run: measured.append(options) or options.index("b"))
+    return measured, tmp_path
+
+
+def test_a_measured_choice_is_kept_on_disk(fake_gpu, monkeypatch):
+    measured, folder = fake_gpu
+    with tune.tuning(True):
+        assert tune.pick("kind", {"rows": 1}, ["a", "b"], "a", print) == "b"
+        assert tune.pick("kind", {"rows": 1}, ["a", "b"], "a", print) == "b"
+        assert len(measured) == 1
+        monkeypatch.setattr(tune, "_cache", tune._Cache())
+    (file,) = folder.iterdir()
+    assert list(json.loads(file.read_text()).values()) == [1]
+    with tune.tuning(True):
+        assert tune.pick("kind", {"rows": 1}, ["a", "b"], "a", print) == "b"
+    assert len(measured) == 1
+
+
+def test_nothing_is_measured_when_deterministic_or_while_a_graph_is_recorded(fake_gpu, monkeypatch):
+    measured, _ = fake_gpu
+    assert tune.pick("kind", {}, ["a", "b"], "a", print) == "a"
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    with tune.tuning(True):
+        assert tune.pick("kind", {}, ["a", "b"], "a", print) == "a"
+    assert not measured
+
+
+def test_the_torch_path_is_announced_once(monkeypatch, caplog):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    monkeypatch.setattr(dispatch, "_said", set())
+    with caplog.at_level(logging.WARNING):
+        assert not dispatch.use_kernel(torch.zeros(1))
+        assert not dispatch.use_kernel(torch.zeros(1))
+        assert not dispatch.use_kernel(torch.zeros(1, dtype=torch.float64))
+    assert [record.getMessage() for record in caplog.records] == [
+        "tensors on the CPU: using the torch reference instead of the Triton kernels",
+        "torch.float64 has no kernel: using the torch reference",
+    ]
+
+
+def test_without_triton_the_torch_path_runs_and_names_the_extra(monkeypatch, caplog):
+    monkeypatch.setattr(dispatch, "_said", set())
+    monkeypatch.setattr(dispatch.importlib.util, "find_spec", lambda name: None)
+    assert not dispatch.use_kernel(torch.zeros(1))
+    assert "sgi-engine[triton]" in caplog.text

@@ -1,0 +1,108 @@
+"""The up-convolution in both forms: kernels against float64, flags, odd shapes, gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from kernel_cases import DTYPES, RMS, Layer, gradients, layer, rms_ratio, wide
+
+from sgi.kernels import fused_up_conv, tune, up_conv
+from sgi.kernels.conv.reference import modulated
+from sgi.kernels.upconv import launch, reference
+
+SHAPES = [
+    pytest.param((1, 1, 4, 4, 16, 16), id="minimal"),
+    pytest.param((3, 3, 5, 3, 19, 21), id="odd sides and channels"),
+    pytest.param((4, 2, 4, 8, 16, 32), id="two styles an image"),
+]
+FORMS = ["fir", "six"]
+
+
+def check(operands: Layer, form: str, dtype: torch.dtype) -> None:
+    y = up_conv(*operands.arguments(), operands.six, form)
+    expected = reference.up_conv(*wide(operands.arguments()))
+    assert y.dtype == dtype
+    assert rms_ratio(y, expected) < RMS[dtype]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_matches_the_reference(shape, form):
+    check(layer(*shape, torch.float32, up=True), form, torch.float32)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", DTYPES[1:])
+def test_matches_the_reference_in_half_precision(form, dtype):
+    check(layer(2, 2, 5, 3, 19, 21, dtype, up=True), form, dtype)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("absent", [("style",), ("noise",), ("bias",), ("clamp",)])
+def test_every_operand_may_be_absent(form, absent):
+    check(layer(2, 2, 3, 4, 17, 16, torch.float32, up=True).without(*absent), form, torch.float32)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_next_style(form):
+    operands = layer(2, 2, 4, 3, 16, 20, torch.float32, up=True)
+    x, weight, style, scale, noise, bias, clamp = operands.arguments()
+    next_style = torch.randn(2, 20).to(x.device)
+    y = fused_up_conv(x, weight, operands.six, style, scale, noise, bias, clamp, next_style, form)
+    expected = modulated(reference.up_conv(*wide(operands.arguments())), next_style.double(), 2)
+    assert rms_ratio(y, expected) < RMS[torch.float32]
+
+
+@pytest.mark.parametrize("images", [2, 4])
+def test_gradients_match_float64_autograd(images):
+    arguments = layer(images, 2, 4, 5, 19, 18, torch.float32, up=True).arguments()
+    found = gradients(up_conv, arguments, (0, 2, 3))
+    expected = gradients(reference.up_conv, wide(arguments), (0, 2, 3))
+    for name, one, other in zip(("x", "style", "scale"), found, expected, strict=True):
+        assert rms_ratio(one, other) < RMS[torch.float32], name
+
+
+def test_gradients_of_the_torch_path_match_float64_autograd(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    given = layer(4, 2, 4, 5, 9, 7, torch.float32).without("noise").arguments()
+    arguments = [a.cpu() if isinstance(a, torch.Tensor) else a for a in given]
+    found = gradients(up_conv, arguments, (0, 2, 3))
+    expected = gradients(reference.up_conv, wide(arguments), (0, 2, 3))
+    for one, other in zip(found, expected, strict=True):
+        assert rms_ratio(one, other) < RMS[torch.float32]
+
+
+@pytest.mark.parametrize(("pad", "side"), [(1, 21), (2, 18)], ids=["forward", "gradient"])
+def test_the_filter_alone_over_several_row_chunks(pad, side):
+    t = torch.randn(2, side, 5, 70).to(layer(1, 1, 4, 4, 8, 8, torch.float32).x.device)
+    assert rms_ratio(launch.fir(t, pad), reference.fir(t.double(), pad)) < RMS[torch.float32]
+
+
+def test_the_form_follows_the_number_of_channels(monkeypatch):
+    calls = []
+    original = launch.fir
+    monkeypatch.setattr(launch, "fir", lambda *a, **k: calls.append("fir") or original(*a, **k))
+    for inputs, expected in ((launch.SIX_MAX_INPUTS, []), (launch.SIX_MAX_INPUTS + 1, ["fir"])):
+        calls.clear()
+        operands = layer(1, 1, 2, 2, inputs, 16, torch.float32, up=True)
+        with tune.tuning(False):
+            up_conv(*operands.arguments(), operands.six)
+        assert calls == expected
+
+
+def test_the_six_form_without_its_weight_is_refused():
+    operands = layer(1, 1, 4, 4, 8, 8, torch.float32)
+    with pytest.raises(ValueError, match="six form"):
+        up_conv(*operands.without("noise").arguments(), None, "six")
+
+
+def test_the_operators_are_sound_for_export(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    operands = layer(2, 2, 4, 4, 8, 8, torch.float32, up=True)
+    arguments = [a.cpu() if isinstance(a, torch.Tensor) else a for a in operands.arguments()]
+    x, weight, style, scale, noise, bias, clamp = arguments
+    fused = (x, weight, operands.six.cpu(), style, scale, noise, bias, clamp, None)
+    torch.library.opcheck(fused_up_conv, fused, test_utils=("test_schema", "test_faketensor"))
+    x.requires_grad_()
+    checks = ("test_schema", "test_faketensor", "test_autograd_registration")
+    torch.library.opcheck(up_conv, tuple(arguments), test_utils=checks)
