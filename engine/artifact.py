@@ -57,7 +57,7 @@ class Artifact:
 
     resolution: R, pixels. z_dim, c_dim: sizes of the inputs `z` and `label` (no label if c_dim is 0).
     psi: truncation used when none is asked for; cutoff: rows of w+ it acts on, None for all.
-    noise_mode: none or const; precision: fp32, fp16 or bf16; opset: of the ONNX graph it came from.
+    noise_mode: none or const; precision: fp32, fp16 or bf16; opset: of the ONNX graph it came from, 0 for none.
     types: the outputs. generator: {"sha256": ..., more}; offsets: {type: {"sha256": ..., more}}.
     parity: the figures of export's verification.
 
@@ -82,7 +82,7 @@ class Artifact:
     def __post_init__(self) -> None:
         object.__setattr__(self, "types", tuple(self.types))
         _require(isinstance(self.sgi_version, str), "sgi_version")
-        for name, least in (("resolution", 4), ("z_dim", 1), ("c_dim", 0), ("opset", 1)):
+        for name, least in (("resolution", 4), ("z_dim", 1), ("c_dim", 0), ("opset", 0)):
             _require(_is_int(getattr(self, name)) and getattr(self, name) >= least, name)
         _require(self.resolution & (self.resolution - 1) == 0, "resolution")
         _require(_is_number(self.psi), "psi")

@@ -1,0 +1,195 @@
+"""The Triton backend: the same maps as ONNX Runtime and as the plain generator, through kernels and through torch."""
+
+from __future__ import annotations
+
+import interpreter
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("triton")
+
+import torch
+from kernel_cases import RMS, gradients, rms_ratio
+from tolerances import BACKEND_PARITY
+
+from sgi.engine import intrinsics
+from sgi.engine.backends.triton import TritonBackend
+from sgi.engine.backends.triton.fitting import FittingSynthesis
+from sgi.engine.backends.triton.network import Network
+from sgi.engine.backends.triton.values import values
+from sgi.engine.errors import UserError
+from sgi.engine.generator import GeneratorConfig, generator_sha256, random_generator, save_generator
+from sgi.engine.offsets import Offset
+
+WIDE = GeneratorConfig(32, z_dim=8, w_dim=12, mapping_layers=2, channel_base=512, channel_max=24, conv_clamp=3.0)
+
+
+def rows(generator, seed: int, from_row: int = 0) -> torch.Tensor:
+    config = generator.config
+    random = torch.Generator().manual_seed(seed)
+    offset = torch.randn(config.num_ws, config.w_dim, generator=random)
+    offset[:from_row] = 0
+    return offset
+
+
+def make_offset(generator, name: str, from_row: int = 0) -> Offset:
+    tensors = {"offset": rows(generator, sum(name.encode()), from_row).numpy()}
+    return Offset(name, "w+", tensors, generator_sha256(generator), noise_mode="const")
+
+
+@pytest.fixture(params=["torch", "kernels"])
+def path(request, monkeypatch):
+    """Both ways an operation can run without a GPU."""
+    if request.param == "torch":
+        monkeypatch.setenv("TRITON_INTERPRET", "0")
+    return request.param
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_the_network_is_the_generator(tiny_generator, dtype, path):
+    network = Network(tiny_generator, [None], dtype)
+    selection = network.select([0])
+    z = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    styles = network.styles(tiny_generator.mapping(z), torch.tensor(0.7), None, selection)
+    assert rms_ratio(network.render(styles, selection)[0], tiny_generator(z, psi=0.7)) < RMS[dtype]
+
+
+@pytest.mark.parametrize(
+    ("from_rows", "shared"),
+    [((0, 0), (0, 0)), ((2, 3), (2, 1)), ((3, 3), (3, 1)), ((4, 9), (4, 2))],
+)
+def test_types_that_agree_in_the_first_rows_share_those_layers(tiny_generator, from_rows, shared, monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    offsets = [None, *(rows(tiny_generator, i, first) for i, first in enumerate(from_rows))]
+    network = Network(tiny_generator, offsets, torch.float32)
+    selection = network.select([0, 1, 2])
+    assert (selection.shared_convs, selection.shared_rgbs) == shared
+    z = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    styles = network.styles(tiny_generator.mapping(z), torch.tensor(1.0), None, selection)
+    pictures = network.render(styles, selection)
+    for offset, picture in zip(offsets, pictures, strict=True):
+        assert rms_ratio(picture, tiny_generator(z, offset=offset)) < RMS[torch.float32]
+
+
+def test_a_shared_prefix_through_the_kernels(tiny_generator):
+    offsets = [None, rows(tiny_generator, 1, from_row=2)]
+    network = Network(tiny_generator, offsets, torch.float32)
+    selection = network.select([0, 1])
+    z = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    pictures = network.render(network.styles(tiny_generator.mapping(z), torch.tensor(1.0), None, selection), selection)
+    for offset, picture in zip(offsets, pictures, strict=True):
+        assert rms_ratio(picture, tiny_generator(z, offset=offset)) < RMS[torch.float32]
+
+
+def test_types_without_any_difference_give_one_picture(tiny_generator, monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    network = Network(tiny_generator, [None, torch.zeros(tiny_generator.config.num_ws, 12)], torch.float32)
+    selection = network.select([0, 1])
+    styles = network.styles(torch.randn(3, 12), torch.tensor(1.0), None, selection)
+    assert network.render(styles, selection).shape == (2, 3, 3, 16, 16)
+
+
+def test_the_same_maps_as_onnx_runtime(tmp_path, path):
+    pytest.importorskip("onnxruntime")
+    from sgi.engine.backends import open_backend
+    from sgi.export.onnx import export_onnx
+
+    # 32 px through the kernels takes the interpreter half a minute, so it gets two types and one image.
+    names = ["image", "depth"] if path == "kernels" else list(intrinsics.INTRINSICS)
+    generator = random_generator(WIDE, seed=3)
+    offsets = {name: None if name == "image" else make_offset(generator, name, from_row=3) for name in names}
+    export_onnx(generator, offsets, tmp_path / "model.onnx", psi=0.7, cutoff=5, noise_mode="const")
+    z = np.random.RandomState(0).randn(1 if path == "kernels" else 3, 8).astype(np.float32)
+    expected = open_backend(tmp_path / "model.onnx", "onnxruntime", "cpu").run(z, 0.6)
+    backend = TritonBackend(generator, offsets, psi=0.7, cutoff=5, precision="fp32", device="cpu")
+    found = backend.run(z, 0.6)
+    assert list(found) == names
+    for output in backend.artifact.types:
+        error = np.abs(found[output.name] - expected[output.name]).max()
+        assert error < BACKEND_PARITY * (output.high - output.low), output.name
+
+
+def test_only_the_types_asked_for_are_computed(conditional_generator, monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    offsets = {"image": None, "normal": make_offset(conditional_generator, "normal")}
+    backend = TritonBackend(conditional_generator, offsets, precision="fp32", device="cpu")
+    z = np.zeros((2, 8), np.float32)
+    label = np.eye(3, dtype=np.float32)[:2]
+    both = backend.run(z, 1.0, label)
+    alone = backend.run(z, 1.0, label, types=["normal"])
+    assert list(alone) == ["normal"]
+    np.testing.assert_allclose(alone["normal"], both["normal"], atol=BACKEND_PARITY)
+    tensors = backend.run_on_device(torch.from_numpy(z), 1.0, torch.from_numpy(label), ["normal"])
+    np.testing.assert_array_equal(np.from_dlpack(tensors["normal"]), alone["normal"])
+    backend.close()
+
+
+def test_files_are_loaded_and_baked(tiny_generator, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    save_generator(tmp_path / "g.safetensors", tiny_generator)
+    offset = make_offset(tiny_generator, "depth")
+    offset.save(tmp_path / "depth.safetensors")
+    files = {"depth": tmp_path / "depth.safetensors"}
+    backend = TritonBackend.load(tmp_path / "g.safetensors", files, precision="fp32", device="cpu")
+    z = np.random.RandomState(1).randn(2, 8).astype(np.float32)
+    raw = tiny_generator(torch.from_numpy(z), offset=torch.tensor(offset.tensors["offset"]))
+    u = (raw.mean(1, keepdim=True) * 0.5 + 0.5).clamp(0, 1)
+    np.testing.assert_allclose(backend.run(z, 1.0)["depth"], 1 - u.numpy(), atol=BACKEND_PARITY)
+    assert backend.artifact.offsets["depth"]["sha256"] == offset.sha256
+
+
+@pytest.mark.parametrize("name", intrinsics.INTRINSICS)
+def test_values_are_those_of_the_table_of_types(name):
+    raw = torch.randn(2, 3, 4, 4) * 2
+    intrinsic = intrinsics.get(name)
+    code = raw.mean(1, keepdim=True) if intrinsic.channels == 1 else raw
+    expected = intrinsics.decode(name, (code.numpy() * 0.5 + 0.5).clip(0, 1))
+    np.testing.assert_allclose(values(raw, intrinsic).numpy(), expected, atol=BACKEND_PARITY)
+
+
+def test_gradients_to_w_match_the_generator(tiny_generator, path):
+    fitting = FittingSynthesis(tiny_generator, torch.float32)
+    ws = torch.randn(2, tiny_generator.config.num_ws, 12, generator=torch.Generator().manual_seed(0))
+    (found,) = gradients(fitting, [ws], [0])
+    (expected,) = gradients(tiny_generator.synthesize, [ws], [0])
+    # Float32 on both sides, so twice one side's error.
+    assert rms_ratio(found, expected) < 2 * RMS[torch.float32]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "fp8"}, "--precision fp8: choose from"),
+        ({"noise_mode": "random"}, "--noise-mode random: choose from"),
+        ({"types": ["albedo"]}, "--type albedo: the model has"),
+    ],
+)
+def test_bad_options_are_refused(tiny_generator, options, message):
+    with pytest.raises(UserError, match=message):
+        TritonBackend(tiny_generator, {"image": None}, **{"device": "cpu", **options})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+def test_a_missing_gpu_is_no_silent_fall_back(tiny_generator):
+    with pytest.raises(UserError, match="--device cuda"):
+        TritonBackend(tiny_generator, {"image": None})
+
+
+def test_another_generators_offset_is_refused(tiny_generator, conditional_generator):
+    with pytest.raises(UserError, match="was fitted on generator"):
+        TritonBackend(tiny_generator, {"depth": make_offset(conditional_generator, "depth")}, device="cpu")
+
+
+def test_an_offset_of_another_type_is_refused(tiny_generator, tmp_path):
+    save_generator(tmp_path / "g.safetensors", tiny_generator)
+    make_offset(tiny_generator, "depth").save(tmp_path / "d.safetensors")
+    with pytest.raises(UserError, match="an offset of type depth, not shading"):
+        TritonBackend.load(tmp_path / "g.safetensors", {"shading": tmp_path / "d.safetensors"}, device="cpu")
+
+
+def test_kernels_are_interpreted_here():
+    from sgi.kernels.conv.kernel import conv_kernel
+
+    compiled = type(conv_kernel).__name__ == "JITFunction"
+    assert compiled == (interpreter.DEVICE == "cuda")
