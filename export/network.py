@@ -12,10 +12,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from sgi.engine.generator.layers import DEMOD_EPS, LRELU_GAIN, LRELU_SLOPE
+from sgi.engine.generator.layers import LRELU_SLOPE
 from sgi.engine.intrinsics import UNIT_EPS, Intrinsic
 from sgi.export.graph import GraphBuilder
-from sgi.export.lower import Conv, Lowered, Rgb, fir2d
+from sgi.export.layers import LayerEmitter
+from sgi.export.lower import Lowered
+from sgi.export.precision import Precision
 
 Array = NDArray[np.float32]
 Biases = Mapping[str, Array]
@@ -58,31 +60,31 @@ def emit_products(g: GraphBuilder, lowered: Lowered, w: str, truncated: str, cut
 class Synthesiser:
     """Emits synthesis branches; layers reached by equal styles are emitted once."""
 
-    def __init__(self, g: GraphBuilder, lowered: Lowered, products: str) -> None:
+    def __init__(self, g: GraphBuilder, lowered: Lowered, products: str, precision: Precision) -> None:
         self.g = g
         self.lowered = lowered
         self.products = products
+        self.layers = LayerEmitter(g, precision, lowered.config.conv_clamp)
         self._done: dict[str, str] = {}
 
     def emit(self, biases: Biases, channels: int) -> str:
         """Raw picture [N, channels, R, R] of styles A w + biases; one channel is the mean over RGB."""
         g, lowered = self.g, self.lowered
-        clamp = lowered.config.conv_clamp
         # The mean passes through sums and filters, not through a clamp: then it is taken at the end.
-        fold = channels == 1 and clamp is None
+        fold = channels == 1 and lowered.config.conv_clamp is None
         styles = self._styles(biases)
         prefix = ""
-        x = g.constant(lowered.const[None], "const")
+        x = self.layers.input(lowered.const)
         img: str | None = None
         for block in lowered.blocks:
             for conv in (block.conv0, block.conv1):
                 if conv is not None:
                     prefix = _digest(prefix, biases[conv.name])
-                    x = self._done.get(prefix) or self._conv(x, styles[conv.name], conv)
+                    x = self._done.get(prefix) or self.layers.conv(x, styles[conv.name], conv)
                     self._done[prefix] = x
             rgb = block.rgb.mean() if fold else block.rgb
             key = _digest(f"{prefix}{fold}{img}", biases[rgb.name])
-            img = self._done.get(key) or self._rgb(x, styles[rgb.name], rgb, img)
+            img = self._done.get(key) or self.layers.rgb(x, styles[rgb.name], rgb, img)
             self._done[key] = img
         assert img is not None
         if channels == 1 and not fold:
@@ -97,53 +99,6 @@ class Synthesiser:
         names = [layer.name for layer in layers]
         parts = self.g.split(self.g.op("Add", self.products, bias), sizes, [f"{n}.style" for n in names], axis=1)
         return dict(zip(names, parts, strict=True))
-
-    def _as_maps(self, vector: str) -> str:
-        return self.g.op("Unsqueeze", vector, self.g.constant([2, 3]))
-
-    def _conv(self, x: str, style: str, conv: Conv) -> str:
-        g, name = self.g, conv.name
-        energy = g.op("MatMul", g.op("Mul", style, style), g.constant(conv.energy, f"{name}.energy"))
-        norm = g.op("Sqrt", g.op("Add", energy, g.constant(DEMOD_EPS)))
-        demod = g.op("Div", g.constant(LRELU_GAIN), norm, stem=f"{name}.demod")
-        x = g.op("Mul", x, self._as_maps(style))
-        if conv.up:
-            weight = g.constant(conv.weight.transpose(1, 0, 2, 3), f"{name}.weight")
-            x = g.op("ConvTranspose", x, weight, strides=[2, 2], kernel_shape=[3, 3], stem=f"{name}.conv")
-            channels = conv.weight.shape[0]
-            fir = np.broadcast_to(fir2d(4.0), (channels, 1, 4, 4))
-            x = g.op("Conv", x, g.constant(fir, "fir"), group=channels, kernel_shape=[4, 4], pads=[1, 1, 1, 1])
-        else:
-            weight = g.constant(conv.weight, f"{name}.weight")
-            x = g.op("Conv", x, weight, kernel_shape=[3, 3], pads=[1, 1, 1, 1], stem=f"{name}.conv")
-        x = g.op("Mul", x, self._as_maps(demod))
-        if conv.noise is not None:
-            x = g.op("Add", x, g.constant(conv.noise[None, None], f"{name}.noise"))
-        x = g.op("Add", x, g.constant(conv.bias[None, :, None, None], f"{name}.bias"))
-        x = g.op("LeakyRelu", x, alpha=LRELU_SLOPE, stem=name)
-        clamp = self.lowered.config.conv_clamp
-        return x if clamp is None else self._clip(x, clamp)
-
-    def _rgb(self, x: str, style: str, rgb: Rgb, below: str | None) -> str:
-        g = self.g
-        x = g.op("Mul", x, self._as_maps(style))
-        weight = g.constant(rgb.weight[:, :, None, None], f"{rgb.name}.weight")
-        x = g.op("Conv", x, weight, g.constant(rgb.bias, f"{rgb.name}.bias"), kernel_shape=[1, 1], stem=rgb.name)
-        if self.lowered.config.conv_clamp is not None:
-            x = self._clip(x, self.lowered.config.conv_clamp)
-        if below is None:
-            return x
-        channels = rgb.weight.shape[0]
-        # A dense kernel with zeros off the diagonal: grouped transposed convolutions are slow or refused elsewhere.
-        kernel = np.eye(channels, dtype=np.float32)[:, :, None, None] * fir2d(4.0)
-        below = g.op(
-            "ConvTranspose", below, g.constant(kernel, "skip.fir"),
-            strides=[2, 2], kernel_shape=[4, 4], pads=[1, 1, 1, 1],
-        )  # fmt: skip
-        return g.op("Add", below, x)
-
-    def _clip(self, x: str, bound: float) -> str:
-        return self.g.op("Clip", x, self.g.constant(-bound), self.g.constant(bound))
 
 
 def emit_value(g: GraphBuilder, raw: str, intrinsic: Intrinsic) -> str:

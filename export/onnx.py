@@ -16,8 +16,9 @@ from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.offsets import Offset
+from sgi.export import precision as precisions
 from sgi.export.bake import bake
-from sgi.export.graph import MAX_OPSET, MIN_OPSET, GraphBuilder
+from sgi.export.graph import MAX_OPSET, GraphBuilder
 from sgi.export.lower import lower
 from sgi.export.network import Synthesiser, emit_products, emit_truncated, emit_value, emit_w
 from sgi.export.verify import verify
@@ -33,18 +34,22 @@ def export_onnx(
     psi: float = 1.0,
     cutoff: int | None = None,
     noise_mode: str = "const",
-    opset: int = DEFAULT_OPSET,
+    precision: str = "fp32",
+    opset: int | None = None,
 ) -> Artifact:
     """Write `out`: z [N, z_dim] and psi [] (and label [N, c_dim]) to one output a type, values in float32.
 
     offsets: type -> offset, None for the plain image; the outputs come in this order.
     psi: the truncation used when a run names none; cutoff: rows of w+ that it acts on, None for all.
     noise_mode: none or const, fixed in the file. Batch is the only dynamic axis.
+    precision: of the convolutions, fp32, fp16 or bf16. opset: None for 20, or 22 in bf16, the first that has it.
     Returns the file's description with the figures of its verification. Raises UserError for an offset of another
     generator, an opset out of range, or a file that does not reproduce the generator; then no file is left.
     """
-    if not MIN_OPSET <= opset <= MAX_OPSET:
-        raise UserError(f"--opset {opset}: choose from {MIN_OPSET} to {MAX_OPSET}")
+    plan = precisions.get(precision)
+    opset = max(DEFAULT_OPSET, plan.min_opset) if opset is None else opset
+    if not plan.min_opset <= opset <= MAX_OPSET:
+        raise UserError(f"--opset {opset}: choose from {plan.min_opset} to {MAX_OPSET} for {precision}")
     sha256 = generator_sha256(generator)
     for offset in offsets.values():
         if offset is not None:
@@ -58,7 +63,7 @@ def export_onnx(
         psi=psi,
         cutoff=cutoff,
         noise_mode=noise_mode,
-        precision="fp32",
+        precision=precision,
         opset=opset,
         types=tuple(OutputType.of(name) for name in offsets),
         generator={"sha256": sha256},
@@ -84,7 +89,8 @@ def _build(generator: Generator, offsets: Mapping[str, Offset | None], artifact:
     label = "label" if artifact.c_dim else None
     w = emit_w(g, lowered, "z", label)
     truncated = emit_truncated(g, lowered, w, "psi")
-    synthesiser = Synthesiser(g, lowered, emit_products(g, lowered, w, truncated, artifact.cutoff))
+    products = emit_products(g, lowered, w, truncated, artifact.cutoff)
+    synthesiser = Synthesiser(g, lowered, products, precisions.get(artifact.precision))
     side = artifact.resolution
     outputs: dict[str, list[int | str]] = {}
     for name in offsets:

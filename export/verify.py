@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import closing
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,16 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
 from sgi.engine.offsets import Offset
 from sgi.engine.seeds import latents
+from sgi.export import precision as precisions
+from sgi.export.emulate import Emulator
+from sgi.export.precision import Precision
 
 SEEDS = tuple(range(8))
 BATCHES = (1, 3, 8)
-MAX_ERROR = 1e-4  # largest difference allowed, as a fraction of the type's range, in fp32
+PSNR_CAP = 99.0  # dB, of equal maps: JSON has no infinity
+
+Values = NDArray[Any]
+Run = Callable[[Values, float, Values | None], dict[str, Values]]
 
 
 def reference_values(
@@ -51,10 +58,13 @@ def verify(
 ) -> dict[str, Any]:
     """Compare every output at batches 1, 3 and 8, at the model's psi and at 0.5, through every runtime installed.
 
-    Returns {"seeds": 8, "tolerance": ..., "runtimes": {runtime: {type: {"max": ..., "rms": ...}}}}, errors as
-    fractions of the type's range. Raises UserError naming the worst output when one passes the tolerance or is not
-    finite.
+    fp16 and bf16 also go through `Emulator`, which rounds as a GPU does where CPU runtimes compute in float32; a
+    runtime that has no kernels for the precision is left out and named.
+    Returns {"seeds": 8, "bound": ..., "runtimes": {runtime: {type: {"max", "rms", "psnr"}}}, "left_out": {runtime:
+    why}}: max and rms as fractions of the type's range, psnr in dB of the 8-bit maps (`PSNR_CAP` for equal ones).
+    Raises UserError naming the worst output when one passes the precision's bound or is not finite.
     """
+    precision = precisions.get(artifact.precision)
     z = latents(SEEDS, artifact.z_dim).astype(np.float32)
     label = labels(len(SEEDS), artifact.c_dim) if artifact.c_dim else None
     psis = sorted({artifact.psi, 0.5})
@@ -64,25 +74,75 @@ def verify(
         for psi in psis
     }
     runtimes: dict[str, Any] = {}
-    for runtime in installed_backends(path, "cpu"):
-        difference: dict[str, list[NDArray[np.float64]]] = {name: [] for name in offsets}
+    left_out = {}
+    for runtime, opened in _runtimes(path, precision).items():
+        if isinstance(opened, str):
+            left_out[runtime] = opened
+            continue
+        pairs: dict[str, list[tuple[Values, Values]]] = {name: [] for name in offsets}
         for batch in BATCHES:
-            with closing(open_backend(path, backend=runtime, device="cpu", batch=batch)) as backend:
+            with opened(batch) as run:
                 for psi in psis:
-                    some = backend.run(z[:batch], psi, None if label is None else label[:batch])
+                    some = run(z[:batch], psi, None if label is None else label[:batch])
                     for name, value in some.items():
-                        span = intrinsics.get(name).high - intrinsics.get(name).low
-                        error = value.astype(np.float64) - expected[name, psi][:batch]
-                        difference[name].append(np.abs(error).ravel() / span)
-        runtimes[runtime] = {name: _figures(np.concatenate(d)) for name, d in difference.items()}
+                        pairs[name].append((value, expected[name, psi][:batch]))
+        runtimes[runtime] = {name: _figures(name, values) for name, values in pairs.items()}
         for name, figures in runtimes[runtime].items():
-            if not figures["max"] <= MAX_ERROR:
-                raise UserError(
-                    f"export: {name} through {runtime} differs from the generator by {figures['max']:.2g} of its "
-                    f"range, more than {MAX_ERROR:g}; no file was written"
-                )
-    return {"seeds": len(SEEDS), "tolerance": MAX_ERROR, "runtimes": runtimes}
+            _check(name, runtime, figures, precision)
+    bound = {"max": precision.max_error} if precision.max_error is not None else {"psnr": precision.min_psnr}
+    return {"seeds": len(SEEDS), "bound": bound, "runtimes": runtimes, "left_out": left_out}
 
 
-def _figures(difference: NDArray[np.float64]) -> dict[str, float]:
-    return {"max": float(difference.max()), "rms": float(np.sqrt(np.square(difference).mean()))}
+def _runtimes(path: str | Path, precision: Precision) -> dict[str, Callable[[int], Any] | str]:
+    """Ways to run the file: name -> an opener for a batch size, or why it cannot."""
+
+    def opener(runtime: str) -> Callable[[int], Any]:
+        @contextmanager
+        def opened(batch: int) -> Iterator[Run]:
+            with closing(open_backend(path, backend=runtime, device="cpu", batch=batch)) as backend:
+                yield backend.run
+
+        return opened
+
+    able = installed_backends(path, "cpu", precision.name)
+    found: dict[str, Callable[[int], Any] | str] = {}
+    if precision.reduced:
+        found["emulation"] = lambda batch: nullcontext(Emulator(path).run)
+    for runtime in installed_backends(path, "cpu"):
+        found[runtime] = opener(runtime) if runtime in able else f"it has no {precision.name} on the CPU"
+    return found
+
+
+def _check(name: str, runtime: str, figures: Mapping[str, float], precision: Precision) -> None:
+    worst = None
+    if not math.isfinite(figures["max"]):
+        worst = "gives values that are not finite"
+    elif precision.max_error is not None and figures["max"] > precision.max_error:
+        worst = (
+            f"differs from the generator by {figures['max']:.2g} of its range, more than {precision.max_error:g} allows"
+        )
+    elif precision.min_psnr is not None and figures["psnr"] < precision.min_psnr:
+        worst = f"has a PSNR of {figures['psnr']:.1f} dB to the generator, less than {precision.min_psnr:g}"
+    if worst:
+        remedy = "; export it with --precision fp32" if precision.reduced else ""
+        raise UserError(f"export: {name} through {runtime} {worst}; no file was written{remedy}")
+
+
+def _figures(name: str, pairs: Sequence[tuple[Values, Values]]) -> dict[str, float]:
+    got, expected = (np.concatenate([pair[i].astype(np.float64) for pair in pairs]) for i in (0, 1))
+    row = intrinsics.get(name)
+    error = np.abs(got - expected) / (row.high - row.low)
+    return {
+        "max": float(error.max()),
+        "rms": float(np.sqrt(np.square(error).mean())),
+        "psnr": psnr(name, got, expected),
+    }
+
+
+def psnr(name: str, got: NDArray[Any], expected: NDArray[Any]) -> float:
+    """PSNR in dB between 8-bit codes of values [N, C, R, R] of a type: at most PSNR_CAP, -inf if not finite."""
+    if not np.isfinite(got).all():
+        return -math.inf
+    codes = [np.round(255 * intrinsics.encode(name, values)) for values in (got, expected)]
+    square = float(np.square(codes[0] - codes[1]).mean())
+    return PSNR_CAP if square == 0 else min(PSNR_CAP, 10 * math.log10(255**2 / square))

@@ -63,6 +63,7 @@ class _Entry:
     package: str
     extras: Mapping[str, str]  # device -> pip extra
     suffixes: tuple[str, ...]
+    lacks: tuple[tuple[str, str], ...] = ()  # (device, precision) that it has no kernels for
 
 
 _BACKENDS = {
@@ -73,6 +74,7 @@ _BACKENDS = {
         "onnxruntime",
         {"cpu": "cpu", "cuda": "gpu"},
         (ONNX_SUFFIX,),
+        lacks=(("cpu", "bf16"),),
     ),
 }
 BACKENDS = tuple(_BACKENDS)
@@ -100,18 +102,19 @@ def open_backend(
     artifact = Artifact.read(path)
     chosen = artifact.choose_types(types)
     device = _choose_device(device)
-    name = _choose_backend(backend, device, path, images)
+    name = _choose_backend(backend, device, path, images, artifact.precision)
     factory = getattr(_import(name, device), _BACKENDS[name].factory)
     return factory(path, artifact, device=device, types=chosen, batch=batch, threads=threads)
 
 
-def installed_backends(path: str | Path, device: str) -> tuple[str, ...]:
-    """Names of the installed backends that run a file of this suffix on `device` (cpu or cuda)."""
+def installed_backends(path: str | Path, device: str, precision: str | None = None) -> tuple[str, ...]:
+    """Names of the installed backends that run a file of this suffix on `device` (cpu or cuda), in this precision."""
     suffix = Path(path).suffix
     return tuple(
         name
         for name, entry in _BACKENDS.items()
         if suffix in entry.suffixes and device in entry.extras and _is_installed(entry.package)
+        if (device, precision) not in entry.lacks
     )
 
 
@@ -157,7 +160,9 @@ def _has_cuda_build() -> bool:
     return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
-def _choose_backend(backend: str, device: str, path: Path, images: int | None) -> str:
+def _choose_backend(
+    backend: str, device: str, path: Path, images: int | None = None, precision: str | None = None
+) -> str:
     if backend != AUTO:
         if backend not in _BACKENDS:
             raise UserError(f"--backend {backend}: choose from {', '.join((AUTO, *BACKENDS))}")
@@ -166,8 +171,16 @@ def _choose_backend(backend: str, device: str, path: Path, images: int | None) -
             raise UserError(f"--backend {backend}: it cannot run {path.name}; it runs {', '.join(entry.suffixes)}")
         if device not in entry.extras:
             raise UserError(f"--backend {backend}: it has no device {device}; use --device {'|'.join(entry.extras)}")
+        if (device, precision) in entry.lacks:
+            raise UserError(
+                f"--backend {backend}: it has no {precision} on {device}; export {path.name} as fp32 or fp16"
+            )
         return backend
-    able = [name for name, e in _BACKENDS.items() if path.suffix in e.suffixes and device in e.extras]
+    able = [
+        name
+        for name, e in _BACKENDS.items()
+        if path.suffix in e.suffixes and device in e.extras and (device, precision) not in e.lacks
+    ]
     if not able:
         raise UserError(f"{path}: no backend of this version runs {path.suffix} on {device}; use an .onnx export")
     if images is not None and images <= FEW_IMAGES:

@@ -43,7 +43,10 @@ def export(
     noise_mode: Annotated[
         str | None, typer.Option("--noise-mode", help="none or const. Default: that of the offsets.")
     ] = None,
-    opset: Annotated[int, typer.Option("--opset", help="ONNX opset, 18 to 23.")] = 20,
+    precision: Annotated[
+        str, typer.Option("--precision", help="Of the convolutions: fp32, fp16 or bf16; all else stays fp32.")
+    ] = "fp32",
+    opset: Annotated[int | None, typer.Option("--opset", help="ONNX opset, 18 to 23. Default: 20, bf16 22.")] = None,
 ) -> None:
     """Bake offsets into a generator, write one ONNX file, and verify it against torch."""
     from rich.console import Console
@@ -69,7 +72,9 @@ def export(
     console = Console()
     with console.status("exporting and verifying"):
         network = checkpoints.load(generator or bundle.GENERATOR)
-        artifact = export_onnx(network, chosen, target, psi=psi, cutoff=cutoff, noise_mode=noise, opset=opset)
+        artifact = export_onnx(
+            network, chosen, target, psi=psi, cutoff=cutoff, noise_mode=noise, precision=precision, opset=opset
+        )
     _report(console, target, artifact)
 
 
@@ -116,10 +121,12 @@ def _report(console: Console, path: Path, artifact: Artifact) -> None:
     from rich.table import Table
 
     table = Table(title=f"{path}: verified on seeds 0 to {artifact.parity['seeds'] - 1}", title_justify="left")
-    for column in ("type", "runtime", "largest error", "RMS error"):
+    for column in ("type", "runtime", "largest error", "RMS error", "PSNR at 8 bits"):
         table.add_column(column)
     for runtime, by_type in artifact.parity["runtimes"].items():
         for name, figures in by_type.items():
-            table.add_row(name, runtime, f"{figures['max']:.1e}", f"{figures['rms']:.1e}")
+            table.add_row(name, runtime, f"{figures['max']:.1e}", f"{figures['rms']:.1e}", f"{figures['psnr']:.1f} dB")
     console.print(table)
-    console.print("Errors are fractions of the type's range.")
+    console.print("Errors are fractions of the type's range; 99 dB stands for equal maps.")
+    for runtime, why in artifact.parity["left_out"].items():
+        console.print(f"{runtime} was left out: {why}.")

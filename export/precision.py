@@ -1,0 +1,65 @@
+"""The precisions of an export: which type convolutions have, and what agreement each must reach.
+
+Strongly typed runtimes take the types of the graph as they stand, so the plan is written into it: mapping, styles,
+demodulation, the sum of to-rgb and the decoding of values are float32 in every precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import DTypeLike
+from onnx import TensorProto
+
+from sgi.engine.artifact import PRECISIONS as NAMES
+from sgi.engine.errors import UserError
+from sgi.export.graph import MIN_OPSET
+
+BF16_OPSET = 22  # the first in which Conv takes bfloat16
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How the convolutions of a graph are computed.
+
+    dtype, onnx_type: of activations and weights. min_opset: the first ONNX opset that has them.
+    max_error: largest difference from torch in float32, as a fraction of a type's range; None where `min_psnr` binds.
+    min_psnr: least PSNR in dB of a type's 8-bit maps against torch in float32; None where `max_error` binds.
+    """
+
+    name: str
+    dtype: DTypeLike
+    onnx_type: int
+    min_opset: int
+    max_error: float | None
+    min_psnr: float | None
+
+    @property
+    def reduced(self) -> bool:
+        """Whether convolutions have fewer bits than float32."""
+        return self.name != "fp32"
+
+    @property
+    def transposed(self) -> bool:
+        """Whether up-convolutions are transposed convolutions, which TensorRT has not got in bfloat16."""
+        return self.name != "bf16"
+
+
+PRECISIONS = {
+    precision.name: precision
+    for precision in (
+        Precision("fp32", np.float32, TensorProto.FLOAT, MIN_OPSET, max_error=1e-4, min_psnr=None),
+        Precision("fp16", np.float16, TensorProto.FLOAT16, MIN_OPSET, max_error=None, min_psnr=45.0),
+        Precision("bf16", ml_dtypes.bfloat16, TensorProto.BFLOAT16, BF16_OPSET, max_error=None, min_psnr=35.0),
+    )
+}
+assert tuple(PRECISIONS) == NAMES
+
+
+def get(name: str) -> Precision:
+    """The precision of a name; raises UserError, naming --precision, for another."""
+    if name not in PRECISIONS:
+        raise UserError(f"--precision {name}: choose from {', '.join(PRECISIONS)}")
+    return PRECISIONS[name]
