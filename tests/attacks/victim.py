@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy.random  # noqa: F401  numpy imports it at first use, which the hook would take for a payload's
 import torch
 
 from sgi.engine.errors import UserError
