@@ -46,6 +46,29 @@ def export_onnx(
     Returns the file's description with the figures of its verification. Raises UserError for an offset of another
     generator, an opset out of range, or a file that does not reproduce the generator; then no file is left.
     """
+    artifact = describe(
+        generator, offsets, psi=psi, cutoff=cutoff, noise_mode=noise_mode, precision=precision, opset=opset
+    )
+    model = build(generator, offsets, artifact)
+    with atomic_write(out) as temporary:
+        onnx.save(model, temporary)
+        artifact = replace(artifact, parity=verify(temporary, generator, offsets, artifact))
+        helper.set_model_props(model, {METADATA_KEY: artifact.to_json()})
+        onnx.save(model, temporary)
+    return artifact
+
+
+def describe(
+    generator: Generator,
+    offsets: Mapping[str, Offset | None],
+    *,
+    psi: float = 1.0,
+    cutoff: int | None = None,
+    noise_mode: str = "const",
+    precision: str = "fp32",
+    opset: int | None = None,
+) -> Artifact:
+    """The description of a file to be, with `export_onnx`'s arguments, checks and errors."""
     plan = precisions.get(precision)
     opset = max(DEFAULT_OPSET, plan.min_opset) if opset is None else opset
     if not plan.min_opset <= opset <= MAX_OPSET:
@@ -55,7 +78,7 @@ def export_onnx(
         if offset is not None:
             offset.check_generator(sha256)
     config = generator.config
-    artifact = Artifact(
+    return Artifact(
         sgi_version=sgi.engine.__version__,
         resolution=config.resolution,
         z_dim=config.z_dim,
@@ -73,16 +96,10 @@ def export_onnx(
             if offset is not None
         },
     )
-    model = _build(generator, offsets, artifact)
-    with atomic_write(out) as temporary:
-        onnx.save(model, temporary)
-        artifact = replace(artifact, parity=verify(temporary, generator, offsets, artifact))
-        helper.set_model_props(model, {METADATA_KEY: artifact.to_json()})
-        onnx.save(model, temporary)
-    return artifact
 
 
-def _build(generator: Generator, offsets: Mapping[str, Offset | None], artifact: Artifact) -> onnx.ModelProto:
+def build(generator: Generator, offsets: Mapping[str, Offset | None], artifact: Artifact) -> onnx.ModelProto:
+    """The graph that `artifact` describes, not yet verified."""
     lowered = lower(generator, artifact.noise_mode)
     biases = bake(generator, offsets)
     g = GraphBuilder(artifact.opset)

@@ -26,7 +26,8 @@ COMMANDS = {
     "inspect": "Say what a file is: a generator, a checkpoint, an offset or an exported model; "
     "nothing in it is executed.",
     "import": "Turn a StyleGAN2 checkpoint of any common format into a native generator, running none of its code.",
-    "export": "Bake offsets into a generator, write one ONNX file, and verify it against torch.",
+    "export": "Bake offsets into a generator, write one verified file, "
+    "and build an engine or a server's repository of it.",
     "train": "Fit the offset that turns the generator's pictures into maps, and score it on held-out seeds.",
     "score": "Score offsets on held-out seeds, "
     "beside baselines fitted on the pictures that the offsets were fitted on.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from sgi.engine.offsets import Offset
 
 ALL = "all"
+ONNX, TENSORRT, SERVER = "onnx", "tensorrt", "triton-server"
+SUFFIXES = {ONNX: (".onnx",), TENSORRT: (".engine", ".plan"), SERVER: ("",)}  # of --out; the first is its default
 T = TypeVar("T")
 
 
@@ -47,13 +50,36 @@ def export(
         str, typer.Option("--precision", help="Of the convolutions: fp32, fp16 or bf16; all else stays fp32.")
     ] = "fp32",
     opset: Annotated[int | None, typer.Option("--opset", help="ONNX opset, 18 to 23. Default: 20, bf16 22.")] = None,
+    file_format: Annotated[
+        str, typer.Option("--format", help="onnx, tensorrt or triton-server, a model repository.")
+    ] = ONNX,
+    builder: Annotated[
+        str, typer.Option("--builder", help="Builds the engine: tensorrt, tensorrt_rtx, or auto.")
+    ] = "auto",
+    batch_profile: Annotated[
+        str, typer.Option("--batch-profile", help="Least, best and largest batch of an engine or server.")
+    ] = "1,8,16",
+    level: Annotated[
+        int | None, typer.Option("--optimization-level", help="Of the engine's builder, 0 to 5. Default: its own.")
+    ] = None,
+    timing_cache: Annotated[
+        Path | None, typer.Option("--timing-cache", help="Keep the builder's kernel timings in this file.")
+    ] = None,
+    capability: Annotated[
+        list[str] | None,
+        typer.Option("--compute-capability", help="GPUs a TensorRT-RTX engine is for, such as SM120; repeat it."),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Of the model in the server's repository.")] = None,
+    server_model: Annotated[str, typer.Option("--server-model", help="What the server runs: onnx or tensorrt.")] = ONNX,
 ) -> None:
-    """Bake offsets into a generator, write one ONNX file, and verify it against torch."""
+    """Bake offsets into a generator, write one verified file, and build an engine or a server's repository of it."""
     from rich.console import Console
 
     from sgi.engine.generator import checkpoints
     from sgi.export.onnx import export_onnx
 
+    if file_format not in SUFFIXES:
+        raise UserError(f"--format {file_format}: choose from {', '.join(SUFFIXES)}")
     chosen = choose_offsets(types, offset or [], bundled=generator is None)
     fitted = [o for o in chosen.values() if o is not None]
     psi = _agreed("--trunc", trunc, {o.psi for o in fitted}, 1.0)
@@ -64,18 +90,50 @@ def export(
         raise UserError(f"--noise-mode {noise}: an exported model has none or const")
     if cutoff is None:
         cutoff = _agreed("--trunc-cutoff", None, {o.cutoff for o in fitted}, None)
-    target = out or Path(f"{next(iter(chosen))}.onnx" if len(chosen) == 1 else "maps.onnx")
-    if target.suffix != ".onnx":
-        raise UserError(f"--out {target}: the name must end in .onnx")
+    stem, suffixes = next(iter(chosen)) if len(chosen) == 1 else "maps", SUFFIXES[file_format]
+    target = out or Path("models" if file_format == SERVER else f"{stem}{suffixes[0]}")
+    if file_format != SERVER and target.suffix not in suffixes:
+        raise UserError(f"--out {target}: the name must end in {' or '.join(suffixes)}")
     if not target.parent.is_dir():
         raise UserError(f"--out {target}: there is no folder {target.parent}; make it first")
+    settings = None
+    if file_format != ONNX:
+        from sgi.export.tensorrt import BuildSettings, load_module
+
+        settings = BuildSettings(builder, _batches(batch_profile), level, timing_cache, tuple(capability or ()))
+        if file_format == TENSORRT or server_model == TENSORRT:
+            load_module(settings)  # what is missing is said before the work, not after
     console = Console()
-    with console.status("exporting and verifying"):
-        network = checkpoints.load(generator or bundle.GENERATOR)
-        artifact = export_onnx(
-            network, chosen, target, psi=psi, cutoff=cutoff, noise_mode=noise, precision=precision, opset=opset
-        )
-    _report(console, target, artifact)
+    with TemporaryDirectory() as folder:
+        model = target if file_format == ONNX else Path(folder) / f"{stem}.onnx"
+        with console.status("exporting and verifying"):
+            network = checkpoints.load(generator or bundle.GENERATOR)
+            artifact = export_onnx(
+                network, chosen, model, psi=psi, cutoff=cutoff, noise_mode=noise, precision=precision, opset=opset
+            )
+        _report(console, model if file_format == ONNX else Path(model.name), artifact)
+        if settings is None:
+            return
+        with console.status("building"):
+            if file_format == TENSORRT:
+                from sgi.export.tensorrt import build_engine
+
+                facts = build_engine(model, target, settings)["builder"]
+                where = ", ".join(facts["targets"]) or facts["gpu"]
+                console.print(f"{target}: built by {facts['module']} {facts['version']} for {where}")
+            else:
+                from sgi.export.triton_server import write_repository
+
+                folder_written = write_repository(model, target, name or stem, settings, server_model)
+                console.print(f"{folder_written}: serve it with `tritonserver --model-repository {target.resolve()}`")
+
+
+def _batches(text: str) -> tuple[int, int, int]:
+    try:
+        least, best, largest = (int(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"--batch-profile {text}: give three numbers, such as 1,8,16") from None
+    return least, best, largest
 
 
 def choose_offsets(types: list[str] | None, files: list[Path], bundled: bool) -> dict[str, Offset | None]:
