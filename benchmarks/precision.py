@@ -1,0 +1,71 @@
+"""What fp16 and bf16 cost in quality: PSNR of every type's 8-bit maps against the generator in float32.
+
+python benchmarks/precision.py [--generator FILE | --random SIDE] [--seeds N] [--precision fp16 bf16]
+
+Graphs run in the exporter's emulator, which rounds after every operator as a GPU does at worst. --random makes a
+generator of StyleGAN2's config-f widths with random weights and activations clamped at 256; its maps mean nothing, but
+overflow would show there. Appends a line to results.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from record import append
+
+from sgi.engine import bundle, intrinsics
+from sgi.engine.generator import Generator, GeneratorConfig, checkpoints, random_generator
+from sgi.engine.offsets import Offset
+from sgi.engine.seeds import latents
+from sgi.export.emulate import Emulator
+from sgi.export.onnx import build, describe
+from sgi.export.verify import psnr, reference_values
+
+PSI = 0.7
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--generator", type=Path, help="a generator or checkpoint; default: the bundled rooms")
+    parser.add_argument("--random", type=int, metavar="SIDE", help="random weights of config-f at this side instead")
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--precision", nargs="+", default=["fp16", "bf16"])
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    offsets: dict[str, Offset | None] = {intrinsics.IMAGE: None}
+    if asked.random:
+        name = f"random config-f {asked.random} px"
+        generator = random_generator(GeneratorConfig(asked.random, conv_clamp=256.0), seed=0)
+    else:
+        name = "bundled rooms" if asked.generator is None else asked.generator.name
+        generator = checkpoints.load(asked.generator or bundle.GENERATOR)
+        if asked.generator is None:
+            offsets |= {t: Offset.load(bundle.offset(t)) for t in intrinsics.MAP_TYPES if bundle.offset(t).exists()}
+    figures = {precision: measure(generator, offsets, precision, asked.seeds) for precision in asked.precision}
+    append("precision", {"generator": name, "seeds": asked.seeds, "psnr": figures})
+
+
+def measure(generator: Generator, offsets: dict[str, Offset | None], precision: str, seeds: int) -> dict[str, float]:
+    """Type -> PSNR in dB over seeds 0 to N - 1, one at a time to spare memory."""
+    artifact = describe(generator, offsets, psi=PSI, noise_mode="const", precision=precision)
+    z = latents(range(seeds), artifact.z_dim).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        onnx.save(build(generator, offsets, artifact), path)
+        emulator = Emulator(path)
+        got = [emulator.run(z[i : i + 1], PSI) for i in range(seeds)]
+    figures = {}
+    for name, offset in offsets.items():
+        expected = [reference_values(generator, offset, name, artifact, z[i : i + 1], PSI) for i in range(seeds)]
+        figures[name] = round(psnr(name, np.concatenate([g[name] for g in got]), np.concatenate(expected)), 1)
+    return figures
+
+
+if __name__ == "__main__":
+    main()
