@@ -6,7 +6,6 @@ the remedy; nothing falls back in silence.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -16,11 +15,12 @@ from typing import Protocol
 
 import numpy as np
 
-from sgi.engine.artifact import ONNX_SUFFIX, Artifact
+from sgi.engine.artifact import ONNX_SUFFIX, SIDECAR_SUFFIXES, Artifact
 from sgi.engine.errors import UserError
+from sgi.engine.gpu import find_gpus
 
 AUTO = "auto"
-DEVICES = ("cpu", "cuda")
+DEVICES = ("cpu", "cuda", "tensorrt")
 DEFAULT_BATCH = 8
 # OpenVINO makes an image about a third faster than ONNX Runtime, and takes 0.2 to 0.4 s longer to start (bundled model
 # and a 256 px one, 2 cores): it wins from about ten images on.
@@ -60,7 +60,7 @@ class _Entry:
 
     module: str
     factory: str
-    package: str
+    package: str | None  # None: the backend finds out from the file what it needs
     extras: Mapping[str, str]  # device -> pip extra
     suffixes: tuple[str, ...]
     lacks: tuple[tuple[str, str], ...] = ()  # (device, precision) that it has no kernels for
@@ -72,9 +72,16 @@ _BACKENDS = {
         "sgi.engine.backends.onnxruntime",
         "OnnxRuntimeBackend",
         "onnxruntime",
-        {"cpu": "cpu", "cuda": "gpu"},
+        {"cpu": "cpu", "cuda": "gpu", "tensorrt": "gpu"},
         (ONNX_SUFFIX,),
         lacks=(("cpu", "bf16"),),
+    ),
+    "tensorrt": _Entry(
+        "sgi.engine.backends.tensorrt",
+        "TensorRtBackend",
+        None,
+        {"cuda": "tensorrt", "tensorrt": "tensorrt"},
+        SIDECAR_SUFFIXES,
     ),
 }
 BACKENDS = tuple(_BACKENDS)
@@ -92,7 +99,8 @@ def open_backend(
     """Load an exported model.
 
     backend: a name of BACKENDS, or auto: the faster one installed for `images` images (None: many) on the device.
-    device: cpu, cuda, or auto: cuda where an NVIDIA driver and a CUDA build of a backend are, else cpu.
+    device: cpu, cuda, tensorrt (of ONNX Runtime for an .onnx), or auto: tensorrt for an engine, cuda where an NVIDIA
+    driver and a CUDA build of a backend are, else cpu.
     types: outputs to load (None: all). batch: rows that most calls will have. threads: CPU threads, None for all cores.
 
     Raises UserError for a file that is no model of ours, a backend that is not installed or cannot run the file,
@@ -101,7 +109,7 @@ def open_backend(
     path = Path(path)
     artifact = Artifact.read(path)
     chosen = artifact.choose_types(types)
-    device = _choose_device(device)
+    device = _choose_device(device, path.suffix)
     name = _choose_backend(backend, device, path, images, artifact.precision)
     factory = getattr(_import(name, device), _BACKENDS[name].factory)
     return factory(path, artifact, device=device, types=chosen, batch=batch, threads=threads)
@@ -134,21 +142,18 @@ def load_error(path: Path, runtime: str, error: Exception) -> UserError:
 
 def has_nvidia_driver() -> bool:
     """Tell whether an NVIDIA driver with at least one device is there, without loading a framework."""
-    try:
-        cuda = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    count = ctypes.c_int()
-    return cuda.cuInit(0) == 0 and cuda.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    return bool(find_gpus())
 
 
-def _choose_device(device: str) -> str:
+def _choose_device(device: str, suffix: str = ONNX_SUFFIX) -> str:
+    if device == AUTO and suffix in SIDECAR_SUFFIXES:
+        return "tensorrt"  # the backend says what an engine lacks here
     if device == AUTO:
         return "cuda" if has_nvidia_driver() and _has_cuda_build() else "cpu"
     if device not in DEVICES:
         raise UserError(f"--device {device}: choose from {', '.join((AUTO, *DEVICES))}")
-    if device == "cuda" and not has_nvidia_driver():
-        raise UserError("--device cuda: no NVIDIA GPU with a driver is here; use --device cpu")
+    if device != "cpu" and not has_nvidia_driver():
+        raise UserError(f"--device {device}: no NVIDIA GPU with a driver is here; use --device cpu")
     return device
 
 
@@ -200,7 +205,9 @@ def _import(name: str, device: str) -> object:
         raise UserError(f"backend {name} does not import ({error}): {remedy}") from None
 
 
-def _is_installed(package: str) -> bool:
+def _is_installed(package: str | None) -> bool:
+    if package is None:
+        return True
     # Uninstalling one of onnxruntime and onnxruntime-gpu leaves an empty folder, which imports as a namespace.
     spec = find_spec(package)
     return spec is not None and spec.origin is not None

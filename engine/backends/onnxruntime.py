@@ -1,4 +1,4 @@
-"""ONNX Runtime: CPU, and CUDA where onnxruntime-gpu is installed."""
+"""ONNX Runtime: CPU, and CUDA or TensorRT where onnxruntime-gpu is installed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,25 @@ import onnxruntime
 
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import check_inputs, load_error
+from sgi.engine.backends.cuda_memory import DeviceArray
 from sgi.engine.errors import UserError
 from sgi.engine.onnx_wire import keep_outputs
 
 _ERRORS_ONLY = 3
 _SESSIONS_KEPT = 4
-_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+# TF32 keeps 10 bits of mantissa: more error than the parity a model is verified to.
+_CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
+_CPU: tuple[str, dict[str, str]] = ("CPUExecutionProvider", {})
+_PROVIDERS: dict[str, list[tuple[str, dict[str, str]]]] = {
+    "cpu": [_CPU],
+    "cuda": [_CUDA, _CPU],
+    "tensorrt": [("TensorrtExecutionProvider", {}), _CUDA, _CPU],
+}
+_REMEDIES = {
+    "cuda": 'cannot use the GPU; pip uninstall onnxruntime and pip install "sgi-engine[gpu]", or use --device cpu',
+    "tensorrt": "cannot use TensorRT, whose version 10 it needs; build an engine with "
+    "`sgi-engine export --format tensorrt`, or use --device cuda",
+}
 
 
 class OnnxRuntimeBackend:
@@ -53,12 +66,41 @@ class OnnxRuntimeBackend:
     ) -> dict[str, np.ndarray]:
         """See `Backend.run`."""
         chosen = self._types if types is None else self.artifact.choose_types(types)
-        inputs = {"z": z, "psi": np.array(psi, np.float32)} | ({} if label is None else {"label": label})
-        return dict(zip(chosen, self._session(chosen).run(list(chosen), inputs), strict=True))
+        inputs = self._inputs(z, psi, label)
+        if self.device == "cpu":
+            return dict(zip(chosen, self._session(chosen).run(list(chosen), inputs), strict=True))
+        return {name: value.numpy() for name, value in self._run_bound(chosen, inputs).items()}
+
+    def run_on_device(
+        self,
+        z: np.ndarray,
+        psi: float,
+        label: np.ndarray | None = None,
+        types: Sequence[str] | None = None,
+    ) -> dict[str, DeviceArray]:
+        """As `run` on a GPU, leaving the maps there."""
+        chosen = self._types if types is None else self.artifact.choose_types(types)
+        values = self._run_bound(chosen, self._inputs(z, psi, label))
+        return {name: DeviceArray(tuple(v.shape()), v.data_ptr(), None, owner=v) for name, v in values.items()}
 
     def close(self) -> None:
         """See `Backend.close`."""
         self._session.cache_clear()
+
+    def _inputs(self, z: np.ndarray, psi: float, label: np.ndarray | None) -> dict[str, np.ndarray]:
+        return {"z": z, "psi": np.array(psi, np.float32)} | ({} if label is None else {"label": label})
+
+    def _run_bound(self, types: tuple[str, ...], inputs: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Outputs as values in GPU memory: only what is asked for crosses to the host, once."""
+        session = self._session(types)
+        binding = session.io_binding()
+        for name, value in inputs.items():
+            binding.bind_cpu_input(name, value)
+        for name in types:
+            binding.bind_output(name, "cuda")
+        session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        return dict(zip(types, binding.get_outputs(), strict=True))
 
     def _load(self, types: tuple[str, ...]) -> Any:
         options = onnxruntime.SessionOptions()
@@ -70,7 +112,7 @@ class OnnxRuntimeBackend:
         try:
             whole = set(types) == set(self.artifact.type_names)
             model = str(self._path) if whole else keep_outputs(self._path.read_bytes(), types)
-            session = onnxruntime.InferenceSession(model, options, providers=self._providers())
+            session = onnxruntime.InferenceSession(model, options, providers=_PROVIDERS[self.device])
         except Exception as error:
             raise load_error(self._path, "ONNX Runtime", error) from None
         # A CUDA session that cannot start falls back to the CPU without an exception.
@@ -78,15 +120,6 @@ class OnnxRuntimeBackend:
         check_inputs(self._path, self.artifact, {value.name: value.shape for value in session.get_inputs()})
         return session
 
-    def _providers(self) -> list[Any]:
-        if self.device == "cuda":
-            # TF32 keeps 10 bits of mantissa: more error than the parity a model is verified to.
-            return [(_CUDA, {"use_tf32": "0"}), _CPU]
-        return [_CPU]
-
     def _check_device(self, providers: Sequence[str]) -> None:
-        if self.device == "cuda" and _CUDA not in providers:
-            raise UserError(
-                "--device cuda: this ONNX Runtime cannot use the GPU; pip uninstall onnxruntime and "
-                'pip install "sgi-engine[gpu]", or use --device cpu'
-            )
+        if _PROVIDERS[self.device][0][0] not in providers:
+            raise UserError(f"--device {self.device}: this ONNX Runtime {_REMEDIES[self.device]}")

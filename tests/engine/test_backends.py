@@ -12,9 +12,11 @@ from tiny_models import SIDE, Z_DIM, describe, write_model
 from tolerances import BACKEND_PARITY
 
 from sgi.engine import backends, intrinsics
-from sgi.engine.backends import BACKENDS, FEW_IMAGES, open_backend
+from sgi.engine.backends import FEW_IMAGES, open_backend
 from sgi.engine.errors import UserError
 from sgi.engine.onnx_wire import keep_outputs
+
+ONNX_BACKENDS = ("openvino", "onnxruntime")
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def expected(model: Path, z: np.ndarray, psi: float) -> dict[str, np.ndarray]:
     return maps
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ONNX_BACKENDS)
 def test_values_at_any_batch_size(model, name):
     pytest.importorskip(name)
     z = np.random.RandomState(3).randn(8, Z_DIM).astype(np.float32)
@@ -52,7 +54,7 @@ def test_values_at_any_batch_size(model, name):
     backend.close()
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ONNX_BACKENDS)
 def test_results_belong_to_the_caller_and_psi_matters(model, name):
     pytest.importorskip(name)
     backend = open_backend(model, backend=name, device="cpu", batch=1)
@@ -65,7 +67,7 @@ def test_results_belong_to_the_caller_and_psi_matters(model, name):
     assert not np.allclose(first, second)
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ONNX_BACKENDS)
 def test_only_the_asked_types_are_loaded_and_more_come_on_demand(all_types_model, name):
     pytest.importorskip(name)
     backend = open_backend(all_types_model, backend=name, device="cpu", types=["normal", "depth"], batch=2)
@@ -78,7 +80,7 @@ def test_only_the_asked_types_are_loaded_and_more_come_on_demand(all_types_model
         open_backend(all_types_model, backend=name, device="cpu", types=["fish"])
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ONNX_BACKENDS)
 def test_labels(class_model, name):
     pytest.importorskip(name)
     backend = open_backend(class_model, backend=name, device="cpu", batch=3)
@@ -121,7 +123,7 @@ def test_auto_takes_the_faster_one_installed(model, monkeypatch, no_gpu):
         open_backend(model)
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ONNX_BACKENDS)
 def test_missing_package_names_the_extra(model, monkeypatch, name):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UserError, match=rf'backend {name} is not installed: pip install "sgi-engine\[cpu\]"'):
@@ -147,9 +149,10 @@ def test_package_that_does_not_import_says_why(model, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"backend": "torch"}, "--backend torch: choose from auto, openvino, onnxruntime"),
+        ({"backend": "torch"}, "--backend torch: choose from auto, openvino, onnxruntime, tensorrt"),
         ({"device": "tpu"}, "--device tpu: choose from auto, cpu, cuda"),
         ({"device": "cuda"}, "--device cuda: no NVIDIA GPU with a driver is here; use --device cpu"),
+        ({"device": "tensorrt"}, "--device tensorrt: no NVIDIA GPU with a driver is here; use --device cpu"),
         ({"device": "cuda", "backend": "onnxruntime"}, "--device cuda: no NVIDIA GPU with a driver is here"),
     ],
 )
@@ -174,6 +177,52 @@ def test_a_gpu_that_the_runtime_cannot_use_is_refused(model, monkeypatch, listed
         open_backend(model, device="cuda")
 
 
+def test_a_gpu_session_binds_its_outputs_there(model, monkeypatch):
+    """Through a session that claims CUDA and runs on the CPU: what is asked for, and that TF32 is off."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    make, seen = onnxruntime.InferenceSession, {"outputs": []}
+
+    class Session:
+        def __init__(self, path, *_, providers):
+            seen["providers"] = providers
+            self.inner = make(path, providers=["CPUExecutionProvider"])
+            self.get_inputs, self.run_with_iobinding = self.inner.get_inputs, self.inner.run_with_iobinding
+
+        def get_providers(self):
+            return [name for name, _ in seen["providers"]]
+
+        def io_binding(self):
+            binding = self.inner.io_binding()
+            bind = binding.bind_output
+            binding.bind_output = lambda name, device: (seen["outputs"].append((name, device)), bind(name, "cpu"))
+            return binding
+
+    z = np.random.RandomState(3).randn(2, Z_DIM).astype(np.float32)
+    want = expected(model, z, 0.7)["depth"]
+    monkeypatch.setattr(backends, "has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider", "CUDAExecutionProvider"]
+    )
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    backend = open_backend(model, device="cuda", types=["depth"])
+    np.testing.assert_allclose(backend.run(z, 0.7)["depth"], want, atol=BACKEND_PARITY)
+    assert seen["outputs"] == [("depth", "cuda")]
+    assert seen["providers"][0] == ("CUDAExecutionProvider", {"use_tf32": "0"})
+    array = backend.run_on_device(z, 0.7)["depth"]
+    assert array.__cuda_array_interface__["shape"] == (2, 1, SIDE, SIDE)
+    assert array.__cuda_array_interface__["data"][0] == array.owner.data_ptr()
+    open_backend(model, device="tensorrt")
+    assert [name for name, _ in seen["providers"]][:2] == ["TensorrtExecutionProvider", "CUDAExecutionProvider"]
+
+
+def test_a_tensorrt_provider_that_does_not_start_is_refused(model, monkeypatch):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(backends, "has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with pytest.raises(UserError, match="--device tensorrt: this ONNX Runtime cannot use TensorRT"):
+        open_backend(model, device="tensorrt")
+
+
 def test_auto_means_the_gpu_where_driver_and_cuda_build_are(model, monkeypatch, no_gpu):
     onnxruntime = pytest.importorskip("onnxruntime")
     assert backends._choose_device("auto") == "cpu"
@@ -191,12 +240,12 @@ def test_formats_that_no_backend_runs_are_refused(tmp_path, no_gpu):
     path.write_bytes(b"engine")
     path.with_suffix(".json").write_text(describe().to_json())
     with pytest.raises(UserError, match=r"no backend of this version runs .plan on cpu; use an .onnx export"):
-        open_backend(path)
+        open_backend(path, device="cpu")
     with pytest.raises(UserError, match=r"--backend openvino: it cannot run depth.plan; it runs .onnx"):
         open_backend(path, backend="openvino")
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ONNX_BACKENDS)
 def test_description_and_graph_must_agree(tmp_path, name):
     pytest.importorskip(name)
     lying = describe(z_dim=Z_DIM + 1)
@@ -205,7 +254,7 @@ def test_description_and_graph_must_agree(tmp_path, name):
         open_backend(path, backend=name, device="cpu")
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ONNX_BACKENDS)
 def test_a_damaged_graph_is_one_line(tmp_path, model, name):
     pytest.importorskip(name)
     proto = onnx.load(model)
