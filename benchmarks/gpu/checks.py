@@ -1,0 +1,170 @@
+"""Correctness before speed: every kernel and the whole network against float64, on fresh random operands.
+
+Memory that a kernel must write is poisoned with NaN, each launch runs twice and must repeat to the bit, and sizes
+cover the real layers' block shapes as well as odd ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from workload import CHECK_CONFIG, TINY_CONFIG, TINY_SIZES, Size, build
+
+from sgi.engine.backends.triton.fitting import FittingSynthesis
+from sgi.engine.backends.triton.network import Network
+from sgi.kernels import fused_conv, modulated_conv, pack_conv, to_rgb, up_conv
+from sgi.kernels.conv import reference
+from sgi.kernels.torgb import reference as torgb_reference
+from sgi.kernels.upconv import reference as upconv_reference
+
+LIMITS = {torch.float32: 1e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
+# images, images of x, height, width, input channels, output channels
+SMALL_SHAPES = [(3, 3, 5, 7, 19, 35), (6, 2, 4, 4, 512, 512)]
+# Their block shapes are those of the real layers, whose type is float16.
+LARGE_SHAPES = [
+    (2, 2, 64, 64, 512, 512),
+    (2, 2, 128, 128, 256, 256),
+    (1, 1, 256, 256, 128, 64),
+    (1, 1, 512, 512, 32, 32),
+]
+Row = dict[str, Any]
+
+
+@contextmanager
+def poisoned() -> Iterator[None]:
+    """torch.empty gives NaN within the block."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def ratio(value: Tensor, expected: Tensor) -> float:
+    """RMS of the difference over RMS of the reference."""
+    return float((value.double() - expected.double()).norm() / expected.double().norm())
+
+
+def wide(arguments: tuple[Any, ...]) -> list[Any]:
+    """The same operands in float64."""
+    return [a.double() if isinstance(a, Tensor) else a for a in arguments]
+
+
+def cases(sizes: tuple[Size, ...], device: str, tiny: bool) -> Iterator[tuple[str, Callable[[], list[Row]]]]:
+    """(name, function that gives rows of name, error, limit and whether the check passed)."""
+
+    def case(rows: Callable[..., Iterator[Row]], *arguments: Any) -> Callable[[], list[Row]]:
+        def run() -> list[Row]:
+            with poisoned():
+                return list(rows(*arguments))
+
+        return run
+
+    small = Size("check", TINY_CONFIG if tiny else CHECK_CONFIG, (2,), 1)
+    for dtype in LIMITS:
+        for shape in SMALL_SHAPES[: 1 if tiny else None]:
+            yield f"{shape} {dtype}", case(_operators, shape, dtype, device)
+        yield f"network {dtype}", case(_network, small, dtype, device)
+    if not tiny:
+        for shape in LARGE_SHAPES:
+            yield f"{shape}", case(_operators, shape, torch.float16, device)
+        yield "large network", case(_network, sizes[-1], torch.float16, device)
+    yield "gradients", case(_gradients, device)
+
+
+def _row(name: str, dtype: torch.dtype, error: float, limit: float, repeats: bool = True) -> Row:
+    # A NaN is not below any limit.
+    return {
+        "name": name, "dtype": str(dtype).removeprefix("torch."), "error": error, "limit": limit,
+        "repeats": repeats, "passed": error < limit and repeats,
+    }  # fmt: skip
+
+
+def _operators(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Iterator[Row]:
+    n, nx, height, width, inputs, outputs = shape
+    packed = pack_conv(torch.randn(outputs, inputs, 3, 3, device=device), dtype, up=True)
+    x = torch.randn(nx, height, width, inputs, device=device).to(dtype)
+    style, scale = torch.randn(n, inputs, device=device), torch.rand(n, outputs, device=device) + 0.5
+    noise, bias = torch.randn(n, height, width, device=device), torch.randn(outputs, device=device)
+    double_noise = torch.randn(1, 2 * height, 2 * width, device=device)
+    below = torch.randn(n, 3, height // 2, width // 2, device=device)
+    even = height % 2 == 0 and width % 2 == 0
+    rgb = (torch.randn(n, outputs, device=device), torch.randn(3, outputs, device=device) / outputs**0.5,
+           torch.randn(3, device=device), below if even else None, 1.0)  # fmt: skip
+
+    arguments = (x, packed.taps, style, scale, noise, bias, 2.0)
+    features = reference.modulated_conv(*wide(arguments))
+    label = "x".join(str(side) for side in shape)
+    first, again = modulated_conv(*arguments), modulated_conv(*arguments)
+    yield _row(f"modulated_conv {label}", dtype, ratio(first, features), LIMITS[dtype], bool((first == again).all()))
+    next_style = torch.randn(n, outputs, device=device)
+    y, img = fused_conv(*arguments, next_style, *rgb)
+    scaled = reference.modulated(features, next_style.double(), n)
+    yield _row(f"fused_conv {label}", dtype, ratio(y, scaled), LIMITS[dtype])
+    colours = torgb_reference.to_rgb(features, *wide(rgb))
+    yield _row(f"fused to-rgb {label}", dtype, ratio(img, colours), LIMITS[dtype])
+    rounded = features.to(dtype)
+    colours = torgb_reference.to_rgb(*wide((rounded, *rgb)))
+    yield _row(f"to_rgb {label}", dtype, ratio(to_rgb(rounded, *rgb), colours), LIMITS[torch.float32])
+    arguments = (x, packed.taps, style, scale, double_noise, bias, 2.0)
+    expected = upconv_reference.up_conv(*wide(arguments))
+    for form in ("fir", "six"):
+        first, again = (up_conv(*arguments, packed.six, form) for _ in range(2))
+        repeats = bool((first == again).all())
+        yield _row(f"up_conv {form} {label}", dtype, ratio(first, expected), LIMITS[dtype], repeats)
+
+
+def _network(size: Size, dtype: torch.dtype, device: str) -> Iterator[Row]:
+    generator = build(size, device)
+    network = Network(generator, [None], dtype)
+    selection = network.select([0])
+    z = torch.randn(2, size.config.z_dim, device=device)
+    with torch.inference_mode():
+        styles = network.styles(generator.mapping(z), torch.tensor(0.7, device=device), None, selection)
+        picture = network.render(styles, selection)[0]
+        expected = generator.double()(z.double(), psi=0.7, dtype=torch.float64)
+    yield _row(f"network {size.name}", dtype, ratio(picture, expected), LIMITS[dtype])
+
+
+def _gradients(device: str) -> Iterator[Row]:
+    n, side, inputs, outputs = 2, 6, 24, 40
+    packed = pack_conv(torch.randn(outputs, inputs, 3, 3, device=device), torch.float32)
+    for name, function, expected_function, factor in (
+        ("modulated_conv", modulated_conv, reference.modulated_conv, 1),
+        ("up_conv", up_conv, upconv_reference.up_conv, 2),
+    ):
+        operands = (
+            torch.randn(n, side, side, inputs, device=device), packed.taps, torch.randn(n, inputs, device=device),
+            torch.rand(n, outputs, device=device) + 0.5, torch.randn(1, factor * side, factor * side, device=device),
+            torch.randn(outputs, device=device), None,
+        )  # fmt: skip
+        probe = torch.randn(n, factor * side, factor * side, outputs, device=device)
+        found = _differentiate(function, list(operands), probe)
+        expected = _differentiate(expected_function, wide(operands), probe.double())
+        for part, one, other in zip(("x", "style", "scale"), found, expected, strict=True):
+            yield _row(f"{name} gradient of {part}", torch.float32, ratio(one, other), LIMITS[torch.float32])
+    generator = build(TINY_SIZES[0], device)
+    ws = torch.randn(2, generator.config.num_ws, generator.config.w_dim, device=device)
+    found = _gradient_of_ws(FittingSynthesis(generator, torch.float32), ws)
+    double = generator.double()
+    expected = _gradient_of_ws(lambda given: double.synthesize(given, dtype=torch.float64), ws.double())
+    yield _row("gradient of w+ through the network", torch.float32, ratio(found, expected), LIMITS[torch.float32])
+
+
+def _differentiate(function: Any, operands: list[Any], probe: Tensor) -> tuple[Tensor, ...]:
+    for i in (0, 2, 3):
+        operands[i] = operands[i].detach().requires_grad_()
+    return torch.autograd.grad(function(*operands), [operands[i] for i in (0, 2, 3)], probe)
+
+
+def _gradient_of_ws(function: Any, ws: Tensor) -> Tensor:
+    ws = ws.detach().requires_grad_()
+    picture = function(ws)
+    random = torch.Generator().manual_seed(0)
+    probe = torch.randn(picture.shape, generator=random).to(picture)
+    return torch.autograd.grad(picture, ws, probe)[0]

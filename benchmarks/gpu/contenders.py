@@ -1,0 +1,112 @@
+"""What the kernels are measured against: the torch form eager and compiled, and NVIDIA's implementation.
+
+A contender is a function of (size, batch, device) that gives a callable without arguments: one pass from z to the
+raw picture, in float16 on a GPU.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from workload import Size, build
+
+from sgi.engine.backends.triton.graph import CapturedGraph
+from sgi.engine.backends.triton.network import Network
+from sgi.kernels import tune
+
+Run = Callable[[], object]
+PSI = 0.7
+
+
+def latents(size: Size, batch: int, device: str) -> Tensor:
+    """Random z [batch, z_dim] float32."""
+    return torch.randn(batch, size.config.z_dim, device=device)
+
+
+def recorded(function: Callable[[Tensor], Tensor], z: Tensor) -> Run:
+    """The function as a replayed CUDA graph; as it is on the CPU."""
+    if z.device.type == "cpu":
+        return lambda: function(z)
+    graph = CapturedGraph(lambda given: {"picture": function(given)}, (z,))
+    return lambda: graph(z)
+
+
+def kernels(size: Size, batch: int, device: str, kinds: int = 1, offsets: list[Tensor | None] | None = None) -> Run:
+    """Our kernels, one CUDA graph; `kinds` types by `offsets` (None: the plain picture alone)."""
+    generator = build(size, device)
+    network = Network(generator, offsets or [None], torch.float16)
+    selection = network.select(range(kinds))
+    psi = torch.tensor(PSI, device=device)
+
+    def run(z: Tensor) -> Tensor:
+        w = generator.mapping(z)
+        return network.render(network.styles(w, psi, None, selection), selection)
+
+    with torch.inference_mode():
+        return inference(recorded(run, latents(size, batch, device)))
+
+
+def tuned(size: Size, batch: int, device: str) -> Run:
+    """Our kernels with measured block shapes."""
+    with tune.tuning(True):
+        return kernels(size, batch, device)
+
+
+def eager(size: Size, batch: int, device: str) -> Run:
+    """The torch generator, channels last."""
+    generator = build(size, device)
+    z = latents(size, batch, device)
+    return inference(lambda: generator(z, psi=PSI, dtype=torch.float16))
+
+
+def compiled(size: Size, batch: int, device: str) -> Run:
+    """The torch generator by torch.compile: max-autotune, channels last, CUDA graphs."""
+    generator = build(size, device)
+    z = latents(size, batch, device)
+    torch._dynamo.config.recompile_limit = 64
+
+    def run(given: Tensor) -> Tensor:
+        return generator(given, psi=PSI, dtype=torch.float16)
+
+    if device == "cpu":  # there to see that it runs
+        function = torch.compile(run, backend="eager", fullgraph=True)
+    else:
+        function = torch.compile(run, mode="max-autotune", fullgraph=True, dynamic=False)
+    return inference(lambda: function(z))
+
+
+def nvidia(folder: Path) -> Callable[[Size, int, str], Run]:
+    """NVIDIA's stylegan3 repository, a folder the user has: its StyleGAN2 with its CUDA plugins, in float16."""
+
+    def make(size: Size, batch: int, device: str) -> Run:
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+        from training.networks_stylegan2 import Generator
+
+        config = size.config
+        blocks = len(config.resolutions)
+        generator = Generator(
+            z_dim=config.z_dim, c_dim=0, w_dim=config.w_dim, img_resolution=config.resolution, img_channels=3,
+            mapping_kwargs={"num_layers": config.mapping_layers}, channel_base=config.channel_base,
+            channel_max=config.channel_max, num_fp16_res=blocks, conv_clamp=256,
+        )  # fmt: skip
+        generator = generator.eval().requires_grad_(False).to(device)
+        z = latents(size, batch, device)
+        options = {"force_fp32": True} if device == "cpu" else {}
+        return inference(lambda: generator(z, None, truncation_psi=PSI, noise_mode="const", **options))
+
+    return make
+
+
+def inference(run: Run) -> Run:
+    """The same without autograd's records."""
+
+    def wrapped() -> object:
+        with torch.inference_mode():
+            return run()
+
+    return wrapped
