@@ -70,10 +70,11 @@ def candidates(dtype: torch.dtype, inner: int, columns: int, heavy: bool = False
     heavy: the epilogue keeps several vectors a column besides the sums, for which the widest block has no registers.
     """
     fitted: dict[Config, Config] = {}
+    widest = max(_block(columns), min(config.bn for config in configs(dtype)))
+    if heavy:
+        widest = min(widest, HEAVY_MAX_COLUMNS)
     for config in configs(dtype):
-        if heavy and config.bn > HEAVY_MAX_COLUMNS:
-            continue
-        if config.bn == _block(columns) or config.bn <= columns or config is configs(dtype)[-1]:
+        if config.bn <= widest:
             shrunk = config.fitted(inner, columns)
             fitted.setdefault(replace(shrunk, rate=0.0), shrunk)
     return list(fitted.values())
