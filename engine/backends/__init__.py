@@ -126,6 +126,25 @@ def installed_backends(path: str | Path, device: str, precision: str | None = No
     )
 
 
+def devices_of(backend: str) -> tuple[str, ...]:
+    """Devices that a backend has anywhere."""
+    return tuple(_BACKENDS[backend].extras)
+
+
+def runs(backend: str, path: str | Path) -> bool:
+    """Whether a backend runs files of this suffix."""
+    return Path(path).suffix in _BACKENDS[backend].suffixes
+
+
+def missing(backend: str, device: str) -> str | None:
+    """What a backend lacks to be imported, as one line with the remedy; None if nothing."""
+    try:
+        _import(backend, device)
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def check_inputs(path: Path, artifact: Artifact, shapes: Mapping[str, Sequence[object]]) -> None:
     """Compare a loaded model's inputs, {name: shape}, with its description; raises UserError where they differ."""
     expected = {"psi": [], "z": [artifact.z_dim]} | ({"label": [artifact.c_dim]} if artifact.c_dim else {})

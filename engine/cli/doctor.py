@@ -1,0 +1,142 @@
+"""`sgi-engine doctor`: what is installed, which GPU is here, which backends work and why the others do not."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import NamedTuple
+
+from sgi.engine.errors import UserError
+
+PACKAGES = (
+    "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "triton",
+    "tensorrt", "tensorrt-rtx-cu13", "cuda-bindings", "pycuda",
+)  # fmt: skip
+YES, NO, UNTRIED = "yes", "no", "untried"
+_COLOURS = {YES: "green", NO: "red", UNTRIED: "yellow"}
+
+
+class Finding(NamedTuple):
+    """A line of the table: what was looked at, yes, no or untried, and the version, the figures or the reason."""
+
+    what: str
+    state: str
+    detail: str
+
+
+def doctor() -> None:
+    """Say what is installed, which GPU is here, and which backends work and why the others do not."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="sgi-engine doctor", title_justify="left")
+    for column in ("what", "", "details"):
+        table.add_column(column, overflow="fold")
+    for section in (system(), gpus(), backends(), builders(), packages()):
+        for found in section:
+            table.add_row(found.what, f"[{_COLOURS[found.state]}]{found.state}[/]", found.detail.replace("[", r"\["))
+        table.add_section()
+    Console().print(table)
+
+
+def system() -> list[Finding]:
+    """The package and the interpreter."""
+    import os
+    import platform
+
+    import sgi.engine
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    python = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {cores} cores"
+    return [Finding("sgi-engine", YES, f"{sgi.engine.__version__}, {python}")]
+
+
+def gpus() -> list[Finding]:
+    """The GPUs that the driver gives."""
+    from sgi.engine.gpu import driver_version, find_gpus
+
+    found = find_gpus()
+    if not found:
+        version = driver_version()
+        why = "no NVIDIA driver is here" if version is None else f"a driver (CUDA {version}) is here, and no GPU"
+        return [Finding("GPU", NO, why)]
+    return [
+        Finding(
+            f"GPU {i}", YES,
+            f"{gpu.name}, SM{gpu.capability[0]}{gpu.capability[1]}, {gpu.memory / 2**30:.0f} GiB, "
+            f"driver for CUDA {driver_version()}",
+        )
+        for i, gpu in enumerate(found)
+    ]  # fmt: skip
+
+
+def backends() -> list[Finding]:
+    """Every backend on every device, tried on the bundled model where it can run that."""
+    from sgi.engine.backends import BACKENDS, devices_of
+
+    return [_backend(name, device) for name in BACKENDS for device in devices_of(name)]
+
+
+def builders() -> list[Finding]:
+    """What builds TensorRT engines here."""
+    from sgi.engine.backends.engine_file import MODULES, TENSORRT, is_installed
+    from sgi.engine.gpu import find_gpus
+
+    findings = []
+    for module, extra in MODULES.items():
+        what = f"builder {module}"
+        if not is_installed(module):
+            findings.append(Finding(what, NO, f'not installed: pip install "sgi-engine[{extra}]"'))
+        elif module == TENSORRT and not find_gpus():
+            findings.append(Finding(what, NO, "it builds on the GPU that will run the engine, and none is here"))
+        else:
+            findings.append(_builder(what, module))
+    return findings
+
+
+def packages() -> list[Finding]:
+    """Versions of the packages that backends and exporters use."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    findings = []
+    for name in PACKAGES:
+        try:
+            findings.append(Finding(name, YES, version(name)))
+        except PackageNotFoundError:
+            findings.append(Finding(name, NO, "not installed"))
+    return findings
+
+
+def _backend(name: str, device: str) -> Finding:
+    from sgi.engine import bundle
+    from sgi.engine.artifact import Artifact
+    from sgi.engine.backends import has_nvidia_driver, missing, open_backend, runs
+    from sgi.engine.seeds import latents
+
+    what = f"backend {name} on {device}"
+    if device != "cpu" and not has_nvidia_driver():
+        return Finding(what, NO, "no NVIDIA GPU with a driver is here")
+    why = missing(name, device)
+    if why is not None:
+        return Finding(what, NO, why)
+    if not runs(name, bundle.MODEL) or not bundle.MODEL.exists():
+        return Finding(what, UNTRIED, "it imports; there is no bundled model that it runs")
+    try:
+        z = latents([0], Artifact.read(bundle.MODEL).z_dim).astype("float32")
+        with closing(open_backend(bundle.MODEL, name, device, batch=1)) as backend:
+            backend.run(z, 1.0)
+    except UserError as error:
+        return Finding(what, NO, str(error))
+    except Exception as error:  # whatever a runtime throws is what the user came to see
+        return Finding(what, NO, " ".join(f"{type(error).__name__}: {error}".split())[:200])
+    return Finding(what, YES, "makes the maps of seed 0 of the bundled model")
+
+
+def _builder(what: str, module: str) -> Finding:
+    from importlib import import_module
+
+    try:
+        trt = import_module(module)
+    except ImportError as error:
+        return Finding(what, NO, f"does not import ({error})")
+    targets = [name for name in dir(getattr(trt, "ComputeCapability", None)) if name.startswith("SM")]
+    return Finding(what, YES, f"{trt.__version__}" + (f", builds for {', '.join(targets)}" if targets else ""))
