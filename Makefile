@@ -7,6 +7,7 @@ WORKERS ?= 2
 RUN := .venv-run
 DEV := .venv
 PACKAGES := engine kernels export trainer
+NATIVE_SOURCES = $(shell find engine/native -name '*.[ch]' -o -name '*.[ch]pp')
 
 .PHONY: run test setup format lint types native native-deps pytest bundle clean
 
@@ -20,9 +21,11 @@ setup: $(DEV)/.ready
 format: setup
 	$(DEV)/bin/ruff check --fix .
 	$(DEV)/bin/ruff format .
+	$(DEV)/bin/clang-format -i $(NATIVE_SOURCES)
 
 lint: setup
 	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/clang-format --dry-run --Werror $(NATIVE_SOURCES)
 	$(DEV)/bin/ruff check .
 
 types: setup .typing/sgi

@@ -36,7 +36,8 @@ bool encode(std::FILE *file, png_structp png, png_infop info, png_uint_32 side, 
             size_t stride) {
     if (setjmp(png_jmpbuf(png))) return false;
     png_init_io(png, file);
-    png_set_IHDR(png, info, side, side, bits, color, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, side, side, bits, color, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+                 PNG_FILTER_TYPE_DEFAULT);
     png_write_info(png, info);
     for (png_uint_32 y = 0; y < side; ++y) png_write_row(png, bytes + y * stride);
     png_write_end(png, info);
@@ -52,7 +53,8 @@ void write_png(const std::string &path, sgi::Span<const float> values, const sgi
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
     png_infop info = png_create_info_struct(png);
     const bool written = file && encode(file.get(), png, info, static_cast<png_uint_32>(side), static_cast<int>(bits),
-                                        type.channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, bytes.data(), bytes.size() / side);
+                                        type.channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, bytes.data(),
+                                        bytes.size() / side);
     png_destroy_write_struct(&png, &info);
     if (!written || std::fflush(file.get())) throw std::runtime_error(path + ": cannot be written");
 }

@@ -16,7 +16,8 @@ constexpr const char *USAGE =
 uint32_t parse_seed(const std::string &text) {
     size_t end = 0;
     const unsigned long long seed = text.empty() || !std::isdigit(text[0]) ? ~0ull : std::stoull(text, &end);
-    if (end != text.size() || seed > 0xffffffffull) throw std::runtime_error("--seeds: cannot be read at '" + text + "'");
+    if (end != text.size() || seed > 0xffffffffull)
+        throw std::runtime_error("--seeds: cannot be read at '" + text + "'");
     return static_cast<uint32_t>(seed);
 }
 
@@ -52,10 +53,8 @@ void run(const std::string &model, const std::string &seed_text, const std::file
                 const std::string seed = std::to_string(seeds[start + n]);
                 const std::string stem = "seed" + std::string(digits - seed.size(), '0') + seed;
                 const std::string path = outdir / (stem + "_" + maps[k].type() + "." + format);
-                if (format == "png")
-                    write_png(path, maps[k].image(n), engine.types()[k], maps[k].side());
-                else
-                    std::ofstream(path, std::ios::binary) << npy(maps[k].image(n), maps[k].channels(), maps[k].side());
+                if (format == "png") write_png(path, maps[k].image(n), engine.types()[k], maps[k].side());
+                else std::ofstream(path, std::ios::binary) << npy(maps[k].image(n), maps[k].channels(), maps[k].side());
             }
         }
     }

@@ -126,13 +126,15 @@ int main(int argc, char **argv) try {
     });
     server.Get("/stats", [&](const httplib::Request &, httplib::Response &response) {
         const auto [images, passes] = batcher.counts();
-        response.set_content("{\"images\": " + std::to_string(images) + ", \"passes\": " + std::to_string(passes) + "}\n",
+        response.set_content("{\"images\": " + std::to_string(images) + ", \"passes\": " + std::to_string(passes) +
+                                 "}\n",
                              "application/json");
     });
 
     const int wanted = argc > 2 ? std::atoi(argv[2]) : 8000;
-    const int port = wanted == 0 ? server.bind_to_any_port("127.0.0.1") : server.bind_to_port("127.0.0.1", wanted) ? wanted : -1;
-    if (port < 0) throw std::runtime_error("port " + std::to_string(wanted) + " is taken; name another");
+    const int port = wanted ? wanted : server.bind_to_any_port("127.0.0.1");
+    if (wanted && !server.bind_to_port("127.0.0.1", wanted))
+        throw std::runtime_error("port " + std::to_string(wanted) + " is taken; name another");
     std::printf("http://127.0.0.1:%d/seeds/42\n", port);
     std::fflush(stdout);
     server.listen_after_bind();

@@ -56,12 +56,13 @@ template <class T> T read_struct(const T *theirs, const char *name) {
     const auto *bytes = reinterpret_cast<const unsigned char *>(theirs);
     for (size_t i = sizeof ours; i < theirs->size; ++i)
         if (bytes[i])
-            throw Failure(SGI_ERROR_ARGUMENT, std::string(name) + " has fields of a newer version; upgrade the library");
+            throw Failure(SGI_ERROR_ARGUMENT,
+                          std::string(name) + " has fields of a newer version; upgrade the library");
     return ours;
 }
 
 std::string read_file(const char *path) {
-    struct stat status {};
+    struct stat status{};
     if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) throw Failure(SGI_ERROR_MODEL, "not a file");
     std::ifstream file(path, std::ios::binary | std::ios::ate);
     if (!file) throw Failure(SGI_ERROR_MODEL, "no such file, or not readable");
@@ -119,7 +120,8 @@ sgi_status sgi_info(const sgi_engine *engine, sgi_model_info *info) {
     });
 }
 
-sgi_status sgi_generate(sgi_engine *engine, const sgi_request *request, const sgi_output *outputs, size_t output_count) {
+sgi_status sgi_generate(sgi_engine *engine, const sgi_request *request, const sgi_output *outputs,
+                        size_t output_count) {
     return guarded([&] {
         require(engine && request && outputs, "engine, request or outputs is NULL");
         engine->generate(read_struct(request, "sgi_request"), outputs, output_count);

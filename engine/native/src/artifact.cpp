@@ -68,7 +68,8 @@ Artifact parse(std::string json) {
     const Json values = Json::parse(json, nullptr, /*allow_exceptions=*/false);
     if (!values.is_object()) throw Failure(SGI_ERROR_MODEL, "its description is not JSON; export it again");
     if (member(values, "format") != FORMAT)
-        throw Failure(SGI_ERROR_MODEL, "its description has another format than this version reads; upgrade sgi-engine");
+        throw Failure(SGI_ERROR_MODEL,
+                      "its description has another format than this version reads; upgrade sgi-engine");
 
     Artifact artifact;
     artifact.resolution = integer(values, "resolution", 4, MAX_RESOLUTION);
@@ -94,7 +95,8 @@ Artifact read_artifact(std::string_view model) {
     std::string json;
     if (!read_metadata(model, "sgi_engine", json))
         throw Failure(SGI_ERROR_MODEL, "a model without sgi-engine metadata; export it with `sgi-engine export`");
-    if (json.find('\0') != std::string::npos) throw Failure(SGI_ERROR_MODEL, "its description is not JSON; export it again");
+    if (json.find('\0') != std::string::npos)
+        throw Failure(SGI_ERROR_MODEL, "its description is not JSON; export it again");
     return parse(std::move(json));
 }
 

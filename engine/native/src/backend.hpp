@@ -35,7 +35,8 @@ class Backend {
 };
 
 // Each loads a model whose outputs are artifact.types; throws Failure(SGI_ERROR_BACKEND).
-std::unique_ptr<Backend> open_onnxruntime(std::string_view model, const Artifact &artifact, const BackendOptions &options);
+std::unique_ptr<Backend> open_onnxruntime(std::string_view model, const Artifact &artifact,
+                                          const BackendOptions &options);
 std::unique_ptr<Backend> open_openvino(std::string_view model, const Artifact &artifact, const BackendOptions &options);
 
 // One input or output of a loaded model; a dimension that varies is -1.

@@ -65,7 +65,8 @@ std::unique_ptr<Backend> open_backend(const std::string &name, std::string_view 
 sgi_engine::sgi_engine(std::string_view model, const sgi_options &options)
     : artifact_(read_artifact(model)), backend_name_(or_default(options.backend, "onnxruntime")),
       device_(or_default(options.device, "cpu")), batch_(options.batch ? options.batch : DEFAULT_BATCH) {
-    if (device_ != "cpu" && device_ != "cuda") argument("sgi_options.device: no device '" + device_ + "'; choose cpu or cuda");
+    if (device_ != "cpu" && device_ != "cuda")
+        argument("sgi_options.device: no device '" + device_ + "'; choose cpu or cuda");
     if (batch_ > MAX_BATCH) argument("sgi_options.batch is more than " + std::to_string(MAX_BATCH));
     if (options.threads > MAX_THREADS) argument("sgi_options.threads is more than " + std::to_string(MAX_THREADS));
 
@@ -134,7 +135,8 @@ void sgi_engine::check_request(const sgi_request &request) const {
             argument("sgi_request.classes: " + std::to_string(request.classes[n]) + " is not in " + range);
 }
 
-std::vector<OutputBuffer> sgi_engine::check_outputs(size_t count, const sgi_output *outputs, size_t output_count) const {
+std::vector<OutputBuffer> sgi_engine::check_outputs(size_t count, const sgi_output *outputs,
+                                                    size_t output_count) const {
     if (!output_count) argument("outputs: name at least one of " + names_of(artifact_.types));
     std::vector<OutputBuffer> buffers;
     for (size_t i = 0; i < output_count; ++i) {

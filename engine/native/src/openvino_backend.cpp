@@ -121,7 +121,8 @@ class OpenVinoBackend final : public Backend {
 
 } // namespace
 
-std::unique_ptr<Backend> open_openvino(std::string_view model, const Artifact &artifact, const BackendOptions &options) {
+std::unique_ptr<Backend> open_openvino(std::string_view model, const Artifact &artifact,
+                                       const BackendOptions &options) {
     return std::make_unique<OpenVinoBackend>(model, artifact, options);
 }
 

@@ -145,7 +145,8 @@ class OrtBackend final : public Backend {
 
 } // namespace
 
-std::unique_ptr<Backend> open_onnxruntime(std::string_view model, const Artifact &artifact, const BackendOptions &options) {
+std::unique_ptr<Backend> open_onnxruntime(std::string_view model, const Artifact &artifact,
+                                          const BackendOptions &options) {
     return std::make_unique<OrtBackend>(model, artifact, options);
 }
 

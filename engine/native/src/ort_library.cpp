@@ -26,7 +26,7 @@ std::vector<std::string> expand(const std::string &pattern) {
 }
 
 bool is_folder(const std::string &path) {
-    struct stat status {};
+    struct stat status{};
     return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
 }
 
@@ -77,7 +77,8 @@ OrtLibrary load(const std::string &wanted, const char *source) {
     std::string path = wanted;
     if (is_folder(wanted)) {
         const std::vector<std::string> inside = expand(wanted + "/libonnxruntime.so*");
-        if (inside.empty()) throw Failure(SGI_ERROR_BACKEND, std::string(source) + ": no libonnxruntime.so in " + wanted);
+        if (inside.empty())
+            throw Failure(SGI_ERROR_BACKEND, std::string(source) + ": no libonnxruntime.so in " + wanted);
         path = inside.back();
     }
     void *handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);

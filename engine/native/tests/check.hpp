@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#define CHECK(condition)                                                                                                \
+#define CHECK(condition)                                                                                               \
     ((condition) ? void(0)                                                                                             \
                  : (std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition), std::exit(1)))
 

@@ -88,7 +88,8 @@ void buffers_are_filled_exactly() {
 
 void engines_move() {
     const std::string bytes = read_bytes(MODEL);
-    sgi::Engine first(sgi::Span<const unsigned char>(reinterpret_cast<const unsigned char *>(bytes.data()), bytes.size()));
+    sgi::Engine first(
+        sgi::Span<const unsigned char>(reinterpret_cast<const unsigned char *>(bytes.data()), bytes.size()));
     sgi::Engine second(std::move(first));
     CHECK(second.info().resolution == 16);
     second = sgi::Engine(MODEL);

@@ -13,7 +13,8 @@ void refused(sgi_status status, const std::string &text, const std::function<voi
         call();
     } catch (const sgi::Error &error) {
         const std::string message = error.what();
-        if (error.status() == status && message.find(text) != std::string::npos && message.find('\n') == std::string::npos)
+        if (error.status() == status && message.find(text) != std::string::npos &&
+            message.find('\n') == std::string::npos)
             return;
         std::fprintf(stderr, "expected status %d and '%s', got %d and '%s'\n", status, text.c_str(), error.status(),
                      message.c_str());
@@ -24,7 +25,8 @@ void refused(sgi_status status, const std::string &text, const std::function<voi
 }
 
 sgi::Engine open_bytes(const std::string &bytes) {
-    return sgi::Engine(sgi::Span<const unsigned char>(reinterpret_cast<const unsigned char *>(bytes.data()), bytes.size()));
+    return sgi::Engine(
+        sgi::Span<const unsigned char>(reinterpret_cast<const unsigned char *>(bytes.data()), bytes.size()));
 }
 
 void models() {
@@ -69,7 +71,8 @@ void options() {
             sgi::Engine(MODEL, options);
         };
     };
-    refused(SGI_ERROR_ARGUMENT, "no type 'normal'; the model has image, depth", with([](auto &o) { o.types = "normal"; }));
+    refused(SGI_ERROR_ARGUMENT, "no type 'normal'; the model has image, depth",
+            with([](auto &o) { o.types = "normal"; }));
     refused(SGI_ERROR_ARGUMENT, "no type ''", with([](auto &o) { o.types = "depth,"; }));
     refused(SGI_ERROR_ARGUMENT, "no backend 'tpu'", with([](auto &o) { o.backend = "tpu"; }));
     refused(SGI_ERROR_ARGUMENT, "no device 'npu'", with([](auto &o) { o.device = "npu"; }));

@@ -56,7 +56,7 @@ typedef struct sgi_options {
     size_t size;         /* sizeof(sgi_options): tells the library which fields your header has */
     const char *backend; /* "onnxruntime" (default), or "openvino" where the library was built with it */
     const char *device;  /* "cpu" (default) or "cuda" */
-    const char *types;   /* outputs to load, "image,depth"; default all. Others are cut from the model and cost nothing */
+    const char *types;   /* outputs to load, "image,depth"; default all. Others are cut away and cost nothing */
     const char *runtime; /* path of libonnxruntime, or of a folder with it. Default: $SGI_ORT_LIB, then the system's
                             libonnxruntime.so.1, then the onnxruntime package of a Python environment */
     uint32_t threads;    /* CPU threads that one image may use; default all cores */

@@ -168,12 +168,9 @@ class Engine {
         const size_t z_dim = request.z.size() ? info().z_dim : 1;
         if (request.z.size() % z_dim || (request.classes.size() && request.classes.size() != count(request, z_dim)))
             throw Error(SGI_ERROR_ARGUMENT, "z takes z_dim values and classes one value for each image");
-        const sgi_request raw{sizeof raw,
-                              count(request, z_dim),
-                              request.seeds.data(),
-                              request.z.data(),
-                              request.classes.data(),
-                              request.psi ? &*request.psi : nullptr};
+        const float *psi = request.psi ? &*request.psi : nullptr;
+        const sgi_request raw{sizeof(sgi_request), count(request, z_dim),  request.seeds.data(),
+                              request.z.data(),    request.classes.data(), psi};
         std::vector<sgi_output> buffers;
         for (const Output &output : outputs)
             buffers.push_back({output.type.c_str(), output.values.data(), output.values.size() * sizeof(float)});

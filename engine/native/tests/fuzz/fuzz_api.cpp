@@ -46,7 +46,8 @@ void open(Choices &choices, sgi_engine *&engine) {
     options.threads = choices.one_of<uint32_t>({1, 1, 1, 2000000000});
     options.batch = choices.one_of<uint32_t>({0, 1, 3, 0xffffffff});
     sgi_engine *opened = nullptr;
-    const char *path = choices.one_of<const char *>({SGI_TEST_DATA "/tiny.onnx", SGI_TEST_DATA "/tiny.f32", "", nullptr});
+    const char *path =
+        choices.one_of<const char *>({SGI_TEST_DATA "/tiny.onnx", SGI_TEST_DATA "/tiny.f32", "", nullptr});
     const sgi_status status = sgi_open(path, choices.take<uint8_t>() & 1 ? &options : nullptr, &opened);
     if ((status == SGI_OK) != (opened != nullptr)) std::abort();
     if (opened) {
@@ -75,7 +76,8 @@ void generate(Choices &choices, sgi_engine *engine) {
         {name(choices), parts & 16 ? nullptr : first.data(), choices.one_of<size_t>({ROOM * 4, 0, 1024, 3072, 4096})},
         {name(choices), second.data(), choices.one_of<size_t>({ROOM * 4, 0, 1024, 3072, 4096})},
     };
-    const sgi_status status = sgi_generate(engine, &request, parts & 32 ? outputs : nullptr, choices.take<uint8_t>() % 3);
+    const sgi_status status =
+        sgi_generate(engine, &request, parts & 32 ? outputs : nullptr, choices.take<uint8_t>() % 3);
     if (status == SGI_OK && !engine) std::abort();
     if (status != SGI_OK && !*sgi_last_error()) std::abort();
 }
