@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sgi.engine import bundle as paths
+from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 
 HELD_OUT_ROOMS = 4096
@@ -21,6 +22,9 @@ def bundle(
         Path | None, typer.Option(help="Generator trained by `train-generator`. Default: train it.")
     ] = None,
     teacher: Annotated[Path | None, typer.Option(help="Teacher made by `train-teacher`. Default: train it.")] = None,
+    offsets: Annotated[
+        Path | None, typer.Option(help="Folder of offsets fitted by `train --type all`. Default: fit them.")
+    ] = None,
     preset: Annotated[str, typer.Option(help="Preset of `train-generator`.")] = "rooms-64",
     hours: Annotated[float | None, typer.Option(help="Budget of the generator's training.")] = None,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of each offset.")] = 1500,
@@ -46,8 +50,8 @@ def bundle(
     from sgi.trainer.teachers.native import load_unet_teacher
 
     console = Console()
-    offsets = out / paths.OFFSETS.name
-    offsets.mkdir(parents=True, exist_ok=True)
+    fitted = out / paths.OFFSETS.name
+    fitted.mkdir(parents=True, exist_ok=True)
     if generator is None:
         train_generator(workdir / "generator", preset, hours=hours, threads=threads, device=device)
         generator = workdir / "generator" / "ema.safetensors"
@@ -77,11 +81,15 @@ def bundle(
     save_generator(network_file, network, notes, torch.float16)
     console.print(notes["quality"])
 
-    train(
-        ["all"], network_file, str(target), steps=steps, noise_mode="none", out=offsets, workdir=workdir / "fits",
-        device=device, threads=threads, preview=False,
-    )  # fmt: skip
-    files = sorted(offsets.glob("*.safetensors"))
+    if offsets is None:
+        train(
+            ["all"], network_file, str(target), steps=steps, noise_mode="none", out=fitted, workdir=workdir / "fits",
+            device=device, threads=threads, preview=False,
+        )  # fmt: skip
+    else:
+        for name in intrinsics.MAP_TYPES:
+            shutil.copyfile(offsets / f"{name}.safetensors", fitted / f"{name}.safetensors")
+    files = [fitted / f"{name}.safetensors" for name in intrinsics.MAP_TYPES]
     export(["all"], network_file, files, out / paths.MODEL.name, noise_mode="none")
     write_manifest(out)
     write_card(out)
