@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sgi.engine.artifact import SIDECAR_SUFFIXES, Artifact
+from sgi.engine.backends import open_backend
 from sgi.engine.backends.engine_file import MODULES, RTX, TENSORRT, EngineFacts, is_installed
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write, sha256_file
-from sgi.engine.gpu import find_gpus
+from sgi.engine.gpu import Gpu, find_gpus
+from sgi.engine.seeds import latents
+from sgi.export import precision as precisions
+from sgi.export.verify import BATCHES, SEEDS, check, figures_of, labels
 
 DEFAULT_BATCH = (1, 8, 16)
 DEFAULT_TARGETS = ("SM80", "SM86", "SM89", "SM120")
@@ -53,11 +60,15 @@ class BuildSettings:
             raise UserError(f"--optimization-level {self.level}: choose from 0 to 5")
 
 
-def build_engine(model: str | Path, out: str | Path, settings: BuildSettings | None = None) -> dict[str, Any]:
+def build_engine(
+    model: str | Path, out: str | Path, settings: BuildSettings | None = None, *, run: bool = True
+) -> dict[str, Any]:
     """Build `out` (.engine or .plan) and its sidecar from a verified .onnx export; returns the sidecar's contents.
 
+    run: compare the engine with the graph where the engine's GPU is here.
     Raises UserError for a builder that is not installed or finds no GPU, a graph it cannot take (with the names of the
-    nodes) and inputs or outputs that are not those of the model's description; then no file is left.
+    nodes), inputs or outputs that are not those of the model's description, and an engine that disagrees with its
+    graph; then no file is left.
     """
     model, out, settings = Path(model), Path(out), settings or BuildSettings()
     if out.suffix not in SIDECAR_SUFFIXES:
@@ -66,13 +77,57 @@ def build_engine(model: str | Path, out: str | Path, settings: BuildSettings | N
     trt, name = load_module(settings)
     build = _Build(trt, name, settings)
     blob = build.engine(model, artifact)
-    sidecar = json.loads(artifact.to_json())
-    sidecar["parity"]["left_out"] = {**artifact.parity.get("left_out", {}), name: "built and not run"}
     with atomic_write(out) as temporary:
         temporary.write_bytes(blob)
-        sidecar["builder"] = asdict(build.facts(sha256_file(model), sha256_file(temporary)))
+        facts = build.facts(sha256_file(model), sha256_file(temporary))
+        parity = _parity(temporary, model, artifact, facts, find_gpus() if run else [])
         with atomic_write(out.with_suffix(".json")) as beside:
-            beside.write_text(json.dumps(sidecar, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            sidecar = _write_sidecar(beside, replace(artifact, parity=parity), facts)
+    return sidecar
+
+
+def verify_engine(engine: Path, model: Path, artifact: Artifact) -> dict[str, dict[str, float]]:
+    """Figures of every type, engine against the graph it came from on the CPU, over seeds 0 to 7 in three batches.
+
+    Raises UserError where one passes the precision's bound or is not finite.
+    """
+    z = latents(SEEDS, artifact.z_dim).astype(np.float32)
+    label = labels(len(SEEDS), artifact.c_dim) if artifact.c_dim else None
+    pairs: dict[str, list[tuple[Any, Any]]] = {name: [] for name in artifact.type_names}
+    with (
+        closing(open_backend(model, device="cpu", batch=len(SEEDS))) as reference,
+        closing(open_backend(engine, device="tensorrt")) as backend,
+    ):
+        expected = reference.run(z, artifact.psi, label)
+        for batch in BATCHES:
+            got = backend.run(z[:batch], artifact.psi, None if label is None else label[:batch])
+            for name, value in got.items():
+                pairs[name].append((value, expected[name][:batch]))
+    figures = {name: figures_of(name, values) for name, values in pairs.items()}
+    for name, values in figures.items():
+        check(name, backend.name, values, precisions.get(artifact.precision))
+    return figures
+
+
+def _parity(engine: Path, model: Path, artifact: Artifact, facts: EngineFacts, gpus: list[Gpu]) -> dict[str, Any]:
+    """The graph's parity and the engine's own, or why it was not run; the engine's sidecar is there meanwhile."""
+    parity = {"runtimes": {}, "left_out": {}, **artifact.parity}
+    try:
+        facts.check_gpu(engine, artifact, gpus)
+    except UserError:
+        return {**parity, "left_out": {**parity["left_out"], facts.module: "built and not run"}}
+    sidecar = engine.with_suffix(".json")
+    try:
+        _write_sidecar(sidecar, artifact, facts)
+        figures = verify_engine(engine, model, artifact)
+    finally:
+        sidecar.unlink(missing_ok=True)
+    return {**parity, "runtimes": {**parity["runtimes"], facts.module: figures}}
+
+
+def _write_sidecar(path: Path, artifact: Artifact, facts: EngineFacts) -> dict[str, Any]:
+    sidecar = {**json.loads(artifact.to_json()), "builder": asdict(facts)}
+    path.write_text(json.dumps(sidecar, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return sidecar
 
 

@@ -53,7 +53,8 @@ def write_repository(
         batched = temporary / VERSION / "model.onnx"
         onnx.save(with_psi_per_row(onnx.load(model)), batched)
         if kind == "tensorrt":
-            build_engine(batched, temporary / VERSION / "model.plan", settings)
+            # Its inputs are the server's, not those that our backend gives: it cannot be run here.
+            build_engine(batched, temporary / VERSION / "model.plan", settings, run=False)
             batched.unlink()
         (temporary / "config.pbtxt").write_text(config(artifact, name, settings.batch, kind), encoding="utf-8")
         os.replace(temporary, folder)

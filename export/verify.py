@@ -86,9 +86,9 @@ def verify(
                     some = run(z[:batch], psi, None if label is None else label[:batch])
                     for name, value in some.items():
                         pairs[name].append((value, expected[name, psi][:batch]))
-        runtimes[runtime] = {name: _figures(name, values) for name, values in pairs.items()}
+        runtimes[runtime] = {name: figures_of(name, values) for name, values in pairs.items()}
         for name, figures in runtimes[runtime].items():
-            _check(name, runtime, figures, precision)
+            check(name, runtime, figures, precision)
     bound = {"max": precision.max_error} if precision.max_error is not None else {"psnr": precision.min_psnr}
     return {"seeds": len(SEEDS), "bound": bound, "runtimes": runtimes, "left_out": left_out}
 
@@ -113,7 +113,8 @@ def _runtimes(path: str | Path, precision: Precision) -> dict[str, Callable[[int
     return found
 
 
-def _check(name: str, runtime: str, figures: Mapping[str, float], precision: Precision) -> None:
+def check(name: str, runtime: str, figures: Mapping[str, float], precision: Precision) -> None:
+    """Raise UserError where the figures of a type pass the precision's bound or are not finite."""
     worst = None
     if not math.isfinite(figures["max"]):
         worst = "gives values that are not finite"
@@ -128,7 +129,8 @@ def _check(name: str, runtime: str, figures: Mapping[str, float], precision: Pre
         raise UserError(f"export: {name} through {runtime} {worst}; no file was written{remedy}")
 
 
-def _figures(name: str, pairs: Sequence[tuple[Values, Values]]) -> dict[str, float]:
+def figures_of(name: str, pairs: Sequence[tuple[Values, Values]]) -> dict[str, float]:
+    """Errors over pairs of (got, expected) values: max and rms as fractions of the type's range, psnr in dB."""
     got, expected = (np.concatenate([pair[i].astype(np.float64) for pair in pairs]) for i in (0, 1))
     row = intrinsics.get(name)
     error = np.abs(got - expected) / (row.high - row.low)

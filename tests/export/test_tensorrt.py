@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 
+import numpy as np
 import onnx
 import pytest
 from onnx import helper
@@ -48,7 +49,7 @@ def test_builds_for_both_ends_of_the_range(rtx, conditional_generator, tmp_path,
     sidecar = build_engine(model, tmp_path / "maps.engine", SETTINGS)
     assert (tmp_path / "maps.engine").stat().st_size > model.stat().st_size
     assert Artifact.read(tmp_path / "maps.engine") == replace(
-        Artifact.read(model), parity={"left_out": {"tensorrt_rtx": "built and not run"}}
+        Artifact.read(model), parity={"runtimes": {}, "left_out": {"tensorrt_rtx": "built and not run"}}
     )
     facts = EngineFacts.read(tmp_path / "maps.engine")
     assert json.loads(json.dumps(asdict(facts))) == json.loads(json.dumps(sidecar["builder"]))
@@ -56,6 +57,51 @@ def test_builds_for_both_ends_of_the_range(rtx, conditional_generator, tmp_path,
     assert (facts.targets, facts.batch) == (TARGETS, (1, 2, 4))
     assert facts.engine_sha256 == sha256_file(tmp_path / "maps.engine")
     assert facts.onnx_sha256 == sha256_file(model)
+
+
+@pytest.fixture
+def gpu_that_multiplies_by(rtx, tiny_generator, tmp_path, monkeypatch):
+    """Build a depth engine where its GPU is here; the GPU gives ONNX Runtime's values times a factor."""
+    open_backend = tensorrt.open_backend
+    model = write(tiny_generator, tmp_path / "maps.onnx")
+
+    def build_with(factor):
+        class Scaled:
+            name = "tensorrt"
+
+            def __init__(self, path):
+                assert Artifact.read(path).precision == "fp32"
+                assert EngineFacts.read(path).targets == ("SM120",)
+                self.inner = open_backend(model, backend="onnxruntime", device="cpu")
+                self.close = self.inner.close
+
+            def run(self, *inputs):
+                return {name: np.float32(factor) * value for name, value in self.inner.run(*inputs).items()}
+
+        def opened(path, device, **options):
+            return Scaled(path) if device == "tensorrt" else open_backend(path, device=device, **options)
+
+        monkeypatch.setattr(tensorrt, "find_gpus", lambda: [Gpu("NVIDIA RTX 5090", (12, 0), 1)])
+        monkeypatch.setattr(tensorrt, "open_backend", opened)
+        settings = replace(SETTINGS, module="tensorrt_rtx", targets=("SM120",))
+        return build_engine(model, tmp_path / "maps.engine", settings)
+
+    return build_with
+
+
+def test_where_its_gpu_is_here_an_engine_is_run_and_compared(gpu_that_multiplies_by, tmp_path):
+    parity = gpu_that_multiplies_by(1.0)["parity"]
+    assert parity["left_out"] == {}
+    assert set(parity["runtimes"]["tensorrt_rtx"]) == {"image", "depth"}
+    assert parity["runtimes"]["tensorrt_rtx"]["image"]["max"] < 1e-4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["maps.engine", "maps.json", "maps.onnx"]
+
+
+@pytest.mark.parametrize(("factor", "says"), [(0.9, "differs from the generator"), (np.nan, "are not finite")])
+def test_an_engine_that_disagrees_is_not_written(gpu_that_multiplies_by, tmp_path, factor, says):
+    with pytest.raises(UserError, match=f"through tensorrt .*{says}.* no file was written"):
+        gpu_that_multiplies_by(factor)
+    assert [path.name for path in tmp_path.iterdir()] == ["maps.onnx"]
 
 
 @pytest.mark.skipif(not bundle.MODEL.exists(), reason="the bundled model is not there yet")
