@@ -48,7 +48,7 @@ def import_(
     sha256 = save_generator(target, network, {"source": source}, torch.float16 if half else torch.float32)
     config = network.config
     classes = f", {config.c_dim} classes" if config.c_dim else ""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"{target}: {config.resolution} px{classes}, from a {found.format}; sha256 {sha256}")
     for line in found.assumed:
         console.print(f"assumed: {line}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +31,7 @@ def inspect(
     """Say what a file is: a generator, a checkpoint, an offset or an exported model; nothing in it is executed."""
     from rich.console import Console
 
-    console = Console()
+    console = Console(markup=False)
     for table in _tables(file):
         console.print(table)
 
@@ -142,11 +142,11 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict):
             rows += _flat(value, f"{prefix}{name}.")
         else:
-            rows.append((prefix + name, _text(value)))
+            rows.append((one_line(prefix + name), _text(value)))
     return rows
 
 
 def _text(value: object) -> str:
     if value is None:
         return "none"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else one_line(str(value))

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
@@ -50,8 +50,11 @@ def save_generator(
         "notes": notes or {},
     }
     with atomic_write(path) as temporary:
-        # save_file would make a file that only its owner can read.
-        temporary.write_bytes(save(state, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)}))
+        # save_file makes a file that only its owner can read; `save` would need the network's size in memory twice.
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        save_file(state, temporary, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)})
+        temporary.chmod(mode)
     return sha256
 
 

@@ -129,7 +129,7 @@ def meet(path: Path) -> str:
             said.append("network" if isinstance(result, Generator | dict) else f"a {type(result).__name__}")
         except UserError as error:
             line = str(error)
-            said.append("refused" if line.startswith(f"{path}: ") and "\n" not in line else f"unclear: {line!r}")
+            said.append("refused" if line.startswith(f"{path}: ") and line.isprintable() else f"unclear: {line!r}")
         except BaseException as error:
             said.append(f"{type(error).__name__}: {error}")
         finally:

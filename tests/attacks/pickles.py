@@ -72,6 +72,7 @@ def bombs() -> dict[str, Attack]:
     colliding = b"".join(b"\x8a\x20" + (1 + i * (2**61 - 1)).to_bytes(32, "little") + b"N" for i in range(50_000))
     many = b"".join(b"X\x04\x00\x00\x00%04dN" % i for i in range(9999))
     return {
+        "a key of many lines": (in_dict("a\n\x1b[31m" * 100_000, b"N"), "not a StyleGAN2 checkpoint: a dict of a"),
         "memo far away": (program(b"Nr\xff\xff\xff\xff"), "not a StyleGAN2 checkpoint"),
         "memo, a million times": (program(b"N" + b"\x94" * MILLION), "more than 1000000 opcodes"),
         "empty memo": (program(b"j\xff\xff\xff\xff"), "memo 4294967295 is empty"),

@@ -107,6 +107,18 @@ def test_inspect_says_why_a_checkpoint_would_be_refused(command, tmp_path, small
     assert "of the resnet architecture" in " ".join(out.split())
 
 
+def test_names_out_of_a_file_are_neither_markup_nor_escapes(command, tmp_path, small):
+    path = tmp_path / "odd.pkl"
+    odd = "[/red]\x1b[31m\n" + "x" * 5000
+    path.write_bytes(files.nvidia(small, rest={odd: {odd: "/home"}}))
+    for arguments in (["inspect", path], ["import", path, "-o", tmp_path / "x.safetensors"]):
+        code, out, err = command(*arguments)
+        assert (code, err) == (0, "")
+        assert "[/red]" in out
+        assert "\x1b[31m" not in out
+        assert len(out) < 5000
+
+
 def test_inspect_a_state_dict_in_safetensors(command, tmp_path, small):
     from safetensors.torch import save_file
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, one_line
 from sgi.engine.generator.checkpoints.tensors import Ref, filled
 from sgi.engine.generator.config import MAX_MAPPING_LAYERS, GeneratorConfig
 from sgi.engine.generator.layers import FIR_TAPS
@@ -22,6 +22,7 @@ W_AVG_SAMPLES = 10_000
 W_AVG_BATCH = 500
 SEED = 0
 MAX_TENSORS = 2000
+MAX_NAME = 60
 PUBLISHED_LR_MULTIPLIER = 0.01
 
 
@@ -123,7 +124,9 @@ def assemble(
         if state[name].shape != shape:
             found = list(state[name].shape)
             raise UserError(f"{label}: {name} has the shape {found}, {list(shape)} expected")
-    return Checkpoint(label, format, config, state, facts or {}, tuple(notes), tuple(dropped))
+    return Checkpoint(
+        label, format, config, state, facts or {}, tuple(notes), tuple(one_line(name, MAX_NAME) for name in dropped)
+    )
 
 
 def config_of(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sgi.engine.generator.checkpoints.checkpoint import Checkpoint
+from sgi.engine.errors import one_line
+from sgi.engine.generator.checkpoints.checkpoint import MAX_NAME, Checkpoint
 from sgi.engine.generator.checkpoints.container import Container
 from sgi.engine.generator.checkpoints.records import Call
 
@@ -51,4 +52,4 @@ def _paths(root: Any, name: str) -> Iterator[str]:
         return
     for field, value in fields.items():
         if isinstance(value, str) and (value.startswith(("/", "~/", "\\\\")) or value[1:3] in (":\\", ":/")):
-            yield f"{name}.{field}"
+            yield one_line(f"{name}.{field}", MAX_NAME)

@@ -44,6 +44,12 @@ def test_float16_is_the_rounded_network_and_is_named_so(tmp_path, tiny_generator
     assert path.stat().st_size < 0.7 * again.stat().st_size
 
 
+def test_the_file_can_be_read_by_those_who_can_read_any_new_file(tmp_path, tiny_generator):
+    (tmp_path / "new").touch()
+    save_generator(tmp_path / "g.safetensors", tiny_generator)
+    assert (tmp_path / "g.safetensors").stat().st_mode == (tmp_path / "new").stat().st_mode
+
+
 def test_the_hash_knows_the_config_and_every_tensor(tiny_generator):
     sha256 = generator_sha256(tiny_generator)
     other = random_generator(tiny_generator.config, seed=1)
