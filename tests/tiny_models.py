@@ -10,6 +10,7 @@ import numpy as np
 from sgi.engine import intrinsics
 from sgi.engine.artifact import METADATA_KEY, Artifact, OutputType
 
+ONNX_BACKENDS = ("openvino", "onnxruntime")
 Z_DIM = 8
 SIDE = 16
 

@@ -10,7 +10,6 @@ import ctypes
 import math
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -18,31 +17,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from sgi.engine.errors import UserError
-
-
-@dataclass(frozen=True)
-class DeviceArray:
-    """A float32 array on the GPU, for whatever reads `__cuda_array_interface__`: torch.as_tensor, cupy, numba.
-
-    shape: [N, C, R, R]. address: of its first element. stream: the CUDA stream that fills it, None once it is filled.
-    owner: what the memory belongs to, kept alive by the array; None where a backend reuses it.
-    """
-
-    shape: tuple[int, ...]
-    address: int
-    stream: int | None
-    owner: object = None
-
-    @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        return {
-            "shape": self.shape,
-            "typestr": "<f4",
-            "data": (self.address, False),
-            "strides": None,
-            "version": 3,
-            "stream": self.stream,
-        }
 
 
 class OutOfDeviceMemoryError(MemoryError):

@@ -12,7 +12,7 @@ import onnxruntime
 
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import check_inputs, load_error
-from sgi.engine.backends.cuda_memory import DeviceArray
+from sgi.engine.backends.device_array import DeviceArray
 from sgi.engine.errors import UserError
 from sgi.engine.onnx_wire import keep_outputs
 

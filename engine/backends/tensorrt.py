@@ -17,7 +17,8 @@ import numpy as np
 
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import check_inputs
-from sgi.engine.backends.cuda_memory import CudaMemory, DeviceArray, OutOfDeviceMemoryError, open_memory
+from sgi.engine.backends.cuda_memory import CudaMemory, OutOfDeviceMemoryError, open_memory
+from sgi.engine.backends.device_array import DeviceArray
 from sgi.engine.backends.engine_file import MODULES, EngineFacts, is_installed, rebuild
 from sgi.engine.errors import UserError
 from sgi.engine.gpu import find_gpus
@@ -185,8 +186,13 @@ class _Bound:
 
     def on_device(self, types: Sequence[str], rows: int) -> dict[str, DeviceArray]:
         """Maps of the last run where they are."""
-        shapes = {name: (rows, *self._outputs[name][1:]) for name in types}
-        return {name: DeviceArray(shapes[name], self._addresses[name], self._memory.stream) for name in types}
+        memory = self._memory
+        return {
+            name: DeviceArray(
+                (rows, *self._outputs[name][1:]), self._addresses[name], memory.stream, wait=memory.synchronize
+            )
+            for name in types
+        }
 
     def free(self) -> None:
         """Give the buffers back."""

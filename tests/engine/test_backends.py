@@ -8,15 +8,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from tiny_models import SIDE, Z_DIM, describe, write_model
+from tiny_models import ONNX_BACKENDS, SIDE, Z_DIM, describe, write_model
 from tolerances import BACKEND_PARITY
 
 from sgi.engine import backends, intrinsics
 from sgi.engine.backends import FEW_IMAGES, open_backend
 from sgi.engine.errors import UserError
 from sgi.engine.onnx_wire import keep_outputs
-
-ONNX_BACKENDS = ("openvino", "onnxruntime")
 
 
 @pytest.fixture

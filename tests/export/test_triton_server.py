@@ -11,7 +11,9 @@ import pytest
 from tolerances import BACKEND_PARITY
 
 from sgi.engine.artifact import Artifact
+from sgi.engine.cli import main
 from sgi.engine.errors import UserError
+from sgi.engine.generator import save_generator
 from sgi.export import triton_server
 from sgi.export.onnx import build, describe
 from sgi.export.tensorrt import BuildSettings
@@ -102,3 +104,17 @@ def test_refusals_leave_nothing(model, tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         write_repository(model, models, "other", SETTINGS)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_command(tiny_generator, tmp_path, capsys):
+    save_generator(tmp_path / "tiny.safetensors", tiny_generator, {})
+    command = [
+        "export", "--generator", str(tmp_path / "tiny.safetensors"), "--type", "image", "--format", "triton-server",
+        "--batch-profile", "1,2,4", "--out", str(tmp_path / "models"),
+    ]  # fmt: skip
+    assert main(command) == 0
+    assert "tritonserver --model-repository" in " ".join(capsys.readouterr().out.split())
+    _, config = parsed(tmp_path / "models/image")
+    assert (config.name, config.max_batch_size) == ("image", 4)
+    assert main(command) == 2
+    assert "it has a model image already; remove it or choose another --name" in capsys.readouterr().err
