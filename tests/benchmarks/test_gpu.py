@@ -70,6 +70,14 @@ def test_the_report_has_a_table_of_each(results):
     assert "| tiny | 1 |" in done.stdout
 
 
+def test_the_predictions_cover_every_size_and_stay_above_the_floor():
+    done = run(FOLDER / "predict.py")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|") for line in done.stdout.split("\n\n")[0].splitlines()[2:]]
+    assert len(rows) == 9
+    assert all(float(row[3]) < float(row[4]) for row in rows)
+
+
 def test_warming_runs_a_share_of_the_cases_and_writes_nothing(tmp_path):
     # One of the shares is enough to see the way through.
     done = run(FOLDER / "run.py", "--tiny", "--out", tmp_path / "none.json", "--warm", 3)
