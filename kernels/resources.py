@@ -44,7 +44,11 @@ LAYERS = {256: (128, 256), 128: (64, 512), 64: (512, 64), 32: (1024, 32)}
 
 @dataclass(frozen=True)
 class Report:
-    """One compiled kernel. shared: bytes of shared memory; stack: bytes a thread, not 0 where registers spill."""
+    """One compiled kernel.
+
+    shared: bytes of shared memory; stack: bytes a thread, not 0 where registers spill; wgmma, mma: matrix
+    instructions in the PTX; from_registers: those of wgmma that read an operand from registers, not shared memory.
+    """
 
     case: str
     kernel: str
@@ -53,6 +57,7 @@ class Report:
     stack: int
     shared: int
     wgmma: int
+    from_registers: int
     mma: int
 
 
@@ -102,6 +107,7 @@ def report(case: str, config: str, name: str, kernel: Any) -> Report:
     if found is None:
         raise RuntimeError(f"cuobjdump -res-usage says nothing of registers:\n{usage}")
     ptx = kernel.asm["ptx"]
+    wgmma = re.findall(r"wgmma\.mma_async[^;]*;", ptx)
     return Report(
         case=case,
         kernel=name,
@@ -109,7 +115,9 @@ def report(case: str, config: str, name: str, kernel: Any) -> Report:
         registers=int(found[1]),
         stack=int(found[2]),
         shared=kernel.metadata.shared,
-        wgmma=ptx.count("wgmma.mma_async"),
+        wgmma=len(wgmma),
+        # The first braces hold the sums; a second pair holds an operand.
+        from_registers=sum(text.count("{") > 1 for text in wgmma),
         mma=len(re.findall(r"\bmma\.sync", ptx)),
     )
 
@@ -196,6 +204,21 @@ def reports(arch: int, dtype: torch.dtype, flavours: tuple[str, ...], others: bo
                 yield report(case, config, name, kernel)
 
 
+def _row(line: Report) -> str:
+    wgmma = f"{line.wgmma} (A in registers)" if line.from_registers else str(line.wgmma)
+    spills = f", {line.stack} B stack" if line.stack else ""
+    cells = (
+        line.kernel,
+        line.case,
+        line.config,
+        f"{line.registers}{spills}",
+        round(line.shared / 1024),
+        wgmma,
+        line.mma,
+    )
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
 def main(arguments: list[str]) -> None:
     """Print the reports as JSON lines."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -203,9 +226,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--dtype", default="float16")
     parser.add_argument("--flavours", nargs="*", default=ALL_FLAVOURS, choices=ALL_FLAVOURS)
     parser.add_argument("--others", action="store_true", help="also the kernels without a choice of block shape")
+    parser.add_argument("--table", action="store_true", help="Markdown instead of JSON")
     options = parser.parse_args(arguments)
+    if options.table:
+        print("| kernel | case | block | registers | shared, KB | wgmma | mma |\n|---|---|---|---|---|---|---|")
     for line in reports(options.arch, getattr(torch, options.dtype), tuple(options.flavours), options.others):
-        print(json.dumps(asdict(line)), flush=True)
+        print(_row(line) if options.table else json.dumps(asdict(line)), flush=True)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,9 @@ def check(arch: int, found: list[dict]) -> None:
     for r in gemms:
         rows = int(r["config"].split("x")[0])
         assert r["wgmma" if arch == 90 and rows >= 64 else "mma"] > 0, r
+        # What the next style in the epilogue buys: operands that never pass through registers.
+        if r["case"] in ("inference", "phases") and "x32 " not in r["config"]:
+            assert r["from_registers"] == 0, r
 
 
 @pytest.mark.parametrize("arch", [80, 90])
