@@ -44,7 +44,8 @@ class Engine:
     ) -> Engine:
         """Load an exported model; None is the bundled one.
 
-        backend: openvino, onnxruntime or auto, the faster one installed. device: cpu, cuda or auto.
+        backend: openvino, onnxruntime, tensorrt (engines) or auto, the faster one installed. device: cpu, cuda,
+        tensorrt or auto.
         types: outputs to load, None for all. threads: CPU threads, None for all cores.
 
         Raises UserError for a file that is no model of ours, a type it does not have, a backend that is not installed

@@ -40,7 +40,6 @@ class BuildSettings:
     timing_cache: file of kernel timings, read if it is there and written after the build; tensorrt only, TensorRT-RTX
     times nothing before it runs.
     targets: compute capabilities to build for, such as SM120, for tensorrt_rtx; empty: `DEFAULT_TARGETS`.
-    workspace: bytes of scratch memory the builder may plan with, None for all of the GPU's.
 
     Raises UserError, naming the flag, for values no builder takes.
     """
@@ -50,7 +49,6 @@ class BuildSettings:
     level: int | None = None
     timing_cache: Path | None = None
     targets: tuple[str, ...] = ()
-    workspace: int | None = None
 
     def __post_init__(self) -> None:
         least, best, largest = self.batch
@@ -214,8 +212,6 @@ class _Build:
         config.clear_flag(trt.BuilderFlag.TF32)
         if settings.level is not None:
             config.builder_optimization_level = settings.level
-        if settings.workspace is not None:
-            config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace)
         if self.targets:
             config.num_compute_capabilities = len(self.targets)
             for i, target in enumerate(self.targets):

@@ -10,6 +10,7 @@ import errno
 import keyword
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated, Any
@@ -94,6 +95,7 @@ def sgi_engine(
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code: 0 done, 2 a mistake the user can mend, 130 Ctrl-C."""
     asked = list(sys.argv[1:] if args is None else args) or ["--help"]
+    warnings.formatwarning = _warning
     try:
         result = build().main(args=asked, prog_name="sgi-engine", standalone_mode=False)
         sys.stdout.flush()
@@ -115,6 +117,13 @@ def main(args: Sequence[str] | None = None) -> int:
         if not hasattr(error, "format_message"):
             raise
         return _fail(" ".join(error.format_message().split()))
+
+
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning as one line, without the place in the code that Python adds: it is for who typed the command."""
+    return f"warning: {message}\n"
 
 
 def _fail(message: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -172,3 +173,11 @@ def test_inspect_what_is_none_of_ours(command, tmp_path):
         assert err.startswith(f"error: {tmp_path / name}: ")
         assert says in err
         assert err.count("\n") == 1
+
+
+def test_warnings_are_one_line_without_a_place_in_the_code(command, monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards
+    command("--version")
+    assert warnings.formatwarning(UserWarning("going on with 4"), UserWarning, "file.py", 3) == (
+        "warning: going on with 4\n"
+    )
