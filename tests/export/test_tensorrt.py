@@ -17,10 +17,11 @@ from sgi.engine.backends.engine_file import EngineFacts
 from sgi.engine.cli import main
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
-from sgi.engine.generator import save_generator
+from sgi.engine.generator import load_generator, save_generator
 from sgi.engine.gpu import Gpu
+from sgi.engine.offsets import Offset
 from sgi.export import tensorrt
-from sgi.export.onnx import build, describe
+from sgi.export.onnx import build, describe, export_onnx
 from sgi.export.tensorrt import BuildSettings, build_engine
 
 TARGETS = ("SM80", "SM120")
@@ -105,9 +106,20 @@ def test_an_engine_that_disagrees_is_not_written(gpu_that_multiplies_by, tmp_pat
 
 
 @pytest.mark.skipif(not bundle.MODEL.exists(), reason="the bundled model is not there yet")
-def test_builds_the_bundled_model(rtx, tmp_path):
-    build_engine(bundle.MODEL, tmp_path / "rooms.plan", SETTINGS)
-    assert Artifact.read(tmp_path / "rooms.plan").types == Artifact.read(bundle.MODEL).types
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_builds_the_bundled_model(rtx, tmp_path, precision):
+    """The bundled file as it is; in fp16, its generator and offsets exported anew, which holds them to their PSNR."""
+    model = bundle.MODEL
+    if precision != "fp32":
+        described, model = Artifact.read(bundle.MODEL), tmp_path / "rooms.onnx"
+        offsets = {t: Offset.load(bundle.offset(t)) if t in described.offsets else None for t in described.type_names}
+        export_onnx(
+            load_generator(bundle.GENERATOR), offsets, model, psi=described.psi, cutoff=described.cutoff,
+            noise_mode=described.noise_mode, precision=precision,
+        )  # fmt: skip
+    build_engine(model, tmp_path / "rooms.plan", SETTINGS)
+    built = Artifact.read(tmp_path / "rooms.plan")
+    assert (built.types, built.precision) == (Artifact.read(bundle.MODEL).types, precision)
 
 
 def test_inputs_and_types_of_the_network(rtx, conditional_generator, tmp_path):
