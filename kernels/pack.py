@@ -10,6 +10,13 @@ from torch import Tensor
 FIR = (0.25, 0.75, 0.75, 0.25)  # [1, 3, 3, 1] of gain 2 an axis
 
 
+def fir_kernel(like: Tensor) -> Tensor:
+    """The filter of gain 4, [4, 4] in the type of `like` and on its device."""
+    # Made on the device: a CUDA graph cannot hold a copy from the host.
+    taps = torch.stack([torch.full((), tap, dtype=like.dtype, device=like.device) for tap in FIR])
+    return torch.outer(taps, taps)
+
+
 @dataclass(frozen=True)
 class PackedConv:
     """A 3x3 convolution's weight.
@@ -58,8 +65,7 @@ def phase_weights(weight: Tensor) -> Tensor:
     out[2 y + a] = sum over u of K[a + 4 - 2 u] x[y + u - 1].
     """
     outputs, inputs, _, _ = weight.shape
-    taps = torch.tensor(FIR, dtype=weight.dtype, device=weight.device)
-    kernel = torch.outer(taps, taps)[None, None]
+    kernel = fir_kernel(weight)[None, None]
     six = torch.nn.functional.conv2d(weight.reshape(-1, 1, 3, 3), kernel, padding=3).view(outputs, inputs, 6, 6)
     phases = [six[:, :, a::2, b::2].flip(2, 3) for a in (0, 1) for b in (0, 1)]  # each [O, I, 3, 3]
     return torch.stack(phases).permute(3, 4, 2, 0, 1).reshape(9, inputs, 4 * outputs)

@@ -54,11 +54,12 @@ class FullyConnected(nn.Module):
         return F.leaky_relu(y, LRELU_SLOPE) * LRELU_GAIN if self.lrelu else y
 
 
-def fir_kernel(channels: int, gain: float = 1.0) -> Tensor:
-    """The separable low-pass filter [1, 3, 3, 1] as a depthwise weight [channels, 1, 4, 4] of sum `gain`."""
-    taps = torch.tensor(FIR_TAPS)
-    kernel = torch.outer(taps, taps)
-    return (kernel * (gain / kernel.sum())).expand(channels, 1, 4, 4).contiguous()
+def fir_kernel(like: Tensor, gain: float) -> Tensor:
+    """The filter FIR_TAPS as a depthwise weight [C, 1, 4, 4] of sum `gain` for like [N, C, H, W], in its type."""
+    # Made on the device: a CUDA graph cannot hold a copy from the host.
+    taps = torch.stack([torch.full((), tap, dtype=like.dtype, device=like.device) for tap in FIR_TAPS])
+    kernel = torch.outer(taps, taps) * (gain / sum(FIR_TAPS) ** 2)
+    return kernel.expand(like.shape[1], 1, 4, 4).contiguous()
 
 
 def upsample2(img: Tensor) -> Tensor:
@@ -67,7 +68,7 @@ def upsample2(img: Tensor) -> Tensor:
     img: [N, C, H, W] -> [N, C, 2H, 2W]. Source: Karras et al., arXiv 1912.04958, figure 7 (skip).
     """
     channels = img.shape[1]
-    kernel = fir_kernel(channels, gain=4.0).to(img)
+    kernel = fir_kernel(img, gain=4.0)
     return F.conv_transpose2d(img, kernel, stride=2, padding=1, groups=channels)
 
 
@@ -117,7 +118,7 @@ class ModulatedConv(nn.Module):
         if self.up:
             # Stored weights correlate; the transposed convolution takes them unflipped (facts of the format).
             x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-            x = F.conv2d(x, fir_kernel(x.shape[1], gain=4.0).to(x), padding=1, groups=x.shape[1])
+            x = F.conv2d(x, fir_kernel(x, gain=4.0), padding=1, groups=x.shape[1])
         else:
             x = F.conv2d(x, weight, padding=1)
         x = x * demod

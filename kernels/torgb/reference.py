@@ -7,12 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sgi.kernels.conv.reference import accumulator, modulated, spread
-from sgi.kernels.pack import FIR
+from sgi.kernels.pack import fir_kernel
 
 
 def _kernel(img: Tensor) -> Tensor:
-    taps = torch.tensor(FIR, dtype=img.dtype, device=img.device)
-    return torch.outer(taps, taps).expand(img.shape[1], 1, 4, 4)
+    return fir_kernel(img).expand(img.shape[1], 1, 4, 4)
 
 
 def upsample(img: Tensor) -> Tensor:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from sgi.kernels.conv.reference import accumulator, activation, modulated
-from sgi.kernels.pack import FIR
+from sgi.kernels.pack import fir_kernel
 
 
 def transposed(x: Tensor, weight: Tensor) -> Tensor:
@@ -18,8 +17,7 @@ def transposed(x: Tensor, weight: Tensor) -> Tensor:
 
 def fir(t: Tensor, pad: int) -> Tensor:
     """The separable filter [1, 3, 3, 1] of gain 4: [N, H + 2 pad - 3, W + 2 pad - 3, C] of t [N, H, W, C]."""
-    taps = torch.tensor(FIR, dtype=t.dtype, device=t.device)
-    kernel = torch.outer(taps, taps).expand(t.shape[3], 1, 4, 4)
+    kernel = fir_kernel(t).expand(t.shape[3], 1, 4, 4)
     return F.conv2d(t.permute(0, 3, 1, 2), kernel, padding=pad, groups=t.shape[3]).permute(0, 2, 3, 1)
 
 
