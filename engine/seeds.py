@@ -16,10 +16,11 @@ from typing import overload
 
 import numpy as np
 
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, one_line
 
 SEED_MAX = 2**32 - 1
 _REMEDY = "write seeds and inclusive ranges such as 0-5,9,12-14"
+_SHOWN = 60  # characters of a faulty text that a message quotes
 _ITEM = re.compile(r"(\d{1,20})(?:\s*-\s*(\d{1,20}))?")
 
 
@@ -135,13 +136,15 @@ def seed_stem(seed: int, digits: int = 4) -> str:
 def _parse_item(item: str, text: str) -> range:
     match = _ITEM.fullmatch(item)
     if not match:
-        what = "has an empty item" if not item else f"cannot be read at '{item}'"
-        raise UserError(f"--seeds {text}: {what}; {_REMEDY}")
+        what = "has an empty item" if not item else f"cannot be read at '{one_line(item, _SHOWN)}'"
+        raise UserError(f"--seeds {one_line(text, _SHOWN)}: {what}; {_REMEDY}")
     first, last = int(match[1]), int(match[2] or match[1])
     if max(first, last) > SEED_MAX:
-        raise UserError(f"--seeds {text}: {max(first, last)} is more than the largest seed, {SEED_MAX}")
+        raise UserError(
+            f"--seeds {one_line(text, _SHOWN)}: {max(first, last)} is more than the largest seed, {SEED_MAX}"
+        )
     if last < first:
-        raise UserError(f"--seeds {text}: the range {item} is reversed; write {last}-{first}")
+        raise UserError(f"--seeds {one_line(text, _SHOWN)}: the range {item} is reversed; write {last}-{first}")
     return range(first, last + 1)
 
 
