@@ -38,10 +38,8 @@ def import_(
 
     from sgi.engine.files import sha256_file
     from sgi.engine.generator import save_generator
-    from sgi.engine.generator.checkpoints import is_native, open_checkpoint
+    from sgi.engine.generator.checkpoints import open_checkpoint
 
-    if is_native(checkpoint):
-        raise UserError(f"{checkpoint}: a native generator already; use it as it is")
     with open_checkpoint(checkpoint) as found:
         network = found.generator()
         source = {"sha256": sha256_file(checkpoint), **found.notes()}

@@ -24,12 +24,14 @@ def torch_files() -> dict[str, Attack]:
         return archive({"archive/data.pkl": program(flat(value), 2), "archive/data/0": data, **entries})
 
     damaged = "storage '0' is"
+    tuples = b")q\x000" + b"".join(b"h%ch%c\x86q%c0" % (i, i, i + 1) for i in range(100))
     swollen = zipped(good)
     at = swollen.rindex(b"PK\x05\x06")
     many = swollen[: at + 10] + b"\xff\xff" + swollen[at + 12 :]
     outside = swollen[: at + 16] + b"\xff\xff\xff\x7f" + swollen[at + 20 :]
     entry = swollen.rindex(b"PK\x01\x02")
     lost = swollen[: entry + 42] + b"\xff\xff\xff\x7f" + swollen[entry + 46 :]
+    uneven = swollen[: entry + 20] + struct.pack("<I", 99) + swollen[entry + 24 :]
     longer = swollen[: entry + 20] + b"\xff\xff\xff\x7f" * 2 + swollen[entry + 28 :]
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as file:
@@ -51,6 +53,14 @@ def torch_files() -> dict[str, Attack]:
         "quantised": (old(tensor(storage(1, kind=b"ctorch\nQInt8Storage\n"))), "a storage of unknown kind"),
         "a storage of another module": (old(tensor(storage(1, kind=b"cevil\nFloatStorage\n"))), "unknown kind"),
         "a storage without a name": (old(tensor(storage(1, kind=text("torch.FloatStorage")))), "unknown kind"),
+        "a doubling tuple as a key": (
+            program(tuples + b"(" + text("storage") + b"ctorch\nFloatStorage\nhd" + text("cpu") + b"K\x01tQ"),
+            "not a StyleGAN2",
+        ),
+        "a doubling tuple as a key in a stream": (
+            stream(tuples + b"(" + text("storage") + b"ctorch\nFloatStorage\nhd" + text("cpu") + b"K\x01tQ"),
+            "a storage of unknown kind",
+        ),
         "a view": (old(tensor(storage(1, view=b"K\x01"))), "a view of another one"),
         "an offset outside": (old(tensor(storage(1), offset=1)), "larger than its storage"),
         "an offset below": (old(tensor(storage(1), offset=-1)), "sizes that are no sizes"),
@@ -87,6 +97,7 @@ def torch_files() -> dict[str, Attack]:
         "more entries than a directory has": (many, "out of bounds|cut short"),
         "a directory outside": (outside, "out of bounds"),
         "an entry outside": (lost, "zip: cut short"),
+        "an entry of two sizes": (uneven, "compressed or damaged"),
         "an entry longer than the file": (longer, "out of bounds"),
         "a tar": (buffer.getvalue(), "neither a pickle"),
         "20 001 entries": (

@@ -60,11 +60,21 @@ def nested_storages(generator: Generator, canary: str) -> dict[str, Attack]:
         one = torch.nn.Parameter(torch.zeros(200), False)
         states["mapping"][1]["_parameters"] = {f"x{i}": one for i in range(30_000)}
 
-    def attribute(name: str, value: Any) -> Callable[[Any], None]:
+    def attribute(name: str, value: Any, path: str = "synthesis.b8.conv1") -> Callable[[Any], None]:
         def change(states: Any) -> None:
-            states["synthesis.b8.conv1"][1][name] = value
+            states[path][1][name] = value
 
         return change
+
+    def rename(value: Any) -> Callable[[Any], None]:
+        def change(states: Any) -> None:
+            states[""] = (value, states[""][1])
+
+        return change
+
+    doubling: tuple[Any, ...] = ()
+    for _ in range(60):
+        doubling = (doubling, doubling)
 
     hostile = "the file is hostile or damaged"
     padded = b"N0" * 500
@@ -94,7 +104,14 @@ def nested_storages(generator: Generator, canary: str) -> dict[str, Attack]:
             files.nvidia(generator, attribute("act_gain", Reduce(torch.hub.load, "x"))), "not a number"
         ),
         "an array as a flag": (files.nvidia(generator, attribute("use_noise", [[]])), "some of its layers use noise"),
-        "a dict as a flag": (files.nvidia(generator, attribute("up", {})), "up is another value"),
+        "a doubling tuple as a class": (files.nvidia(generator, rename(doubling)), "G_ema has no class"),
+        "a doubling tuple as an architecture": (
+            files.nvidia(generator, attribute("architecture", doubling, "synthesis.b8")), "of the tuple architecture"
+        ),
+        "a doubling tuple as a version": (
+            files.tensorflow(generator, lambda state, v: state.update(version=doubling)), "pickle of version tuple"
+        ),
+        "a dict as a flag": (files.nvidia(generator, attribute("up", {})), "up is dict, not 1"),
         "a class of lists": (in_dict("G_ema", call(*persistent, b"]")), "G_ema is damaged"),
         "no arguments": (in_dict("G_ema", call(*persistent)), "G_ema is damaged"),
     }  # fmt: skip
@@ -111,7 +128,7 @@ def tensorflow_arrays(generator: Generator) -> dict[str, Attack]:
 
     objects = np.array([None], dtype=object)
     return {
-        "an array of objects": (with_array(objects), "type 'O8', plain numbers expected"),
+        "an array of objects": (with_array(objects), "type O8, plain numbers expected"),
         "an array of records": (with_array(np.zeros(1, [("a", "f4")])), "plain numbers expected"),
         "an array of text": (with_array(np.array(["x"])), "plain numbers expected"),
         "an array of dates": (with_array(np.zeros(1, "M8[s]")), "plain numbers expected"),

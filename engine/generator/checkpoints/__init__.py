@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
 from sgi.engine.generator.checkpoints import flat, nvidia, rosinality, tf
 from sgi.engine.generator.checkpoints.checkpoint import Checkpoint, Unsupported
@@ -24,31 +25,27 @@ from sgi.engine.generator.native import load_generator, read_header
 
 READERS = (nvidia, tf, rosinality, flat)
 
-__all__ = ["Checkpoint", "Unsupported", "is_native", "load", "open_checkpoint", "report"]
+__all__ = ["Checkpoint", "Unsupported", "load", "open_checkpoint", "report"]
 
 
 @contextmanager
 def open_checkpoint(path: str | Path) -> Iterator[Checkpoint]:
     """The generator of a foreign file, whose tensors are unread until `Checkpoint.generator` is called.
 
-    Raises UserError for a file that is no checkpoint, Unsupported for a network known and not read.
+    Raises UserError for a file that is no checkpoint or is native, Unsupported for a network known and not read.
     """
     with open_container(path) as box:
+        if box.native:
+            raise UserError(f"{path}: a native generator already; use it as it is")
         yield _checkpoint(box)
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Generator:
     """The generator of a checkpoint of any format, float32, in eval mode and frozen; raises UserError."""
-    if is_native(path):
-        return load_generator(path, device)
-    with open_checkpoint(path) as checkpoint:
-        return checkpoint.generator().to(device)
-
-
-def is_native(path: str | Path) -> bool:
-    """Whether a file is this project's own; raises UserError for one that is no checkpoint at all."""
     with open_container(path) as box:
-        return box.native
+        if not box.native:
+            return _checkpoint(box).generator().to(device)
+    return load_generator(path, device)
 
 
 def report(path: str | Path) -> dict[str, Any]:

@@ -152,18 +152,22 @@ def config_of(
     w_dim = size("synthesis.b4.conv1.affine.weight", 1)
     # An embedded label is w_dim wide and stands beside z.
     z_dim = size("mapping.fc0.weight", 1) - (w_dim if classes else 0)
-    config = GeneratorConfig(
-        resolution=blocks[-1],
-        z_dim=z_dim,
-        w_dim=w_dim,
-        c_dim=classes,
-        mapping_layers=layers,
-        mapping_lr_multiplier=lr_multiplier,
-        channel_base=max(side * width for side, width in widths.items()),
-        channel_max=max(widths.values()),
-        img_channels=size("synthesis.b4.torgb.weight", 0),
-        conv_clamp=conv_clamp,
-    )
+    sizes = {
+        "resolution": blocks[-1],
+        "z_dim": z_dim,
+        "w_dim": w_dim,
+        "c_dim": classes,
+        "mapping_layers": layers,
+        "mapping_lr_multiplier": lr_multiplier,
+        "channel_base": max(side * width for side, width in widths.items()),
+        "channel_max": max(widths.values()),
+        "img_channels": size("synthesis.b4.torgb.weight", 0),
+        "conv_clamp": conv_clamp,
+    }
+    try:
+        config = GeneratorConfig.from_dict(sizes)
+    except UserError as error:
+        raise UserError(f"{label}: {error}") from None
     for side, width in widths.items():
         if config.channels(side) != width:
             raise Unsupported(

@@ -14,7 +14,7 @@ from typing import Any
 from sgi.engine.errors import UserError
 from sgi.engine.generator.checkpoints.checkpoint import MAX_TENSORS, Checkpoint, Unsupported, assemble
 from sgi.engine.generator.checkpoints.container import Container
-from sgi.engine.generator.checkpoints.records import Call
+from sgi.engine.generator.checkpoints.records import Call, shown
 from sgi.engine.generator.checkpoints.tensors import Ref
 
 PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
@@ -104,12 +104,14 @@ def _walk(box: Container, record: Any, path: str, depth: int) -> Iterator[tuple[
 
 
 def _class_of(label: str, where: str, kind: Any, path: str) -> str:
+    if not isinstance(kind, str):
+        raise UserError(f"{label}: not a readable checkpoint ({where} has no class)")
     if kind in STYLEGAN_XL_CLASSES:
         raise Unsupported(f"{label}: refused, a StyleGAN-XL network; only StyleGAN2 is read")
     if kind in STYLEGAN3_CLASSES or path.startswith("synthesis.L"):
         raise Unsupported(f"{label}: refused, a StyleGAN3 or StyleGAN-XL network; only StyleGAN2 is read")
-    if not isinstance(kind, str) or kind not in STYLEGAN2_CLASSES:
-        raise Unsupported(f"{label}: refused, {where} is a {str(kind)[:60]}, which is no class of StyleGAN2")
+    if kind not in STYLEGAN2_CLASSES:
+        raise Unsupported(f"{label}: refused, {where} is a {shown(kind)}, which is no class of StyleGAN2")
     return kind
 
 
@@ -145,8 +147,7 @@ class _Attributes:
             else type(found) is type(expected) and found == expected
         )
         if not same:
-            shown = found if isinstance(found, (str, int, float)) else "another value"
-            raise Unsupported(f"{self._box.label}: refused, {module.path}.{name} is {shown!s:.40}, not {expected}")
+            raise Unsupported(f"{self._box.label}: refused, {module.path}.{name} is {shown(found)}, not {expected}")
 
     def conv_clamp(self) -> float | None:
         """The clamp that all layers share, or None."""
@@ -173,7 +174,7 @@ class _Attributes:
         lr = self.lr_multiplier()
         for module in self._of("SynthesisBlock"):
             if self._get(module, "architecture") != "skip":
-                name = str(self._get(module, "architecture"))[:20]
+                name = shown(self._get(module, "architecture"))
                 raise Unsupported(
                     f"{self._box.label}: refused, a StyleGAN2 of the {name} architecture; only skip is read"
                 )

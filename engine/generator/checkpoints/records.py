@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+SHOWN_CHARACTERS = 60
+
 
 class Name(str):
     """A class or function the file names, `module.name`; a name and no more."""
@@ -38,3 +40,8 @@ class Persistent:
     """An object kept outside the pickle (torch's storages), by its identifier."""
 
     identifier: Any
+
+
+def shown(value: Any) -> str:
+    """A value for a message: atoms as they are, the rest by type, as the text of nested tuples can be endless."""
+    return str(value)[:SHOWN_CHARACTERS] if isinstance(value, (str, int, float, type(None))) else type(value).__name__

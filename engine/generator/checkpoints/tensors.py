@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgi.engine.errors import UserError
-from sgi.engine.generator.checkpoints.records import Blob, Call, Name, Persistent
+from sgi.engine.generator.checkpoints.records import Blob, Call, Name, Persistent, shown
 from sgi.engine.generator.checkpoints.torch_file import (
     HEADER_OPCODES,
     ITEM_BYTES,
@@ -167,7 +167,7 @@ class TensorReader:
                 order = value.state[1] if isinstance(value.state, tuple) and len(value.state) > 1 else "<"
                 if order in ("<", ">", "=", "|"):
                     return np.dtype((">" if order == ">" else "<") + code)
-            raise self._bad(name, f"an array of type {str(code)[:20]!r}, plain numbers expected")
+            raise self._bad(name, f"an array of type {shown(code)}, plain numbers expected")
         raise self._bad(name, "an array of unknown type")
 
 

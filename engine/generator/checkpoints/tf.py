@@ -17,7 +17,7 @@ from sgi.engine.generator.checkpoints.checkpoint import (
     assemble,
 )
 from sgi.engine.generator.checkpoints.container import Container
-from sgi.engine.generator.checkpoints.records import Call
+from sgi.engine.generator.checkpoints.records import Call, shown
 from sgi.engine.generator.checkpoints.tensors import Ref
 
 NETWORK = "dnnlib.tflib.network.Network"
@@ -38,11 +38,11 @@ def load(box: Container) -> Checkpoint:
     state = _state_of(box, network)
     version = state.get("version")
     function = state.get("build_func_name")
-    if "networks_stylegan." in str(function) or function == "G_style":
+    if function == "G_style":
         raise Unsupported(f"{box.label}: refused, a StyleGAN1 network; only StyleGAN2 is read")
     if type(version) is not int or version < OLDEST_VERSION:
         raise Unsupported(
-            f"{box.label}: refused, a TensorFlow pickle of version {str(version)[:10]}, of StyleGAN1's time or "
+            f"{box.label}: refused, a TensorFlow pickle of version {shown(version)}, of StyleGAN1's time or "
             f"before; only StyleGAN2 (version {OLDEST_VERSION} and later) is read"
         )
     settings = state.get("static_kwargs")
@@ -85,7 +85,7 @@ def _check_settings(box: Container, settings: dict[str, Any]) -> float | None:
     architecture = settings.get("architecture", "skip")
     if architecture != "skip":
         raise Unsupported(
-            f"{box.label}: refused, a StyleGAN2 of the {str(architecture)[:20]} architecture; only skip is read"
+            f"{box.label}: refused, a StyleGAN2 of the {shown(architecture)} architecture; only skip is read"
         )
     for name, expected in (("resample_kernel", FIR), ("nonlinearity", "lrelu"), ("mapping_nonlinearity", "lrelu")):
         found = settings.get(name, expected)

@@ -52,10 +52,11 @@ def storage_key(identifier: Any, label: str) -> tuple[str, str, int]:
         module, _, name = parts[1].rpartition(".")
         kind = name.removesuffix("Storage")
         count = parts[4]
-        if module in ("torch", "torch.cuda") and kind in ITEM_BYTES and isinstance(count, int) and count >= 0:
+        plain = isinstance(parts[2], str) and isinstance(count, int) and count >= 0
+        if module in ("torch", "torch.cuda") and kind in ITEM_BYTES and plain:
             if len(parts) == 6 and parts[5] is not None:
                 raise UserError(f"{label}: refused, a storage that is a view of another one (torch before 0.4)")
-            return str(parts[2]), kind, count
+            return parts[2], kind, count
     raise UserError(f"{label}: not a readable checkpoint (a storage of unknown kind)")
 
 

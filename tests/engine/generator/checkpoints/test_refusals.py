@@ -206,6 +206,12 @@ def test_a_wrong_checksum_in_a_zip_is_told(written, small):
         load(written(bytes(data)))
 
 
+def test_a_network_of_8_px_is_told_with_its_file(written, small):
+    state = {name: tensor for name, tensor in small.state_dict().items() if ".b16." not in name}
+    with pytest.raises(UserError, match="/network.pkl: resolution 8: "):
+        load(written(files.saved(state)))
+
+
 def test_channels_that_follow_no_rule_are_refused(written, small):
     state = dict(small.state_dict())
     for name in ("weight", "bias"):
