@@ -13,6 +13,8 @@ from sgi.engine.errors import UserError
 
 HELD_OUT_ROOMS = 4096
 HELD_OUT_SEED = 20_011
+# Depth goes on improving for longer than the others: FVU 0.40 at 2500 steps, 0.37 at 7000.
+STEPS = {"depth": 7000, "normal": 2500, "albedo": 2500, "shading": 2500}
 
 
 def bundle(
@@ -27,7 +29,6 @@ def bundle(
     ] = None,
     preset: Annotated[str, typer.Option(help="Preset of `train-generator`.")] = "rooms-64",
     hours: Annotated[float | None, typer.Option(help="Budget of the generator's training.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of each offset.")] = 1500,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
@@ -82,10 +83,11 @@ def bundle(
     console.print(notes["quality"])
 
     if offsets is None:
-        train(
-            ["all"], network_file, str(target), steps=steps, noise_mode="none", out=fitted, workdir=workdir / "fits",
-            device=device, threads=threads, preview=False,
-        )  # fmt: skip
+        for name, steps in STEPS.items():
+            train(
+                [name], network_file, str(target), steps=steps, noise_mode="none", out=fitted,
+                workdir=workdir / "fits", device=device, threads=threads, preview=False,
+            )  # fmt: skip
     else:
         for name in intrinsics.MAP_TYPES:
             shutil.copyfile(offsets / f"{name}.safetensors", fitted / f"{name}.safetensors")
