@@ -40,7 +40,7 @@ native-deps:
 	engine/native/get-deps.sh build/deps
 
 pytest: setup
-	$(DEV)/bin/pytest -n $(WORKERS) --dist loadfile
+	$(DEV)/bin/pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0
 
 bundle: setup
 	$(DEV)/bin/sgi-engine bundle --workdir build/bundle
