@@ -22,9 +22,9 @@ from sgi.engine.gpu import find_gpus
 AUTO = "auto"
 DEVICES = ("cpu", "cuda", "tensorrt")
 DEFAULT_BATCH = 8
-# OpenVINO makes an image about a third faster than ONNX Runtime, and takes 0.2 to 0.4 s longer to start (bundled model
-# and a 256 px one, 2 cores): it wins from about ten images on.
-FEW_IMAGES = 8
+# OpenVINO makes an image about a third faster than ONNX Runtime and starts 0.6 s later: by benchmarks/throughput.py and
+# startup.py it wins from some 200 images of the bundled 64 px model, and from some 20 of a 256 px one.
+FEW_IMAGES = 32
 
 
 class Backend(Protocol):
