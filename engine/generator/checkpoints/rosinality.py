@@ -93,7 +93,7 @@ def _reshaped(name: str, ref: Ref) -> Ref:
         return ref.reshape()
     if name.endswith("noise_const") and len(ref.shape) == 4 and ref.shape[:2] == (1, 1):
         return ref.reshape(*ref.shape[2:])
-    if name.endswith("torgb.bias") and len(ref.shape) == 4 and ref.shape[0] == 1:
+    if name.endswith("torgb.bias") and len(ref.shape) == 4 and (ref.shape[0], *ref.shape[2:]) == (1, 1, 1):
         return ref.reshape(ref.shape[1])
     if name.startswith("synthesis.") and len(ref.shape) in (4, 5) and ref.shape[0] == 1:
         return ref.reshape(*ref.shape[1:])
