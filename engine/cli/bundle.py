@@ -11,8 +11,6 @@ from sgi.engine import bundle as paths
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 
-HELD_OUT_ROOMS = 4096
-HELD_OUT_SEED = 20_011
 # Depth goes on improving for longer than the others: FVU 0.40 at 2500 steps, 0.37 at 7000.
 STEPS = {"depth": 7000, "normal": 2500, "albedo": 2500, "shading": 2500}
 
@@ -45,22 +43,20 @@ def bundle(
     from sgi.engine.cli.train_teacher import train_teacher
     from sgi.engine.generator import load_generator, save_generator
     from sgi.engine.generator.native import read_header
-    from sgi.trainer.gan.quality import quality
-    from sgi.trainer.scenes.dataset import load_or_render
-    from sgi.trainer.scenes.variety import get_variety
+    from sgi.trainer.gan.quality import held_out_rooms, quality
     from sgi.trainer.teachers.native import load_unet_teacher
 
     console = Console()
     fitted = out / paths.OFFSETS.name
     fitted.mkdir(parents=True, exist_ok=True)
-    if generator is None:
-        train_generator(workdir / "generator", preset, hours=hours, threads=threads, device=device)
-        generator = workdir / "generator" / "ema.safetensors"
     target = out / paths.TEACHER.name
     if teacher is None:
         train_teacher(target, workdir / "teacher", workdir / "rooms", threads=threads, device=device)
     elif teacher.resolve() != target.resolve():
         shutil.copyfile(teacher, target)
+    if generator is None:
+        train_generator(workdir / "generator", preset, hours=hours, threads=threads, device=device, teacher=target)
+        generator = workdir / "generator" / "ema.safetensors"
 
     console.print("measuring the generator against held-out renders")
     notes = read_header(generator)["notes"]
@@ -69,14 +65,8 @@ def bundle(
     network_file = out / paths.GENERATOR.name
     save_generator(network_file, load_generator(generator), notes, torch.float16)
     network = load_generator(network_file, device)
-    real = load_or_render(
-        workdir / "held-out",
-        HELD_OUT_ROOMS,
-        network.config.resolution,
-        HELD_OUT_SEED,
-        device=device,
-        variety=get_variety(notes["training"]["variety"]),
-    )
+    resolution, variety = network.config.resolution, notes["training"]["variety"]
+    real = held_out_rooms(workdir / "held-out", resolution, variety, device)
     notes["quality"] = quality(network, load_unet_teacher(target, device), real)
     notes["licence"] = "Apache-2.0"
     save_generator(network_file, network, notes, torch.float16)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from sgi.engine import bundle
+
 
 def train_generator(
     workdir: Annotated[Path, typer.Option(help="Folder of the run: checkpoint, samples, log, ema.safetensors.")],
@@ -17,9 +19,12 @@ def train_generator(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     resume: Annotated[bool, typer.Option(help="Continue from the checkpoint in --workdir, if there is one.")] = True,
     data: Annotated[Path | None, typer.Option(help="Folder of rendered rooms. Default: rooms in --workdir.")] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Teacher file: log the distance to held-out rooms in its features.")
+    ] = bundle.TEACHER,
     count: Annotated[int | None, typer.Option(help="Rooms to train on. Default: the preset's.")] = None,
 ) -> None:
     """Train a generator on rooms; stop and continue at will with Ctrl-C and the same command."""
     from sgi.trainer.gan.command import configure, run
 
-    typer.echo(run(configure(preset, kimg, hours, count), workdir, data, device, threads, resume))
+    typer.echo(run(configure(preset, kimg, hours, count), workdir, data, device, threads, resume, teacher))

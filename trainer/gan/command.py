@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sgi.engine.errors import UserError
+from sgi.engine.generator import Generator
 from sgi.trainer.device import find_device
 from sgi.trainer.gan.config import TrainConfig, preset
 from sgi.trainer.gan.loop import train
+from sgi.trainer.gan.quality import held_out_rooms, quality
 from sgi.trainer.gan.step import Training
 from sgi.trainer.scenes.dataset import load_or_render
 from sgi.trainer.scenes.variety import get_variety
+from sgi.trainer.teachers.native import load_unet_teacher
 
 # Scenes of every training run; scores are taken on scenes of other seeds.
 SCENE_SEED = 0
@@ -33,10 +37,19 @@ def configure(name: str, kimg: float | None, hours: float | None, scenes: int | 
     return config if scenes is None else dataclasses.replace(config, scenes=scenes)
 
 
-def run(config: TrainConfig, workdir: Path, data: Path | None, device: str, threads: int | None, resume: bool) -> str:
+def run(
+    config: TrainConfig,
+    workdir: Path,
+    data: Path | None,
+    device: str,
+    threads: int | None,
+    resume: bool,
+    teacher: Path | None = None,
+) -> str:
     """Render the rooms that are missing, train, and return one line that says where the run stands.
 
-    data: folder of rendered rooms, shared between runs; None is workdir/rooms.
+    data: folder of rendered rooms, shared between runs; None is workdir/rooms. teacher: in whose features the log
+    compares the generator with held-out rooms; None leaves that out.
     """
     where = find_device(device, threads)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -62,5 +75,9 @@ def run(config: TrainConfig, workdir: Path, data: Path | None, device: str, thre
             rate = 1000 * (training.kimg - began[0]) / max(seconds - began[1], 1e-9)
             bar.update(task, completed=progress, kimg=training.kimg, rate=rate)
 
-        training = train(config, rooms, workdir, where, resume, report)
+        def measure(generator: Generator) -> dict[str, Any]:
+            held_out = held_out_rooms(workdir / "held-out", config.resolution, config.variety, where)
+            return quality(generator, load_unet_teacher(str(teacher), str(where)), held_out)
+
+        training = train(config, rooms, workdir, where, resume, report, measure if teacher else None)
     return f"{training.kimg:.1f} kimg trained; generator in {workdir / 'ema.safetensors'}"

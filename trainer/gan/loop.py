@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 
 from sgi.engine.errors import UserError
+from sgi.engine.generator import Generator
 from sgi.trainer.gan.config import TrainConfig
 from sgi.trainer.gan.data import ImageSet, RealImages
 from sgi.trainer.gan.state import RunFiles
@@ -20,6 +22,7 @@ from sgi.trainer.gan.step import StepStats, Training
 
 LOG_KIMG = 1.0
 SAMPLE_KIMG = 10.0
+MEASURE_KIMG = 50.0
 CHECKPOINT_SECONDS = 300.0
 
 
@@ -30,13 +33,15 @@ def train(
     device: torch.device,
     resume: bool = True,
     report: Callable[[Training, float, float], None] = lambda training, seconds, progress: None,
+    measure: Callable[[Generator], dict[str, Any]] | None = None,
 ) -> Training:
     """Train until the budget is spent or SIGINT or SIGTERM arrives; in both cases the last state is on disk.
 
     images: real images of config.resolution. workdir receives checkpoint.pt, ema.safetensors, log.jsonl, samples/.
     resume: continue from workdir's checkpoint when there is one. A run limited by images ends as if it had never
     been interrupted; one limited by hours follows the clock. report: called after each step with (training, seconds,
-    progress in [0, 1]).
+    progress in [0, 1]). measure: figures of the averaged generator for the log, asked for every MEASURE_KIMG; its time
+    does not count.
     Raises UserError for a run without a budget and for a checkpoint of other settings.
     """
     if config.total_kimg is None and config.hours is None:
@@ -59,6 +64,10 @@ def train(
                 window = Window(training)
             if crossed(training, SAMPLE_KIMG):
                 files.save_samples(training)
+            if measure and crossed(training, MEASURE_KIMG):
+                began = time.monotonic()
+                files.append_log({"kimg": round(training.kimg, 3), **measure(training.average)})
+                start += time.monotonic() - began
             if stopped.is_set():
                 break
             if time.monotonic() - saved > CHECKPOINT_SECONDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,21 @@ from torch import Tensor
 from sgi.engine.generator import Generator
 from sgi.engine.seeds import latents
 from sgi.trainer.gan.frechet import frechet_distance, kernel_distance
-from sgi.trainer.scenes.dataset import RoomDataset
+from sgi.trainer.scenes.dataset import RoomDataset, load_or_render
+from sgi.trainer.scenes.variety import get_variety
 from sgi.trainer.teachers.native import UNetTeacher
 
 BATCH = 64
+# Rooms that no generator or teacher is trained on; one half of them is as far from the other as renders are.
+HELD_OUT_ROOMS = 4096
+HELD_OUT_SEED = 20_011
+
+
+def held_out_rooms(folder: Path, resolution: int, variety: str, device: torch.device | str = "cpu") -> RoomDataset:
+    """The rooms a generator of `variety` is compared with, kept in `folder`; what is missing is rendered."""
+    return load_or_render(
+        folder, HELD_OUT_ROOMS, resolution, HELD_OUT_SEED, device=device, variety=get_variety(variety)
+    )
 
 
 @torch.no_grad()

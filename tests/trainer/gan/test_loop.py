@@ -91,6 +91,23 @@ def test_a_run_writes_its_files(tiny, images, tmp_path, often):
     assert Image.open(grid).size == (128, 128)
 
 
+def test_the_log_holds_what_is_measured(tiny, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "MEASURE_KIMG", 0.02)
+    asked = []
+
+    def measure(generator):
+        asked.append(generator)
+        return {"frechet": 0.5}
+
+    training = train(tiny, images, tmp_path, CPU, measure=measure)
+    assert asked == [training.average] * 2
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line for line in lines if "frechet" in line] == [
+        {"kimg": 0.02, "frechet": 0.5},
+        {"kimg": 0.04, "frechet": 0.5},
+    ]
+
+
 def test_a_killed_run_continues_as_if_it_had_not_been(tiny, images, tmp_path, often, monkeypatch):
     whole = train(tiny, images, tmp_path / "whole", CPU)
 
