@@ -74,15 +74,22 @@ def score_maps(name: str, shown: Tensor, told: Tensor, constant: Tensor) -> Row:
     }
 
 
-@torch.no_grad()
 def show(generator: Generator, pool: Pool, name: str, space: str, tensors: Mapping[str, Tensor]) -> Tensor:
     """Codes [N, C, R, R] float32 in [0, 1] that an offset shows for the latents of a pool, on the CPU."""
+    return show_latents(generator, pool.ws, pool.sampling.noise_mode, name, space, tensors)
+
+
+@torch.no_grad()
+def show_latents(
+    generator: Generator, ws: Tensor, noise_mode: str, name: str, space: str, tensors: Mapping[str, Tensor]
+) -> Tensor:
+    """`show` for any w+ [N, num_ws, w_dim] float32, such as inverted or relit ones."""
     synthesis, device = generator.synthesis, generator.mapping.w_avg.device
     moved = {key: tensor.to(device) for key, tensor in tensors.items()}
     parts = []
-    for ws in pool.ws.split(RENDER_BATCH):
-        styles = get_space(space).styles(synthesis, ws.to(device), moved)
-        parts.append(clamped_readout(synthesis.render(styles, pool.sampling.noise_mode), name).cpu())
+    for part in ws.split(RENDER_BATCH):
+        styles = get_space(space).styles(synthesis, part.to(device), moved)
+        parts.append(clamped_readout(synthesis.render(styles, noise_mode), name).cpu())
     return torch.cat(parts)
 
 
