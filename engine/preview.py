@@ -27,32 +27,42 @@ def write_sheet(path: Path, rows: Mapping[str, Mapping[str, np.ndarray]], types:
     rows: {row label: {type: values [C, R, R]}}. Values are shown as display codes: depth bright where near, albedo and
     shading sRGB-encoded, normals as colours.
     """
+    codes = {label: {name: intrinsics.encode(name, maps[name]) for name in types} for label, maps in rows.items()}
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(draw_sheet(codes))
+
+
+def draw_sheet(rows: Mapping[str, Mapping[str, np.ndarray]]) -> bytes:
+    """The bytes of a PNG of labelled pictures, a row of the sheet for each row.
+
+    rows: {row label: {column label: display codes [1 or 3, R, R] in [0, 1]}}; every row has the same columns.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(15)
-    cells = {label: [_picture(name, maps[name]) for name in types] for label, maps in rows.items()}
-    side = next(iter(cells.values()))[0].width
+    cells = {label: {name: _picture(code) for name, code in row.items()} for label, row in rows.items()}
+    columns = next(iter(cells.values()))
+    side = next(iter(columns.values())).width
     margin = _GAP + max(int(font.getlength(label)) for label in rows) + _GAP
     head = 2 * _GAP + 15
-    size = (margin + len(types) * (side + _GAP), head + len(rows) * (side + _GAP))
+    size = (margin + len(columns) * (side + _GAP), head + len(rows) * (side + _GAP))
     sheet = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(sheet)
-    for column, name in enumerate(types):
+    for column, name in enumerate(columns):
         draw.text((margin + column * (side + _GAP) + side / 2, head / 2), name, _INK, font, anchor="mm")
     for row, (label, pictures) in enumerate(cells.items()):
         top = head + row * (side + _GAP)
         draw.text((_GAP, top + side / 2), label, _INK, font, anchor="lm")
-        for column, picture in enumerate(pictures):
+        for column, picture in enumerate(pictures.values()):
             sheet.paste(picture, (margin + column * (side + _GAP), top))
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(encode_png(np.asarray(sheet)))
+    return encode_png(np.asarray(sheet))
 
 
-def _picture(name: str, value: np.ndarray) -> Picture:
+def _picture(code: np.ndarray) -> Picture:
     from PIL import Image
 
-    code = (intrinsics.encode(name, value) * 255 + 0.5).astype(np.uint8)
-    picture = Image.fromarray(code[0] if len(code) == 1 else np.moveaxis(code, 0, -1)).convert("RGB")
+    pixels = (code * 255 + 0.5).astype(np.uint8)
+    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)).convert("RGB")
     if picture.width > _LARGEST:
         return picture.resize((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
     scale = max(1, _SMALLEST // picture.width)
