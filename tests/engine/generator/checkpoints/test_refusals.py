@@ -128,6 +128,28 @@ def test_damaged_networks_are_one_line_that_says_where(written, small, case):
     assert "\n" not in str(caught.value)
 
 
+DAMAGED_ROSINALITY = {
+    "a to-rgb bias with an empty axis": ("to_rgb1.bias", (1, 3, 1, 0), r"b4.torgb.bias has the shape \[3, 1, 0\]"),
+    "a to-rgb bias for every pixel": ("to_rgbs.0.bias", (1, 3, 8, 8), r"b8.torgb.bias has the shape \[3, 8, 8\]"),
+    "a to-rgb bias for two images": ("to_rgbs.1.bias", (2, 3, 1, 1), r"b16.torgb.bias has the shape \[2, 3, 1, 1\]"),
+    "a noise image with a channel axis": ("noises.noise_0", (1, 3, 4, 4), r"noise_const has the shape \[3, 4, 4\]"),
+    "a noise strength for two": ("conv1.noise.weight", (2,), r"noise_strength has the shape \[2\]"),
+    "an empty constant": ("input.input", (1, 0, 4, 4), "synthesis.b4.const"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED_ROSINALITY)
+def test_rosinality_tensors_of_another_shape_are_one_line_that_names_them(written, small, case):
+    name, shape, message = DAMAGED_ROSINALITY[case]
+
+    def change(content):
+        content["g_ema"][name] = torch.zeros(shape)
+
+    with pytest.raises(UserError, match=f"/network.pkl: .*{message}") as caught:
+        load(written(files.rosinality(small, change=change)))
+    assert str(caught.value).isprintable()
+
+
 REFUSED_TENSORFLOW = {
     "StyleGAN1": (lambda state, v: state.update(build_func_name="G_style", version=3), "a StyleGAN1 network"),
     "version 2": (lambda state, v: state.update(version=2), "a TensorFlow pickle of version 2"),
