@@ -6,7 +6,7 @@ pays for G(w + d) alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -82,6 +82,12 @@ class Pool:
         return len(self.seeds)
 
 
+def ask(teacher: Teacher, image: Tensor, types: Sequence[str]) -> Mapping[str, Tensor]:
+    """What a teacher tells about pictures [N, 3, H, W] in [0, 1], brought into its input range."""
+    low, high = teacher.input_range
+    return teacher(image * (high - low) + low, types)
+
+
 @torch.no_grad()
 def build_pool(
     generator: Generator,
@@ -99,13 +105,12 @@ def build_pool(
     for name in types:
         if name not in teacher.types:
             raise UserError(f"--type {name}: teacher {teacher.name} tells only {', '.join(teacher.types)}")
-    low, high = teacher.input_range
     all_ws, images = [], []
     codes: dict[str, list[Tensor]] = {name: [] for name in types}
     for start in range(0, len(seeds), RENDER_BATCH):
         ws = sampling.ws(generator, seeds[start : start + RENDER_BATCH])
         image = (generator.synthesize(ws, sampling.noise_mode) * 0.5 + 0.5).clamp(0, 1)
-        told = teacher(image * (high - low) + low, types)
+        told = ask(teacher, image, types)
         all_ws.append(ws.cpu())
         images.append(image.to("cpu", STORED))
         for name in types:
