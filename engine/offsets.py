@@ -8,32 +8,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from sgi.engine import intrinsics
+from sgi.engine import intrinsics, spaces
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
+from sgi.engine.intrinsics import Intrinsic
+
+if TYPE_CHECKING:
+    from sgi.engine.generator import GeneratorConfig
 
 FORMAT = 1
 HEADER_KEY = "sgi_offset"
-SPACES = ("w", "w+")
 
 
 @dataclass
 class Offset:
     """One offset and its history.
 
-    type: the map it makes. space: w (one row for all) or w+ (one row per row of w+).
-    tensors: {"offset": [1 or num_ws, w_dim] float32}, added to w+ after truncation.
+    type: the map it makes. space: w (one row for all), w+ (a row per row of w+), style or lora.
+    tensors: float32, as sgi.engine.spaces says; they act after truncation.
     psi, cutoff, noise_mode: the sampling it was fitted under. teacher: name and sha256.
     loss, fit: how it was fitted; score: held-out figures beside the baselines.
+    semantics: the type's description (`Intrinsic.to_dict`); without one the type is built in.
     """
 
     type: str
@@ -47,11 +51,18 @@ class Offset:
     loss: str = "l1"
     fit: dict[str, Any] = field(default_factory=dict)
     score: dict[str, Any] = field(default_factory=dict)
+    semantics: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        intrinsics.get(self.type)
-        if self.space not in SPACES:
-            raise UserError(f"offset space {self.space!r}: choose from {', '.join(SPACES)}")
+        if self.intrinsic.name != self.type:
+            raise UserError(f"the {self.type} offset describes the type {self.intrinsic.name}; fit it anew")
+        if self.space not in spaces.SPACES:
+            raise UserError(f"offset space {self.space!r}: choose from {', '.join(spaces.SPACES)}")
+
+    @property
+    def intrinsic(self) -> Intrinsic:
+        """The type as the offset's own file describes it; raises UserError where it makes no sense or is unknown."""
+        return Intrinsic.from_dict(self.semantics) if self.semantics else intrinsics.get(self.type)
 
     @property
     def sha256(self) -> str:
@@ -62,20 +73,72 @@ class Offset:
             digest.update(np.ascontiguousarray(tensor, np.float32).data)
         return digest.hexdigest()
 
+    @property
+    def label(self) -> str:
+        """The space with what narrows it, such as `w+ from row 4` or `lora of rank 4`."""
+        rank, first = self.fit.get("rank"), self.fit.get("from_layer")
+        return self.space + (f" of rank {rank}" if rank else "") + (f" from row {first}" if first else "")
+
     def rows(self, num_ws: int) -> NDArray[np.float32]:
-        """The offset as rows of w+: [num_ws, w_dim] float32; raises UserError if its shape does not fit."""
-        offset = self.tensors["offset"]
+        """The offset as rows of w+: [num_ws, w_dim] float32; raises UserError where it has no such form or shape."""
+        if set(self.tensors) != {spaces.ROWS}:
+            raise UserError(f"the {self.type} offset is in {self.space}: only offsets in w and w+ are rows of w+")
+        offset = self.tensors[spaces.ROWS]
         if offset.shape[0] not in (1, num_ws):
             raise UserError(f"{self.type} offset has {offset.shape[0]} rows, the generator {num_ws}")
         return np.broadcast_to(offset, (num_ws, offset.shape[1]))
 
-    def check_generator(self, sha256: str) -> None:
-        """Raise UserError unless the offset was fitted on the generator of that hash."""
+    def check_generator(self, sha256: str, config: GeneratorConfig | None = None) -> None:
+        """Raise UserError unless the offset was fitted on the generator of that hash and fits its layers, if given."""
         if sha256 != self.generator_sha256:
             raise UserError(
                 f"the {self.type} offset was fitted on generator {self.generator_sha256[:12]}, this one is "
                 f"{sha256[:12]}: pass its --generator, or fit anew with `sgi-engine train --type {self.type}`"
             )
+        if config is None:
+            return
+        wrong = spaces.mismatch(self.tensors, self.space, config.styled_layers(), config.num_ws, config.w_dim)
+        if wrong:
+            raise UserError(
+                f"the {self.type} offset has {wrong}: fit it anew with `sgi-engine train --type {self.type}`"
+            )
+
+    def scaled(self, alpha: float) -> Offset:
+        """The offset alpha times as far; its score is gone, for it was another offset's."""
+        fit = self.fit | {"alpha": self.fit.get("alpha", 1.0) * alpha}
+        return replace(self, tensors=spaces.scaled(self.tensors, alpha), fit=fit, score={})
+
+    def plus(self, other: Offset) -> Offset:
+        """Both offsets at once, exactly: in the wider of their spaces, of this one's type and fit, without a score.
+
+        Raises UserError unless both are of one generator and were fitted under one sampling.
+        """
+        other.check_generator(self.generator_sha256)
+        for flag, mine, theirs in zip(("--trunc", "--trunc-cutoff", "--noise-mode", "--class"), self._sampling(),
+                                      other._sampling(), strict=True):  # fmt: skip
+            if mine != theirs:
+                raise UserError(
+                    f"offsets fitted under {flag} {mine} ({self.type}) and {theirs} ({other.type}) do not add up: "
+                    f"fit both under one {flag}"
+                )
+        fit = {key: value for key, value in self.fit.items() if key not in ("rank", "from_layer")}
+        return replace(
+            self,
+            space=max(self.space, other.space, key=spaces.SPACES.index),
+            tensors=spaces.added(self.tensors, other.tensors),
+            fit=fit | {"alpha": 1.0, "parts": self._parts() + other._parts()},
+            score={},
+        )
+
+    def _sampling(self) -> tuple[object, ...]:
+        return self.psi, self.cutoff, self.noise_mode, self.fit.get("class_index")
+
+    def _parts(self) -> list[dict[str, Any]]:
+        """What a sum says of its terms; an alpha of the sum is one of every term."""
+        alpha = self.fit.get("alpha", 1.0)
+        if "parts" in self.fit:
+            return [part | {"alpha": part["alpha"] * alpha} for part in self.fit["parts"]]
+        return [{"type": self.type, "space": self.label, "alpha": alpha, "sha256": self.sha256}]
 
     def save(self, path: str | Path) -> None:
         """Write the file whole or not at all."""

@@ -1,8 +1,8 @@
 """Find the offset d of one type: min over d of E_w loss(C(G(w + d)), teacher(G(w))), everything else frozen.
 
 Bhattad et al., arXiv 2306.00987 (the structure; its loss and learning rate are not public). Offsets leave the cloud
-of w: their rows grow to several |w|, so the learning rate is given in units of rms(w) and is large, and the map only
-appears after 150 to 300 steps.
+of w: their rows grow to several |w|, so the learning rate is given in units of what a tensor is added to (see
+`learning_units`) and is large, and the map only appears after 150 to 300 steps.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sgi.trainer.latents import describe
 from sgi.trainer.losses import DEFAULT_LOSS, check_finite, get_loss
 from sgi.trainer.pool import Pool
 from sgi.trainer.readout import readout
-from sgi.trainer.spaces import get_space
+from sgi.trainer.spaces import DEFAULT_RANK, freeze_rows, get_space, learning_units
 
 BETAS = (0.9, 0.99)
 WARMUP_STEPS = 10
@@ -40,25 +40,39 @@ class FitSettings:
     """Settings of a fit.
 
     space: where the offset lives. loss: name of the loss. steps, batch: optimiser steps and pictures in each.
-    lr: learning rate of Adam in units of rms(w), the root mean square of an entry of w over the pool.
-    seed: of the order of the pictures. precision: of the convolutions, fp32 or bf16.
+    lr: learning rate of Adam in units of `learning_units`, for w and w+ rms(w), the root mean square of an entry of w
+    over the pool; None becomes the space's default. seed: of the order of the pictures. precision: of the
+    convolutions, fp32 or bf16. rank: of lora's updates; None becomes 4 there. from_layer: the first row of w+ that
+    may move.
     """
 
     space: str = "w+"
     loss: str = DEFAULT_LOSS
     steps: int = 1000
-    lr: float = 0.2
+    lr: float | None = None
     batch: int = 16
     seed: int = 0
     precision: str = "fp32"
+    rank: int | None = None
+    from_layer: int = 0
 
     def __post_init__(self) -> None:
-        get_space(self.space)
+        space = get_space(self.space)
+        # Filled in here, so that fingerprints and files hold what was used, whatever becomes of the defaults.
+        object.__setattr__(self, "lr", space.lr if self.lr is None else self.lr)
+        if space.ranked and self.rank is None:
+            object.__setattr__(self, "rank", DEFAULT_RANK)
+        if self.rank is not None and (not space.ranked or self.rank < 1):
+            raise UserError(f"--rank {self.rank}: for --space lora, at least 1")
+        if self.from_layer and not space.layered:
+            raise UserError(
+                f"--from-layer {self.from_layer}: one row moves every layer in --space {self.space}; use w+"
+            )
         if self.precision not in PRECISIONS:
             raise UserError(f"--precision {self.precision}: choose from {', '.join(PRECISIONS)}")
         if self.steps < 1 or self.batch < 1:
             raise UserError(f"--steps {self.steps} --batch {self.batch}: both must be at least 1")
-        if not (math.isfinite(self.lr) and self.lr > 0):
+        if self.lr is None or not (math.isfinite(self.lr) and self.lr > 0):
             raise UserError(f"--lr {self.lr}: must be positive")
 
 
@@ -79,11 +93,6 @@ def batch_indices(step: int, batch: int, count: int, seed: int) -> Tensor:
     passes = positions // count
     orders = {p: np.random.default_rng([seed, p]).permutation(count) for p in np.unique(passes)}
     return torch.tensor([orders[p][i] for p, i in zip(passes, positions % count, strict=True)])
-
-
-def rms(ws: Tensor) -> float:
-    """Root mean square of the entries of w+, the unit of the learning rate."""
-    return ws.square().mean().sqrt().item()
 
 
 def fingerprint(name: str, settings: FitSettings, pool: Pool, generator_hash: str, teacher_hash: str) -> str:
@@ -111,16 +120,21 @@ def fit(
     synthesis = generator.synthesis
     device = generator.mapping.w_avg.device
     space, loss_of = get_space(settings.space), get_loss(settings.loss, name)
-    tensors = {key: zeros.to(device).requires_grad_() for key, zeros in space.zeros(generator.config).items()}
-    optimiser = torch.optim.Adam(tensors.values(), betas=BETAS)
-    full_rate = settings.lr * rms(pool.ws)
+    zeros = space.zeros(generator.config, settings.rank, settings.from_layer)
+    tensors = {key: zero.to(device).requires_grad_() for key, zero in zeros.items()}
+    freeze_rows(tensors, settings.from_layer)
+    units = learning_units(synthesis, pool.ws, tensors)
+    optimiser = torch.optim.Adam(
+        [{"params": [tensor], "unit": units[key]} for key, tensor in tensors.items()], betas=BETAS
+    )
+    assert settings.lr is not None
     start = journal.restore(tensors, optimiser) if journal else 0
     began = time.monotonic()
     if on_step:
         on_step(start, math.nan)
     for step in range(start, settings.steps):
         for group in optimiser.param_groups:
-            group["lr"] = full_rate * rate(step, settings.steps)
+            group["lr"] = settings.lr * group["unit"] * rate(step, settings.steps)
         index = batch_indices(step, settings.batch, len(pool), settings.seed)
         styles = space.styles(synthesis, pool.ws[index].to(device), tensors)
         image = synthesis.render(styles, pool.sampling.noise_mode, PRECISIONS[settings.precision])
@@ -136,7 +150,13 @@ def fit(
             if journal:
                 norm = max(tensor.detach().norm(dim=-1).max().item() for tensor in tensors.values())
                 seconds = round(time.monotonic() - began, 2)
-                journal.log(step=done, loss=value, lr=group["lr"], largest_row=norm, seconds=seconds)
+                journal.log(
+                    step=done,
+                    loss=value,
+                    lr=settings.lr * rate(step, settings.steps),
+                    largest_row=norm,
+                    seconds=seconds,
+                )
         if journal and (done % CHECKPOINT_EVERY == 0 or done == settings.steps):
             journal.save(done, tensors, optimiser)
     if generator_sha256(generator) != before:

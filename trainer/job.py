@@ -20,6 +20,7 @@ from sgi.trainer.journal import Journal
 from sgi.trainer.latents import describe, fitting_seeds, scoring_seeds
 from sgi.trainer.pool import Pool, Sampling, build_pool
 from sgi.trainer.score import best_baseline, evaluate
+from sgi.trainer.spaces import rms
 from sgi.trainer.teachers import Teacher
 
 
@@ -130,9 +131,11 @@ def teacher_facts(teacher: Teacher) -> dict[str, str]:
 
 
 def _fit_facts(settings: FitSettings, pool: Pool, generator: Generator) -> dict[str, Any]:
-    facts = {key: value for key, value in asdict(settings).items() if key not in ("space", "loss")}
+    facts = {
+        key: value for key, value in asdict(settings).items() if key not in ("space", "loss") and value is not None
+    }
     return facts | {
-        "rms_w": fitting_loop.rms(pool.ws),
+        "rms_w": rms(pool.ws),
         "images": len(pool),
         "seeds": describe(pool.seeds),
         "class_index": pool.sampling.class_index,

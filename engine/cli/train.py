@@ -26,9 +26,20 @@ def train(
     ] = None,
     generator: Annotated[Path | None, typer.Option(help="Generator file. Default: the bundled rooms.")] = None,
     teacher: Annotated[str, typer.Option(help="`bundled`, or a teacher file.")] = "bundled",
-    space: Annotated[str, typer.Option(help="w (one row for all layers) or w+ (a row for each).")] = "w+",
+    space: Annotated[
+        str,
+        typer.Option(
+            help="w (one row for all layers), w+ (a row for each), style (shifts of styles) or lora (low rank)."
+        ),
+    ] = "w+",
+    rank: Annotated[int | None, typer.Option(min=1, help="Rank of the updates of lora. Default: 4.")] = None,
+    from_layer: Annotated[
+        int, typer.Option(min=0, help="First row of w+ to move; types then share the layers before it in one export.")
+    ] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps; fewer than 300 look like a failure.")] = 1000,
-    lr: Annotated[float, typer.Option(help="Learning rate in units of rms(w).")] = 0.2,
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate in units of what moves, rms(w) for w+. Default: the space's.")
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 16,
     images: Annotated[int, typer.Option(min=1, help="Pictures to fit on, in several passes.")] = 2000,
     trunc: Annotated[float, typer.Option(help="Truncation psi of the pictures.")] = 1.0,
@@ -75,7 +86,7 @@ def train(
     for name in names:
         get_loss(loss, name)
     where = find_device(device, threads)
-    settings = FitSettings(space, loss, steps, lr, batch, seed, precision or native_precision(where))
+    settings = FitSettings(space, loss, steps, lr, batch, seed, precision or native_precision(where), rank, from_layer)
     sampling = Sampling(trunc, cutoff, noise_mode or ("const" if generator else "none"), class_index)
     network = checkpoints.load(generator or bundle.GENERATOR, where)
     told_by = load_teacher(teacher, device)

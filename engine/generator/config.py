@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sgi.engine.errors import UserError
+from sgi.engine.spaces import LayerShape
 
 MIN_RESOLUTION = 16
 MAX_RESOLUTION = 1024
@@ -73,6 +74,21 @@ class GeneratorConfig:
     def channels(self, resolution: int) -> int:
         """Channels of the block of that side."""
         return min(self.channel_base // resolution, self.channel_max)
+
+    def styled_layers(self) -> tuple[LayerShape, ...]:
+        """Every layer that takes a style, in the order in which synthesis meets them."""
+        layers = []
+        row = 0
+        for resolution in self.resolutions:
+            prefix = f"synthesis.b{resolution}"
+            if resolution > 4:
+                layers.append(LayerShape(f"{prefix}.conv0", row, self.channels(resolution // 2)))
+                row += 1
+            layers.append(LayerShape(f"{prefix}.conv1", row, self.channels(resolution)))
+            row += 1
+            # A to-rgb layer shares its row with the next block's conv0.
+            layers.append(LayerShape(f"{prefix}.torgb", row, self.channels(resolution)))
+        return tuple(layers)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as a dict that JSON can hold."""

@@ -63,17 +63,8 @@ class Synthesis(nn.Module):
 
     def styled_layers(self) -> list[StyledLayer]:
         """Every layer that takes a style, in the order in which `render` consumes styles."""
-        layers = []
-        row = 0
-        for resolution, block in self.blocks():
-            prefix = f"synthesis.b{resolution}"
-            if resolution > 4:
-                layers.append(StyledLayer(f"{prefix}.conv0", row, block.conv0))
-                row += 1
-            layers.append(StyledLayer(f"{prefix}.conv1", row, block.conv1))
-            row += 1
-            layers.append(StyledLayer(f"{prefix}.torgb", row, block.torgb))
-        return layers
+        shapes = self.config.styled_layers()
+        return [StyledLayer(s.name, s.row, self.get_submodule(s.name.removeprefix("synthesis."))) for s in shapes]  # type: ignore[arg-type]
 
     def styles(self, ws: Tensor) -> list[Tensor]:
         """Affine styles of every layer, each [N, I] float32, from ws [N, num_ws, w_dim] float32."""
