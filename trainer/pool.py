@@ -7,15 +7,17 @@ pays for G(w + d) alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from sgi.engine.errors import UserError
-from sgi.engine.generator import Generator
+from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.seeds import latents
+from sgi.trainer.code_cache import CodeCache, blocks
 from sgi.trainer.teachers import Teacher
 
 RENDER_BATCH = 32
@@ -96,27 +98,55 @@ def build_pool(
     seeds: range,
     sampling: Sampling,
     on_pictures: Callable[[int], None] | None = None,
+    cache: str | Path | None = None,
 ) -> Pool:
     """Draw, render and ask the teacher; `on_pictures` hears how many pictures each batch added.
 
-    Raises UserError for a type the teacher cannot tell, or a sampling the generator does not fit.
+    cache: folder of what teachers told before, see sgi.trainer.code_cache; the pool is the same with it and without.
+    Raises UserError for a type the teacher cannot tell, a sampling the generator does not fit, or a cache that cannot
+    be written.
     """
     sampling.check(generator)
     for name in types:
         if name not in teacher.types:
             raise UserError(f"--type {name}: teacher {teacher.name} tells only {', '.join(teacher.types)}")
+    store = _open_cache(cache, generator, teacher, sampling) if cache else None
+    side = generator.config.resolution
     all_ws, images = [], []
     codes: dict[str, list[Tensor]] = {name: [] for name in types}
-    for start in range(0, len(seeds), RENDER_BATCH):
-        ws = sampling.ws(generator, seeds[start : start + RENDER_BATCH])
-        image = (generator.synthesize(ws, sampling.noise_mode) * 0.5 + 0.5).clamp(0, 1)
-        told = ask(teacher, image, types)
-        all_ws.append(ws.cpu())
-        images.append(image.to("cpu", STORED))
+    for block in blocks(seeds):
+        known = {name: store.load(name, block, (side, side)) for name in types} if store else {}
+        kept = {name: part for name, part in known.items() if part is not None}
+        told: dict[str, list[Tensor]] = {name: [] for name in types if name not in kept}
+        for start in range(0, len(block), RENDER_BATCH):
+            ws = sampling.ws(generator, block[start : start + RENDER_BATCH])
+            image = (generator.synthesize(ws, sampling.noise_mode) * 0.5 + 0.5).clamp(0, 1)
+            all_ws.append(ws.cpu())
+            images.append(image.to("cpu", STORED))
+            for name, part in _ask(teacher, image, list(told)).items():
+                told[name].append(part)
+            if on_pictures:
+                on_pictures(len(ws))
+        for name, parts in told.items():
+            kept[name] = torch.cat(parts)
+            if store:
+                store.store(name, block, kept[name])
         for name in types:
-            codes[name].append(told[name].to("cpu", STORED))
-        if on_pictures:
-            on_pictures(len(ws))
+            codes[name].append(kept[name])
     return Pool(
         seeds, sampling, torch.cat(all_ws), torch.cat(images), {name: torch.cat(parts) for name, parts in codes.items()}
     )
+
+
+def _ask(teacher: Teacher, image: Tensor, types: Sequence[str]) -> dict[str, Tensor]:
+    """The teacher's codes of pictures in [0, 1], as a pool keeps them; a teacher of no types is not bothered."""
+    if not types:
+        return {}
+    low, high = teacher.input_range
+    told = teacher(image * (high - low) + low, types)
+    return {name: told[name].to("cpu", STORED) for name in types}
+
+
+def _open_cache(cache: str | Path, generator: Generator, teacher: Teacher, sampling: Sampling) -> CodeCache:
+    facts = {"generator": generator_sha256(generator), "teacher": teacher.sha256, "sampling": asdict(sampling)}
+    return CodeCache(cache, facts)

@@ -1,0 +1,87 @@
+"""What teachers told of pictures, kept on disk: a slow teacher is asked about a picture once.
+
+One folder for each (generator, sampling, teacher, type), in it one .npy of float16 codes for each block of seeds. A
+block lies at a multiple of its length, so pools of other counts over the same seeds share blocks. Every file appears
+by rename: what a killed run leaves is whole or not there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgi.engine.errors import UserError, one_line
+from sgi.engine.files import atomic_write
+
+BLOCK = 64
+FORMAT = 1
+FACTS = "facts.json"
+
+
+def blocks(seeds: range) -> list[range]:
+    """Consecutive seeds cut at the multiples of `BLOCK`."""
+    cuts = [seeds.start, *range((seeds.start // BLOCK + 1) * BLOCK, seeds.stop, BLOCK), seeds.stop]
+    return [range(start, stop) for start, stop in zip(cuts, cuts[1:], strict=False) if start < stop]
+
+
+class CodeCache:
+    """Codes of the types of one teacher on the pictures of one generator under one sampling.
+
+    root: folder that all caches share, made if it is missing. facts: JSON-ready; all that codes depend on but the
+    type and the seed. Raises UserError if the folder cannot be made.
+    """
+
+    def __init__(self, root: str | Path, facts: Mapping[str, Any]) -> None:
+        self.root = Path(root)
+        self._facts = dict(facts)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--cache {root}: cannot make the folder ({error.strerror})") from None
+
+    def folder(self, name: str) -> Path:
+        """Folder of the codes of type `name`, whether it exists or not."""
+        key = hashlib.sha256(self._describe(name).encode()).hexdigest()
+        return self.root / f"{name}-{key[:24]}"
+
+    def load(self, name: str, seeds: range, shape: tuple[int, int]) -> Tensor | None:
+        """Codes [len(seeds), C, *shape] float16 of seeds within one block, or None where they are not stored.
+
+        A file that is no array of such codes counts as not stored, and is replaced when its block is.
+        """
+        whole = range(seeds.start // BLOCK * BLOCK, seeds.start // BLOCK * BLOCK + BLOCK)
+        for stored in dict.fromkeys((whole, seeds)):
+            try:
+                codes = np.load(self._path(name, stored), allow_pickle=False)
+            except (OSError, EOFError, ValueError):
+                continue
+            if codes.dtype == np.float16 and codes.ndim == 4 and codes.shape[2:] == shape and len(codes) == len(stored):
+                first = seeds.start - stored.start
+                return torch.from_numpy(codes[first : first + len(seeds)])
+        return None
+
+    def store(self, name: str, seeds: range, codes: Tensor) -> None:
+        """Keep codes [len(seeds), C, H, W] float16 of seeds within one block; raises UserError if the disk refuses."""
+        folder = self.folder(name)
+        try:
+            folder.mkdir(exist_ok=True)
+            if not (folder / FACTS).exists():
+                with atomic_write(folder / FACTS) as temporary:
+                    temporary.write_text(self._describe(name))
+            with atomic_write(self._path(name, seeds)) as temporary:
+                np.save(temporary, codes.numpy(), allow_pickle=False)
+        except OSError as error:
+            raise UserError(f"--cache {self.root}: cannot write ({one_line(error.strerror or str(error))})") from None
+
+    def _path(self, name: str, seeds: range) -> Path:
+        return self.folder(name) / f"{seeds.start}-{len(seeds)}.npy"
+
+    def _describe(self, name: str) -> str:
+        return json.dumps({"format": FORMAT, "type": name, **self._facts}, sort_keys=True, indent=2)
