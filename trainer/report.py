@@ -14,32 +14,23 @@ from torch import Tensor
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator
 from sgi.engine.offsets import Offset
+from sgi.trainer.evaluation.measures import measures_of
 from sgi.trainer.pool import Pool
 from sgi.trainer.score import BASELINES, OFFSET, show
 
 PREVIEW_PICTURES = 8
 PREVIEW_WIDTH = 1536
-_TITLES = {
-    "fvu": "FVU",
-    "fvu_high_pass": "FVU high-pass",
-    "depth_rmse": "RMSE",
-    "depth_scale_shift_rmse": "RMSE, scale+shift",
-    "depth_scale_shift_abs_rel": "AbsRel, scale+shift",
-    "normal_mean_deg": "mean deg",
-    "normal_median_deg": "median deg",
-}
-# Within a hair of "fvu", so the table leaves it to the file.
-_UNLISTED = ("fvu_about_holdout",)
 
 
 def score_table(offset: Offset, score: dict[str, Any]) -> Table:
     """The rows of a score (see `score_offset`), the offset first and the best baseline in bold."""
     rows = score["rows"]
-    figures = [key for key in rows[OFFSET] if key not in _UNLISTED]
+    titles = {key: measure.title for key, measure in measures_of(offset.type, torch.empty(0)).items()}
+    figures = [key for key in titles if key in rows[OFFSET]]
     title = f"{offset.type}, {offset.space} offset, {score['split']} seeds {score['seeds']} against {_teacher(score)}"
     table = Table("", title=title, title_justify="left")
     for key in figures:
-        table.add_column(_TITLES.get(key, key.removeprefix(f"{offset.type}_").upper()), justify="right")
+        table.add_column(titles[key], justify="right")
     for row, values in rows.items():
         style = {OFFSET: "bold green", score["best_baseline"]: "bold"}.get(row)
         label = f"{offset.space} offset" if row == OFFSET else BASELINES[row]

@@ -1,27 +1,22 @@
 """How good an offset is on held-out seeds, beside what does without one.
 
-The measure that all types share is the fraction of variance unexplained: FVU = MSE / MSE of the best constant map
-(the mean over the fitting pictures), 0 perfect, 1 useless. The high-pass FVU asks the same of the maps minus their
-9x9 box blur: whether small things are in place, which no regression from a global code gets right.
+The measures are those of sgi.trainer.evaluation.measures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
 from sgi.trainer import baselines
+from sgi.trainer.evaluation.measures import figures, fvu, measures_of, statistics
 from sgi.trainer.pool import RENDER_BATCH, Pool
 from sgi.trainer.readout import clamped_readout
 from sgi.trainer.spaces import get_space, random_like
-from sgi.trainer.teachers.metrics import type_errors
 
-HIGH_PASS_SIZE = 9
 OFFSET = "offset"
 BASELINES = {
     "identity": "d = 0",
@@ -31,47 +26,20 @@ BASELINES = {
     "ridge": "ridge on w",
     "random": "random d, equal row norms",
 }
-# An empty variance is an error in the question, not a score; float16 codes of one map agree exactly.
-_MIN_VARIANCE = 1e-10
 
 Row = dict[str, float]
-
-
-def high_pass(maps: Tensor) -> Tensor:
-    """Maps [N, C, H, W] minus their 9x9 box blur; at the border the box is cut to the picture."""
-    blurred = F.avg_pool2d(maps, HIGH_PASS_SIZE, stride=1, padding=HIGH_PASS_SIZE // 2, count_include_pad=False)
-    return maps - blurred
-
-
-def mse(shown: Tensor, told: Tensor) -> float:
-    """Mean square difference; the shapes may broadcast."""
-    return (shown - told).square().mean(dtype=torch.float64).item()
-
-
-def fvu(shown: Tensor, told: Tensor, constant: Tensor) -> float:
-    """MSE of `shown` over MSE of the constant map; maps [N, C, H, W], constant [1, C, H, W].
-
-    Raises UserError if the told maps do not vary about the constant.
-    """
-    variance = mse(constant, told)
-    if variance < _MIN_VARIANCE:
-        raise UserError("the teacher tells the same map for every picture: there is nothing to score")
-    return mse(shown, told) / variance
 
 
 def score_maps(name: str, shown: Tensor, told: Tensor, constant: Tensor) -> Row:
     """Figures of one prediction.
 
     shown, told: codes [N, C, H, W] float32 in [0, 1]; constant: the mean map of the fitting pictures [1, C, H, W].
-    Returns fvu, fvu_about_holdout (against the mean of the held-out maps themselves, which no method knows),
-    fvu_high_pass, and the errors of the type (sgi.trainer.teachers.metrics.type_errors).
+    Returns the figures of all measures of the type, and fvu_about_holdout: the FVU against the mean of the held-out
+    maps themselves, which no method knows.
     """
-    return {
-        "fvu": fvu(shown, told, constant),
-        "fvu_about_holdout": fvu(shown, told, told.mean(dim=0, keepdim=True)),
-        "fvu_high_pass": fvu(high_pass(shown), high_pass(told), high_pass(constant)),
-        **type_errors(name, shown, told),
-    }
+    measures = measures_of(name, constant)
+    about_holdout = fvu(shown, told, told.mean(dim=0, keepdim=True))
+    return figures(measures, statistics(measures, shown, told)) | {"fvu_about_holdout": about_holdout}
 
 
 def show(generator: Generator, pool: Pool, name: str, space: str, tensors: Mapping[str, Tensor]) -> Tensor:
@@ -93,6 +61,34 @@ def show_latents(
     return torch.cat(parts)
 
 
+def predictions(
+    generator: Generator, name: str, space: str, tensors: Mapping[str, Tensor], fitting: Pool, held: Pool, seed: int = 0
+) -> dict[str, Callable[[], Tensor]]:
+    """What the offset and every one of BASELINES, fitted on `fitting`, says of `held`: codes [N, C, R, R] in [0, 1].
+
+    Each is computed when called; the offset comes first. seed draws the random offset.
+    """
+    images, codes = fitting.images, fitting.codes[name]
+    pictures = held.images.float()
+
+    def ridge() -> Tensor:
+        # A truncated row is an affine function of w, and so is whatever is linear in it.
+        predict, _ = baselines.ridge(fitting.ws[:, -1], codes)
+        return predict(held.ws[:, -1])
+
+    zeros = {key: torch.zeros_like(tensor) for key, tensor in tensors.items()}
+    made = {
+        OFFSET: lambda: show(generator, held, name, space, tensors),
+        "identity": lambda: show(generator, held, name, space, zeros),
+        "constant": lambda: baselines.mean_map(codes).expand(len(held), -1, -1, -1),
+        "global_affine": lambda: baselines.global_affine(images, codes)(pictures),
+        "pixel_affine": lambda: baselines.pixel_affine(images, codes)(pictures),
+        "ridge": ridge,
+        "random": lambda: show(generator, held, name, space, random_like(tensors, seed)),
+    }
+    return {row: lambda make=make: make().clamp(0, 1) for row, make in made.items()}  # type: ignore[misc]
+
+
 def evaluate(
     generator: Generator, name: str, space: str, tensors: Mapping[str, Tensor], fitting: Pool, held: Pool, seed: int = 0
 ) -> dict[str, Row]:
@@ -100,22 +96,9 @@ def evaluate(
 
     seed draws the random offset. Raises UserError when the maps do not vary.
     """
-    images, codes = fitting.images, fitting.codes[name]
-    told, pictures = held.codes[name].float(), held.images.float()
-    constant = baselines.mean_map(codes)
-    # A truncated row is an affine function of w, and so is whatever is linear in it.
-    ridge, _ = baselines.ridge(fitting.ws[:, -1], codes)
-    zeros = {key: torch.zeros_like(tensor) for key, tensor in tensors.items()}
-    shown = {
-        OFFSET: lambda: show(generator, held, name, space, tensors),
-        "identity": lambda: show(generator, held, name, space, zeros),
-        "constant": lambda: constant.expand_as(told),
-        "global_affine": lambda: baselines.global_affine(images, codes)(pictures),
-        "pixel_affine": lambda: baselines.pixel_affine(images, codes)(pictures),
-        "ridge": lambda: ridge(held.ws[:, -1]),
-        "random": lambda: show(generator, held, name, space, random_like(tensors, seed)),
-    }
-    return {row: score_maps(name, make().clamp(0, 1), told, constant) for row, make in shown.items()}
+    told, constant = held.codes[name].float(), baselines.mean_map(fitting.codes[name])
+    made = predictions(generator, name, space, tensors, fitting, held, seed)
+    return {row: score_maps(name, make(), told, constant) for row, make in made.items()}
 
 
 def best_baseline(rows: Mapping[str, Row]) -> str:

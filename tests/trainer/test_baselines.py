@@ -8,7 +8,7 @@ from tolerances import SOLVED_FVU
 
 from sgi.trainer import baselines
 from sgi.trainer.baselines import RIDGE_LAMBDAS
-from sgi.trainer.score import fvu
+from sgi.trainer.evaluation.measures import fvu
 from sgi.trainer.spaces import random_like
 
 SHAPE = (300, 3, 5, 7)

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from rich.table import Table
 from torch import Tensor
 
+from sgi.trainer.evaluation.measures import all_errors
+from sgi.trainer.evaluation.metrics import mean_iou
 from sgi.trainer.teachers import Teacher
 from sgi.trainer.teachers.fit_unet import RoomMaps
-from sgi.trainer.teachers.metrics import all_errors, mean_iou
 from sgi.trainer.teachers.native import UNetTeacher
 
 Errors = dict[str, float]
@@ -36,7 +37,7 @@ def evaluate(
 ) -> dict[str, Errors]:
     """Errors of `teacher` and of the constant map on all of `rooms`: {"teacher": ..., "constant": ...}.
 
-    The measures are those of `sgi.trainer.teachers.metrics.type_errors`, for every type the teacher knows, and the
+    The measures are those of `sgi.trainer.evaluation.measures.type_errors`, for every type the teacher knows, and the
     mean intersection over union where it segments.
     """
     everything = torch.arange(len(rooms))
