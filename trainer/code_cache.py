@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ FACTS = "facts.json"
 def blocks(seeds: range) -> list[range]:
     """Consecutive seeds cut at the multiples of `BLOCK`."""
     cuts = [seeds.start, *range((seeds.start // BLOCK + 1) * BLOCK, seeds.stop, BLOCK), seeds.stop]
-    return [range(start, stop) for start, stop in zip(cuts, cuts[1:], strict=False) if start < stop]
+    return [range(start, stop) for start, stop in pairwise(cuts) if start < stop]
 
 
 class CodeCache:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib import import_module
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
@@ -22,6 +24,7 @@ class Teacher(Protocol):
     name: what reports call it.
     sha256: identifies the weights (or the formula, for one without weights), 64 hex digits.
     types: names of the intrinsics it can tell.
+    classes: of its segmentation, in the order of their indices; () if it has none.
     input_range: lowest and highest value of an input pixel.
     resolution: side in pixels of the pictures its figures were measured on; None if it has no favourite.
     """
@@ -32,6 +35,8 @@ class Teacher(Protocol):
     def sha256(self) -> str: ...
     @property
     def types(self) -> tuple[str, ...]: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
     @property
     def input_range(self) -> tuple[float, float]: ...
     @property
@@ -47,7 +52,10 @@ class Teacher(Protocol):
         ...
 
     def features(self, image: Tensor) -> Tensor:
-        """Pooled features [N, F] float32 of `image`, for Frechet distances between sets of pictures."""
+        """Pooled features [N, F] float32 of `image`, for Frechet distances between sets of pictures.
+
+        Raises UserError if it has none.
+        """
         ...
 
 
@@ -86,9 +94,14 @@ def load_teacher(spec: str = "bundled", device: str = "cpu") -> Teacher:
 
 
 def _open_native(path: str, device: str) -> Teacher:
-    from sgi.trainer.teachers.native import load_unet_teacher
+    return _open("native", "load_unet_teacher", path, device)
 
-    return load_unet_teacher(path, device)
+
+def _open(module: str, function: str, argument: str, device: str) -> Teacher:
+    """Open with a function of a module of this package, imported only now: some need packages of their own."""
+    teacher: Teacher = getattr(import_module(f"{__name__}.{module}"), function)(argument, device)
+    return teacher
 
 
 register_teacher("unet", _open_native)
+register_teacher("analytic", partial(_open, "analytic", "open_analytic"))

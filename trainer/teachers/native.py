@@ -19,14 +19,13 @@ from torch import Tensor
 
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
+from sgi.trainer.teachers.base import checked
 from sgi.trainer.teachers.unet import SEGMENTATION, TYPES, UNet, UNetConfig
 
 FORMAT = 1
 HEADER_KEY = "sgi_teacher"
 # Counts the batches batch norm has seen; only a momentum of None reads it, and it is no float.
 _COUNTER = "num_batches_tracked"
-# Resampling and 8-bit rounding may overshoot a little; a picture in [-1, 1] overshoots a lot.
-_RANGE_SLACK = 1e-3
 
 
 class UNetTeacher:
@@ -65,16 +64,7 @@ class UNetTeacher:
         return self.net.encode(self._checked(image))[-1].mean(dim=(2, 3))
 
     def _checked(self, image: Tensor) -> Tensor:
-        multiple = self.net.config.multiple
-        if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] % multiple or image.shape[3] % multiple:
-            raise ValueError(
-                f"teacher {self.name}: expected [N, 3, H, W] with H and W multiples of {multiple}, "
-                f"got {list(image.shape)}"
-            )
-        low, high = torch.aminmax(image.detach())
-        if not (low >= -_RANGE_SLACK and high <= 1 + _RANGE_SLACK):
-            raise ValueError(f"teacher {self.name}: expected values in [0, 1], got {low:.3f} to {high:.3f}")
-        return image
+        return checked(image, self.name, self.net.config.multiple)
 
 
 def unet_sha256(net: UNet) -> str:
