@@ -24,7 +24,7 @@ from sgi.engine.offsets import Offset
 from sgi.engine.seeds import latents
 from sgi.export.emulate import Emulator
 from sgi.export.onnx import build, describe
-from sgi.export.verify import psnr, reference_values
+from sgi.export.verify import psnr, reference_codes
 
 PSI = 0.7
 
@@ -62,8 +62,10 @@ def measure(generator: Generator, offsets: dict[str, Offset | None], precision: 
         got = [emulator.run(z[i : i + 1], PSI) for i in range(seeds)]
     figures = {}
     for name, offset in offsets.items():
-        expected = [reference_values(generator, offset, name, artifact, z[i : i + 1], PSI) for i in range(seeds)]
-        figures[name] = round(psnr(name, np.concatenate([g[name] for g in got]), np.concatenate(expected)), 1)
+        kind = artifact.output(name)
+        codes = [reference_codes(generator, offset, kind, artifact, z[i : i + 1], PSI) for i in range(seeds)]
+        expected = intrinsics.decode(kind, np.concatenate(codes))
+        figures[name] = round(psnr(kind, np.concatenate([g[name] for g in got]), expected), 1)
     return figures
 
 

@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
+from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.onnx_wire import NotOnnxError, read_metadata
 
 FORMAT = 1
@@ -29,36 +29,14 @@ _EXPORT_AGAIN = "export it again with `sgi-engine export`"
 
 
 @dataclass(frozen=True)
-class OutputType:
-    """One output of a model: `name` [N, channels, R, R] float32 with values in [low, high]."""
-
-    name: str
-    channels: int
-    low: float
-    high: float
-    meaning: str
-
-    def __post_init__(self) -> None:
-        known = intrinsics.get(self.name)
-        _require(self.channels == known.channels, f"type {self.name} has {self.channels} channels")
-        _require(_is_number(self.low) and _is_number(self.high) and self.low < self.high, f"range of {self.name}")
-        _require(isinstance(self.meaning, str), f"meaning of {self.name}")
-
-    @classmethod
-    def of(cls, name: str) -> OutputType:
-        """The output of a type as the table of types has it; raises UserError for an unknown name."""
-        row = intrinsics.get(name)
-        return cls(row.name, row.channels, row.low, row.high, row.meaning)
-
-
-@dataclass(frozen=True)
 class Artifact:
     """A model's description.
 
     resolution: R, pixels. z_dim, c_dim: sizes of the inputs `z` and `label` (no label if c_dim is 0).
     psi: truncation used when none is asked for; cutoff: rows of w+ it acts on, None for all.
     noise_mode: none or const; precision: fp32, fp16 or bf16; opset: of the ONNX graph it came from, 0 for none.
-    types: the outputs. generator: {"sha256": ..., more}; offsets: {type: {"sha256": ..., more}}.
+    types: the outputs, `name` [N, channels, R, R] float32 each.
+    generator: {"sha256": ..., more}; offsets: {type: {"sha256": ..., more}}.
     parity: the figures of export's verification.
 
     Raises UserError for values that no model can have.
@@ -71,7 +49,7 @@ class Artifact:
     noise_mode: str
     precision: str
     opset: int
-    types: tuple[OutputType, ...]
+    types: tuple[Intrinsic, ...]
     generator: dict[str, Any]
     c_dim: int = 0
     cutoff: int | None = None
@@ -90,6 +68,7 @@ class Artifact:
         _require(self.noise_mode in NOISE_MODES, "noise_mode")
         _require(self.precision in PRECISIONS, "precision")
         _require(len(self.types) > 0 and len(set(self.type_names)) == len(self.types), "types")
+        _require(all(output.classes or output.decoding != "palette" for output in self.types), "types: classes")
         _require(_has_sha256(self.generator), "generator.sha256")
         _require(isinstance(self.offsets, dict) and set(self.offsets) <= set(self.type_names), "offsets")
         for name, offset in self.offsets.items():
@@ -100,6 +79,10 @@ class Artifact:
     def type_names(self) -> tuple[str, ...]:
         """Names of the outputs, in the model's order."""
         return tuple(output.name for output in self.types)
+
+    def output(self, name: str) -> Intrinsic:
+        """The type of an output; raises KeyError if the model has none of that name."""
+        return {output.name: output for output in self.types}[name]
 
     def choose_types(self, wanted: Iterable[str] | None) -> tuple[str, ...]:
         """Put the wanted types (None: all) in the model's order; raises UserError, naming --type."""
@@ -130,7 +113,7 @@ class Artifact:
         types = values.get("types")
         _require(isinstance(types, list), "types")
         try:
-            values["types"] = tuple(OutputType(**entry) for entry in types)
+            values["types"] = tuple(_output(entry) for entry in types)
             return cls(**{name: value for name, value in values.items() if name in known})
         except TypeError as error:
             raise UserError(f"its description lacks a field or has one too many ({error})") from None
@@ -152,6 +135,14 @@ class Artifact:
             return cls.from_json(text)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
+
+
+def _output(entry: object) -> Intrinsic:
+    _require(isinstance(entry, dict), "types")
+    try:
+        return Intrinsic.from_dict(cast("dict[str, Any]", entry))
+    except UserError as error:
+        raise UserError(f"its description is wrong at {error}; {_EXPORT_AGAIN}") from None
 
 
 def _metadata_text(path: Path) -> str:

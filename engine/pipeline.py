@@ -22,6 +22,7 @@ import numpy as np
 
 from sgi.engine import preview
 from sgi.engine.api import Engine, pad_rows
+from sgi.engine.artifact import Artifact
 from sgi.engine.errors import UserError
 from sgi.engine.files import TEMPORARY_MARK, atomic_write, sha256_file
 from sgi.engine.manifest import Manifest, RunRecord, claim_folder
@@ -101,16 +102,17 @@ def run(engine: Engine, job: Job, outcome: Outcome, progress: Callable[[], None]
         manifest.sort()
 
 
-def write_preview(job: Job) -> Path:
-    """Write the contact sheet of the first seeds of a finished job, from their files; gives its path."""
+def write_preview(job: Job, artifact: Artifact) -> Path:
+    """Write the contact sheet of the first seeds of a finished job of a model, from their files; gives its path."""
     decode = get_format(job.record.file_format).decode
+    kinds = {name: artifact.output(name) for name in job.record.types}
     path = job.named("preview.png")
     with disk_errors(job.outdir):
         rows = {
-            f"seed {seed}": {name: decode(name, file.read_bytes()) for name, file in job.files(seed).items()}
+            f"seed {seed}": {name: decode(kinds[name], file.read_bytes()) for name, file in job.files(seed).items()}
             for seed in job.part[: preview.ROWS]
         }
-        preview.write_sheet(path, rows, job.record.types)
+        preview.write_sheet(path, rows, list(kinds.values()))
     return path
 
 
@@ -160,7 +162,9 @@ class _Loop:
         maps = self.engine(z=z, psi=record.psi, types=record.types, class_index=record.class_index)
         for row in unfinished:
             values = {name: stack[row] for name, stack in maps.items()}
-            self.waiting.append((seeds[row], pool.submit(write_maps, self.job, seeds[row], values)))
+            self.waiting.append(
+                (seeds[row], pool.submit(write_maps, self.job, self.engine.artifact, seeds[row], values))
+            )
 
     def _is_finished(self, seed: int) -> bool:
         files = self.job.files(seed)
@@ -187,14 +191,14 @@ class _Loop:
         self.progress()
 
 
-def write_maps(job: Job, seed: int, values: dict[str, np.ndarray]) -> dict[str, str]:
-    """Encode and write the maps of a seed, {type: [C, H, W]}, that are not there; gives the hashes of all."""
+def write_maps(job: Job, artifact: Artifact, seed: int, values: dict[str, np.ndarray]) -> dict[str, str]:
+    """Encode and write a model's maps of a seed, {type: [C, H, W]}, that are not there; gives the hashes of all."""
     encode = get_format(job.record.file_format).encode
     sha256 = {}
     for name, path in job.files(seed).items():
         if not path.exists():
             with atomic_write(path) as temporary:
-                temporary.write_bytes(encode(name, values[name]))
+                temporary.write_bytes(encode(artifact.output(name), values[name]))
         sha256[name] = sha256_file(path)
     return sha256
 

@@ -1,4 +1,4 @@
-"""Encode PNG files: 8-bit RGB, 8-bit gray and 16-bit gray.
+"""Encode PNG files: 8-bit RGB, 8-bit gray, 16-bit gray, and 8-bit indices with a palette.
 
 Written here because it is three to six times faster than Pillow's encoder at its fastest level (64 to 256 px, files 1
 to 8 % larger): the Up filter is one array subtraction, and zlib's level 1 does the rest with the interpreter lock
@@ -13,15 +13,18 @@ import zlib
 import numpy as np
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GRAY, _RGB = 0, 2
+_GRAY, _RGB, _INDEXED = 0, 2, 3
 _FILTER_UP = 2
 _FASTEST = 1
 
 
-def encode_png(pixels: np.ndarray) -> bytes:
-    """Encode [H, W] or [H, W, 3] uint8, or [H, W] uint16, as the bytes of a PNG file."""
+def encode_png(pixels: np.ndarray, colours: np.ndarray | None = None) -> bytes:
+    """Encode [H, W] or [H, W, 3] uint8, or [H, W] uint16, as the bytes of a PNG file.
+
+    colours: [K, 3] uint8, K at most 256, the palette that pixels [H, W] uint8 below K are indices into.
+    """
     height, width = pixels.shape[:2]
-    color = _RGB if pixels.ndim == 3 else _GRAY
+    color = _RGB if pixels.ndim == 3 else _GRAY if colours is None else _INDEXED
     bits = pixels.dtype.itemsize * 8
     rows = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">")).reshape(height, -1).view(np.uint8)
     filtered = np.empty((height, rows.shape[1] + 1), np.uint8)
@@ -30,7 +33,8 @@ def encode_png(pixels: np.ndarray) -> bytes:
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
     body = zlib.compress(filtered.data, _FASTEST)
-    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
+    table = b"" if colours is None else _chunk(b"PLTE", colours.tobytes())
+    return _SIGNATURE + _chunk(b"IHDR", header) + table + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 
 from sgi.engine import intrinsics
 from sgi.engine.files import atomic_write
+from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.png import encode_png
 
 if TYPE_CHECKING:
@@ -21,13 +22,13 @@ _GAP = 8
 _PAPER, _INK = (250, 250, 250), (60, 60, 60)
 
 
-def write_sheet(path: Path, rows: Mapping[str, Mapping[str, np.ndarray]], types: Sequence[str]) -> None:
+def write_sheet(path: Path, rows: Mapping[str, Mapping[str, np.ndarray]], types: Sequence[Intrinsic]) -> None:
     """Write a PNG of maps beside each other.
 
     rows: {row label: {type: values [C, R, R]}}. Values are shown as display codes: depth bright where near, albedo and
-    shading sRGB-encoded, normals as colours.
+    shading sRGB-encoded, normals as colours, classes in their palette.
     """
-    codes = {label: {name: intrinsics.encode(name, maps[name]) for name in types} for label, maps in rows.items()}
+    codes = {label: {t.name: intrinsics.encode(t, maps[t.name]) for t in types} for label, maps in rows.items()}
     with atomic_write(path) as temporary:
         temporary.write_bytes(draw_sheet(codes))
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
+from sgi.engine.intrinsics import Kind
 from sgi.engine.png import encode_png
 
 
@@ -21,11 +22,11 @@ class MapFormat(Protocol):
 
     suffix: str
 
-    def encode(self, type_name: str, value: np.ndarray) -> bytes:
+    def encode(self, kind: Kind, value: np.ndarray) -> bytes:
         """Turn values [C, H, W] float32 of a type into the bytes of a file."""
         ...
 
-    def decode(self, type_name: str, data: bytes) -> np.ndarray:
+    def decode(self, kind: Kind, data: bytes) -> np.ndarray:
         """Turn the bytes of a file back into values [C, H, W] float32."""
         ...
 
@@ -35,31 +36,38 @@ class Png:
 
     8-bit types hold the display code, 16-bit types the value, linear from the low to the high end of its range; both
     rounded to the nearest step: floor(u * 255 + 0.5), which for pictures is NVIDIA's floor(x * 127.5 + 128).
+    Class indices are an indexed PNG: viewers show the colours, readers of the pixels get the indices.
     """
 
     suffix = ".png"
 
-    def encode(self, type_name: str, value: np.ndarray) -> bytes:
+    def encode(self, kind: Kind, value: np.ndarray) -> bytes:
         """See `MapFormat.encode`."""
-        row = intrinsics.get(type_name)
+        row = intrinsics.get(kind)
+        if row.decoding == "palette":
+            table = intrinsics.colours(row)
+            index = np.clip(np.rint(value[0]), 0, len(table) - 1).astype(np.uint8)
+            return encode_png(index, (table * 255 + 0.5).astype(np.uint8))
         if row.png_bits == 8:
-            code, dtype = intrinsics.encode(type_name, value), np.uint8
+            code, dtype = intrinsics.encode(row, value), np.uint8
         else:
             code, dtype = np.clip((value - row.low) / (row.high - row.low), 0, 1), np.uint16
         pixels = (code * np.iinfo(dtype).max + 0.5).astype(dtype)
         return encode_png(pixels[0] if row.channels == 1 else np.moveaxis(pixels, 0, -1))
 
-    def decode(self, type_name: str, data: bytes) -> np.ndarray:
+    def decode(self, kind: Kind, data: bytes) -> np.ndarray:
         """See `MapFormat.decode`."""
         from PIL import Image
 
-        row = intrinsics.get(type_name)
+        row = intrinsics.get(kind)
         with Image.open(io.BytesIO(data)) as picture:
             pixels = np.asarray(picture)
+        if row.decoding == "palette":
+            return pixels[None].astype(np.float32)
         code = pixels.astype(np.float32) / (2**row.png_bits - 1)
         code = code[None] if row.channels == 1 else np.moveaxis(code, -1, 0)
         if row.png_bits == 8:
-            return np.asarray(intrinsics.decode(type_name, code), np.float32)
+            return np.asarray(intrinsics.decode(row, code), np.float32)
         return row.low + code * np.float32(row.high - row.low)
 
 
@@ -68,13 +76,13 @@ class Npy:
 
     suffix = ".npy"
 
-    def encode(self, type_name: str, value: np.ndarray) -> bytes:
+    def encode(self, kind: Kind, value: np.ndarray) -> bytes:
         """See `MapFormat.encode`."""
         buffer = io.BytesIO()
         np.save(buffer, np.ascontiguousarray(value, np.float32), allow_pickle=False)
         return buffer.getvalue()
 
-    def decode(self, type_name: str, data: bytes) -> np.ndarray:
+    def decode(self, kind: Kind, data: bytes) -> np.ndarray:
         """See `MapFormat.decode`."""
         return np.load(io.BytesIO(data), allow_pickle=False)
 

@@ -96,6 +96,7 @@ def _unsqueeze(x: Tensor, axes: Tensor) -> Tensor:
 _OPERATORS: dict[str, Callable[[list[Tensor], dict[str, Any]], list[Tensor]]] = {
     "Abs": _rounded(torch.abs),
     "Add": _rounded(torch.add),
+    "ArgMax": _exact(lambda x, axis, keepdims, select_last_index: x.argmax(axis, bool(keepdims))),
     "Cast": _exact(lambda x, to: x.to(_TYPES[to])),
     "Clip": _rounded(torch.clamp),
     "Concat": lambda arguments, attributes: [torch.cat(arguments, attributes["axis"])],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,13 @@ class GraphBuilder:
     Values are handled by their names; `op` appends a node and returns the name of its output.
     """
 
-    def __init__(self, opset: int) -> None:
+    def __init__(self, opset: int, outputs: Iterable[str] = ()) -> None:
+        """outputs: names of the graph's outputs, which no other value gets."""
         self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
-        self._names: dict[str, int] = {}
+        self._names = dict.fromkeys(outputs, 1)
 
     def name(self, stem: str) -> str:
         """A name not used before: the stem, or the stem with a number."""
@@ -45,9 +46,9 @@ class GraphBuilder:
             self._constants[key] = name
         return self._constants[key]
 
-    def op(self, kind: str, *inputs: str, stem: str | None = None, **attributes: Any) -> str:
-        """Append a node of one output; returns the output's name."""
-        output = self.name(stem or kind.lower())
+    def op(self, kind: str, *inputs: str, stem: str | None = None, output: str | None = None, **attributes: Any) -> str:
+        """Append a node of one output, named `output` or after `stem`; returns the output's name."""
+        output = output or self.name(stem or kind.lower())
         self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
         return output
 

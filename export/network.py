@@ -11,7 +11,9 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
+from sgi.engine import intrinsics, palette
 from sgi.engine.generator.layers import LRELU_SLOPE
 from sgi.engine.intrinsics import UNIT_EPS, Intrinsic
 from sgi.export.graph import GraphBuilder
@@ -104,21 +106,31 @@ class Synthesiser:
 def emit_value(g: GraphBuilder, raw: str, intrinsic: Intrinsic) -> str:
     """Value of a type from the raw picture: clip to a display code, decode; the twin of `intrinsics.decode`."""
     half = g.constant(0.5)
-    u = g.op("Clip", g.op("Add", g.op("Mul", raw, half), half), g.constant(0.0), g.constant(1.0))
     output = intrinsic.name
-    if intrinsic.decoding == "identity":
-        return g.op("Identity", u, stem=output)
-    if intrinsic.decoding == "inverse":
-        return g.op("Sub", g.constant(1.0), u, stem=output)
+    u = g.op("Clip", g.op("Add", g.op("Mul", raw, half), half), g.constant(0.0), g.constant(1.0))
+    if intrinsic.decoding == "palette":
+        weight, bias = palette.scores(intrinsics.colours(intrinsic))
+        kernel = g.constant(weight[:, :, None, None].astype(np.float32), f"{output}.colours")
+        scores = g.op("Conv", u, kernel, g.constant(bias.astype(np.float32)), kernel_shape=[1, 1])
+        index = g.op("ArgMax", scores, axis=1, keepdims=1, select_last_index=0)
+        return g.op("Cast", index, to=TensorProto.FLOAT, output=output)
     if intrinsic.decoding == "unit":
         n = g.op("Sub", g.op("Mul", u, g.constant(2.0)), g.constant(1.0))
         square = g.op("ReduceSum", g.op("Mul", n, n), g.constant([1]), keepdims=1)
-        return g.op("Div", n, g.op("Sqrt", g.op("Add", square, g.constant(UNIT_EPS))), stem=output)
-    threshold = g.constant(0.04045)
-    low = g.op("Div", u, g.constant(12.92))
-    base = g.op("Div", g.op("Add", g.op("Max", u, threshold), g.constant(0.055)), g.constant(1.055))
-    linear = g.op("Where", g.op("LessOrEqual", u, threshold), low, g.op("Pow", base, g.constant(2.4)))
-    return g.op("Mul", linear, g.constant(intrinsic.high), stem=output)
+        return g.op("Div", n, g.op("Sqrt", g.op("Add", square, g.constant(UNIT_EPS))), output=output)
+    share = u
+    if intrinsic.decoding == "inverse":
+        share = g.op("Sub", g.constant(1.0), u)
+    elif intrinsic.decoding == "linear":
+        threshold = g.constant(0.04045)
+        low = g.op("Div", u, g.constant(12.92))
+        base = g.op("Div", g.op("Add", g.op("Max", u, threshold), g.constant(0.055)), g.constant(1.055))
+        share = g.op("Where", g.op("LessOrEqual", u, threshold), low, g.op("Pow", base, g.constant(2.4)))
+    if intrinsic.high - intrinsic.low != 1:
+        share = g.op("Mul", share, g.constant(float(intrinsic.high - intrinsic.low)))
+    if intrinsic.low != 0:
+        share = g.op("Add", share, g.constant(float(intrinsic.low)))
+    return g.op("Identity", share, output=output)
 
 
 def _normalise_second_moment(g: GraphBuilder, x: str) -> str:

@@ -11,7 +11,7 @@ from onnx import helper
 
 import sgi.engine
 from sgi.engine import intrinsics
-from sgi.engine.artifact import METADATA_KEY, Artifact, OutputType
+from sgi.engine.artifact import METADATA_KEY, Artifact
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, generator_sha256
@@ -88,7 +88,7 @@ def describe(
         noise_mode=noise_mode,
         precision=precision,
         opset=opset,
-        types=tuple(OutputType.of(name) for name in offsets),
+        types=tuple(intrinsics.get(name) if o is None else o.intrinsic for name, o in offsets.items()),
         generator={"sha256": sha256},
         offsets={
             name: {"sha256": offset.sha256, "space": offset.space, "psi": offset.psi, "noise_mode": offset.noise_mode}
@@ -102,7 +102,7 @@ def build(generator: Generator, offsets: Mapping[str, Offset | None], artifact: 
     """The graph that `artifact` describes, not yet verified."""
     lowered = lower(generator, artifact.noise_mode)
     biases = bake(generator, offsets)
-    g = GraphBuilder(artifact.opset)
+    g = GraphBuilder(artifact.opset, artifact.type_names)
     label = "label" if artifact.c_dim else None
     w = emit_w(g, lowered, "z", label)
     truncated = emit_truncated(g, lowered, w, "psi")
@@ -110,9 +110,8 @@ def build(generator: Generator, offsets: Mapping[str, Offset | None], artifact: 
     synthesiser = Synthesiser(g, lowered, products, precisions.get(artifact.precision))
     side = artifact.resolution
     outputs: dict[str, list[int | str]] = {}
-    for name in offsets:
-        intrinsic = intrinsics.get(name)
-        raw = synthesiser.emit(biases[name], intrinsic.channels)
+    for intrinsic in artifact.types:
+        raw = synthesiser.emit(biases[intrinsic.name], intrinsic.code_channels)
         outputs[emit_value(g, raw, intrinsic)] = ["batch", intrinsic.channels, side, side]
     inputs: dict[str, list[int | str]] = {"z": ["batch", artifact.z_dim], "psi": []}
     if label:

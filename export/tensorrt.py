@@ -101,7 +101,7 @@ def verify_engine(engine: Path, model: Path, artifact: Artifact) -> dict[str, di
             got = backend.run(z[:batch], artifact.psi, None if label is None else label[:batch])
             for name, value in got.items():
                 pairs[name].append((value, expected[name][:batch]))
-    figures = {name: figures_of(name, values) for name, values in pairs.items()}
+    figures = {name: figures_of(artifact.output(name), values) for name, values in pairs.items()}
     for name, values in figures.items():
         check(name, backend.name, values, precisions.get(artifact.precision))
     return figures

@@ -17,7 +17,9 @@ from sgi.engine.artifact import Artifact
 from sgi.engine.backends import installed_backends, open_backend
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
+from sgi.engine.intrinsics import Kind
 from sgi.engine.offsets import Offset
+from sgi.engine.palette import border_distance
 from sgi.engine.seeds import latents
 from sgi.export import precision as precisions
 from sgi.export.emulate import Emulator
@@ -26,26 +28,26 @@ from sgi.export.precision import Precision
 SEEDS = tuple(range(8))
 BATCHES = (1, 3, 8)
 PSNR_CAP = 99.0  # dB, of equal maps: JSON has no infinity
+MOST_DIFFER = 0.02  # share of pixels of another class where the codes behind them are not known
 
 Values = NDArray[Any]
 Run = Callable[[Values, float, Values | None], dict[str, Values]]
 
 
-def reference_values(
-    generator: Generator, offset: Offset | None, type_name: str, artifact: Artifact, z: NDArray[Any], psi: float
+def reference_codes(
+    generator: Generator, offset: Offset | None, kind: Kind, artifact: Artifact, z: NDArray[Any], psi: float
 ) -> NDArray[np.float32]:
-    """Values [N, C, R, R] float32 of a type by the torch generator; classes are taken in turn."""
-    intrinsic = intrinsics.get(type_name)
+    """Display codes [N, C, R, R] float32 of a type by the torch generator; classes are taken in turn."""
+    intrinsic = intrinsics.get(kind)
     with torch.no_grad():
         label = torch.from_numpy(labels(len(z), artifact.c_dim)) if artifact.c_dim else None
         rows = None if offset is None else torch.from_numpy(offset.rows(generator.config.num_ws).copy())
         img = generator(
             torch.from_numpy(z).float(), label, psi, artifact.cutoff, noise_mode=artifact.noise_mode, offset=rows
         )
-        if intrinsic.channels == 1:
+        if intrinsic.code_channels == 1:
             img = img.mean(dim=1, keepdim=True)
-        u = (img * 0.5 + 0.5).clamp(0, 1).numpy()
-    return intrinsics.decode(type_name, u).astype(np.float32)
+        return (img * 0.5 + 0.5).clamp(0, 1).numpy()
 
 
 def labels(count: int, c_dim: int) -> NDArray[np.float32]:
@@ -60,19 +62,19 @@ def verify(
 
     fp16 and bf16 also go through `Emulator`, which rounds as a GPU does where CPU runtimes compute in float32; a
     runtime that has no kernels for the precision is left out and named.
-    Returns {"seeds": 8, "bound": ..., "runtimes": {runtime: {type: {"max", "rms", "psnr"}}}, "left_out": {runtime:
-    why}}: max and rms as fractions of the type's range, psnr in dB of the 8-bit maps (`PSNR_CAP` for equal ones).
+    Returns {"seeds": 8, "bound": ..., "runtimes": {runtime: {type: `figures_of`}}, "left_out": {runtime: why}}.
     Raises UserError naming the worst output when one passes the precision's bound or is not finite.
     """
     precision = precisions.get(artifact.precision)
     z = latents(SEEDS, artifact.z_dim).astype(np.float32)
     label = labels(len(SEEDS), artifact.c_dim) if artifact.c_dim else None
     psis = sorted({artifact.psi, 0.5})
-    expected = {
-        (name, psi): reference_values(generator, offset, name, artifact, z, psi)
+    codes = {
+        (name, psi): reference_codes(generator, offset, artifact.output(name), artifact, z, psi)
         for name, offset in offsets.items()
         for psi in psis
     }
+    expected = {key: intrinsics.decode(artifact.output(key[0]), u) for key, u in codes.items()}
     runtimes: dict[str, Any] = {}
     left_out = {}
     for runtime, opened in _runtimes(path, precision).items():
@@ -80,13 +82,15 @@ def verify(
             left_out[runtime] = opened
             continue
         pairs: dict[str, list[tuple[Values, Values]]] = {name: [] for name in offsets}
+        behind: dict[str, list[Values]] = {name: [] for name in offsets}
         for batch in BATCHES:
             with opened(batch) as run:
                 for psi in psis:
                     some = run(z[:batch], psi, None if label is None else label[:batch])
                     for name, value in some.items():
                         pairs[name].append((value, expected[name, psi][:batch]))
-        runtimes[runtime] = {name: figures_of(name, values) for name, values in pairs.items()}
+                        behind[name].append(codes[name, psi][:batch])
+        runtimes[runtime] = {name: figures_of(artifact.output(name), pairs[name], behind[name]) for name in offsets}
         for name, figures in runtimes[runtime].items():
             check(name, runtime, figures, precision)
     bound = {"max": precision.max_error} if precision.max_error is not None else {"psnr": precision.min_psnr}
@@ -116,8 +120,11 @@ def _runtimes(path: str | Path, precision: Precision) -> dict[str, Callable[[int
 def check(name: str, runtime: str, figures: Mapping[str, float], precision: Precision) -> None:
     """Raise UserError where the figures of a type pass the precision's bound or are not finite."""
     worst = None
-    if not math.isfinite(figures["max"]):
+    if not all(map(math.isfinite, figures.values())):
         worst = "gives values that are not finite"
+    elif "max" not in figures:
+        if figures["differ"] > MOST_DIFFER:
+            worst = f"gives another class in {figures['differ']:.1%} of the pixels, more than {MOST_DIFFER:.0%}"
     elif precision.max_error is not None and figures["max"] > precision.max_error:
         worst = (
             f"differs from the generator by {figures['max']:.2g} of its range, more than {precision.max_error:g} allows"
@@ -129,22 +136,39 @@ def check(name: str, runtime: str, figures: Mapping[str, float], precision: Prec
         raise UserError(f"export: {name} through {runtime} {worst}; no file was written{remedy}")
 
 
-def figures_of(name: str, pairs: Sequence[tuple[Values, Values]]) -> dict[str, float]:
-    """Errors over pairs of (got, expected) values: max and rms as fractions of the type's range, psnr in dB."""
+def figures_of(kind: Kind, pairs: Sequence[tuple[Values, Values]], codes: Sequence[Values] = ()) -> dict[str, float]:
+    """Errors of a type over pairs of values (got, expected); codes: the display codes of the latter, where known.
+
+    max and rms are fractions of the type's range, psnr is in dB of the 8-bit maps (`PSNR_CAP` for equal ones).
+
+    A class is an argmin, and the smallest error moves a pixel over the border between two colours. Its error is how
+    far the expected code is from that border (`border_distance`), the least change of code that explains the class
+    got, as a share of the code's range in each channel. So the bounds on it are those of any other type, and a pixel in
+    the middle of a class must not differ. `differ` is the share of pixels of another class, and all there is to say
+    without codes.
+    """
+    row = intrinsics.get(kind)
     got, expected = (np.concatenate([pair[i].astype(np.float64) for pair in pairs]) for i in (0, 1))
-    row = intrinsics.get(name)
-    error = np.abs(got - expected) / (row.high - row.low)
-    return {
-        "max": float(error.max()),
-        "rms": float(np.sqrt(np.square(error).mean())),
-        "psnr": psnr(name, got, expected),
-    }
+    if row.decoding != "palette":
+        return {**_size(np.abs(got - expected) / (row.high - row.low)), "psnr": psnr(row, got, expected)}
+    if not np.isfinite(got).all():
+        return {"differ": math.nan}
+    differ = {"differ": float((got != expected).mean())}
+    if not codes:
+        return differ
+    u = np.concatenate(codes).astype(np.float64)
+    size = _size(border_distance(intrinsics.colours(row), u, got.astype(np.intp)) / math.sqrt(u.shape[-3]))
+    return {**size, "psnr": min(PSNR_CAP, -20 * math.log10(max(size["rms"], 1e-9))), **differ}
 
 
-def psnr(name: str, got: NDArray[Any], expected: NDArray[Any]) -> float:
+def _size(error: Values) -> dict[str, float]:
+    return {"max": float(error.max()), "rms": float(np.sqrt(np.square(error).mean()))}
+
+
+def psnr(kind: Kind, got: NDArray[Any], expected: NDArray[Any]) -> float:
     """PSNR in dB between 8-bit codes of values [N, C, R, R] of a type: at most PSNR_CAP, -inf if not finite."""
     if not np.isfinite(got).all():
         return -math.inf
-    codes = [np.round(255 * intrinsics.encode(name, values)) for values in (got, expected)]
+    codes = [np.round(255 * intrinsics.encode(kind, values)) for values in (got, expected)]
     square = float(np.square(codes[0] - codes[1]).mean())
     return PSNR_CAP if square == 0 else min(PSNR_CAP, 10 * math.log10(255**2 / square))

@@ -8,15 +8,30 @@ from pathlib import Path
 import numpy as np
 
 from sgi.engine import intrinsics
-from sgi.engine.artifact import METADATA_KEY, Artifact, OutputType
+from sgi.engine.artifact import METADATA_KEY, Artifact
+from sgi.engine.intrinsics import Intrinsic, Kind
 
 ONNX_BACKENDS = ("openvino", "onnxruntime")
 Z_DIM = 8
 SIDE = 16
+ROOM = intrinsics.get(intrinsics.SEGMENTATION).with_classes(("floor", "wall", "bed"))
+HEAT = Intrinsic("heat-map", 1, -20.0, 60.0, "inverse", "degrees Celsius", png_bits=16)
+ALL_KINDS: tuple[Kind, ...] = (
+    *(ROOM if name == ROOM.name else name for name in intrinsics.INTRINSICS),
+    "mask-bed",
+    HEAT,
+)
+"""Every built-in type, the segmentation with classes, a mask and a type of a user's own."""
 
 
-def describe(types: Sequence[str] = ("image", "depth"), **changes: object) -> Artifact:
+def kind_name(kind: Kind) -> str:
+    """The name of a type: for the names of test cases."""
+    return intrinsics.get(kind).name
+
+
+def describe(types: Sequence[Kind] = ("image", "depth"), **changes: object) -> Artifact:
     """A valid description of a tiny model."""
+    kinds = tuple(intrinsics.get(kind) for kind in types)
     values: dict = {
         "sgi_version": "0.1.0",
         "resolution": SIDE,
@@ -25,9 +40,11 @@ def describe(types: Sequence[str] = ("image", "depth"), **changes: object) -> Ar
         "noise_mode": "none",
         "precision": "fp32",
         "opset": 17,
-        "types": tuple(OutputType.of(name) for name in types),
+        "types": kinds,
         "generator": {"sha256": "a" * 64},
-        "offsets": {name: {"sha256": "b" * 64, "space": "w+"} for name in types if name != intrinsics.IMAGE},
+        "offsets": {
+            name: {"sha256": "b" * 64, "space": "w+"} for name in (k.name for k in kinds) if name != intrinsics.IMAGE
+        },
     }
     return Artifact(**{**values, **changes})
 

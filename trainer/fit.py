@@ -12,17 +12,19 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256
+from sgi.engine.intrinsics import Kind
 from sgi.trainer.journal import Journal
 from sgi.trainer.latents import describe
-from sgi.trainer.losses import DEFAULT_LOSS, check_finite, get_loss
+from sgi.trainer.losses import check_finite, default_loss, get_loss
 from sgi.trainer.pool import Pool
 from sgi.trainer.readout import readout
 from sgi.trainer.spaces import DEFAULT_RANK, freeze_rows, get_space, learning_units
@@ -39,7 +41,8 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 class FitSettings:
     """Settings of a fit.
 
-    space: where the offset lives. loss: name of the loss. steps, batch: optimiser steps and pictures in each.
+    space: where the offset lives. loss: name of the loss, None for the type's (`for_type`).
+    steps, batch: optimiser steps and pictures in each.
     lr: learning rate of Adam in units of `learning_units`, for w and w+ rms(w), the root mean square of an entry of w
     over the pool; None becomes the space's default. seed: of the order of the pictures. precision: of the
     convolutions, fp32 or bf16. rank: of lora's updates; None becomes 4 there. from_layer: the first row of w+ that
@@ -47,7 +50,7 @@ class FitSettings:
     """
 
     space: str = "w+"
-    loss: str = DEFAULT_LOSS
+    loss: str | None = None
     steps: int = 1000
     lr: float | None = None
     batch: int = 16
@@ -75,6 +78,10 @@ class FitSettings:
         if self.lr is None or not (math.isfinite(self.lr) and self.lr > 0):
             raise UserError(f"--lr {self.lr}: must be positive")
 
+    def for_type(self, kind: Kind) -> FitSettings:
+        """These settings with the type's own loss where none is named."""
+        return replace(self, loss=self.loss or default_loss(kind))
+
 
 def rate(step: int, steps: int) -> float:
     """Learning rate of a step as a share of the full one: linear warm-up, cosine to 0 over the last 40 %."""
@@ -95,22 +102,32 @@ def batch_indices(step: int, batch: int, count: int, seed: int) -> Tensor:
     return torch.tensor([orders[p][i] for p, i in zip(passes, positions % count, strict=True)])
 
 
-def fingerprint(name: str, settings: FitSettings, pool: Pool, generator_hash: str, teacher_hash: str) -> str:
+def fingerprint(kind: Kind, settings: FitSettings, pool: Pool, generator_hash: str, teacher_hash: str) -> str:
     """Hash of everything a fit depends on but the machine: two fits that share it may resume one another."""
-    facts = [name, asdict(settings), describe(pool.seeds), asdict(pool.sampling), generator_hash, teacher_hash]
+    intrinsic = intrinsics.get(kind)
+    what = [intrinsic.name, intrinsic.code_channels, list(intrinsic.classes)]
+    facts = [
+        what,
+        asdict(settings.for_type(kind)),
+        describe(pool.seeds),
+        asdict(pool.sampling),
+        generator_hash,
+        teacher_hash,
+    ]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def fit(
     generator: Generator,
     pool: Pool,
-    name: str,
+    kind: Kind,
     settings: FitSettings,
     journal: Journal | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> dict[str, Tensor]:
-    """Fit the offset of type `name` on a pool; returns its tensors (see the space), float32 on the CPU.
+    """Fit the offset of a type, by its name or description, on a pool; returns its tensors (see the space).
 
+    They are float32 on the CPU.
     journal: where to resume from, checkpoint and log. on_step: hears (steps done, loss) every 10 steps and at the
     end; the loss is nan when there was nothing left to do. Same pool, settings and threads on a CPU give the same
     offset bit for bit, interrupted or not. Raises UserError when the loss diverges, RuntimeError if a weight of the
@@ -119,7 +136,8 @@ def fit(
     before = generator_sha256(generator)
     synthesis = generator.synthesis
     device = generator.mapping.w_avg.device
-    space, loss_of = get_space(settings.space), get_loss(settings.loss, name)
+    space, loss_of = get_space(settings.space), get_loss(settings.loss, kind)
+    told = pool.codes[intrinsics.get(kind).name]
     zeros = space.zeros(generator.config, settings.rank, settings.from_layer)
     tensors = {key: zero.to(device).requires_grad_() for key, zero in zeros.items()}
     freeze_rows(tensors, settings.from_layer)
@@ -138,7 +156,7 @@ def fit(
         index = batch_indices(step, settings.batch, len(pool), settings.seed)
         styles = space.styles(synthesis, pool.ws[index].to(device), tensors)
         image = synthesis.render(styles, pool.sampling.noise_mode, PRECISIONS[settings.precision])
-        loss = loss_of(readout(image, name), pool.codes[name][index].to(device).float())
+        loss = loss_of(readout(image, kind), told[index].to(device).float())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

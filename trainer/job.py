@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 import sgi.engine
+from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256
+from sgi.engine.intrinsics import Kind
 from sgi.engine.offsets import Offset
 from sgi.trainer import fit as fitting_loop
 from sgi.trainer.fit import FitSettings
@@ -22,6 +24,7 @@ from sgi.trainer.pool import Pool, Sampling, build_pool
 from sgi.trainer.score import best_baseline, evaluate
 from sgi.trainer.spaces import rms
 from sgi.trainer.teachers import Teacher
+from sgi.trainer.teachers.classes import told_type
 
 
 class Pools(NamedTuple):
@@ -42,46 +45,48 @@ def make_pools(
     stream: int = 0,
     split: str = "holdout",
     on_pictures: Callable[[int], None] | None = None,
+    cache: str | Path | None = None,
 ) -> Pools:
     """Pools of `images` fitting and `holdout` scoring seeds; see `build_pool` and sgi.trainer.latents.
 
-    Raises UserError for counts, streams, splits, types or a sampling that do not exist.
+    Raises UserError for counts, streams, splits, types or a sampling that do not exist, or a cache that cannot be.
     """
     # Both ranges first: a wrong flag should not cost the minutes of the first pool.
     fitting, held = fitting_seeds(images, stream), scoring_seeds(holdout, split)
     return Pools(
-        build_pool(generator, teacher, types, fitting, sampling, on_pictures),
-        build_pool(generator, teacher, types, held, sampling, on_pictures),
+        build_pool(generator, teacher, types, fitting, sampling, on_pictures, cache),
+        build_pool(generator, teacher, types, held, sampling, on_pictures, cache),
         split,
     )
 
 
 def open_journal(
-    workdir: str | Path, generator: Generator, teacher: Teacher, name: str, pool: Pool, settings: FitSettings
+    workdir: str | Path, generator: Generator, teacher: Teacher, kind: Kind, pool: Pool, settings: FitSettings
 ) -> Journal:
     """The journal in `workdir` of exactly this fit, whether it exists or not."""
-    key = fitting_loop.fingerprint(name, settings, pool, generator_sha256(generator), teacher.sha256)
-    return Journal(workdir, name, key)
+    key = fitting_loop.fingerprint(kind, settings, pool, generator_sha256(generator), teacher.sha256)
+    return Journal(workdir, intrinsics.get(kind).name, key)
 
 
 def train_offset(
     generator: Generator,
     teacher: Teacher,
-    name: str,
+    kind: Kind,
     pools: Pools,
     settings: FitSettings,
     journal: Journal | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> Offset:
-    """Fit and score the offset of type `name`; every field of what it returns is filled.
+    """Fit and score the offset of a type, by its name or description; every field of what it returns is filled.
 
     Raises what `fit` and `evaluate` raise. The journal's checkpoint stays until its `finish`: call that once the
     offset is on disk.
     """
-    tensors = fitting_loop.fit(generator, pools.fitting, name, settings, journal, on_step)
+    intrinsic, settings = told_type(teacher, kind), settings.for_type(kind)
+    tensors = fitting_loop.fit(generator, pools.fitting, intrinsic, settings, journal, on_step)
     sampling = pools.fitting.sampling
     offset = Offset(
-        type=name,
+        type=intrinsic.name,
         space=settings.space,
         tensors={key: tensor.numpy() for key, tensor in tensors.items()},
         generator_sha256=generator_sha256(generator),
@@ -89,8 +94,9 @@ def train_offset(
         cutoff=sampling.cutoff,
         noise_mode=sampling.noise_mode,
         teacher=teacher_facts(teacher),
-        loss=settings.loss,
+        loss=str(settings.loss),
         fit=_fit_facts(settings, pools.fitting, generator),
+        semantics=intrinsic.to_dict(),
     )
     offset.score = score_offset(generator, teacher, offset, pools)
     return offset
@@ -99,7 +105,7 @@ def train_offset(
 def score_offset(generator: Generator, teacher: Teacher, offset: Offset, pools: Pools) -> dict[str, Any]:
     """Held-out figures of an offset and all baselines, as the offset file keeps them."""
     tensors = {key: torch.from_numpy(array) for key, array in offset.tensors.items()}
-    rows = evaluate(generator, offset.type, offset.space, tensors, pools.fitting, pools.held)
+    rows = evaluate(generator, offset.intrinsic, offset.space, tensors, pools.fitting, pools.held)
     return {
         "split": pools.split,
         "seeds": describe(pools.held.seeds),

@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
+from sgi.engine.intrinsics import Kind
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(shown, told) -> scalar; both codes [N, C, H, W] float32, `told` in [0, 1], `shown` not clamped."""
@@ -38,16 +40,20 @@ def cosine_l1(shown: Tensor, told: Tensor) -> Tensor:
 
 
 LOSSES: dict[str, Loss] = {"l1": l1, "l2": l2, "huber": huber, "cosine+l1": cosine_l1}
-DEFAULT_LOSS = "l1"
-_ONLY_FOR = {"cosine+l1": "normal"}
 
 
-def get_loss(loss: str, name: str) -> Loss:
-    """The loss of that name for maps of type `name`; raises UserError if there is none or it makes no sense there."""
+def default_loss(kind: Kind) -> str:
+    """Name of the loss that a type is fitted with where none is asked for."""
+    return "l1"
+
+
+def get_loss(loss: str | None, kind: Kind) -> Loss:
+    """The loss of that name (None: the type's own) for a type; raises UserError if it has no such or makes no sense."""
+    loss, intrinsic = loss or default_loss(kind), intrinsics.get(kind)
     if loss not in LOSSES:
         raise UserError(f"--loss {loss}: choose from {', '.join(LOSSES)}")
-    if _ONLY_FOR.get(loss, name) != name:
-        raise UserError(f"--loss {loss} is for --type {_ONLY_FOR[loss]}; choose another loss for {name}")
+    if loss == "cosine+l1" and intrinsic.decoding != "unit":
+        raise UserError(f"--loss {loss} is for --type normal; choose another loss for {intrinsic.name}")
     return LOSSES[loss]
 
 

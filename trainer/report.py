@@ -25,7 +25,7 @@ PREVIEW_WIDTH = 1536
 def score_table(offset: Offset, score: dict[str, Any]) -> Table:
     """The rows of a score (see `score_offset`), the offset first and the best baseline in bold."""
     rows = score["rows"]
-    titles = {key: measure.title for key, measure in measures_of(offset.type, torch.empty(0)).items()}
+    titles = {key: measure.title for key, measure in measures_of(offset.intrinsic, torch.empty(0)).items()}
     figures = [key for key in titles if key in rows[OFFSET]]
     title = f"{offset.type}, {offset.space} offset, {score['split']} seeds {score['seeds']} against {_teacher(score)}"
     table = Table("", title=title, title_justify="left")
@@ -50,7 +50,7 @@ def write_preview(path: str | Path, generator: Generator, offset: Offset, pool: 
     tensors = {key: torch.from_numpy(array) for key, array in offset.tensors.items()}
     count = min(PREVIEW_PICTURES, len(pool))
     first = Pool(pool.seeds[:count], pool.sampling, pool.ws[:count], pool.images[:count], {})
-    shown = show(generator, first, offset.type, offset.space, tensors)
+    shown = show(generator, first, offset.intrinsic, offset.space, tensors)
     _write_rows(path, [first.images.float(), pool.codes[offset.type][:count].float(), shown])
 
 

@@ -81,7 +81,7 @@ def run(
             typer.echo(f"interrupted: {done} of {count} seeds are finished; the same command continues", err=True)
             raise typer.Exit(INTERRUPTED) from None
         where = f"{engine.backend.name}, {engine.backend.device}"
-    _report(job, outcome, where, pipeline.write_preview(job) if preview and count else None)
+    _report(job, outcome, where, pipeline.write_preview(job, artifact) if preview and count else None)
 
 
 @contextmanager

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_models import describe, write_model
-
-from sgi.engine import intrinsics
+from tiny_models import ALL_KINDS, describe, write_model
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +18,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def all_types_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of every type."""
-    return write_model(tmp_path_factory.mktemp("model") / "all.onnx", describe(tuple(intrinsics.INTRINSICS)))
+    return write_model(tmp_path_factory.mktemp("model") / "all.onnx", describe(ALL_KINDS))
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ import json
 
 import onnx
 import pytest
-from tiny_models import describe, write_model
+from tiny_models import ALL_KINDS, HEAT, describe, write_model
 
-from sgi.engine.artifact import METADATA_KEY, Artifact, OutputType
+from sgi.engine.artifact import METADATA_KEY, Artifact
 from sgi.engine.errors import UserError
 from sgi.engine.onnx_wire import read_metadata
 
@@ -69,11 +69,16 @@ def test_a_wrong_field_is_named(field, value):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"name": "fish"}, "unknown type 'fish'"),
-        ({"channels": 2}, "type depth has 2 channels"),
-        ({"low": 1.0, "high": 0.0}, "range of depth"),
-        ({"low": "0"}, "range of depth"),
-        ({"unit": "m"}, "one too many"),
+        ({"name": "Fish,1"}, "type 'Fish,1': a name has lower-case letters"),
+        ({"channels": 2}, "type depth: has 2 channels"),
+        ({"channels": 3, "png_bits": 8}, "type depth: 3 channels decoded by inverse are not the built-in depth"),
+        ({"low": 1.0, "high": 0.0}, "type depth: its range is 1.0 to 0.0"),
+        ({"low": "0"}, "type depth: its range is 0 to 1.0"),
+        ({"unit": "m"}, "type depth: unit is one field too many"),
+        (
+            {"name": "segmentation", "channels": 1, "low": 0, "high": 255, "decoding": "palette", "png_bits": 8},
+            "classes",
+        ),
     ],
 )
 def test_a_wrong_type_entry_is_refused(change, says):
@@ -83,10 +88,17 @@ def test_a_wrong_type_entry_is_refused(change, says):
         Artifact.from_json(json.dumps(values))
 
 
-def test_a_type_comes_from_the_table():
-    assert OutputType.of("shading").high == 1.5
-    with pytest.raises(UserError, match="unknown type"):
-        OutputType.of("fish")
+def test_types_of_earlier_files_are_those_of_the_table():
+    values = json.loads(describe(("shading",), offsets={}).to_json())
+    values["types"][0] = {key: values["types"][0][key] for key in ("name", "channels", "low", "high", "meaning")}
+    assert Artifact.from_json(json.dumps(values)) == describe(("shading",), offsets={})
+
+
+def test_a_type_of_ones_own_travels_whole():
+    artifact = describe(ALL_KINDS)
+    assert Artifact.from_json(artifact.to_json()) == artifact
+    assert artifact.output("heat-map") == HEAT
+    assert artifact.output("segmentation").classes == ("floor", "wall", "bed")
 
 
 def test_another_format_version_is_refused():

@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from tiny_models import ALL_KINDS, HEAT, ROOM, kind_name
 from tolerances import CLOSED_FORM
 
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
-from sgi.engine.intrinsics import INTRINSICS, decode, encode
+from sgi.engine.intrinsics import Intrinsic, decode, encode, get
+from sgi.engine.palette import border_distance, nearest, palette
+
+SMOOTH = [kind for kind in ALL_KINDS if kind not in ("normal", ROOM)]
+OWN = {"name": "heat", "channels": 1, "low": -20, "high": 60, "decoding": "identity", "meaning": "degrees"}
 
 
-def random_codes(name):
-    return np.random.RandomState(0).rand(2, INTRINSICS[name].channels, 5, 7)
+def random_codes(kind):
+    return np.random.RandomState(0).rand(2, get(kind).code_channels, 5, 7)
 
 
-@pytest.mark.parametrize("name", INTRINSICS)
-def test_values_stay_in_range(name):
-    value = decode(name, random_codes(name))
-    assert INTRINSICS[name].low <= value.min()
-    assert value.max() <= INTRINSICS[name].high
+@pytest.mark.parametrize("kind", ALL_KINDS, ids=kind_name)
+def test_values_have_the_shape_and_range_of_the_table(kind):
+    value = decode(kind, random_codes(kind))
+    assert value.shape == (2, get(kind).channels, 5, 7)
+    assert get(kind).low <= value.min()
+    assert value.max() <= get(kind).high
 
 
-@pytest.mark.parametrize("name", [n for n in INTRINSICS if n != "normal"])
-def test_encode_inverts_decode(name):
-    u = random_codes(name)
-    np.testing.assert_allclose(encode(name, decode(name, u)), u, atol=CLOSED_FORM)
+@pytest.mark.parametrize("kind", SMOOTH, ids=kind_name)
+def test_encode_inverts_decode(kind):
+    u = random_codes(kind)
+    np.testing.assert_allclose(encode(kind, decode(kind, u)), u, atol=CLOSED_FORM)
 
 
 def test_codes_mean_what_the_table_says():
     one = np.ones((1, 1, 1, 1))
     assert decode("depth", one * 0.25) == 0.75
     assert decode("shading", one) == 1.5
+    assert decode("edges", one * 0.25) == 0.25
+    assert decode("mask-bed", one * 0.25) == 0.25
+    assert decode(HEAT, one * 0.25) == pytest.approx(40)
     assert decode("albedo", np.full((1, 3, 1, 1), 0.5)) == pytest.approx(0.21404114, abs=CLOSED_FORM)
     up = np.array([0.5, 1.0, 0.5]).reshape(1, 3, 1, 1)
     np.testing.assert_allclose(decode("normal", up).ravel(), [0, 1, 0], atol=CLOSED_FORM)
@@ -49,6 +60,87 @@ def test_srgb_is_continuous_at_its_knees():
         assert abs(above - below) < CLOSED_FORM
 
 
+def test_a_class_is_the_nearest_colour():
+    u = random_codes(ROOM)
+    apart = np.linalg.norm(u[:, None] - palette(3)[None, :, :, None, None], axis=2)
+    np.testing.assert_array_equal(decode(ROOM, u)[:, 0], apart.argmin(axis=1))
+    labels = np.array([0.0, 1.0, 2.0]).reshape(1, 1, 1, 3)
+    np.testing.assert_array_equal(decode(ROOM, encode(ROOM, labels)), labels)
+
+
+def test_a_segmentation_without_classes_has_no_values():
+    with pytest.raises(UserError, match="segmentation: its classes are not known"):
+        decode("segmentation", random_codes(ROOM))
+
+
+@pytest.mark.parametrize(("count", "least"), [(2, 1.73), (8, 0.7), (15, 0.6), (150, 0.18), (256, 0.12)])
+def test_colours_are_far_apart_and_those_of_fewer_classes(count, least):
+    colours = palette(count)
+    apart = np.linalg.norm(colours[:, None] - colours, axis=-1) + 9 * np.eye(count)
+    assert apart.min() >= least
+    assert (colours.min(), colours.max()) == (0, 1)
+    np.testing.assert_array_equal(colours[:2], palette(2))
+
+
+def test_the_distance_to_a_border_is_the_least_change_that_crosses_it():
+    colours = palette(2)  # black and white, the border in the middle
+    u = np.array([0.4, 0.4, 0.4]).reshape(3, 1, 1)
+    one = np.ones((1, 1, 1), int)
+    assert border_distance(colours, u, one).item() == pytest.approx(0.1 * 3**0.5)
+    assert border_distance(colours, u, one * 0).item() == 0
+    assert nearest(colours, u + 0.11).item() == 1
+
+
 def test_unknown_type_is_refused():
     with pytest.raises(UserError, match="unknown type 'dept': choose from image, depth"):
-        intrinsics.get("dept")
+        get("dept")
+
+
+def test_masks_are_a_family():
+    assert get("mask-floor-lamp").is_mask
+    assert get(intrinsics.mask_name("Floor lamp; light")).name == "mask-floor-lamp-light"
+    with pytest.raises(UserError, match="unknown type 'mask-'"):
+        get("mask-")
+    with pytest.raises(UserError, match="a name has lower-case letters"):
+        get("mask-Bed")
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS, ids=kind_name)
+def test_a_description_survives_json(kind):
+    assert Intrinsic.from_dict(json.loads(json.dumps(get(kind).to_dict()))) == get(kind)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"name": "Heat"}, "type 'Heat': a name has lower-case letters"),
+        ({"name": "psi"}, "type 'psi': .* is none of all, label, psi, z"),
+        ({"name": 7}, "type 7: a name"),
+        ({"name": "normal"}, "type normal: 1 channels decoded by identity are not the built-in normal"),
+        ({"channels": 2}, "has 2 channels, not 1 or 3"),
+        ({"channels": True}, "has True channels"),
+        ({"low": 60}, "its range is 60 to 60"),
+        ({"high": float("inf")}, "its range is -20 to inf"),
+        ({"decoding": "log"}, "decoding log: choose from identity"),
+        ({"meaning": None}, "its meaning is no text"),
+        ({"png_bits": 12}, "png_bits is 8, or 16 of one channel"),
+        ({"png_bits": 16, "channels": 3}, "png_bits is 8, or 16 of one channel"),
+        ({"decoding": "unit"}, "unit vectors have 3 channels, -1 to 1"),
+        ({"decoding": "palette", "channels": 3}, "class indices have 1 channel and 8 bits"),
+        ({"classes": ["a", "b"]}, "classes need the decoding `palette`"),
+        ({"decoding": "palette", "classes": ["a", "b"]}, "indices of 2 classes are 0 to 1"),
+        ({"decoding": "palette", "classes": ["a"]}, "has 1 classes, not 2 to 256"),
+        ({"decoding": "palette", "classes": "ab"}, "its classes are no list of names"),
+        ({"decoding": "palette", "classes": 5}, "one of a wrong kind"),
+        ({"colour": "red"}, "colour is one field too many"),
+    ],
+)
+def test_descriptions_that_make_no_sense(change, says):
+    assert Intrinsic.from_dict(OWN).name == "heat"
+    with pytest.raises(UserError, match=says):
+        Intrinsic.from_dict(OWN | change)
+
+
+def test_a_description_that_lacks_a_field():
+    with pytest.raises(UserError, match="type heat: lacks a field"):
+        Intrinsic.from_dict({key: value for key, value in OWN.items() if key != "meaning"})

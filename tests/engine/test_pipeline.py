@@ -255,7 +255,7 @@ def test_preview_shows_the_first_eight_seeds_and_all_types(tmp_path, file_format
     seeds = parse_seeds("0-9")
     job = pipeline.prepare(Job(tmp_path, seeds, replace(RECORD, file_format=file_format)))
     pipeline.run(Engine(Fake(), 4), job, Outcome())
-    path = pipeline.write_preview(job)
+    path = pipeline.write_preview(job, describe())
     assert path == tmp_path / "preview.png"
     with Image.open(path) as sheet:
         pixels = np.asarray(sheet.convert("RGB")).astype(int)
@@ -272,4 +272,4 @@ def test_preview_shows_the_first_eight_seeds_and_all_types(tmp_path, file_format
 def test_preview_of_a_shard_has_a_name_of_its_own(tmp_path):
     do(tmp_path, "0-9", shard=(2, 2))
     job = pipeline.prepare(Job(tmp_path, parse_seeds("0-9"), RECORD, (2, 2)))
-    assert pipeline.write_preview(job).name == "preview-2-of-2.png"
+    assert pipeline.write_preview(job, describe()).name == "preview-2-of-2.png"

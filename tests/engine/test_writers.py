@@ -7,11 +7,15 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_models import ALL_KINDS, ROOM, kind_name
 
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
+from sgi.engine.intrinsics import Kind
 from sgi.engine.png import encode_png
 from sgi.engine.writers import FORMATS, Png, get_format
+
+SMOOTH_KINDS = [kind for kind in ALL_KINDS if kind is not ROOM]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 7), (64, 64)])
@@ -31,8 +35,8 @@ def test_pixels_need_not_be_contiguous():
         np.testing.assert_array_equal(np.asarray(picture), pixels)
 
 
-def codes(type_name: str, value: np.ndarray) -> np.ndarray:
-    with Image.open(io.BytesIO(Png().encode(type_name, value.astype(np.float32)))) as picture:
+def codes(kind: Kind, value: np.ndarray) -> np.ndarray:
+    with Image.open(io.BytesIO(Png().encode(kind, value.astype(np.float32)))) as picture:
         return np.asarray(picture).astype(int)
 
 
@@ -60,20 +64,20 @@ def test_pictures_round_as_nvidia_does():
     np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("type_name", intrinsics.INTRINSICS)
-def test_values_out_of_range_are_clipped_not_wrapped(type_name):
-    row = intrinsics.get(type_name)
+@pytest.mark.parametrize("kind", SMOOTH_KINDS, ids=kind_name)
+def test_values_out_of_range_are_clipped_not_wrapped(kind):
+    row = intrinsics.get(kind)
     ends = np.array([row.low - 0.3, row.high + 0.3])[None, None, :].repeat(row.channels, 0)
-    np.testing.assert_array_equal(np.unique(codes(type_name, ends)), [0, 2**row.png_bits - 1])
+    np.testing.assert_array_equal(np.unique(codes(kind, ends)), [0, 2**row.png_bits - 1])
 
 
-@pytest.mark.parametrize("type_name", intrinsics.INTRINSICS)
+@pytest.mark.parametrize("kind", SMOOTH_KINDS, ids=kind_name)
 @pytest.mark.parametrize("name", FORMATS)
-def test_values_come_back_within_half_a_step(type_name, name):
-    row = intrinsics.get(type_name)
+def test_values_come_back_within_half_a_step(kind, name):
+    row = intrinsics.get(kind)
     u = np.random.RandomState(0).rand(row.channels, 8, 8)
-    value = intrinsics.decode(type_name, u).astype(np.float32)
-    back = get_format(name).decode(type_name, get_format(name).encode(type_name, value))
+    value = intrinsics.decode(row, u).astype(np.float32)
+    back = get_format(name).decode(row, get_format(name).encode(row, value))
     assert back.shape == value.shape
     assert back.dtype == np.float32
     if name == "npy":
@@ -81,9 +85,24 @@ def test_values_come_back_within_half_a_step(type_name, name):
     elif row.png_bits == 16:
         assert np.abs(back - value).max() <= 0.51 * (row.high - row.low) / 65535
     else:
-        error = np.abs(intrinsics.encode(type_name, back) - intrinsics.encode(type_name, value))
+        error = np.abs(intrinsics.encode(row, back) - intrinsics.encode(row, value))
         # Decoding a normal puts its rounded code back on the sphere: up to one more half step.
         assert error.max() <= (1.5 if row.decoding == "unit" else 0.51) / 255
+
+
+def test_classes_are_an_indexed_png():
+    value = np.array([[0.0, 1.0, 2.0], [2.0, 7.0, -1.0]], np.float32)[None]
+    with Image.open(io.BytesIO(Png().encode(ROOM, value))) as picture:
+        assert picture.mode == "P"
+        np.testing.assert_array_equal(np.asarray(picture), [[0, 1, 2], [2, 2, 0]])
+        shown = np.moveaxis(np.asarray(picture.convert("RGB")), -1, 0)
+    colours = np.floor(intrinsics.encode(ROOM, value) * 255 + 0.5)
+    np.testing.assert_array_equal(shown, colours)
+    inside = value.clip(0, 2)
+    for name in FORMATS:
+        back = get_format(name).decode(ROOM, get_format(name).encode(ROOM, inside))
+        assert back.dtype == np.float32
+        np.testing.assert_array_equal(back, inside)
 
 
 def test_npy_is_what_numpy_writes_chw():

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 from native_library import NativeLibrary, build_folder
-from tiny_models import describe, write_model
-
-from sgi.engine import intrinsics
+from tiny_models import ALL_KINDS, describe, write_model
 
 MISSING = "the C++ library is not built; make native-deps native"
 
@@ -58,7 +56,7 @@ def library(built: Callable[[str], Path]) -> Callable[[str], NativeLibrary]:
 @pytest.fixture(scope="session")
 def all_types_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of every type."""
-    return write_model(tmp_path_factory.mktemp("model") / "all.onnx", describe(tuple(intrinsics.INTRINSICS)))
+    return write_model(tmp_path_factory.mktemp("model") / "all.onnx", describe(ALL_KINDS))
 
 
 @pytest.fixture(scope="session")

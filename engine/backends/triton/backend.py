@@ -16,7 +16,7 @@ from torch import Tensor
 
 import sgi.engine
 from sgi.engine import intrinsics
-from sgi.engine.artifact import NOISE_MODES, Artifact, OutputType
+from sgi.engine.artifact import NOISE_MODES, Artifact
 from sgi.engine.backends.triton.graph import CapturedGraph
 from sgi.engine.backends.triton.network import Network
 from sgi.engine.backends.triton.values import values
@@ -77,7 +77,7 @@ class TritonBackend:
             noise_mode=noise_mode,
             precision=precision,
             opset=0,
-            types=tuple(OutputType.of(name) for name in offsets),
+            types=tuple(intrinsics.get(name) if o is None else o.intrinsic for name, o in offsets.items()),
             generator={"sha256": sha256},
             offsets={name: {"sha256": o.sha256, "space": o.space} for name, o in offsets.items() if o is not None},
         )
@@ -145,7 +145,7 @@ class TritonBackend:
         w = self._network.generator.mapping(z, label)
         styles = self._network.styles(w, psi, self.artifact.cutoff, selection)
         raw = self._network.render(styles, selection)
-        return {name: values(raw[k], intrinsics.get(name)) for k, name in enumerate(types)}
+        return {name: values(raw[k], self.artifact.output(name)) for k, name in enumerate(types)}
 
     def _capture(self, types: tuple[str, ...], batch: int) -> CapturedGraph:
         config = self._network.generator.config
