@@ -79,6 +79,12 @@ class Offset:
         rank, first = self.fit.get("rank"), self.fit.get("from_layer")
         return self.space + (f" of rank {rank}" if rank else "") + (f" from row {first}" if first else "")
 
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What an exported model says of the offset in it."""
+        how = {key: self.fit[key] for key in ("rank", "from_layer", "alpha", "parts") if self.fit.get(key)}
+        return {"sha256": self.sha256, "space": self.space, "psi": self.psi, "noise_mode": self.noise_mode, **how}
+
     def rows(self, num_ws: int) -> NDArray[np.float32]:
         """The offset as rows of w+: [num_ws, w_dim] float32; raises UserError where it has no such form or shape."""
         if set(self.tensors) != {spaces.ROWS}:

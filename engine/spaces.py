@@ -1,4 +1,4 @@
-"""What the tensors of each space mean, how they disappear into affine layers, and their arithmetic.
+"""What the tensors of each space mean, and their arithmetic.
 
 Styles are s = A w + b. An offset, whatever its space, makes them (A + U V) w + (A d + b + e): d is a row of w+, e a
 shift of the style, U V an update of low rank, each of them absent where the space has none. Everything is linear in
@@ -80,22 +80,6 @@ def mismatch(
         if tuple(tensor.shape) not in allowed[name]:
             return f"{name} of shape {list(tensor.shape)} where the generator needs {list(allowed[name][-1])}"
     return None
-
-
-def moved_affine(
-    tensors: Tensors, layer: LayerShape, weight: NDArray[np.float64], bias: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The affine map of a layer with the offset in it: A + U V [I, w_dim] and A d + b + e [I], of A and b."""
-    if ROWS in tensors:
-        rows = tensors[ROWS]
-        bias = bias + weight @ rows[layer.row if len(rows) > 1 else 0].astype(np.float64)
-    if style_key(layer.name) in tensors:
-        bias = bias + tensors[style_key(layer.name)]
-    keys = lora_keys(layer.name)
-    if keys.up in tensors:
-        weight = weight + tensors[keys.up].astype(np.float64) @ tensors[keys.down].astype(np.float64)
-        bias = bias + tensors[keys.bias]
-    return weight, bias
 
 
 def scaled(tensors: Tensors, alpha: float) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Lowering: the generator as plain arrays with every constant folded, ready for any graph or kernel.
+"""Lowering: the generator but its affine layers (see `bake`) as plain arrays, with every constant folded.
 
 Folded in: equalised-lr gains, the leaky ReLU's sqrt 2 (into demodulation, bias and noise), to-rgb's style gain,
 noise times its strength, the energies of the demodulation.
@@ -31,7 +31,7 @@ class Conv:
     """A modulated 3x3 convolution: y = lrelu(conv(s x) * sqrt(2) demod + noise + bias), then +-clamp.
 
     weight: [O, I, 3, 3]; energy: [I, O], sum over taps of weight squared; bias: [O]; noise: [R, R] or None;
-    affine: [w_dim, I]; row: row of w+ that feeds it.
+    row: row of w+ that feeds it.
     """
 
     name: str
@@ -41,23 +41,21 @@ class Conv:
     energy: Array
     bias: Array
     noise: Array | None
-    affine: Array
 
 
 @dataclass(frozen=True)
 class Rgb:
-    """A to-rgb layer: weight [C, I], bias [C], affine [w_dim, I]; the style gain is in weight."""
+    """A to-rgb layer: weight [C, I], bias [C]; the style gain is in weight."""
 
     name: str
     row: int
     weight: Array
     bias: Array
-    affine: Array
 
     def mean(self) -> Rgb:
         """The layer whose one channel is the mean of this one's: what one-channel types need of the skip path."""
         weight, bias = self.weight.mean(0, keepdims=True), self.bias.mean(0, keepdims=True)
-        return Rgb(self.name, self.row, weight, bias, self.affine)
+        return Rgb(self.name, self.row, weight, bias)
 
 
 @dataclass(frozen=True)
@@ -139,10 +137,9 @@ def _conv(name: str, row: int, layer: ModulatedConv, noise_mode: str) -> Conv:
         energy=_array(layer.weight.double().square().sum(dim=(2, 3)).T),
         bias=_array(layer.bias.double() * LRELU_GAIN),
         noise=_array(noise) if noise_mode == "const" and bool(noise.any()) else None,
-        affine=_array(layer.affine.scaled()[0].T),
     )
 
 
 def _rgb(name: str, row: int, layer: ToRGB) -> Rgb:
     weight = _array(layer.weight.double()[:, :, 0, 0] * layer.style_gain)
-    return Rgb(name, row, weight, _array(layer.bias), _array(layer.affine.scaled()[0].T))
+    return Rgb(name, row, weight, _array(layer.bias))

@@ -1,7 +1,7 @@
 """The ONNX form of a lowered generator: mapping once, then one synthesis branch a type over shared weights.
 
-A branch per type lets a runtime skip the types nobody asked for, and branches whose styles agree in the first
-layers share those layers' nodes (offsets fitted with the first rows at zero).
+A branch per type lets a runtime skip the types nobody asked for, and branches whose affine layers agree in the first
+layers share those layers' nodes (offsets fitted from a later row on).
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from onnx import TensorProto
 from sgi.engine import intrinsics, palette
 from sgi.engine.generator.layers import LRELU_SLOPE
 from sgi.engine.intrinsics import UNIT_EPS, Intrinsic
+from sgi.export.bake import Baked
 from sgi.export.graph import GraphBuilder
 from sgi.export.layers import LayerEmitter
 from sgi.export.lower import Lowered
 from sgi.export.precision import Precision
 
 Array = NDArray[np.float32]
-Biases = Mapping[str, Array]
+Affines = Mapping[str, Baked]
 
 
 def emit_w(g: GraphBuilder, lowered: Lowered, z: str, label: str | None) -> str:
@@ -43,49 +44,44 @@ def emit_truncated(g: GraphBuilder, lowered: Lowered, w: str, psi: str) -> str:
     return g.op("Add", average, g.op("Mul", psi, g.op("Sub", w, average)), stem="w_truncated")
 
 
-def emit_products(g: GraphBuilder, lowered: Lowered, w: str, truncated: str, cutoff: int | None) -> str:
-    """A w of all layers side by side, [N, sum of I]: shared by every type, which differ in their biases only."""
-    layers = lowered.layers()
-    limit = lowered.config.num_ws if cutoff is None else cutoff
-    parts = []
-    for source, group in (
-        (truncated, [layer for layer in layers if layer.row < limit]),
-        (w, [layer for layer in layers if layer.row >= limit]),
-    ):
-        if group:
-            matrix = g.constant(np.concatenate([layer.affine for layer in group], axis=1), "affine.weight")
-            parts.append(g.op("MatMul", source, matrix))
-    # Rows of w+ never decrease along the layers, so the two groups are in order.
-    return parts[0] if len(parts) == 1 else g.op("Concat", *parts, axis=1)
-
-
 class Synthesiser:
-    """Emits synthesis branches; layers reached by equal styles are emitted once."""
+    """Emits synthesis branches; layers reached by equal styles are emitted once.
 
-    def __init__(self, g: GraphBuilder, lowered: Lowered, products: str, precision: Precision) -> None:
+    w, truncated: names of [N, w_dim]; rows of w+ from `cutoff` on take the former (None: none does).
+    """
+
+    def __init__(
+        self, g: GraphBuilder, lowered: Lowered, w: str, truncated: str, cutoff: int | None, precision: Precision
+    ) -> None:
         self.g = g
         self.lowered = lowered
-        self.products = products
+        limit = lowered.config.num_ws if cutoff is None else cutoff
+        layers = lowered.layers()
+        # Rows of w+ never decrease along the layers, so the two groups are in order.
+        self._groups = [
+            (truncated, [layer.name for layer in layers if layer.row < limit]),
+            (w, [layer.name for layer in layers if layer.row >= limit]),
+        ]
         self.layers = LayerEmitter(g, precision, lowered.config.conv_clamp)
         self._done: dict[str, str] = {}
 
-    def emit(self, biases: Biases, channels: int) -> str:
-        """Raw picture [N, channels, R, R] of styles A w + biases; one channel is the mean over RGB."""
+    def emit(self, affines: Affines, channels: int) -> str:
+        """Raw picture [N, channels, R, R] of the styles of `affines`; one channel is the mean over RGB."""
         g, lowered = self.g, self.lowered
         # The mean passes through sums and filters, not through a clamp: then it is taken at the end.
         fold = channels == 1 and lowered.config.conv_clamp is None
-        styles = self._styles(biases)
+        styles = self._styles(affines)
         prefix = ""
         x = self.layers.input(lowered.const)
         img: str | None = None
         for block in lowered.blocks:
             for conv in (block.conv0, block.conv1):
                 if conv is not None:
-                    prefix = _digest(prefix, biases[conv.name])
+                    prefix = _digest(prefix, *affines[conv.name])
                     x = self._done.get(prefix) or self.layers.conv(x, styles[conv.name], conv)
                     self._done[prefix] = x
             rgb = block.rgb.mean() if fold else block.rgb
-            key = _digest(f"{prefix}{fold}{img}", biases[rgb.name])
+            key = _digest(f"{prefix}{fold}{img}", *affines[rgb.name])
             img = self._done.get(key) or self.layers.rgb(x, styles[rgb.name], rgb, img)
             self._done[key] = img
         assert img is not None
@@ -93,14 +89,28 @@ class Synthesiser:
             img = g.op("ReduceMean", img, g.constant([1]), keepdims=1)
         return img
 
-    def _styles(self, biases: Biases) -> dict[str, str]:
+    def _styles(self, affines: Affines) -> dict[str, str]:
         """Layer name -> style [N, I], by one addition and one split."""
-        layers = self.lowered.layers()
-        bias = self.g.constant(np.concatenate([biases[layer.name] for layer in layers]), "affine.bias")
-        sizes = [layer.affine.shape[1] for layer in layers]
-        names = [layer.name for layer in layers]
-        parts = self.g.split(self.g.op("Add", self.products, bias), sizes, [f"{n}.style" for n in names], axis=1)
-        return dict(zip(names, parts, strict=True))
+        names = [layer.name for layer in self.lowered.layers()]
+        bias = self.g.constant(np.concatenate([affines[name].bias for name in names]), "affine.bias")
+        styles = self.g.op("Add", self._products(affines), bias)
+        sizes = [len(affines[name].bias) for name in names]
+        return dict(zip(names, self.g.split(styles, sizes, [f"{name}.style" for name in names], axis=1), strict=True))
+
+    def _products(self, affines: Affines) -> str:
+        """A w of all layers side by side, [N, sum of I], shared by the types of equal matrices: all but lora's."""
+        g = self.g
+        key = _digest("products", *(affines[name].weight for _, group in self._groups for name in group))
+        if key not in self._done:
+            parts = []
+            for source, group in self._groups:
+                if group:
+                    matrix = g.constant(
+                        np.concatenate([affines[name].weight for name in group], axis=1), "affine.weight"
+                    )
+                    parts.append(g.op("MatMul", source, matrix))
+            self._done[key] = parts[0] if len(parts) == 1 else g.op("Concat", *parts, axis=1)
+        return self._done[key]
 
 
 def emit_value(g: GraphBuilder, raw: str, intrinsic: Intrinsic) -> str:
@@ -138,5 +148,8 @@ def _normalise_second_moment(g: GraphBuilder, x: str) -> str:
     return g.op("Div", x, g.op("Sqrt", g.op("Add", mean, g.constant(1e-8))))
 
 
-def _digest(prefix: str, bias: Array) -> str:
-    return hashlib.sha256(prefix.encode() + bias.tobytes()).hexdigest()
+def _digest(prefix: str, *arrays: Array) -> str:
+    digest = hashlib.sha256(prefix.encode())
+    for array in arrays:
+        digest.update(array)
+    return digest.hexdigest()

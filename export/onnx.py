@@ -20,7 +20,7 @@ from sgi.export import precision as precisions
 from sgi.export.bake import bake
 from sgi.export.graph import MAX_OPSET, GraphBuilder
 from sgi.export.lower import lower
-from sgi.export.network import Synthesiser, emit_products, emit_truncated, emit_value, emit_w
+from sgi.export.network import Synthesiser, emit_truncated, emit_value, emit_w
 from sgi.export.verify import verify
 
 DEFAULT_OPSET = 20
@@ -73,11 +73,10 @@ def describe(
     opset = max(DEFAULT_OPSET, plan.min_opset) if opset is None else opset
     if not plan.min_opset <= opset <= MAX_OPSET:
         raise UserError(f"--opset {opset}: choose from {plan.min_opset} to {MAX_OPSET} for {precision}")
-    sha256 = generator_sha256(generator)
+    sha256, config = generator_sha256(generator), generator.config
     for offset in offsets.values():
         if offset is not None:
-            offset.check_generator(sha256)
-    config = generator.config
+            offset.check_generator(sha256, config)
     return Artifact(
         sgi_version=sgi.engine.__version__,
         resolution=config.resolution,
@@ -90,28 +89,23 @@ def describe(
         opset=opset,
         types=tuple(intrinsics.get(name) if o is None else o.intrinsic for name, o in offsets.items()),
         generator={"sha256": sha256},
-        offsets={
-            name: {"sha256": offset.sha256, "space": offset.space, "psi": offset.psi, "noise_mode": offset.noise_mode}
-            for name, offset in offsets.items()
-            if offset is not None
-        },
+        offsets={name: offset.summary for name, offset in offsets.items() if offset is not None},
     )
 
 
 def build(generator: Generator, offsets: Mapping[str, Offset | None], artifact: Artifact) -> onnx.ModelProto:
     """The graph that `artifact` describes, not yet verified."""
     lowered = lower(generator, artifact.noise_mode)
-    biases = bake(generator, offsets)
+    affines = bake(generator, offsets)
     g = GraphBuilder(artifact.opset, artifact.type_names)
     label = "label" if artifact.c_dim else None
     w = emit_w(g, lowered, "z", label)
     truncated = emit_truncated(g, lowered, w, "psi")
-    products = emit_products(g, lowered, w, truncated, artifact.cutoff)
-    synthesiser = Synthesiser(g, lowered, products, precisions.get(artifact.precision))
+    synthesiser = Synthesiser(g, lowered, w, truncated, artifact.cutoff, precisions.get(artifact.precision))
     side = artifact.resolution
     outputs: dict[str, list[int | str]] = {}
     for intrinsic in artifact.types:
-        raw = synthesiser.emit(biases[intrinsic.name], intrinsic.code_channels)
+        raw = synthesiser.emit(affines[intrinsic.name], intrinsic.code_channels)
         outputs[emit_value(g, raw, intrinsic)] = ["batch", intrinsic.channels, side, side]
     inputs: dict[str, list[int | str]] = {"z": ["batch", artifact.z_dim], "psi": []}
     if label:

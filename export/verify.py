@@ -17,6 +17,7 @@ from sgi.engine.artifact import Artifact
 from sgi.engine.backends import installed_backends, open_backend
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
+from sgi.engine.generator.spaces import moved_styles, tensors_of
 from sgi.engine.intrinsics import Kind
 from sgi.engine.offsets import Offset
 from sgi.engine.palette import border_distance
@@ -41,10 +42,10 @@ def reference_codes(
     intrinsic = intrinsics.get(kind)
     with torch.no_grad():
         label = torch.from_numpy(labels(len(z), artifact.c_dim)) if artifact.c_dim else None
-        rows = None if offset is None else torch.from_numpy(offset.rows(generator.config.num_ws).copy())
-        img = generator(
-            torch.from_numpy(z).float(), label, psi, artifact.cutoff, noise_mode=artifact.noise_mode, offset=rows
-        )
+        ws = generator.map(torch.from_numpy(z).float(), label, psi, artifact.cutoff)
+        # The offset as it was fitted, not as it was baked: the two have only the generator in common.
+        styles = moved_styles(generator.synthesis, ws, tensors_of(offset))
+        img = generator.synthesis.render(styles, artifact.noise_mode)
         if intrinsic.code_channels == 1:
             img = img.mean(dim=1, keepdim=True)
         return (img * 0.5 + 0.5).clamp(0, 1).numpy()

@@ -121,7 +121,7 @@ def _operators(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Itera
 
 def _network(size: Size, dtype: torch.dtype, device: str) -> Iterator[Row]:
     generator = build(size, device)
-    network = Network(generator, [None], dtype)
+    network = Network(generator, [{}], dtype)
     selection = network.select([0])
     z = torch.randn(2, size.config.z_dim, device=device)
     with torch.inference_mode():

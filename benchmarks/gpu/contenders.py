@@ -16,6 +16,7 @@ from workload import Size, build
 
 from sgi.engine.backends.triton.graph import CapturedGraph
 from sgi.engine.backends.triton.network import Network
+from sgi.engine.spaces import ROWS
 from sgi.kernels import tune
 
 Run = Callable[[], object]
@@ -38,7 +39,8 @@ def recorded(function: Callable[[Tensor], Tensor], z: Tensor) -> Run:
 def kernels(size: Size, batch: int, device: str, kinds: int = 1, offsets: list[Tensor | None] | None = None) -> Run:
     """Our kernels, one CUDA graph; `kinds` types by `offsets` (None: the plain picture alone)."""
     generator = build(size, device)
-    network = Network(generator, offsets or [None], torch.float16)
+    tensors = [{} if offset is None else {ROWS: offset.to(device)} for offset in offsets or [None]]
+    network = Network(generator, tensors, torch.float16)
     selection = network.select(range(kinds))
     psi = torch.tensor(PSI, device=device)
 

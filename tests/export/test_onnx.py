@@ -15,21 +15,26 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256
 from sgi.engine.offsets import Offset
 from sgi.engine.seeds import latents
+from sgi.engine.spaces import SPACES
 from sgi.export import verify as verification
-from sgi.export.bake import affine_biases
+from sgi.export.bake import bake
 from sgi.export.lower import lower
 from sgi.export.onnx import export_onnx
+from sgi.trainer.spaces import get_space
 
 MAPS = ("depth", "normal", "albedo", "shading")
 
 
 def offsets_for(generator, *types, space="w+", zero_rows=0):
-    rows = generator.config.num_ws if space == "w+" else 1
+    """Random offsets of a space that leave the first rows of w+ alone."""
     made = {}
     for i, name in enumerate(types):
-        offset = np.random.RandomState(i).randn(rows, generator.config.w_dim).astype(np.float32)
-        offset[:zero_rows] = 0
-        made[name] = Offset(name, space, {"offset": offset}, generator_sha256(generator))
+        random = np.random.RandomState(i)
+        zeros = get_space(space).zeros(generator.config, rank=2, from_layer=zero_rows)
+        tensors = {key: random.randn(*zero.shape).astype(np.float32) / 2 for key, zero in zeros.items()}
+        if space == "w+":
+            tensors["offset"][:zero_rows] = 0
+        made[name] = Offset(name, space, tensors, generator_sha256(generator))
     return made
 
 
@@ -38,7 +43,7 @@ def convolutions(path):
 
 
 @pytest.mark.parametrize("noise_mode", ["none", "const"])
-@pytest.mark.parametrize("space", ["w", "w+"])
+@pytest.mark.parametrize("space", SPACES)
 def test_every_type_and_runtime_agrees_with_torch(tiny_generator, tmp_path, space, noise_mode):
     offsets = {"image": None} | offsets_for(tiny_generator, *MAPS, space=space)
     artifact = export_onnx(tiny_generator, offsets, tmp_path / "maps.onnx", psi=0.7, noise_mode=noise_mode)
@@ -48,8 +53,9 @@ def test_every_type_and_runtime_agrees_with_torch(tiny_generator, tmp_path, spac
         assert all(figures["max"] <= BACKEND_PARITY for figures in by_type.values())
 
 
-def test_classes_clamps_and_truncation_cutoff(conditional_generator, tmp_path):
-    offsets = {"image": None} | offsets_for(conditional_generator, "depth", "normal")
+@pytest.mark.parametrize("space", ["w+", "lora"])
+def test_classes_clamps_and_truncation_cutoff(space, conditional_generator, tmp_path):
+    offsets = {"image": None} | offsets_for(conditional_generator, "depth", "normal", space=space)
     artifact = export_onnx(conditional_generator, offsets, tmp_path / "maps.onnx", psi=0.5, cutoff=3)
     assert (artifact.c_dim, artifact.cutoff) == (3, 3)
     inputs = {i.name: [d.dim_value or d.dim_param for d in i.type.tensor_type.shape.dim] for i in inputs_of(tmp_path)}
@@ -90,15 +96,28 @@ def test_the_file_describes_itself(tiny_generator, tmp_path):
     assert (read.psi, read.noise_mode, read.type_names) == (0.7, "none", ("depth",))
 
 
-def test_baking_costs_nothing(tiny_generator, tmp_path):
-    def operators(path):
-        return [node.op_type for node in onnx.load(path).graph.node]
+@pytest.mark.parametrize("space", SPACES)
+def test_baking_costs_nothing(space, tiny_generator, tmp_path):
+    def cost(path):
+        graph = onnx.load(path).graph
+        return [node.op_type for node in graph.node], [list(tensor.dims) for tensor in graph.initializer]
 
-    offset = offsets_for(tiny_generator, "albedo")
+    offset = offsets_for(tiny_generator, "albedo", space=space)
     export_onnx(tiny_generator, offset, tmp_path / "baked.onnx")
-    offset["albedo"].tensors["offset"][:] = 0
-    export_onnx(tiny_generator, offset, tmp_path / "plain.onnx")
-    assert operators(tmp_path / "baked.onnx") == operators(tmp_path / "plain.onnx")
+    export_onnx(tiny_generator, {"albedo": offset["albedo"].scaled(0)}, tmp_path / "plain.onnx")
+    assert cost(tmp_path / "baked.onnx") == cost(tmp_path / "plain.onnx")
+
+
+def test_types_share_their_matrices_unless_they_are_lora(tiny_generator, tmp_path):
+    def matrices(path, *spaces):
+        offsets = {}
+        for name, space in zip(MAPS, spaces, strict=False):
+            offsets |= offsets_for(tiny_generator, name, space=space)
+        export_onnx(tiny_generator, {"image": None} | offsets, path)
+        return sum(tensor.name.startswith("affine.weight") for tensor in onnx.load(path).graph.initializer)
+
+    assert matrices(tmp_path / "shared.onnx", "w", "w+", "style") == 1
+    assert matrices(tmp_path / "lora.onnx", "w+", "lora", "style") == 2
 
 
 def test_one_channel_types_carry_one_channel(tiny_generator, tmp_path):
@@ -110,10 +129,11 @@ def test_one_channel_types_carry_one_channel(tiny_generator, tmp_path):
     assert all(shape[0] == 1 for shape in rgb)
 
 
-def test_types_with_equal_first_rows_share_those_layers(tiny_generator, tmp_path):
+@pytest.mark.parametrize("space", ["w+", "style", "lora"])
+def test_types_with_equal_first_rows_share_those_layers(space, tiny_generator, tmp_path):
     apart, shared = tmp_path / "apart.onnx", tmp_path / "shared.onnx"
-    export_onnx(tiny_generator, offsets_for(tiny_generator, "normal", "albedo"), apart)
-    export_onnx(tiny_generator, offsets_for(tiny_generator, "normal", "albedo", zero_rows=4), shared)
+    export_onnx(tiny_generator, offsets_for(tiny_generator, "normal", "albedo", space=space), apart)
+    export_onnx(tiny_generator, offsets_for(tiny_generator, "normal", "albedo", space=space, zero_rows=4), shared)
     # Rows 0 to 3 feed b4.conv1, b8.conv0, b8.conv1 and b16.conv0 (three layers and two filters), and b4 and b8's to-rgb
     # with its filter: 6 convolutions of the main path and 3 of the skip path are met twice without sharing.
     assert len(convolutions(apart)) - len(convolutions(shared)) == 9
@@ -142,10 +162,20 @@ def test_opset_out_of_range(tiny_generator, tmp_path):
 
 def test_baking_is_the_offset_itself(tiny_generator):
     offset = offsets_for(tiny_generator, "depth")["depth"]
-    baked, plain = affine_biases(tiny_generator, offset), affine_biases(tiny_generator, None)
+    baked = bake(tiny_generator, {"depth": offset, "image": None})
     for layer in lower(tiny_generator).layers():
-        moved = offset.tensors["offset"][layer.row] @ layer.affine
-        np.testing.assert_allclose(baked[layer.name] - plain[layer.name], moved, rtol=1e-4, atol=1e-5)
+        (weight, bias), (plain_weight, plain_bias) = (baked[name][layer.name] for name in ("depth", "image"))
+        np.testing.assert_array_equal(weight, plain_weight)
+        moved = offset.tensors["offset"][layer.row] @ weight
+        np.testing.assert_allclose(bias - plain_bias, moved, rtol=1e-4, atol=1e-5)
+
+
+def test_an_offset_of_other_layers_is_refused(tiny_generator, tmp_path):
+    offset = offsets_for(tiny_generator, "depth", space="lora")
+    tensors = offset["depth"].tensors
+    tensors["lora.synthesis.b8.conv0.bias"] = np.zeros(3, np.float32)
+    with pytest.raises(UserError, match=r"conv0\.bias of shape \[3\] where the generator needs \[16\]: fit it anew"):
+        export_onnx(tiny_generator, offset, tmp_path / "depth.onnx")
 
 
 def test_random_noise_is_no_file(tiny_generator):

@@ -22,6 +22,7 @@ from sgi.engine.backends.triton.network import Network
 from sgi.engine.backends.triton.values import values
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256, load_generator
+from sgi.engine.generator.spaces import tensors_of
 from sgi.engine.offsets import Offset
 from sgi.kernels import tune
 
@@ -64,7 +65,7 @@ class TritonBackend:
         sha256 = generator_sha256(generator)
         for offset in offsets.values():
             if offset is not None:
-                offset.check_generator(sha256)
+                offset.check_generator(sha256, generator.config)
         config = generator.config
         self.device = device
         self.artifact = Artifact(
@@ -79,11 +80,11 @@ class TritonBackend:
             opset=0,
             types=tuple(intrinsics.get(name) if o is None else o.intrinsic for name, o in offsets.items()),
             generator={"sha256": sha256},
-            offsets={name: {"sha256": o.sha256, "space": o.space} for name, o in offsets.items() if o is not None},
+            offsets={name: o.summary for name, o in offsets.items() if o is not None},
         )
         self._types = self.artifact.choose_types(types)
-        rows = [None if o is None else torch.tensor(o.rows(config.num_ws)) for o in offsets.values()]
-        self._network = Network(generator.to(device), rows, PRECISIONS[precision], noise_mode)
+        tensors = [tensors_of(offset, device) for offset in offsets.values()]
+        self._network = Network(generator.to(device), tensors, PRECISIONS[precision], noise_mode)
         self._deterministic = deterministic
         self._select = lru_cache(maxsize=None)(self._network.select)
         self._captured = lru_cache(maxsize=GRAPHS_KEPT)(self._capture)

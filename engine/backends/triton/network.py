@@ -1,12 +1,12 @@
 """The fused synthesis network: several types at once over one set of weights, two launches a resolution.
 
-Types differ in the biases of their affine layers only, so one batch runs them all. Layers whose styles agree in every
-type run once: image i of a later layer reads image i % N of the shared ones.
+Types differ in their affine layers only, so one batch runs them all. Layers whose styles agree in every type run once:
+image i of a later layer reads image i % N of the shared ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,14 +14,20 @@ from torch import Tensor
 
 from sgi.engine.backends.triton.layers import PackedSynthesis, pack_synthesis
 from sgi.engine.generator import Generator
+from sgi.engine.generator.spaces import moved_affines
 from sgi.kernels import fused_conv, fused_up_conv, to_rgb
 from sgi.kernels.styles.launch import StyleTable, all_scales
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The types of one run. bias: [K, S] float32; shared_convs, shared_rgbs: leading layers with equal styles."""
+    """The types of one run.
 
+    affine: [K, w_dim, S] float32, or [1, w_dim, S] where all types have the generator's; bias: [K, S] float32.
+    shared_convs, shared_rgbs: leading layers with equal styles.
+    """
+
+    affine: Tensor
     bias: Tensor
     shared_convs: int
     shared_rgbs: int
@@ -30,48 +36,52 @@ class Selection:
 class Network:
     """Mapping and synthesis of a generator and K offsets, on the generator's device.
 
-    offsets: K tensors [num_ws, w_dim] float32, or None for the plain image. dtype: of weights and activations;
-    sums, styles and colours are float32. noise_mode: none or const.
+    offsets: tensors of K offsets as in sgi.engine.spaces, on the generator's device; none of them make the plain image.
+    dtype: of weights and activations; sums, styles and colours are float32. noise_mode: none or const.
     """
 
     def __init__(
-        self, generator: Generator, offsets: Sequence[Tensor | None], dtype: torch.dtype, noise_mode: str = "const"
+        self,
+        generator: Generator,
+        offsets: Sequence[Mapping[str, Tensor]],
+        dtype: torch.dtype,
+        noise_mode: str = "const",
     ) -> None:
         self.generator = generator
         self.packed: PackedSynthesis = pack_synthesis(generator, dtype, noise_mode)
         self.table = StyleTable.of([layer.packed for layer in self.packed.convs])
         layers = generator.synthesis.styled_layers()
         order = (*self.packed.conv_index, *self.packed.rgb_index)
-        scaled = [layers[i].module.affine.scaled() for i in order]
         self.rows = [layers[i].row for i in order]
-        self.affine = torch.cat([weight for weight, _ in scaled]).T.contiguous()  # [w_dim, S]
-        self.sizes = [weight.shape[0] for weight, _ in scaled]
-        plain = torch.zeros(generator.config.num_ws, generator.config.w_dim, device=self.affine.device)
-        shifts = [plain if offset is None else offset.to(plain) for offset in offsets]
-        # A (w + d) + b: the affine layer of d is the bias that bakes it.
-        self.biases = torch.stack(
-            [torch.cat([layers[i].module.affine(d[layers[i].row]) for i in order]) for d in shifts]
-        )  # [K, S]
+        moved = [moved_affines(generator.synthesis, tensors) for tensors in offsets]
+        kinds = [[affines[layers[i].name] for i in order] for affines in moved]
+        self.sizes = [len(affine.bias) for affine in kinds[0]]
+        self.biases = torch.stack([torch.cat([affine.bias for affine in kind]) for kind in kinds])  # [K, S]
+        matrices = [torch.cat([affine.weight for affine in kind]).T for kind in kinds]
+        alike = all(torch.equal(matrix, matrices[0]) for matrix in matrices)
+        self.affines = torch.stack(matrices[:1] if alike else matrices)  # [1 or K, w_dim, S]
 
     def select(self, kinds: Sequence[int]) -> Selection:
         """The run of these offsets, by index."""
         bias = self.biases[list(kinds)]
-        equal = [bool((part == part[:1]).all()) for part in bias.split(self.sizes, dim=1)]
+        affine = self.affines if len(self.affines) == 1 else self.affines[list(kinds)]
+        parts = zip(affine.split(self.sizes, dim=2), bias.split(self.sizes, dim=1), strict=True)
+        equal = [bool((a == a[:1]).all() and (b == b[:1]).all()) for a, b in parts]
         convs = len(self.packed.convs)
         shared_convs = _leading(equal[:convs])
         # The picture of block r holds convolutions up to 2 r and to-rgb layers up to r.
         shared_rgbs = min(_leading(equal[convs:]), (shared_convs + 1) // 2)
-        return Selection(bias, shared_convs, shared_rgbs)
+        return Selection(affine, bias, shared_convs, shared_rgbs)
 
     def styles(self, w: Tensor, psi: Tensor, cutoff: int | None, selection: Selection) -> Tensor:
         """Styles [K * N, S] of w [N, w_dim] float32, truncated by psi [] in rows below `cutoff` (None: all)."""
         average = self.generator.mapping.w_avg
-        products = (average + psi * (w - average)) @ self.affine
+        products = (average + psi * (w - average)) @ selection.affine  # [1 or K, N, S]
         if cutoff is not None:
-            plain = w @ self.affine
-            parts = zip(self.rows, products.split(self.sizes, 1), plain.split(self.sizes, 1), strict=True)
-            products = torch.cat([a if row < cutoff else b for row, a, b in parts], dim=1)
-        styles = products[None] + selection.bias[:, None]
+            plain = w @ selection.affine
+            parts = zip(self.rows, products.split(self.sizes, 2), plain.split(self.sizes, 2), strict=True)
+            products = torch.cat([a if row < cutoff else b for row, a, b in parts], dim=2)
+        styles = products + selection.bias[:, None]
         return styles.reshape(-1, styles.shape[2])
 
     def render(self, styles: Tensor, selection: Selection) -> Tensor:
