@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-GENERATOR = FOLDER / "rooms-64.safetensors"
+GENERATOR = FOLDER / "rooms.safetensors"
 TEACHER = FOLDER / "teacher.safetensors"
-MODEL = FOLDER / "rooms-64.onnx"
+MODEL = FOLDER / "rooms.onnx"
 OFFSETS = FOLDER / "offsets"
 
 

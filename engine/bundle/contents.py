@@ -9,7 +9,7 @@ from typing import Any
 from safetensors import safe_open
 
 from sgi.engine.artifact import Artifact
-from sgi.engine.bundle import FOLDER
+from sgi.engine.bundle import FOLDER, GENERATOR, MODEL
 from sgi.engine.files import atomic_write, sha256_file
 from sgi.engine.offsets import Offset
 
@@ -41,12 +41,10 @@ def header(path: Path, key: str) -> dict[str, Any]:
 
 def write_card(folder: Path = FOLDER) -> None:
     """Write CARD.md from what the generator, teacher, offsets and model say of themselves."""
-    (generator_file,) = folder.glob("rooms-*.safetensors")
-    (model_file,) = folder.glob("rooms-*.onnx")
-    generator = header(generator_file, "sgi_generator")
+    generator = header(folder / GENERATOR.name, "sgi_generator")
     teacher = header(folder / "teacher.safetensors", "sgi_teacher")
     offsets = [Offset.load(path) for path in sorted((folder / "offsets").glob("*.safetensors"))]
-    text = _card(generator, teacher, offsets, Artifact.read(model_file), data_files(folder), folder)
+    text = _card(generator, teacher, offsets, Artifact.read(folder / MODEL.name), data_files(folder), folder)
     with atomic_write(folder / CARD) as temporary:
         temporary.write_text(text)
 

@@ -91,7 +91,7 @@ def test_readme_code_compiles_as_printed(installed, environment, tmp_path, readm
     blocks = readme_blocks(readme)
     if readme.parent == ROOT and not blocks:
         pytest.skip("the project's README prints no C++")
-    write_model(tmp_path / "rooms-64.onnx", describe(resolution=64))
+    write_model(tmp_path / "rooms.onnx", describe(resolution=64))
     for block in blocks:
         source = tmp_path / "main.cpp"
         source.write_text(block)
@@ -101,7 +101,7 @@ def test_readme_code_compiles_as_printed(installed, environment, tmp_path, readm
 def test_header_example_compiles_as_printed(installed, environment, tmp_path):
     from tiny_models import describe, write_model
 
-    write_model(tmp_path / "rooms-64.onnx", describe(resolution=64))
+    write_model(tmp_path / "rooms.onnx", describe(resolution=64))
     comment = (NATIVE / "include/sgi/sgi.h").read_text().split("*/")[0]
     lines = re.findall(r"^ \*     (.*)$", comment, re.MULTILINE)
     source = tmp_path / "main.c"

@@ -8,7 +8,7 @@
  *         sgi_engine *engine = NULL;
  *         sgi_request request = {sizeof request, 1, &seed, NULL, NULL, NULL};
  *         sgi_output output = {"depth", depth, sizeof depth};
- *         int failed = sgi_open("rooms-64.onnx", NULL, &engine) || sgi_generate(engine, &request, &output, 1);
+ *         int failed = sgi_open("rooms.onnx", NULL, &engine) || sgi_generate(engine, &request, &output, 1);
  *         puts(failed ? sgi_last_error() : "done");
  *         sgi_close(engine);
  *         return failed;

@@ -1,6 +1,6 @@
 // sgi-engine in C++17: owning, throwing, header-only wrapper of sgi.h.
 //
-//     sgi::Engine engine("rooms-64.onnx");
+//     sgi::Engine engine("rooms.onnx");
 //     sgi::Maps maps = engine.generate({0, 1, 42});
 //     float far = maps["depth"](2, 0, 32, 32);   // third seed, channel 0, row 32, column 32
 //
