@@ -34,7 +34,7 @@ def class_codes(logits: Tensor, classes: Sequence[str], name: str) -> Tensor:
         member = torch.tensor([mask_name(label) == name for label in classes], device=logits.device)
         return probability[:, member].sum(dim=1, keepdim=True)
     row = intrinsics.get(SEGMENTATION).with_classes(tuple(classes))
-    colours = torch.as_tensor(intrinsics.colours(row), dtype=logits.dtype, device=logits.device)
+    colours = torch.tensor(intrinsics.colours(row), dtype=logits.dtype, device=logits.device)
     expected = torch.einsum("nkhw,kc->nchw", probability, colours)
     told = colours[logits.argmax(dim=1)].permute(0, 3, 1, 2)
     return told + (expected - expected.detach())

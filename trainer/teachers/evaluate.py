@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sgi.trainer.evaluation.measures import all_errors
 from sgi.trainer.evaluation.metrics import mean_iou
+from sgi.trainer.scenes.maps import TYPES
 from sgi.trainer.teachers import Teacher
 from sgi.trainer.teachers.fit_unet import RoomMaps
 from sgi.trainer.teachers.native import UNetTeacher
@@ -37,13 +38,14 @@ def evaluate(
 ) -> dict[str, Errors]:
     """Errors of `teacher` and of the constant map on all of `rooms`: {"teacher": ..., "constant": ...}.
 
-    The measures are those of `sgi.trainer.evaluation.measures.type_errors`, for every type the teacher knows, and the
-    mean intersection over union where it segments.
+    The measures are those of `sgi.trainer.evaluation.measures.type_errors`, for every type that
+    rooms have and the teacher knows, and the mean intersection over union where it segments.
     """
     everything = torch.arange(len(rooms))
-    truth = {name: rooms.codes(name, everything) for name in teacher.types}
-    parts = [teacher(rooms.images(indices).to(device), teacher.types) for indices in everything.split(batch)]
-    predicted = {name: torch.cat([part[name].cpu() for part in parts]) for name in teacher.types}
+    types = [name for name in teacher.types if name in TYPES]
+    truth = {name: rooms.codes(name, everything) for name in types}
+    parts = [teacher(rooms.images(indices).to(device), types) for indices in everything.split(batch)]
+    predicted = {name: torch.cat([part[name].cpu() for part in parts]) for name in types}
     result = {
         "teacher": all_errors(predicted, truth),
         "constant": all_errors({name: constant_map(name, codes) for name, codes in truth.items()}, truth),

@@ -20,6 +20,7 @@ from torch import Tensor
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.trainer.teachers.base import checked
+from sgi.trainer.teachers.classes import class_codes, class_types
 from sgi.trainer.teachers.unet import SEGMENTATION, TYPES, UNet, UNetConfig
 
 FORMAT = 1
@@ -29,9 +30,8 @@ _COUNTER = "num_batches_tracked"
 
 
 class UNetTeacher:
-    """A trained U-Net as a Teacher; also segments. See sgi.trainer.teachers.Teacher for the shared part."""
+    """A trained U-Net as a Teacher. See sgi.trainer.teachers.Teacher for the shared part."""
 
-    types = TYPES
     input_range = (0.0, 1.0)
 
     def __init__(self, net: UNet, name: str, notes: dict[str, Any] | None = None) -> None:
@@ -40,6 +40,7 @@ class UNetTeacher:
         self.notes = notes or {}
         self.sha256 = unet_sha256(net)
         self.classes = net.config.classes
+        self.types = (*TYPES, *class_types(self.classes))
         self.resolution = net.config.resolution
 
     def __call__(self, image: Tensor, types: Sequence[str]) -> dict[str, Tensor]:
@@ -50,10 +51,13 @@ class UNetTeacher:
         or range.
         """
         for name in types:
-            if name not in TYPES:
-                raise UserError(f"--type {name}: teacher {self.name} tells only {', '.join(TYPES)}")
-        codes = self.net(self._checked(image))
-        return {name: codes[name].clamp(0, 1) for name in types}
+            if name not in self.types:
+                raise UserError(f"--type {name}: teacher {self.name} tells only {', '.join(self.types)}")
+        told = self.net(self._checked(image))
+        logits = told[SEGMENTATION]
+        return {
+            name: told[name].clamp(0, 1) if name in TYPES else class_codes(logits, self.classes, name) for name in types
+        }
 
     def segment(self, image: Tensor) -> Tensor:
         """Logits [N, len(classes), H, W] float32 of `image`, which is as for a call."""

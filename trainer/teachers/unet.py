@@ -15,10 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgi.engine.intrinsics import INTRINSICS
+from sgi.engine.intrinsics import INTRINSICS, SEGMENTATION
 
 TYPES = ("depth", "normal", "albedo", "shading")
-SEGMENTATION = "segmentation"
 _GAIN = "albedo gain"
 MAX_WIDTH = 1024
 

@@ -22,7 +22,7 @@ def image():
 def test_is_a_teacher(net):
     teacher = UNetTeacher(net, "tiny")
     assert isinstance(teacher, Teacher)
-    assert teacher.types == TYPES
+    assert teacher.types == (*TYPES, "segmentation", *(f"mask-{label}" for label in teacher.classes))
     assert teacher.resolution == 16
     assert not any(parameter.requires_grad for parameter in teacher.net.parameters())
 
