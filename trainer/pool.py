@@ -123,8 +123,9 @@ def build_pool(
             image = (generator.synthesize(ws, sampling.noise_mode) * 0.5 + 0.5).clamp(0, 1)
             all_ws.append(ws.cpu())
             images.append(image.to("cpu", STORED))
-            for name, part in _ask(teacher, image, list(told)).items():
-                told[name].append(part)
+            answer = ask(teacher, image, list(told)) if told else {}
+            for name, parts in told.items():
+                parts.append(answer[name].to("cpu", STORED))
             if on_pictures:
                 on_pictures(len(ws))
         for name, parts in told.items():
@@ -136,15 +137,6 @@ def build_pool(
     return Pool(
         seeds, sampling, torch.cat(all_ws), torch.cat(images), {name: torch.cat(parts) for name, parts in codes.items()}
     )
-
-
-def _ask(teacher: Teacher, image: Tensor, types: Sequence[str]) -> dict[str, Tensor]:
-    """The teacher's codes of pictures in [0, 1], as a pool keeps them; a teacher of no types is not bothered."""
-    if not types:
-        return {}
-    low, high = teacher.input_range
-    told = teacher(image * (high - low) + low, types)
-    return {name: told[name].to("cpu", STORED) for name in types}
 
 
 def _open_cache(cache: str | Path, generator: Generator, teacher: Teacher, sampling: Sampling) -> CodeCache:

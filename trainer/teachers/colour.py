@@ -1,17 +1,12 @@
-"""Luminance, and the display codes of albedo and shading, whose common scale a decomposition leaves free."""
+"""Luminance, and the scale of an albedo, which a decomposition into albedo and shading leaves free."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from sgi.engine.intrinsics import SHADING_MAX
-from sgi.trainer.scenes.colour import srgb_encode
-
 # ITU-R BT.709, whose primaries are those of sRGB.
 LUMINANCE = (0.2126, 0.7152, 0.0722)
-# The curve's power has no gradient at 0.
-_BLACK = 1e-6
 WHITE_ALBEDO = 0.9
 WHITE_QUANTILE = 0.99
 WHITE_PATCH = f"scaled so that the {WHITE_QUANTILE:.0%} quantile of a picture's albedo is {WHITE_ALBEDO}"
@@ -21,16 +16,6 @@ def luminance(colour: Tensor) -> Tensor:
     """Luminance [N, 1, H, W] of linear RGB (luma, of sRGB codes) [N, 3, H, W], by BT.709."""
     weights = torch.tensor(LUMINANCE, device=colour.device, dtype=colour.dtype)
     return (colour * weights[:, None, None]).sum(dim=1, keepdim=True)
-
-
-def albedo_codes(albedo: Tensor) -> Tensor:
-    """Display codes of linear reflectance [N, 3, H, W]; see sgi.engine.intrinsics."""
-    return srgb_encode(albedo.clamp_min(_BLACK))
-
-
-def shading_codes(shading: Tensor) -> Tensor:
-    """Display codes of linear shading [N, 1, H, W]; see sgi.engine.intrinsics."""
-    return srgb_encode((shading / SHADING_MAX).clamp_min(_BLACK))
 
 
 def white_patch(albedo: Tensor) -> Tensor:

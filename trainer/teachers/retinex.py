@@ -50,8 +50,8 @@ def integrate(along_x: Tensor, along_y: Tensor) -> Tensor:
     """The map of mean 0 whose steps are nearest to the given ones, in least squares.
 
     along_x: [..., H, W - 1], right neighbour minus left one; along_y: [..., H - 1, W], lower minus upper; the result
-    is [..., H, W]. The normal equations are a Poisson equation with Neumann borders, which the cosine transform makes diagonal: here
-    the Fourier transform of the map mirrored at its right and lower border.
+    is [..., H, W]. The normal equations are a Poisson equation with Neumann borders, which the cosine transform makes
+    diagonal: here the Fourier transform of the map mirrored at its right and lower border.
     """
     pad = torch.nn.functional.pad
     divergence = pad(along_x, (0, 1)) - pad(along_x, (1, 0)) + pad(along_y, (0, 0, 0, 1)) - pad(along_y, (0, 0, 1, 0))

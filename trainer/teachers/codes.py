@@ -1,0 +1,66 @@
+"""What models answer, as the display codes of sgi.engine.intrinsics: distances, directions, linear light.
+
+Classes have a module of their own, sgi.trainer.teachers.classes.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sgi.engine.intrinsics import SHADING_MAX
+from sgi.trainer.scenes.colour import srgb_encode
+
+TAIL = 0.02
+DISPARITY = (
+    f"inverse depth of unknown scale and shift, stretched from the {TAIL:.0%} to the {1 - TAIL:.0%} quantile of each "
+    "picture: the order of distances, not their ratios"
+)
+RELATIVE = (
+    f"depth of unknown scale and shift, stretched from the {TAIL:.0%} to the {1 - TAIL:.0%} quantile of each picture"
+)
+# The sRGB curve's power has no gradient at 0.
+_BLACK = 1e-6
+
+
+def metric(far: float) -> str:
+    """What `metric_codes` does, in words."""
+    return f"depth in metres over {far:g} m, beyond which everything is far"
+
+
+def disparity_codes(disparity: Tensor) -> Tensor:
+    """Depth codes of inverse depth [N, 1, H, W], large where near; see `DISPARITY`."""
+    return _stretch(disparity)
+
+
+def relative_codes(depth: Tensor) -> Tensor:
+    """Depth codes of depth [N, 1, H, W] of unknown scale and shift, large where far; see `RELATIVE`."""
+    return 1 - _stretch(depth)
+
+
+def metric_codes(depth: Tensor, far: float) -> Tensor:
+    """Depth codes of depth [N, 1, H, W] in the unit of `far`, the distance that is 1."""
+    return 1 - depth / far
+
+
+def normal_codes(normal: Tensor) -> Tensor:
+    """Codes of normals [N, 3, H, W] of any length: +X right, +Y up, +Z to the viewer."""
+    return F.normalize(normal, dim=1, eps=1e-6) * 0.5 + 0.5
+
+
+def albedo_codes(albedo: Tensor) -> Tensor:
+    """Codes of linear reflectance [N, 3, H, W]."""
+    return srgb_encode(albedo.clamp_min(_BLACK))
+
+
+def shading_codes(shading: Tensor) -> Tensor:
+    """Codes of linear shading [N, 1, H, W]."""
+    return srgb_encode((shading / SHADING_MAX).clamp_min(_BLACK))
+
+
+def _stretch(values: Tensor) -> Tensor:
+    """Each picture's values [N, 1, H, W] from the low to the high quantile brought to [0, 1], not clamped."""
+    marks = torch.tensor([TAIL, 1 - TAIL], device=values.device, dtype=values.dtype)
+    low, high = torch.quantile(values.flatten(1), marks, dim=1)[..., None, None, None]
+    return (values - low) / (high - low).clamp_min(1e-6 * high.abs().clamp_min(1e-6))
