@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 ALL = "all"
 SUFFIX = ".safetensors"
 WORKDIR = "fits"
+TEACHER_HELP = (
+    "`bundled`, a teacher file, analytic:NAME (sobel, canny, luminance, retinex), onnx:FILE.yaml, or transformers: "
+    "or diffusers: with a Hugging Face name or folder."
+)
 
 
 def train(
@@ -25,7 +29,7 @@ def train(
         list[str] | None, typer.Option("--type", help="Map to fit an offset for; repeat it, or `all`.")
     ] = None,
     generator: Annotated[Path | None, typer.Option(help="Generator file. Default: the bundled rooms.")] = None,
-    teacher: Annotated[str, typer.Option(help="`bundled`, or a teacher file.")] = "bundled",
+    teacher: Annotated[str, typer.Option(help=TEACHER_HELP)] = "bundled",
     space: Annotated[
         str,
         typer.Option(
@@ -59,6 +63,9 @@ def train(
     ] = None,
     workdir: Annotated[
         Path | None, typer.Option(help="Folder of checkpoints and logs. Default: fits, beside the offsets.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder that keeps what the teacher told, so that a slow one is asked once.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; one is best beside other work.")] = None,
@@ -94,7 +101,7 @@ def train(
     with progress_bar() as bar:
         task = bar.add_task("pictures", total=images + holdout, note="")
         advance = partial(bar.advance, task)
-        pools = make_pools(network, told_by, names, sampling, images, holdout, seed, split, advance)
+        pools = make_pools(network, told_by, names, sampling, images, holdout, seed, split, advance, cache)
     for name, path in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         journal = open_journal(workdir or path.parent / WORKDIR, network, told_by, name, pools.fitting, settings)
