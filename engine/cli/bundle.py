@@ -43,6 +43,7 @@ def bundle(
     from sgi.engine.cli.train_teacher import train_teacher
     from sgi.engine.generator import load_generator, save_generator
     from sgi.engine.generator.native import read_header
+    from sgi.trainer.gan.config import preset as find_preset
     from sgi.trainer.gan.quality import held_out_rooms, quality
     from sgi.trainer.teachers.native import load_unet_teacher
 
@@ -51,7 +52,8 @@ def bundle(
     fitted.mkdir(parents=True, exist_ok=True)
     target = out / paths.TEACHER.name
     if teacher is None:
-        train_teacher(target, workdir / "teacher", workdir / "rooms", threads=threads, device=device)
+        size = find_preset(preset).resolution
+        train_teacher(target, workdir / "teacher", workdir / "rooms", size=size, threads=threads, device=device)
     elif teacher.resolve() != target.resolve():
         shutil.copyfile(teacher, target)
     if generator is None:

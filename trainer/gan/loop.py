@@ -23,7 +23,7 @@ from sgi.trainer.gan.step import StepStats, Training
 LOG_KIMG = 1.0
 SAMPLE_KIMG = 10.0
 MEASURE_KIMG = 50.0
-CHECKPOINT_SECONDS = 300.0
+CHECKPOINT_SECONDS = 120.0
 
 
 def train(
