@@ -13,3 +13,5 @@ STORED_CODE = 1e-3  # maps kept in memory as float16, fraction of the range
 SOLVED_FVU = 1e-5  # variance that a baseline leaves of the case it is made for
 FITTED_FVU = 2e-2  # variance that a fit of 150 steps leaves of a map that an offset can show exactly
 NATIVE_PARITY = 1e-6  # the same seed through the same runtime from C++ and from Python, fraction of the range
+OPTIMISED = 1e-3  # latents after steps of Adam, or through a root and its inverse, with sums rounded otherwise
+SAMPLED_COVARIANCE = 0.5  # entries of a covariance of 512 whitened samples about those of the identity

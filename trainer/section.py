@@ -1,0 +1,39 @@
+"""A part of the report: figures with intervals over pictures, what they are called, and pictures to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sgi.trainer.evaluation.bootstrap import draw
+from sgi.trainer.evaluation.measures import Measure, Statistics
+
+
+@dataclass
+class Section:
+    """What a measurement found.
+
+    figures: {"depth/offset/fvu": {"value", "low", "high"} ...}, a row's path and a measure's name; low and high are
+    the 95 % bootstrap interval over pictures. titles: {measure's name: what a table calls it}. pictures: {title: bytes
+    of a PNG}.
+    """
+
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    titles: dict[str, str] = field(default_factory=dict)
+    pictures: dict[str, bytes] = field(default_factory=dict)
+
+    def add(self, row: str, measures: Mapping[str, Measure], kept: Statistics) -> None:
+        """Add a row's figures, from the numbers its measures kept of each picture."""
+        for name, measure in measures.items():
+            estimate = draw(measure, [kept[name]]).estimate()
+            self.figures[f"{row}/{name}"] = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+            self.titles[name] = measure.title
+
+    def value(self, name: str) -> float:
+        """A figure without its interval."""
+        return self.figures[name]["value"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The section as the report takes it, JSON-ready but for the bytes of its pictures."""
+        return {"figures": self.figures, "titles": self.titles, "pictures": self.pictures}
