@@ -8,14 +8,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from tolerances import CLOSED_FORM, STORED_CODE
+from tolerances import STORED_CODE
 
 from sgi.engine import intrinsics, spaces
 from sgi.engine.errors import UserError
 from sgi.engine.generator import GeneratorConfig, random_generator
 from sgi.trainer.device import find_device
 from sgi.trainer.latents import STREAM_LENGTH, STREAMS, describe, fitting_seeds, scoring_seeds
-from sgi.trainer.losses import LOSSES, get_loss
 from sgi.trainer.pool import Sampling, build_pool
 from sgi.trainer.readout import clamped_readout, readout
 from sgi.trainer.spaces import SPACES
@@ -38,8 +37,6 @@ def test_no_seed_serves_two_ends():
         (lambda: fitting_seeds(1, STREAMS), "--seed"),
         (lambda: scoring_seeds(1), "--holdout"),
         (lambda: scoring_seeds(256, "test"), "--split"),
-        (lambda: get_loss("l3", "depth"), "--loss"),
-        (lambda: get_loss("cosine+l1", "depth"), "--loss cosine"),
         (lambda: Sampling(noise_mode="random"), "--noise-mode"),
         (lambda: find_device("tpu"), "--device"),
     ],
@@ -55,17 +52,6 @@ def test_readout_averages_before_it_clamps():
     assert clamped_readout(image, "depth").item() == pytest.approx(2 / 3)
     assert readout(image, "normal").flatten().tolist() == [2, 0, 0]
     assert clamped_readout(image, "normal").flatten().tolist() == [1, 0, 0]
-
-
-def test_losses_by_hand():
-    shown = torch.tensor([0.5, 0.5, 1.0]).reshape(1, 3, 1, 1)  # the normal (0, 0, 1)
-    told = torch.tensor([1.0, 0.5, 0.5]).reshape(1, 3, 1, 1)  # the normal (1, 0, 0)
-    assert LOSSES["l1"](shown, told).item() == pytest.approx(1 / 3)
-    assert LOSSES["l2"](shown, told).item() == pytest.approx(0.5 / 3)
-    assert LOSSES["huber"](shown, told).item() == pytest.approx((0.5 - 0.05) * 2 / 3)
-    assert LOSSES["cosine+l1"](shown, told).item() == pytest.approx(1 + 1 / 3)
-    for loss in LOSSES.values():
-        assert loss(told, told).item() == pytest.approx(0, abs=CLOSED_FORM)
 
 
 def test_spaces_are_those_of_the_offset_file():

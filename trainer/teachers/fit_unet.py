@@ -22,7 +22,7 @@ from torch import Tensor
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.trainer.gan.data import step_generator
-from sgi.trainer.losses import cosine_l1, l1
+from sgi.trainer.losses import get_loss
 from sgi.trainer.teachers.augment import degrade, mirror
 from sgi.trainer.teachers.unet import SEGMENTATION, TYPES, UNet, UNetConfig
 
@@ -154,7 +154,8 @@ def losses_of(predicted: dict[str, Tensor], truth: dict[str, Tensor], config: Fi
 
     predicted: of UNet.forward. truth: codes [N, C, H, W] and labels [N, 1, H, W].
     """
-    losses = {name: (cosine_l1 if name == "normal" else l1)(predicted[name], truth[name]) for name in TYPES}
+    loss_of = {name: get_loss("cosine+l1" if name == "normal" else "l1", name) for name in TYPES}
+    losses = {name: loss_of[name](predicted[name], truth[name]) for name in TYPES}
     losses["depth"] = config.depth_weight * losses["depth"]
     entropy = F.cross_entropy(predicted[SEGMENTATION], truth[SEGMENTATION][:, 0].long())
     losses[SEGMENTATION] = config.segmentation_weight * entropy

@@ -1,0 +1,194 @@
+"""Losses against formulas evaluated by hand, or in float64 with NumPy."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from tolerances import CLOSED_FORM
+
+from sgi.engine import intrinsics
+from sgi.engine.errors import UserError
+from sgi.engine.palette import palette
+from sgi.trainer.losses import TERMS, default_loss, get_loss, perceptual
+
+ROOM = intrinsics.get("segmentation").with_classes(("floor", "wall", "bed"))
+KINDS = ("depth", "normal", "mask-bed", "edges", ROOM)
+
+
+def one_pixel(*codes):
+    return torch.tensor(codes).reshape(1, -1, 1, 1)
+
+
+def pair(seed, channels, size=9):
+    """Two random maps of codes, the first reaching outside of [0, 1]."""
+    random = np.random.RandomState(seed)
+    return random.rand(2, channels, size, size) * 1.6 - 0.3, random.rand(2, channels, size, size)
+
+
+def value(loss, kind, shown, told):
+    return get_loss(loss, kind)(torch.as_tensor(shown).float(), torch.as_tensor(told).float()).item()
+
+
+def test_by_hand():
+    shown = one_pixel(0.5, 0.5, 1.0)  # the normal (0, 0, 1)
+    told = one_pixel(1.0, 0.5, 0.5)  # the normal (1, 0, 0)
+    for loss, expected in {
+        "l1": 1 / 3,
+        "l2": 0.5 / 3,
+        "huber": (0.5 - 0.05) * 2 / 3,
+        "cosine": 1,
+        "cosine+l1": 1 + 1 / 3,
+        "0.5*cosine + 3*l2": 1,
+    }.items():
+        assert get_loss(loss, "normal")(shown, told).item() == pytest.approx(expected)
+
+
+def test_cross_entropy_of_a_mask():
+    shown, told = pair(0, 1)
+    p = shown.clip(0.01, 0.99)
+    expected = -(told * np.log(p) + (1 - told) * np.log(1 - p)) + np.abs(shown - p)
+    assert value("bce", "mask-bed", shown, told) == pytest.approx(expected.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("told", [0.0, 1.0])
+@pytest.mark.parametrize("shown", [-0.5, 1.5])
+def test_a_mask_outside_of_its_range_is_drawn_back(shown, told):
+    code = torch.full((1, 1, 1, 1), shown, requires_grad=True)
+    for loss in ("bce", "dice"):
+        code.grad = None
+        get_loss(loss, "mask-bed")(code, torch.full((1, 1, 1, 1), told)).backward()
+        assert code.grad is not None
+        assert code.grad.item() * (shown - 0.5) > 0
+
+
+def test_dice():
+    shown, told = pair(1, 1)
+    s, t = shown.reshape(2, -1), told.reshape(2, -1)
+    expected = 1 - (2 * (s * t).sum(1) + 1) / ((s**2).sum(1) + (t**2).sum(1) + 1)
+    assert value("dice", "mask-bed", shown, told) == pytest.approx(expected.mean(), rel=1e-5)
+    nothing = np.zeros((1, 1, 4, 4))
+    assert value("dice", "mask-bed", nothing, nothing) == 0
+    assert value("bce+dice", "mask-bed", shown, told) == pytest.approx(
+        value("bce", "mask-bed", shown, told) + value("dice", "mask-bed", shown, told)
+    )
+
+
+def test_cross_entropy_of_a_segmentation():
+    shown, told = pair(2, 3)
+    logits, apart = ([-np.square(u[:, None] - palette(3)[None, :, :, None, None]).sum(2)][0] for u in (shown, told))
+    log_p = 10 * logits - np.log(np.exp(10 * logits).sum(1, keepdims=True))
+    expected = -np.take_along_axis(log_p, apart.argmax(1)[:, None], 1).mean()
+    assert value("ce", ROOM, shown, told) == pytest.approx(expected, rel=1e-5)
+
+
+def test_scale_and_shift_invariance():
+    shown, told = pair(3, 1)
+
+    def standardised(maps):
+        centred = maps - np.median(maps.reshape(2, -1), axis=1)[:, None, None, None]  # 81 pixels have a middle one
+        return centred / np.abs(centred).mean(axis=(1, 2, 3), keepdims=True)
+
+    difference = standardised(shown) - standardised(told)
+    expected = np.abs(difference).mean() / 2
+    for step in (1, 2, 4, 8):
+        coarse = difference[:, :, ::step, ::step]
+        gradients = np.abs(np.diff(coarse, axis=3)).sum() + np.abs(np.diff(coarse, axis=2)).sum()
+        expected += 0.5 * gradients / coarse.size
+    assert value("ssi", "depth", shown, told) == pytest.approx(expected, rel=1e-5)
+    assert value("ssi", "depth", 0.3 * told - 4, told) == pytest.approx(0, abs=1e-4)
+    assert value("ssi", "depth", -told, told) > 1
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: intrinsics.get(kind).name)
+def test_losses_are_least_at_the_truth_and_lead_there(kind):
+    row = intrinsics.get(kind)
+    told = torch.rand(2, row.code_channels, 16, 16, generator=torch.Generator().manual_seed(0))
+    if row.decoding == "palette":
+        told = torch.from_numpy(intrinsics.encode(row, intrinsics.decode(row, told.numpy()))).float()
+    for name, term in TERMS.items():
+        if name == "lpips" or not term.fits(row):
+            continue
+        shown = (told + 0.1).requires_grad_()
+        loss = get_loss(name, row)
+        before = loss(shown, told)
+        before.backward()
+        assert shown.grad is not None
+        assert shown.grad.isfinite().all(), name
+        if name == "ssi":  # knows no shift
+            assert before.item() == pytest.approx(0, abs=1e-4)
+            continue
+        after = loss(shown.detach() - 1e-3 * shown.grad / shown.grad.abs().max(), told)
+        assert after < before, name
+        if name not in ("bce", "ce", "dice"):
+            assert loss(told, told).item() == pytest.approx(0, abs=CLOSED_FORM), name
+
+
+def test_every_type_has_a_loss_of_its_own():
+    for kind in KINDS:
+        assert callable(get_loss(None, kind))
+        assert callable(get_loss(default_loss(kind), kind))
+
+
+@pytest.mark.parametrize(
+    ("loss", "kind", "says"),
+    [
+        ("l3", "depth", "--loss l3: choose from l1, l2"),
+        ("l1+", "depth", "--loss : choose from"),
+        ("0*l1", "depth", r"--loss 0\*l1: the weight is no positive number"),
+        ("1.2.3*l1", "depth", "the weight is no positive number"),
+        ("cosine+l1", "depth", "--loss cosine is for normals; choose another loss for --type depth"),
+        ("ssi", "albedo", "--loss ssi is for maps of one channel"),
+        ("ce", "depth", "--loss ce is for segmentations"),
+    ],
+)
+def test_losses_that_make_no_sense(loss, kind, says):
+    with pytest.raises(UserError, match=says):
+        get_loss(loss, kind)
+
+
+def test_features_of_the_bundled_teacher():
+    shown, told = (torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    encode = perceptual._encoder("cpu")
+    levels = [torch.nn.functional.normalize(x, dim=1, eps=1e-4) for x in encode(shown)]
+    others = [torch.nn.functional.normalize(x, dim=1, eps=1e-4) for x in encode(told)]
+    expected = [(x - y).double().square().sum(1).mean().item() for x, y in zip(levels, others, strict=True)]
+    assert value("perceptual", "albedo", shown, told) == pytest.approx(np.mean(expected), rel=1e-3)
+    grey = shown.mean(1, keepdim=True)
+    assert value("perceptual", "depth", grey, told[:, :1]) == pytest.approx(
+        value("perceptual", "albedo", grey.expand(-1, 3, -1, -1), told[:, :1].expand(-1, 3, -1, -1))
+    )
+
+
+def test_lpips_fetches_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(perceptual, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="--loss lpips: lpips and torchvision not installed: pip install"):
+        get_loss("lpips", "albedo")
+    monkeypatch.setattr(perceptual, "find_spec", lambda name: name)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(UserError, match=r"checkpoints/vgg16-397923af.pth is missing: fetch torchvision's weights"):
+        get_loss("lpips", "albedo")
+
+
+def test_lpips_gets_pictures_as_its_library_wants_them(monkeypatch, tmp_path):
+    class Library(torch.nn.Module):
+        def __init__(self, net, verbose):
+            super().__init__()
+            assert net == "vgg"
+
+        def forward(self, shown, told):
+            assert shown.shape == told.shape == (2, 3, 8, 8)
+            return (shown - told).abs().mean(dim=(1, 2, 3), keepdim=True)
+
+    monkeypatch.setattr(perceptual, "find_spec", lambda name: name)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / perceptual.VGG_FILE).touch()
+    monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=Library))
+    perceptual._lpips.cache_clear()
+    shown, told = torch.full((2, 1, 8, 8), 0.25), torch.full((2, 1, 8, 8), 0.75)
+    assert get_loss("lpips", "depth")(shown, told).item() == pytest.approx(1.0)  # [-1, 1] is twice as wide
+    perceptual._lpips.cache_clear()
