@@ -7,7 +7,8 @@ with Engine.open("depth.onnx") as engine:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, open_backend
+from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Overlapping, open_backend
 from sgi.engine.errors import UserError
 from sgi.engine.seeds import as_seeds, latents
 
@@ -72,19 +73,34 @@ class Engine:
         Raises UserError for seeds, types, shapes or classes that the model cannot take.
         """
         latent = self._latents(seeds, z)
-        psi = self.artifact.psi if psi is None else psi
         label = one_hot(class_index, len(latent), self.artifact.c_dim)
-        parts = []
-        for start in range(0, len(latent), self.batch):
-            stop = min(start + self.batch, len(latent))
-            # A shorter last pass would cost some backends a compilation: fill it up with copies of its last row.
-            missing = start + self.batch - stop if start else 0
-            labels = None if label is None else pad_rows(label[start:stop], missing)
-            outputs = self.backend.run(pad_rows(latent[start:stop], missing), psi, labels, types)
-            parts.append({name: values[: stop - start] for name, values in outputs.items()})
+        passes = range(0, len(latent), self.batch)
+        parts = list(self._run((self._pass(latent, label, start) for start in passes), psi, types))
         if len(parts) == 1:
             return parts[0]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return {name: np.concatenate([part[name] for part in parts])[: len(latent)] for name in parts[0]}
+
+    def stream(
+        self,
+        batches: Iterable[ArrayLike],
+        *,
+        psi: float | None = None,
+        types: Sequence[str] | None = None,
+        class_index: int | None = None,
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Generate batch after batch: the maps of each, in order.
+
+        batches: latents [N, z_dim], each N at most `batch`. psi, types, class_index: as in a call.
+        On the GPU an engine computes a batch while the maps of the one before are copied and used, so it asks for one
+        batch ahead.
+        """
+
+        def requests() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+            for z in batches:
+                latent = self._latents(None, z)
+                yield latent, one_hot(class_index, len(latent), self.artifact.c_dim)
+
+        return self._run(requests(), psi, types)
 
     def close(self) -> None:
         """Free the model."""
@@ -97,6 +113,31 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _run(
+        self,
+        requests: Iterable[tuple[np.ndarray, np.ndarray | None]],
+        psi: float | None,
+        types: Sequence[str] | None,
+    ) -> Iterator[dict[str, np.ndarray]]:
+        psi = self.artifact.psi if psi is None else psi
+        if not isinstance(self.backend, Overlapping):
+            for latent, label in requests:
+                yield self.backend.run(latent, psi, label, types)
+            return
+        waiting: deque[Callable[[], dict[str, np.ndarray]]] = deque()
+        for latent, label in requests:
+            waiting.append(self.backend.start(latent, psi, label, types))
+            if len(waiting) > 1:
+                yield waiting.popleft()()
+        while waiting:
+            yield waiting.popleft()()
+
+    def _pass(self, latent: np.ndarray, label: np.ndarray | None, start: int) -> tuple[np.ndarray, np.ndarray | None]:
+        stop = min(start + self.batch, len(latent))
+        # A shorter last pass would cost some backends a compilation: fill it up with copies of its last row.
+        missing = start + self.batch - stop if start else 0
+        return pad_rows(latent[start:stop], missing), None if label is None else pad_rows(label[start:stop], missing)
 
     def _latents(self, seeds: str | int | Iterable[int] | None, z: ArrayLike | None) -> np.ndarray:
         if (seeds is None) == (z is None):

@@ -1,65 +1,43 @@
-"""A GPU of arrays: a module like tensorrt and a memory like CUDA's, so that the backend's logic runs without either."""
+"""A module like tensorrt whose engines compute on a fake GPU, so that the backend's logic runs without a real one."""
 
 from __future__ import annotations
 
+import json
+from contextlib import contextmanager
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
+from fake_cuda import FakePycuda, FakeRuntime
+from fake_gpu import FakeGpu
+from tiny_models import SIDE, Z_DIM, describe
+from tolerances import CLOSED_FORM
 
-from sgi.engine.backends.cuda_memory import OutOfDeviceMemoryError
+from sgi.engine.backends import open_backend, tensorrt
+from sgi.engine.backends.cuda_memory import CudaPythonMemory, PycudaMemory
+from sgi.engine.backends.engine_file import EngineFacts
+from sgi.engine.gpu import Gpu
 
 VERSION = "11.4.0"
+HERE = Gpu("NVIDIA H200", (9, 0), 141 << 30)
+FACTS = EngineFacts("tensorrt", VERSION, HERE.name, HERE.capability, (), (1, 4, 8), None, "a" * 64, "b" * 64)
+BYTES_A_ROW = 4 * (Z_DIM + 4 * SIDE * SIDE)  # z, image and depth
+MEMORIES = {
+    "cuda-python": lambda gpu: CudaPythonMemory(FakeRuntime(gpu)),
+    "pycuda": lambda gpu: PycudaMemory(FakePycuda(gpu)),
+}
 
 
-class FakeMemory:
-    """Device memory as arrays by address; a stream that works at once; graphs that call again."""
-
-    name, stream = "fake", 7
-
-    def __init__(self, capacity=1 << 30):
-        self.capacity = capacity
-        self.blocks: dict[int, np.ndarray] = {}
-        self.events: list[str] = []
-        self._next = 4096
-
-    def allocate(self, size):
-        if sum(block.nbytes for block in self.blocks.values()) + size > self.capacity:
-            raise OutOfDeviceMemoryError
-        self._next += 1 << 20
-        self.blocks[self._next] = np.full(size, 0xFF, np.uint8)
-        return self._next
-
-    def free(self, address):
-        del self.blocks[address]
-
-    def pinned(self, shape):
-        return np.full(shape, np.nan, np.float32)
-
-    def to_device(self, address, source):
-        self.blocks[address][: source.nbytes] = np.frombuffer(source.tobytes(), np.uint8)
-
-    def to_host(self, target, address):
-        self.events.append("copy")
-        target[...] = self.blocks[address].view(np.float32).reshape(target.shape)
-
-    def capture(self, work):
-        self.events.append("capture")
-
-        def replay():
-            self.events.append("replay")
-            work()
-
-        return replay
-
-    def synchronize(self):
-        pass
+ONCE = ["copied in", "copied in", "computed", "copied out"]  # what happens for one type of one batch
+each_memory = pytest.mark.parametrize("memory_of", MEMORIES.values(), ids=MEMORIES)
 
 
 class FakeContext:
     """depth = mean over z times psi, image = -depth: every pixel of a row."""
 
-    def __init__(self, memory, artifact):
-        self.memory, self.artifact, self.shapes, self.addresses = memory, artifact, {}, {}
+    def __init__(self, gpu, artifact):
+        self.gpu, self.artifact, self.shapes, self.addresses = gpu, artifact, {}, {}
 
     def set_input_shape(self, name, shape):
         self.shapes[name] = shape
@@ -68,19 +46,20 @@ class FakeContext:
         self.addresses[name] = address
 
     def execute_async_v3(self, stream):
-        assert stream == self.memory.stream
-        self.memory.events.append("execute")
-        rows, width = self.shapes["z"]
-        z = self.memory.blocks[self.addresses["z"]].view(np.float32).reshape(rows, width)
-        psi = self.memory.blocks[self.addresses["psi"]].view(np.float32)[0]
-        for output in self.artifact.types:
-            value = z.mean(1) * psi * (1 if output.name == "depth" else -1)
-            block = self.memory.blocks[self.addresses[output.name]].view(np.float32).reshape(rows, -1)
-            block[:] = value[:, None]
+        (rows, width), addresses, gpu = self.shapes["z"], dict(self.addresses), self.gpu
+
+        def compute():
+            z = gpu.floats(addresses["z"]).reshape(rows, width)
+            value = z.mean(1) * gpu.floats(addresses["psi"])[0]
+            for output in self.artifact.types:
+                block = gpu.floats(addresses[output.name]).reshape(rows, -1)
+                block[:] = (value if output.name == "depth" else -value)[:, None]
+
+        gpu.enqueue(stream, compute, "computed")
         return True
 
 
-def fake_module(memory, artifact, engine=True, context=FakeContext):
+def fake_module(gpu, artifact, engine=True, context=FakeContext):
     """A module like tensorrt whose runtime gives an engine of `artifact`, or None."""
     shapes = {"z": (-1, artifact.z_dim), "psi": ()}
     shapes |= {o.name: (-1, o.channels, artifact.resolution, artifact.resolution) for o in artifact.types}
@@ -90,7 +69,7 @@ def fake_module(memory, artifact, engine=True, context=FakeContext):
         get_tensor_name=lambda i: names[i],
         get_tensor_mode=lambda name: "in" if name in ("z", "psi") else "out",
         get_tensor_shape=lambda name: shapes[name],
-        create_execution_context=lambda: context(memory, artifact),
+        create_execution_context=lambda: context(gpu, artifact),
     )
     return SimpleNamespace(
         __version__=VERSION,
@@ -98,3 +77,36 @@ def fake_module(memory, artifact, engine=True, context=FakeContext):
         Runtime=lambda logger: SimpleNamespace(deserialize_cuda_engine=lambda blob: loaded if engine else None),
         TensorIOMode=SimpleNamespace(INPUT="in"),
     )
+
+
+@contextmanager
+def opened(folder, monkeypatch, gpu=None, memory_of=MEMORIES["cuda-python"], facts=FACTS, gpus=(HERE,), **fake):
+    """The backend on a fake GPU, and that GPU; `fake` are arguments of `fake_module`. All memory must be given back."""
+    gpu = gpu or FakeGpu()
+    path, artifact = folder / "maps.engine", describe()
+    path.write_bytes(b"engine")
+    path.with_suffix(".json").write_text(json.dumps(json.loads(artifact.to_json()) | {"builder": asdict(facts)}))
+    monkeypatch.setattr(tensorrt, "find_gpus", lambda: list(gpus))
+    monkeypatch.setattr(tensorrt, "is_installed", lambda name: True)
+    monkeypatch.setattr(tensorrt, "import_module", lambda name: fake_module(gpu, artifact, **fake))
+    monkeypatch.setattr(tensorrt, "open_memory", lambda: memory_of(gpu))
+    backend = open_backend(path)
+    yield backend, gpu
+    backend.close()
+    assert not gpu.blocks
+
+
+def latent(rows):
+    """z of a few images."""
+    return np.random.RandomState(0).randn(rows, Z_DIM).astype(np.float32)
+
+
+def assert_depth(maps, z, psi=1.0):
+    """Whether the maps are those of z."""
+    assert maps["depth"].shape == (len(z), 1, SIDE, SIDE)
+    np.testing.assert_allclose(maps["depth"][:, 0, 0, 0], psi * z.mean(1), atol=CLOSED_FORM)
+
+
+def values_of(gpu, arrays):
+    """Maps that are on the GPU, as they are now."""
+    return {n: gpu.floats(a.address)[: np.prod(a.shape)].reshape(a.shape).copy() for n, a in arrays.items()}

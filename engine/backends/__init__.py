@@ -6,12 +6,12 @@ the remedy; nothing falls back in silence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -51,6 +51,24 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free the model; the backend cannot run any more."""
+        ...
+
+
+@runtime_checkable
+class Overlapping(Backend, Protocol):
+    """A backend that computes a batch while the maps of the one before are copied to the host and used there."""
+
+    def start(
+        self,
+        z: np.ndarray,
+        psi: float,
+        label: np.ndarray | None = None,
+        types: Sequence[str] | None = None,
+    ) -> Callable[[], dict[str, np.ndarray]]:
+        """Begin one batch as `run` does it; gives what waits for its maps and gives them.
+
+        Two batches overlap; a third first waits for the maps of the first, which are kept until they are asked for.
+        """
         ...
 
 

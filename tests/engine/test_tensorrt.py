@@ -2,123 +2,138 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import json
-from contextlib import contextmanager
-from dataclasses import asdict, replace
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_tensorrt import VERSION, FakeContext, FakeMemory, fake_module
-from tiny_models import SIDE, Z_DIM, describe
+from fake_gpu import FakeGpu
+from fake_tensorrt import (
+    BYTES_A_ROW,
+    FACTS,
+    HERE,
+    ONCE,
+    FakeContext,
+    assert_depth,
+    each_memory,
+    latent,
+    opened,
+    values_of,
+)
+from tiny_models import SIDE, describe
 from tolerances import CLOSED_FORM
 
 from sgi.engine import backends
 from sgi.engine.backends import cuda_memory, open_backend, tensorrt
-from sgi.engine.backends.engine_file import EngineFacts
 from sgi.engine.errors import UserError
-from sgi.engine.gpu import Gpu
-
-HERE = Gpu("NVIDIA H200", (9, 0), 141 << 30)
-FACTS = EngineFacts("tensorrt", VERSION, HERE.name, HERE.capability, (), (1, 4, 8), None, "a" * 64, "b" * 64)
-BYTES_A_ROW = 4 * (Z_DIM + 4 * SIDE * SIDE)  # z, image and depth
 
 
-@contextmanager
-def opened(folder, monkeypatch, memory=None, facts=FACTS, gpus=(HERE,), **fake):
-    memory = memory or FakeMemory()
-    path, artifact = folder / "maps.engine", describe()
-    path.write_bytes(b"engine")
-    path.with_suffix(".json").write_text(json.dumps(json.loads(artifact.to_json()) | {"builder": asdict(facts)}))
-    monkeypatch.setattr(tensorrt, "find_gpus", lambda: list(gpus))
-    monkeypatch.setattr(tensorrt, "is_installed", lambda name: True)
-    monkeypatch.setattr(tensorrt, "import_module", lambda name: fake_module(memory, artifact, **fake))
-    monkeypatch.setattr(tensorrt, "open_memory", lambda: memory)
-    backend = open_backend(path)
-    yield backend, memory
-    backend.close()
-    assert not memory.blocks
-
-
-def latent(rows):
-    return np.random.RandomState(0).randn(rows, Z_DIM).astype(np.float32)
-
-
+@each_memory
 @pytest.mark.parametrize("rows", [1, 3, 8, 19])
-def test_values_of_any_number_of_rows(tmp_path, monkeypatch, rows):
-    with opened(tmp_path, monkeypatch) as (backend, _):
+@pytest.mark.parametrize("eager", [False, True])
+def test_values_of_any_number_of_rows(tmp_path, monkeypatch, memory_of, rows, eager):
+    with opened(tmp_path, monkeypatch, FakeGpu(eager=eager), memory_of) as (backend, _):
         assert (backend.name, backend.device) == ("tensorrt", "tensorrt")
         maps = backend.run(latent(rows), 0.5)
         assert list(maps) == ["image", "depth"]
         assert maps["image"].shape == (rows, 3, SIDE, SIDE)
-        want = 0.5 * latent(rows).mean(1)
-        np.testing.assert_allclose(maps["depth"][:, 0, 0, 0], want, atol=CLOSED_FORM)
-        np.testing.assert_allclose(maps["image"][:, 2, -1, -1], -want, atol=CLOSED_FORM)
+        assert_depth(maps, latent(rows), 0.5)
+        np.testing.assert_allclose(maps["image"][:, 2, -1, -1], -0.5 * latent(rows).mean(1), atol=CLOSED_FORM)
 
 
 def test_fewer_rows_than_the_engine_takes_are_filled_up(tmp_path, monkeypatch):
     with opened(tmp_path, monkeypatch, facts=replace(FACTS, batch=(4, 4, 8))) as (backend, _):
-        np.testing.assert_allclose(backend.run(latent(2), 1.0)["depth"][:, 0, 0, 0], latent(2).mean(1), rtol=1e-6)
+        assert_depth(backend.run(latent(2), 1.0), latent(2))
 
 
 def test_the_second_run_of_a_size_is_recorded_and_then_replayed(tmp_path, monkeypatch):
-    with opened(tmp_path, monkeypatch) as (backend, memory):
+    with opened(tmp_path, monkeypatch) as (backend, gpu):
         for _ in range(3):
             backend.run(latent(2), 1.0, types=["depth"])
-        run = ["execute", "copy"]
-        assert memory.events == [*run, "capture", "replay", *run, "replay", *run]
+        assert gpu.done == [*ONCE, "launch", *ONCE, "launch", *ONCE]
+        assert len(gpu.graphs) == 1
         first = backend.run(latent(2), 1.0)["depth"]
         kept = first.copy()
         backend.run(latent(2), 0.0)
         np.testing.assert_array_equal(first, kept)
 
 
-def test_nothing_is_recorded_where_tensorrt_rtx_says_no(tmp_path, monkeypatch):
+@each_memory
+def test_nothing_is_recorded_where_it_cannot_be(tmp_path, monkeypatch, memory_of):
     class Compiling(FakeContext):
-        def is_stream_capturable(self, stream):
+        def is_stream_capturable(self, stream):  # TensorRT-RTX asks; pycuda has no graphs at all
             return False
 
-    with opened(tmp_path, monkeypatch, context=Compiling) as (backend, memory):
+    with opened(tmp_path, monkeypatch, None, memory_of, context=Compiling) as (backend, gpu):
         for _ in range(3):
             backend.run(latent(2), 1.0, types=["depth"])
-        assert memory.events == ["execute", "copy"] * 3
+        assert gpu.done == ONCE * 3
 
 
-def test_maps_stay_on_the_gpu(tmp_path, monkeypatch):
-    with opened(tmp_path, monkeypatch) as (backend, memory):
-        array = backend.run_on_device(latent(2), 1.0, types=["depth"])["depth"].__cuda_array_interface__
-        assert "copy" not in memory.events
-        assert (array["shape"], array["typestr"], array["stream"]) == ((2, 1, SIDE, SIDE), "<f4", memory.stream)
-        values = memory.blocks[array["data"][0]].view(np.float32).reshape(array["shape"])
-        np.testing.assert_allclose(values[:, 0, 0, 0], latent(2).mean(1), rtol=1e-6)
+@each_memory
+def test_maps_stay_on_the_gpu(tmp_path, monkeypatch, memory_of):
+    with opened(tmp_path, monkeypatch, None, memory_of) as (backend, gpu):
+        arrays = backend.run_on_device(latent(2), 1.0, types=["depth"])
+        interface = arrays["depth"].__cuda_array_interface__
+        assert (interface["shape"], interface["typestr"]) == ((2, 1, SIDE, SIDE), "<f4")
+        assert interface["stream"] in gpu.streams
+        arrays["depth"].wait()
+        assert "copied out" not in gpu.done
+        assert_depth(values_of(gpu, arrays), latent(2))
         with pytest.raises(UserError, match="--batch 9: maps.engine takes at most 8 rows at once here"):
             backend.run_on_device(latent(9), 1.0)
 
 
 def test_few_sizes_are_kept(tmp_path, monkeypatch):
-    with opened(tmp_path, monkeypatch) as (backend, memory):
+    with opened(tmp_path, monkeypatch) as (backend, gpu):
         for rows in (1, 2, 3, 4, 5):
             backend.run(latent(rows), 1.0)
-        assert len(memory.blocks) == 2 * 4
+        assert len(gpu.blocks) == 2 * 4
 
 
-def test_out_of_memory_halves_the_batch_with_a_warning(tmp_path, monkeypatch):
-    with opened(tmp_path, monkeypatch, FakeMemory(5 * BYTES_A_ROW)) as (backend, _):
+@each_memory
+def test_out_of_memory_halves_the_batch_with_a_warning(tmp_path, monkeypatch, memory_of):
+    with opened(tmp_path, monkeypatch, FakeGpu(5 * BYTES_A_ROW), memory_of) as (backend, _):
         with pytest.warns(UserWarning, match="--batch 8: the GPU has no memory for it; going on with 4"):
             maps = backend.run(latent(8), 1.0)
-        np.testing.assert_allclose(maps["depth"][:, 0, 0, 0], latent(8).mean(1), rtol=1e-5)
+        assert_depth(maps, latent(8))
 
 
-def test_out_of_memory_for_the_least_batch_is_an_error(tmp_path, monkeypatch):
+def test_other_sizes_are_given_up_before_the_batch_is_halved(tmp_path, monkeypatch):
+    with opened(tmp_path, monkeypatch, FakeGpu(10 * BYTES_A_ROW)) as (backend, _):
+        waiting = backend.start(latent(4), 0.5)
+        assert_depth(backend.run(latent(8), 1.0), latent(8))
+        assert_depth(waiting(), latent(4), 0.5)
+
+
+@each_memory
+def test_no_pinned_memory_is_no_memory(tmp_path, monkeypatch, memory_of):
+    gpu = FakeGpu(pinned_capacity=5 * BYTES_A_ROW)
+    with opened(tmp_path, monkeypatch, gpu, memory_of) as (backend, _):
+        with pytest.warns(UserWarning, match="going on with 4"):
+            maps = backend.run(latent(8), 1.0)
+        assert_depth(maps, latent(8))
+
+
+@each_memory
+def test_out_of_memory_for_the_least_batch_is_an_error(tmp_path, monkeypatch, memory_of):
     with (
-        opened(tmp_path, monkeypatch, FakeMemory(BYTES_A_ROW // 2)) as (backend, memory),
+        opened(tmp_path, monkeypatch, FakeGpu(BYTES_A_ROW // 2), memory_of) as (backend, gpu),
         pytest.warns(UserWarning, match="going on with 1"),
         pytest.raises(UserError, match="maps.engine: the GPU has no memory for 1 rows, the least this engine runs"),
     ):
         backend.run(latent(2), 1.0)
-    assert not memory.blocks
+    assert not gpu.blocks
+
+
+def test_a_context_without_scratch_memory_halves_the_batch(tmp_path, monkeypatch):
+    contexts = iter([None])
+    with opened(tmp_path, monkeypatch, context=lambda gpu, artifact: next(contexts, FakeContext(gpu, artifact))) as (
+        backend,
+        _,
+    ):
+        with pytest.warns(UserWarning, match="--batch 8: .* going on with 4"):
+            maps = backend.run(latent(8), 1.0)
+        assert_depth(maps, latent(8))
 
 
 @pytest.mark.parametrize(
@@ -183,69 +198,3 @@ def test_a_device_without_a_gpu_is_refused_before_the_file_is(tmp_path, monkeypa
     path.with_suffix(".json").write_text(describe().to_json())
     with pytest.raises(UserError, match="--device cuda: no NVIDIA GPU with a driver is here"):
         open_backend(path, device="cuda")
-
-
-class Runtime:
-    """cuda.bindings.runtime over the heap: every call gives (error, values...)."""
-
-    class cudaError_t:
-        cudaSuccess, cudaErrorMemoryAllocation, cudaErrorUnknown = (
-            SimpleNamespace(name=n) for n in ("ok", "mem", "no")
-        )
-
-    cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)
-    cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)
-    cudaStreamNonBlocking = 1
-
-    def __init__(self):
-        self.blocks, self.calls = {}, []
-
-    def __getattr__(self, name):
-        def call(*arguments):
-            self.calls.append(name)
-            return (self.cudaError_t.cudaSuccess, 3)
-
-        return call
-
-    def cudaMalloc(self, size):
-        if size > 1 << 20:
-            return (self.cudaError_t.cudaErrorMemoryAllocation, None)
-        block = ctypes.create_string_buffer(size)
-        self.blocks[ctypes.addressof(block)] = block
-        return (self.cudaError_t.cudaSuccess, ctypes.addressof(block))
-
-    cudaMallocHost = cudaMalloc
-
-    def cudaFree(self, address):
-        del self.blocks[address]
-        return (self.cudaError_t.cudaSuccess,)
-
-    cudaFreeHost = cudaFree
-
-    def cudaMemcpyAsync(self, target, source, size, kind, stream):
-        ctypes.memmove(target, source, size)
-        return (self.cudaError_t.cudaSuccess,)
-
-
-def test_cuda_python_copies_captures_and_tells_what_went_wrong():
-    runtime = Runtime()
-    memory = cuda_memory.CudaPythonMemory(runtime)
-    address, there, back = memory.allocate(24), memory.pinned((2, 3)), memory.pinned((2, 3))
-    there[...] = np.arange(6).reshape(2, 3)
-    memory.to_device(address, there)
-    memory.to_host(back, address)
-    np.testing.assert_array_equal(back, there)
-    runtime.calls.clear()
-    replay = memory.capture(lambda: runtime.calls.append("work"))
-    replay()
-    begin, end = ["cudaStreamBeginCapture", "work", "cudaStreamEndCapture"], ["cudaGraphDestroy", "cudaGraphLaunch"]
-    assert runtime.calls == [*begin, "cudaGraphInstantiate", *end]
-    with pytest.raises(cuda_memory.OutOfDeviceMemoryError):
-        memory.allocate(1 << 30)
-    memory.free(address)
-    del there, back
-    gc.collect()
-    assert not runtime.blocks
-    runtime.cudaFree = lambda address: (runtime.cudaError_t.cudaErrorUnknown,)
-    with pytest.raises(RuntimeError, match="CUDA: no"):
-        memory.free(0)
