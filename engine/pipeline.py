@@ -1,4 +1,4 @@
-"""The run loop: seeds to files, generation overlapped with encoding, continued where it stopped.
+"""The run loop: seeds to files, generation overlapped with copies and encoding, continued where it stopped.
 
 A seed is finished when all its files are there, which their appearing by rename makes true. Batches are cut from the
 whole list of seeds and filled up to one size, so a continued run computes a seed in the same place of the same batch
@@ -133,16 +133,18 @@ class _Loop:
         self.outcome = outcome
         self.progress = progress
         self.started = time.perf_counter()
+        self.generating: deque[tuple[Seeds, list[int]]] = deque()  # a batch, and its rows that are to be written
         self.waiting: deque[tuple[int, Future[dict[str, str]]]] = deque()
 
     def run(self) -> None:
-        seeds = self.job.part
-        batch = min(self.engine.batch, len(seeds))
+        record = self.job.record
         writers = min(_MOST_WRITERS, os.cpu_count() or 1)
         with ThreadPoolExecutor(writers) as pool:
             try:
-                for start in range(0, len(seeds), batch or 1):
-                    self._batch(pool, seeds[start : start + batch], batch)
+                for maps in self.engine.stream(
+                    self._batches(), psi=record.psi, types=record.types, class_index=record.class_index
+                ):
+                    self._write(pool, maps)
                     self._record(down_to=2 * writers)
                 self._record(down_to=0)
             except KeyboardInterrupt:
@@ -152,14 +154,21 @@ class _Loop:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def _batch(self, pool: ThreadPoolExecutor, seeds: Seeds, batch: int) -> None:
-        unfinished = [row for row, seed in enumerate(seeds) if not self._is_finished(seed)]
-        if not unfinished:
-            self._tell()
-            return
-        record = self.job.record
-        z = pad_rows(latents(seeds, self.engine.artifact.z_dim), batch - len(seeds))
-        maps = self.engine(z=z, psi=record.psi, types=record.types, class_index=record.class_index)
+    def _batches(self) -> Iterator[np.ndarray]:
+        """Latents of every batch with an unfinished seed."""
+        seeds = self.job.part
+        batch = min(self.engine.batch, len(seeds))
+        for start in range(0, len(seeds), batch or 1):
+            part = seeds[start : start + batch]
+            unfinished = [row for row, seed in enumerate(part) if not self._is_finished(seed)]
+            if not unfinished:
+                self._tell()
+                continue
+            self.generating.append((part, unfinished))
+            yield pad_rows(latents(part, self.engine.artifact.z_dim), batch - len(part))
+
+    def _write(self, pool: ThreadPoolExecutor, maps: dict[str, np.ndarray]) -> None:
+        seeds, unfinished = self.generating.popleft()
         for row in unfinished:
             values = {name: stack[row] for name, stack in maps.items()}
             self.waiting.append(

@@ -47,6 +47,25 @@ class Fake:
         pass
 
 
+class FakeGpuBackend(Fake):
+    """The same, as backends on a GPU begin and give batches; `events` has both in their order."""
+
+    def __init__(self, stop_at: int | None = None):
+        super().__init__(stop_at)
+        self.events: list[str] = []
+
+    def start(self, z, psi, label=None, types=None):
+        number = len(self.events) - self.events.count("given")
+        self.events.append(f"begun {number}")
+        maps = self.run(z, psi, label, types)
+
+        def give():
+            self.events.append("given")
+            return maps
+
+        return give
+
+
 def do(outdir, text="0-9", backend=None, batch=4, shard=(1, 1), **record):
     backend = backend or Fake()
     seeds = parse_seeds(text)
@@ -54,6 +73,23 @@ def do(outdir, text="0-9", backend=None, batch=4, shard=(1, 1), **record):
     outcome = Outcome()
     pipeline.run(Engine(backend, batch), job, outcome)
     return outcome, backend
+
+
+def test_a_batch_is_begun_before_the_maps_of_the_last_are_taken(tmp_path):
+    _, backend = do(tmp_path / "gpu", backend=FakeGpuBackend())
+    assert backend.events == ["begun 0", "begun 1", "given", "begun 2", "given", "given"]
+    do(tmp_path / "cpu")
+    assert contents(tmp_path / "gpu") == contents(tmp_path / "cpu")
+
+
+def test_a_run_on_a_gpu_continues_after_an_interruption(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        do(tmp_path / "gpu", backend=FakeGpuBackend(stop_at=3))
+    assert len(list((tmp_path / "gpu").glob("*_depth.npy"))) == 4  # the batch begun ahead was not taken
+    outcome, _ = do(tmp_path / "gpu", backend=FakeGpuBackend())
+    assert (outcome.found, outcome.written) == (4, 6)
+    do(tmp_path / "cpu")
+    assert contents(tmp_path / "gpu") == contents(tmp_path / "cpu")
 
 
 def contents(folder):
