@@ -127,11 +127,18 @@ class Offset:
                     f"offsets fitted under {flag} {mine} ({self.type}) and {theirs} ({other.type}) do not add up: "
                     f"fit both under one {flag}"
                 )
+        try:
+            tensors = spaces.added(self.tensors, other.tensors)
+        except ValueError:
+            raise UserError(
+                f"the {self.type} and {other.type} offsets differ in shape though they name one generator: "
+                "one of the files is damaged; copy it again"
+            ) from None
         fit = {key: value for key, value in self.fit.items() if key not in ("rank", "from_layer")}
         return replace(
             self,
             space=max(self.space, other.space, key=spaces.SPACES.index),
-            tensors=spaces.added(self.tensors, other.tensors),
+            tensors=tensors,
             fit=fit | {"alpha": 1.0, "parts": self._parts() + other._parts()},
             score={},
         )

@@ -27,13 +27,13 @@ def score_table(offset: Offset, score: dict[str, Any]) -> Table:
     rows = score["rows"]
     titles = {key: measure.title for key, measure in measures_of(offset.intrinsic, torch.empty(0)).items()}
     figures = [key for key in titles if key in rows[OFFSET]]
-    title = f"{offset.type}, {offset.space} offset, {score['split']} seeds {score['seeds']} against {_teacher(score)}"
+    title = f"{offset.type}, {offset.label} offset, {score['split']} seeds {score['seeds']} against {_teacher(score)}"
     table = Table("", title=title, title_justify="left")
     for key in figures:
         table.add_column(titles[key], justify="right")
     for row, values in rows.items():
         style = {OFFSET: "bold green", score["best_baseline"]: "bold"}.get(row)
-        label = f"{offset.space} offset" if row == OFFSET else BASELINES[row]
+        label = f"{offset.label} offset" if row == OFFSET else BASELINES[row]
         table.add_row(label, *(f"{values[key]:.3f}" for key in figures), style=style)
     return table
 

@@ -41,15 +41,20 @@ class Space:
         """Tensors that change nothing, where a fit starts, on the CPU; their names are those of the offset file.
 
         rank: of lora's updates, None for 4. from_layer: rows of w+ below it, or layers that they feed, stay
-        untouched. Raises UserError, naming --from-layer, for a row the generator does not have.
+        untouched. Raises what `check_row` raises.
         """
-        if not 0 <= from_layer < config.num_ws:
-            raise UserError(f"--from-layer {from_layer}: the generator has rows 0 to {config.num_ws - 1}")
+        check_row(config, from_layer)
         return self.start(config, rank or DEFAULT_RANK, from_layer)
 
     def styles(self, synthesis: Synthesis, ws: Tensor, tensors: Tensors) -> list[Tensor]:
         """Styles of every layer, each [N, I] float32, of ws [N, num_ws, w_dim] under the tensors."""
         return moved_styles(synthesis, ws, tensors)
+
+
+def check_row(config: GeneratorConfig, from_layer: int) -> None:
+    """Raise UserError, naming --from-layer, for a row of w+ that the generator does not have."""
+    if not 0 <= from_layer < config.num_ws:
+        raise UserError(f"--from-layer {from_layer}: the generator has rows 0 to {config.num_ws - 1}")
 
 
 def _row(config: GeneratorConfig, rank: int, from_layer: int) -> dict[str, Tensor]:

@@ -32,6 +32,9 @@ COMMANDS = {
     "train": "Fit the offset that turns the generator's pictures into maps, and score it on held-out seeds.",
     "score": "Score offsets on held-out seeds, "
     "beside baselines fitted on the pictures that the offsets were fitted on.",
+    "combine": "Add offsets up, each times its weight: average fits, add a direction to a map, go part of the way.",
+    "invert": "Find the latents of your own pictures and show their maps. "
+    "Beyond the paper, which is about generated pictures.",
     "train-generator": "Train a generator on rooms; stop and continue at will with Ctrl-C and the same command.",
     "train-teacher": "Train the U-Net teacher on rendered rooms, measure it on held-out ones and write its file.",
     "doctor": "Say what is installed, which GPU is here, and which backends work and why the others do not.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -37,6 +38,9 @@ def export(
     out: Annotated[
         Path | None, typer.Option("--out", help="File to write. Default: TYPE.onnx, or maps.onnx for several.")
     ] = None,
+    alpha: Annotated[
+        float, typer.Option("--alpha", help="How far to go along every offset: 0 is the picture, 1 the map.")
+    ] = 1.0,
     trunc: Annotated[
         float | None, typer.Option("--trunc", help="Default psi of the model. Default: that of the offsets.")
     ] = None,
@@ -80,7 +84,11 @@ def export(
 
     if file_format not in SUFFIXES:
         raise UserError(f"--format {file_format}: choose from {', '.join(SUFFIXES)}")
+    if not math.isfinite(alpha):
+        raise UserError(f"--alpha {alpha}: must be finite")
     chosen = choose_offsets(types, offset or [], bundled=generator is None)
+    if alpha != 1:
+        chosen = {map_name: None if o is None else o.scaled(alpha) for map_name, o in chosen.items()}
     fitted = [o for o in chosen.values() if o is not None]
     psi = _agreed("--trunc", trunc, {o.psi for o in fitted}, 1.0)
     noise = _agreed(

@@ -47,8 +47,8 @@ def _tables(path: Path) -> list[Table]:
     return _model_tables(path, Artifact.read(path))
 
 
-def read_header(path: Path) -> tuple[str, dict[str, Any], int] | None:
-    """Read the header of one of our safetensors files: what it is, its JSON, and its number of parameters.
+def read_header(path: Path) -> tuple[str, dict[str, Any], dict[str, list[int]]] | None:
+    """Read the header of one of our safetensors files: what it is, its JSON, and the shapes of its tensors.
 
     None for a whole safetensors file of another writer. Raises UserError if the file is missing, cut short or not
     safetensors.
@@ -58,10 +58,10 @@ def read_header(path: Path) -> tuple[str, dict[str, Any], int] | None:
     try:
         with safe_open(str(path), framework="np") as tensors:
             found = tensors.metadata() or {}
-            parameters = sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+            shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
         for key, kind in KINDS.items():
             if key in found:
-                return kind, dict(json.loads(found[key])), parameters
+                return kind, dict(json.loads(found[key])), shapes
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, SafetensorError) as error:
@@ -92,9 +92,11 @@ def _listed(value: object) -> object:
     return (", ".join(map(str, value)) or None) if isinstance(value, list) else value
 
 
-def _safetensors_tables(path: Path, kind: str, header: dict[str, Any], parameters: int) -> list[Table]:
+def _safetensors_tables(path: Path, kind: str, header: dict[str, Any], shapes: dict[str, list[int]]) -> list[Table]:
     scores = header.get("score", {}).pop("rows", {}) if kind == "offset" else {}
-    facts = {"parameters": f"{parameters:,}", **header}
+    facts = {"parameters": f"{sum(map(math.prod, shapes.values())):,}", **header}
+    if kind == "offset":
+        facts["tensors"] = _tensors_text(shapes)
     tables = [_facts_table(path, kind, facts)]
     if scores:
         figures = list(next(iter(scores.values())))
@@ -102,6 +104,19 @@ def _safetensors_tables(path: Path, kind: str, header: dict[str, Any], parameter
         for name, row in scores.items():
             tables[-1].add_row(name, *(_text(row.get(figure)) for figure in figures))
     return tables
+
+
+def _tensors_text(shapes: dict[str, list[int]]) -> str:
+    """Tensors of an offset, those of style and lora by the number of layers that they move."""
+    from sgi.engine.spaces import ROWS
+
+    parts = [f"{ROWS} {shapes[ROWS]}"] if ROWS in shapes else []
+    for kind in ("style", "lora"):
+        # "lora.synthesis.b8.conv0.up" is of the layer "synthesis.b8.conv0".
+        layers = {tuple(name.split(".")[1:4]) for name in shapes if name.startswith(f"{kind}.")}
+        if layers:
+            parts.append(f"{kind} of {len(layers)} layers")
+    return ", ".join(parts)
 
 
 def _model_tables(path: Path, artifact: Artifact) -> list[Table]:
@@ -139,6 +154,8 @@ def _table(title: str, *columns: str) -> Table:
 def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     rows = []
     for name, value in facts.items():
+        if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
+            value = {str(i): entry for i, entry in enumerate(value)}
         if isinstance(value, dict):
             rows += _flat(value, f"{prefix}{name}.")
         else:

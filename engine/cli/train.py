@@ -88,6 +88,7 @@ def train(
     from sgi.trainer.losses import get_loss
     from sgi.trainer.pool import Sampling
     from sgi.trainer.report import score_table, verdict, write_preview
+    from sgi.trainer.spaces import check_row
     from sgi.trainer.teachers import load_teacher
 
     for name in names:
@@ -96,6 +97,7 @@ def train(
     settings = FitSettings(space, loss, steps, lr, batch, seed, precision or native_precision(where), rank, from_layer)
     sampling = Sampling(trunc, cutoff, noise_mode or ("const" if generator else "none"), class_index)
     network = checkpoints.load(generator or bundle.GENERATOR, where)
+    check_row(network.config, from_layer)
     told_by = load_teacher(teacher, device)
     console = Console()
     with progress_bar() as bar:

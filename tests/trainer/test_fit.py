@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,10 +12,11 @@ from tolerances import FITTED_FVU
 
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256
-from sgi.trainer.fit import FitSettings, batch_indices, fit, rate
+from sgi.trainer.fit import FitSettings, batch_indices, fingerprint, fit, rate
 from sgi.trainer.journal import Journal
 from sgi.trainer.readout import readout
 from sgi.trainer.score import evaluate
+from sgi.trainer.spaces import DEFAULT_RANK, SPACES, get_space
 
 SHORT = FitSettings(steps=60, batch=8)
 
@@ -49,6 +51,46 @@ def test_a_single_row_moves_all_layers(generator, known_pools):
     torch.testing.assert_close(row, rows, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("space", ["style", "lora"])
+def test_other_spaces_show_what_a_known_offset_shows(space, generator, known_pools):
+    tensors = fit(generator, known_pools.fitting, "albedo", FitSettings(space, steps=150))
+    rows = evaluate(generator, "albedo", space, tensors, known_pools.fitting, known_pools.held)
+    assert rows["offset"]["fvu"] < FITTED_FVU
+    assert min(row["fvu"] for name, row in rows.items() if name != "offset") > 0.1
+
+
+@pytest.mark.parametrize("space", ["w+", "style", "lora"])
+def test_layers_before_the_first_stay_untouched(space, generator, known_pools):
+    tensors = fit(generator, known_pools.fitting, "albedo", FitSettings(space, steps=3, from_layer=3))
+    ws = known_pools.held.ws
+    moved = get_space(space).styles(generator.synthesis, ws, tensors)
+    layers = generator.synthesis.styled_layers()
+    for layer, style, plain in zip(layers, moved, generator.synthesis.styles(ws), strict=True):
+        assert torch.equal(style, plain) == (layer.row < 3)
+    if space == "w+":
+        assert tensors["offset"].shape == (6, 8)
+    else:
+        assert len(tensors) == sum(layer.row >= 3 for layer in layers) * {"style": 1, "lora": 3}[space]
+
+
+def test_settings_hold_the_defaults_of_their_space():
+    assert FitSettings("lora").lr == SPACES["lora"].lr != FitSettings("w+").lr == SPACES["w+"].lr
+    assert (FitSettings("lora").rank, FitSettings("lora", rank=2).rank, FitSettings("w+").rank) == (
+        DEFAULT_RANK,
+        2,
+        None,
+    )
+
+
+@pytest.mark.parametrize("change", [{"rank": 2}, {"from_layer": 1}, {"lr": 0.5}])
+def test_a_fit_of_another_parametrisation_has_another_fingerprint(change, known_pools):
+    one, other = (
+        fingerprint("depth", FitSettings("lora", **settings), known_pools.fitting, "a", "b")
+        for settings in ({}, change)
+    )
+    assert one != other
+
+
 def test_first_step_is_one_warm_rate_of_adam(generator, known_pools):
     settings = FitSettings(steps=100, lr=0.5)
     tensors = fit(generator, known_pools.fitting, "depth", FitSettings(steps=1, lr=0.5))
@@ -57,15 +99,18 @@ def test_first_step_is_one_warm_rate_of_adam(generator, known_pools):
     assert tensors["offset"].abs().max().item() == pytest.approx(settings.lr * rms_w * 0.1, rel=1e-3)
 
 
-def test_resume_gives_the_same_offset_bit_for_bit(generator, known_pools, tmp_path):
-    whole = fit(generator, known_pools.fitting, "albedo", SHORT)
+@pytest.mark.parametrize("space", SPACES)
+def test_resume_gives_the_same_offset_bit_for_bit(space, generator, known_pools, tmp_path):
+    settings = replace(SHORT, space=space, lr=None, from_layer=2 if SPACES[space].layered else 0)
+    whole = fit(generator, known_pools.fitting, "albedo", settings)
     journal = Journal(tmp_path, "albedo", "f" * 64)
     with pytest.raises(Killed):
-        fit(generator, known_pools.fitting, "albedo", SHORT, journal, kill_at(40))
+        fit(generator, known_pools.fitting, "albedo", settings, journal, kill_at(40))
     steps = []
-    resumed = fit(generator, known_pools.fitting, "albedo", SHORT, journal, lambda done, _: steps.append(done))
+    resumed = fit(generator, known_pools.fitting, "albedo", settings, journal, lambda done, _: steps.append(done))
     assert steps[0] == 25
-    assert torch.equal(whole["offset"], resumed["offset"])
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
     journal.finish()
     assert [path.suffix for path in tmp_path.iterdir()] == [".jsonl"]
     assert [json.loads(line)["step"] for line in journal.log_path.read_text().splitlines()] == [
@@ -145,6 +190,9 @@ def test_batches_pass_over_every_picture():
         ({"steps": 0}, "--steps"),
         ({"lr": 0.0}, "--lr"),
         ({"lr": math.nan}, "--lr"),
+        ({"rank": 4}, "--rank 4: for --space lora"),
+        ({"space": "lora", "rank": 0}, "--rank 0"),
+        ({"space": "w", "from_layer": 1}, "--from-layer 1: one row moves every layer"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, flag):

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import sgi.trainer.teachers
 from sgi.engine import bundle
+from sgi.engine.cli.inspect import inspect
 from sgi.engine.cli.score import score
 from sgi.engine.cli.train import train
 from sgi.engine.errors import UserError
@@ -19,6 +20,7 @@ from sgi.engine.generator import generator_sha256, random_generator, save_genera
 from sgi.engine.intrinsics import MAP_TYPES
 from sgi.engine.offsets import Offset
 from sgi.trainer.score import BASELINES, OFFSET
+from sgi.trainer.spaces import SPACES
 
 QUICK = ("--steps", "12", "--images", "40", "--holdout", "12", "--threads", "1")
 
@@ -77,6 +79,18 @@ def test_score_repeats_the_figures_of_train(tmp_path, file):
     assert f"{offset.score['rows']['ridge']['fvu']:.3f}" in printed
 
 
+def test_a_low_rank_update_from_a_row_on(tmp_path, file, generator):
+    path = tmp_path / "a.safetensors"
+    flags = ("--space", "lora", "--rank", "2", "--from-layer", "3")
+    printed = run(train, "--type", "albedo", "--generator", file, "--out", path, *flags, *QUICK)
+    assert "lora of rank 2 from row 3 offset" in printed
+    offset = Offset.load(path)
+    offset.check_generator(generator_sha256(generator), generator.config)
+    assert (offset.fit["rank"], offset.fit["from_layer"], offset.fit["lr"]) == (2, 3, SPACES["lora"].lr)
+    assert "from row 3" in run(score, "--offset", path, "--generator", file, "--holdout", "12")
+    assert "lora of 4 layers" in run(inspect, path)
+
+
 def test_seeds_for_choosing_give_other_figures(tmp_path, file):
     path = tmp_path / "a.safetensors"
     run(train, "--type", "albedo", "--generator", file, "--out", path, "--split", "choosing", *QUICK)
@@ -133,6 +147,7 @@ def test_train_refuses(flags, message, tmp_path, monkeypatch):
         (("--holdout", "1"), "--holdout 1"),
         (("--seed", "2048"), "--seed 2048"),
         (("--split", "fitting"), "--split fitting"),
+        (("--from-layer", "6"), "--from-layer 6: the generator has rows 0 to 5"),
         (("--class", "1"), "--class: the generator is unconditional"),
     ],
 )
