@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sgi.engine.generator import GeneratorConfig
 from sgi.engine.intrinsics import IMAGE, MAP_TYPES
 from sgi.trainer.evaluation.controls import CONTROLS
 
@@ -80,7 +79,6 @@ def prefix_row(side: int = PREFIX_SIDE) -> int:
 
 
 def plan(
-    config: GeneratorConfig,
     types: Sequence[str],
     fits: int,
     control_fits: int,
@@ -95,18 +93,16 @@ def plan(
     """
     rows = {Row(name): fits for name in types} | dict.fromkeys(given, 1)
     if controls:
-        rows |= dict.fromkeys(_controls(config, types), control_fits)
+        rows |= dict.fromkeys(_controls(types), control_fits)
     return [Task(row, stream) for stream in range(max(fits, control_fits)) for row in rows if stream < rows[row]]
 
 
-def _controls(config: GeneratorConfig, types: Sequence[str]) -> list[Row]:
+def _controls(types: Sequence[str]) -> list[Row]:
     maps = [name for name in MAP_TYPES if name in types]
     controlled = [name for name in CONTROLLED if name == IMAGE or name in types]
     rows = [Row(name, control) for name in controlled for control in CONTROLLED[name]]
-    if config.resolution >= PREFIX_SIDE:
-        first = prefix_row()
-        rows += [Row(name, from_layer=first) for name in maps]
-        rows += [Row(name, SWAP, from_layer=first) for name in controlled]
+    rows += [Row(name, from_layer=prefix_row()) for name in maps]
+    rows += [Row(name, SWAP, from_layer=prefix_row()) for name in controlled]
     rows += [Row(name, space="lora") for name in maps if name in controlled]
     rows += [Row(name, SWAP, space="lora") for name in controlled]
     return rows + [Row(name, random_weights=True) for name in maps if name in RANDOM_WEIGHTS_TYPES]

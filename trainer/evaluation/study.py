@@ -1,0 +1,128 @@
+"""All tasks of a study on several processes, and how long they will take."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+
+from sgi.engine.errors import UserError
+from sgi.trainer.evaluation.controls import controlled
+from sgi.trainer.evaluation.tasks import Row, Task
+from sgi.trainer.evaluation.work import Result, Study, World, open_world, run_task
+from sgi.trainer.fit import fit
+from sgi.trainer.latents import scoring_seeds
+from sgi.trainer.pool import build_pool
+
+_PROBE_PICTURES, _PROBE_STEPS = 32, 4
+# Baselines and statistics of a task, in pictures made; measured at 64 px, where ridge regression is half of it.
+_SCORING_PICTURES = 1500
+
+
+def unfinished(study: Study, tasks: Iterable[Task]) -> list[Task]:
+    """The tasks whose results are not there yet."""
+    return [task for task in tasks if not study.result_path(task).exists()]
+
+
+def run_tasks(
+    study: Study, tasks: Sequence[Task], jobs: int = 1, on_done: Callable[[Task], None] | None = None
+) -> dict[Task, Result]:
+    """Results of all tasks, in their order; what a stopped run of the same study finished is not done again.
+
+    jobs: processes, each with the study's threads; with 1 everything happens in this one. on_done: hears of every task
+    once its result is there. Raises what a task raises, and stops the others.
+    """
+    left = unfinished(study, tasks)
+    if on_done:
+        for task in tasks:
+            if task not in left:
+                on_done(task)
+    if jobs == 1 or len(left) < 2:
+        for task in left:
+            run_task(study, task)
+            if on_done:
+                on_done(task)
+    else:
+        _share(study, left, min(jobs, len(left)), on_done)
+    return {task: Result.load(study.result_path(task)) for task in tasks}
+
+
+def _share(study: Study, tasks: Sequence[Task], jobs: int, on_done: Callable[[Task], None] | None) -> None:
+    # A forked child of a process that has used torch's threads may hang.
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin)
+    try:
+        # First, so that no two processes ask a slow teacher about the same pictures.
+        streams = sorted({task.stream for task in tasks})
+        for ready in [executor.submit(_prepare, study, stream) for stream in streams]:
+            ready.result()
+        futures: dict[Future[None], Task] = {executor.submit(_work, study, task): task for task in tasks}
+        for future in as_completed(futures):
+            future.result()
+            if on_done:
+                on_done(futures[future])
+    except BaseException as error:
+        # Otherwise leaving would wait for the fits in progress, which their journals continue anyway.
+        executor.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise UserError(
+                f"--jobs {jobs}: a process was ended from outside, as for want of memory; what is finished is kept: "
+                "pass fewer --jobs and run the same command again"
+            ) from None
+        raise
+    executor.shutdown()
+
+
+def _begin() -> None:
+    """Let Ctrl-C end this process without a word, and end it when the study's own process is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _prepare(study: Study, stream: int) -> None:
+    world = open_world(study)
+    world.fitting(stream)
+    world.held()
+
+
+def _work(study: Study, task: Task) -> None:
+    run_task(study, task)
+
+
+def estimate(world: World, tasks: Sequence[Task], jobs: int) -> float:
+    """About how many seconds the unfinished tasks will take on that many processes, from a few steps timed here."""
+    study, left = world.study, unfinished(world.study, tasks)
+    if not left:
+        return 0.0
+    made = []
+    for seeds in (scoring_seeds(2), scoring_seeds(_PROBE_PICTURES)):  # the first also warms up
+        began = time.monotonic()
+        pool = build_pool(world.generator, world.teacher, study.types, seeds, study.sampling)
+        made.append(time.monotonic() - began)
+    picture = made[1] / _PROBE_PICTURES
+    kind, probe = study.types[0], controlled(pool, study.types[0], None)
+    took = []
+    for steps in (1, _PROBE_STEPS):
+        settings = study.settings(Row(kind), 0)
+        began = time.monotonic()
+        fit(world.generator, probe, world.kinds[kind], replace(settings, steps=steps))
+        took.append(time.monotonic() - began)
+    step = (took[1] - took[0]) / (_PROBE_STEPS - 1)
+    steps = sum(study.steps for task in left if task.row.given is None)
+    pictures = len({task.stream for task in left}) * (study.images + study.holdout) * jobs
+    return (steps * step + (pictures + len(left) * _SCORING_PICTURES) * picture) / jobs
