@@ -161,7 +161,7 @@ def choose_offsets(types: list[str] | None, files: list[Path], bundled: bool) ->
         for name in intrinsics.MAP_TYPES:
             if name not in given and bundle.offset(name).exists():
                 given[name] = Offset.load(bundle.offset(name))
-    names = [intrinsics.get(name).name for name in types or [] if name != ALL]
+    names = [name if name in given else intrinsics.get(name).name for name in types or [] if name != ALL]
     if ALL in (types or []) or (types is None and not files):
         names = [intrinsics.IMAGE, *given]
     elif types is None:

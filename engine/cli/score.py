@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sgi.engine import bundle
-from sgi.engine.cli.train import chosen_types, progress_bar
+from sgi.engine.cli.train import chosen_kinds, progress_bar
 from sgi.engine.errors import UserError
 
 
@@ -30,7 +30,7 @@ def score(
     """Score offsets on held-out seeds, beside baselines fitted on the pictures that the offsets were fitted on."""
     if files and types:
         raise UserError("--type and --offset: a file knows its type; give one of the two")
-    paths = files or [bundle.offset(name) for name in chosen_types(types)]
+    paths = files or [bundle.offset(name) for name in chosen_kinds(types, [])]
 
     from rich.console import Console
 

@@ -11,11 +11,13 @@ import typer
 
 from sgi.engine import bundle, intrinsics
 from sgi.engine.errors import UserError
+from sgi.engine.intrinsics import MAP_TYPES, Intrinsic
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 ALL = "all"
+_KNOWN = ", ".join([*(name for name in intrinsics.INTRINSICS if name != intrinsics.IMAGE), "mask-CLASS", ALL])
 SUFFIX = ".safetensors"
 WORKDIR = "fits"
 TEACHER_HELP = (
@@ -26,7 +28,12 @@ TEACHER_HELP = (
 
 def train(
     types: Annotated[
-        list[str] | None, typer.Option("--type", help="Map to fit an offset for; repeat it, or `all`.")
+        list[str] | None,
+        typer.Option("--type", help=f"Map to fit an offset for; repeat it, or `all` for {', '.join(MAP_TYPES)}."),
+    ] = None,
+    type_files: Annotated[
+        list[Path] | None,
+        typer.Option("--type-file", help="Describe a type of your own in YAML (name, channels, meaning, ...)."),
     ] = None,
     generator: Annotated[Path | None, typer.Option(help="Generator file. Default: the bundled rooms.")] = None,
     teacher: Annotated[str, typer.Option(help=TEACHER_HELP)] = "bundled",
@@ -52,7 +59,12 @@ def train(
         str | None, typer.Option(help="none or const. Default: none for the bundled generator, else const.")
     ] = None,
     class_index: Annotated[int | None, typer.Option("--class", help="Class, of a conditional generator.")] = None,
-    loss: Annotated[str, typer.Option(help="l1, l2, huber, or for normals cosine+l1.")] = "l1",
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="l1, l2, huber, cosine, ssi, bce, dice, ce, perceptual, lpips, or a sum. Default: the type's."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Which pictures to fit on, and their order.")] = 0,
     holdout: Annotated[int, typer.Option(help="Held-out pictures to score on.")] = 256,
     split: Annotated[
@@ -76,7 +88,8 @@ def train(
     preview: Annotated[bool, typer.Option(help="Write a picture beside each offset.")] = True,
 ) -> None:
     """Fit the offset that turns the generator's pictures into maps, and score it on held-out seeds."""
-    names = chosen_types(types)
+    kinds = chosen_kinds(types, type_files or [])
+    names = list(kinds)
     paths = output_paths(names, out)
 
     from rich.console import Console
@@ -90,15 +103,17 @@ def train(
     from sgi.trainer.report import score_table, verdict, write_preview
     from sgi.trainer.spaces import check_row
     from sgi.trainer.teachers import load_teacher
+    from sgi.trainer.teachers.classes import told_type
 
-    for name in names:
-        get_loss(loss, name)
     where = find_device(device, threads)
     settings = FitSettings(space, loss, steps, lr, batch, seed, precision or native_precision(where), rank, from_layer)
     sampling = Sampling(trunc, cutoff, noise_mode or ("const" if generator else "none"), class_index)
     network = checkpoints.load(generator or bundle.GENERATOR, where)
     check_row(network.config, from_layer)
     told_by = load_teacher(teacher, device)
+    kinds = {name: told_type(told_by, kind) for name, kind in kinds.items()}
+    for kind in kinds.values():
+        get_loss(loss, kind)
     console = Console()
     with progress_bar() as bar:
         task = bar.add_task("pictures", total=images + holdout, note="")
@@ -106,12 +121,12 @@ def train(
         pools = make_pools(network, told_by, names, sampling, images, holdout, seed, split, advance, cache)
     for name, path in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        journal = open_journal(workdir or path.parent / WORKDIR, network, told_by, name, pools.fitting, settings)
+        journal = open_journal(workdir or path.parent / WORKDIR, network, told_by, kinds[name], pools.fitting, settings)
         if not resume:
             journal.forget()
         with progress_bar() as bar:
             task = bar.add_task(name, total=steps, note="")
-            offset = train_offset(network, told_by, name, pools, settings, journal, partial(_tell, bar, task))
+            offset = train_offset(network, told_by, kinds[name], pools, settings, journal, partial(_tell, bar, task))
         offset.save(path)
         journal.finish()
         console.print(score_table(offset, offset.score))
@@ -123,15 +138,29 @@ def train(
         console.print("wrote", " and ".join(map(str, written)))
 
 
-def chosen_types(types: list[str] | None) -> list[str]:
-    """The types to fit, in the order asked for and once each; raises UserError when there are none or unknown ones."""
-    known = ", ".join(intrinsics.MAP_TYPES)
-    if not types:
-        raise UserError(f"--type is missing: choose from {known}, or all")
-    for name in types:
-        if name not in (*intrinsics.MAP_TYPES, ALL):
-            raise UserError(f"--type {name}: choose from {known}, or all")
-    return list(intrinsics.MAP_TYPES) if ALL in types else list(dict.fromkeys(types))
+def chosen_kinds(types: list[str] | None, type_files: list[Path]) -> dict[str, Intrinsic]:
+    """The types to fit by name, in the order asked for; without `types` those of the files.
+
+    Raises UserError when there are none or unknown ones.
+    """
+    own: dict[str, Intrinsic] = {}
+    for path in type_files:
+        from sgi.trainer.type_file import load_type
+
+        kind = load_type(path)
+        if kind.name in own:
+            raise UserError(f"--type-file {path}: a second description of {kind.name}; give one a type")
+        own[kind.name] = kind
+    chosen: dict[str, Intrinsic] = {}
+    for asked in types or own:
+        for name in MAP_TYPES if asked == ALL else (asked,):
+            row = own.get(name) or intrinsics.find(name)
+            if row is None or name == intrinsics.IMAGE:
+                raise UserError(f"--type {name}: choose from {_KNOWN}, or describe it with --type-file")
+            chosen[name] = row
+    if not chosen:
+        raise UserError(f"--type is missing: choose from {_KNOWN}")
+    return chosen
 
 
 def output_paths(names: list[str], out: Path | None) -> dict[str, Path]:

@@ -122,12 +122,20 @@ def test_an_interrupted_command_continues(tmp_path, file, monkeypatch):
     ("flags", "message"),
     [
         ((), "--type is missing"),
-        (("--type", "dept"), "--type dept: choose from depth, normal, albedo, shading, or all"),
+        (
+            ("--type", "dept"),
+            "--type dept: choose from depth, normal, albedo, shading, edges, segmentation, mask-CLASS, all, or describe",
+        ),
         (("--type", "image"), "--type image"),
+        (("--type", "segmentation"), "--type segmentation: teacher inverse tells only depth, normal"),
+        (("--type-file", "mine.yaml"), "--type-file mine.yaml: no such file"),
         (("--type", "all", "--out", "x.safetensors"), "--out x.safetensors: 4 types need a folder"),
         (("--type", "depth", "--generator", "none.safetensors"), "none.safetensors: no such file"),
         (("--type", "depth", "--space", "z"), "--space z: choose from w, w+"),
-        (("--type", "depth", "--loss", "cosine+l1"), "--loss cosine+l1 is for --type normal"),
+        (
+            ("--type", "depth", "--loss", "cosine+l1"),
+            "--loss cosine is for normals; choose another loss for --type depth",
+        ),
         (("--type", "depth", "--noise-mode", "random"), "--noise-mode random"),
         (("--type", "depth", "--precision", "fp16"), "--precision fp16"),
         (("--type", "depth", "--device", "tpu"), "--device tpu"),
