@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import interpreter  # noqa: F401  before anything imports triton
+import offline  # noqa: F401  before anything imports a Hugging Face library
 import pytest
 
 pytest.importorskip("torch")

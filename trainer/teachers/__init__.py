@@ -105,3 +105,4 @@ def _open(module: str, function: str, argument: str, device: str) -> Teacher:
 
 register_teacher("unet", _open_native)
 register_teacher("analytic", partial(_open, "analytic", "open_analytic"))
+register_teacher("transformers", partial(_open, "transformers_", "open_transformers"))

@@ -21,10 +21,11 @@ class MapTeacher(ABC):
     """A Teacher (see sgi.trainer.teachers) that tells maps and has no features; takes sRGB pictures in [0, 1].
 
     name, sha256, types, classes, resolution: as the Protocol says. notes: what it makes of a picture and how its
-    answer becomes codes, in words, by topic.
+    answer becomes codes, in words, by topic. chunk: pictures it is given at a time, whatever the batch.
     """
 
     input_range = (0.0, 1.0)
+    chunk: int | None = None
 
     def __init__(
         self,
@@ -55,7 +56,8 @@ class MapTeacher(ABC):
         for name in types:
             if name not in self.types:
                 raise UserError(f"--type {name}: teacher {self.name} tells only {', '.join(self.types)}")
-        told = self.codes(checked(image, self.name), types)
+        parts = [self.codes(part, types) for part in checked(image, self.name).split(self.chunk or len(image))]
+        told = {name: torch.cat([part[name] for part in parts]) for name in types}
         for name in types:
             if not torch.isfinite(told[name]).all():
                 raise UserError(f"teacher {self.name}: its {name} is not finite; its file may be damaged")

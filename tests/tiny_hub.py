@@ -1,0 +1,149 @@
+"""Tiny models of random weights, saved as Hugging Face libraries save theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import offline  # noqa: F401  before anything imports a Hugging Face library
+import torch
+
+STAGES = ["stage1", "stage2", "stage3", "stage4"]
+LABELS = ("wall", "floor, flooring", "bed ", "lamp", "Lamp")
+
+
+def _labels(count: int) -> dict[str, Any]:
+    return {"id2label": dict(enumerate(LABELS[:count])), "label2id": {name: k for k, name in enumerate(LABELS[:count])}}
+
+
+def _dpt_config(**more: Any) -> Any:
+    from transformers import DPTConfig
+
+    return DPTConfig(
+        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=24, image_size=32, patch_size=8,
+        backbone_out_indices=[0, 1, 2, 3], neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8, is_hybrid=False,
+        use_auxiliary_head=False, **more,
+    )  # fmt: skip
+
+
+def _dpt() -> tuple[Any, Any]:
+    from transformers import DPTForDepthEstimation, DPTImageProcessorPil
+
+    return DPTForDepthEstimation(_dpt_config()), DPTImageProcessorPil(size={"height": 32, "width": 32})
+
+
+def _dpt_segmenting() -> tuple[Any, Any]:
+    from transformers import DPTForSemanticSegmentation, DPTImageProcessorPil
+
+    return (
+        DPTForSemanticSegmentation(_dpt_config(**_labels(3))),
+        DPTImageProcessorPil(size={"height": 32, "width": 32}),
+    )
+
+
+def _depth_anything(**more: Any) -> tuple[Any, Any]:
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, DPTImageProcessorPil
+
+    backbone = Dinov2Config(
+        image_size=28, patch_size=14, num_hidden_layers=4, hidden_size=16, num_attention_heads=2, mlp_ratio=2,
+        out_features=STAGES, apply_layernorm=True, reshape_hidden_states=False,
+    )  # fmt: skip
+    config = DepthAnythingConfig(
+        backbone_config=backbone, reassemble_hidden_size=16, neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8,
+        head_hidden_size=4, **more,
+    )  # fmt: skip
+    processor = DPTImageProcessorPil(size={"height": 28, "width": 42}, keep_aspect_ratio=True, ensure_multiple_of=14)
+    return DepthAnythingForDepthEstimation(config), processor
+
+
+def _depth_anything_metric() -> tuple[Any, Any]:
+    return _depth_anything(depth_estimation_type="metric", max_depth=20)
+
+
+def _zoedepth() -> tuple[Any, Any]:
+    from transformers import BeitConfig, ZoeDepthConfig, ZoeDepthForDepthEstimation, ZoeDepthImageProcessorPil
+
+    backbone = BeitConfig(
+        image_size=32, patch_size=8, num_hidden_layers=4, hidden_size=16, num_attention_heads=2, intermediate_size=24,
+        out_features=STAGES, reshape_hidden_states=False,
+    )  # fmt: skip
+    config = ZoeDepthConfig(
+        backbone_config=backbone, neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8, bottleneck_features=8,
+        num_relative_features=4, bin_embedding_dim=8, num_attractors=[4, 2, 2, 1],
+        bin_configurations=[{"n_bins": 8, "min_depth": 0.001, "max_depth": 10.0, "name": "nyu"}],
+    )  # fmt: skip
+    return ZoeDepthForDepthEstimation(config), ZoeDepthImageProcessorPil(size={"height": 32, "width": 48})
+
+
+def _segformer() -> tuple[Any, Any]:
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessorPil
+
+    config = SegformerConfig(
+        depths=[1] * 4, hidden_sizes=[8, 8, 16, 16], num_attention_heads=[1, 1, 2, 2], decoder_hidden_size=16,
+        **_labels(5),
+    )  # fmt: skip
+    return (
+        SegformerForSemanticSegmentation(config),
+        SegformerImageProcessorPil(size={"height": 64, "width": 64}),
+    )
+
+
+def _mobilenet() -> tuple[Any, Any]:
+    from transformers import MobileNetV2Config, MobileNetV2ForSemanticSegmentation, MobileNetV2ImageProcessorPil
+
+    config = MobileNetV2Config(depth_multiplier=0.1, min_depth=4, output_stride=8, **_labels(4))
+    processor = MobileNetV2ImageProcessorPil(size={"shortest_edge": 65}, crop_size={"height": 65, "width": 65})
+    return MobileNetV2ForSemanticSegmentation(config), processor
+
+
+def _mask2former() -> tuple[Any, Any]:
+    from transformers import (
+        Mask2FormerConfig,
+        Mask2FormerForUniversalSegmentation,
+        Mask2FormerImageProcessorPil,
+        SwinConfig,
+    )
+
+    backbone = SwinConfig(
+        image_size=32, patch_size=4, embed_dim=8, depths=[1] * 4, num_heads=[1, 1, 2, 2], window_size=4,
+        out_features=STAGES,
+    )  # fmt: skip
+    config = Mask2FormerConfig(
+        backbone_config=backbone, feature_size=32, mask_feature_size=32, hidden_dim=32, encoder_feedforward_dim=16,
+        dim_feedforward=16, encoder_layers=1, decoder_layers=2, num_attention_heads=2, num_queries=6, **_labels(4),
+    )  # fmt: skip
+    processor = Mask2FormerImageProcessorPil(size={"shortest_edge": 48, "longest_edge": 96})
+    return Mask2FormerForUniversalSegmentation(config), processor
+
+
+MODELS: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "dpt": _dpt,
+    "dpt-segmenting": _dpt_segmenting,
+    "depth-anything": _depth_anything,
+    "depth-anything-metric": _depth_anything_metric,
+    "zoedepth": _zoedepth,
+    "segformer": _segformer,
+    "mobilenet": _mobilenet,
+    "mask2former": _mask2former,
+}
+
+
+def enliven(model: torch.nn.Module) -> None:
+    """Draw weights that let a picture through: fresh models of these libraries answer next to nothing."""
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.kaiming_normal_(parameter)
+        else:
+            torch.nn.init.normal_(parameter, parameter.mean().item(), 0.1)
+
+
+def save_model(name: str, folder: Path) -> Path:
+    """Save a model of `MODELS` with its image processor; the weights are the same each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        model, processor = MODELS[name]()
+        enliven(model)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder

@@ -1,0 +1,265 @@
+"""Hugging Face models as teachers, loaded by the library's own code from files of tiny random weights, without network.
+
+What a teacher tells is compared with what the library's image processors and post-processing make of the same model.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_hub import MODELS, save_model
+
+from sgi.engine import intrinsics
+from sgi.engine.errors import UserError
+from sgi.trainer.teachers import Teacher, load_teacher
+from sgi.trainer.teachers import transformers_ as module
+from sgi.trainer.teachers.classes import told_type
+
+DEPTH = ("dpt", "depth-anything", "depth-anything-metric", "zoedepth")
+SEGMENTING = ("dpt-segmenting", "segformer", "mobilenet", "mask2former")
+SIDE = 48
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """Folder of a model by its name, saved when it is first asked for."""
+    root = tmp_path_factory.mktemp("hub")
+
+    def folder(name):
+        return root / name if (root / name).exists() else save_model(name, root / name)
+
+    return folder
+
+
+@pytest.fixture
+def image():
+    """Pictures whose pixels are 8-bit codes, as the library's processors take them."""
+    codes = torch.randint(0, 256, (2, 3, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
+    smooth = torch.nn.functional.avg_pool2d(codes.float(), 5, 1, 2).round()
+    return smooth / 255
+
+
+def library(folder, image):
+    """(model, processor, pixel_values) as the library's own examples get them."""
+    import transformers
+
+    processor = transformers.AutoImageProcessor.from_pretrained(folder)
+    config = transformers.AutoConfig.from_pretrained(folder)
+    model = getattr(transformers, config.architectures[0]).from_pretrained(folder).eval()
+    arrays = [(picture * 255).byte().permute(1, 2, 0).numpy() for picture in image]
+    return model, processor, processor(images=arrays, return_tensors="pt")["pixel_values"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_pictures_reach_the_network_as_the_librarys_processor_sends_them(name, hub, image):
+    _, _, expected = library(hub(name), image)
+    teacher = load_teacher(f"transformers:{hub(name)}")
+    found = teacher.preprocessing(image)
+    assert found.shape == expected.shape
+    # The library resamples 8-bit codes, in which a step is 0.016 of a standard deviation.
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("name", DEPTH)
+@torch.no_grad()
+def test_depth_is_the_librarys_depth_as_a_code(name, hub, image):
+    model, _, _ = library(hub(name), image)
+    teacher = load_teacher(f"transformers:{hub(name)}")
+    assert isinstance(teacher, Teacher)
+    assert teacher.types == ("depth",)
+    assert teacher.classes == ()
+    told = teacher(image, ["depth"])["depth"]
+    raw = model(pixel_values=teacher.preprocessing(image)).predicted_depth[:, None]
+    border = int(np.sqrt(SIDE / 2) * 3) if name == "zoedepth" else 0
+    whole = SIDE + 2 * border
+    depth = torch.nn.functional.interpolate(raw, (whole, whole), mode="bicubic", align_corners=False)
+    depth = depth[..., border : border + SIDE, border : border + SIDE]
+    if name in ("dpt", "depth-anything"):
+        assert "inverse depth" in teacher.name
+        low, high = np.quantile(depth.flatten(1).numpy(), [0.02, 0.98], axis=1)[..., None, None, None]
+        np.testing.assert_allclose(told, ((depth.numpy() - low) / (high - low)).clip(0, 1), atol=1e-4)
+    else:
+        assert "metres over 10 m" in teacher.name
+        torch.testing.assert_close(told, (1 - depth / 10).clamp(0, 1))
+        told = load_teacher(f"transformers:{hub(name)}?far=25")(image, ["depth"])["depth"]
+        torch.testing.assert_close(told, (1 - depth / 25).clamp(0, 1))
+    assert told.shape == (2, 1, SIDE, SIDE)
+    assert told.std() > 0.003
+
+
+@pytest.mark.parametrize("name", SEGMENTING)
+@torch.no_grad()
+def test_segmentations_are_the_librarys(name, hub, image):
+    model, processor, _ = library(hub(name), image)
+    teacher = load_teacher(f"transformers:{hub(name)}")
+    assert isinstance(teacher, Teacher)
+    outputs = model(pixel_values=teacher.preprocessing(image))
+    expected = processor.post_process_semantic_segmentation(outputs, target_sizes=[(SIDE, SIDE)] * 2)
+    codes = teacher(image, teacher.types)
+    described = told_type(teacher, "segmentation")
+    assert described.classes == teacher.classes == tuple(model.config.id2label.values())
+    labels = intrinsics.decode(described, codes["segmentation"].numpy())[:, 0]
+    assert len(np.unique(labels)) > 1
+    np.testing.assert_array_equal(labels, torch.stack(expected).numpy())
+    masks = {mask: codes[mask] for mask in teacher.types if mask != "segmentation"}
+    assert set(masks) == {intrinsics.mask_name(label) for label in teacher.classes}
+    torch.testing.assert_close(sum(masks.values()), torch.ones(2, 1, SIDE, SIDE))
+
+
+@torch.no_grad()
+def test_chosen_classes_are_told_apart_from_all_others(hub, image):
+    everything = load_teacher(f"transformers:{hub('segformer')}")
+    teacher = load_teacher(f"transformers:{hub('segformer')}?classes=flooring,bed")
+    assert teacher.classes == ("other", "flooring", "bed")
+    assert teacher.types == ("segmentation", "mask-other", "mask-flooring", "mask-bed")
+    assert teacher.sha256 != everything.sha256
+    all_codes, codes = everything(image, everything.types), teacher(image, teacher.types)
+    torch.testing.assert_close(codes["mask-flooring"], all_codes["mask-floor-flooring"])
+    torch.testing.assert_close(codes["mask-bed"], all_codes["mask-bed"])
+    torch.testing.assert_close(codes["mask-other"], all_codes["mask-wall"] + all_codes["mask-lamp"])
+
+
+def test_classes_of_one_name_share_a_mask(hub):
+    teacher = load_teacher(f"transformers:{hub('segformer')}")
+    assert teacher.classes == ("wall", "floor, flooring", "bed ", "lamp", "Lamp")
+    assert teacher.types == ("segmentation", "mask-wall", "mask-floor-flooring", "mask-bed", "mask-lamp")
+
+
+@pytest.mark.parametrize("name", ["dpt", "zoedepth", "segformer", "mask2former"])
+def test_is_differentiable_in_the_picture(name, hub, image):
+    teacher = load_teacher(f"transformers:{hub(name)}")
+    image.requires_grad_()
+    kind = "depth" if name in DEPTH else "mask-wall"
+    teacher(image, [kind])[kind].square().sum().backward()
+    assert image.grad.abs().max() > 0
+    assert not any(parameter.requires_grad for parameter in teacher.model.parameters())
+
+
+def test_answers_depend_neither_on_the_batch_nor_on_its_cuts(hub, image, monkeypatch):
+    teacher = load_teacher(f"transformers:{hub('dpt')}")
+    together = teacher(image, ["depth"])["depth"]
+    monkeypatch.setattr(teacher, "chunk", 1)
+    torch.testing.assert_close(teacher(image, ["depth"])["depth"], together)
+
+
+def test_the_hash_is_that_of_the_weights_and_settings(hub, tmp_path):
+    first = load_teacher(f"transformers:{hub('zoedepth')}")
+    copy = shutil.copytree(hub("zoedepth"), tmp_path / "copy")
+    assert load_teacher(f"transformers:{copy}").sha256 == first.sha256
+    assert load_teacher(f"transformers:{copy}?far=9").sha256 != first.sha256
+    settings = json.loads((copy / "preprocessor_config.json").read_text())
+    (copy / "preprocessor_config.json").write_text(json.dumps(settings | {"do_pad": False}))
+    assert load_teacher(f"transformers:{copy}").sha256 != first.sha256
+    shutil.copy(hub("zoedepth") / "preprocessor_config.json", copy)
+    weights = load_file(copy / "model.safetensors")
+    name = next(iter(weights))
+    save_file(weights | {name: weights[name] + 1e-3}, copy / "model.safetensors", metadata={"format": "pt"})
+    assert load_teacher(f"transformers:{copy}").sha256 != first.sha256
+
+
+def test_weights_that_dpt_never_uses_may_be_missing(hub, tmp_path):
+    """Intel's DPT files leave them out; they are drawn anew at each loading, so the hash must not see them."""
+    copy = shutil.copytree(hub("dpt"), tmp_path / "copy")
+    weights = load_file(copy / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if not module._UNUSED.match(name)}
+    assert len(kept) < len(weights)
+    save_file(kept, copy / "model.safetensors", metadata={"format": "pt"})
+    hashes = {load_teacher(f"transformers:{copy}").sha256 for _ in range(2)}
+    assert len(hashes) == 1
+
+
+def test_missing_weights_are_refused(hub, tmp_path):
+    copy = shutil.copytree(hub("dpt"), tmp_path / "copy")
+    weights = load_file(copy / "model.safetensors")
+    del weights["head.head.0.weight"]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        UserError, match=r"--teacher transformers:.*head\.head\.0\.weight is not in its file.*\(1 weights"
+    ):
+        load_teacher(f"transformers:{copy}")
+
+
+def test_pickles_are_not_read(hub, tmp_path):
+    copy = shutil.copytree(hub("dpt"), tmp_path / "copy")
+    torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"--teacher transformers:.*cannot be loaded.*model\.safetensors"):
+        load_teacher(f"transformers:{copy}")
+
+
+def test_code_beside_the_weights_is_not_run(hub, tmp_path):
+    copy = shutil.copytree(hub("dpt"), tmp_path / "copy")
+    (copy / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
+    config = json.loads((copy / "config.json").read_text())
+    own = {"AutoConfig": "evil.Evil", "AutoModelForDepthEstimation": "evil.Evil"}
+    (copy / "config.json").write_text(json.dumps(config | {"model_type": "evil", "auto_map": own}))
+    with pytest.raises(UserError, match=r"--teacher transformers:.*cannot be loaded"):
+        load_teacher(f"transformers:{copy}")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "preprocessor_config.json").unlink(), "cannot be loaded"),
+        (lambda folder: (folder / "config.json").write_text("{"), "cannot be loaded"),
+        (lambda folder: (folder / "config.json").unlink(), "cannot be loaded"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"\xff" * 64), "cannot be loaded"),
+        (lambda folder: _change(folder, architectures=["DPTModel"]), "a model DPTModel is not known here"),
+        (lambda folder: _change(folder, architectures=None), "a model dpt is not known here"),
+        (lambda folder: _change(folder, fusion_hidden_size=16), "is not in its file, or of another shape"),
+    ],
+)
+def test_damaged_folders_are_one_line(damage, message, hub, tmp_path):
+    copy = shutil.copytree(hub("dpt"), tmp_path / "copy")
+    damage(copy)
+    with pytest.raises(UserError, match=f"--teacher transformers:.*{message}"):
+        load_teacher(f"transformers:{copy}")
+
+
+def _change(folder, **values):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | values))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("dpt", "far=3", "far: the model tells inverse depth"),
+        ("dpt", "classes=bed", "classes: a model of depth has none"),
+        ("segformer", "far=3", "far: a segmentation has no distances"),
+        ("zoedepth", "far=-3", "far=-3: must be a positive number"),
+        ("zoedepth", "near=3", "'near=3' is no option; give far=..., classes=... once"),
+        ("segformer", "classes=sofa", "'sofa' is none of its own"),
+        ("segformer", "classes=bed,bed", "different names"),
+        ("segformer", "classes=floor,flooring", "'flooring' is none of its own, or named twice"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(name, options, message, hub):
+    with pytest.raises(UserError, match=message):
+        load_teacher(f"transformers:{hub(name)}?{options}")
+
+
+def test_a_name_that_is_nowhere_is_one_line():
+    with pytest.raises(UserError, match=r"--teacher transformers:no/such-model: cannot be loaded"):
+        load_teacher("transformers:no/such-model")
+    with pytest.raises(UserError, match="nothing to open"):
+        load_teacher("transformers:")
+
+
+def test_a_missing_package_names_the_extra(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(UserError, match=r'--teacher transformers:x: needs transformers.*"sgi-engine\[teachers\]"'):
+        load_teacher("transformers:x")
+
+
+def test_features_are_refused(hub, image):
+    with pytest.raises(UserError, match="gives no features"):
+        load_teacher(f"transformers:{hub('dpt')}").features(image)

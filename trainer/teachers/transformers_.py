@@ -1,0 +1,221 @@
+"""Hugging Face `transformers` models as teachers: depth (DPT, Depth Anything, ZoeDepth) and semantic segmentation.
+
+`transformers:NAME_OR_FOLDER`, with options after a `?`: `far` (metres that are 1, of metric depth), `classes` (the ones
+to tell apart; everything else is `other`). Only safetensors are read, and no code of the model's own is run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sgi.engine.errors import UserError
+from sgi.trainer.teachers.base import MapTeacher, identity
+from sgi.trainer.teachers.classes import class_codes, class_types
+from sgi.trainer.teachers.codes import DISPARITY, disparity_codes, metric, metric_codes
+from sgi.trainer.teachers.packages import loading, need, quiet
+from sgi.trainer.teachers.resize import Preprocessing
+from sgi.trainer.teachers.spec import Spec, parse_spec
+
+FAR = 10.0
+"""Metres that are 1 in maps of metric depth unless the spec says otherwise: as far as the NYU rooms go."""
+OTHER = "other"
+DEPTH = ("dpt", "depth_anything", "zoedepth")
+SEGMENTING = {
+    "dpt": "AutoModelForSemanticSegmentation",
+    "mask2former": "AutoModelForUniversalSegmentation",
+    "mobilenet_v2": "AutoModelForSemanticSegmentation",
+    "segformer": "AutoModelForSemanticSegmentation",
+}
+# Where the library's post-processing brings Mask2Former's masks before it adds them up, whatever the picture's size.
+_MASK_SIDE = 384
+# Weights that published DPT files leave out because the network never uses them.
+_UNUSED = re.compile(r"neck\.fusion_stage\.layers\.0\.residual_layer1\.")
+_FACTS_LEFT_OUT = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+
+
+class TransformersTeacher(MapTeacher):
+    """A model of `transformers` with what its image processor does; differentiable in the picture."""
+
+    chunk = 8
+
+    def __init__(
+        self,
+        spec: Spec,
+        model: Any,
+        unused: Sequence[str],
+        preprocessing: Preprocessing,
+        types: Sequence[str],
+        classes: Sequence[str] = (),
+        output: str = "",
+    ) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.preprocessing = preprocessing
+        config = {key: value for key, value in model.config.to_dict().items() if key not in _FACTS_LEFT_OUT}
+        facts = {"transformers": config, "input": preprocessing.facts(), "output": output, "classes": list(classes)}
+        weights = ((name, tensor) for name, tensor in model.state_dict().items() if name not in unused)
+        super().__init__(
+            f"{spec.title} ({model.config.model_type}; {output})",
+            identity(facts, weights),
+            types,
+            classes,
+            preprocessing.target(1, 1)[0] if preprocessing.height or preprocessing.shortest else None,
+            {"input": str(preprocessing.facts()), "output": output},
+        )
+
+
+class DepthTeacher(TransformersTeacher):
+    """Tells depth. far: metres that are 1, or None for a model of inverse depth of unknown scale."""
+
+    def __init__(
+        self, spec: Spec, model: Any, unused: Sequence[str], preprocessing: Preprocessing, far: float | None
+    ) -> None:
+        self.far = far
+        super().__init__(
+            spec, model, unused, preprocessing, ("depth",), output=DISPARITY if far is None else metric(far)
+        )
+
+    def codes(self, image: Tensor, types: Sequence[str]) -> dict[str, Tensor]:
+        told = self.model(pixel_values=self.preprocessing(image)).predicted_depth
+        depth = self.preprocessing.back(told[:, None], image, "bicubic")
+        return {"depth": disparity_codes(depth) if self.far is None else metric_codes(depth, self.far)}
+
+
+class SegmentationTeacher(TransformersTeacher):
+    """Tells the segmentation and the mask of each class. groups: the model's class indices by class told."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        model: Any,
+        unused: Sequence[str],
+        preprocessing: Preprocessing,
+        groups: Mapping[str, Sequence[int]],
+    ) -> None:
+        self.groups = {label: list(indices) for label, indices in groups.items()}
+        classes = tuple(self.groups)
+        output = f"the likeliest of {len(classes)} classes; masks: probabilities"
+        super().__init__(spec, model, unused, preprocessing, class_types(classes), classes, output)
+
+    def codes(self, image: Tensor, types: Sequence[str]) -> dict[str, Tensor]:
+        told = self.model(pixel_values=self.preprocessing(image))
+        if self.model.config.model_type == "mask2former":
+            # What a softmax makes of a logarithm is each class's share of the sum.
+            scores = self.preprocessing.back(_class_scores(told), image, "bilinear")
+            logits = scores.clamp_min(1e-12).log()
+        else:
+            logits = self.preprocessing.back(told.logits, image, "bilinear")
+        grouped = torch.stack([logits[:, indices].logsumexp(dim=1) for indices in self.groups.values()], dim=1)
+        return {name: class_codes(grouped, self.classes, name) for name in types}
+
+
+def _class_scores(told: Any) -> Tensor:
+    """Scores [N, K, h, w] >= 0 of the classes: over Mask2Former's queries, the sum of class times mask probability.
+
+    Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentation", CVPR 2022; the steps are those
+    of the library's post-processing.
+    """
+    masks = F.interpolate(told.masks_queries_logits, (_MASK_SIDE,) * 2, mode="bilinear", align_corners=False)
+    classes = told.class_queries_logits.softmax(dim=-1)[..., :-1]  # the last one is "no object"
+    return torch.einsum("nqk,nqhw->nkhw", classes, masks.sigmoid())
+
+
+def open_transformers(argument: str, device: str = "cpu") -> TransformersTeacher:
+    """The teacher of a Hugging Face model, by its name there or the folder it was saved to.
+
+    Raises UserError for a missing package, a model that is not there, is damaged, has no safetensors, or is of a kind
+    that is not known here, and for options it has no use for.
+    """
+    spec = parse_spec("transformers", argument, ("far", "classes"))
+    transformers = need("transformers", spec.flag)
+    safe = {"trust_remote_code": False}
+    with loading(spec.flag, "config.json, preprocessor_config.json and model.safetensors"), _quiet():
+        config = transformers.AutoConfig.from_pretrained(spec.target, **safe)
+        auto, segmenting = _auto_class(spec, config)
+        processor = transformers.AutoImageProcessor.from_pretrained(spec.target, **safe)
+        model, report = getattr(transformers, auto).from_pretrained(
+            spec.target,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+            **safe,
+        )
+        preprocessing = Preprocessing.of(processor, config.model_type)
+    missing = sorted(report["missing_keys"])
+    wrong = [name for name in missing if not _UNUSED.match(name)] + [key[0] for key in report["mismatched_keys"]]
+    if wrong:
+        raise UserError(
+            f"{spec.flag}: {wrong[0]} is not in its file, or of another shape ({len(wrong)} weights are so)"
+        )
+    model.to(device)
+    if segmenting:
+        return SegmentationTeacher(spec, model, missing, preprocessing, _groups(spec, config.id2label))
+    return DepthTeacher(spec, model, missing, preprocessing, _far(spec, config))
+
+
+def _auto_class(spec: Spec, config: Any) -> tuple[str, bool]:
+    """The library's class to load the model with, and whether it segments."""
+    architecture = (config.architectures or [""])[0]
+    if architecture.endswith("ForDepthEstimation") and config.model_type in DEPTH:
+        _refuse(spec, "classes", "a model of depth has none")
+        return "AutoModelForDepthEstimation", False
+    if architecture.endswith("Segmentation") and config.model_type in SEGMENTING:
+        _refuse(spec, "far", "a segmentation has no distances")
+        return SEGMENTING[config.model_type], True
+    raise UserError(
+        f"{spec.flag}: a model {architecture or config.model_type} is not known here; known are depth by "
+        f"{', '.join(DEPTH)} and segmentation by {', '.join(SEGMENTING)}; export others to ONNX (onnx:FILE.yaml)"
+    )
+
+
+def _far(spec: Spec, config: Any) -> float | None:
+    """The distance that is 1 of a model that tells metres, None for one of inverse depth."""
+    if config.model_type == "zoedepth" or getattr(config, "depth_estimation_type", None) == "metric":
+        return spec.number("far", FAR)
+    _refuse(spec, "far", "the model tells inverse depth of unknown scale, not metres")
+    return None
+
+
+def _groups(spec: Spec, id2label: Mapping[int, str]) -> dict[str, list[int]]:
+    """Class indices by the name of the class told: all of the model's, or `other` and those the spec names."""
+    labels = {int(index): str(label) for index, label in id2label.items()}
+    chosen = spec.names("classes")
+    if not chosen:
+        groups: dict[str, list[int]] = {}
+        for index, label in sorted(labels.items()):
+            groups.setdefault(label, []).append(index)
+        return groups
+    groups = {OTHER: sorted(labels)}
+    for name in chosen:
+        # ADE20K's names are lists of synonyms, such as "floor, flooring".
+        found = [index for index, label in labels.items() if name in _synonyms(label)]
+        taken = [index for index in found if index not in groups[OTHER]]
+        if not found or taken or name == OTHER:
+            known = ", ".join(labels.values())
+            raise UserError(f"{spec.flag}: classes: {name!r} is none of its own, or named twice: choose from {known}")
+        groups[name] = found
+        groups[OTHER] = [index for index in groups[OTHER] if index not in found]
+    if not groups[OTHER]:
+        del groups[OTHER]
+    return groups
+
+
+def _synonyms(label: str) -> set[str]:
+    """What a class may be called: ADE20K's names are lists, such as "floor, flooring"."""
+    return {label, *(part.strip() for part in re.split("[,;]", label))}
+
+
+def _refuse(spec: Spec, option: str, reason: str) -> None:
+    if option in spec.options:
+        raise UserError(f"{spec.flag}: {option}: {reason}; drop it")
+
+
+def _quiet() -> AbstractContextManager[None]:
+    return quiet(need("transformers.utils.logging", "--teacher"))
