@@ -31,6 +31,8 @@ _MIN_VARIANCE = 1e-10
 # Edges of the histogram that a median is read from, finer where angles are small: 0.05 degrees wide at 15.
 _ANGLE_EDGES = np.linspace(0.0, np.sqrt(180.0), 2049) ** 2
 
+_NO_MAP = torch.empty(0)
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -91,8 +93,11 @@ def type_measures(kind: Kind) -> dict[str, Measure]:
     )
 
 
-def measures_of(kind: Kind, constant: Tensor) -> dict[str, Measure]:
-    """All measures of a type: those that every type shares, then its own."""
+def measures_of(kind: Kind, constant: Tensor = _NO_MAP) -> dict[str, Measure]:
+    """All measures of a type: those that every type shares, then its own.
+
+    constant: see `variance_measures`; without it, titles and figures of statistics kept before, but no new ones.
+    """
     return variance_measures(constant) | type_measures(kind)
 
 

@@ -31,8 +31,7 @@ def sheets(world: World, results: Mapping[Task, Result]) -> dict[str, bytes]:
     for row, result in first_fits.items():
         told = controlled(pool, row.type, row.control).codes[row.type].float()
         generator = random_weights(world.generator) if row.random_weights else world.generator
-        space = row.space if row.given is None else world.study.given(row).space
-        shown = show(generator, pool, world.kinds[row.type], space, result.tensors)
+        shown = show(generator, pool, world.kinds[row.type], row.space, result.tensors)
         title = f"Controls: {row.type}" if row.control else row.type
         rows = drawn.setdefault(title, {"G(w)": pool.images.float()})
         rows.setdefault(f"{row.control}, asked for" if row.control else "teacher", told)

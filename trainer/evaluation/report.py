@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from torch import nn
 
 import sgi.engine
 from sgi.engine import intrinsics
+from sgi.engine.files import atomic_write
 from sgi.trainer import baselines
 from sgi.trainer.evaluation.bootstrap import draw
 from sgi.trainer.evaluation.measures import Measure, linear, measures_of, statistics
@@ -136,3 +139,11 @@ def reference(world: World, results: Results, other: Teacher) -> dict[str, Any]:
 def _comparable(world: World, other: Teacher, name: str) -> bool:
     classes = world.kinds[name].classes
     return name in other.types and (not classes or classes == tuple(other.classes))
+
+
+def write(path: Path, what: str | Mapping[str, Any]) -> None:
+    """Write a page, or a report as JSON, whole or not at all; its folder is made if it is missing."""
+    text = what if isinstance(what, str) else json.dumps(what, indent=1, allow_nan=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from sgi.engine.intrinsics import Intrinsic
 from sgi.trainer.evaluation.bootstrap import Drawn, Estimate, combine, draw
@@ -47,7 +46,7 @@ def summarise(results: Mapping[Task, Result], kinds: Mapping[str, Intrinsic]) ->
 
 def figures_of(fits: Sequence[Result], predictor: str, kind: Intrinsic) -> dict[str, Drawn]:
     """Every measure of one predictor over the fits of a row."""
-    measures = measures_of(kind, torch.empty(0))
+    measures = measures_of(kind)
     return {name: draw(measure, [fit.kept[predictor][name] for fit in fits]) for name, measure in measures.items()}
 
 

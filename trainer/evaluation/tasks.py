@@ -16,6 +16,7 @@ PREFIX_SIDE = 16
 # What each control is tried on; depth inverted and depth at random would say nothing that the others do not.
 CONTROLLED = {IMAGE: tuple(CONTROLS), "depth": ("half-swap", "hflip", "vflip", "rot180", "tile-shuffle", "other-seed")}
 SWAP = "half-swap"
+BUNDLED = "bundled"
 RANDOM_WEIGHTS_TYPES = ("depth", "albedo")
 
 
@@ -24,8 +25,8 @@ class Row:
     """One line of the report.
 
     type: whose readout and loss. control: the change of its target, or none. space, from_layer: where the offset
-    lives. random_weights: fitted on a generator of random weights instead, to the same targets. given: name of an
-    existing offset, scored without a fit.
+    lives. random_weights: fitted on a generator of random weights instead, to the same targets. given: an existing
+    offset, scored without a fit: BUNDLED, or the name of its file without the suffix.
     """
 
     type: str
@@ -57,7 +58,7 @@ class Row:
     def label(self) -> str:
         """The row's name in tables; unique in a study."""
         notes = {
-            "given": f"{self.given} file",
+            "given": BUNDLED if self.given == BUNDLED else f"file {self.given}",
             "random weights": "random weights",
             "low-rank": "low-rank",
             "prefix": f"from {PREFIX_SIDE} px",

@@ -65,7 +65,7 @@ def settings(report: Mapping[str, Any]) -> str:
     """One sentence on how the figures came about."""
     s = report["settings"]
     return (
-        f"{s['steps']} steps of {s['batch']}, on {s['images']} pictures; {fits(s['fits'])} of each map, on other pictures "
-        f"each, and {fits(s['control_fits'])} of each other row; scored on seeds {report['held_out']} against teacher "
-        f"{report['teacher']['name']}. In brackets: 95 % bootstrap interval over the held-out pictures."
+        f"{s['steps']} steps of {s['batch']}, on {s['images']} pictures; {fits(s['fits'])} of each map, on other "
+        f"pictures each, and {fits(s['control_fits'])} of each other row; scored on seeds {report['held_out']} against "
+        f"teacher {report['teacher']['name']}. In brackets: 95 % bootstrap interval over the held-out pictures."
     )

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sgi.engine import intrinsics
+from sgi.engine import bundle, intrinsics
+from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, checkpoints
 from sgi.engine.intrinsics import Intrinsic
@@ -28,8 +29,9 @@ from sgi.trainer import baselines
 from sgi.trainer.device import find_device
 from sgi.trainer.evaluation.controls import controlled
 from sgi.trainer.evaluation.measures import Statistics, measures_of, statistics
-from sgi.trainer.evaluation.tasks import Row, Task
+from sgi.trainer.evaluation.tasks import BUNDLED, Row, Task
 from sgi.trainer.fit import FitSettings, fit
+from sgi.trainer.job import sampling_of
 from sgi.trainer.journal import Journal
 from sgi.trainer.latents import fitting_seeds, scoring_seeds
 from sgi.trainer.pool import Pool, Sampling, build_pool
@@ -97,7 +99,7 @@ class Study:
     def given(self, row: Row) -> Offset:
         """The existing offset that a row scores."""
         assert self.offsets is not None
-        return Offset.load(self.offsets / f"{row.type}.safetensors")
+        return Offset.load(self.offsets / f"{row.type if row.given == BUNDLED else row.given}.safetensors")
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,31 @@ class World:
         return build_pool(self.generator, self.teacher, study.types, seeds, study.sampling, cache=cache)
 
 
+def given_rows(study: Study) -> list[Row]:
+    """A row for every offset in the study's folder of offsets whose type the study has.
+
+    Raises UserError for a folder without offset files, and an offset of another generator or sampling.
+    """
+    if study.offsets is None:
+        return []
+    paths = sorted(study.offsets.glob("*.safetensors"))
+    if not paths:
+        raise UserError(f"--offsets {study.offsets}: no offset files there; make some with `sgi-engine train`")
+    rows = []
+    for path in paths:
+        offset = Offset.load(path)
+        offset.check_generator(study.generator_sha256)
+        if sampling_of(offset) != study.sampling:
+            raise UserError(
+                f"--offsets {path}: fitted under another sampling; pass the --trunc, --trunc-cutoff, --noise-mode and "
+                "--class it was fitted under"
+            )
+        bundled = path == bundle.offset(offset.type)
+        if offset.type in study.types:
+            rows.append(Row(offset.type, space=offset.space, given=BUNDLED if bundled else path.stem))
+    return rows
+
+
 @lru_cache(maxsize=1)
 def open_world(study: Study) -> World:
     """The world of a study, once for each process."""
@@ -181,15 +208,15 @@ def run_task(study: Study, task: Task, on_step: Callable[[int, float], None] | N
     world, row, began = open_world(study), task.row, time.monotonic()
     fitting, held = (controlled(pool, row.type, row.control) for pool in (world.fitting(task.stream), world.held()))
     generator = random_weights(world.generator) if row.random_weights else world.generator
-    tensors, space, journal = {}, row.space, None
+    tensors, journal = {}, None
     if row.given is None:
         journal = Journal(study.folder / "fits", path.stem, study.key(task))
         settings = study.settings(row, task.stream)
         tensors = fit(generator, fitting, world.kinds[row.type], settings, journal, on_step)
     else:
         offset = study.given(row)
-        space, tensors = offset.space, {key: torch.from_numpy(array) for key, array in offset.tensors.items()}
-    kept = _keep(world.kinds[row.type], row, space, tensors, generator, fitting, held)
+        tensors = {key: torch.from_numpy(array) for key, array in offset.tensors.items()}
+    kept = _keep(world.kinds[row.type], row, tensors, generator, fitting, held)
     result = Result(tensors, kept, time.monotonic() - began)
     result.save(path)
     if journal:
@@ -200,17 +227,16 @@ def run_task(study: Study, task: Task, on_step: Callable[[int, float], None] | N
 def _keep(
     kind: Intrinsic,
     row: Row,
-    space: str,
     tensors: Mapping[str, Tensor],
     generator: Generator,
     fitting: Pool,
     held: Pool,
 ) -> dict[str, Statistics]:
     """Statistics of the offset, and where it is an ordinary w+ fit of all that stands beside it."""
-    made = predictions(generator, kind, space, tensors, fitting, held, seed=SEED)
+    made = predictions(generator, kind, row.space, tensors, fitting, held, seed=SEED)
     if row.role in ("intrinsic", "control"):
         shuffled = permuted(tensors)
-        made[PERMUTED] = lambda: show(generator, held, kind, space, shuffled)
+        made[PERMUTED] = lambda: show(generator, held, kind, row.space, shuffled)
     else:
         made = {OFFSET: made[OFFSET]}
     told = held.codes[row.type].float()

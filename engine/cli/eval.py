@@ -1,0 +1,126 @@
+"""`sgi-engine eval`: what does a generator know, and what can it only be forced to show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sgi.engine import bundle
+from sgi.engine.cli.train import progress_bar
+from sgi.engine.errors import UserError
+from sgi.engine.intrinsics import IMAGE, MAP_TYPES, SEGMENTATION
+
+DEFAULT_TYPES = (*MAP_TYPES, SEGMENTATION, "mask-bed", "edges")
+REPORT, PAGE, WORK = "report.json", "report.html", "work"
+NO_ROOMS = "none"
+
+
+def eval(
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", help=f"Map to study; repeat it. Default: of {', '.join(DEFAULT_TYPES)} what is told."),
+    ] = None,
+    generator: Annotated[Path | None, typer.Option(help="Generator file. Default: the bundled rooms.")] = None,
+    teacher: Annotated[str, typer.Option(help="Teacher to fit to: `bundled`, or a spec as in `train`.")] = "bundled",
+    references: Annotated[
+        list[str] | None, typer.Option("--reference", help="Another teacher to score against as well; repeat it.")
+    ] = None,
+    offsets: Annotated[
+        Path | None, typer.Option(help="Folder of existing offsets to score too. Default: the bundled generator's.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of every fit.")] = 1000,
+    fits: Annotated[int, typer.Option(min=1, help="Fits of every map, each on other pictures.")] = 3,
+    control_fits: Annotated[int, typer.Option(min=1, help="Fits of every other row.")] = 1,
+    controls: Annotated[bool, typer.Option(help="Fit controls, without which there is no verdict.")] = True,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 16,
+    lr: Annotated[float | None, typer.Option(help="Learning rate as in `train`. Default: the space's.")] = None,
+    images: Annotated[int, typer.Option(min=2, help="Pictures to fit on.")] = 2000,
+    holdout: Annotated[int, typer.Option(help="Held-out pictures to score on.")] = 256,
+    trunc: Annotated[float, typer.Option(help="Truncation psi of the pictures.")] = 1.0,
+    cutoff: Annotated[int | None, typer.Option("--trunc-cutoff", min=0, help="Truncate only the first rows.")] = None,
+    noise_mode: Annotated[
+        str | None, typer.Option(help="none or const. Default: none for the bundled generator, else const.")
+    ] = None,
+    class_index: Annotated[int | None, typer.Option("--class", help="Class, of a conditional generator.")] = None,
+    rooms: Annotated[
+        str | None,
+        typer.Option(help="Variety of rendered rooms to score on as truth, or none. Default: the generator's own."),
+    ] = None,
+    directions: Annotated[
+        Path | None, typer.Option(help="Directions of light (.npy, of `relight`) to measure robustness with.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of report.json, report.html and the work.")] = Path("eval"),
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one for each core.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    precision: Annotated[
+        str | None, typer.Option(help="fp32 or bf16. Default: bf16 where the hardware has it.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is to do, and how long it takes.")] = False,
+) -> None:
+    """Fit maps and controls, score all of them with intervals beside baselines, and write a report with a verdict.
+
+    Stop and continue at will with Ctrl-C and the same command.
+    """
+    import os
+    import time
+
+    from rich.console import Console
+
+    from sgi.engine.generator import checkpoints, generator_sha256
+    from sgi.trainer.device import find_device, native_precision
+    from sgi.trainer.evaluation import report, sections
+    from sgi.trainer.evaluation.html import page
+    from sgi.trainer.evaluation.markdown import sentences
+    from sgi.trainer.evaluation.pictures import sheets
+    from sgi.trainer.evaluation.study import estimate, run_tasks, unfinished
+    from sgi.trainer.evaluation.tasks import plan
+    from sgi.trainer.evaluation.work import Study, given_rows, open_world
+    from sgi.trainer.latents import fitting_seeds, scoring_seeds
+    from sgi.trainer.pool import Sampling
+    from sgi.trainer.teachers import load_teacher
+
+    # A wrong flag should not cost minutes.
+    fitting_seeds(images, max(fits, control_fits) - 1)
+    scoring_seeds(holdout)
+    where, console, began = find_device(device, 1), Console(), time.monotonic()
+    told_by = load_teacher(teacher, device)
+    others = [load_teacher(spec, device) for spec in references or ()]
+    names = tuple(dict.fromkeys(types or [name for name in DEFAULT_TYPES if name in told_by.types]))
+    if not names or IMAGE in names:
+        raise UserError(f"--type: choose from {', '.join(told_by.types)}")
+    path = generator or bundle.GENERATOR
+    network = checkpoints.load(path, where)
+    variety = rooms or sections.variety_of(path)
+    sampling = Sampling(trunc, cutoff, noise_mode or ("const" if generator else "none"), class_index)
+    sampling.check(network)
+    if offsets is None and generator is None:
+        offsets = bundle.OFFSETS
+    study = Study(
+        str(path), teacher, generator_sha256(network), told_by.sha256, names, sampling, out / WORK, images, holdout,
+        "holdout", steps, batch, lr, precision or native_precision(where), device, 1, offsets,
+    )  # fmt: skip
+    world = open_world(study)
+    tasks = plan(names, fits, control_fits, controls, given_rows(study))
+    workers = jobs or len(os.sched_getaffinity(0))
+    minutes = estimate(world, tasks, workers) / 60
+    console.print(
+        f"{len(tasks)} tasks, {len(unfinished(study, tasks))} to do: about {max(1, round(minutes))} min on "
+        f"{workers} processes; finished ones stay in {study.folder}"
+    )
+    if dry_run:
+        return
+    with progress_bar() as bar:
+        line = bar.add_task("fits", total=len(tasks), note="")
+        results = run_tasks(study, tasks, workers, lambda task: bar.update(line, advance=1, note=task.row.label))
+    console.print("drawing up the report")
+    found = report.build(world, results, fits, control_fits)
+    found["references"] = [report.reference(world, results, other) for other in others]
+    measured = sections.measure(world, results, None if variety == NO_ROOMS else variety, directions)
+    found["sections"] = {title: sections.figures_only(section) for title, section in measured.items()}
+    report.write(out / REPORT, found)
+    report.write(out / PAGE, page(found, sheets(world, results), measured))
+    for sentence in sentences(found):
+        console.print(f"- {sentence}")
+    console.print(f"wrote {out / REPORT} and {out / PAGE} in {(time.monotonic() - began) / 60:.1f} minutes")

@@ -1,0 +1,82 @@
+"""Measurements beside the study, for its report: against the renderer's truth, and under other lights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sgi.engine.errors import UserError
+from sgi.engine.generator.native import read_header
+from sgi.engine.offsets import Offset
+from sgi.trainer import relighting, truth
+from sgi.trainer.evaluation.tasks import Row, Task
+from sgi.trainer.evaluation.work import Result, World
+from sgi.trainer.job import teacher_facts
+from sgi.trainer.scenes.maps import TYPES
+
+Section = dict[str, Any]
+DEFAULT_VARIETY = "calm"
+
+
+def offsets_of(world: World, results: Mapping[Task, Result]) -> list[Offset]:
+    """An offset of every type: the given one where there is one, else that of the first fit."""
+    found = []
+    for name in world.study.types:
+        given = [task.row for task in results if task.row.given and task.row.type == name]
+        found.append(world.study.given(given[0]) if given else _fitted(world, name, results[Task(Row(name))]))
+    return found
+
+
+def variety_of(generator: Path) -> str | None:
+    """The variety of rooms that a native generator file says it was trained on; None of all others."""
+    try:
+        return read_header(generator)["notes"]["training"]["variety"]
+    except (UserError, KeyError, TypeError):
+        return None
+
+
+def measure(
+    world: World, results: Mapping[Task, Result], variety: str | None, directions: Path | None
+) -> dict[str, Section]:
+    """Sections by title: offsets against exact maps of inverted rooms, and under the lights of a .npy of directions.
+
+    variety: of the rooms; None where the generator shows no rooms. See sgi.trainer.truth.measure and
+    sgi.trainer.relighting.measure.
+    """
+    offsets, sections = offsets_of(world, results), {}
+    if variety is not None and any(offset.type in TYPES for offset in offsets):
+        sections["Against the renderer's truth"] = truth.measure(
+            world.generator, world.teacher, offsets, variety=variety
+        )
+    if directions is not None:
+        lights = relighting.load_directions(directions, world.generator.config)
+        sections["Under other lights"] = relighting.measure(
+            world.generator, world.teacher, offsets, lights, variety=variety or DEFAULT_VARIETY
+        )
+    return sections
+
+
+def figures_only(section: Section) -> Section:
+    """A section as report.json keeps it: everything but the pictures, and figures at five digits."""
+    figures = {
+        path: {key: None if value is None else float(f"{value:.5g}") for key, value in told.items()}
+        for path, told in section["figures"].items()
+    }
+    return {key: value for key, value in section.items() if key != "pictures"} | {"figures": figures}
+
+
+def _fitted(world: World, name: str, result: Result) -> Offset:
+    sampling, study = world.study.sampling, world.study
+    return Offset(
+        type=name,
+        space="w+",
+        tensors={key: tensor.numpy() for key, tensor in result.tensors.items()},
+        generator_sha256=study.generator_sha256,
+        psi=sampling.psi,
+        cutoff=sampling.cutoff,
+        noise_mode=sampling.noise_mode,
+        teacher=teacher_facts(world.teacher),
+        fit={"images": study.images, "seed": 0, "class_index": sampling.class_index},
+        semantics=world.kinds[name].to_dict(),
+    )
