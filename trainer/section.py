@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from rich.table import Table
 
 from sgi.trainer.evaluation.bootstrap import draw
 from sgi.trainer.evaluation.measures import Measure, Statistics
@@ -37,3 +39,22 @@ class Section:
     def to_dict(self) -> dict[str, Any]:
         """The section as the report takes it, JSON-ready but for the bytes of its pictures."""
         return {"figures": self.figures, "titles": self.titles, "pictures": self.pictures}
+
+
+def section_table(found: Mapping[str, Any], measures: Sequence[str], title: str) -> Table:
+    """The rows of a measurement's result that have any of `measures`: type, row, value and interval of each.
+
+    found: a section's `to_dict` with `rows`, {row: what it is}.
+    """
+    figures = found["figures"]
+    table = Table("", "", *(found["titles"][name] for name in measures), title=title, title_justify="left")
+    for row in dict.fromkeys(key.rsplit("/", 1)[0] for key in figures):
+        cells = [figures.get(f"{row}/{name}") for name in measures]
+        if any(cells):
+            kind, _, label = row.partition("/")
+            table.add_row(kind, found["rows"].get(label, label), *(_cell(cell) for cell in cells))
+    return table
+
+
+def _cell(figure: Mapping[str, float] | None) -> str:
+    return f"{figure['value']:.4g} ({figure['low']:.3g} to {figure['high']:.3g})" if figure else ""

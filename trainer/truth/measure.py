@@ -34,7 +34,7 @@ ROOMS = 48
 # Rooms of no training: neither the generator's nor the teacher's.
 SEED, CONSTANT_SEED = 40_011, 40_012
 CONSTANT_ROOMS = 256
-PICTURES = 6
+PICTURES = 3
 
 ROWS = {
     "offset": "G(w + d) against the truth",
