@@ -151,5 +151,5 @@ def _normalise_second_moment(g: GraphBuilder, x: str) -> str:
 def _digest(prefix: str, *arrays: Array) -> str:
     digest = hashlib.sha256(prefix.encode())
     for array in arrays:
-        digest.update(array)
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -139,6 +139,14 @@ def test_types_with_equal_first_rows_share_those_layers(space, tiny_generator, t
     assert len(convolutions(apart)) - len(convolutions(shared)) == 9
 
 
+def test_layers_that_differ_in_their_matrix_alone_are_not_shared(tiny_generator, tmp_path):
+    offset = offsets_for(tiny_generator, "albedo", space="lora")
+    for key, tensor in offset["albedo"].tensors.items():
+        if key.endswith(".bias"):
+            tensor[:] = 0
+    export_onnx(tiny_generator, {"image": None} | offset, tmp_path / "maps.onnx")
+
+
 def test_an_offset_of_another_generator_is_refused(tiny_generator, conditional_generator, tmp_path):
     foreign = offsets_for(conditional_generator, "depth")
     with pytest.raises(UserError, match="fitted on generator"):
