@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
+from sgi.engine.generator.spaces import tensors_of
 from sgi.engine.offsets import Offset
 from sgi.trainer.job import sampling_of
 from sgi.trainer.pool import Sampling
@@ -17,7 +17,7 @@ from sgi.trainer.score import show_latents
 
 def show_offset(generator: Generator, ws: Tensor, offset: Offset) -> Tensor:
     """Codes [N, C, R, R] float32 in [0, 1] of G(ws + d), on the CPU; ws [N, num_ws, w_dim] float32."""
-    tensors = {key: torch.from_numpy(array) for key, array in offset.tensors.items()}
+    tensors = tensors_of(offset)
     return show_latents(generator, ws, offset.noise_mode, offset.intrinsic, offset.space, tensors)
 
 

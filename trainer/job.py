@@ -14,6 +14,7 @@ import sgi.engine
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256
+from sgi.engine.generator.spaces import tensors_of
 from sgi.engine.intrinsics import Kind
 from sgi.engine.offsets import Offset
 from sgi.trainer import fit as fitting_loop
@@ -104,7 +105,7 @@ def train_offset(
 
 def score_offset(generator: Generator, teacher: Teacher, offset: Offset, pools: Pools) -> dict[str, Any]:
     """Held-out figures of an offset and all baselines, as the offset file keeps them."""
-    tensors = {key: torch.from_numpy(array) for key, array in offset.tensors.items()}
+    tensors = tensors_of(offset)
     rows = evaluate(generator, offset.intrinsic, offset.space, tensors, pools.fitting, pools.held)
     return {
         "split": pools.split,

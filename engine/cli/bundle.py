@@ -77,14 +77,14 @@ def bundle(
     if offsets is None:
         for name, steps in STEPS.items():
             train(
-                [name], network_file, str(target), steps=steps, noise_mode="none", out=fitted,
+                [name], generator=network_file, teacher=str(target), steps=steps, noise_mode="none", out=fitted,
                 workdir=workdir / "fits", device=device, threads=threads, preview=False,
             )  # fmt: skip
     else:
         for name in intrinsics.MAP_TYPES:
             shutil.copyfile(offsets / f"{name}.safetensors", fitted / f"{name}.safetensors")
     files = [fitted / f"{name}.safetensors" for name in intrinsics.MAP_TYPES]
-    export(["all"], network_file, files, out / paths.MODEL.name, noise_mode="none")
+    export(["all"], generator=network_file, offset=files, out=out / paths.MODEL.name, noise_mode="none")
     write_manifest(out)
     write_card(out)
     console.print(f"wrote {out}; see {out / 'CARD.md'}")

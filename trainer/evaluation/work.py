@@ -23,6 +23,7 @@ from sgi.engine import bundle, intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, checkpoints
+from sgi.engine.generator.spaces import tensors_of
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.offsets import Offset
 from sgi.trainer import baselines
@@ -117,7 +118,7 @@ class Result:
             arrays |= {f"{_KEPT}/{predictor}/{key}": array.astype(np.float32) for key, array in by_measure.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, seconds=np.array(self.seconds), **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(file, allow_pickle=False, seconds=np.array(self.seconds), **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Result:
@@ -215,7 +216,7 @@ def run_task(study: Study, task: Task, on_step: Callable[[int, float], None] | N
         tensors = fit(generator, fitting, world.kinds[row.type], settings, journal, on_step)
     else:
         offset = study.given(row)
-        tensors = {key: torch.from_numpy(array) for key, array in offset.tensors.items()}
+        tensors = tensors_of(offset)
     kept = _keep(world.kinds[row.type], row, tensors, generator, fitting, held)
     result = Result(tensors, kept, time.monotonic() - began)
     result.save(path)
