@@ -20,6 +20,7 @@ from sgi.trainer.score import BASELINES, OFFSET, show
 
 PREVIEW_PICTURES = 8
 PREVIEW_WIDTH = 1536
+_NOTHING = 1e-6  # an FVU that a ratio to it would say nothing
 
 
 def score_table(offset: Offset, score: dict[str, Any]) -> Table:
@@ -42,7 +43,8 @@ def verdict(score: dict[str, Any]) -> str:
     """One sentence: what the offset leaves unexplained beside what the best baseline leaves."""
     rows, best = score["rows"], score["best_baseline"]
     ours, theirs = rows[OFFSET]["fvu"], rows[best]["fvu"]
-    return f"FVU {ours:.3f}, {ours / theirs:.2f} of the best baseline's {theirs:.3f} ({BASELINES[best]})."
+    share = f"{ours / theirs:.2f} of" if theirs > _NOTHING else "beside"
+    return f"FVU {ours:.3f}, {share} the best baseline's {theirs:.3f} ({BASELINES[best]})."
 
 
 def write_preview(path: str | Path, generator: Generator, offset: Offset, pool: Pool) -> None:

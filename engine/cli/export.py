@@ -194,5 +194,12 @@ def _report(console: Console, path: Path, artifact: Artifact) -> None:
             table.add_row(name, runtime, f"{figures['max']:.1e}", f"{figures['rms']:.1e}", f"{figures['psnr']:.1f} dB")
     console.print(table)
     console.print("Errors are fractions of the type's range; 99 dB stands for equal maps.")
+    for runtime, by_type in artifact.parity["runtimes"].items():
+        for name, figures in by_type.items():
+            if "differ" in figures:
+                console.print(
+                    f"{name} through {runtime}: {figures['differ']:.2%} of the pixels differ in their class, for being "
+                    "within the error of the border between two."
+                )
     for runtime, why in artifact.parity["left_out"].items():
         console.print(f"{runtime} was left out: {why}.")

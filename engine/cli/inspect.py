@@ -124,9 +124,11 @@ def _model_tables(path: Path, artifact: Artifact) -> list[Table]:
 
     facts = asdict(artifact)
     outputs = _table("outputs", "type", "channels", "range", "meaning")
-    for output in facts.pop("types"):
-        bounds = f"{output['low']:g} to {output['high']:g}"
-        outputs.add_row(output["name"], str(output["channels"]), bounds, output["meaning"])
+    facts.pop("types")
+    for output in artifact.types:
+        bounds = f"{output.low:g} to {output.high:g}"
+        meaning = one_line(": ".join(part for part in (output.meaning, ", ".join(output.classes)) if part))
+        outputs.add_row(output.name, str(output.channels), bounds, meaning)
     runtimes = facts["parity"].pop("runtimes", {})
     parity = _table("largest difference from torch, in parts of the range", "type", *runtimes)
     for name in artifact.type_names if runtimes else ():
@@ -164,6 +166,8 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _text(value: object) -> str:
-    if value is None:
+    if value is None or value == []:
         return "none"
+    if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+        return one_line(", ".join(value))
     return f"{value:.4g}" if isinstance(value, float) else one_line(str(value))

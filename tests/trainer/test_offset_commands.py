@@ -124,7 +124,7 @@ def test_an_interrupted_command_continues(tmp_path, file, monkeypatch):
         ((), "--type is missing"),
         (
             ("--type", "dept"),
-            "--type dept: choose from depth, normal, albedo, shading, edges, segmentation, mask-CLASS, all, or describe",
+            "--type dept: choose from depth, normal, albedo, shading, edges, segmentation, mask-CLASS, all, or",
         ),
         (("--type", "image"), "--type image"),
         (("--type", "segmentation"), "--type segmentation: teacher inverse tells only depth, normal"),
