@@ -31,7 +31,7 @@ png_bits: 16
 
 
 class ColourTeacher:
-    """Takes the channel by which a pixel exceeds the picture's mean most for its class, its red for edges, its mean for the user's type."""
+    """Tells classes by the channel that exceeds the picture's mean most, edges by red, the user's type by grey."""
 
     name = "colours"
     sha256 = hashlib.sha256(b"colours").hexdigest()
