@@ -21,9 +21,10 @@ def spread_measures(name: str) -> dict[str, Measure]:
     not at all: the relative spread counts that against it.
     """
     distance = _angle_from_mean if name == "normal" else _distance_from_mean
-    unit = "degrees" if name == "normal" else "codes"
     return {
-        SPREAD: Measure(f"spread over lights, {unit}", lambda maps, _: distance(maps), lambda mean: mean[..., 0]),
+        SPREAD: Measure(
+            "spread over lights (codes; normals: degrees)", lambda maps, _: distance(maps), lambda mean: mean[..., 0]
+        ),
         RELATIVE: Measure("variance over lights / over scenes", lambda maps, _: _variances(maps), _ratio),
     }
 
