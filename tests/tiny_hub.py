@@ -147,3 +147,43 @@ def save_model(name: str, folder: Path) -> Path:
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
+
+
+def save_marigold(kind: str, folder: Path, targets: int = 1, **more: Any) -> Path:
+    """Save a Marigold pipeline, `kind` one of Depth, Normals, Intrinsics; `more` goes to the pipeline."""
+    import diffusers
+    import transformers
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        unet = diffusers.UNet2DConditionModel(
+            block_out_channels=(8, 16), layers_per_block=1, sample_size=8, in_channels=4 + 4 * targets,
+            out_channels=4 * targets, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), cross_attention_dim=8, attention_head_dim=4,
+            norm_num_groups=4,
+        )  # fmt: skip
+        vae = diffusers.AutoencoderKL(
+            block_out_channels=(8, 16), down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, norm_num_groups=4,
+        )  # fmt: skip
+        text_config = transformers.CLIPTextConfig(
+            hidden_size=8, intermediate_size=8, num_attention_heads=2, num_hidden_layers=1, vocab_size=4,
+            max_position_embeddings=16, bos_token_id=0, eos_token_id=1, pad_token_id=1,
+        )  # fmt: skip
+        text_encoder = transformers.CLIPTextModel(text_config)
+        enliven(unet)
+        enliven(vae)
+    pieces = {"<|startoftext|>": 0, "<|endoftext|>": 1, "!": 2, "!</w>": 3}
+    pipeline = getattr(diffusers, f"Marigold{kind}Pipeline")(
+        unet=unet,
+        vae=vae,
+        scheduler=diffusers.DDIMScheduler(
+            timestep_spacing="trailing", prediction_type="v_prediction", clip_sample=False
+        ),
+        text_encoder=text_encoder,
+        tokenizer=transformers.CLIPTokenizer(vocab=pieces, merges=[], model_max_length=16),
+        prediction_type=kind.lower(),
+        **{"default_denoising_steps": 2, "default_processing_resolution": 16, **more},
+    )
+    pipeline.save_pretrained(folder)
+    return folder

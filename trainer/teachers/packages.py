@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -37,6 +37,18 @@ def loading(flag: str, files: str) -> Iterator[None]:
         ) from None
     except ImportError as error:
         raise UserError(f'{flag}: {_first_line(error)}: pip install "sgi-engine[{EXTRA}]" and what it names') from None
+
+
+def whole(flag: str, report: Mapping[str, Any], optional: Callable[[str], object] = lambda name: False) -> list[str]:
+    """Names of the weights that a loading report says a file left out; the library drew those at random.
+
+    Raises UserError unless all of them are `optional`, and none is of another shape.
+    """
+    missing = sorted(report["missing_keys"])
+    wrong = [name for name in missing if not optional(name)] + [key[0] for key in report["mismatched_keys"]]
+    if wrong:
+        raise UserError(f"{flag}: {wrong[0]} is not in its file, or of another shape ({len(wrong)} weights are so)")
+    return missing
 
 
 @contextmanager

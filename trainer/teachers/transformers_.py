@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from sgi.engine.errors import UserError
 from sgi.trainer.teachers.base import MapTeacher, identity
 from sgi.trainer.teachers.classes import class_codes, class_types
 from sgi.trainer.teachers.codes import DISPARITY, disparity_codes, metric, metric_codes
-from sgi.trainer.teachers.packages import loading, need, quiet
+from sgi.trainer.teachers.packages import loading, need, quiet, whole
 from sgi.trainer.teachers.resize import Preprocessing
 from sgi.trainer.teachers.spec import Spec, parse_spec
 
@@ -135,7 +134,10 @@ def open_transformers(argument: str, device: str = "cpu") -> TransformersTeacher
     spec = parse_spec("transformers", argument, ("far", "classes"))
     transformers = need("transformers", spec.flag)
     safe = {"trust_remote_code": False}
-    with loading(spec.flag, "config.json, preprocessor_config.json and model.safetensors"), _quiet():
+    with (
+        loading(spec.flag, "config.json, preprocessor_config.json and model.safetensors"),
+        quiet(transformers.utils.logging),
+    ):
         config = transformers.AutoConfig.from_pretrained(spec.target, **safe)
         auto, segmenting = _auto_class(spec, config)
         processor = transformers.AutoImageProcessor.from_pretrained(spec.target, **safe)
@@ -144,16 +146,11 @@ def open_transformers(argument: str, device: str = "cpu") -> TransformersTeacher
             use_safetensors=True,
             dtype=torch.float32,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are refused below, by name
+            ignore_mismatched_sizes=True,  # they are refused by `whole`, which names one
             **safe,
         )
         preprocessing = Preprocessing.of(processor, config.model_type)
-    missing = sorted(report["missing_keys"])
-    wrong = [name for name in missing if not _UNUSED.match(name)] + [key[0] for key in report["mismatched_keys"]]
-    if wrong:
-        raise UserError(
-            f"{spec.flag}: {wrong[0]} is not in its file, or of another shape ({len(wrong)} weights are so)"
-        )
+    missing = whole(spec.flag, report, _UNUSED.match)
     model.to(device)
     if segmenting:
         return SegmentationTeacher(spec, model, missing, preprocessing, _groups(spec, config.id2label))
@@ -215,7 +212,3 @@ def _synonyms(label: str) -> set[str]:
 def _refuse(spec: Spec, option: str, reason: str) -> None:
     if option in spec.options:
         raise UserError(f"{spec.flag}: {option}: {reason}; drop it")
-
-
-def _quiet() -> AbstractContextManager[None]:
-    return quiet(need("transformers.utils.logging", "--teacher"))
