@@ -163,7 +163,7 @@ class Offset:
 
     @classmethod
     def load(cls, path: str | Path) -> Offset:
-        """Read an offset file; raises UserError if it is none, of a newer format, or cut short."""
+        """Read an offset file; raises UserError if it is none, of a newer format, cut short or damaged."""
         try:
             with safe_open(str(path), framework="np") as file:
                 text = (file.metadata() or {}).get(HEADER_KEY)
@@ -174,8 +174,29 @@ class Offset:
             raise UserError(f"{path}: not a readable safetensors file ({error})") from None
         if text is None:
             raise UserError(f"{path}: not an offset file; make one with `sgi-engine train`")
-        header = json.loads(text)
-        if header.pop("format", None) != FORMAT:
+        try:
+            header = json.loads(text)
+        except ValueError:
+            header = None
+        if isinstance(header, dict) and header.pop("format", None) != FORMAT:
             raise UserError(f"{path}: an offset of another format: upgrade sgi-engine")
+        if not _is_whole(header, tensors):
+            raise UserError(f"{path}: a damaged offset file; copy it again")
         known = {f.name for f in fields(cls)}
         return cls(tensors=tensors, **{k: v for k, v in header.items() if k in known})
+
+
+_HEADER_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("type", "space", "generator_sha256", "noise_mode", "loss"), str),
+    **dict.fromkeys(("semantics", "teacher", "fit", "score"), dict),
+    "psi": (int, float),
+    "cutoff": (int, type(None)),
+}
+
+
+def _is_whole(header: object, tensors: dict[str, NDArray[Any]]) -> bool:
+    """Whether a header has what an offset needs, each of its type, and the tensors are finite float32."""
+    if not isinstance(header, dict) or not {"type", "space", "generator_sha256"} <= header.keys():
+        return False
+    typed = all(isinstance(header[key], kind) for key, kind in _HEADER_TYPES.items() if key in header)
+    return typed and all(t.dtype == np.float32 and bool(np.isfinite(t).all()) for t in tensors.values())

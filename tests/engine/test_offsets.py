@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -56,6 +58,26 @@ def test_files_that_are_no_offsets(tmp_path):
     (tmp_path / "cut.safetensors").write_bytes(data[:-5])
     with pytest.raises(UserError, match="not a readable safetensors file"):
         Offset.load(tmp_path / "cut.safetensors")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"type": None}, {"psi": "1"}, {"fit": 3}, {"generator_sha256": 7}, "[]", "{", {"tensors": np.float64},
+        {"tensors": np.nan},
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_refused(damage, tmp_path):
+    header = {"format": 1, "type": "depth", "space": "w+", "generator_sha256": "a" * 64}
+    rows = np.zeros((6, 4), np.float32)
+    if isinstance(damage, dict) and "tensors" in damage:
+        rows = rows.astype(np.float64) if damage["tensors"] is np.float64 else rows + np.float32(np.nan)
+    elif isinstance(damage, dict):
+        header |= damage
+    path = tmp_path / "damaged.safetensors"
+    save_file({"offset": rows}, path, {"sgi_offset": damage if isinstance(damage, str) else json.dumps(header)})
+    with pytest.raises(UserError, match=r"damaged\.safetensors: a damaged offset file; copy it again"):
+        Offset.load(path)
 
 
 @pytest.mark.parametrize(("field", "value"), [("type", "dept"), ("space", "z")])
