@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <string_view>
 
 #include <png.h>
 
@@ -13,10 +14,20 @@ float srgb_encode(float linear) { // IEC 61966-2-1
     return linear <= 0.0031308f ? linear * 12.92f : 1.055f * std::pow(linear, 1 / 2.4f) - 0.055f;
 }
 
+bool is_segmentation(std::string_view name) { return name == "segmentation"; }
+
+// The table of types gives 16 bits to maps that are measured, and 8 to those that are looked at or counted.
+unsigned bits_of(const sgi_type &type) {
+    const std::string_view name = type.name;
+    const bool coarse = is_segmentation(name) || name == "edges" || name.substr(0, 5) == "mask-";
+    return type.channels == 1 && !coarse ? 16 : 8;
+}
+
 // Big-endian samples, channels last.
 std::vector<png_byte> samples(sgi::Span<const float> values, const sgi_type &type, size_t side, unsigned bits) {
     const bool encode = std::string_view(type.name) == "albedo";
-    const float most = static_cast<float>((1u << bits) - 1);
+    // A class is its own code.
+    const float most = is_segmentation(type.name) ? type.high : static_cast<float>((1u << bits) - 1);
     std::vector<png_byte> bytes;
     bytes.reserve(values.size() * bits / 8);
     for (size_t pixel = 0; pixel < side * side; ++pixel) {
@@ -47,7 +58,7 @@ bool encode(std::FILE *file, png_structp png, png_infop info, png_uint_32 side, 
 } // namespace
 
 void write_png(const std::string &path, sgi::Span<const float> values, const sgi_type &type, size_t side) {
-    const unsigned bits = type.channels == 1 ? 16 : 8;
+    const unsigned bits = bits_of(type);
     std::vector<png_byte> bytes = samples(values, type, side, bits);
     const std::unique_ptr<std::FILE, int (*)(std::FILE *)> file(std::fopen(path.c_str(), "wb"), std::fclose);
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);

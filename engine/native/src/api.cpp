@@ -5,10 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
 #include <new>
-
-#include <sys/stat.h>
 
 using sgi::internal::Failure;
 
@@ -61,18 +58,6 @@ template <class T> T read_struct(const T *theirs, const char *name) {
     return ours;
 }
 
-std::string read_file(const char *path) {
-    struct stat status{};
-    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) throw Failure(SGI_ERROR_MODEL, "not a file");
-    std::ifstream file(path, std::ios::binary | std::ios::ate);
-    if (!file) throw Failure(SGI_ERROR_MODEL, "no such file, or not readable");
-    const std::streamoff size = file.tellg();
-    std::string bytes(size > 0 ? static_cast<size_t>(size) : 0, '\0');
-    file.seekg(0);
-    if (size < 0 || !file.read(bytes.data(), size)) throw Failure(SGI_ERROR_MODEL, "cannot be read");
-    return bytes;
-}
-
 sgi_options read_options(const sgi_options *options) {
     return options ? read_struct(options, "sgi_options") : sgi_options_default();
 }
@@ -92,9 +77,11 @@ sgi_status sgi_open(const char *path, const sgi_options *options, sgi_engine **e
         require(path, "path is NULL");
         const sgi_options read = read_options(options);
         try {
-            *engine = new sgi_engine(read_file(path), read);
+            using namespace sgi::internal;
+            const std::string bytes = read_file(path);
+            *engine = new sgi_engine(Model{bytes, read_sidecar(path), path}, read);
         } catch (const Failure &failure) {
-            if (failure.status != SGI_ERROR_MODEL && failure.status != SGI_ERROR_BACKEND) throw;
+            if (failure.status == SGI_ERROR_ARGUMENT) throw; // names the argument
             throw Failure(failure.status, std::string(path) + ": " + failure.what());
         }
     });
@@ -105,7 +92,8 @@ sgi_status sgi_open_memory(const void *model, size_t bytes, const sgi_options *o
         require(engine, "engine is NULL");
         *engine = nullptr;
         require(model, "model is NULL");
-        *engine = new sgi_engine({static_cast<const char *>(model), bytes}, read_options(options));
+        *engine = new sgi_engine(sgi::internal::Model{{static_cast<const char *>(model), bytes}, "", ""},
+                                 read_options(options));
     });
 }
 

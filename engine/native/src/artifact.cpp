@@ -91,9 +91,9 @@ Artifact parse(std::string json) {
 
 } // namespace
 
-Artifact read_artifact(std::string_view model) {
-    std::string json;
-    if (!read_metadata(model, "sgi_engine", json))
+Artifact read_artifact(const Model &model) {
+    std::string json = model.sidecar;
+    if (!model.is_engine() && !read_metadata(model.bytes, "sgi_engine", json))
         throw Failure(SGI_ERROR_MODEL, "a model without sgi-engine metadata; export it with `sgi-engine export`");
     if (json.find('\0') != std::string::npos)
         throw Failure(SGI_ERROR_MODEL, "its description is not JSON; export it again");

@@ -1,9 +1,10 @@
-// What an exported model says of itself: the JSON in its metadata property `sgi_engine`.
+// What an exported model says of itself: the JSON in its metadata property `sgi_engine`, or beside an engine.
 #pragma once
+
+#include "model_file.hpp"
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace sgi::internal {
@@ -25,6 +26,6 @@ struct Artifact {
 
 // Reads a model's description. Throws Failure(SGI_ERROR_MODEL) for bytes that are no model, a model that is not ours,
 // another format version, and values that no model can have.
-Artifact read_artifact(std::string_view model);
+Artifact read_artifact(const Model &model);
 
 } // namespace sgi::internal

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "artifact.hpp"
+#include "model_file.hpp"
 
 #include <cstddef>
 #include <memory>
@@ -34,10 +35,12 @@ class Backend {
     virtual std::string runtime() const = 0;
 };
 
-// Each loads a model whose outputs are artifact.types; throws Failure(SGI_ERROR_BACKEND).
+// Each loads a model whose outputs are artifact.types, an engine of which they are some; throws
+// Failure(SGI_ERROR_BACKEND).
 std::unique_ptr<Backend> open_onnxruntime(std::string_view model, const Artifact &artifact,
                                           const BackendOptions &options);
 std::unique_ptr<Backend> open_openvino(std::string_view model, const Artifact &artifact, const BackendOptions &options);
+std::unique_ptr<Backend> open_tensorrt(const Model &model, const Artifact &artifact, const BackendOptions &options);
 
 // One input or output of a loaded model; a dimension that varies is -1.
 struct Port {

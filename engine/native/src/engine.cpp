@@ -46,40 +46,67 @@ std::vector<OutputType> choose_types(const std::vector<OutputType> &all, const s
     return chosen;
 }
 
-std::unique_ptr<Backend> open_backend(const std::string &name, std::string_view model, const Artifact &artifact,
+// Backends, each with the CMake option that brings it, and whether it runs engines.
+struct Kind {
+    const char *name, *option;
+    bool engines;
+};
+constexpr Kind KINDS[] = {{"onnxruntime", "SGI_WITH_ORT", false},
+                          {"openvino", "SGI_WITH_OPENVINO", false},
+                          {"tensorrt", "SGI_WITH_TENSORRT", true}};
+
+// Before anything is loaded: that there is such a backend, and that it runs such files.
+void check_backend(const std::string &name, bool engine) {
+    for (const Kind &kind : KINDS) {
+        if (name != kind.name) continue;
+        if (kind.engines == engine) return;
+        argument("sgi_options.backend: " + name + " runs " +
+                 (kind.engines ? ".engine and .plan files" : ".onnx files") + "; leave it NULL");
+    }
+    argument("sgi_options.backend: no backend '" + name + "'; choose onnxruntime, openvino or tensorrt");
+}
+
+std::unique_ptr<Backend> open_backend(const std::string &name, const Model &model, const Artifact &artifact,
                                       const BackendOptions &options) {
 #ifdef SGI_WITH_ORT
-    if (name == "onnxruntime") return open_onnxruntime(model, artifact, options);
+    if (name == "onnxruntime") return open_onnxruntime(model.bytes, artifact, options);
 #endif
 #ifdef SGI_WITH_OPENVINO
-    if (name == "openvino") return open_openvino(model, artifact, options);
+    if (name == "openvino") return open_openvino(model.bytes, artifact, options);
 #endif
-    if (name != "onnxruntime" && name != "openvino")
-        argument("sgi_options.backend: no backend '" + name + "'; choose onnxruntime or openvino");
-    const std::string option = name == "openvino" ? "SGI_WITH_OPENVINO" : "SGI_WITH_ORT";
+#ifdef SGI_WITH_TENSORRT
+    if (name == "tensorrt") return open_tensorrt(model, artifact, options);
+#endif
+    std::string option;
+    for (const Kind &kind : KINDS)
+        if (name == kind.name) option = kind.option;
     throw Failure(SGI_ERROR_BACKEND, "this library was built without " + name + "; build it with -D " + option + "=ON");
 }
 
 } // namespace
 
-sgi_engine::sgi_engine(std::string_view model, const sgi_options &options)
-    : artifact_(read_artifact(model)), backend_name_(or_default(options.backend, "onnxruntime")),
-      device_(or_default(options.device, "cpu")), batch_(options.batch ? options.batch : DEFAULT_BATCH) {
+sgi_engine::sgi_engine(const Model &model, const sgi_options &options)
+    : artifact_(read_artifact(model)),
+      backend_name_(or_default(options.backend, model.is_engine() ? "tensorrt" : "onnxruntime")),
+      device_(or_default(options.device, model.is_engine() ? "cuda" : "cpu")),
+      batch_(options.batch ? options.batch : DEFAULT_BATCH) {
     if (device_ != "cpu" && device_ != "cuda")
         argument("sgi_options.device: no device '" + device_ + "'; choose cpu or cuda");
+    check_backend(backend_name_, model.is_engine());
+    if (model.is_engine() && device_ != "cuda") argument("sgi_options.device: an engine runs on cuda; leave it NULL");
     if (batch_ > MAX_BATCH) argument("sgi_options.batch is more than " + std::to_string(MAX_BATCH));
     if (options.threads > MAX_THREADS) argument("sgi_options.threads is more than " + std::to_string(MAX_THREADS));
 
     const BackendOptions settings{device_, or_default(options.runtime, ""), options.threads, batch_};
+    Model cut = model;
     std::string smaller;
     if (options.types) {
         artifact_.types = choose_types(artifact_.types, options.types);
         std::vector<std::string> names;
         for (const OutputType &type : artifact_.types) names.push_back(type.name);
-        smaller = keep_outputs(model, names);
-        model = smaller;
+        if (!model.is_engine()) cut.bytes = smaller = keep_outputs(model.bytes, names);
     }
-    backend_ = open_backend(backend_name_, model, artifact_, settings);
+    backend_ = open_backend(backend_name_, cut, artifact_, settings);
     runtime_ = backend_->runtime();
     for (const OutputType &type : artifact_.types)
         types_.push_back({type.name.c_str(), type.channels, type.low, type.high, type.meaning.c_str()});

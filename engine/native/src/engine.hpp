@@ -6,10 +6,9 @@
 #include <sgi/sgi.h>
 
 #include <memory>
-#include <string_view>
 
 struct sgi_engine {
-    sgi_engine(std::string_view model, const sgi_options &options);
+    sgi_engine(const sgi::internal::Model &model, const sgi_options &options);
 
     void info(sgi_model_info &info) const;
     void generate(const sgi_request &request, const sgi_output *outputs, size_t output_count);

@@ -12,9 +12,7 @@ struct OrtLibrary {
     std::string path, version;
 };
 
-// In this order: `wanted` (a file or a folder), $SGI_ORT_LIB (likewise), the system's libonnxruntime.so.1, and the
-// onnxruntime package of a Python environment: the one this library is installed in, the active one, the user's and
-// the system's. A library that was asked for by name is never replaced by another.
+// `wanted`, $SGI_ORT_LIB, libonnxruntime.so.1, or the onnxruntime package of a Python environment: see load_library.
 // Throws Failure(SGI_ERROR_BACKEND).
 OrtLibrary load_onnxruntime(const std::string &wanted);
 
