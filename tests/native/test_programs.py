@@ -123,13 +123,14 @@ def test_sgi_run_writes_what_python_writes(built, environment, all_types_model, 
     flags = ("--seeds", "2-3,12345", "--trunc", "0.5", "--format", suffix, "--outdir", tmp_path)
     run(program, all_types_model, *flags, env=environment)
     with Engine.open(all_types_model, backend="onnxruntime") as engine:
-        maps = engine([2, 3, 12345], psi=0.5)
+        maps, kinds = engine([2, 3, 12345], psi=0.5), engine.artifact.types
     assert len(list(tmp_path.iterdir())) == 3 * len(maps)
     file_format = get_format(suffix)
-    for name, values in maps.items():
+    for kind in kinds:
+        name, values = kind.name, maps[kind.name]
         for seed, value in zip(("00002", "00003", "12345"), values, strict=True):
-            found = file_format.decode(name, (tmp_path / f"seed{seed}_{name}.{suffix}").read_bytes())
-            expected = file_format.decode(name, file_format.encode(name, value))
+            found = file_format.decode(kind, (tmp_path / f"seed{seed}_{name}.{suffix}").read_bytes())
+            expected = file_format.decode(kind, file_format.encode(kind, value))
             # A value on the border of two codes may fall to either side.
             assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
             if suffix == "png":
