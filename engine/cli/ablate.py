@@ -53,7 +53,7 @@ def ablate(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how long it takes, and stop.")] = False,
 ) -> None:
-    """Ask what a map depends on: the space of its offset, the rows, the pictures fitted on, the offset's length.
+    """Ask what a map depends on: the space of its offset, its rows, its length, the pictures it was fitted on.
 
     Stop and continue at will with Ctrl-C and the same command.
     """

@@ -34,6 +34,9 @@ SHADING_SIDE = 8
 """Shadings are compared as means over this many boxes a side: light is smooth, and detail is not light."""
 NOTICEABLE = 0.05
 """A change of shading code that counts as one: the unit in which changes are summed and told apart."""
+UNNOTICED = 2.0
+"""Price of a direction that changes no shading, against the logarithm of `diversity`."""
+_TINY = 1e-12  # under a square root
 _SLACK = 1.0  # nominal range of a generated picture is [-1, 1]
 
 
@@ -54,7 +57,7 @@ class DirectionSettings:
     lr: float = 0.03
     start: float = 0.3
     from_layer: int = 3
-    keep: float = 25.0
+    keep: float = 20.0
     prior: float = 0.05
     seed: int = 0
     precision: str = "fp32"
@@ -184,7 +187,14 @@ def _loss(
     albedo_change = told["albedo"].unflatten(0, shape) - before["albedo"][:, None]
     shading_change = coarse(told["shading"].unflatten(0, shape)) - coarse(before["shading"])[:, None]
     saturated = (raw.abs() - _SLACK).clamp_min(0).mean()
-    return settings.keep * (albedo_change.abs().mean() + saturated) - diversity(shading_change).mean()
+    change = shading_change.square().mean(dim=(0, 2)).clamp_min(_TINY).sqrt() / NOTICEABLE
+    # The log-determinant is flat at 0, where the price of albedo is not: without this, weak directions die out.
+    unnoticed = (1 - change).clamp_min(0).mean()
+    return (
+        settings.keep * (albedo_change.abs().mean() + saturated)
+        - diversity(shading_change).mean()
+        + UNNOTICED * unnoticed
+    )
 
 
 def _padded(rows: Tensor, from_layer: int) -> Tensor:
