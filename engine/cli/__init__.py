@@ -38,7 +38,8 @@ COMMANDS = {
     "relight": "Find directions that change the light, and measure whether maps bear it.",
     "eval": "Fit maps and controls, score all of them with intervals beside baselines, "
     "and write a report with a verdict.",
-    "ablate": "Ask what a map depends on: the space of its offset, its rows, its length, the pictures it was fitted on.",
+    "ablate": "Ask what a map depends on: the space of its offset, its rows, its length, "
+    "the pictures it was fitted on.",
     "train-generator": "Train a generator on rooms; stop and continue at will with Ctrl-C and the same command.",
     "train-teacher": "Train the U-Net teacher on rendered rooms, measure it on held-out ones and write its file.",
     "doctor": "Say what is installed, which GPU is here, and which backends work and why the others do not.",

@@ -32,7 +32,7 @@ def relight(
     teacher: Annotated[str, typer.Option(help="`bundled`, or another spec of `train`.")] = "bundled",
     count: Annotated[int, typer.Option(min=2, help="Directions to find.")] = 8,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of the search.")] = 200,
-    keep: Annotated[float, typer.Option(help="Price of a changed albedo; higher finds weaker lights.")] = 25.0,
+    keep: Annotated[float, typer.Option(help="Price of a changed albedo; higher finds weaker lights.")] = 20.0,
     from_layer: Annotated[int, typer.Option(min=0, help="First row of w+ that a direction may move.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Of the search.")] = 0,
     scenes: Annotated[int, typer.Option(min=2, help="Held-out seeds, and rooms, to measure on.")] = 32,
