@@ -110,8 +110,8 @@ CudaStream::CudaStream(std::shared_ptr<CudaDriver> driver) : driver_(std::move(d
 }
 
 CudaStream::~CudaStream() {
-    drain();
     const CudaDriver::Functions &call = *driver_->call_;
+    call.synchronize(stream_);
     for (const uint64_t address : device_) call.free(address);
     for (void *address : pinned_) call.free_host(address);
     call.destroy_stream(stream_);
@@ -140,7 +140,5 @@ void CudaStream::to_host(void *to, uint64_t from, size_t bytes) {
 }
 
 void CudaStream::wait() { driver_->check(driver_->call_->synchronize(stream_)); }
-
-void CudaStream::drain() noexcept { driver_->call_->synchronize(stream_); }
 
 } // namespace sgi::internal

@@ -71,7 +71,6 @@ class CudaStream {
     void to_device(uint64_t to, const void *from, size_t bytes);
     void to_host(void *to, uint64_t from, size_t bytes);
     void wait();
-    void drain() noexcept; // wait, whatever comes of it
 
   private:
     std::shared_ptr<CudaDriver> driver_;

@@ -39,7 +39,6 @@ class Slot {
     void run(size_t rows, size_t least, const std::map<std::string, const float *> &values,
              const std::vector<std::pair<std::string, OutputBuffer>> &outputs) {
         const size_t filled = std::max(rows, least);
-        const Drained drained(stream_); // what an exception leaves enqueued reads and writes these buffers
         for (const Port &input : inputs_) {
             const Buffer &buffer = buffers_.at(input.name);
             fill(buffer, values.at(input.name), rows, filled);
@@ -64,12 +63,6 @@ class Slot {
         bool batched;
         uint64_t device;
         float *host;
-    };
-
-    struct Drained {
-        explicit Drained(CudaStream &stream) : stream(stream) {}
-        ~Drained() { stream.drain(); }
-        CudaStream &stream;
     };
 
     static void require(bool done) {

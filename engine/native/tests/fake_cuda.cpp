@@ -2,6 +2,7 @@
 // happens when it is synchronized and not before, so that a wait that is missing shows.
 #include "fake_cuda.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -10,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <thread>
 
 namespace {
 
@@ -136,6 +138,7 @@ int cuStreamSynchronize(void *stream) {
         works.swap(streams.at(stream));
     }
     for (const auto &work : works) work();
+    std::this_thread::sleep_for(std::chrono::microseconds(fake_cuda()->microseconds));
     return fake_cuda()->fails ? LAUNCH_FAILED : SUCCESS;
 }
 int cuStreamDestroy_v2(void *stream) {

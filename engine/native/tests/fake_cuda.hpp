@@ -8,6 +8,7 @@ struct FakeCuda {
     const char *name = "Fake GPU";
     int capability[2] = {9, 0};
     size_t capacity = size_t{1} << 30;                                  // bytes of device memory
+    int microseconds = 0;                                               // that waiting for a stream takes at least
     bool fails = false;                                                 // whatever is waited for ends in an error
     int (*enqueue)(void *stream, void (*work)(void *), void *argument); // work's argument is freed by work
     size_t (*blocks)();                                                 // allocations that nobody has freed

@@ -4,6 +4,7 @@
 #include "fake_cuda.hpp"
 #include "tensorrt_library.hpp"
 
+#include <cmath>
 #include <map>
 #include <numeric>
 
@@ -36,6 +37,7 @@ struct Pass {
             float value = *at("psi") * std::accumulate(z, z + Z, 0.0f) / Z;
             for (size_t c = 0; addresses.count("label") && c < CLASSES; ++c)
                 value += static_cast<float>(c) * at("label")[n * CLASSES + c];
+            fake_tensorrt().not_finite += !std::isfinite(value);
             for (size_t i = 0; i < PIXELS; ++i) at("depth")[n * PIXELS + i] = value;
             for (size_t i = 0; i < 3 * PIXELS; ++i) at("image")[n * 3 * PIXELS + i] = -value;
         }
@@ -80,6 +82,7 @@ class Engine final : public TensorRtEngine {
         return {{"image", true, {-1, 3, 16, 16}}, {"depth", true, {-1, 1, 16, 16}}};
     }
     std::unique_ptr<TensorRtContext> context() override {
+        ++fake_tensorrt().asked;
         if (fake_tensorrt().contexts >= fake_tensorrt().most) return nullptr;
         return std::make_unique<Context>();
     }
