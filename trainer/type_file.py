@@ -16,26 +16,16 @@ from pathlib import Path
 
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import Intrinsic
-from sgi.trainer.teachers.packages import need
+from sgi.trainer.yaml_file import read_mapping
 
-_LARGEST = 1 << 16
 _DEFAULTS = {"low": 0.0, "high": 1.0, "decoding": "identity"}
 
 
 def load_type(path: str | Path) -> Intrinsic:
     """The type that a file describes; raises UserError, naming the file, for anything else."""
     flag = f"--type-file {path}"
-    yaml = need("yaml", flag, "train")
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        values = yaml.safe_load(text) if len(text) <= _LARGEST else None
-    except FileNotFoundError:
-        raise UserError(f"{flag}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{flag}: cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
-        raise UserError(f"{flag}: not YAML ({str(error).splitlines()[0]})") from None
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+    values = read_mapping(path, flag, "train")
+    if values is None:
         raise UserError(f"{flag}: describes no type; give name, channels, meaning and what else is not usual")
     classes = values.get("classes")
     span = {"high": max(1, len(classes) - 1)} if isinstance(classes, list) and classes else {}

@@ -106,4 +106,5 @@ def _open(module: str, function: str, argument: str, device: str) -> Teacher:
 register_teacher("unet", _open_native)
 register_teacher("analytic", partial(_open, "analytic", "open_analytic"))
 register_teacher("diffusers", partial(_open, "diffusers_", "open_diffusers"))
+register_teacher("onnx", partial(_open, "onnx_", "open_onnx"))
 register_teacher("transformers", partial(_open, "transformers_", "open_transformers"))

@@ -1,0 +1,254 @@
+"""Any ONNX model as a teacher: `onnx:FILE.yaml`; sgi.trainer.teachers.onnx_description says what the file holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sgi.engine.errors import UserError
+from sgi.engine.files import sha256_file
+from sgi.engine.intrinsics import SEGMENTATION
+from sgi.trainer.scenes.colour import srgb_decode
+from sgi.trainer.teachers.base import MapTeacher, identity
+from sgi.trainer.teachers.classes import class_codes, class_types
+from sgi.trainer.teachers.codes import (
+    DISPARITY,
+    RELATIVE,
+    albedo_codes,
+    disparity_codes,
+    metric_codes,
+    normal_codes,
+    relative_codes,
+    shading_codes,
+)
+from sgi.trainer.teachers.colour import WHITE_PATCH, WHITE_QUANTILE, luminance, white_patch
+from sgi.trainer.teachers.onnx_description import AXES, Description, Input, Output, read_description
+from sgi.trainer.teachers.packages import need
+
+BATCH = 8
+_ERRORS_ONLY = 3
+_PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
+_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_CHANNELS = {"normal": (3,), "albedo": (3,), "shading": (1, 3), "depth": (1,), "edges": (1,)}
+
+
+class OnnxTeacher(MapTeacher):
+    """An ONNX model in ONNX Runtime as a Teacher; it gives no gradients."""
+
+    def __init__(self, flag: str, description: Description, session: Any, files: Sequence[Path]) -> None:
+        self.description = description
+        self._flag = flag
+        self._session = session
+        (self._input,) = session.get_inputs()
+        self._outputs = _outputs(flag, description.outputs, session)
+        fixed_batch = isinstance(self._input.shape[0], int)
+        if fixed_batch and self._input.shape[0] != 1:
+            raise UserError(f"{flag}: file: its batch is fixed to {self._input.shape[0]}; export it with 1, or any")
+        self.chunk = 1 if fixed_batch else BATCH
+        told = {output.type: output for output in description.outputs}
+        classes = told[SEGMENTATION].classes if SEGMENTATION in told else ()
+        facts = {
+            "onnx": [sha256_file(file) for file in files],
+            "input": asdict(description.input),
+            "outputs": [asdict(output) | {"far": str(output.far)} for output in description.outputs],
+        }
+        size = description.input.size
+        super().__init__(
+            f"{description.title} ({'; '.join(_words(output) for output in description.outputs)})",
+            identity(facts),
+            tuple(dict.fromkeys((*told, *class_types(classes)))),
+            classes,
+            size[0] if size and size[0] == size[1] else None,
+            {"input": str(asdict(description.input)), **{name: _words(output) for name, output in told.items()}},
+        )
+
+    @torch.no_grad()
+    def codes(self, image: Tensor, types: Sequence[str]) -> dict[str, Tensor]:
+        x = network_input(image, self.description.input).astype(_TYPES[self._input.type])
+        wanted = [o for o in self._outputs if o.type in types or (o.type == SEGMENTATION and set(types) & _masks(o))]
+        raw = self._session.run([self._outputs[output] for output in wanted], {self._input.name: x})
+        codes: dict[str, Tensor] = {}
+        for output, array in zip(wanted, raw, strict=True):
+            maps = self._maps(output, array, image)
+            if output.type == SEGMENTATION:
+                asked = [name for name in types if name not in codes and name in class_types(output.classes)]
+                codes |= {name: class_codes(maps, output.classes, name) for name in asked}
+            else:
+                codes[output.type] = output_codes(output, maps)
+        return codes
+
+    def _maps(self, output: Output, array: np.ndarray, image: Tensor) -> Tensor:
+        """An output [N, C, H, W] float32 over the whole of `image`; classes as logits."""
+        maps = torch.from_numpy(np.asarray(array, np.float32)).to(image)
+        try:
+            maps = maps[:, None] if output.layout == "nhw" else maps
+            maps = maps.movedim(-1, 1) if output.layout == "nhwc" else maps
+            count, channels, _, _ = maps.shape
+        except (ValueError, IndexError):
+            raise self._misshapen(output, array) from None
+        labels = output.says == "labels"
+        allowed = _CHANNELS.get(output.type, (1, 3)) if not output.classes else (1 if labels else len(output.classes),)
+        if count != len(image) or channels not in allowed:
+            raise self._misshapen(output, array)
+        if labels:
+            maps = self._one_hot(maps[:, 0], output)
+        maps = F.interpolate(maps, image.shape[-2:], mode="bilinear", align_corners=False)
+        return maps.clamp_min(1e-12).log() if labels or output.says == "probabilities" else maps
+
+    def _one_hot(self, labels: Tensor, output: Output) -> Tensor:
+        count = len(output.classes)
+        if not ((labels >= 0) & (labels < count)).all():
+            raise UserError(f"{self._flag}: {output.type}: the model tells labels beyond its {count} classes")
+        return F.one_hot(labels.round().long(), count).movedim(-1, 1).to(labels.dtype)
+
+    def _misshapen(self, output: Output, array: np.ndarray) -> UserError:
+        return UserError(
+            f"{self._flag}: {output.type}: the model's output is {list(array.shape)}, "
+            f"which is not {output.layout} with the channels or classes of this type"
+        )
+
+
+def open_onnx(argument: str, device: str = "cpu") -> OnnxTeacher:
+    """The teacher that a YAML file describes, in ONNX Runtime on `cpu` or `cuda`.
+
+    Raises UserError for a missing package, a file that is damaged or does not fit its description, and a GPU that is
+    asked for and not there.
+    """
+    flag = f"--teacher onnx:{argument}"
+    onnx, runtime = need("onnx", flag), need("onnxruntime", flag, "cpu")
+    description = read_description(argument, flag)
+    files = [description.file, *_external(flag, onnx, description.file)]
+    session = _open(flag, runtime, description.file, torch.device(device).type)
+    _check_input(flag, description.input, session)
+    return OnnxTeacher(flag, description, session, files)
+
+
+def _open(flag: str, runtime: ModuleType, path: Path, device: str) -> Any:
+    """A session of ONNX Runtime; raises UserError for a damaged model, and where it would fall back to the CPU."""
+    options = runtime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = torch.get_num_threads()
+    provider = _PROVIDERS[device][0]
+    session = None
+    if provider in runtime.get_available_providers():
+        try:
+            session = runtime.InferenceSession(str(path), options, providers=_PROVIDERS[device])
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{flag}: file: ONNX Runtime cannot open {path.name} ({reason})") from None
+    if session is None or provider not in session.get_providers():
+        raise UserError(f'{flag}: this ONNX Runtime cannot use the GPU: pip install "sgi-engine[gpu]", or --device cpu')
+    return session
+
+
+def network_input(image: Tensor, how: Input) -> np.ndarray:
+    """What goes into the network for pictures [N, 3, H, W] sRGB in [0, 1], float32."""
+    x = srgb_decode(image) if how.encoding == "linear" else image
+    if how.size and how.size != tuple(image.shape[-2:]):
+        x = F.interpolate(x, how.size, mode="bilinear", antialias=True)
+    x = x * (how.high - how.low) + how.low
+    mean, std = (torch.tensor(values).to(x)[:, None, None] for values in (how.mean, how.std))
+    x = (x.flip(1) if how.channels == "bgr" else x) - mean
+    x = x / std
+    return np.ascontiguousarray((x.movedim(1, -1) if how.layout == "nhwc" else x).cpu().numpy())
+
+
+def output_codes(output: Output, maps: Tensor) -> Tensor:
+    """Display codes of an output's maps [N, C, H, W] that are no classes."""
+    if output.type == "depth":
+        if output.says == "distance":
+            return metric_codes(maps, output.far)
+        return disparity_codes(maps) if output.says == "disparity" else relative_codes(maps)
+    if output.says == "logits":
+        return maps.sigmoid()
+    share = (maps - output.low) / (output.high - output.low)
+    if output.type == "normal":
+        normal = torch.empty_like(share)
+        for channel, name in enumerate(output.axes):
+            axis, sign = AXES[name]
+            normal[:, axis] = sign * (share[:, channel] * 2 - 1)
+        return normal_codes(normal)
+    if output.type not in ("albedo", "shading"):
+        return share
+    light = srgb_decode(share) if output.encoding == "srgb" else share.clamp_min(0)
+    if output.type == "albedo":
+        return albedo_codes(light * white_patch(light) if output.scale == "free" else light)
+    light = luminance(light) if light.shape[1] == 3 else light
+    if output.scale == "free":
+        bright = torch.quantile(light.flatten(1), WHITE_QUANTILE, dim=1)[:, None, None, None]
+        light = light / bright.clamp_min(1e-6)
+    return shading_codes(light)
+
+
+def _words(output: Output) -> str:
+    """What an output means, for names and notes."""
+    if output.type == "depth":
+        said = {"disparity": DISPARITY, "relative": RELATIVE, "distance": f"distance over {output.far:g}"}[output.says]
+    elif output.type == "normal":
+        said = f"raw channels to the {', '.join(output.axes)}"
+    elif output.classes:
+        said = f"{len(output.classes)} classes"
+    elif output.type == "albedo":
+        said = WHITE_PATCH if output.scale == "free" else f"{output.encoding}, of given scale"
+    elif output.scale == "free":
+        said = f"scaled so that the {WHITE_QUANTILE:.0%} quantile of a picture's light is 1"
+    else:
+        said = "logits" if output.says == "logits" else f"{output.low:g} to {output.high:g}"
+    return f"{output.type}: {said}"
+
+
+def _masks(output: Output) -> set[str]:
+    return set(class_types(output.classes))
+
+
+def _outputs(flag: str, outputs: Sequence[Output], session: Any) -> dict[Output, str]:
+    """The graph's output for each described one."""
+    names = [value.name for value in session.get_outputs()]
+    found = {output: output.name or names[0] for output in outputs}
+    for output, name in found.items():
+        if name not in names or (output.name is None and len(names) > 1):
+            raise UserError(
+                f"{flag}: {output.type}: name: the model's outputs are {', '.join(names)}; name one of them"
+            )
+    return found
+
+
+def _check_input(flag: str, how: Input, session: Any) -> None:
+    """Raise UserError unless the model takes one float picture of the layout and size that the description says."""
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
+        told = ", ".join(f"{value.name} {value.type} {value.shape}" for value in inputs)
+        raise UserError(f"{flag}: file: takes {told}; a teacher takes one picture of 4 dimensions, as floats")
+    shape = inputs[0].shape
+    expected = [3, *(how.size or (None, None))] if how.layout == "nchw" else [*(how.size or (None, None)), 3]
+    for have, want in zip(shape[1:], expected, strict=True):
+        if isinstance(have, int) and have != want:
+            raise UserError(
+                f"{flag}: input: size, layout: the model takes {shape}, not {how.layout} of size {how.size}"
+            )
+
+
+def _external(flag: str, onnx: ModuleType, path: Path) -> list[Path]:
+    """Files beside the model that hold its weights; raises UserError for a damaged model or files elsewhere."""
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:
+        raise UserError(f"{flag}: file: {path.name} is no ONNX model ({str(error).splitlines()[0]})") from None
+    places: dict[str, None] = {}
+    for tensor in model.graph.initializer:
+        entries: Mapping[str, str] = {entry.key: entry.value for entry in tensor.external_data}
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            places[entries.get("location", "")] = None
+    found = [path.parent / place for place in places]
+    for file in found:
+        if path.parent.resolve() not in file.resolve().parents or not file.is_file():
+            raise UserError(f"{flag}: file: its weights are in {file.name or '?'}, which is not beside it")
+    return found
