@@ -14,7 +14,6 @@ from sgi.engine.intrinsics import IMAGE, MAP_TYPES, SEGMENTATION
 
 DEFAULT_TYPES = (*MAP_TYPES, SEGMENTATION, "mask-bed", "edges")
 REPORT, PAGE, WORK = "report.json", "report.html", "work"
-NO_ROOMS = "none"
 
 
 def eval(
@@ -92,7 +91,7 @@ def eval(
         raise UserError(f"--type: choose from {', '.join(told_by.types)}")
     path = generator or bundle.GENERATOR
     network = checkpoints.load(path, where)
-    variety = rooms or sections.variety_of(path)
+    variety = sections.checked_variety(rooms, path)
     sampling = Sampling(trunc, cutoff, noise_mode or ("const" if generator else "none"), class_index)
     sampling.check(network)
     if offsets is None and generator is None:
@@ -117,7 +116,7 @@ def eval(
     console.print("drawing up the report")
     found = report.build(world, results, fits, control_fits)
     found["references"] = [report.reference(world, results, other) for other in others]
-    measured = sections.measure(world, results, None if variety == NO_ROOMS else variety, directions)
+    measured = sections.measure(world, results, variety, directions)
     found["sections"] = {title: sections.figures_only(section) for title, section in measured.items()}
     report.write(out / REPORT, found)
     report.write(out / PAGE, page(found, sheets(world, results), measured))

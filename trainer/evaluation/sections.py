@@ -14,9 +14,10 @@ from sgi.trainer.evaluation.tasks import Row, Task
 from sgi.trainer.evaluation.work import Result, World
 from sgi.trainer.job import teacher_facts
 from sgi.trainer.scenes.maps import TYPES
+from sgi.trainer.scenes.variety import get_variety
 
 Section = dict[str, Any]
-DEFAULT_VARIETY = "calm"
+DEFAULT_VARIETY, NO_ROOMS = "calm", "none"
 
 
 def offsets_of(world: World, results: Mapping[Task, Result]) -> list[Offset]:
@@ -28,8 +29,16 @@ def offsets_of(world: World, results: Mapping[Task, Result]) -> list[Offset]:
     return found
 
 
-def variety_of(generator: Path) -> str | None:
-    """The variety of rooms that a native generator file says it was trained on; None of all others."""
+def checked_variety(asked: str | None, generator: Path) -> str | None:
+    """The variety of rooms to measure truth on, None for no rooms.
+
+    asked: a variety or NO_ROOMS; None for what a native generator file says it was trained on. Raises UserError for
+    a variety that does not exist.
+    """
+    if asked == NO_ROOMS:
+        return None
+    if asked is not None:
+        return get_variety(asked).name
     try:
         return read_header(generator)["notes"]["training"]["variety"]
     except (UserError, KeyError, TypeError):

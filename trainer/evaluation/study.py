@@ -21,8 +21,8 @@ from sgi.trainer.latents import scoring_seeds
 from sgi.trainer.pool import build_pool
 
 _PROBE_PICTURES, _PROBE_STEPS = 32, 4
-# Baselines and statistics of a task, in pictures made; measured at 64 px, where ridge regression is half of it.
-_SCORING_PICTURES = 1500
+# Of making a picture, for each picture of a task: what its baselines and statistics cost; measured at 64 px.
+_SCORING = 0.3
 
 
 def unfinished(study: Study, tasks: Iterable[Task]) -> list[Task]:
@@ -124,5 +124,5 @@ def estimate(world: World, tasks: Sequence[Task], jobs: int) -> float:
         took.append(time.monotonic() - began)
     step = (took[1] - took[0]) / (_PROBE_STEPS - 1)
     steps = sum(study.steps for task in left if task.row.given is None)
-    pictures = len({task.stream for task in left}) * (study.images + study.holdout) * jobs
-    return (steps * step + (pictures + len(left) * _SCORING_PICTURES) * picture) / jobs
+    pictures = (study.images + study.holdout) * (len({task.stream for task in left}) * jobs + _SCORING * len(left))
+    return (steps * step + pictures * picture) / jobs

@@ -13,8 +13,8 @@ Role = Literal["intrinsic", "control", "prefix", "low-rank", "random weights", "
 
 PREFIX_SIDE = 16
 """Offsets kept out of the first layers leave everything below this side, in pixels, untouched."""
-# What each control is tried on; depth inverted and depth at random would say nothing that the others do not.
-CONTROLLED = {IMAGE: tuple(CONTROLS), "depth": ("half-swap", "hflip", "vflip", "rot180", "tile-shuffle", "other-seed")}
+# What each control is tried on; of depth, the others would say nothing that they do not say of the picture.
+CONTROLLED = {IMAGE: tuple(CONTROLS), "depth": ("half-swap", "hflip", "rot180", "tile-shuffle")}
 SWAP = "half-swap"
 BUNDLED = "bundled"
 RANDOM_WEIGHTS_TYPES = ("depth", "albedo")

@@ -74,7 +74,7 @@ def test_an_interrupted_task_continues(study, tmp_path):
 def test_a_control_is_fitted_to_the_changed_target(study):
     """Its constant map is the mean of the flipped pictures, and its best constant has an FVU of 1."""
     result = run_task(study, Task(Row("image", "vflip")))
-    measures = measures_of("image", torch.empty(0))
+    measures = measures_of("image")
     constant = measures["fvu"].figure(result.kept["constant"]["fvu"].mean(axis=0))
     assert constant == pytest.approx(1, abs=1e-5)
     identity = figures_of([result], "identity", World(study).kinds["image"])["fvu"].value

@@ -50,4 +50,5 @@ def test_roles_and_labels():
     assert (Row("image", "hflip").role, Row("image", "hflip").label) == ("control", "image hflip")
     assert (Row("depth", from_layer=3).role, Row("depth", from_layer=3).label) == ("prefix", "depth, from 16 px")
     assert Row("depth", "half-swap", space="lora").label == "depth half-swap, low-rank"
-    assert Row("depth", given="bundled").label == "depth, bundled file"
+    assert Row("depth", given="bundled").label == "depth, bundled"
+    assert Row("depth", given="mine").label == "depth, file mine"
