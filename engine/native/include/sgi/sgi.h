@@ -54,13 +54,16 @@ typedef enum sgi_status {
 /* How to open a model. Start from sgi_options_default(); zero and NULL always mean the default. */
 typedef struct sgi_options {
     size_t size;         /* sizeof(sgi_options): tells the library which fields your header has */
-    const char *backend; /* "onnxruntime" (default), or "openvino" where the library was built with it */
-    const char *device;  /* "cpu" (default) or "cuda" */
-    const char *types;   /* outputs to load, "image,depth"; default all. Others are cut away and cost nothing */
-    const char *runtime; /* path of libonnxruntime, or of a folder with it. Default: $SGI_ORT_LIB, then the system's
-                            libonnxruntime.so.1, then the onnxruntime package of a Python environment */
+    const char *backend; /* of an .onnx "onnxruntime" (default), or "openvino" where the library was built with it; of
+                            an .engine or .plan "tensorrt" (default), likewise */
+    const char *device;  /* of an .onnx "cpu" (default) or "cuda"; an engine runs on "cuda" */
+    const char *types;   /* outputs to load, "image,depth"; default all. Others are cut away and cost nothing; of an
+                            engine they are computed and not copied */
+    const char *runtime; /* path of libonnxruntime, of libnvinfer or libtensorrt_rtx for an engine, or of a folder with
+                            it. Default: $SGI_ORT_LIB or $SGI_TENSORRT_LIB, then the system's library, then the package
+                            of a Python environment */
     uint32_t threads;    /* CPU threads that one image may use; default all cores */
-    uint32_t batch;      /* most images in one pass, which bounds memory; default 8 */
+    uint32_t batch;      /* most images in one pass, which bounds memory; default 8. An engine's own limits hold too */
 } sgi_options;
 
 /* One type of map that a model makes. */
@@ -104,10 +107,11 @@ typedef struct sgi_output {
 /* The default options, size included. */
 SGI_API sgi_options sgi_options_default(void);
 
-/* Open a model file; NULL options are the defaults. On failure *engine is NULL. */
+/* Open a model file, an .onnx, or an .engine or .plan that has its .json beside it; NULL options are the defaults. On
+ * failure *engine is NULL. */
 SGI_API sgi_status sgi_open(const char *path, const sgi_options *options, sgi_engine **engine);
 
-/* Open a model from the bytes of its file. */
+/* Open a model from the bytes of an .onnx. */
 SGI_API sgi_status sgi_open_memory(const void *model, size_t bytes, const sgi_options *options, sgi_engine **engine);
 
 SGI_API sgi_status sgi_info(const sgi_engine *engine, sgi_model_info *info);
