@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,17 +12,21 @@ from rich.table import Table
 from sgi.trainer.evaluation.bootstrap import draw
 from sgi.trainer.evaluation.measures import Measure, Statistics
 
+Figure = dict[str, float | None]
+"""value, low and high."""
+
 
 @dataclass
 class Section:
     """What a measurement found.
 
     figures: {"depth/offset/fvu": {"value", "low", "high"} ...}, a row's path and a measure's name; low and high are
-    the 95 % bootstrap interval over pictures. titles: {measure's name: what a table calls it}. pictures: {title: bytes
+    the 95 % bootstrap interval over pictures; None stands for what is no number, such as the overlap of a class that
+    no picture shows. titles: {measure's name: what a table calls it}. pictures: {title: bytes
     of a PNG}.
     """
 
-    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
     pictures: dict[str, bytes] = field(default_factory=dict)
 
@@ -29,12 +34,9 @@ class Section:
         """Add a row's figures, from the numbers its measures kept of each picture."""
         for name, measure in measures.items():
             estimate = draw(measure, [kept[name]]).estimate()
-            self.figures[f"{row}/{name}"] = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+            told = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+            self.figures[f"{row}/{name}"] = {key: x if math.isfinite(x) else None for key, x in told.items()}
             self.titles[name] = measure.title
-
-    def value(self, name: str) -> float:
-        """A figure without its interval."""
-        return self.figures[name]["value"]
 
     def to_dict(self) -> dict[str, Any]:
         """The section as the report takes it, JSON-ready but for the bytes of its pictures."""
@@ -56,5 +58,7 @@ def section_table(found: Mapping[str, Any], measures: Sequence[str], title: str)
     return table
 
 
-def _cell(figure: Mapping[str, float] | None) -> str:
-    return f"{figure['value']:.4g} ({figure['low']:.3g} to {figure['high']:.3g})" if figure else ""
+def _cell(figure: Figure | None) -> str:
+    if not figure or figure["value"] is None:
+        return "" if not figure else "-"
+    return f"{figure['value']:.4g} ({figure['low']:.3g} to {figure['high']:.3g})"

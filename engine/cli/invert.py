@@ -29,9 +29,11 @@ def invert(
     prior: Annotated[float, typer.Option(help="How much a latent pays for being unusual; 0 is free.")] = 0.03,
     rows: Annotated[float, typer.Option(help="How much its rows pay for differing; 0 is plain w+.")] = 0.3,
     noise_mode: Annotated[
-        str | None, typer.Option(help="none or const. Default: the offsets', else none for the bundled generator.")
+        str | None, typer.Option(help="none or const, where no offset says it. Default: const.")
     ] = None,
-    class_index: Annotated[int | None, typer.Option("--class", help="Class, of a conditional generator.")] = None,
+    class_index: Annotated[
+        int | None, typer.Option("--class", help="Class of a conditional generator, where no offset says it.")
+    ] = None,
     file_format: Annotated[str, typer.Option("--format", help="png or npy, of the maps.")] = "png",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; one is best beside other work.")] = None,
@@ -49,7 +51,7 @@ def invert(
         if stems.count(stem) > 1:
             raise UserError(f"{stem}: two pictures of one name would overwrite each other's maps; rename one")
 
-    from dataclasses import asdict, replace
+    from dataclasses import asdict
 
     import torch
     from rich.console import Console
@@ -76,9 +78,9 @@ def invert(
     offsets = [Offset.load(path) for path in paths]
     for offset in offsets:
         offset.check_generator(sha256)
-    sampling = common_sampling(offsets) if offsets else Sampling(noise_mode="const", class_index=class_index)
-    if noise_mode is not None:
-        sampling = replace(sampling, noise_mode=noise_mode)
+    if offsets and (noise_mode, class_index) != (None, None):
+        raise UserError("--noise-mode and --class: the offsets say under which they were fitted; drop the flags")
+    sampling = common_sampling(offsets) if offsets else Sampling(1.0, None, noise_mode or "const", class_index)
     wanted = torch.stack([load_picture(path, network.config.resolution) for path in pictures])
     console = Console()
     with progress_bar() as bar:

@@ -82,6 +82,9 @@ ABLATIONS: dict[str, Callable[[str, FitSettings, int, GeneratorConfig], list[Cas
     "images": images,
     "alpha": alphas,
 }
+BASELINE = "baseline"
+BASELINES = {"ridge": "ridge on w", "pixel_affine": "affine of colour, per pixel"}
+UNORDERED = ("space",)
 NUMERIC = {"images": "log", "alpha": "linear"}
 """Series whose labels are numbers, and the scale they are drawn on."""
 

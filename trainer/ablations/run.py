@@ -14,7 +14,7 @@ from torch import Tensor
 from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.generator.spaces import tensors_of
 from sgi.engine.offsets import Offset
-from sgi.trainer.ablations.cases import Case
+from sgi.trainer.ablations.cases import BASELINE, BASELINES, Case
 from sgi.trainer.ablations.plot import draw_plot
 from sgi.trainer.baselines import mean_map
 from sgi.trainer.evaluation.measures import FVU, HIGH_PASS_FVU, measures_of, statistics
@@ -27,9 +27,6 @@ from sgi.trainer.score import predictions, show
 from sgi.trainer.section import Section
 from sgi.trainer.teachers import Teacher
 from sgi.trainer.teachers.classes import told_type
-
-BASELINE = "baseline"
-BASELINES = {"ridge": "ridge on w", "pixel_affine": "affine of colour, per pixel"}
 
 
 @dataclass(frozen=True)

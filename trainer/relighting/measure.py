@@ -153,9 +153,10 @@ def _checks(
     for name in LIGHT_TYPES:
         if name in told:
             ours, theirs = (
-                section.value(f"{name}/{row}/{SPREAD}") for row in ("teacher_on_relit", "teacher_on_renders")
+                section.figures[f"{name}/{row}/{SPREAD}"]["value"] for row in ("teacher_on_relit", "teacher_on_renders")
             )
-            checks[f"{name}_ratio"] = ours / theirs
+            if ours is not None and theirs:
+                checks[f"{name}_ratio"] = ours / theirs
     if "shading" in told:
         for key, maps in (("diversity", told), ("diversity_of_renders", told_renders)):
             shading = coarse(maps["shading"])

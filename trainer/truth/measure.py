@@ -28,6 +28,7 @@ from sgi.trainer.scenes.maps import TYPES
 from sgi.trainer.scenes.variety import get_variety
 from sgi.trainer.section import Section
 from sgi.trainer.teachers import Teacher
+from sgi.trainer.truth.exact import exact_codes, is_exact
 from sgi.trainer.truth.inversion import Inversion, InversionSettings, invert, psnr
 
 ROOMS = 48
@@ -43,7 +44,12 @@ ROWS = {
     "constant": "mean map of other rooms against the truth",
     "offset_against_teacher": "G(w + d) against the teacher on G(w)",
 }
-_COLUMNS = {"teacher_on_render": "teacher", "teacher_on_reconstruction": "teacher, G(w)", "offset": "G(w + d)"}
+_COLUMNS = {
+    "exact": "exact",
+    "teacher_on_render": "teacher",
+    "teacher_on_reconstruction": "teacher, G(w)",
+    "offset": "G(w + d)",
+}
 _PSNR = {"psnr": Measure("PSNR, dB", lambda shown, told: psnr(shown, told)[:, None], lambda mean: mean[..., 0], True)}
 
 
@@ -67,9 +73,9 @@ def measure(
     without truth. Raises UserError when no offset has a truth, or offsets disagree about the sampling.
     """
     settings = settings or InversionSettings()
-    known = [offset for offset in offsets if offset.type in TYPES]
+    known = [offset for offset in offsets if is_exact(offset.intrinsic)]
     if not known:
-        raise UserError(f"--offset: rooms have exact maps of {', '.join(TYPES[1:])} only")
+        raise UserError(f"--offset: rooms have exact maps of {', '.join(TYPES[1:])} and their own classes only")
     sampling = common_sampling(known)
     side = generator.config.resolution
     truth, others = (
@@ -85,15 +91,15 @@ def measure(
     section.add("inversion", _PSNR, statistics(_PSNR, inversion.images, truth.image))
     shown: dict[str, dict[str, Tensor]] = {}
     for offset in known:
-        name = offset.type
-        exact, constant = truth.codes(name), mean_map(others.codes(name))
+        name, kind = offset.type, offset.intrinsic
+        exact, constant = exact_codes(truth, kind), mean_map(exact_codes(others, kind))
         made = show_offset(generator, inversion.ws, offset)
-        shown[name] = {"offset": made} | {row: maps[name] for row, maps in told.items() if name in maps}
+        shown[name] = {"exact": exact, "offset": made} | {row: maps[name] for row, maps in told.items() if name in maps}
         pairs = {row: (maps, exact) for row, maps in shown[name].items()}
         pairs["constant"] = (constant.expand_as(exact), exact)
         if name in teacher.types:
             pairs["offset_against_teacher"] = (made, shown[name]["teacher_on_reconstruction"])
-        by = measures_of(name, constant)
+        by = measures_of(kind, constant)
         for row in ROWS:
             if row in pairs:
                 section.add(f"{name}/{row}", by, statistics(by, *pairs[row]))
@@ -103,7 +109,7 @@ def measure(
         "variety": variety,
         "inversion": asdict(settings),
         "rows": ROWS,
-        "left_out": [offset.type for offset in offsets if offset.type not in TYPES],
+        "left_out": [offset.type for offset in offsets if not is_exact(offset.intrinsic)],
         **section.to_dict(),
     }
 
@@ -121,7 +127,7 @@ def _sheet(truth: Maps, inversion: Inversion, shown: Mapping[str, Mapping[str, T
     rows = {}
     for index in range(min(PICTURES, len(truth.image))):
         for name, maps in shown.items():
-            columns = {"render": truth.image, "inverted, G(w)": inversion.images, "exact": truth.codes(name)}
+            columns = {"render": truth.image, "inverted, G(w)": inversion.images}
             columns |= {title: maps[row] for row, title in _COLUMNS.items() if row in maps}
             rows[f"{index} {name}"] = {title: codes[index].numpy() for title, codes in columns.items()}
     return draw_sheet(rows)

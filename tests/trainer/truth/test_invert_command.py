@@ -101,6 +101,7 @@ def test_refuses(tmp_path, file, offset, photo, generator):
         ((photo, photo), "photo: two pictures of one name"),
         ((photo, "--generator", other, "--offset", offset), "was fitted on generator"),
         ((photo, "--generator", file, "--noise-mode", "random"), "--noise-mode random"),
+        ((photo, "--generator", file, "--offset", offset, "--noise-mode", "const"), "the offsets say under which"),
         ((photo, "--generator", file, "--steps", 0), "--steps 0"),
     ):
         with pytest.raises(UserError, match=message):

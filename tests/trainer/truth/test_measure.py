@@ -12,9 +12,11 @@ from PIL import Image
 
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256
+from sgi.engine.intrinsics import decode, get
 from sgi.engine.offsets import Offset
-from sgi.trainer.scenes import CALM, render, sample_rooms
+from sgi.trainer.scenes import CALM, CLASSES, render, sample_rooms
 from sgi.trainer.truth import InversionSettings, measure
+from sgi.trainer.truth.exact import exact_codes, is_exact
 from sgi.trainer.truth.measure import ROWS, SEED
 
 QUICK = InversionSettings(steps=5, candidates=16)
@@ -71,3 +73,16 @@ def test_refuses_what_has_no_truth_and_mixed_sampling(generator, teacher, offset
     edges = Offset("edges", "w+", offsets[0].tensors, generator_sha256(generator))
     with pytest.raises(UserError, match="rooms have exact maps of depth, normal"):
         measure(generator, teacher, [edges], rooms=2, settings=QUICK)
+
+
+def test_classes_of_pixels_are_exact_too(generator, teacher, offsets):
+    maps = render(sample_rooms(2, torch.Generator().manual_seed(0), variety=CALM), 16)
+    inside = maps.segmentation == CLASSES.index("wall")
+    assert torch.equal(exact_codes(maps, get("mask-wall"))[:, 0], inside.float())
+    segmentation = get("segmentation").with_classes(CLASSES)
+    assert (decode(segmentation, exact_codes(maps, segmentation).numpy())[:, 0] == maps.segmentation.numpy()).all()
+    assert not is_exact(get("segmentation").with_classes(("floor", "wall")))
+    assert not is_exact(get("mask-cat"))
+    wall = Offset("mask-wall", "w+", offsets[0].tensors, generator_sha256(generator))
+    found = measure(generator, teacher, [wall], rooms=2, settings=QUICK)["figures"]
+    assert found["mask-wall/constant/mask-wall_iou"]["value"] > 0
