@@ -26,6 +26,7 @@ from sgi.trainer.score import best_baseline, evaluate
 from sgi.trainer.spaces import rms
 from sgi.trainer.teachers import Teacher
 from sgi.trainer.teachers.classes import told_type
+from sgi.trainer.teachers.panel import teller
 
 
 class Pools(NamedTuple):
@@ -65,8 +66,9 @@ def open_journal(
     workdir: str | Path, generator: Generator, teacher: Teacher, kind: Kind, pool: Pool, settings: FitSettings
 ) -> Journal:
     """The journal in `workdir` of exactly this fit, whether it exists or not."""
-    key = fitting_loop.fingerprint(kind, settings, pool, generator_sha256(generator), teacher.sha256)
-    return Journal(workdir, intrinsics.get(kind).name, key)
+    name = intrinsics.get(kind).name
+    key = fitting_loop.fingerprint(kind, settings, pool, generator_sha256(generator), teller(teacher, name).sha256)
+    return Journal(workdir, name, key)
 
 
 def train_offset(
@@ -94,7 +96,7 @@ def train_offset(
         psi=sampling.psi,
         cutoff=sampling.cutoff,
         noise_mode=sampling.noise_mode,
-        teacher=teacher_facts(teacher),
+        teacher=teacher_facts(teller(teacher, intrinsic.name)),
         loss=str(settings.loss),
         fit=_fit_facts(settings, pools.fitting, generator),
         semantics=intrinsic.to_dict(),
@@ -110,7 +112,7 @@ def score_offset(generator: Generator, teacher: Teacher, offset: Offset, pools: 
     return {
         "split": pools.split,
         "seeds": describe(pools.held.seeds),
-        "teacher": teacher_facts(teacher),
+        "teacher": teacher_facts(teller(teacher, offset.type)),
         "best_baseline": best_baseline(rows),
         "rows": rows,
     }

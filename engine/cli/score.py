@@ -64,5 +64,5 @@ def score(
             figures = score_offset(network, told_by, offset, pools)
             console.print(score_table(offset, figures))
             console.print(verdict(figures))
-            if offset.teacher.get("sha256") != told_by.sha256:
+            if offset.teacher.get("sha256") != figures["teacher"]["sha256"]:
                 console.print(f"Fitted on another teacher, {offset.teacher.get('name')}.")

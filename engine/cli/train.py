@@ -22,7 +22,7 @@ SUFFIX = ".safetensors"
 WORKDIR = "fits"
 TEACHER_HELP = (
     "`bundled`, a teacher file, analytic:NAME (sobel, canny, luminance, retinex), onnx:FILE.yaml, or transformers: "
-    "or diffusers: with a Hugging Face name or folder."
+    "or diffusers: with a Hugging Face name or folder; A+B: B tells what A cannot."
 )
 
 

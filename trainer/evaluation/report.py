@@ -25,6 +25,7 @@ from sgi.trainer.latents import describe
 from sgi.trainer.pool import build_pool
 from sgi.trainer.score import OFFSET, predictions, show
 from sgi.trainer.teachers import Teacher
+from sgi.trainer.teachers.panel import Panel
 
 FORMAT = 1
 TEACHER = "teacher"
@@ -76,7 +77,9 @@ def teacher_facts(teacher: Teacher) -> dict[str, Any]:
 
 
 def parameters(model: object) -> int:
-    """Numbers in a module, or in the modules that an object holds."""
+    """Numbers in a module, in the modules that an object holds, or in those of a panel's members."""
+    if isinstance(model, Panel):
+        return sum(parameters(member) for member in model.members)
     modules = [model] if isinstance(model, nn.Module) else [m for m in vars(model).values() if isinstance(m, nn.Module)]
     return sum(tensor.numel() for module in modules for tensor in module.parameters())
 

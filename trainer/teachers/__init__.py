@@ -1,7 +1,8 @@
 """Teachers: models that read intrinsic maps off a picture, and say what offsets are fitted to.
 
 A teacher is named by a spec: `bundled`, a native teacher file, or `kind:argument` for every other kind. A kind
-joins by `register_teacher`; nothing else needs to know of it.
+joins by `register_teacher`; nothing else needs to know of it. Specs joined by + are a panel: the first that can tell a
+type tells it. `bundled` is the bundled U-Net, with a Sobel filter for edges.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
@@ -75,14 +77,16 @@ def register_teacher(kind: str, opener: Opener) -> None:
 
 
 def load_teacher(spec: str = "bundled", device: str = "cpu") -> Teacher:
-    """The teacher that `spec` names: `bundled`, a native teacher file, or `kind:argument`.
+    """The teacher that `spec` names: `bundled`, a native teacher file, `kind:argument`, or several joined by +.
 
     Raises UserError for an unknown kind, a missing file, and whatever the kind's opener refuses.
     """
     if spec == "bundled":
         from sgi.engine.bundle import TEACHER
 
-        return _open_native(str(TEACHER), device)
+        return _panel([f"unet:{TEACHER}", "analytic:sobel"], device)
+    if "+" in spec and not Path(spec).exists():
+        return _panel(spec.split("+"), device)
     match = _KIND.fullmatch(spec)
     if match is None:
         return _open_native(spec, device)
@@ -91,6 +95,12 @@ def load_teacher(spec: str = "bundled", device: str = "cpu") -> Teacher:
         known = ", ".join(f"{name}:..." for name in sorted(_OPENERS))
         raise UserError(f"--teacher {spec}: unknown kind {kind!r}; give `bundled`, a teacher file, or {known}")
     return _OPENERS[kind](argument, device)
+
+
+def _panel(specs: Sequence[str], device: str) -> Teacher:
+    from sgi.trainer.teachers.panel import Panel
+
+    return Panel([load_teacher(spec, device) for spec in specs])
 
 
 def _open_native(path: str, device: str) -> Teacher:

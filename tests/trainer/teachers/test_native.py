@@ -109,7 +109,7 @@ def test_load_teacher_dispatches_on_the_spec(net, tmp_path, monkeypatch):
     assert load_teacher(str(path)).sha256 == sha256
     assert load_teacher(f"unet:{path}").sha256 == sha256
     monkeypatch.setattr("sgi.engine.bundle.TEACHER", path)
-    assert load_teacher().sha256 == sha256
+    assert load_teacher().members[0].sha256 == sha256
     with pytest.raises(UserError, match=r"--teacher zoo:giraffe: unknown kind 'zoo'.*unet:"):
         load_teacher("zoo:giraffe")
 
