@@ -28,22 +28,22 @@ def _dpt_config(**more: Any) -> Any:
 
 
 def _dpt() -> tuple[Any, Any]:
-    from transformers import DPTForDepthEstimation, DPTImageProcessorPil
+    from transformers import DPTForDepthEstimation, DPTImageProcessor
 
-    return DPTForDepthEstimation(_dpt_config()), DPTImageProcessorPil(size={"height": 32, "width": 32})
+    return DPTForDepthEstimation(_dpt_config()), DPTImageProcessor(size={"height": 32, "width": 32})
 
 
 def _dpt_segmenting() -> tuple[Any, Any]:
-    from transformers import DPTForSemanticSegmentation, DPTImageProcessorPil
+    from transformers import DPTForSemanticSegmentation, DPTImageProcessor
 
     return (
         DPTForSemanticSegmentation(_dpt_config(**_labels(3))),
-        DPTImageProcessorPil(size={"height": 32, "width": 32}),
+        DPTImageProcessor(size={"height": 32, "width": 32}),
     )
 
 
 def _depth_anything(**more: Any) -> tuple[Any, Any]:
-    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, DPTImageProcessorPil
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config, DPTImageProcessor
 
     backbone = Dinov2Config(
         image_size=28, patch_size=14, num_hidden_layers=4, hidden_size=16, num_attention_heads=2, mlp_ratio=2,
@@ -53,7 +53,7 @@ def _depth_anything(**more: Any) -> tuple[Any, Any]:
         backbone_config=backbone, reassemble_hidden_size=16, neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8,
         head_hidden_size=4, **more,
     )  # fmt: skip
-    processor = DPTImageProcessorPil(size={"height": 28, "width": 42}, keep_aspect_ratio=True, ensure_multiple_of=14)
+    processor = DPTImageProcessor(size={"height": 28, "width": 42}, keep_aspect_ratio=True, ensure_multiple_of=14)
     return DepthAnythingForDepthEstimation(config), processor
 
 
@@ -62,7 +62,7 @@ def _depth_anything_metric() -> tuple[Any, Any]:
 
 
 def _zoedepth() -> tuple[Any, Any]:
-    from transformers import BeitConfig, ZoeDepthConfig, ZoeDepthForDepthEstimation, ZoeDepthImageProcessorPil
+    from transformers import BeitConfig, ZoeDepthConfig, ZoeDepthForDepthEstimation, ZoeDepthImageProcessor
 
     backbone = BeitConfig(
         image_size=32, patch_size=8, num_hidden_layers=4, hidden_size=16, num_attention_heads=2, intermediate_size=24,
@@ -73,11 +73,11 @@ def _zoedepth() -> tuple[Any, Any]:
         num_relative_features=4, bin_embedding_dim=8, num_attractors=[4, 2, 2, 1],
         bin_configurations=[{"n_bins": 8, "min_depth": 0.001, "max_depth": 10.0, "name": "nyu"}],
     )  # fmt: skip
-    return ZoeDepthForDepthEstimation(config), ZoeDepthImageProcessorPil(size={"height": 32, "width": 48})
+    return ZoeDepthForDepthEstimation(config), ZoeDepthImageProcessor(size={"height": 32, "width": 48})
 
 
 def _segformer() -> tuple[Any, Any]:
-    from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessorPil
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 
     config = SegformerConfig(
         depths=[1] * 4, hidden_sizes=[8, 8, 16, 16], num_attention_heads=[1, 1, 2, 2], decoder_hidden_size=16,
@@ -85,15 +85,15 @@ def _segformer() -> tuple[Any, Any]:
     )  # fmt: skip
     return (
         SegformerForSemanticSegmentation(config),
-        SegformerImageProcessorPil(size={"height": 64, "width": 64}),
+        SegformerImageProcessor(size={"height": 64, "width": 64}),
     )
 
 
 def _mobilenet() -> tuple[Any, Any]:
-    from transformers import MobileNetV2Config, MobileNetV2ForSemanticSegmentation, MobileNetV2ImageProcessorPil
+    from transformers import MobileNetV2Config, MobileNetV2ForSemanticSegmentation, MobileNetV2ImageProcessor
 
     config = MobileNetV2Config(depth_multiplier=0.1, min_depth=4, output_stride=8, **_labels(4))
-    processor = MobileNetV2ImageProcessorPil(size={"shortest_edge": 65}, crop_size={"height": 65, "width": 65})
+    processor = MobileNetV2ImageProcessor(size={"shortest_edge": 65}, crop_size={"height": 65, "width": 65})
     return MobileNetV2ForSemanticSegmentation(config), processor
 
 
@@ -101,7 +101,7 @@ def _mask2former() -> tuple[Any, Any]:
     from transformers import (
         Mask2FormerConfig,
         Mask2FormerForUniversalSegmentation,
-        Mask2FormerImageProcessorPil,
+        Mask2FormerImageProcessor,
         SwinConfig,
     )
 
@@ -113,7 +113,7 @@ def _mask2former() -> tuple[Any, Any]:
         backbone_config=backbone, feature_size=32, mask_feature_size=32, hidden_dim=32, encoder_feedforward_dim=16,
         dim_feedforward=16, encoder_layers=1, decoder_layers=2, num_attention_heads=2, num_queries=6, **_labels(4),
     )  # fmt: skip
-    processor = Mask2FormerImageProcessorPil(size={"shortest_edge": 48, "longest_edge": 96})
+    processor = Mask2FormerImageProcessor(size={"shortest_edge": 48, "longest_edge": 96})
     return Mask2FormerForUniversalSegmentation(config), processor
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -45,7 +46,9 @@ class Preprocessing:
     def of(cls, processor: Any, model_type: str) -> Preprocessing:
         """The settings of a `transformers` image processor; raises ValueError for those that are not understood."""
         size = processor.size
-        read = {name: getattr(size, name, None) for name in ("height", "width", "shortest_edge", "longest_edge")}
+        # A plain dictionary in transformers 5.0, an object later.
+        fetch = size.get if isinstance(size, dict) else partial(getattr, size)
+        read = {name: fetch(name, None) for name in ("height", "width", "shortest_edge", "longest_edge")}
         resized = processor.do_resize
         if resized and not (read["shortest_edge"] or (read["height"] and read["width"])):
             raise ValueError(f"its image processor has the size {size}")
