@@ -1,16 +1,18 @@
 """What fp16 and bf16 cost in quality: PSNR of every type's 8-bit maps against the generator in float32.
 
-python benchmarks/precision.py [--generator FILE | --random SIDE] [--seeds N] [--precision fp16 bf16]
+python benchmarks/precision.py [--generator FILE | --random SIDE] [--offset FILE ...] [--seeds N] [--precision P ...]
 
 Graphs run in the exporter's emulator, which rounds after every operator as a GPU does at worst. --random makes a
 generator of StyleGAN2's config-f widths with random weights and activations clamped at 256; its maps mean nothing, but
-overflow would show there. Appends a line to results.jsonl.
+overflow would show there. Types are the image and those of the offsets: the bundled ones where they are of this
+generator, and --offset. Appends a line to results.jsonl.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ import torch
 from record import append
 
 from sgi.engine import bundle, intrinsics
-from sgi.engine.generator import Generator, GeneratorConfig, checkpoints, random_generator
+from sgi.engine.generator import Generator, GeneratorConfig, checkpoints, generator_sha256, random_generator
 from sgi.engine.offsets import Offset
 from sgi.engine.seeds import latents
 from sgi.export.emulate import Emulator
@@ -34,21 +36,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--generator", type=Path, help="a generator or checkpoint; default: the bundled rooms")
     parser.add_argument("--random", type=int, metavar="SIDE", help="random weights of config-f at this side instead")
+    parser.add_argument("--offset", type=Path, nargs="+", default=[], help="offsets of this generator")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--precision", nargs="+", default=["fp16", "bf16"])
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    offsets: dict[str, Offset | None] = {intrinsics.IMAGE: None}
     if asked.random:
         name = f"random config-f {asked.random} px"
         generator = random_generator(GeneratorConfig(asked.random, conv_clamp=256.0), seed=0)
     else:
         name = "bundled rooms" if asked.generator is None else asked.generator.name
         generator = checkpoints.load(asked.generator or bundle.GENERATOR)
-        if asked.generator is None:
-            offsets |= {t: Offset.load(bundle.offset(t)) for t in intrinsics.MAP_TYPES if bundle.offset(t).exists()}
+    offsets = choose_offsets(generator, asked.offset)
     figures = {precision: measure(generator, offsets, precision, asked.seeds) for precision in asked.precision}
     append("precision", {"generator": name, "seeds": asked.seeds, "psnr": figures})
+
+
+def choose_offsets(generator: Generator, files: Sequence[Path]) -> dict[str, Offset | None]:
+    """Type -> offset: the bundled ones that were fitted on this generator, then those of `files`, which must be."""
+    sha256 = generator_sha256(generator)
+    bundled = [Offset.load(path) for path in sorted(bundle.OFFSETS.glob("*.safetensors"))]
+    named = [Offset.load(path) for path in files]
+    for offset in named:
+        offset.check_generator(sha256)
+    fitted = [offset for offset in bundled if offset.generator_sha256 == sha256]
+    return {intrinsics.IMAGE: None} | {offset.type: offset for offset in (*fitted, *named)}
 
 
 def measure(generator: Generator, offsets: dict[str, Offset | None], precision: str, seeds: int) -> dict[str, float]:
