@@ -17,7 +17,17 @@ done
 [ -n "$headers" ] || missing "ONNX Runtime's headers are not here; make native-deps fetches them"
 
 openvino=$("$python" -c 'from importlib.util import find_spec as f; s = f("openvino"); print(s.submodule_search_locations[0] if s else "")')
-for preset in release asan tsan ${openvino:+openvino}; do
-  cmake --preset "$preset" ${openvino:+-D OpenVINO_DIR="$openvino/cmake"} --no-warn-unused-cli >/dev/null
+
+# PyPI and Debian have no package with TensorRT's headers: where they are, what includes them is compiled too.
+tensorrt=""
+for folder in ${TENSORRT_INCLUDE_DIR:-} build/deps/usr/include /usr/local/include /usr/include /usr/include/x86_64-linux-gnu; do
+  if [ -e "$folder/NvInferRuntime.h" ]; then tensorrt=$folder && break; fi
+done
+[ -n "$tensorrt" ] || echo "engine/native/src/tensorrt_library.cpp is not compiled: NvInferRuntime.h is not here;" \
+                           "name TensorRT's include folder in TENSORRT_INCLUDE_DIR" >&2
+
+for preset in release asan tsan ${openvino:+openvino} ${tensorrt:+tensorrt}; do
+  cmake --preset "$preset" ${openvino:+-D OpenVINO_DIR="$openvino/cmake"} \
+    ${tensorrt:+-D TENSORRT_INCLUDE_DIR="$tensorrt"} --no-warn-unused-cli >/dev/null
   cmake --build --preset "$preset" --parallel "$(nproc)"
 done
