@@ -158,12 +158,13 @@ def choose_offsets(types: list[str] | None, files: list[Path], bundled: bool) ->
             raise UserError(f"--offset {path}: a second offset of type {loaded.type}; give one a type")
         given[loaded.type] = loaded
     if bundled:
-        for name in intrinsics.MAP_TYPES:
-            if name not in given and bundle.offset(name).exists():
+        for name in {*intrinsics.MAP_TYPES, *(types or [])} - {*given, ALL}:
+            if bundle.offset(name).exists():
                 given[name] = Offset.load(bundle.offset(name))
     names = [name if name in given else intrinsics.get(name).name for name in types or [] if name != ALL]
     if ALL in (types or []) or (types is None and not files):
-        names = [intrinsics.IMAGE, *given]
+        maps = [name for name in intrinsics.MAP_TYPES if name in given]
+        names = [*dict.fromkeys([intrinsics.IMAGE, *maps, *given])]
     elif types is None:
         names = [Offset.load(path).type for path in files]
     for name in names:
