@@ -6,21 +6,15 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
 
 from sgi.engine.errors import UserError
-from sgi.trainer.evaluation.controls import controlled
 from sgi.trainer.evaluation.tasks import Row, Task
 from sgi.trainer.evaluation.work import Result, Study, World, open_world, run_task
-from sgi.trainer.fit import fit
-from sgi.trainer.latents import scoring_seeds
-from sgi.trainer.pool import build_pool
+from sgi.trainer.timing import time_fit
 
-_PROBE_PICTURES, _PROBE_STEPS = 32, 4
 # Of making a picture, for each picture of a task: what its baselines and statistics cost; measured at 64 px.
 _SCORING = 0.3
 
@@ -109,20 +103,8 @@ def estimate(world: World, tasks: Sequence[Task], jobs: int) -> float:
     study, left = world.study, unfinished(world.study, tasks)
     if not left:
         return 0.0
-    made = []
-    for seeds in (scoring_seeds(2), scoring_seeds(_PROBE_PICTURES)):  # the first also warms up
-        began = time.monotonic()
-        pool = build_pool(world.generator, world.teacher, study.types, seeds, study.sampling)
-        made.append(time.monotonic() - began)
-    picture = made[1] / _PROBE_PICTURES
-    kind, probe = study.types[0], controlled(pool, study.types[0], None)
-    took = []
-    for steps in (1, _PROBE_STEPS):
-        settings = study.settings(Row(kind), 0)
-        began = time.monotonic()
-        fit(world.generator, probe, world.kinds[kind], replace(settings, steps=steps))
-        took.append(time.monotonic() - began)
-    step = (took[1] - took[0]) / (_PROBE_STEPS - 1)
+    settings = study.settings(Row(study.types[0]), 0)
+    timing = time_fit(world.generator, world.teacher, study.types, study.sampling, settings)
     steps = sum(study.steps for task in left if task.row.given is None)
     pictures = (study.images + study.holdout) * (len({task.stream for task in left}) * jobs + _SCORING * len(left))
-    return (steps * step + pictures * picture) / jobs
+    return (steps * timing.step + pictures * timing.picture) / jobs
