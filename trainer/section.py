@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from sgi.trainer.evaluation.bootstrap import draw
+from sgi.trainer.evaluation.bootstrap import draw, interval
 from sgi.trainer.evaluation.measures import Measure, Statistics
 
 Figure = dict[str, float | None]
@@ -33,9 +33,12 @@ class Section:
     def add(self, row: str, measures: Mapping[str, Measure], kept: Statistics) -> None:
         """Add a row's figures, from the numbers its measures kept of each picture."""
         for name, measure in measures.items():
-            estimate = draw(measure, [kept[name]]).estimate()
-            told = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-            self.figures[f"{row}/{name}"] = {key: x if math.isfinite(x) else None for key, x in told.items()}
+            drawn = draw(measure, [kept[name]])
+            figure: Figure = {"value": None, "low": None, "high": None}
+            if math.isfinite(drawn.value):
+                low, high = interval(drawn.draws)
+                figure = {"value": drawn.value, "low": low, "high": high}
+            self.figures[f"{row}/{name}"] = figure
             self.titles[name] = measure.title
 
     def to_dict(self) -> dict[str, Any]:

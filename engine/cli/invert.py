@@ -101,7 +101,7 @@ def invert(
                 temporary.write_bytes(form.encode(kind, intrinsics.decode(kind, code)))
         shown = {"G(w)" if name == intrinsics.IMAGE else name: code for name, code in codes.items()}
         sheet[stem] = {"picture": wanted[index].numpy()} | shown
-        poor = "" if decibels >= FAITHFUL else "; the generator cannot show it, so its maps say little about it"
+        poor = "" if decibels >= FAITHFUL else "; the generator shows another picture, and the maps are that one's"
         console.print(f"{path}: PSNR {decibels:.1f} dB{poor}")
     with atomic_write(out / PREVIEW) as temporary:
         temporary.write_bytes(draw_sheet(sheet))

@@ -55,7 +55,7 @@ def test_writes_latents_maps_and_preview(tmp_path, file, offset, photo, generato
     printed = run(photo, "--generator", file, "--offset", offset, "--out", out, "--steps", 3, "--threads", 1)
     names = {"photo_ws.safetensors", "photo_image.png", "photo_depth.png", "inverted.png"}
     assert {path.name for path in out.iterdir()} == names
-    assert "the generator cannot show it" in printed
+    assert "the generator shows another picture" in printed
     assert "beyond the paper" in printed
     latents = Latents.load(out / "photo_ws.safetensors")
     assert (latents.picture, latents.noise_mode, latents.settings["steps"]) == ("photo.jpg", "none", 3)
