@@ -23,6 +23,9 @@ from sgi.engine.errors import UserError
 class OutOfDeviceMemoryError(MemoryError):
     """The GPU has not got that much memory free."""
 
+    def __str__(self) -> str:
+        return "the GPU has no memory free"
+
 
 class CudaMemory(Protocol):
     """What the backend needs of CUDA, on the first device: a stream that computes, and one beside it that copies out.

@@ -12,6 +12,7 @@ PACKAGES = (
     "tensorrt", "tensorrt-rtx-cu13", "cuda-bindings", "pycuda",
 )  # fmt: skip
 YES, NO, UNTRIED = "yes", "no", "untried"
+ENGINES = "tensorrt"  # the backend that runs engines
 _COLOURS = {YES: "green", NO: "red", UNTRIED: "yellow"}
 
 
@@ -118,9 +119,11 @@ def _backend(name: str, device: str) -> Finding:
     why = missing(name, device)
     if why is not None:
         return Finding(what, NO, why)
-    if not runs(name, bundle.MODEL) or not bundle.MODEL.exists():
-        return Finding(what, UNTRIED, "it imports; there is no bundled model that it runs")
     try:
+        if name == ENGINES:
+            return Finding(what, UNTRIED, _engine_runtime())
+        if not runs(name, bundle.MODEL) or not bundle.MODEL.exists():
+            return Finding(what, UNTRIED, "it imports; there is no bundled model that it runs")
         z = latents([0], Artifact.read(bundle.MODEL).z_dim).astype("float32")
         with closing(open_backend(bundle.MODEL, name, device, batch=1)) as backend:
             backend.run(z, 1.0)
@@ -129,6 +132,23 @@ def _backend(name: str, device: str) -> Finding:
     except Exception as error:  # whatever a runtime throws is what the user came to see
         return Finding(what, NO, " ".join(f"{type(error).__name__}: {error}".split())[:200])
     return Finding(what, YES, "makes the maps of seed 0 of the bundled model")
+
+
+def _engine_runtime() -> str:
+    """What would run an engine here; raises what is missing or fails. There is no engine for every GPU to try."""
+    from importlib import import_module
+
+    from sgi.engine.backends.cuda_memory import open_memory
+    from sgi.engine.backends.engine_file import MODULES, is_installed
+
+    modules = [module for module in MODULES if is_installed(module)]
+    if not modules:
+        extras = " or ".join(f"[{extra}]" for extra in MODULES.values())
+        raise UserError(f'neither {" nor ".join(MODULES)} is installed: pip install "sgi-engine[...]" with {extras}')
+    versions = ", ".join(f"{module} {import_module(module).__version__}" for module in modules)
+    memory = open_memory()
+    memory.free(memory.allocate(1 << 20))
+    return f"{versions}, buffers by {memory.name}; an engine's own needs are checked when it is opened"
 
 
 def _builder(what: str, module: str) -> Finding:

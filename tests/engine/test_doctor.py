@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import sys
+from types import SimpleNamespace
 
 import pytest
+from fake_cuda import FakeRuntime
+from fake_gpu import FakeGpu
 
 from sgi.engine import backends, bundle, gpu
-from sgi.engine.backends import engine_file
+from sgi.engine.backends import cuda_memory, engine_file
+from sgi.engine.backends.cuda_memory import CudaPythonMemory
 from sgi.engine.cli import doctor
 from sgi.engine.gpu import Gpu
 
@@ -58,6 +63,44 @@ def test_with_a_gpu(monkeypatch):
     monkeypatch.setattr(gpu, "find_gpus", lambda: [H200])
     monkeypatch.setattr(gpu, "driver_version", lambda: "13.0")
     assert doctor.gpus() == [doctor.Finding("GPU 0", "yes", "NVIDIA H200, SM90, 141 GiB, driver for CUDA 13.0")]
+
+
+@pytest.fixture
+def engines(monkeypatch):
+    """A machine with a GPU; gives what is installed on it, which a test may change."""
+    installed = {"tensorrt"}
+    fake = FakeGpu()
+    monkeypatch.setattr(backends, "has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(engine_file, "is_installed", installed.__contains__)
+    monkeypatch.setattr(cuda_memory, "open_memory", lambda: CudaPythonMemory(FakeRuntime(fake)))
+    monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="11.4.0.106"))
+    return installed, fake
+
+
+def on_tensorrt():
+    return doctor._backend("tensorrt", "tensorrt")
+
+
+def test_what_would_run_an_engine(engines):
+    installed, fake = engines
+    assert on_tensorrt().state == "untried"
+    assert on_tensorrt().detail.startswith("tensorrt 11.4.0.106, buffers by cuda-python; ")
+    assert not fake.blocks
+    fake.capacity = 0
+    assert on_tensorrt().state == "no"
+    assert on_tensorrt().detail == "OutOfDeviceMemoryError: the GPU has no memory free"
+    installed.clear()
+    assert on_tensorrt().state == "no"
+    assert on_tensorrt().detail.startswith("neither tensorrt nor tensorrt_rtx is installed: pip install")
+
+
+def test_engines_without_a_layer_of_device_memory(monkeypatch):
+    monkeypatch.setattr(backends, "has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(cuda_memory, "find_spec", lambda name: None)
+    monkeypatch.setattr(engine_file, "is_installed", lambda module: module == "tensorrt")
+    monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="11.4.0.106"))
+    assert on_tensorrt().state == "no"
+    assert on_tensorrt().detail.startswith("engines need cuda-python or pycuda: pip install")
 
 
 def test_builders(no_gpu, monkeypatch):
