@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import Intrinsic
@@ -138,9 +138,8 @@ class Artifact:
 
 
 def _output(entry: object) -> Intrinsic:
-    _require(isinstance(entry, dict), "types")
     try:
-        return Intrinsic.from_dict(cast("dict[str, Any]", entry))
+        return Intrinsic.from_dict(entry)
     except UserError as error:
         raise UserError(f"its description is wrong at {error}; {_EXPORT_AGAIN}") from None
 

@@ -123,14 +123,16 @@ class Intrinsic:
         return asdict(self) | {"classes": list(self.classes)}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Intrinsic:
+    def from_dict(cls, values: object) -> Intrinsic:
         """The inverse of `to_dict`. What a built-in type leaves out, its row of the table says.
 
-        Raises UserError for a missing or unknown field, values that do not go together, and a built-in name with
-        other channels or another decoding than the table's.
+        Raises UserError for no mapping, a missing or unknown field, values that do not go together, and a built-in
+        name with other channels or another decoding than the table's.
         """
+        if not isinstance(values, dict):
+            raise UserError("a type's description has no fields")
         name = values.get("name")
-        known = find(name) if isinstance(name, str) else None
+        known = find(name)
         unknown = set(values) - {f.name for f in fields(cls)}
         if unknown:
             raise UserError(f"type {name}: {', '.join(sorted(unknown))} is one field too many")
@@ -189,8 +191,10 @@ Kind = str | Intrinsic
 """A type by its name, for built-in ones, or by its description."""
 
 
-def find(name: str) -> Intrinsic | None:
-    """The row of a built-in type, `mask-CLASS` among them, or None."""
+def find(name: object) -> Intrinsic | None:
+    """The row of a built-in type, `mask-CLASS` among them, or None: also for what a damaged file has for a name."""
+    if not isinstance(name, str):
+        return None
     if name.startswith(MASK) and len(name) > len(MASK):
         inside = name.removeprefix(MASK)
         return Intrinsic(name, 1, 0.0, 1.0, "identity", f"how much of the pixel is {inside}; from 0.5 on it is inside")

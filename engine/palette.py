@@ -44,8 +44,14 @@ def scores(colours: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
 
 def nearest(colours: NDArray[np.float64], u: NDArray[np.floating]) -> NDArray[np.intp]:
     """Index [..., 1, H, W] of the colour [K, 3] nearest to u [..., 3, H, W]; the first of equally near ones."""
-    weight, bias = scores(colours)
-    return (np.moveaxis(u, -3, -1) @ weight.T + bias).argmax(axis=-1)[..., None, :, :]
+    index = np.zeros((*u.shape[:-3], 1, *u.shape[-2:]), np.intp)
+    best = np.full(index.shape, -np.inf)
+    # Class by class: all scores at once are gigabytes where pictures are large and classes many.
+    for k, (weight, bias) in enumerate(zip(*scores(colours), strict=True)):
+        score = (u * weight[:, None, None]).sum(axis=-3, keepdims=True) + bias
+        index[score > best] = k
+        np.maximum(best, score, out=best)
+    return index
 
 
 def border_distance(

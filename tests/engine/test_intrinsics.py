@@ -141,6 +141,18 @@ def test_descriptions_that_make_no_sense(change, says):
         Intrinsic.from_dict(OWN | change)
 
 
+@pytest.mark.parametrize("values", [None, 5, "depth", [1], {}, {"name": ["depth"]}])
+def test_what_is_no_description(values):
+    with pytest.raises(UserError, match=r"no fields|type None|type \['depth'\]"):
+        Intrinsic.from_dict(values)
+
+
+@pytest.mark.parametrize("name", [5, None, ["depth"]])
+def test_what_is_no_name(name):
+    with pytest.raises(UserError, match="unknown type"):
+        get(name)
+
+
 def test_a_description_that_lacks_a_field():
     with pytest.raises(UserError, match="type heat: lacks a field"):
         Intrinsic.from_dict({key: value for key, value in OWN.items() if key != "meaning"})

@@ -80,6 +80,12 @@ def test_a_damaged_file_is_refused(damage, tmp_path):
         Offset.load(path)
 
 
+@pytest.mark.parametrize("semantics", [5, [1], {"name": "normal"}, {"name": "depth", "channels": 3, "png_bits": 8}])
+def test_semantics_of_another_type_are_refused(semantics):
+    with pytest.raises(UserError, match=r"no fields|describes the type normal|not the built-in depth"):
+        make(semantics=semantics)
+
+
 @pytest.mark.parametrize(("field", "value"), [("type", "dept"), ("space", "z")])
 def test_unknown_words_are_refused(field, value):
     values = {"type": "depth", "space": "w+", "tensors": {}, "generator_sha256": "a" * 64} | {field: value}
