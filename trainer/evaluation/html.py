@@ -13,11 +13,12 @@ from sgi.trainer.evaluation.markdown import sentences
 from sgi.trainer.evaluation.measures import FVU, measures_of
 from sgi.trainer.evaluation.style import STYLE
 from sgi.trainer.evaluation.summary import BEYOND_RIDGE, PREDICTORS, Entry
-from sgi.trainer.evaluation.verdict import separating_figures
+from sgi.trainer.evaluation.verdict import FORCED, KNOWS, NOT, separating_figures
 
 Pictures = Mapping[str, bytes]
 """PNGs by title."""
 
+_SAID = {KNOWS: "known", FORCED: "hard", NOT: "impossible"}
 _ROLES = {
     "given": "an existing offset, scored on the same pictures",
     "prefix": "offset kept out of the first layers",
@@ -47,11 +48,7 @@ def page(report: Mapping[str, Any], pictures: Pictures, sections: Mapping[str, M
         _maps_table(report, maps, rows),
         "<h3>FVU of the offset and of what needs none</h3>",
         _baseline_table(maps),
-        *(
-            _own_table(report, [row for row in rows if row["type"] == one["type"] and not row["control"]])
-            for one in maps
-        ),
-        *_gallery({title: png for title, png in pictures.items() if title not in of_controls}),
+        *(part for row in maps for part in _of_type(report, row["type"], rows, pictures)),
     ]
     if controls:
         body += ["<h2>Controls</h2>", _control_table(report, controls, rows), *_gallery(of_controls)]
@@ -132,14 +129,15 @@ def _baseline_table(maps: Sequence[Entry]) -> str:
     )
 
 
-def _own_table(report: Mapping[str, Any], rows: Sequence[Entry]) -> str:
-    """Every figure of one type, of all its offsets and of the best baselines."""
-    own = rows[0]
-    measures = measures_of(words.describe(report, own["type"]))
+def _of_type(report: Mapping[str, Any], name: str, rows: Sequence[Entry], pictures: Pictures) -> list[str]:
+    """One type's pictures, and every figure of all its offsets and baselines."""
+    rows = [row for row in rows if row["type"] == name and not row["control"]]
+    measures = measures_of(words.describe(report, name))
     lines = [[row["label"], *(words.figure(row["figures"].get(key)) for key in measures)] for row in rows]
-    for name, told in own["baselines"].items():
-        lines.append([PREDICTORS[name], *(words.figure(told[key]) for key in measures)])
-    return f"<h3>{escape(own['type'])}</h3>" + _table(["", *(m.title for m in measures.values())], lines)
+    for baseline, told in rows[0]["baselines"].items():
+        lines.append([PREDICTORS[baseline], *(words.figure(told[key]) for key in measures)])
+    table = _table(["", *(measure.title for measure in measures.values())], lines)
+    return [f"<h3>{escape(name)}</h3>", *_gallery({name: pictures[name]} if name in pictures else {}), table]
 
 
 def _control_table(report: Mapping[str, Any], controls: Sequence[Entry], rows: Sequence[Entry]) -> str:
@@ -199,6 +197,8 @@ def _section(title: str, section: Mapping[str, Any]) -> list[str]:
         lines = [[names.get(row, row), *(words.figure(told.get(m)) for m in measures)] for row, told in rows.items()]
         body += [f"<h3>{escape(group)}</h3>"] if group else []
         body.append(_table(["", *(titles.get(measure, measure) for measure in measures)], lines))
+    if section.get("checks"):
+        body.append(_table(["check", ""], [[name, f"{value:.3f}"] for name, value in section["checks"].items()]))
     return [*body, *_gallery(section.get("pictures", {}))]
 
 
@@ -216,6 +216,7 @@ def _list(items: Iterable[str]) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     def line(cells: Sequence[str], tag: str) -> str:
-        return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
+        said = ((cell, f' class="{_SAID[cell]}"' if cell in _SAID else "") for cell in cells)
+        return f"<tr>{''.join(f'<{tag}{style}>{escape(cell)}</{tag}>' for cell, style in said)}</tr>"
 
     return f"<div class=wide><table>{line(head, 'th')}{''.join(line(cells, 'td') for cells in rows)}</table></div>"

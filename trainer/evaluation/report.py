@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,14 @@ def _comparable(world: World, other: Teacher, name: str) -> bool:
 
 def write(path: Path, what: str | Mapping[str, Any]) -> None:
     """Write a page, or a report as JSON, whole or not at all; its folder is made if it is missing."""
-    text = what if isinstance(what, str) else json.dumps(what, indent=1, allow_nan=False) + "\n"
+    text = what if isinstance(what, str) else _compact(json.dumps(what, indent=1, allow_nan=False)) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _compact(text: str) -> str:
+    """JSON with each innermost object and list, such as an estimate, on one line."""
+    for brackets in (r"\[[^\[\]{}]*\]", r"\{[^{}]*\}"):
+        text = re.sub(brackets, lambda found: " ".join(found[0].split()), text)
+    return text

@@ -32,8 +32,7 @@ def summarise(results: Mapping[Task, Result], kinds: Mapping[str, Intrinsic]) ->
     parameters (numbers in the offset), figures {measure: estimate}, and beyond_ridge: the share of what ridge
     regression on w leaves unexplained that the offset explains, which needs the row of the same target in w+. A
     row that brings its own baselines has them as baselines {predictor: {measure: estimate}}, with best_baseline, the
-    one of the lowest FVU, and beats_baselines: whether its FVU interval lies below that of every one of them.
-    An estimate is {value, low, high, fits}.
+    one of the lowest FVU. An estimate is {value, low, high, fits}.
     """
     rows: dict[Row, list[Result]] = {}
     for task, result in results.items():
@@ -82,22 +81,20 @@ def _entry(row: Row, fits: Sequence[Result], kind: Intrinsic, ridges: Mapping[st
         entry[BEYOND_RIDGE] = rounded(beyond.estimate())
     named = [predictor for predictor in PREDICTORS if predictor in fits[0].kept]
     if named:
-        entry |= _beside(drawn, {predictor: figures_of(fits, predictor, kind) for predictor in named})
+        entry |= _beside({predictor: figures_of(fits, predictor, kind) for predictor in named})
     return entry
 
 
-def _beside(ours: Mapping[str, Drawn], theirs: Mapping[str, Mapping[str, Drawn]]) -> Entry:
+def _beside(theirs: Mapping[str, Mapping[str, Drawn]]) -> Entry:
     estimates = {
         predictor: {name: figure.estimate() for name, figure in drawn.items()} for predictor, drawn in theirs.items()
     }
-    fvu = ours[FVU].estimate()
     return {
         "baselines": {
             predictor: {name: rounded(told) for name, told in by_measure.items()}
             for predictor, by_measure in estimates.items()
         },
         "best_baseline": min(estimates, key=lambda predictor: estimates[predictor][FVU].value),
-        "beats_baselines": all(fvu.below(by_measure[FVU]) for by_measure in estimates.values()),
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sgi.trainer.evaluation.bootstrap import Estimate
 from sgi.trainer.evaluation.measures import FVU, HIGH_PASS_FVU
-from sgi.trainer.evaluation.summary import BEYOND_RIDGE, Entry, estimate_of
+from sgi.trainer.evaluation.summary import BEYOND_RIDGE, Entry, estimate_of, rounded
 from sgi.trainer.evaluation.tasks import PREFIX_SIDE, SWAP
 
 PREFIX_FVU = "fvu_prefix"
@@ -25,6 +25,8 @@ SEPARATING = {
 DECIDING = HIGH_PASS_FVU
 KNOWS, FORCED, NOT = "knows", "can be forced to", "does not show"
 
+COLOUR_BASELINES = ("global_affine", "pixel_affine")
+
 Told = dict[str, Estimate]
 
 
@@ -32,24 +34,26 @@ def judge(rows: Sequence[Entry]) -> dict[str, Any]:
     """The verdicts of a report, JSON-ready.
 
     separating: for each measure of SEPARATING that both sides have: key, title, line (the value of the best hard
-    control), control (its label), known and forced (labels of the intrinsics on either side: known are those whose
-    whole interval lies beyond the whole interval of that control). rows: {label: {verdict, text, as_good_as}} of
-    intrinsics and controls; as_good_as names the intrinsics that a control fits as well as, by measure. flags:
-    sentences about controls that do what they should not. low_rank: what the low-rank rows say. summary: sentences.
+    control), control (its label), interval (its estimate), known and forced (labels of the intrinsics on either side:
+    known are those whose whole interval lies beyond the whole interval of that control).
+    rows: {label: {verdict, text, as_good_as}} of intrinsics, given offsets and controls; as_good_as, of controls,
+    names the intrinsics that they fit as well as, by measure. flags: sentences about controls that do what they should
+    not. low_rank: what the low-rank rows say. summary: sentences.
     """
     intrinsics = [row for row in rows if row["role"] == "intrinsic"]
+    given = [row for row in rows if row["role"] == "given"]
     hard = [row for row in rows if row["role"] == "control" and row["expected"] == "hard"]
     told = {row["label"]: separating_figures(row, rows) for row in rows if row["role"] in ("intrinsic", "control")}
     lines = [line for key in SEPARATING if (line := _line(key, intrinsics, hard, told)) is not None]
     deciding = next((line for line in lines if line["key"] == DECIDING), None)
-    verdicts = {row["label"]: _of_intrinsic(row, deciding) for row in intrinsics}
+    verdicts = {row["label"]: _of_map(row, _baselines_of(row, rows), deciding) for row in (*intrinsics, *given)}
     verdicts |= {row["label"]: _of_control(row, intrinsics, told) for row in rows if row["role"] == "control"}
     return {
         "separating": lines,
         "rows": verdicts,
         "flags": [text for row in rows if (text := _flag(row, verdicts))],
         "low_rank": _low_rank(rows),
-        "summary": _summary(intrinsics, verdicts, lines),
+        "summary": _summary(intrinsics, given, verdicts, lines),
     }
 
 
@@ -84,22 +88,35 @@ def _line(
         "title": SEPARATING[key],
         "line": theirs[best].value,
         "control": best,
+        "interval": rounded(theirs[best]),
         "known": known,
         "forced": [label for label in ours if label not in known],
     }
 
 
-def _of_intrinsic(row: Entry, deciding: Mapping[str, Any] | None) -> dict[str, Any]:
-    fvu, best = row["figures"][FVU]["value"], row["best_baseline"].replace("_", " ")
-    beside = f"FVU {fvu:.3f}, best baseline ({best}) {row['baselines'][row['best_baseline']][FVU]['value']:.3f}"
-    if not row["beats_baselines"]:
+def _baselines_of(row: Entry, rows: Sequence[Entry]) -> Mapping[str, Any]:
+    """The baselines of a row, which a given offset takes from the fits of its type."""
+    return next(other["baselines"] for other in rows if "baselines" in other and _target(other) == _target(row))
+
+
+def _beats(row: Entry, baselines: Mapping[str, Any]) -> bool:
+    ours = estimate_of(row["figures"][FVU])
+    return all(ours.below(estimate_of(told[FVU])) for told in baselines.values())
+
+
+def _of_map(row: Entry, baselines: Mapping[str, Any], deciding: Mapping[str, Any] | None) -> dict[str, Any]:
+    best = min(baselines, key=lambda name: baselines[name][FVU]["value"])
+    fvu, theirs = row["figures"][FVU]["value"], baselines[best][FVU]["value"]
+    beside = f"FVU {fvu:.3f}, best baseline ({best.replace('_', ' ')}) {theirs:.3f}"
+    if not _beats(row, baselines):
         return {"verdict": NOT, "text": f"{beside}: not clearly below every baseline"}
-    detail = f"{SEPARATING[DECIDING]} {row['figures'][DECIDING]['value']:.3f}"
+    detail = estimate_of(row["figures"][DECIDING])
+    beside += f"; {SEPARATING[DECIDING]} {detail.value:.3f}"
     if deciding is None:
-        return {"verdict": FORCED, "text": f"{beside}; {detail}; no hard control was fitted to draw a line"}
-    line = f"the line is at {deciding['line']:.3f} ({deciding['control']})"
-    known = row["label"] in deciding["known"]
-    return {"verdict": KNOWS if known else FORCED, "text": f"{beside}; {detail}, {line}"}
+        return {"verdict": FORCED, "text": f"{beside}; no hard control was fitted to draw a line"}
+    known = _better(DECIDING, detail, estimate_of(deciding["interval"]))
+    text = f"{beside}, the line is at {deciding['line']:.3f} ({deciding['control']})"
+    return {"verdict": KNOWS if known else FORCED, "text": text}
 
 
 def _of_control(row: Entry, intrinsics: Sequence[Entry], told: Mapping[str, Told]) -> dict[str, Any]:
@@ -112,7 +129,11 @@ def _of_control(row: Entry, intrinsics: Sequence[Entry], told: Mapping[str, Told
         ]
         if beaten:
             as_good_as[key] = beaten
-    forced = row["beats_baselines"]
+    baselines = row["baselines"]
+    if row["expected"] == "easy":
+        # Such a target is an affine of colour, which is no reason to call the offset worse than nothing.
+        baselines = {name: told for name, told in baselines.items() if name not in COLOUR_BASELINES}
+    forced = _beats(row, baselines)
     text = f"FVU {row['figures'][FVU]['value']:.3f}, high-pass {row['figures'][HIGH_PASS_FVU]['value']:.3f}"
     return {"verdict": FORCED if forced else NOT, "text": text, "as_good_as": as_good_as}
 
@@ -162,14 +183,20 @@ def _target(row: Entry) -> tuple[str, str | None]:
 
 
 def _summary(
-    intrinsics: Sequence[Entry], verdicts: Mapping[str, Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]
+    intrinsics: Sequence[Entry],
+    given: Sequence[Entry],
+    verdicts: Mapping[str, Mapping[str, Any]],
+    lines: Sequence[Mapping[str, Any]],
 ) -> list[str]:
+    words = {KNOWS: "the generator knows", FORCED: "it can be forced to show", NOT: "it does not show"}
     sentences = []
-    words = {KNOWS: "The generator knows", FORCED: "It can be forced to show", NOT: "It does not show"}
-    for verdict, begin in words.items():
-        names = [row["label"] for row in intrinsics if verdicts[row["label"]]["verdict"] == verdict]
-        if names:
-            sentences.append(f"{begin}: {', '.join(names)}.")
+    for group, begin in ((intrinsics, "By the fits of this study"), (given, "By the given offsets")):
+        named = {
+            words[verdict]: [row["label"] for row in group if verdicts[row["label"]]["verdict"] == verdict]
+            for verdict in words
+        }
+        said = "; ".join(f"{verb} {', '.join(labels)}" for verb, labels in named.items() if labels)
+        sentences += [f"{begin}, {said}."] if said else []
     for line in lines:
         where = f"{line['title']}: the best hard control is {line['control']} at {line['line']:.3f}"
         if not line["forced"]:

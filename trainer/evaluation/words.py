@@ -22,9 +22,12 @@ def figure(told: Mapping[str, Any] | None, spread: bool = True) -> str:
     if told is None or told["value"] is None:
         return MISSING
     digits = ".3f" if abs(told["value"]) < _PLAIN else ".1f"
-    value, low, high = (format(told[key], digits) for key in ("value", "low", "high"))
+    value = format(told["value"], digits)
+    if not spread or told["low"] is None or told["high"] is None:
+        return value
+    low, high = format(told["low"], digits), format(told["high"], digits)
     joint = " to " if low.startswith("-") or high.startswith("-") else "-"
-    return f"{value} ({low}{joint}{high})" if spread else value
+    return f"{value} ({low}{joint}{high})"
 
 
 def describe(report: Mapping[str, Any], name: str) -> Intrinsic:

@@ -25,7 +25,6 @@ def row(name, fvu, detail, control=None, role=None, ridge=0.7, expected="hard", 
             "beyond_ridge": estimate(1 - fvu / ridge),
             "baselines": {"ridge": {"fvu": estimate(ridge)}},
             "best_baseline": "ridge",
-            "beats_baselines": fvu + half < ridge - 0.01,
         }
     return entry
 
@@ -40,7 +39,8 @@ def test_the_line_is_the_best_hard_control():
         row("depth", 0.5, 0.8),
         row("image", 0.6, 0.97, "half-swap"),
         row("depth", 0.8, 0.99, "hflip"),
-        row("image", 0.05, 0.05, "invert", expected="easy"),
+        row("image", 0.05, 0.05, "invert", expected="easy")
+        | {"baselines": {"ridge": {"fvu": estimate(0.7)}, "global_affine": {"fvu": estimate(0.0, 0)}}},
         row("image", 1.1, 1.1, "other-seed", expected="impossible"),
     ]
     judged = judge(rows)
@@ -56,7 +56,7 @@ def test_the_line_is_the_best_hard_control():
         "image other-seed": NOT,
     }
     assert judged["flags"] == []
-    assert judged["summary"][0] == "The generator knows: albedo, depth."
+    assert judged["summary"][0] == "By the fits of this study, the generator knows albedo, depth."
     assert "every map is clearly beyond it" in judged["summary"][2]
 
 
@@ -122,3 +122,20 @@ def test_the_low_rank_variant_is_named_for_what_it_is():
     assert "no evidence" not in better
     assert "On swapped targets: depth half-swap 0.600 (w+ 0.500)" in better
     assert judge(maps[:2])["low_rank"] == ""
+
+
+def test_given_offsets_are_judged_by_the_baselines_of_their_type():
+    rows = [
+        row("depth", 0.75, 0.99),
+        row("depth", 0.4, 0.8, role="given"),
+        row("albedo", 0.75, 0.99),
+        row("albedo", 0.5, 0.97, role="given"),
+        row("image", 0.6, 0.97, "half-swap"),
+    ]
+    judged = judge(rows)
+    assert judged["rows"]["depth, given"]["verdict"] == KNOWS
+    assert judged["rows"]["albedo, given"]["verdict"] == FORCED
+    assert judged["summary"][:2] == [
+        "By the fits of this study, it does not show depth, albedo.",
+        "By the given offsets, the generator knows depth, given; it can be forced to show albedo, given.",
+    ]
