@@ -113,7 +113,7 @@ def _mask2former() -> tuple[Any, Any]:
         backbone_config=backbone, feature_size=32, mask_feature_size=32, hidden_dim=32, encoder_feedforward_dim=16,
         dim_feedforward=16, encoder_layers=1, decoder_layers=2, num_attention_heads=2, num_queries=6, **_labels(4),
     )  # fmt: skip
-    processor = Mask2FormerImageProcessor(size={"shortest_edge": 48, "longest_edge": 96})
+    processor = Mask2FormerImageProcessor(size={"shortest_edge": 40, "longest_edge": 96})
     return Mask2FormerForUniversalSegmentation(config), processor
 
 

@@ -4,7 +4,7 @@
     name: Omnidata v2               # optional, as is everything that has a usual value here
     input:
       range: [0, 1]                 # what black and white pixels are: [0, 255], [-1, 1] ...
-      mean: [0.485, 0.456, 0.406]   # taken off, in that range, and
+      mean: [0.485, 0.456, 0.406]   # taken off, in that range and the order of `channels`, and
       std: [0.229, 0.224, 0.225]    # divided by; usual: 0 and 1
       size: 384                     # side, or [height, width], that pictures are resized to; usual: as they are
       layout: nchw                  # or nhwc

@@ -147,14 +147,13 @@ def test_retinex_leaves_nothing_over(room):
     torch.testing.assert_close(bright, torch.tensor([WHITE_ALBEDO]))
 
 
-def test_a_change_of_colour_alone_is_paint():
-    """Two paints of one luminance: only the colour's threshold sees their border, and the light has no step there."""
-    red, green = torch.tensor([0.6, 0.1, 0.1]), torch.tensor([0.1, 0.25, 0.1])
+def test_a_change_of_colour_is_paint_however_small_its_step():
+    """Two paints of almost one luminance: only the colour's threshold sees the border, where the light has no step."""
     weights = torch.tensor([0.2126, 0.7152, 0.0722])
-    green = green * (red @ weights) / (green @ weights)
+    red, green = torch.tensor([0.6, 0.1, 0.1]), torch.tensor([0.1, 0.25, 0.1])
+    green = green * 1.06 * (red @ weights) / (green @ weights)
     albedo = torch.cat([red.expand(4, 8, 3), green.expand(4, 8, 3)]).permute(2, 0, 1)[None]
-    light = torch.linspace(1, 0.96, 8)[:, None].expand(8, 8) * torch.linspace(1.0, 0.9, 8)[:, None]
-    image = srgb_encode(albedo * light)
-    _, told = retinex(image)
+    light = torch.linspace(1.0, 0.9, 8).expand(8, 8)
+    _, told = retinex(srgb_encode(albedo * light))
     ratio = told[0, 0] / light
-    torch.testing.assert_close(ratio / ratio.mean(), torch.ones(8, 8), rtol=0, atol=0.02)
+    torch.testing.assert_close(ratio / ratio.mean(), torch.ones(8, 8), rtol=0, atol=0.01)
