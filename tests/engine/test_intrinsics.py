@@ -89,6 +89,7 @@ def test_the_distance_to_a_border_is_the_least_change_that_crosses_it():
     assert border_distance(colours, u, one).item() == pytest.approx(0.1 * 3**0.5)
     assert border_distance(colours, u, one * 0).item() == 0
     assert nearest(colours, u + 0.11).item() == 1
+    assert nearest(colours, np.full((3, 1, 1), 0.5)).item() == 0  # the first of equally near ones
 
 
 def test_unknown_type_is_refused():
