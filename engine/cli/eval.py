@@ -114,6 +114,7 @@ def eval(
         line = bar.add_task("fits", total=len(tasks), note="")
         results = run_tasks(study, tasks, workers, lambda task: bar.update(line, advance=1, note=task.row.label))
     console.print("drawing up the report")
+    find_device(device, workers)  # the processes are gone, so their cores are free
     found = report.build(world, results, fits, control_fits)
     found["references"] = [report.reference(world, results, other) for other in others]
     measured = sections.measure(world, results, variety, directions)

@@ -35,7 +35,7 @@ def sheets(world: World, results: Mapping[Task, Result]) -> dict[str, bytes]:
         title = f"Controls: {row.type}" if row.control else row.type
         rows = drawn.setdefault(title, {"G(w)": pool.images.float()})
         rows.setdefault(f"{row.control}, asked for" if row.control else "teacher", told)
-        rows[row.label.removeprefix(f"{row.type} ").removeprefix(row.type).strip(", ") or "offset"] = shown
+        rows[row.label.removeprefix(row.type).strip() or "offset"] = shown
     titles = sorted(drawn, key=lambda title: title.startswith("Controls"))
     return {title: _sheet(pool, drawn[title]) for title in titles}
 

@@ -15,6 +15,7 @@ from sgi.trainer.evaluation.work import Result, World
 from sgi.trainer.job import teacher_facts
 from sgi.trainer.scenes.maps import TYPES
 from sgi.trainer.scenes.variety import get_variety
+from sgi.trainer.teachers.native import UNetTeacher
 
 Section = dict[str, Any]
 DEFAULT_VARIETY, NO_ROOMS = "calm", "none"
@@ -48,22 +49,37 @@ def checked_variety(asked: str | None, generator: Path) -> str | None:
 def measure(
     world: World, results: Mapping[Task, Result], variety: str | None, directions: Path | None
 ) -> dict[str, Section]:
-    """Sections by title: offsets against exact maps of inverted rooms, and under the lights of a .npy of directions.
+    """Sections by title: offsets against exact maps of inverted rooms, and under other lights.
 
-    variety: of the rooms; None where the generator shows no rooms. See sgi.trainer.truth.measure and
+    variety: of the rooms; None where the generator shows no rooms. directions: a .npy of lights; None finds some where
+    there are rooms and a native teacher, and keeps them in the study's folder. See sgi.trainer.truth.measure and
     sgi.trainer.relighting.measure.
     """
     offsets, sections = offsets_of(world, results), {}
     if variety is not None and any(offset.type in TYPES for offset in offsets):
+        settings = truth.InversionSettings(precision=world.study.precision)
         sections["Against the renderer's truth"] = truth.measure(
-            world.generator, world.teacher, offsets, variety=variety
+            world.generator, world.teacher, offsets, variety=variety, settings=settings
         )
+    if directions is None and variety is not None and isinstance(world.teacher, UNetTeacher):
+        directions = _found_directions(world)
     if directions is not None:
         lights = relighting.load_directions(directions, world.generator.config)
         sections["Under other lights"] = relighting.measure(
             world.generator, world.teacher, offsets, lights, variety=variety or DEFAULT_VARIETY
         )
     return sections
+
+
+def _found_directions(world: World) -> Path:
+    """The file of the lights found for this generator by this teacher; the search takes minutes, and only once."""
+    study = world.study
+    path = study.folder / f"directions-{study.generator_sha256[:8]}-{study.teacher_sha256[:8]}.npy"
+    if not path.exists():
+        settings = relighting.DirectionSettings(precision=study.precision)
+        study.folder.mkdir(parents=True, exist_ok=True)
+        relighting.save_directions(path, relighting.find(world.generator, world.teacher, study.sampling, settings))
+    return path
 
 
 def figures_only(section: Section) -> Section:

@@ -13,7 +13,7 @@ table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabula
 th, td { padding: 5px 12px 5px 0; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top }
 td { white-space: nowrap } th { color: var(--soft); font-weight: 600 } td:first-child { font-weight: 600 }
 figure { margin: 20px 0 } figcaption { margin-bottom: 6px; font-size: 14px }
-img { max-width: 100%; border: 1px solid var(--rule) }
+img { max-width: min(100%, 960px); border: 1px solid var(--rule) }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(520px, 1fr)); gap: 8px 28px }
 svg { width: 100%; font: 12px system-ui, sans-serif } svg .label { text-anchor: end } svg .tick { text-anchor: middle }
 svg .tick, svg .beyond { fill: var(--soft) } svg .grid { stroke: var(--rule) }

@@ -63,7 +63,7 @@ class Row:
             "low-rank": "low-rank",
             "prefix": f"from {PREFIX_SIDE} px",
         }
-        return self.target + (f", {notes[self.role]}" if self.role in notes else "")
+        return self.target + (f" ({notes[self.role]})" if self.role in notes else "")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -94,7 +95,7 @@ class Study:
 
     def result_path(self, task: Task) -> Path:
         """Where the result of a task lies."""
-        stem = task.row.label.replace(", ", "-").replace(" ", "-")
+        stem = re.sub(r"[^\w-]+", "-", task.row.label).strip("-")
         return self.folder / "results" / f"{stem}-{task.stream}-{self.key(task)[:12]}.npz"
 
     def given(self, row: Row) -> Offset:

@@ -46,7 +46,7 @@ def test_eval_writes_the_report_and_says_the_verdict(run, tmp_path, generator, m
     printed = run(*flags)
     report = json.loads((tmp_path / "eval" / "report.json").read_text())
     labels = [row["label"] for row in report["rows"]]
-    assert {"depth", "depth, file mine", "image half-swap", "depth, from 16 px", "depth half-swap, low-rank"} < set(
+    assert {"depth", "depth (file mine)", "image half-swap", "depth (from 16 px)", "depth half-swap (low-rank)"} < set(
         labels
     )
     assert report["rows"][0]["fits"] == 2

@@ -124,7 +124,7 @@ def test_another_teacher_marks_the_offsets(made, teacher):
 def test_markdown_has_every_map_baseline_and_control(made):
     _, _, report = made
     text = markdown_table(json.loads(json.dumps(report)))
-    for label in ("depth", "image half-swap", "image other-seed", "depth, low-rank", *BASELINES.values()):
+    for label in ("depth", "image half-swap", "image other-seed", "depth (low-rank)", *BASELINES.values()):
         assert f"| {label} |" in text
     tables = re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE)
     assert len(tables) == 4

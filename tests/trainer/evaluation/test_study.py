@@ -116,7 +116,7 @@ def test_a_given_offset_is_scored(study, generator, tmp_path):
     tensors = {key: tensor.numpy() for key, tensor in fitted.tensors.items()}
     Offset("depth", "w+", tensors, generator_sha256(generator)).save(folder / "depth.safetensors")
     study = replace(study, offsets=folder)
-    given = run_task(study, Task(Row("depth", given="given")))
+    given = run_task(study, Task(Row("depth", given="depth")))
     np.testing.assert_allclose(given.kept[OFFSET]["fvu"], fitted.kept[OFFSET]["fvu"], rtol=1e-5)
 
 

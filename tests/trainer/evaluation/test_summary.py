@@ -55,7 +55,7 @@ def test_baselines_stand_beside(rows):
 
 def test_a_given_offset_is_compared_with_the_ridge_of_its_type(rows):
     entry = rows[1]
-    assert (entry["label"], entry["fits"]) == ("depth, file old", 1)
+    assert (entry["label"], entry["fits"]) == ("depth (file old)", 1)
     assert "baselines" not in entry
     assert "fits" not in entry["figures"]["fvu"]
     assert entry["beyond_ridge"]["value"] == pytest.approx(1 - 0.25, abs=1e-3)

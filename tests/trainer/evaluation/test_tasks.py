@@ -48,7 +48,7 @@ def test_controls_can_be_left_out_and_offsets_given():
 def test_roles_and_labels():
     assert Row("depth").role == "intrinsic"
     assert (Row("image", "hflip").role, Row("image", "hflip").label) == ("control", "image hflip")
-    assert (Row("depth", from_layer=3).role, Row("depth", from_layer=3).label) == ("prefix", "depth, from 16 px")
-    assert Row("depth", "half-swap", space="lora").label == "depth half-swap, low-rank"
-    assert Row("depth", given="bundled").label == "depth, bundled"
-    assert Row("depth", given="mine").label == "depth, file mine"
+    assert (Row("depth", from_layer=3).role, Row("depth", from_layer=3).label) == ("prefix", "depth (from 16 px)")
+    assert Row("depth", "half-swap", space="lora").label == "depth half-swap (low-rank)"
+    assert Row("depth", given="bundled").label == "depth (bundled)"
+    assert Row("depth", given="mine").label == "depth (file mine)"

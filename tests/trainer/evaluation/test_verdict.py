@@ -12,7 +12,7 @@ def estimate(value, half=0.01):
 def row(name, fvu, detail, control=None, role=None, ridge=0.7, expected="hard", half=0.01):
     role = role or ("control" if control else "intrinsic")
     entry = {
-        "label": " ".join(filter(None, (name, control))) + ("" if role in ("control", "intrinsic") else f", {role}"),
+        "label": " ".join(filter(None, (name, control))) + ("" if role in ("control", "intrinsic") else f" ({role})"),
         "role": role,
         "type": name,
         "control": control,
@@ -133,9 +133,9 @@ def test_given_offsets_are_judged_by_the_baselines_of_their_type():
         row("image", 0.6, 0.97, "half-swap"),
     ]
     judged = judge(rows)
-    assert judged["rows"]["depth, given"]["verdict"] == KNOWS
-    assert judged["rows"]["albedo, given"]["verdict"] == FORCED
+    assert judged["rows"]["depth (given)"]["verdict"] == KNOWS
+    assert judged["rows"]["albedo (given)"]["verdict"] == FORCED
     assert judged["summary"][:2] == [
         "By the fits of this study, it does not show depth, albedo.",
-        "By the given offsets, the generator knows depth, given; it can be forced to show albedo, given.",
+        "By the given offsets, the generator knows depth (given); it can be forced to show albedo (given).",
     ]
