@@ -33,26 +33,23 @@ def blocks(seeds: range) -> list[range]:
 
 
 class CodeCache:
-    """Codes of the types of one teacher on the pictures of one generator under one sampling.
+    """Codes of one type, by one teacher, on the pictures of one generator under one sampling.
 
-    root: folder that all caches share, made if it is missing. facts: JSON-ready; all that codes depend on but the
-    type and the seed. Raises UserError if the folder cannot be made.
+    root: folder that all caches share, made if it is missing. name: of the type. facts: JSON-ready; what else codes
+    depend on but the seed. Raises UserError if the folder cannot be made.
     """
 
-    def __init__(self, root: str | Path, facts: Mapping[str, Any]) -> None:
+    def __init__(self, root: str | Path, name: str, facts: Mapping[str, Any]) -> None:
         self.root = Path(root)
-        self._facts = dict(facts)
+        self._described = json.dumps({"format": FORMAT, "type": name, **facts}, sort_keys=True, indent=2)
+        key = hashlib.sha256(self._described.encode()).hexdigest()
+        self.folder = self.root / f"{name}-{key[:24]}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--cache {root}: cannot make the folder ({error.strerror})") from None
 
-    def folder(self, name: str) -> Path:
-        """Folder of the codes of type `name`, whether it exists or not."""
-        key = hashlib.sha256(self._describe(name).encode()).hexdigest()
-        return self.root / f"{name}-{key[:24]}"
-
-    def load(self, name: str, seeds: range, shape: tuple[int, int]) -> Tensor | None:
+    def load(self, seeds: range, shape: tuple[int, int]) -> Tensor | None:
         """Codes [len(seeds), C, *shape] float16 of seeds within one block, or None where they are not stored.
 
         A file that is no array of such codes counts as not stored, and is replaced when its block is.
@@ -60,7 +57,7 @@ class CodeCache:
         whole = range(seeds.start // BLOCK * BLOCK, seeds.start // BLOCK * BLOCK + BLOCK)
         for stored in dict.fromkeys((whole, seeds)):
             try:
-                codes = np.load(self._path(name, stored), allow_pickle=False)
+                codes = np.load(self._path(stored), allow_pickle=False)
             except (OSError, EOFError, ValueError):
                 continue
             if codes.dtype == np.float16 and codes.ndim == 4 and codes.shape[2:] == shape and len(codes) == len(stored):
@@ -68,21 +65,17 @@ class CodeCache:
                 return torch.from_numpy(codes[first : first + len(seeds)])
         return None
 
-    def store(self, name: str, seeds: range, codes: Tensor) -> None:
+    def store(self, seeds: range, codes: Tensor) -> None:
         """Keep codes [len(seeds), C, H, W] float16 of seeds within one block; raises UserError if the disk refuses."""
-        folder = self.folder(name)
         try:
-            folder.mkdir(exist_ok=True)
-            if not (folder / FACTS).exists():
-                with atomic_write(folder / FACTS) as temporary:
-                    temporary.write_text(self._describe(name))
-            with atomic_write(self._path(name, seeds)) as temporary:
+            self.folder.mkdir(exist_ok=True)
+            if not (self.folder / FACTS).exists():
+                with atomic_write(self.folder / FACTS) as temporary:
+                    temporary.write_text(self._described)
+            with atomic_write(self._path(seeds)) as temporary:
                 np.save(temporary, codes.numpy(), allow_pickle=False)
         except OSError as error:
             raise UserError(f"--cache {self.root}: cannot write ({one_line(error.strerror or str(error))})") from None
 
-    def _path(self, name: str, seeds: range) -> Path:
-        return self.folder(name) / f"{seeds.start}-{len(seeds)}.npy"
-
-    def _describe(self, name: str) -> str:
-        return json.dumps({"format": FORMAT, "type": name, **self._facts}, sort_keys=True, indent=2)
+    def _path(self, seeds: range) -> Path:
+        return self.folder / f"{seeds.start}-{len(seeds)}.npy"

@@ -19,6 +19,7 @@ from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.seeds import latents
 from sgi.trainer.code_cache import CodeCache, blocks
 from sgi.trainer.teachers import Teacher
+from sgi.trainer.teachers.panel import teller
 
 RENDER_BATCH = 32
 # Rounding a code to float16 costs 1.4e-4 rms, a hundredth of the error of any teacher, and halves the memory.
@@ -110,12 +111,12 @@ def build_pool(
     for name in types:
         if name not in teacher.types:
             raise UserError(f"--type {name}: teacher {teacher.name} tells only {', '.join(teacher.types)}")
-    store = _open_cache(cache, generator, teacher, sampling) if cache else None
+    stores = _open_caches(cache, generator, teacher, sampling, types) if cache else {}
     side = generator.config.resolution
     all_ws, images = [], []
     codes: dict[str, list[Tensor]] = {name: [] for name in types}
     for block in blocks(seeds):
-        known = {name: store.load(name, block, (side, side)) for name in types} if store else {}
+        known = {name: store.load(block, (side, side)) for name, store in stores.items()}
         kept = {name: part for name, part in known.items() if part is not None}
         told: dict[str, list[Tensor]] = {name: [] for name in types if name not in kept}
         for start in range(0, len(block), RENDER_BATCH):
@@ -130,8 +131,8 @@ def build_pool(
                 on_pictures(len(ws))
         for name, parts in told.items():
             kept[name] = torch.cat(parts)
-            if store:
-                store.store(name, block, kept[name])
+            if name in stores:
+                stores[name].store(block, kept[name])
         for name in types:
             codes[name].append(kept[name])
     return Pool(
@@ -139,6 +140,9 @@ def build_pool(
     )
 
 
-def _open_cache(cache: str | Path, generator: Generator, teacher: Teacher, sampling: Sampling) -> CodeCache:
-    facts = {"generator": generator_sha256(generator), "teacher": teacher.sha256, "sampling": asdict(sampling)}
-    return CodeCache(cache, facts)
+def _open_caches(
+    cache: str | Path, generator: Generator, teacher: Teacher, sampling: Sampling, types: Sequence[str]
+) -> dict[str, CodeCache]:
+    """The cache of each type. Under the member's hash where the teacher is a panel: what it told alone counts, too."""
+    facts = {"generator": generator_sha256(generator), "sampling": asdict(sampling)}
+    return {name: CodeCache(cache, name, facts | {"teacher": teller(teacher, name).sha256}) for name in types}

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sgi.engine import bundle
-from sgi.engine.cli.train import chosen_kinds, progress_bar
+from sgi.engine.cli.train import TEACHER_HELP, chosen_kinds, progress_bar
 from sgi.engine.errors import UserError
 
 
@@ -19,11 +19,12 @@ def score(
     ] = None,
     files: Annotated[list[Path] | None, typer.Option("--offset", help="Offset file to score; repeat it.")] = None,
     generator: Annotated[Path | None, typer.Option(help="Generator file. Default: the bundled rooms.")] = None,
-    teacher: Annotated[str, typer.Option(help="`bundled`, or a teacher file.")] = "bundled",
+    teacher: Annotated[str, typer.Option(help=TEACHER_HELP)] = "bundled",
     holdout: Annotated[int, typer.Option(help="Held-out pictures to score on.")] = 256,
     split: Annotated[
         str, typer.Option(help="Score on `holdout` seeds, or on those for `choosing` settings.")
     ] = "holdout",
+    cache: Annotated[Path | None, typer.Option(help="Folder that keeps what the teacher told, as for train.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; one is best beside other work.")] = None,
 ) -> None:
@@ -59,7 +60,7 @@ def score(
         with progress_bar() as bar:
             task = bar.add_task("pictures", total=images + holdout, note="")
             sampling, advance = sampling_of(group[0]), partial(bar.advance, task)
-            pools = make_pools(network, told_by, names, sampling, images, holdout, stream, split, advance)
+            pools = make_pools(network, told_by, names, sampling, images, holdout, stream, split, advance, cache)
         for offset in group:
             figures = score_offset(network, told_by, offset, pools)
             console.print(score_table(offset, figures))

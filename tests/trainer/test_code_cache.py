@@ -13,6 +13,7 @@ from sgi.engine.generator import random_generator
 from sgi.trainer import code_cache
 from sgi.trainer.code_cache import BLOCK, FACTS, CodeCache, blocks
 from sgi.trainer.pool import Sampling, build_pool
+from sgi.trainer.teachers.panel import Panel
 
 SEEDS = range(2 * BLOCK - 3, 3 * BLOCK + 5)  # the end of a block, a whole one, the beginning of another
 
@@ -88,6 +89,16 @@ def test_a_change_of_any_key_asks_again(change, generator, counting, tmp_path):
     assert counting.asked["depth"] == 2 * len(seeds)
 
 
+def test_a_panel_knows_what_its_members_told(generator, counting, tmp_path):
+    pool_of(generator, counting, tmp_path, seeds=range(4))
+    pool_of(generator, Panel([Counting(), counting]), tmp_path, seeds=range(4))
+    assert counting.asked["depth"] == 4
+    other = Counting()
+    other.sha256 = "d" * 64
+    pool_of(generator, Panel([other, counting]), tmp_path, seeds=range(4))
+    assert other.asked["depth"] == 4
+
+
 def test_facts_say_what_a_folder_holds(generator, counting, tmp_path):
     pool_of(generator, counting, tmp_path, seeds=range(2), sampling=Sampling(psi=0.25))
     (folder,) = tmp_path.iterdir()
@@ -133,7 +144,7 @@ def test_a_damaged_file_is_asked_for_again(damage, generator, counting, tmp_path
 def test_a_folder_that_cannot_be_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"--cache .*file/cache: cannot make the folder"):
-        CodeCache(tmp_path / "file" / "cache", {})
+        CodeCache(tmp_path / "file" / "cache", "depth", {})
 
 
 def test_a_disk_that_refuses_is_named(tmp_path, monkeypatch):
@@ -142,4 +153,4 @@ def test_a_disk_that_refuses_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(code_cache.np, "save", full)
     with pytest.raises(UserError, match=r"--cache .*cannot write \(No space left on device\)"):
-        CodeCache(tmp_path, {}).store("depth", range(2), torch.zeros(2, 1, 4, 4, dtype=torch.float16))
+        CodeCache(tmp_path, "depth", {}).store(range(2), torch.zeros(2, 1, 4, 4, dtype=torch.float16))
