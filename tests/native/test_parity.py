@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from native_library import NativeError
+from tiny_models import describe
 from tolerances import NATIVE_PARITY
 
 from sgi.engine import Engine, bundle
@@ -130,3 +131,15 @@ def test_a_runtime_that_is_not_there(library, all_types_model, monkeypatch):
     monkeypatch.setenv("SGI_ORT_LIB", "/nowhere/libonnxruntime.so")
     with pytest.raises(NativeError, match="SGI_ORT_LIB cannot be loaded"):
         library().generate(all_types_model, {"depth": (1, 1, 16, 16)}, [0])
+
+
+def test_an_engine_needs_a_library_with_its_backend(library, tmp_path):
+    path, shapes = tmp_path / "maps.engine", {"depth": (1, 1, 16, 16)}
+    path.write_bytes(b"engine")
+    with pytest.raises(NativeError, match=f"{path}: its description maps.json is not beside it"):
+        library().generate(path, shapes, [0])
+    path.with_suffix(".json").write_text(describe().to_json())
+    with pytest.raises(
+        NativeError, match=f"{path}: this library was built without tensorrt; build it with -D SGI_WITH"
+    ):
+        library().generate(path, shapes, [0])
