@@ -103,7 +103,7 @@ def eval(
     world = open_world(study)
     tasks = plan(names, fits, control_fits, controls, given_rows(study))
     workers = jobs or len(os.sched_getaffinity(0))
-    minutes = estimate(world, tasks, workers) / 60
+    minutes = estimate(world, tasks, workers, variety is not None) / 60
     console.print(
         f"{len(tasks)} tasks, {len(unfinished(study, tasks))} to do: about {max(1, round(minutes))} min on "
         f"{workers} processes; finished ones stay in {study.folder}"

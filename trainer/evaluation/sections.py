@@ -15,7 +15,9 @@ from sgi.trainer.evaluation.work import Result, World
 from sgi.trainer.job import teacher_facts
 from sgi.trainer.scenes.maps import TYPES
 from sgi.trainer.scenes.variety import get_variety
+from sgi.trainer.teachers import Teacher
 from sgi.trainer.teachers.native import UNetTeacher
+from sgi.trainer.teachers.panel import teller
 
 Section = dict[str, Any]
 DEFAULT_VARIETY, NO_ROOMS = "calm", "none"
@@ -61,7 +63,7 @@ def measure(
         sections["Against the renderer's truth"] = truth.measure(
             world.generator, world.teacher, offsets, variety=variety, settings=settings
         )
-    if directions is None and variety is not None and isinstance(world.teacher, UNetTeacher):
+    if directions is None and variety is not None and _lights_can_be_found(world.teacher):
         directions = _found_directions(world)
     if directions is not None:
         lights = relighting.load_directions(directions, world.generator.config)
@@ -69,6 +71,11 @@ def measure(
             world.generator, world.teacher, offsets, lights, variety=variety or DEFAULT_VARIETY
         )
     return sections
+
+
+def _lights_can_be_found(teacher: Teacher) -> bool:
+    """Whether a native teacher tells of light: it is small enough to search through, and differentiable."""
+    return "shading" in teacher.types and isinstance(teller(teacher, "shading"), UNetTeacher)
 
 
 def _found_directions(world: World) -> Path:

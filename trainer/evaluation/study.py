@@ -17,6 +17,8 @@ from sgi.trainer.timing import time_fit
 
 # Of making a picture, for each picture of a task: what its baselines and statistics cost; measured at 64 px.
 _SCORING = 0.3
+# What inverting rooms and looking for lights cost, in steps of 16 pictures.
+_ROOMS_STEPS = 2000
 
 
 def unfinished(study: Study, tasks: Iterable[Task]) -> list[Task]:
@@ -98,13 +100,16 @@ def _work(study: Study, task: Task) -> None:
     run_task(study, task)
 
 
-def estimate(world: World, tasks: Sequence[Task], jobs: int) -> float:
-    """About how many seconds the unfinished tasks will take on that many processes, from a few steps timed here."""
+def estimate(world: World, tasks: Sequence[Task], jobs: int, rooms: bool = False) -> float:
+    """About how many seconds the unfinished tasks will take on that many processes, from a few steps timed here.
+
+    rooms: whether truth and lights are measured after them, on all cores.
+    """
     study, left = world.study, unfinished(world.study, tasks)
     if not left:
         return 0.0
     settings = study.settings(Row(study.types[0]), 0)
     timing = time_fit(world.generator, world.teacher, study.types, study.sampling, settings)
-    steps = sum(study.steps for task in left if task.row.given is None)
+    steps = sum(study.steps for task in left if task.row.given is None) + _ROOMS_STEPS * rooms
     pictures = (study.images + study.holdout) * (len({task.stream for task in left}) * jobs + _SCORING * len(left))
     return (steps * timing.step + pictures * timing.picture) / jobs

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256, save_generator
@@ -52,7 +53,22 @@ def test_measurements_are_asked_for_what_there_is(measured, monkeypatch, tmp_pat
     assert sections.measure(world, results, None, None) == {}
     both = sections.measure(world, results, "rich", tmp_path)
     assert list(both) == ["Against the renderer's truth", "Under other lights"]
-    assert asked == {"truth": {"variety": "rich"}, "relighting": {"variety": "rich"}}
+    assert {name: more["variety"] for name, more in asked.items()} == {"truth": "rich", "relighting": "rich"}
+
+
+def test_lights_are_looked_for_once(measured, monkeypatch):
+    """Where a native teacher tells of light; the teacher of these tests is a formula."""
+    world, results = measured
+    monkeypatch.setattr(truth, "measure", lambda *args, **more: FOUND)
+    assert list(sections.measure(world, results, "calm", None)) == ["Against the renderer's truth"]
+    searches, lights = [], torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(sections, "UNetTeacher", type(world.teacher))
+    monkeypatch.setattr(relighting, "find", lambda *args: searches.append(args) or lights)
+    monkeypatch.setattr(relighting, "measure", lambda generator, teacher, offsets, found, **more: {"lights": found})
+    for _ in range(2):
+        found = sections.measure(world, results, "calm", None)["Under other lights"]["lights"]
+        torch.testing.assert_close(found, lights)
+    assert len(searches) == 1
 
 
 def test_the_report_keeps_figures(measured):
