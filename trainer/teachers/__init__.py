@@ -47,9 +47,9 @@ class Teacher(Protocol):
     def __call__(self, image: Tensor, types: Sequence[str]) -> Mapping[str, Tensor]:
         """Codes of `types` for `image` [N, 3, H, W] float32 sRGB in `input_range`.
 
-        Returns [N, C, H, W] float32 codes in [0, 1] by name (sgi.engine.intrinsics). Differentiable in `image`:
-        wrap the call in torch.no_grad() where the codes are only targets. Raises UserError for a type it does
-        not know.
+        Returns [N, C, H, W] float32 codes in [0, 1] by name (sgi.engine.intrinsics). Differentiable in `image`, but
+        for Marigold, ONNX models and Canny: wrap the call in torch.no_grad() where the codes are only targets.
+        Raises UserError for a type it does not know.
         """
         ...
 
