@@ -2,7 +2,7 @@
 
 Bhattad et al., arXiv 2306.00987 (the structure; its loss and learning rate are not public). Offsets leave the cloud
 of w: their rows grow to several |w|, so the learning rate is given in units of what a tensor is added to (see
-`learning_units`) and is large, and the map only appears after 150 to 300 steps.
+sgi.trainer.parameters) and is large, and the map only appears after 150 to 300 steps.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sgi.trainer.latents import describe
 from sgi.trainer.losses import check_finite, default_loss, get_loss
 from sgi.trainer.pool import Pool
 from sgi.trainer.readout import readout
-from sgi.trainer.spaces import DEFAULT_RANK, freeze_rows, get_space, learning_units
+from sgi.trainer.spaces import DEFAULT_RANK, get_space
 
 BETAS = (0.9, 0.99)
 WARMUP_STEPS = 10
@@ -43,7 +43,7 @@ class FitSettings:
 
     space: where the offset lives. loss: name of the loss, None for the type's (`for_type`).
     steps, batch: optimiser steps and pictures in each.
-    lr: learning rate of Adam in units of `learning_units`, for w and w+ rms(w), the root mean square of an entry of w
+    lr: learning rate of Adam in the units of sgi.trainer.parameters, for w+ and style a layer's root mean square style
     over the pool; None becomes the space's default. seed: of the order of the pictures. precision: of the
     convolutions, fp32 or bf16. rank: of lora's updates; None becomes 4 there. from_layer: the first row of w+ that
     may move.
@@ -139,14 +139,13 @@ def fit(
     space, loss_of = get_space(settings.space), get_loss(settings.loss, kind)
     told = pool.codes[intrinsics.get(kind).name]
     zeros = space.zeros(generator.config, settings.rank, settings.from_layer)
-    tensors = {key: zero.to(device).requires_grad_() for key, zero in zeros.items()}
-    freeze_rows(tensors, settings.from_layer)
-    units = learning_units(synthesis, pool.ws, tensors)
+    parameters = space.parameters(synthesis, pool.ws, zeros, settings.from_layer)
+    leaves = {key: leaf.requires_grad_() for key, leaf in parameters.leaves.items()}
     optimiser = torch.optim.Adam(
-        [{"params": [tensor], "unit": units[key]} for key, tensor in tensors.items()], betas=BETAS
+        [{"params": [leaf], "unit": parameters.units[key]} for key, leaf in leaves.items()], betas=BETAS
     )
     assert settings.lr is not None
-    start = journal.restore(tensors, optimiser) if journal else 0
+    start = journal.restore(leaves, optimiser) if journal else 0
     began = time.monotonic()
     if on_step:
         on_step(start, math.nan)
@@ -154,7 +153,7 @@ def fit(
         for group in optimiser.param_groups:
             group["lr"] = settings.lr * group["unit"] * rate(step, settings.steps)
         index = batch_indices(step, settings.batch, len(pool), settings.seed)
-        styles = space.styles(synthesis, pool.ws[index].to(device), tensors)
+        styles = space.styles(synthesis, pool.ws[index].to(device), parameters.unfold(leaves))
         image = synthesis.render(styles, pool.sampling.noise_mode, PRECISIONS[settings.precision])
         loss = loss_of(readout(image, kind), told[index].to(device).float())
         optimiser.zero_grad()
@@ -166,6 +165,7 @@ def fit(
             if on_step:
                 on_step(done, value)
             if journal:
+                tensors = parameters.unfold(leaves)
                 norm = max(tensor.detach().norm(dim=-1).max().item() for tensor in tensors.values())
                 seconds = round(time.monotonic() - began, 2)
                 journal.log(
@@ -176,7 +176,7 @@ def fit(
                     seconds=seconds,
                 )
         if journal and (done % CHECKPOINT_EVERY == 0 or done == settings.steps):
-            journal.save(done, tensors, optimiser)
+            journal.save(done, leaves, optimiser)
     if generator_sha256(generator) != before:
         raise RuntimeError("the generator's weights changed during the fit: the offset would be worth nothing")
-    return {key: tensor.detach().cpu() for key, tensor in tensors.items()}
+    return {key: tensor.detach().cpu() for key, tensor in parameters.unfold(leaves).items()}

@@ -21,9 +21,9 @@ from sgi.trainer import fit as fitting_loop
 from sgi.trainer.fit import FitSettings
 from sgi.trainer.journal import Journal
 from sgi.trainer.latents import describe, fitting_seeds, scoring_seeds
+from sgi.trainer.parameters import rms
 from sgi.trainer.pool import Pool, Sampling, build_pool
 from sgi.trainer.score import best_baseline, evaluate
-from sgi.trainer.spaces import rms
 from sgi.trainer.teachers import Teacher
 from sgi.trainer.teachers.classes import told_type
 from sgi.trainer.teachers.panel import teller

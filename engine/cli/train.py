@@ -49,7 +49,8 @@ def train(
     ] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps; fewer than 300 look like a failure.")] = 1000,
     lr: Annotated[
-        float | None, typer.Option(help="Learning rate in units of what moves, rms(w) for w+. Default: the space's.")
+        float | None,
+        typer.Option(help="Learning rate, in units of what a fit moves: styles, or w for w. Default: the space's."),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 16,
     images: Annotated[int, typer.Option(min=1, help="Pictures to fit on, in several passes.")] = 2000,

@@ -93,7 +93,7 @@ def test_a_fit_of_another_parametrisation_has_another_fingerprint(change, known_
 
 def test_first_step_is_one_warm_rate_of_adam(generator, known_pools):
     settings = FitSettings(steps=100, lr=0.5)
-    tensors = fit(generator, known_pools.fitting, "depth", FitSettings(steps=1, lr=0.5))
+    tensors = fit(generator, known_pools.fitting, "depth", FitSettings("w", steps=1, lr=0.5))
     rms_w = known_pools.fitting.ws.square().mean().sqrt().item()
     # Adam's first step is the rate itself in every entry that has a gradient; a fit of 1 step has not decayed yet.
     assert tensors["offset"].abs().max().item() == pytest.approx(settings.lr * rms_w * 0.1, rel=1e-3)

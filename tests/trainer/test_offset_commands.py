@@ -61,7 +61,7 @@ def test_train_writes_offsets_that_say_everything(tmp_path, file, generator, tea
     assert offset.tensors["offset"].shape == (6, 8)
     assert offset.teacher == {"name": "inverse", "sha256": teacher.sha256}
     assert offset.fit["seeds"] == "2147483648-2147483687"
-    assert offset.fit["lr"] == 0.2
+    assert offset.fit["lr"] == SPACES["w+"].lr
     assert offset.score["seeds"] == "0-11"
     assert list(json.loads(json.dumps(offset.score))["rows"]) == sorted([OFFSET, *BASELINES])
     # 8 pictures of 16 px, 3 rows, enlarged to 1536 px.
