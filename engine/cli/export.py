@@ -199,8 +199,8 @@ def _report(console: Console, path: Path, artifact: Artifact) -> None:
         for name, figures in by_type.items():
             if "differ" in figures:
                 console.print(
-                    f"{name} through {runtime}: {figures['differ']:.2%} of the pixels differ in their class, for being "
-                    "within the error of the border between two."
+                    f"{name} through {runtime}: {figures['differ']:.2%} of the pixels are of another class; the "
+                    "largest error is how far they are from the border of the two."
                 )
     for runtime, why in artifact.parity["left_out"].items():
         console.print(f"{runtime} was left out: {why}.")
