@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
@@ -67,6 +66,8 @@ Opener = Callable[[str, str], Teacher]
 _OPENERS: dict[str, Opener] = {}
 # At least two letters: `C:\rooms.safetensors` is a file.
 _KIND = re.compile(r"([a-z][a-z0-9-]+):(.*)", re.DOTALL)
+# Paths may hold a +, so only one before another spec joins.
+_JOINT = re.compile(r"\+(?=bundled$|bundled\+|[a-z][a-z0-9-]+:)")
 
 
 def register_teacher(kind: str, opener: Opener) -> None:
@@ -85,8 +86,9 @@ def load_teacher(spec: str = "bundled", device: str = "cpu") -> Teacher:
         from sgi.engine.bundle import TEACHER
 
         return _panel([f"unet:{TEACHER}", "analytic:sobel"], device)
-    if "+" in spec and not Path(spec).exists():
-        return _panel(spec.split("+"), device)
+    members = _JOINT.split(spec)
+    if len(members) > 1:
+        return _panel(members, device)
     match = _KIND.fullmatch(spec)
     if match is None:
         return _open_native(spec, device)

@@ -37,6 +37,13 @@ def test_members_are_named_for_what_they_tell():
         panel(image(), ["depth"])
 
 
+def test_a_plus_in_a_path_joins_nothing(tmp_path):
+    with pytest.raises(UserError, match=r"a\+b"):
+        load_teacher(f"onnx:{tmp_path}/a+b.yaml")
+    with pytest.raises(UserError, match=r"c\+d"):
+        load_teacher(f"{tmp_path}/c+d.safetensors+analytic:sobel")
+
+
 def test_members_must_take_the_same_pictures():
     other = load_teacher("analytic:sobel")
     other.input_range = (-1.0, 1.0)
