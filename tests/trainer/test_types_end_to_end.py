@@ -140,3 +140,10 @@ def test_a_fit_learns_a_mask(generator):
         for steps in (1, 60)
     ]
     assert loss[1] < 0.8 * loss[0]
+
+
+def test_one_description_a_type(folder, capsys):
+    assert main(["train", "--type-file", "mine.yaml", "--type-file", "mine.yaml"]) == 2
+    assert "--type-file mine.yaml: a second description of my-type" in capsys.readouterr().err
+    assert main(["train", "--type", "your-type", "--type-file", "mine.yaml"]) == 2
+    assert "--type your-type: choose from depth" in capsys.readouterr().err

@@ -43,11 +43,14 @@ def class_codes(logits: Tensor, classes: Sequence[str], name: str) -> Tensor:
 def told_type(teacher: Teacher, kind: Kind) -> Intrinsic:
     """The description of a type as a teacher tells it: a segmentation gets the teacher's classes.
 
-    Raises UserError for a type the teacher cannot tell, and classes that no segmentation can have.
+    Raises UserError for a type the teacher cannot tell, a segmentation into other classes than the teacher's, and
+    classes that no segmentation can have.
     """
     intrinsic = intrinsics.get(kind)
     if intrinsic.name not in teacher.types:
         raise UserError(f"--type {intrinsic.name}: teacher {teacher.name} tells only {', '.join(teacher.types)}")
     if intrinsic.decoding == "palette" and not intrinsic.classes:
         return intrinsic.with_classes(tuple(teacher.classes))
+    if intrinsic.name == SEGMENTATION and intrinsic.classes != tuple(teacher.classes):
+        raise UserError(f"--teacher: {teacher.name} segments into other classes than the {intrinsic.name} at hand")
     return intrinsic

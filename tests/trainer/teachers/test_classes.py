@@ -58,5 +58,8 @@ def test_the_bundled_kind_of_teacher_tells_classes(net):
     assert kind.classes == ("floor", "wall", "bed")
     np.testing.assert_array_equal(intrinsics.decode(kind, told["segmentation"].numpy())[:, 0], labels)
     torch.testing.assert_close(told["mask-bed"][:, 0], teacher.segment(image).softmax(1)[:, 2])
+    assert told_type(teacher, kind) == kind
+    with pytest.raises(UserError, match="--teacher: tiny segments into other classes"):
+        told_type(teacher, kind.with_classes(("wall", "floor", "bed")))
     with pytest.raises(UserError, match="--type mask-sofa: teacher tiny tells only depth"):
         told_type(teacher, "mask-sofa")
