@@ -41,12 +41,11 @@ def doctor() -> None:
 
 def system() -> list[Finding]:
     """The package and the interpreter."""
-    import os
     import platform
 
     import sgi.engine
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = available_cores()
     python = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {cores} cores"
     return [Finding("sgi-engine", YES, f"{sgi.engine.__version__}, {python}")]
 
@@ -105,6 +104,13 @@ def packages() -> list[Finding]:
         except PackageNotFoundError:
             findings.append(Finding(name, NO, "not installed"))
     return findings
+
+
+def available_cores() -> int:
+    """Cores that this process may use, where the system can tell, else those that there are."""
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _backend(name: str, device: str) -> Finding:

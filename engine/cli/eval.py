@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sgi.engine import bundle
+from sgi.engine.cli.doctor import available_cores
 from sgi.engine.cli.train import progress_bar
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import IMAGE, MAP_TYPES, SEGMENTATION
@@ -51,7 +52,9 @@ def eval(
         Path | None, typer.Option(help="Directions of light (.npy, of `relight`) to measure robustness with.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of report.json, report.html and the work.")] = Path("eval"),
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one for each core.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes. Default: one for each core, one on a GPU.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     precision: Annotated[
         str | None, typer.Option(help="fp32 or bf16. Default: bf16 where the hardware has it.")
@@ -62,7 +65,6 @@ def eval(
 
     Stop and continue at will with Ctrl-C and the same command.
     """
-    import os
     import time
 
     from rich.console import Console
@@ -102,7 +104,7 @@ def eval(
     )  # fmt: skip
     world = open_world(study)
     tasks = plan(names, fits, control_fits, controls, given_rows(study))
-    workers = jobs or len(os.sched_getaffinity(0))
+    workers = jobs or (1 if device == "cuda" else available_cores())
     minutes = estimate(world, tasks, workers, variety is not None) / 60
     console.print(
         f"{len(tasks)} tasks, {len(unfinished(study, tasks))} to do: about {max(1, round(minutes))} min on "

@@ -29,7 +29,8 @@ def sheets(world: World, results: Mapping[Task, Result]) -> dict[str, bytes]:
     first_fits = {task.row: result for task, result in results.items() if task.stream == 0}
     drawn: dict[str, Rows] = {}
     for row, result in first_fits.items():
-        told = controlled(pool, row.type, row.control).codes[row.type].float()
+        # Of all held-out pictures: one control tells a picture the map of another.
+        told = controlled(world.held(), row.type, row.control).codes[row.type][: len(pool)].float()
         generator = random_weights(world.generator) if row.random_weights else world.generator
         shown = show(generator, pool, world.kinds[row.type], row.space, result.tensors)
         title = f"Controls: {row.type}" if row.control else row.type
