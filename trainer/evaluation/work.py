@@ -212,7 +212,7 @@ def run_task(study: Study, task: Task, on_step: Callable[[int, float], None] | N
     generator = random_weights(world.generator) if row.random_weights else world.generator
     tensors, journal = {}, None
     if row.given is None:
-        journal = Journal(study.folder / "fits", path.stem, study.key(task))
+        journal = Journal(study.folder / "fits", path.stem.rpartition("-")[0], study.key(task))
         settings = study.settings(row, task.stream)
         tensors = fit(generator, fitting, world.kinds[row.type], settings, journal, on_step)
     else:
