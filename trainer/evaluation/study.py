@@ -18,7 +18,7 @@ from sgi.trainer.timing import time_fit
 # Of making a picture, for each picture of a task: what its baselines and statistics cost; measured at 64 px.
 _SCORING = 0.3
 # What inverting rooms and looking for lights cost, in steps of 16 pictures.
-_ROOMS_STEPS = 5000
+_ROOMS_STEPS = 3500
 
 
 def unfinished(study: Study, tasks: Iterable[Task]) -> list[Task]:
