@@ -11,6 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgi.engine import bundle
+from sgi.engine.cli.flags import (
+    Batch,
+    ClassIndex,
+    Cutoff,
+    Device,
+    GeneratorFile,
+    Holdout,
+    NoiseMode,
+    Precision,
+    Threads,
+    Trunc,
+)
 from sgi.engine.cli.train import progress_bar
 
 if TYPE_CHECKING:
@@ -30,27 +42,23 @@ def ablate(
     types: Annotated[
         list[str] | None, typer.Option("--type", help=f"Map to fit; repeat it. Default: {' and '.join(DEFAULT_TYPES)}.")
     ] = None,
-    generator: Annotated[Path | None, typer.Option(help="Generator file. Default: the bundled rooms.")] = None,
+    generator: GeneratorFile = None,
     teacher: Annotated[str, typer.Option(help="`bundled`, or another spec of `train`.")] = "bundled",
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of every fit.")] = 400,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 16,
+    batch: Batch = 16,
     images: Annotated[int, typer.Option(min=2, help="Pictures to fit on; the most that --what images tries.")] = 2000,
-    holdout: Annotated[int, typer.Option(help="Held-out pictures to score on.")] = 256,
-    trunc: Annotated[float, typer.Option(help="Truncation psi of the pictures.")] = 1.0,
-    cutoff: Annotated[int | None, typer.Option("--trunc-cutoff", min=0, help="Truncate only the first rows.")] = None,
-    noise_mode: Annotated[
-        str | None, typer.Option(help="none or const. Default: none for the bundled generator, else const.")
-    ] = None,
-    class_index: Annotated[int | None, typer.Option("--class", help="Class, of a conditional generator.")] = None,
+    holdout: Holdout = 256,
+    trunc: Trunc = 1.0,
+    cutoff: Cutoff = None,
+    noise_mode: NoiseMode = None,
+    class_index: ClassIndex = None,
     seed: Annotated[int, typer.Option(help="Which pictures to fit on, and their order.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of results and fits; another ablation there shares its fits.")] = (
         Path("ablations")
     ),
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; one is best beside other work.")] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="fp32 or bf16. Default: bf16 where the hardware has it.")
-    ] = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    precision: Precision = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how long it takes, and stop.")] = False,
 ) -> None:
     """Ask what a map depends on: the space of its offset, its rows, its length, the pictures it was fitted on.

@@ -9,6 +9,7 @@ import typer
 
 from sgi.engine import bundle
 from sgi.engine.cli.doctor import available_cores
+from sgi.engine.cli.flags import Batch, ClassIndex, Cutoff, Device, GeneratorFile, Holdout, NoiseMode, Precision, Trunc
 from sgi.engine.cli.train import progress_bar
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import IMAGE, MAP_TYPES, SEGMENTATION
@@ -22,7 +23,7 @@ def eval(
         list[str] | None,
         typer.Option("--type", help=f"Map to study; repeat it. Default: of {', '.join(DEFAULT_TYPES)} what is told."),
     ] = None,
-    generator: Annotated[Path | None, typer.Option(help="Generator file. Default: the bundled rooms.")] = None,
+    generator: GeneratorFile = None,
     teacher: Annotated[str, typer.Option(help="Teacher to fit to: `bundled`, or a spec as in `train`.")] = "bundled",
     references: Annotated[
         list[str] | None, typer.Option("--reference", help="Another teacher to score against as well; repeat it.")
@@ -34,16 +35,14 @@ def eval(
     fits: Annotated[int, typer.Option(min=1, help="Fits of every map, each on other pictures.")] = 3,
     control_fits: Annotated[int, typer.Option(min=1, help="Fits of every other row.")] = 1,
     controls: Annotated[bool, typer.Option(help="Fit controls, without which there is no verdict.")] = True,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 16,
+    batch: Batch = 16,
     lr: Annotated[float | None, typer.Option(help="Learning rate as in `train`. Default: the space's.")] = None,
     images: Annotated[int, typer.Option(min=2, help="Pictures to fit on.")] = 2000,
-    holdout: Annotated[int, typer.Option(help="Held-out pictures to score on.")] = 256,
-    trunc: Annotated[float, typer.Option(help="Truncation psi of the pictures.")] = 1.0,
-    cutoff: Annotated[int | None, typer.Option("--trunc-cutoff", min=0, help="Truncate only the first rows.")] = None,
-    noise_mode: Annotated[
-        str | None, typer.Option(help="none or const. Default: none for the bundled generator, else const.")
-    ] = None,
-    class_index: Annotated[int | None, typer.Option("--class", help="Class, of a conditional generator.")] = None,
+    holdout: Holdout = 256,
+    trunc: Trunc = 1.0,
+    cutoff: Cutoff = None,
+    noise_mode: NoiseMode = None,
+    class_index: ClassIndex = None,
     rooms: Annotated[
         str | None,
         typer.Option(help="Variety of rendered rooms to score on as truth, or none. Default: the generator's own."),
@@ -55,10 +54,8 @@ def eval(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes. Default: one for each core, one on a GPU.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    precision: Annotated[
-        str | None, typer.Option(help="fp32 or bf16. Default: bf16 where the hardware has it.")
-    ] = None,
+    device: Device = "cpu",
+    precision: Precision = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is to do, and how long it takes.")] = False,
 ) -> None:
     """Fit maps and controls, score all of them with intervals beside baselines, and write a report with a verdict.

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sgi.engine import bundle, intrinsics
+from sgi.engine.cli.flags import Device, GeneratorFile, Precision, Threads
 from sgi.engine.cli.train import progress_bar
 from sgi.engine.errors import UserError
 
@@ -20,7 +21,7 @@ FAITHFUL = 20.0
 def invert(
     pictures: Annotated[list[Path], typer.Argument(help="PNG or JPEG files; the middle square of each is taken.")],
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("inverted"),
-    generator: Annotated[Path | None, typer.Option(help="Generator file. Default: the bundled rooms.")] = None,
+    generator: GeneratorFile = None,
     files: Annotated[
         list[Path] | None,
         typer.Option("--offset", help="Offset file of a map to show; repeat it. Default: the bundled ones."),
@@ -35,11 +36,9 @@ def invert(
         int | None, typer.Option("--class", help="Class of a conditional generator, where no offset says it.")
     ] = None,
     file_format: Annotated[str, typer.Option("--format", help="png or npy, of the maps.")] = "png",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; one is best beside other work.")] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="fp32 or bf16. Default: bf16 where the hardware has it.")
-    ] = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    precision: Precision = None,
 ) -> None:
     """Find the latents of your own pictures and show their maps. Beyond the paper, which is about generated pictures.
 

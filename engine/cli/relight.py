@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgi.engine import bundle, intrinsics
+from sgi.engine.cli.flags import Device, GeneratorFile, Precision, Threads
 from sgi.engine.cli.train import progress_bar
 from sgi.engine.errors import UserError
 
@@ -24,7 +25,7 @@ def relight(
     directions: Annotated[
         Path | None, typer.Option(help="Directions to measure, .npy [K, rows, w_dim]. Default: find them.")
     ] = None,
-    generator: Annotated[Path | None, typer.Option(help="Generator file. Default: the bundled rooms.")] = None,
+    generator: GeneratorFile = None,
     files: Annotated[
         list[Path] | None,
         typer.Option("--offset", help="Offset file to measure; repeat it. Default: the bundled ones."),
@@ -37,11 +38,9 @@ def relight(
     seed: Annotated[int, typer.Option(min=0, help="Of the search.")] = 0,
     scenes: Annotated[int, typer.Option(min=2, help="Held-out seeds, and rooms, to measure on.")] = 32,
     variety: Annotated[str, typer.Option(help="Variety of the rooms, that of the generator's training.")] = "calm",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; one is best beside other work.")] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="fp32 or bf16. Default: bf16 where the hardware has it.")
-    ] = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    precision: Precision = None,
 ) -> None:
     """Find directions that change the light, and measure whether maps bear it.
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sgi.engine import bundle
+from sgi.engine.cli.flags import Device, GeneratorFile, Holdout, Threads
 from sgi.engine.cli.train import TEACHER_HELP, chosen_kinds, progress_bar
 from sgi.engine.errors import UserError
 
@@ -18,15 +19,15 @@ def score(
         list[str] | None, typer.Option("--type", help="Bundled offset to score; repeat it, or `all`.")
     ] = None,
     files: Annotated[list[Path] | None, typer.Option("--offset", help="Offset file to score; repeat it.")] = None,
-    generator: Annotated[Path | None, typer.Option(help="Generator file. Default: the bundled rooms.")] = None,
+    generator: GeneratorFile = None,
     teacher: Annotated[str, typer.Option(help=TEACHER_HELP)] = "bundled",
-    holdout: Annotated[int, typer.Option(help="Held-out pictures to score on.")] = 256,
+    holdout: Holdout = 256,
     split: Annotated[
         str, typer.Option(help="Score on `holdout` seeds, or on those for `choosing` settings.")
     ] = "holdout",
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps what the teacher told, as for train.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; one is best beside other work.")] = None,
+    device: Device = "cpu",
+    threads: Threads = None,
 ) -> None:
     """Score offsets on held-out seeds, beside baselines fitted on the pictures that the offsets were fitted on."""
     if files and types:

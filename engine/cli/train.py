@@ -10,6 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgi.engine import bundle, intrinsics
+from sgi.engine.cli.flags import (
+    Batch,
+    ClassIndex,
+    Cutoff,
+    Device,
+    GeneratorFile,
+    Holdout,
+    NoiseMode,
+    Precision,
+    Threads,
+    Trunc,
+)
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import MAP_TYPES, Intrinsic
 
@@ -35,7 +47,7 @@ def train(
         list[Path] | None,
         typer.Option("--type-file", help="Describe a type of your own in YAML (name, channels, meaning, ...)."),
     ] = None,
-    generator: Annotated[Path | None, typer.Option(help="Generator file. Default: the bundled rooms.")] = None,
+    generator: GeneratorFile = None,
     teacher: Annotated[str, typer.Option(help=TEACHER_HELP)] = "bundled",
     space: Annotated[
         str,
@@ -52,14 +64,12 @@ def train(
         float | None,
         typer.Option(help="Learning rate, in units of what a fit moves: styles, or w for w. Default: the space's."),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 16,
+    batch: Batch = 16,
     images: Annotated[int, typer.Option(min=1, help="Pictures to fit on, in several passes.")] = 2000,
-    trunc: Annotated[float, typer.Option(help="Truncation psi of the pictures.")] = 1.0,
-    cutoff: Annotated[int | None, typer.Option("--trunc-cutoff", min=0, help="Truncate only the first rows.")] = None,
-    noise_mode: Annotated[
-        str | None, typer.Option(help="none or const. Default: none for the bundled generator, else const.")
-    ] = None,
-    class_index: Annotated[int | None, typer.Option("--class", help="Class, of a conditional generator.")] = None,
+    trunc: Trunc = 1.0,
+    cutoff: Cutoff = None,
+    noise_mode: NoiseMode = None,
+    class_index: ClassIndex = None,
     loss: Annotated[
         str | None,
         typer.Option(
@@ -67,7 +77,7 @@ def train(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Which pictures to fit on, and their order.")] = 0,
-    holdout: Annotated[int, typer.Option(help="Held-out pictures to score on.")] = 256,
+    holdout: Holdout = 256,
     split: Annotated[
         str, typer.Option(help="Score on `holdout` seeds, or on those for `choosing` settings.")
     ] = "holdout",
@@ -80,11 +90,9 @@ def train(
     cache: Annotated[
         Path | None, typer.Option(help="Folder that keeps what the teacher told, so that a slow one is asked once.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; one is best beside other work.")] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="fp32 or bf16. Default: bf16 where the hardware has it.")
-    ] = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    precision: Precision = None,
     resume: Annotated[bool, typer.Option(help="Continue an interrupted fit of the same settings.")] = True,
     preview: Annotated[bool, typer.Option(help="Write a picture beside each offset.")] = True,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sgi.engine import bundle
+from sgi.engine.cli.flags import Device, Threads
 
 
 def train_generator(
@@ -15,8 +16,8 @@ def train_generator(
     preset: Annotated[str, typer.Option(help="rooms-64 (a CPU), rooms-128 (a GPU) or tiny (a test).")] = "rooms-64",
     hours: Annotated[float | None, typer.Option(help="Stop after this training time, decaying the rate.")] = None,
     kimg: Annotated[float | None, typer.Option(help="Stop after this many thousand images.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; one is best beside other work.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Threads = None,
+    device: Device = "cpu",
     resume: Annotated[bool, typer.Option(help="Continue from the checkpoint in --workdir, if there is one.")] = True,
     data: Annotated[Path | None, typer.Option(help="Folder of rendered rooms. Default: rooms in --workdir.")] = None,
     teacher: Annotated[

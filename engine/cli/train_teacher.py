@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from sgi.engine.cli.flags import Device
+
 
 class Storage(str, Enum):
     """Precision of the tensors in a teacher file."""
@@ -28,7 +30,7 @@ def train_teacher(
     data_seed: Annotated[int, typer.Option(min=0, help="Seed of the rooms.")] = 0,
     held_out: Annotated[int, typer.Option(min=1, help="Rooms of another seed to measure on.")] = 512,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; by default torch decides.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Device = "cpu",
     storage: Annotated[Storage, typer.Option(help="Precision of the file's tensors.")] = Storage.fp16,
     name: Annotated[str, typer.Option(help="What reports call the teacher.")] = "rooms-unet",
 ) -> None:
