@@ -1,16 +1,19 @@
-"""Fill the generated blocks of README.md from the bundle's own headers and benchmarks/results.jsonl.
+"""Fill the generated blocks of README.md and docs/knows.md from the files that hold their figures.
 
     python benchmarks/readme.py [--check]
 
-A block stands between `<!-- begin NAME -->` and `<!-- end NAME -->`; nothing in it is typed by hand. `--check` fails
-when a block is not what the files say.
+The bundle's own headers, benchmarks/results.jsonl and docs/knows/report.json, which `sgi-engine eval` wrote. A block
+stands between `<!-- begin NAME -->` and `<!-- end NAME -->`; nothing in it is typed by hand. `--check` fails when a
+block is not what the files say.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from record import latest
 
@@ -18,7 +21,23 @@ from sgi.engine import bundle, intrinsics
 from sgi.engine.bundle.contents import header, offset_table, teacher_table
 from sgi.engine.offsets import Offset
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs" / "knows.md")
+REPORT = ROOT / "docs" / "knows" / "report.json"
+TRUTH, LIGHTS = "Against the renderer's truth", "Under other lights"
+LIGHT_MEASURES = ("spread", "relative_spread")
+TRUTH_ROWS = {
+    "teacher_on_render": "teacher, render",
+    "teacher_on_reconstruction": "teacher, G(w)",
+    "offset": "G(w + d)",
+    "constant": "mean map",
+    "offset_against_teacher": "G(w + d) against the teacher on G(w)",
+}
+LIGHT_ROWS = {
+    "offset": "G(w + relight + d)",
+    "teacher_on_relit": "teacher on G(w + relight)",
+    "teacher_on_renders": "teacher on rooms lit anew",
+}
 
 
 def types() -> str:
@@ -54,7 +73,57 @@ def benchmark(name: str, unit: str) -> str:
     return "\n".join(rows)
 
 
+def report() -> dict[str, Any]:
+    """The committed report of `sgi-engine eval`."""
+    found: dict[str, Any] = json.loads(REPORT.read_text())
+    return found
+
+
+def study() -> str:
+    """The study's tables and verdict."""
+    from sgi.trainer.evaluation.markdown import markdown_table
+
+    return markdown_table(report())
+
+
+def section(title: str, rows: dict[str, str], measure: str) -> str:
+    """One measure of a section of the report: a line a type, a column a row of the section."""
+    found = report()["sections"][title]
+    figures = found["figures"]
+    types = dict.fromkeys(key.split("/")[0] for key in figures if key.endswith(f"/offset/{measure}"))
+    lines = [f"| {found['titles'][measure]} | {' | '.join(rows.values())} |", "|---|" + "---|" * len(rows)]
+    for name in types:
+        cells = [figures.get(f"{name}/{row}/{measure}") for row in rows]
+        lines.append(f"| {name} | {' | '.join(cell(figure) for figure in cells)} |")
+    return "\n".join(lines)
+
+
+def cell(figure: dict[str, float] | None) -> str:
+    """A figure with its interval."""
+    if figure is None or figure["value"] is None:
+        return "-"
+    return f"{figure['value']:.3g} ({figure['low']:.3g}-{figure['high']:.3g})"
+
+
+def truth() -> str:
+    """Offsets and teacher against exact maps."""
+    psnr = report()["sections"][TRUTH]["figures"]["inversion/psnr"]
+    return f"Inversion: {cell(psnr)} dB.\n\n{section(TRUTH, TRUTH_ROWS, 'fvu')}"
+
+
+def lights() -> str:
+    """Spread of maps over lights, as a share of the variance over scenes, and whether the light changed."""
+    found = report()["sections"][LIGHTS]
+    checks = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in found["checks"].items())
+    tables = [section(LIGHTS, LIGHT_ROWS, measure) for measure in LIGHT_MEASURES]
+    return "\n\n".join([f"{found['scenes']} scenes, {found['lights']} lights. Checks: {checks}.", *tables])
+
+
+OF_REPORT = ("study", "truth", "lights")
 BLOCKS = {
+    "study": study,
+    "truth": truth,
+    "lights": lights,
     "types": types,
     "offsets": offsets,
     "teacher": teacher,
@@ -63,20 +132,29 @@ BLOCKS = {
 }
 
 
+def block(name: str) -> str:
+    """One block; raises KeyError for one that nobody makes."""
+    if name in OF_REPORT and not REPORT.exists():
+        return "Not measured yet: `sgi-engine eval`."
+    return BLOCKS[name]()
+
+
 def filled(text: str) -> str:
-    """The text with every block made anew; raises KeyError for a block nobody makes."""
+    """The text with every block made anew."""
     pattern = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
-    return pattern.sub(lambda m: f"{m[1]}{BLOCKS[m[2]]()}\n{m[3]}", text)
+    return pattern.sub(lambda m: f"{m[1]}{block(m[2])}\n{m[3]}", text)
 
 
 def main() -> int:
-    """Rewrite README.md, or with --check compare."""
-    text = README.read_text()
-    wanted = filled(text)
-    if "--check" in sys.argv:
-        return int(text != wanted)
-    README.write_text(wanted)
-    return 0
+    """Rewrite the pages, or with --check compare."""
+    stale = 0
+    for page in PAGES:
+        text = page.read_text()
+        wanted = filled(text)
+        stale |= int(text != wanted)
+        if "--check" not in sys.argv:
+            page.write_text(wanted)
+    return stale if "--check" in sys.argv else 0
 
 
 if __name__ == "__main__":

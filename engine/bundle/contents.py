@@ -104,7 +104,7 @@ code; no data of anybody else's went into it. `make bundle` rebuilds all of it f
 {sizes}
 
 ## Generator
-Trained for {notes["kimg"]:.0f} thousand images in {notes["seconds"] / 3600:.2f} hours.
+Trained for {notes["kimg"]:.0f} thousand images in {notes["seconds"] / 3600:.2f} hours. {notes.get("history", "")}
 Frechet distance in the teacher's feature space, relative to the trace of the real covariance, over
 {quality["images"]} seeds and as many held-out renders: {quality["frechet"]:.4f}; between two sets of renders:
 {quality["frechet_floor"]:.4f}. Kernel distance (KID's estimator) in the same features: {quality["kernel"]:.4f};

@@ -12,10 +12,11 @@ from sgi.engine import intrinsics
 from sgi.engine.cli.flags import Device
 from sgi.engine.errors import UserError
 
-# Depth goes on improving for longest, and what is coloured like the picture for shortest.
-STEPS = {
-    "depth": 8000, "normal": 4000, "albedo": 2500, "shading": 3000,
-    "segmentation": 2500, "mask-bed": 1500, "edges": 1500,
+# Type -> steps and pictures. Depth goes on improving for longest: held-out FVU 0.265 after 8000 steps on 2000 pictures,
+# 0.257 after 10000 on 5000.
+FITS = {
+    "depth": (10_000, 5000), "normal": (4000, 2000), "albedo": (2500, 2000), "shading": (3000, 2000),
+    "segmentation": (2500, 2000), "mask-bed": (1500, 2000), "edges": (1500, 2000),
 }  # fmt: skip
 
 
@@ -79,13 +80,13 @@ def bundle(
     console.print(notes["quality"])
 
     if offsets is None:
-        for name, steps in STEPS.items():
+        for name, (steps, images) in FITS.items():
             train(
-                [name], generator=network_file, teacher=f"{target}+analytic:sobel", steps=steps, noise_mode="none",
-                out=fitted, workdir=workdir / "fits", device=device, threads=threads, preview=False,
+                [name], generator=network_file, teacher=f"{target}+analytic:sobel", steps=steps, images=images,
+                noise_mode="none", out=fitted, workdir=workdir / "fits", device=device, threads=threads, preview=False,
             )  # fmt: skip
     else:
-        for name in STEPS:
+        for name in FITS:
             shutil.copyfile(offsets / f"{name}.safetensors", fitted / f"{name}.safetensors")
     files = [fitted / f"{name}.safetensors" for name in intrinsics.MAP_TYPES]
     export(["all"], generator=network_file, offset=files, out=out / paths.MODEL.name, noise_mode="none")

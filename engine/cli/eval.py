@@ -31,7 +31,7 @@ def eval(
     offsets: Annotated[
         Path | None, typer.Option(help="Folder of existing offsets to score too. Default: the bundled generator's.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of every fit.")] = 1000,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of every fit.")] = 800,
     fits: Annotated[int, typer.Option(min=1, help="Fits of every map, each on other pictures.")] = 3,
     control_fits: Annotated[int, typer.Option(min=1, help="Fits of every other row.")] = 1,
     controls: Annotated[bool, typer.Option(help="Fit controls, without which there is no verdict.")] = True,

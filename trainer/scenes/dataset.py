@@ -25,7 +25,7 @@ from sgi.trainer.scenes.sampling import sample_rooms
 from sgi.trainer.scenes.variety import RICH, Variety, get_variety
 
 # Raise it with any change of what a seed looks like: folders of another world are refused.
-WORLD = 1
+WORLD = 2
 BLOCK = 256
 CHANNELS: dict[str, int] = {"image": 3, "depth": 1, "normal": 3, "albedo": 3, "shading": 1}
 HEADER = "header.json"

@@ -3,7 +3,7 @@ from dataclasses import fields
 import pytest
 import torch
 
-from sgi.trainer.scenes import CLASSES, Rooms, relight, sample_rooms
+from sgi.trainer.scenes import CLASSES, RICH, Rooms, relight, sample_rooms
 from sgi.trainer.scenes.rooms import BACK, LEFT, RIGHT
 
 
@@ -42,8 +42,8 @@ def test_cameras_stay_in_their_range() -> None:
         (x, -0.6, 0.6),
         (height, 1.35, 1.75),
         (yaw, -0.222, 0.222),
-        (pitch, -0.24, -0.08),
-        (tangent, 0.64, 0.78),
+        (pitch, *RICH.pitch),
+        (tangent, *RICH.tangent),
     ):
         assert low <= value.min() < value.max() <= high
 

@@ -21,7 +21,13 @@ def test_the_calm_world_differs_less():
     assert (rich.stripe_rate > 0).any()
     turned = [0, 2, 3, 4]  # x, yaw, pitch and field of view; the camera's height has one range
     assert (calm.camera.std(0) < rich.camera.std(0))[turned].all()
-    assert (calm.size.std(0) < rich.size.std(0)).all()
+
+
+def test_rooms_of_the_calm_world_have_all_sizes():
+    # Sizes are the part of a room's depth that a small generator learns first: a calm world needs them as much.
+    calm, rich = rooms(CALM).size, rooms(RICH).size
+    assert torch.allclose(calm.std(0), rich.std(0), rtol=0.15)
+    assert torch.allclose(calm.mean(0), rich.mean(0), rtol=0.05)
 
 
 def test_a_folder_of_another_variety_is_refused(tmp_path):

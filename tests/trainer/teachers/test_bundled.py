@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sgi.engine.bundle import TEACHER
 from sgi.trainer.scenes import CLASSES
 from sgi.trainer.scenes.dataset import load_or_render
 from sgi.trainer.teachers import load_teacher
@@ -9,7 +10,7 @@ from sgi.trainer.teachers.evaluate import evaluate
 
 
 def test_errors_on_fresh_rooms_are_those_of_the_header(tmp_path):
-    teacher = load_teacher("bundled")
+    teacher = load_teacher(str(TEACHER))
     assert teacher.classes == CLASSES
     noted = teacher.notes["held_out"]
     errors = evaluate(teacher, load_or_render(tmp_path, 24, 64, seed=31, progress=False))["teacher"]
