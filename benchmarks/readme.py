@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from record import latest
+from record import lines as recorded
 
 from sgi.engine import bundle, intrinsics
 from sgi.engine.bundle.contents import header, offset_table, teacher_table
@@ -70,6 +71,20 @@ def benchmark(name: str, unit: str) -> str:
     rows += [f"| {case} | {value} |" for case, value in line["figures"].items() if case != "runs"]
     versions = ", ".join(f"{k} {v}" for k, v in machine.items() if k not in ("cpu", "cores"))
     rows.append(f"\n{machine['cpu']}, {machine['cores']} cores; {versions}; {line['date']}.")
+    return "\n".join(rows)
+
+
+def precision() -> str:
+    """PSNR of every type in half precision, the last measurement of each generator and precision."""
+    told = {
+        (line["figures"]["generator"], name): by_type
+        for line in recorded("precision")
+        for name, by_type in line["figures"]["psnr"].items()
+    }
+    rows = ["| generator | precision | PSNR of 8-bit maps, dB |", "|---|---|---|"]
+    for (generator, name), by_type in sorted(told.items()):
+        figures = ", ".join(f"{kind} {value:.1f}" for kind, value in by_type.items())
+        rows.append(f"| {generator} | {name} | {figures} |")
     return "\n".join(rows)
 
 
@@ -128,6 +143,7 @@ BLOCKS = {
     "offsets": offsets,
     "teacher": teacher,
     "startup": lambda: benchmark("startup", "seconds"),
+    "precision": precision,
     "throughput": lambda: benchmark("throughput", "seeds a second"),
 }
 

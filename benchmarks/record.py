@@ -38,9 +38,14 @@ def append(benchmark: str, figures: dict[str, Any]) -> None:
     print(json.dumps(figures, indent=1))
 
 
-def latest(benchmark: str) -> dict[str, Any] | None:
-    """The last line of a benchmark, None if it never ran."""
+def lines(benchmark: str) -> list[dict[str, Any]]:
+    """All lines of a benchmark, the oldest first."""
     if not RESULTS.exists():
-        return None
-    lines = [json.loads(text) for text in RESULTS.read_text().splitlines()]
-    return next((line for line in reversed(lines) if line["benchmark"] == benchmark), None)
+        return []
+    told = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    return [line for line in told if line["benchmark"] == benchmark]
+
+
+def latest(benchmark: str) -> dict[str, Any] | None:
+    """The last line of a benchmark, or None."""
+    return next(reversed(lines(benchmark)), None)
