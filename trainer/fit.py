@@ -2,7 +2,8 @@
 
 Bhattad et al., arXiv 2306.00987 (the structure; its loss and learning rate are not public). Offsets leave the cloud
 of w: their rows grow to several |w|, so the learning rate is given in units of what a tensor is added to (see
-sgi.trainer.parameters) and is large, and the map only appears after 150 to 300 steps.
+sgi.trainer.parameters) and is large, and the map only appears after 150 to 300 steps. From then on a fit goes in
+coordinates of that map (see sgi.trainer.curvature).
 """
 
 from __future__ import annotations
@@ -22,16 +23,18 @@ from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.intrinsics import Kind
+from sgi.trainer import curvature
+from sgi.trainer.descent import Descent
 from sgi.trainer.journal import Journal
 from sgi.trainer.latents import describe
 from sgi.trainer.losses import check_finite, default_loss, get_loss
+from sgi.trainer.parameters import Tensors
 from sgi.trainer.pool import Pool
 from sgi.trainer.readout import readout
 from sgi.trainer.spaces import DEFAULT_RANK, get_space
 
-BETAS = (0.9, 0.99)
 WARMUP_STEPS = 10
-DECAY_SHARE = 0.4
+DECAY_SHARE = 0.6
 LOG_EVERY = 10
 CHECKPOINT_EVERY = 25
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -44,9 +47,9 @@ class FitSettings:
     space: where the offset lives. loss: name of the loss, None for the type's (`for_type`).
     steps, batch: optimiser steps and pictures in each.
     lr: learning rate of Adam in the units of sgi.trainer.parameters, for w+ and style a layer's root mean square style
-    over the pool; None becomes the space's default. seed: of the order of the pictures. precision: of the
-    convolutions, fp32 or bf16. rank: of lora's updates; None becomes 4 there. from_layer: the first row of w+ that
-    may move.
+    over the pool; None becomes the space's default, and the rate in coordinates of the map grows and shrinks with it.
+    seed: of the order of the pictures. precision: of the convolutions, fp32 or bf16. rank: of lora's updates; None
+    becomes 4 there. from_layer: the first row of w+ that may move.
     """
 
     space: str = "w+"
@@ -84,7 +87,7 @@ class FitSettings:
 
 
 def rate(step: int, steps: int) -> float:
-    """Learning rate of a step as a share of the full one: linear warm-up, cosine to 0 over the last 40 %."""
+    """Learning rate of a step as a share of the full one: linear warm-up, cosine to 0 over the last 60 %."""
     warm = min(1.0, (step + 1) / WARMUP_STEPS)
     decay_from = steps * (1 - DECAY_SHARE)
     done = max(0.0, (step - decay_from) / (steps - decay_from))
@@ -140,33 +143,31 @@ def fit(
     told = pool.codes[intrinsics.get(kind).name]
     zeros = space.zeros(generator.config, settings.rank, settings.from_layer)
     parameters = space.parameters(synthesis, pool.ws, zeros, settings.from_layer)
-    leaves = {key: leaf.requires_grad_() for key, leaf in parameters.leaves.items()}
-    optimiser = torch.optim.Adam(
-        [{"params": [leaf], "unit": parameters.units[key]} for key, leaf in leaves.items()], betas=BETAS
-    )
     assert settings.lr is not None
-    start = journal.restore(leaves, optimiser) if journal else 0
+    descent = Descent(parameters, settings.lr, curvature.RATE * settings.lr / space.lr)
+    start = journal.restore(descent) if journal else 0
+
+    def show(tensors: Tensors, index: Tensor) -> Tensor:
+        styles = space.styles(synthesis, pool.ws[index].to(device), tensors)
+        image = synthesis.render(styles, pool.sampling.noise_mode, PRECISIONS[settings.precision])
+        return readout(image, kind)
+
     began = time.monotonic()
     if on_step:
         on_step(start, math.nan)
     for step in range(start, settings.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = settings.lr * group["unit"] * rate(step, settings.steps)
+        if space.charted and curvature.moves_at(step, settings.steps):
+            descent.move_on(show, len(pool), step)
         index = batch_indices(step, settings.batch, len(pool), settings.seed)
-        styles = space.styles(synthesis, pool.ws[index].to(device), parameters.unfold(leaves))
-        image = synthesis.render(styles, pool.sampling.noise_mode, PRECISIONS[settings.precision])
-        loss = loss_of(readout(image, kind), told[index].to(device).float())
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+        loss = loss_of(show(descent.tensors(), index), told[index].to(device).float())
+        descent.step(loss, rate(step, settings.steps))
         done = step + 1
         if done % LOG_EVERY == 0 or done == settings.steps:
             value = check_finite(loss.detach(), done)
             if on_step:
                 on_step(done, value)
             if journal:
-                tensors = parameters.unfold(leaves)
-                norm = max(tensor.detach().norm(dim=-1).max().item() for tensor in tensors.values())
+                norm = max(tensor.detach().norm(dim=-1).max().item() for tensor in descent.tensors().values())
                 seconds = round(time.monotonic() - began, 2)
                 journal.log(
                     step=done,
@@ -176,7 +177,7 @@ def fit(
                     seconds=seconds,
                 )
         if journal and (done % CHECKPOINT_EVERY == 0 or done == settings.steps):
-            journal.save(done, leaves, optimiser)
+            journal.save(done, descent)
     if generator_sha256(generator) != before:
         raise RuntimeError("the generator's weights changed during the fit: the offset would be worth nothing")
-    return {key: tensor.detach().cpu() for key, tensor in parameters.unfold(leaves).items()}
+    return {key: tensor.detach().cpu() for key, tensor in descent.tensors().items()}

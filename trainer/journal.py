@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
+from sgi.trainer.descent import Descent
 
 
 class Journal:
@@ -38,19 +38,14 @@ class Journal:
         """Remove the checkpoint of a fit whose offset is safe; the log stays."""
         self.checkpoint.unlink(missing_ok=True)
 
-    def save(self, step: int, tensors: dict[str, Tensor], optimiser: torch.optim.Optimizer) -> None:
+    def save(self, step: int, descent: Descent) -> None:
         """Store the state after `step` steps, whole or not at all."""
-        state = {
-            "fingerprint": self.fingerprint,
-            "step": step,
-            "tensors": {name: tensor.detach().cpu() for name, tensor in tensors.items()},
-            "optimiser": optimiser.state_dict(),
-        }
+        state = {"fingerprint": self.fingerprint, "step": step, "descent": descent.state_dict()}
         with atomic_write(self.checkpoint) as temporary:
             torch.save(state, temporary)
 
-    def restore(self, tensors: dict[str, Tensor], optimiser: torch.optim.Optimizer) -> int:
-        """Put the stored state into `tensors` and `optimiser`; returns the steps done, 0 if nothing is stored.
+    def restore(self, descent: Descent) -> int:
+        """Put the stored state into `descent`; returns the steps done, 0 if nothing is stored.
 
         Raises UserError, naming --no-resume, for a checkpoint that is cut short or of another fit.
         """
@@ -60,10 +55,7 @@ class Journal:
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
             if state["fingerprint"] != self.fingerprint:
                 raise ValueError("of another fit")
-            with torch.no_grad():
-                for name, tensor in tensors.items():
-                    tensor.copy_(state["tensors"][name])
-            optimiser.load_state_dict(state["optimiser"])
+            descent.load_state_dict(state["descent"])
             return int(state["step"])
         except (OSError, KeyError, TypeError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -29,7 +29,8 @@ class Space:
 
     lr: default learning rate, in the units of `parameters`. start: (config, rank, from_layer) -> the tensors of
     `zeros`. parameters: (synthesis, w+ of a pool, those tensors, from_layer) -> what Adam moves. ranked, layered:
-    whether rank and from_layer mean anything in it.
+    whether rank and from_layer mean anything in it. charted: whether a fit goes on in coordinates of the map; lora's
+    tensors multiply each other, so it leaves the region where such coordinates hold and diverges.
     """
 
     lr: float
@@ -37,6 +38,7 @@ class Space:
     parameters: Callable[[Synthesis, Tensor, Tensors, int], Parameters] = as_they_are
     ranked: bool = False
     layered: bool = True
+    charted: bool = True
 
     def zeros(self, config: GeneratorConfig, rank: int | None = None, from_layer: int = 0) -> dict[str, Tensor]:
         """Tensors that change nothing, where a fit starts, on the CPU; their names are those of the offset file.
@@ -89,7 +91,7 @@ SPACES: dict[str, Space] = {
     "w": Space(0.2, _row, layered=False),
     "w+": Space(0.1, _rows, by_their_styles),
     "style": Space(0.1, _styles),
-    "lora": Space(0.03, _lora, ranked=True),
+    "lora": Space(0.03, _lora, ranked=True, charted=False),
 }
 
 

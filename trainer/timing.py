@@ -8,13 +8,16 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from sgi.engine.generator import Generator
+from sgi.engine.intrinsics import Intrinsic
+from sgi.trainer import curvature
 from sgi.trainer.fit import FitSettings, fit
 from sgi.trainer.latents import scoring_seeds
 from sgi.trainer.pool import Pool, Sampling, build_pool
 from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.classes import told_type
 
 _PICTURES, _STEPS = 32, 4
+# What a change of coordinates costs; measured at 64 px.
+_MOVE_STEPS = 80
 
 
 class Timing(NamedTuple):
@@ -23,20 +26,25 @@ class Timing(NamedTuple):
     picture: float  # drawn, rendered and told about by the teacher
     step: float
 
+    def fit(self, steps: int) -> float:
+        """Of a fit of so many steps, its changes of coordinates included."""
+        moves = sum(curvature.moves_at(step, steps) for step in range(steps))
+        return (steps + moves * _MOVE_STEPS) * self.step
+
 
 def time_fit(
-    generator: Generator, teacher: Teacher, types: Sequence[str], sampling: Sampling, settings: FitSettings
+    generator: Generator, teacher: Teacher, kinds: Sequence[Intrinsic], sampling: Sampling, settings: FitSettings
 ) -> Timing:
-    """Time a small pool of `types`, and some steps of a fit of the first of them; takes about ten steps' time."""
+    """Time a small pool of `kinds`, and some steps of a fit of the first of them; takes about ten steps' time."""
 
     def pool(count: int) -> tuple[Pool, float]:
         began = time.monotonic()
-        made = build_pool(generator, teacher, types, scoring_seeds(count), sampling)
+        made = build_pool(generator, teacher, [kind.name for kind in kinds], scoring_seeds(count), sampling)
         return made, time.monotonic() - began
 
     def steps(count: int) -> float:
         began = time.monotonic()
-        fit(generator, pictures, told_type(teacher, types[0]), replace(settings, steps=count))
+        fit(generator, pictures, kinds[0], replace(settings, steps=count))
         return time.monotonic() - began
 
     pool(2)  # warms up

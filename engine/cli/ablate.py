@@ -88,13 +88,12 @@ def ablate(
     network = checkpoints.load(generator or bundle.GENERATOR, where)
     told_by = load_teacher(teacher, device)
     names = list(dict.fromkeys(types or DEFAULT_TYPES))
-    for name in names:
-        told_type(told_by, name)
+    kinds = [told_type(told_by, name) for name in names]
     cases = plan(what, names, settings, images, network.config)
     console = Console()
-    timing = time_fit(network, told_by, names, sampling, settings)
+    timing = time_fit(network, told_by, kinds, sampling, settings)
     most = len({case.fit for case in cases})
-    seconds = most * steps * timing.step + (images + holdout * (1 + len(cases))) * timing.picture
+    seconds = most * timing.fit(steps) + (images + holdout * (1 + len(cases))) * timing.picture
     console.print(
         f"{what}: {len(cases)} cases of {most} fits, about {math.ceil(seconds / 60)} min; "
         f"finished fits stay in {out / FITS}"

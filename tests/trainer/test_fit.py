@@ -12,6 +12,7 @@ from tolerances import FITTED_FVU
 
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256
+from sgi.trainer import curvature
 from sgi.trainer.fit import FitSettings, batch_indices, fingerprint, fit, rate
 from sgi.trainer.journal import Journal
 from sgi.trainer.readout import readout
@@ -53,7 +54,7 @@ def test_a_single_row_moves_all_layers(generator, known_pools):
 
 @pytest.mark.parametrize("space", ["style", "lora"])
 def test_other_spaces_show_what_a_known_offset_shows(space, generator, known_pools):
-    tensors = fit(generator, known_pools.fitting, "albedo", FitSettings(space, steps=150))
+    tensors = fit(generator, known_pools.fitting, "albedo", FitSettings(space, steps=300))
     rows = evaluate(generator, "albedo", space, tensors, known_pools.fitting, known_pools.held)
     assert rows["offset"]["fvu"] < FITTED_FVU
     assert min(row["fvu"] for name, row in rows.items() if name != "offset") > 0.1
@@ -118,6 +119,20 @@ def test_resume_gives_the_same_offset_bit_for_bit(space, generator, known_pools,
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("killed", [20, 40, 55])
+@pytest.mark.parametrize("space", ["w", "w+", "style"])
+def test_resume_is_exact_across_a_change_of_coordinates(killed, space, generator, known_pools, tmp_path, monkeypatch):
+    monkeypatch.setattr(curvature, "MOVES", (15, 30))
+    monkeypatch.setattr(curvature, "PROBES", 10)
+    settings = replace(SHORT, space=space, lr=None)
+    whole = fit(generator, known_pools.fitting, "albedo", settings)
+    journal = Journal(tmp_path, "albedo", "f" * 64)
+    with pytest.raises(Killed):
+        fit(generator, known_pools.fitting, "albedo", settings, journal, kill_at(killed))
+    resumed = fit(generator, known_pools.fitting, "albedo", settings, journal)
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
 def test_a_finished_fit_resumes_without_a_step(generator, known_pools, tmp_path):
     journal = Journal(tmp_path, "albedo", "f" * 64)
     first = fit(generator, known_pools.fitting, "albedo", SHORT, journal)
@@ -169,8 +184,8 @@ def test_bfloat16_fits_the_same_map(generator, known_pools):
 def test_rate_warms_up_and_decays_to_nothing():
     assert rate(0, 1000) == pytest.approx(0.1)
     assert rate(9, 1000) == 1
-    assert rate(600, 1000) == 1
-    assert rate(800, 1000) == pytest.approx(0.5)
+    assert rate(400, 1000) == 1
+    assert rate(700, 1000) == pytest.approx(0.5)
     assert 0 < rate(999, 1000) < 1e-4
 
 

@@ -70,12 +70,14 @@ def default_loss(kind: Kind) -> str:
 
     Of 300 steps on the bundled generator's masks of beds, L2 left an FVU of 0.18 (IoU 0.84), Dice with cross-entropy
     0.24 (0.81), cross-entropy and L1 0.25 (0.80); of its segmentations, cross-entropy 0.58 (mean IoU 0.26), L2 0.62
-    (0.21), L1 0.76 (0.20). L1 rewards the map that is empty where a map mostly is. Of smooth maps L1 is as good as any.
+    (0.21), L1 0.76 (0.20). L1 rewards the map that is empty where a map mostly is. Of smooth maps, after 1200 steps on
+    2000 pictures, seeds for choosing: Huber normals 0.478 and 13.4 degrees, shading 0.211; L1 0.537 and 13.8, 0.218; of
+    depth after 1600 on 5000: Huber 0.263, L2 0.266, L1 0.271.
     """
     intrinsic = intrinsics.get(kind)
     if intrinsic.decoding == "palette":
         return "ce"
-    return "l2" if intrinsic.is_mask or intrinsic.name == "edges" else "l1"
+    return "l2" if intrinsic.is_mask or intrinsic.name == "edges" else "huber"
 
 
 def get_loss(loss: str | None, kind: Kind) -> Loss:

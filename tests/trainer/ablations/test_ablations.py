@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import sgi.trainer.teachers
+from sgi.engine import intrinsics
 from sgi.engine.cli.ablate import ablate
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256, save_generator
@@ -21,7 +22,7 @@ from sgi.trainer.ablations.cases import ABLATIONS, ALPHAS, plan
 from sgi.trainer.ablations.run import Bench, changed, measure
 from sgi.trainer.fit import FitSettings
 from sgi.trainer.pool import Sampling
-from sgi.trainer.timing import time_fit
+from sgi.trainer.timing import Timing, time_fit
 
 QUICK = FitSettings(steps=3, batch=4)
 
@@ -105,9 +106,11 @@ def test_a_stopped_ablation_goes_on_where_it_was(bench, generator):
 
 
 def test_times_a_fit(generator, teacher):
-    timing = time_fit(generator, teacher, ["albedo"], Sampling(), QUICK)
+    timing = time_fit(generator, teacher, [intrinsics.get("albedo")], Sampling(), QUICK)
     assert timing.picture > 0
     assert np.isfinite(timing.step)
+    # A fit that changes its coordinates takes longer than its steps.
+    assert Timing(1.0, 2.0).fit(100) == 200 < Timing(1.0, 2.0).fit(1000) / 10
 
 
 def test_the_command(tmp_path, generator, teacher, monkeypatch):

@@ -1,0 +1,83 @@
+"""Adam on the coordinates of a fit, and the change of those coordinates on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sgi.trainer import curvature
+from sgi.trainer.curvature import Chart
+from sgi.trainer.parameters import Parameters, Tensors
+
+BETAS = (0.9, 0.99)
+
+
+class Descent:
+    """Where a fit stands: it begins in the coordinates of its space, and may move to those of the map.
+
+    parameters: of the space. lr: Adam's rate there, in their units; charted_lr: in coordinates of the map.
+    """
+
+    def __init__(self, parameters: Parameters, lr: float, charted_lr: float) -> None:
+        self._parameters = parameters
+        self._lr, self._charted_lr = lr, charted_lr
+        self._chart: Chart | None = None
+        self._begin(parameters.leaves)
+
+    def _begin(self, leaves: Tensors) -> None:
+        units = self._parameters.units if self._chart is None else dict.fromkeys(leaves, 1.0)
+        self._leaves = {key: leaf.detach().clone().requires_grad_() for key, leaf in leaves.items()}
+        groups = [{"params": [leaf], "unit": units[key]} for key, leaf in self._leaves.items()]
+        self._optimiser = torch.optim.Adam(groups, betas=BETAS)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Tensors of the offset, differentiable down to what Adam moves."""
+        return self._parameters.unfold(self._unchart(self._leaves))
+
+    def _unchart(self, leaves: Tensors) -> Tensors:
+        return leaves if self._chart is None else self._chart.leaves(leaves)
+
+    def move_on(self, show: Callable[[Tensors, Tensor], Tensor], pictures: int, seed: int) -> None:
+        """Go on in the coordinates of the map around where the fit stands.
+
+        show: (tensors of the offset, indices of pictures) -> shown codes. The rest: see `curvature.chart`.
+        """
+        unfold = self._parameters.unfold
+        leaves = self._unchart(self._leaves)
+        self._chart = curvature.chart(lambda at, index: show(unfold(at), index), leaves, pictures, seed)
+        self._begin({key: torch.zeros_like(leaf) for key, leaf in leaves.items()})
+
+    def step(self, loss: Tensor, share: float) -> None:
+        """One step of Adam down `loss`, at `share` of the full rate."""
+        lr = self._lr if self._chart is None else self._charted_lr
+        for group in self._optimiser.param_groups:
+            group["lr"] = lr * group["unit"] * share
+        self._optimiser.zero_grad()
+        loss.backward()
+        self._optimiser.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `step` and `move_on` change, on the CPU."""
+        chart = self._chart
+        return {
+            "leaves": _on_cpu(self._leaves),
+            "optimiser": self._optimiser.state_dict(),
+            "chart": chart and {"base": _on_cpu(chart.base), "roots": _on_cpu(chart.roots)},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Stand where another descent of the same parameters stood; raises KeyError or ValueError for other ones."""
+        example = next(iter(self._leaves.values()))
+        chart = state["chart"]
+        if chart is not None:
+            base, roots = ({key: part.to(example) for key, part in chart[name].items()} for name in ("base", "roots"))
+            self._chart = Chart(base, roots)
+        self._begin({key: state["leaves"][key].to(leaf) for key, leaf in self._leaves.items()})
+        self._optimiser.load_state_dict(state["optimiser"])
+
+
+def _on_cpu(tensors: Tensors) -> dict[str, Tensor]:
+    return {key: tensor.detach().cpu() for key, tensor in tensors.items()}
