@@ -9,8 +9,19 @@ import typer
 
 from sgi.engine import bundle
 from sgi.engine.cli.doctor import available_cores
-from sgi.engine.cli.flags import Batch, ClassIndex, Cutoff, Device, GeneratorFile, Holdout, NoiseMode, Precision, Trunc
-from sgi.engine.cli.train import progress_bar
+from sgi.engine.cli.flags import (
+    Batch,
+    ClassIndex,
+    Cutoff,
+    Device,
+    GeneratorFile,
+    Holdout,
+    NoiseMode,
+    Precision,
+    Trunc,
+    TypeFiles,
+)
+from sgi.engine.cli.train import own_kinds, progress_bar
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import IMAGE, MAP_TYPES, SEGMENTATION
 
@@ -23,6 +34,7 @@ def eval(
         list[str] | None,
         typer.Option("--type", help=f"Map to study; repeat it. Default: of {', '.join(DEFAULT_TYPES)} what is told."),
     ] = None,
+    type_files: TypeFiles = None,
     generator: GeneratorFile = None,
     teacher: Annotated[str, typer.Option(help="Teacher to fit to: `bundled`, or a spec as in `train`.")] = "bundled",
     references: Annotated[
@@ -31,7 +43,7 @@ def eval(
     offsets: Annotated[
         Path | None, typer.Option(help="Folder of existing offsets to score too. Default: the bundled generator's.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of every fit.")] = 800,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of every fit.")] = 600,
     fits: Annotated[int, typer.Option(min=1, help="Fits of every map, each on other pictures.")] = 3,
     control_fits: Annotated[int, typer.Option(min=1, help="Fits of every other row.")] = 1,
     controls: Annotated[bool, typer.Option(help="Fit controls, without which there is no verdict.")] = True,
@@ -85,7 +97,8 @@ def eval(
     where, console, began = find_device(device, 1), Console(), time.monotonic()
     told_by = load_teacher(teacher, device)
     others = [load_teacher(spec, device) for spec in references or ()]
-    names = tuple(dict.fromkeys(types or [name for name in DEFAULT_TYPES if name in told_by.types]))
+    own = own_kinds(type_files or [])
+    names = tuple(dict.fromkeys(types or [*own] or [name for name in DEFAULT_TYPES if name in told_by.types]))
     if not names or IMAGE in names:
         raise UserError(f"--type: choose from {', '.join(told_by.types)}")
     path = generator or bundle.GENERATOR
@@ -97,7 +110,7 @@ def eval(
         offsets = bundle.OFFSETS
     study = Study(
         str(path), teacher, generator_sha256(network), told_by.sha256, names, sampling, out / WORK, images, holdout,
-        "holdout", steps, batch, lr, precision or native_precision(where), device, 1, offsets,
+        "holdout", steps, batch, lr, precision or native_precision(where), device, 1, offsets, tuple(own.values()),
     )  # fmt: skip
     world = open_world(study)
     tasks = plan(names, fits, control_fits, controls, given_rows(study))

@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+TypeFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--type-file", help="Describe a type of your own in YAML (name, channels, meaning, ...)."),
+]
 GeneratorFile = Annotated[Path | None, typer.Option(help="Generator file. Default: the bundled rooms.")]
 Trunc = Annotated[float, typer.Option(help="Truncation psi of the pictures.")]
 Cutoff = Annotated[int | None, typer.Option("--trunc-cutoff", min=0, help="Truncate only the first rows.")]

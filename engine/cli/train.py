@@ -21,6 +21,7 @@ from sgi.engine.cli.flags import (
     Precision,
     Threads,
     Trunc,
+    TypeFiles,
 )
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import MAP_TYPES, Intrinsic
@@ -43,10 +44,7 @@ def train(
         list[str] | None,
         typer.Option("--type", help=f"Map to fit an offset for; repeat it, or `all` for {', '.join(MAP_TYPES)}."),
     ] = None,
-    type_files: Annotated[
-        list[Path] | None,
-        typer.Option("--type-file", help="Describe a type of your own in YAML (name, channels, meaning, ...)."),
-    ] = None,
+    type_files: TypeFiles = None,
     generator: GeneratorFile = None,
     teacher: Annotated[str, typer.Option(help=TEACHER_HELP)] = "bundled",
     space: Annotated[
@@ -152,14 +150,7 @@ def chosen_kinds(types: list[str] | None, type_files: list[Path]) -> dict[str, I
 
     Raises UserError when there are none or unknown ones.
     """
-    own: dict[str, Intrinsic] = {}
-    for path in type_files:
-        from sgi.trainer.type_file import load_type
-
-        kind = load_type(path)
-        if kind.name in own:
-            raise UserError(f"--type-file {path}: a second description of {kind.name}; give one a type")
-        own[kind.name] = kind
+    own = own_kinds(type_files)
     chosen: dict[str, Intrinsic] = {}
     for asked in types or own:
         for name in MAP_TYPES if asked == ALL else (asked,):
@@ -170,6 +161,19 @@ def chosen_kinds(types: list[str] | None, type_files: list[Path]) -> dict[str, I
     if not chosen:
         raise UserError(f"--type is missing: choose from {_KNOWN}")
     return chosen
+
+
+def own_kinds(type_files: list[Path]) -> dict[str, Intrinsic]:
+    """The types that files describe, by name; raises UserError for two of one name."""
+    own: dict[str, Intrinsic] = {}
+    for path in type_files:
+        from sgi.trainer.type_file import load_type
+
+        kind = load_type(path)
+        if kind.name in own:
+            raise UserError(f"--type-file {path}: a second description of {kind.name}; give one a type")
+        own[kind.name] = kind
+    return own
 
 
 def output_paths(names: list[str], out: Path | None) -> dict[str, Path]:

@@ -109,7 +109,8 @@ def estimate(world: World, tasks: Sequence[Task], jobs: int, rooms: bool = False
     if not left:
         return 0.0
     settings = study.settings(Row(study.types[0]), 0)
-    timing = time_fit(world.generator, world.teacher, study.types, study.sampling, settings)
-    steps = sum(study.steps for task in left if task.row.given is None) + _ROOMS_STEPS * rooms
+    kinds = [world.kinds[name] for name in study.types]
+    timing = time_fit(world.generator, world.teacher, kinds, study.sampling, settings)
+    fits = sum(task.row.given is None for task in left)
     pictures = (study.images + study.holdout) * (len({task.stream for task in left}) * jobs + _SCORING * len(left))
-    return (steps * timing.step + pictures * timing.picture) / jobs
+    return (fits * timing.fit(study.steps) + rooms * _ROOMS_STEPS * timing.step + pictures * timing.picture) / jobs

@@ -25,7 +25,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, checkpoints
 from sgi.engine.generator.spaces import tensors_of
-from sgi.engine.intrinsics import Intrinsic
+from sgi.engine.intrinsics import Intrinsic, Kind
 from sgi.engine.offsets import Offset
 from sgi.trainer import baselines
 from sgi.trainer.device import find_device
@@ -55,6 +55,7 @@ class Study:
     generator: file. generator_sha256, teacher_sha256: of what `generator` and `teacher` name. types: whose codes the
     pools hold. sampling, images, holdout, split: of the pools. steps, batch, lr, precision: of the fits; lr None is
     the space's own. device, threads: where a task computes. folder: of results, journals and the teacher's answers.
+    own: descriptions of those types that are not built in.
     """
 
     generator: str
@@ -74,6 +75,11 @@ class Study:
     device: str = "cpu"
     threads: int = 1
     offsets: Path | None = None
+    own: tuple[Intrinsic, ...] = ()
+
+    def kind(self, name: str) -> Kind:
+        """A type as the teacher is asked for it: the user's description, or the name of a built-in one."""
+        return next((kind for kind in self.own if kind.name == name), name)
 
     def settings(self, row: Row, stream: int) -> FitSettings:
         """How a row is fitted."""
@@ -81,7 +87,7 @@ class Study:
             row.space, steps=self.steps, lr=self.lr, batch=self.batch, seed=stream, precision=self.precision,
             from_layer=row.from_layer,
         )  # fmt: skip
-        return settings.for_type(row.type)
+        return settings.for_type(self.kind(row.type))
 
     def key(self, task: Task) -> str:
         """Hash of everything the result of a task depends on."""
@@ -91,6 +97,7 @@ class Study:
             facts.append(asdict(self.settings(task.row, task.stream)))
         else:
             facts.append(self.given(task.row).sha256)
+        facts += [kind.to_dict() for kind in self.own if kind.name == task.row.type]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def result_path(self, task: Task) -> Path:
@@ -145,7 +152,7 @@ class World:
         device = find_device(study.device, study.threads)
         self.generator: Generator = checkpoints.load(study.generator, device)
         self.teacher: Teacher = load_teacher(study.teacher, study.device)
-        self.kinds = {name: told_type(self.teacher, name) for name in study.types}
+        self.kinds = {name: told_type(self.teacher, study.kind(name)) for name in study.types}
         self.kinds[intrinsics.IMAGE] = intrinsics.get(intrinsics.IMAGE)
         self._held: Pool | None = None
         self._fitting: tuple[int, Pool] | None = None

@@ -8,12 +8,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import sgi.trainer.evaluation.work
 import sgi.trainer.teachers
 from sgi.engine.cli.eval import eval
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256, random_generator
 from sgi.engine.offsets import Offset
 from sgi.trainer.evaluation import study as studies
+from sgi.trainer.teachers.analytic import open_analytic
 
 QUICK = ("--steps", "4", "--fits", "2", "--images", "20", "--holdout", "8", "--jobs", "1", "--noise-mode", "none")
 
@@ -58,6 +60,20 @@ def test_eval_writes_the_report_and_says_the_verdict(run, tmp_path, generator, m
 
     monkeypatch.setattr(studies, "run_task", None)
     assert "0 to do" in run(*flags)
+
+
+def test_a_type_of_ones_own_is_studied_like_the_others(run, tmp_path, monkeypatch):
+    luminance = open_analytic("luminance")
+    for module in (sgi.trainer.teachers, sgi.trainer.evaluation.work):
+        monkeypatch.setattr(module, "load_teacher", lambda spec, device: luminance)
+    (tmp_path / "mine.yaml").write_text("{name: luminance, channels: 1, meaning: how bright, low: 0, high: 4}")
+    run("--type-file", "mine.yaml", "--no-controls", "--fits", "1")
+    report = json.loads((tmp_path / "eval" / "report.json").read_text())
+    assert [row["label"] for row in report["rows"]] == ["luminance"]
+    assert report["types"]["luminance"]["high"] == 4
+
+    (tmp_path / "mine.yaml").write_text("{name: luminance, channels: 1, meaning: how bright, low: 0, high: 5}")
+    assert "1 to do" in run("--type-file", "mine.yaml", "--no-controls", "--fits", "1", "--dry-run")
 
 
 def test_a_dry_run_tells_the_time_and_does_nothing(run, tmp_path):
