@@ -172,7 +172,7 @@ def fit(
                 journal.log(
                     step=done,
                     loss=value,
-                    lr=settings.lr * rate(step, settings.steps),
+                    rate=rate(step, settings.steps),
                     largest_row=norm,
                     seconds=seconds,
                 )
