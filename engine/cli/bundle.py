@@ -12,7 +12,7 @@ from sgi.engine import intrinsics
 from sgi.engine.cli.flags import Device
 from sgi.engine.errors import UserError
 
-# Type -> steps and pictures. Depth, normals and shading go on improving for longest, and only with more pictures.
+# Type -> steps and pictures. Depth, normals and shading go on improving for longest.
 FITS = {
     "depth": (3000, 5000), "normal": (3000, 5000), "albedo": (1500, 2000), "shading": (3000, 5000),
     "segmentation": (2500, 2000), "mask-bed": (1000, 2000), "edges": (2500, 2000),
