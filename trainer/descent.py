@@ -1,4 +1,9 @@
-"""Adam on the coordinates of a fit, and the change of those coordinates on the way."""
+"""Adam on the coordinates of a fit, and the change of those coordinates on the way.
+
+Until that change a fit may leave the coarse layers alone: they place what is in the picture, and moved while the map
+has yet to appear they lose it. Bundled rooms, 800 steps on 2000 pictures, seeds for choosing: FVU 0.39 instead of 0.53
+for normals (cosine and a pixel loss), 0.29 instead of 0.32 for depth, 0.21 either way for shading.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +24,12 @@ class Descent:
     """Where a fit stands: it begins in the coordinates of its space, and may move to those of the map.
 
     parameters: of the space. lr: Adam's rate there, in their units; charted_lr: in coordinates of the map.
+    fine_first: whether coarse rows rest until it moves on.
     """
 
-    def __init__(self, parameters: Parameters, lr: float, charted_lr: float) -> None:
+    def __init__(self, parameters: Parameters, lr: float, charted_lr: float, fine_first: bool = False) -> None:
         self._parameters = parameters
+        self._fine_first = fine_first
         self._lr, self._charted_lr = lr, charted_lr
         self._chart: Chart | None = None
         self._begin(parameters.leaves)
@@ -57,7 +64,16 @@ class Descent:
             group["lr"] = lr * group["unit"] * share
         self._optimiser.zero_grad()
         loss.backward()
+        if self._fine_first and self._chart is None:
+            self._rest()
         self._optimiser.step()
+
+    def _rest(self) -> None:
+        # Adam does not move what never had a gradient.
+        for key, count in self._parameters.coarse.items():
+            gradient = self._leaves[key].grad
+            assert gradient is not None
+            gradient.view(-1, gradient.shape[-1])[:count] = 0
 
     def state_dict(self) -> dict[str, Any]:
         """All that `step` and `move_on` change, on the CPU."""

@@ -144,7 +144,8 @@ def fit(
     zeros = space.zeros(generator.config, settings.rank, settings.from_layer)
     parameters = space.parameters(synthesis, pool.ws, zeros, settings.from_layer)
     assert settings.lr is not None
-    descent = Descent(parameters, settings.lr, curvature.RATE * settings.lr / space.lr)
+    moves = space.charted and curvature.moves_at(curvature.MOVES[0], settings.steps)
+    descent = Descent(parameters, settings.lr, curvature.RATE * settings.lr / space.lr, fine_first=moves)
     start = journal.restore(descent) if journal else 0
 
     def show(tensors: Tensors, index: Tensor) -> Tensor:

@@ -24,6 +24,8 @@ Tensors = Mapping[str, Tensor]
 UNIT_PICTURES = 256
 # Of the mean squared singular value of a row's matrices: directions that move no style stay short.
 RIDGE = 1e-2
+FINE_ROW = 4
+"""The first row of w+ that no layer below 16 px reads: it styles the second convolution of 16 px."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,14 @@ class Parameters:
     """The coordinates of a fit.
 
     leaves: the tensors Adam moves, zero or where the space starts. units: how far a step of 1 moves each of them.
-    unfold: leaves -> tensors of the offset, differentiable.
+    unfold: leaves -> tensors of the offset, differentiable. coarse: how many of a leaf's first rows (1 for all of a
+    leaf of one axis) steer layers before `FINE_ROW` alone.
     """
 
     leaves: dict[str, Tensor]
     units: dict[str, float]
     unfold: Callable[[Tensors], dict[str, Tensor]]
+    coarse: dict[str, int]
 
 
 @torch.no_grad()
@@ -52,7 +56,9 @@ def as_they_are(synthesis: Synthesis, ws: Tensor, start: Tensors, from_layer: in
         own = dict.fromkeys((style_key(name), keys.up, keys.bias), size) | {keys.down: 1 / math.sqrt(ws.shape[-1])}
         units |= {key: unit for key, unit in own.items() if key in start}
     device = next(synthesis.parameters()).device
-    return Parameters({key: tensor.to(device) for key, tensor in start.items()}, units, dict)
+    coarse = {style_key(layer.name): 1 for layer in synthesis.styled_layers() if layer.row < FINE_ROW}
+    leaves = {key: tensor.to(device) for key, tensor in start.items()}
+    return Parameters(leaves, units, dict, {key: count for key, count in coarse.items() if key in leaves})
 
 
 @torch.no_grad()
@@ -81,7 +87,8 @@ def by_their_styles(synthesis: Synthesis, ws: Tensor, start: Tensors, from_layer
         rows = torch.einsum("rwk,rk->rw", rows_of, leaves[ROWS])
         return {ROWS: F.pad(rows, (0, 0, from_layer, 0))}
 
-    return Parameters({ROWS: rows_of.new_zeros(len(rows_of), width)}, {ROWS: 1.0}, unfold)
+    leaves = {ROWS: rows_of.new_zeros(len(rows_of), width)}
+    return Parameters(leaves, {ROWS: 1.0}, unfold, {ROWS: max(FINE_ROW - from_layer, 0)})
 
 
 @torch.no_grad()

@@ -53,7 +53,7 @@ def test_what_moves_nothing_stays_finite():
 def test_moving_on_keeps_the_offset_and_changes_the_way(linear):
     show, _ = linear
     leaves = {"d": torch.ones(ROWS, WIDTH)}
-    descent = Descent(Parameters(leaves, {"d": 1.0}, lambda moved: {"offset": moved["d"] * 3}), 0.1, 0.2)
+    descent = Descent(Parameters(leaves, {"d": 1.0}, lambda moved: {"offset": moved["d"] * 3}, {}), 0.1, 0.2)
     descent.step(descent.tensors()["offset"].sum(), 1.0)
     before = descent.tensors()["offset"].detach()
     torch.testing.assert_close(before, torch.full((ROWS, WIDTH), 2.7))
@@ -64,6 +64,19 @@ def test_moving_on_keeps_the_offset_and_changes_the_way(linear):
     moved = (descent.tensors()["offset"] - after).detach()
     # The first entry weighs most, so it moves less than the 0.6 that a step of 0.2 is in its own units.
     assert 0 < moved[:, 0].abs().max() < 0.1
+
+
+@pytest.mark.parametrize("shape", [(ROWS, WIDTH), (WIDTH,)])
+def test_coarse_rows_rest_until_the_descent_moves_on(shape):
+    parameters = Parameters({"d": torch.ones(shape)}, {"d": 1.0}, dict, {"d": 1})
+    descent = Descent(parameters, 0.1, 0.2, fine_first=True)
+    descent.step(descent.tensors()["d"].sum(), 1.0)
+    rows = descent.tensors()["d"].detach().view(-1, WIDTH)
+    assert torch.equal(rows[0], torch.ones(WIDTH))
+    torch.testing.assert_close(rows[1:], torch.full_like(rows[1:], 0.9))
+    descent.move_on(lambda tensors, index: tensors["d"].reshape(1, 1, 1, -1), 1, seed=0)
+    descent.step(descent.tensors()["d"].sum(), 1.0)
+    assert (descent.tensors()["d"].detach().view(-1, WIDTH)[0] < 1).all()
 
 
 def test_a_fit_moves_only_while_enough_of_it_is_left():

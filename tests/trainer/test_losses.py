@@ -128,7 +128,7 @@ def test_losses_are_least_at_the_truth_and_lead_there(kind):
 
 
 def test_every_type_has_a_loss_of_its_own():
-    assert [default_loss(kind) for kind in KINDS] == ["huber", "huber", "l2", "l2", "ce"]
+    assert [default_loss(kind) for kind in KINDS] == ["huber", "cosine+huber", "l2", "l2", "ce"]
     for kind in KINDS:
         assert callable(get_loss(None, kind))
         assert callable(get_loss(default_loss(kind), kind))

@@ -57,7 +57,7 @@ def test_train_writes_offsets_that_say_everything(tmp_path, file, generator, tea
         assert label in printed
     offset = Offset.load(out / "normal.safetensors")
     offset.check_generator(generator_sha256(generator))
-    assert (offset.type, offset.space, offset.loss) == ("normal", "w+", "huber")
+    assert (offset.type, offset.space, offset.loss) == ("normal", "w+", "cosine+huber")
     assert (offset.noise_mode, offset.psi) == ("none", 1)
     assert offset.tensors["offset"].shape == (6, 8)
     assert offset.teacher == {"name": "inverse", "sha256": teacher.sha256}

@@ -52,3 +52,14 @@ def test_units_are_those_of_what_is_moved(generator, ws):
     lora = as_they_are(generator.synthesis, ws, get_space("lora").zeros(generator.config), 0).units
     name, size = next(iter(sizes.items()))
     assert [lora[f"lora.{name}.{part}"] for part in ("up", "bias", "down")] == pytest.approx([size, size, 8**-0.5])
+
+
+def test_coarse_are_the_rows_and_styles_of_layers_below_16_px(generator, ws):
+    synthesis, config = generator.synthesis, generator.config
+    for first, expected in ((0, 4), (3, 1), (5, 0)):
+        space = get_space("w+")
+        assert space.parameters(synthesis, ws, space.zeros(config, None, first), first).coarse == {"offset": expected}
+    styles = get_space("style").parameters(synthesis, ws, get_space("style").zeros(config), 0).coarse
+    names = {f"style.synthesis.{name}" for name in ("b4.conv1", "b4.torgb", "b8.conv0", "b8.conv1", "b8.torgb")}
+    assert set(styles) == names | {"style.synthesis.b16.conv0"}
+    assert get_space("w").parameters(synthesis, ws, get_space("w").zeros(config), 0).coarse == {}
