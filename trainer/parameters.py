@@ -25,7 +25,10 @@ UNIT_PICTURES = 256
 # Of the mean squared singular value of a row's matrices: directions that move no style stay short.
 RIDGE = 1e-2
 FINE_ROW = 4
-"""The first row of w+ that no layer below 16 px reads: it styles the second convolution of 16 px."""
+"""The first row of w+ that no layer below 16 px reads: it styles the second convolution of 16 px.
+
+Resting the rows before row 3, 4, 6 at first, as `Descent` does, left 0.410, 0.389, 0.430 of normals (800 steps).
+"""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ class Parameters:
     """The coordinates of a fit.
 
     leaves: the tensors Adam moves, zero or where the space starts. units: how far a step of 1 moves each of them.
-    unfold: leaves -> tensors of the offset, differentiable. coarse: how many of a leaf's first rows (1 for all of a
-    leaf of one axis) steer layers before `FINE_ROW` alone.
+    unfold: leaves -> tensors of the offset, differentiable. coarse: how many of a leaf's first rows stand
+    for rows of w+ before `FINE_ROW` or the styles that those feed; a leaf of one axis is one row.
     """
 
     leaves: dict[str, Tensor]

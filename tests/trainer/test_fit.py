@@ -13,6 +13,7 @@ from tolerances import FITTED_FVU
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256
 from sgi.trainer import curvature
+from sgi.trainer.descent import Descent
 from sgi.trainer.fit import FitSettings, batch_indices, fingerprint, fit, rate
 from sgi.trainer.journal import Journal
 from sgi.trainer.readout import readout
@@ -50,6 +51,18 @@ def test_a_single_row_moves_all_layers(generator, known_pools):
         ws = known_pools.held.ws
         row, rows = (generator.synthesize(ws + d, "none") for d in (tensors["offset"], tensors["offset"].expand(6, 8)))
     torch.testing.assert_close(row, rows, rtol=0, atol=0)
+
+
+def test_coarse_rows_rest_until_a_fit_moves_on_and_never_in_one_too_short_to(generator, known_pools, monkeypatch):
+    monkeypatch.setattr(curvature, "MOVES", (4,))
+    before: list[torch.Tensor] = []
+    monkeypatch.setattr(Descent, "move_on", lambda self, *rest: before.append(self.tensors()["offset"].detach()))
+    fit(generator, known_pools.fitting, "albedo", FitSettings(steps=8))
+    (rows,) = before
+    assert not rows[:4].any()
+    assert rows[4:].any(1).all()
+    short = fit(generator, known_pools.fitting, "albedo", FitSettings(steps=5))["offset"]
+    assert short.any(1).all()
 
 
 @pytest.mark.parametrize("space", ["style", "lora"])

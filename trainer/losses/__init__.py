@@ -22,8 +22,6 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """(shown, told) -> scalar; both codes [N, C, H, W] float32, `told` in [0, 1], `shown` not clamped."""
 
 CLASS_SHARPNESS = 10.0
-DEFAULTS = {"palette": "ce", "unit": "cosine+huber"}
-"""Losses that go by how a type's codes are decoded."""
 _TERM = re.compile(r"(?:(?P<weight>[0-9.]+(?:e-?[0-9]+)?)\*)?(?P<name>[a-z0-9-]+)")
 
 
@@ -78,8 +76,10 @@ def default_loss(kind: Kind) -> str:
     with the cosine 0.389 and 12.8 degrees, Huber alone 0.449 and 13.6.
     """
     intrinsic = intrinsics.get(kind)
-    if intrinsic.decoding in DEFAULTS:
-        return DEFAULTS[intrinsic.decoding]
+    if intrinsic.decoding == "palette":
+        return "ce"
+    if intrinsic.decoding == "unit":
+        return "cosine+huber"
     return "l2" if intrinsic.is_mask or intrinsic.name == "edges" else "huber"
 
 
