@@ -140,15 +140,31 @@ SEEDS = 600
 ARGUMENTS = ["--seeds", f"0-{SEEDS - 1}", "--backend", "onnxruntime", "--threads", "1"]
 
 
-def start(model: Path, outdir: Path) -> subprocess.Popen:
-    arguments = [*CALL, *ARGUMENTS, "--model", str(model), "--outdir", str(outdir)]
+# A run whose writers wait at a number of files, until a file says go: however late the signal is sent, it is not over.
+HELD = """
+import os, sys, time
+import sgi.engine.cli as cli, sgi.engine.pipeline as pipeline
+go, most, write_maps = sys.argv.pop(1), int(sys.argv.pop(1)), pipeline.write_maps
+def held(job, *rest):
+    while len(os.listdir(job.outdir)) >= most and not os.path.exists(go):
+        time.sleep(0.001)
+    return write_maps(job, *rest)
+pipeline.write_maps = held
+sys.exit(cli.main())
+"""
+
+
+def start(model: Path, outdir: Path, call: list[str] = CALL) -> subprocess.Popen:
+    arguments = [*call, *ARGUMENTS, "--model", str(model), "--outdir", str(outdir)]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for_maps(process: subprocess.Popen, outdir: Path, count: int) -> None:
+def start_and_wait(model: Path, outdir: Path, count: int, go: Path) -> subprocess.Popen:
+    """A run that has written count maps, writes on, and finishes after go exists."""
+    process = start(model, outdir, [sys.executable, "-c", HELD, str(go), str(count + 100), "run"])
     while process.poll() is None:
-        if outdir.is_dir() and sum(name.startswith("seed") for name in os.listdir(outdir)) >= count:
-            return
+        if sum(name.startswith("seed") for name in os.listdir(outdir)) >= count:
+            return process
         time.sleep(0.001)
     raise AssertionError(f"the run ended before {count} maps: {process.stderr.read()}")
 
@@ -172,8 +188,7 @@ def whole(tmp_path_factory, model):
 def test_kill_9_anywhere_then_the_same_command_is_as_if_uninterrupted(model, tmp_path, whole):
     seen: dict[str, tuple[int, int]] = {}
     for count in (1, 350, 1000):
-        process = start(model, tmp_path)
-        wait_for_maps(process, tmp_path, count)
+        process = start_and_wait(model, tmp_path, count, Path("never"))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
@@ -192,10 +207,11 @@ def test_kill_9_anywhere_then_the_same_command_is_as_if_uninterrupted(model, tmp
     assert "seeds finished before" in out
 
 
-def test_ctrl_c_is_one_line_and_130_and_the_same_command_continues(model, tmp_path, whole):
-    process = start(model, tmp_path)
-    wait_for_maps(process, tmp_path, 200)
+def test_ctrl_c_is_one_line_and_130_and_the_same_command_continues(model, tmp_path, tmp_path_factory, whole):
+    go = tmp_path_factory.mktemp("signal") / "go"
+    process = start_and_wait(model, tmp_path, 200, go)
     process.send_signal(signal.SIGINT)
+    go.touch()
     out, err = process.communicate()
     assert process.returncode == 130
     assert out == ""
