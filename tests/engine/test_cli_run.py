@@ -188,7 +188,7 @@ def whole(tmp_path_factory, model):
 def test_kill_9_anywhere_then_the_same_command_is_as_if_uninterrupted(model, tmp_path, whole):
     seen: dict[str, tuple[int, int]] = {}
     for count in (1, 350, 1000):
-        process = start_and_wait(model, tmp_path, count, Path("never"))
+        process = start_and_wait(model, tmp_path, count, tmp_path / "never")
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
