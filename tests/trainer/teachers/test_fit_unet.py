@@ -126,12 +126,13 @@ def test_losses_by_hand():
 def test_learns_eight_rooms_by_heart(tmp_path):
     rooms = load_or_render(tmp_path / "rooms", 8, 16, seed=1, progress=False)
     shape = UNetConfig(CLASSES, widths=(12, 16, 24), resolution=16)
-    config = FitConfig(steps=350, batch=8, lr=1e-2, warmup=10, segmentation_weight=0.5)
+    # Long enough for any machine's rounding: the largest ratio of eight runs was 0.47, after 350 steps 0.61.
+    config = FitConfig(steps=600, batch=8, lr=1e-2, warmup=10, segmentation_weight=0.5)
     run = fit_unet(rooms, shape, config, tmp_path / "run")
     errors = evaluate(UNetTeacher(run.net, "tiny"), rooms)
     for key, error in errors["teacher"].items():
         if key.endswith("miou"):
-            assert error > 1.05 * errors["constant"][key]
+            assert error > 1.5 * errors["constant"][key]
         elif key.endswith("delta1") or "_under_" in key:
             assert error > errors["constant"][key], key
         else:
