@@ -14,6 +14,7 @@ from sgi.trainer.device import find_device
 from sgi.trainer.gan.config import TrainConfig, preset
 from sgi.trainer.gan.loop import train
 from sgi.trainer.gan.quality import held_out_rooms, quality
+from sgi.trainer.gan.start import load_start
 from sgi.trainer.gan.step import Training
 from sgi.trainer.scenes.dataset import load_or_render
 from sgi.trainer.scenes.variety import get_variety
@@ -45,12 +46,18 @@ def run(
     threads: int | None,
     resume: bool,
     teacher: Path | None = None,
+    generator: Path | None = None,
+    discriminator: Path | None = None,
 ) -> str:
     """Render the rooms that are missing, train, and return one line that says where the run stands.
 
     data: folder of rendered rooms, shared between runs; None is workdir/rooms. teacher: in whose features the log
-    compares the generator with held-out rooms; None leaves that out.
+    compares the generator with held-out rooms; None leaves that out. generator, discriminator: a run's files to start
+    from, both or neither. Raises UserError where they do not fit.
     """
+    if (generator is None) != (discriminator is None):
+        raise UserError("--generator and --discriminator go together: neither is of use without the other")
+    start = load_start(config, generator, discriminator) if generator and discriminator else None
     where = find_device(device, threads)
     workdir.mkdir(parents=True, exist_ok=True)
     rooms = load_or_render(
@@ -79,5 +86,5 @@ def run(
             held_out = held_out_rooms(workdir / "held-out", config.resolution, config.variety, where)
             return quality(generator, load_unet_teacher(str(teacher), str(where)), held_out)
 
-        training = train(config, rooms, workdir, where, resume, report, measure if teacher else None)
+        training = train(config, rooms, workdir, where, resume, report, measure if teacher else None, start)
     return f"{training.kimg:.1f} kimg trained; generator in {workdir / 'ema.safetensors'}"

@@ -17,6 +17,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
 from sgi.trainer.gan.config import TrainConfig
 from sgi.trainer.gan.data import ImageSet, RealImages
+from sgi.trainer.gan.start import Start
 from sgi.trainer.gan.state import RunFiles
 from sgi.trainer.gan.step import StepStats, Training
 
@@ -34,14 +35,16 @@ def train(
     resume: bool = True,
     report: Callable[[Training, float, float], None] = lambda training, seconds, progress: None,
     measure: Callable[[Generator], dict[str, Any]] | None = None,
+    start: Start | None = None,
 ) -> Training:
     """Train until the budget is spent or SIGINT or SIGTERM arrives; in both cases the last state is on disk.
 
-    images: real images of config.resolution. workdir receives checkpoint.pt, ema.safetensors, log.jsonl, samples/.
+    images: real images of config.resolution. workdir receives checkpoint.pt, ema.safetensors,
+    discriminator.safetensors, log.jsonl, samples/.
     resume: continue from workdir's checkpoint when there is one. A run limited by images ends as if it had never
     been interrupted; one limited by hours follows the clock. report: called after each step with (training, seconds,
     progress in [0, 1]). measure: figures of the averaged generator for the log, asked for every MEASURE_KIMG; its time
-    does not count.
+    does not count. start: networks to begin with where there is no checkpoint; the budget counts what they have seen.
     Raises UserError for a run without a budget and for a checkpoint of other settings.
     """
     if config.total_kimg is None and config.hours is None:
@@ -50,13 +53,18 @@ def train(
     files = RunFiles(workdir)
     real = RealImages(images, config.batch, config.seed, config.flips, device)
     training = Training(config, real, device)
-    before = files.load(training) if resume and files.checkpoint.exists() else 0.0
-    if before == 0.0:
+    if resume and files.checkpoint.exists():
+        before = files.load(training)
+    else:
+        before = 0.0
         files.log.unlink(missing_ok=True)
-    start = saved = time.monotonic()
+        if start:
+            start.give(training)
+            before = start.seconds
+    began = saved = time.monotonic()
     window = Window(training)
     with stop_requests() as stopped:
-        while (progress := config.progress(training.kimg, seconds := before + time.monotonic() - start)) < 1:
+        while (progress := config.progress(training.kimg, seconds := before + time.monotonic() - began)) < 1:
             window.add(training.step(config.lr_factor(progress)))
             report(training, seconds, progress)
             if crossed(training, LOG_KIMG):
@@ -65,15 +73,15 @@ def train(
             if crossed(training, SAMPLE_KIMG):
                 files.save_samples(training)
             if measure and crossed(training, MEASURE_KIMG):
-                began = time.monotonic()
+                asked = time.monotonic()
                 files.append_log({"kimg": round(training.kimg, 3), **measure(training.average)})
-                start += time.monotonic() - began
+                began += time.monotonic() - asked
             if stopped.is_set():
                 break
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                files.save(training, before + time.monotonic() - start)
+                files.save(training, before + time.monotonic() - began)
                 saved = time.monotonic()
-        files.save(training, before + time.monotonic() - start)
+        files.save(training, before + time.monotonic() - began)
         files.save_samples(training)
     return training
 

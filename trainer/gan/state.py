@@ -14,6 +14,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, save_generator
 from sgi.trainer.gan.data import latents
+from sgi.trainer.gan.start import save_discriminator
 from sgi.trainer.gan.step import Training
 
 FORMAT = 1
@@ -28,12 +29,13 @@ class RunFiles:
     def __init__(self, folder: Path) -> None:
         self.checkpoint = folder / "checkpoint.pt"
         self.generator = folder / "ema.safetensors"
+        self.discriminator = folder / "discriminator.safetensors"
         self.log = folder / "log.jsonl"
         self.samples = folder / "samples"
         self.samples.mkdir(parents=True, exist_ok=True)
 
     def save(self, training: Training, seconds: float) -> None:
-        """Write the checkpoint and the averaged generator, each whole or not at all."""
+        """Write the checkpoint, the averaged generator and the discriminator, each whole or not at all."""
         state = {
             "format": FORMAT,
             "config": training.config.to_dict(),
@@ -44,6 +46,7 @@ class RunFiles:
             torch.save(state, path)
         notes = {"kimg": training.kimg, "seconds": round(seconds), "noise_mode": "none"}
         save_generator(self.generator, training.average, notes | {"training": training.config.to_dict()})
+        save_discriminator(self.discriminator, training.discriminator, training.kimg)
 
     def load(self, training: Training) -> float:
         """Restore `training` from the checkpoint and cut the log back to it; return the seconds trained so far.
