@@ -1,24 +1,32 @@
 #!/usr/bin/env bash
-# Train the 128 px rooms on one GPU and rebuild the bundle from them, in pieces: every step resumes, so run the same
-# command until it says that the bundle is whole.
+# Train rooms on one GPU and rebuild the bundle from them, in pieces: every step resumes, so run the same command until
+# it says that the bundle is whole.
 #
-#     benchmarks/gpu/rooms.sh WORKDIR OUT [MINUTES]
+#     benchmarks/gpu/rooms.sh WORKDIR OUT [MINUTES [PRESET]]
 #
-# WORKDIR keeps the runs (checkpoints, rendered rooms); OUT gets what is worth bringing home after every call: the
-# averaged generator, log, samples and, in the end, bundle/. SGI is the command, for a machine where it is not
-# installed: SGI="env PYTHONPATH=.typing python3 -m sgi.engine.cli".
+# PRESET is rooms-128, the default, or rooms-64-wide: the bundle's world and size with three times its weights and two
+# and a half times its images. WORKDIR keeps the runs (checkpoints, rendered rooms). OUT gets home.tar in pieces of 15 MB
+# after every call: the averaged generator, its discriminator, log and last samples, and in the end bundle/; unpack it
+# with `cat home.tar.* | tar x`. To train on another day, give both files to `sgi-engine train-generator --preset PRESET
+# --generator ema.safetensors --discriminator discriminator.safetensors`. DEVICE=cpu rehearses. SGI is the command, for
+# a machine where it is not installed: SGI="env PYTHONPATH=.typing python3 -m sgi.engine.cli".
 set -euo pipefail
 
 work=${1:?WORKDIR}
 out=${2:?OUT}
 minutes=${3:-9}
+preset=${4:-rooms-128}
+device=${DEVICE:-cuda}
 sgi=${SGI:-sgi-engine}
 end=$((SECONDS + minutes * 60))
 
+# A finished bundle holds the generator in half the bytes.
 bring_home() {
-    mkdir -p "$out/samples"
-    cp -f "$work"/generator/{ema.safetensors,log.jsonl} "$out" 2>/dev/null || true
-    ls "$work"/generator/samples/*.png 2>/dev/null | tail -n 3 | xargs -r cp -f -t "$out/samples"
+    mkdir -p "$out" && rm -f "$out"/home.tar.*
+    local things=(generator/discriminator.safetensors generator/log.jsonl)
+    if [ -e "$work/bundle/CARD.md" ]; then things+=(bundle); else things+=(generator/ema.safetensors); fi
+    things+=($(cd "$work" && ls generator/samples/*.png 2>/dev/null | tail -n 1))
+    tar c -C "$work" --ignore-failed-read "${things[@]}" 2>/dev/null | split -b 15MB - "$out/home.tar." || true
 }
 trap bring_home EXIT
 
@@ -31,11 +39,14 @@ step() {
     fi
 }
 
-step train-teacher --out "$work/teacher.safetensors" --workdir "$work/teacher" --data "$work/rooms" --size 128 \
-    --device cuda
-step train-generator --preset rooms-128 --workdir "$work/generator" --teacher "$work/teacher.safetensors" \
-    --device cuda
-step bundle --workdir "$work" --out "$work/bundle" --teacher "$work/teacher.safetensors" \
-    --generator "$work/generator/ema.safetensors" --device cuda
-cp -r "$work/bundle" "$out"
-echo "the bundle is whole: $out/bundle"
+case $preset in
+rooms-64*) teacher=$(dirname "$0")/../../engine/bundle/teacher.safetensors ;;
+*)
+    teacher=$work/teacher.safetensors
+    step train-teacher --out "$teacher" --workdir "$work/teacher" --data "$work/rooms" --size 128 --device "$device"
+    ;;
+esac
+step train-generator --preset "$preset" --workdir "$work/generator" --teacher "$teacher" --device "$device"
+step bundle --workdir "$work" --out "$work/bundle" --teacher "$teacher" \
+    --generator "$work/generator/ema.safetensors" --device "$device"
+echo "the bundle is whole: $work/bundle"

@@ -97,6 +97,8 @@ PRESETS = {
     "tiny": TrainConfig(resolution=16, z_dim=16, w_dim=16, mapping_layers=2, channel_base=256, channel_max=16, batch=4,
                         r1_interval=2, scenes=64, total_kimg=0.04),
     "rooms-64": TrainConfig(resolution=64, scenes=24576, variety="calm", total_kimg=800.0),
+    "rooms-64-wide": TrainConfig(resolution=64, channel_base=4096, channel_max=256, batch=64, compile=True,
+                                 scenes=65536, variety="calm", total_kimg=2500.0),
     "rooms-128": TrainConfig(resolution=128, channel_base=8192, channel_max=256, batch=64, r1_gamma=1.0, compile=True,
                              scenes=50000, total_kimg=1000.0),
 }  # fmt: skip

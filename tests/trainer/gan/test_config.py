@@ -49,14 +49,18 @@ def test_presets_are_json_and_have_an_end():
         assert config.batch % config.minibatch_std_group == 0
 
 
-def test_sizes_of_the_rooms_preset():
-    config = PRESETS["rooms-64"]
+@pytest.mark.parametrize(
+    ("name", "channels", "generates", "discriminates"),
+    [("rooms-64", [128, 128, 128, 64, 32], 1.5e6, 1.2e6), ("rooms-64-wide", [256, 256, 256, 128, 64], 4.5e6, 4.7e6)],
+)
+def test_sizes_of_the_presets_of_64_px(name, channels, generates, discriminates):
+    config = PRESETS[name]
     with torch.device("meta"):
         generator = Generator(generator_config(config))
         discriminator = Discriminator(config.resolution, config.channel_base, config.channel_max)
-    assert [generator.config.channels(r) for r in (4, 8, 16, 32, 64)] == [128, 128, 128, 64, 32]
-    assert sum(p.numel() for p in generator.parameters()) == pytest.approx(1.5e6, rel=0.02)
-    assert sum(p.numel() for p in discriminator.parameters()) == pytest.approx(1.2e6, rel=0.02)
+    assert [generator.config.channels(r) for r in (4, 8, 16, 32, 64)] == channels
+    assert sum(p.numel() for p in generator.parameters()) == pytest.approx(generates, rel=0.02)
+    assert sum(p.numel() for p in discriminator.parameters()) == pytest.approx(discriminates, rel=0.02)
 
 
 def test_flags_replace_the_budget_of_the_preset():
