@@ -34,6 +34,7 @@ class RunRecord:
     class_index: int | None
     file_format: str
     digits: int
+    precision: str | None = None
 
 
 # Field -> what a user calls it.
@@ -43,6 +44,7 @@ _SETTINGS = {
     "psi": "--trunc",
     "class_index": "--class",
     "file_format": "--format",
+    "precision": "--precision",
 }
 
 

@@ -22,6 +22,8 @@ from sgi.engine.gpu import find_gpus
 AUTO = "auto"
 DEVICES = ("cpu", "cuda", "tensorrt")
 DEFAULT_BATCH = 8
+# What `precision` may ask of a model of any other one.
+PRECISIONS = ("bf16",)
 # OpenVINO makes an image about a third faster than ONNX Runtime and starts 0.6 s later: by benchmarks/throughput.py and
 # startup.py it wins from some 200 images of the bundled 64 px model, and from some 20 of a 256 px one.
 FEW_IMAGES = 32
@@ -82,10 +84,18 @@ class _Entry:
     extras: Mapping[str, str]  # device -> pip extra
     suffixes: tuple[str, ...]
     lacks: tuple[tuple[str, str], ...] = ()  # (device, precision) that it has no kernels for
+    casts: tuple[tuple[str, str], ...] = ()  # (device, precision) that it can run a model of any other in
 
 
 _BACKENDS = {
-    "openvino": _Entry("sgi.engine.backends.openvino", "OpenVinoBackend", "openvino", {"cpu": "cpu"}, (ONNX_SUFFIX,)),
+    "openvino": _Entry(
+        "sgi.engine.backends.openvino",
+        "OpenVinoBackend",
+        "openvino",
+        {"cpu": "cpu"},
+        (ONNX_SUFFIX,),
+        casts=(("cpu", "bf16"),),
+    ),
     "onnxruntime": _Entry(
         "sgi.engine.backends.onnxruntime",
         "OnnxRuntimeBackend",
@@ -113,6 +123,7 @@ def open_backend(
     batch: int = DEFAULT_BATCH,
     threads: int | None = None,
     images: int | None = None,
+    precision: str | None = None,
 ) -> Backend:
     """Load an exported model.
 
@@ -120,17 +131,22 @@ def open_backend(
     device: cpu, cuda, tensorrt (of ONNX Runtime for an .onnx), or auto: tensorrt for an engine, cuda where an NVIDIA
     driver and a CUDA build of a backend are, else cpu.
     types: outputs to load (None: all). batch: rows that most calls will have. threads: CPU threads, None for all cores.
+    precision: bf16 is faster on a CPU that has it and far less exact than what the model was verified to; None is the
+    model's own.
 
     Raises UserError for a file that is no model of ours, a backend that is not installed or cannot run the file,
-    and a device that is not there.
+    a device that is not there, and a precision that it does not have.
     """
     path = Path(path)
     artifact = Artifact.read(path)
     chosen = artifact.choose_types(types)
     device = _choose_device(device, path.suffix)
+    if precision is not None:
+        backend = _casting(backend, device, precision)
     name = _choose_backend(backend, device, path, images, artifact.precision)
     factory = getattr(_import(name, device), _BACKENDS[name].factory)
-    return factory(path, artifact, device=device, types=chosen, batch=batch, threads=threads)
+    options = {} if precision is None else {"precision": precision}
+    return factory(path, artifact, device=device, types=chosen, batch=batch, threads=threads, **options)
 
 
 def installed_backends(path: str | Path, device: str, precision: str | None = None) -> tuple[str, ...]:
@@ -229,6 +245,22 @@ def _choose_backend(
         able.sort(key=lambda name: name != "onnxruntime")
     installed = [name for name in able if _is_installed(_BACKENDS[name].package)]
     return (installed or able)[0]
+
+
+def _casting(backend: str, device: str, precision: str) -> str:
+    """The backend itself, or for auto the one that runs any model in `precision` on `device`."""
+    if precision not in PRECISIONS:
+        raise UserError(
+            f"--precision {precision}: choose {' or '.join(PRECISIONS)}, or leave it out for the model's own"
+        )
+    able = [name for name, entry in _BACKENDS.items() if (device, precision) in entry.casts]
+    if not able:
+        raise UserError(f"--precision {precision}: for a CPU; on {device} export the model in it")
+    if backend not in (AUTO, *able):
+        raise UserError(
+            f"--precision {precision}: --backend {backend} does not have it; use --backend {'|'.join(able)}"
+        )
+    return able[0]
 
 
 def _import(name: str, device: str) -> object:

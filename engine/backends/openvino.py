@@ -12,6 +12,7 @@ import openvino
 
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import check_inputs, load_error
+from sgi.engine.errors import UserError
 from sgi.engine.onnx_wire import keep_outputs
 
 _COMPILED_KEPT = 4
@@ -35,16 +36,20 @@ class OpenVinoBackend:
         types: tuple[str, ...],
         batch: int,
         threads: int | None = None,
+        precision: str | None = None,
     ) -> None:
         self.device = device
         self.artifact = artifact
         self._path = path
         self._types = types
-        # The default precision is bfloat16 on CPUs that have it, with an error of 1e-2.
-        self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        self._core = openvino.Core()
+        if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise UserError(f"--precision {precision}: this CPU does not have it; leave it out")
+        # OpenVINO's own default is bfloat16 on CPUs that have it, with an error of 1e-2.
+        hint = precision or "f32"
+        self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
         if threads:
             self._settings["INFERENCE_NUM_THREADS"] = threads
-        self._core = openvino.Core()
         self._request = lru_cache(maxsize=_COMPILED_KEPT)(self._compile)
         self._request(types, batch)
 

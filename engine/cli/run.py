@@ -41,6 +41,10 @@ def run(
         str, typer.Option("--backend", help=f"{', '.join(BACKENDS)} or auto, the faster one installed.")
     ] = AUTO,
     device: Annotated[str, typer.Option("--device", help=f"{', '.join(DEVICES)} or auto.")] = AUTO,
+    precision: Annotated[
+        str | None,
+        typer.Option("--precision", help="bf16: faster on CPUs that have it, good for 8 bits. Default: the model's."),
+    ] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all cores.")] = None,
     shard: Annotated[str, typer.Option("--shard", help="k/n: only part k of n of the seeds.")] = "1/1",
     preview: Annotated[bool, typer.Option("--preview/--no-preview", help="Write a contact sheet.")] = True,
@@ -66,12 +70,12 @@ def run(
     psi = artifact.psi if trunc is None else trunc
     if not isfinite(psi):
         raise UserError(f"--trunc {psi}: give a number, such as 0.7")
-    record = RunRecord(sha256_file(path), chosen, psi, class_index, file_format, wanted.digits)
+    record = RunRecord(sha256_file(path), chosen, psi, class_index, file_format, wanted.digits, precision)
     job = pipeline.Job(outdir, wanted, record, part)
     count = len(job.part)
     batch = min(batch, max(count, 1))
     outcome = pipeline.Outcome()
-    with Engine(open_backend(path, backend, device, chosen, batch, threads, count), batch) as engine:
+    with Engine(open_backend(path, backend, device, chosen, batch, threads, count, precision), batch) as engine:
         job = pipeline.prepare(job)
         try:
             with _progress_bar(count, outcome) as tell:
@@ -80,7 +84,7 @@ def run(
             done = outcome.written + outcome.found
             typer.echo(f"interrupted: {done} of {count} seeds are finished; the same command continues", err=True)
             raise typer.Exit(INTERRUPTED) from None
-        where = f"{engine.backend.name}, {engine.backend.device}"
+        where = ", ".join(filter(None, (engine.backend.name, engine.backend.device, precision)))
     _report(job, outcome, where, pipeline.write_preview(job, artifact) if preview and count else None)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from tiny_models import ONNX_BACKENDS, SIDE, Z_DIM, describe, write_model
-from tolerances import BACKEND_PARITY
+from tolerances import BACKEND_PARITY, RMS_BF16
 
 from sgi.engine import backends, intrinsics
 from sgi.engine.backends import FEW_IMAGES, open_backend
@@ -152,12 +152,44 @@ def test_package_that_does_not_import_says_why(model, monkeypatch, tmp_path):
         ({"device": "cuda"}, "--device cuda: no NVIDIA GPU with a driver is here; use --device cpu"),
         ({"device": "tensorrt"}, "--device tensorrt: no NVIDIA GPU with a driver is here; use --device cpu"),
         ({"device": "cuda", "backend": "onnxruntime"}, "--device cuda: no NVIDIA GPU with a driver is here"),
+        ({"precision": "int8"}, "--precision int8: choose bf16, or leave it out for the model's own"),
+        (
+            {"precision": "bf16", "backend": "onnxruntime", "device": "cpu"},
+            "--precision bf16: --backend onnxruntime does not have it; use --backend openvino",
+        ),
     ],
 )
 def test_what_is_not_there_is_refused(model, no_gpu, options, says):
     with pytest.raises(UserError) as error:
         open_backend(model, **options)
     assert says in str(error.value)
+
+
+def test_any_model_runs_in_bf16_where_the_cpu_has_it(model):
+    openvino = pytest.importorskip("openvino")
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU has no bf16")
+    z = np.random.RandomState(3).randn(8, Z_DIM).astype(np.float32)
+    # Few images, for which auto would take ONNX Runtime.
+    backend = open_backend(model, device="cpu", batch=8, images=8, precision="bf16")
+    assert backend.name == "openvino"
+    reference, maps = expected(model, z, 0.7), backend.run(z, 0.7)
+    for name, exact in reference.items():
+        error = np.sqrt(np.square(maps[name] - exact).mean() / np.square(exact).mean())
+        assert BACKEND_PARITY < error < RMS_BF16
+
+
+def test_a_cpu_without_bf16_is_told_so(model, monkeypatch):
+    openvino = pytest.importorskip("openvino")
+    monkeypatch.setattr(openvino.Core, "get_property", lambda self, device, name: ["FP32"])
+    with pytest.raises(UserError, match="--precision bf16: this CPU does not have it; leave it out"):
+        open_backend(model, device="cpu", precision="bf16")
+
+
+def test_on_a_gpu_the_precision_is_the_model_s(model, monkeypatch):
+    monkeypatch.setattr(backends, "has_nvidia_driver", lambda: True)
+    with pytest.raises(UserError, match="--precision bf16: for a CPU; on cuda export the model in it"):
+        open_backend(model, device="cuda", precision="bf16")
 
 
 @pytest.mark.parametrize("listed", [["CPUExecutionProvider"], ["CUDAExecutionProvider", "CPUExecutionProvider"]])

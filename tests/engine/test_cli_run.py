@@ -17,6 +17,7 @@ from tiny_models import SIDE, describe, write_model
 
 from sgi.engine import Engine
 from sgi.engine.artifact import Artifact
+from sgi.engine.backends.openvino import OpenVinoBackend
 
 CALL = [sys.executable, "-c", "import sys, sgi.engine.cli as cli; sys.exit(cli.main())", "run"]
 
@@ -109,6 +110,26 @@ def test_bad_models_are_one_line(command, model, tmp_path):
         assert code == 2
         assert err.startswith(f"error: {tmp_path / name}: {says}")
         assert not (tmp_path / "out").exists()
+
+
+def test_the_precision_is_used_recorded_and_kept(command, model, tmp_path, monkeypatch):
+    used = []
+
+    class Cast(OpenVinoBackend):
+        def __init__(self, *arguments, precision=None, **options):
+            used.append(precision)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr("sgi.engine.backends.openvino.OpenVinoBackend", Cast)
+    arguments = ("run", "--seeds", "0-1", "--model", model, "--outdir", tmp_path)
+    code, out, err = command(*arguments, "--precision", "bf16")
+    assert (code, err) == (0, "")
+    assert "(openvino, cpu, bf16)" in out
+    assert used == ["bf16"]
+    assert json.loads((tmp_path / "run.json").read_text())["precision"] == "bf16"
+    code, _, err = command(*arguments)
+    assert code == 2
+    assert "it holds maps made with another --precision" in err
 
 
 def test_a_folder_of_other_settings_is_refused_untouched(command, model, tmp_path):

@@ -115,6 +115,7 @@ def test_the_same_settings_claim_a_folder_again(tmp_path):
         ({"psi": 0.5}, "--trunc"),
         ({"class_index": 1}, "--class"),
         ({"file_format": "npy"}, "--format"),
+        ({"precision": "bf16"}, "--precision"),
         ({"psi": 0.5, "file_format": "npy"}, "--trunc, --format"),
     ],
 )
