@@ -19,6 +19,7 @@ class _Options(ctypes.Structure):
         *((name, ctypes.c_char_p) for name in ("backend", "device", "types", "runtime")),
         ("threads", ctypes.c_uint32),
         ("batch", ctypes.c_uint32),
+        ("precision", ctypes.c_char_p),
     ]
 
 

@@ -34,13 +34,14 @@ def exported_model(tiny_generator, tmp_path_factory):
     return path
 
 
-def assert_agrees(library, path: Path, backend: str, seeds=SEEDS, psi=None, classes=None, types=None):
+def assert_agrees(library, path: Path, backend: str, seeds=SEEDS, psi=None, classes=None, types=None, precision=None):
     artifact = Artifact.read(path)
     chosen = [output for output in artifact.types if types is None or output.name in types]
     shapes = {t.name: (len(seeds), t.channels, artifact.resolution, artifact.resolution) for t in chosen}
     options = {} if types is None else {"types": ",".join(types)}
+    options |= {} if precision is None else {"precision": precision}
     found = library(PRESETS[backend]).generate(path, shapes, seeds, psi, classes, backend=backend, **options)
-    with Engine.open(path, backend=backend, device="cpu", types=types) as engine:
+    with Engine.open(path, backend=backend, device="cpu", types=types, precision=precision) as engine:
         expected = engine(seeds, psi=psi, class_index=classes)
     for output in chosen:
         difference = np.abs(found[output.name] - expected[output.name]).max() / (output.high - output.low)
@@ -56,6 +57,14 @@ def _runtime(monkeypatch, runtime_folder):
 @pytest.mark.parametrize("psi", [None, 0.3])
 def test_an_export(library, exported_model, backend, psi):
     assert_agrees(library, exported_model, backend, psi=psi)
+
+
+def test_bf16(library, exported_model):
+    import openvino
+
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU has no bf16")
+    assert_agrees(library, exported_model, "openvino", precision="bf16")
 
 
 @pytest.mark.parametrize("backend", PRESETS)

@@ -21,6 +21,7 @@ struct OutputBuffer {
 struct BackendOptions {
     std::string device, runtime;
     uint32_t threads = 0, batch = 0;
+    std::string precision; // empty: the model's
 };
 
 // A loaded model. Thread-safe.

@@ -97,7 +97,13 @@ sgi_engine::sgi_engine(const Model &model, const sgi_options &options)
     if (batch_ > MAX_BATCH) argument("sgi_options.batch is more than " + std::to_string(MAX_BATCH));
     if (options.threads > MAX_THREADS) argument("sgi_options.threads is more than " + std::to_string(MAX_THREADS));
 
-    const BackendOptions settings{device_, or_default(options.runtime, ""), options.threads, batch_};
+    const std::string precision = or_default(options.precision, "");
+    if (!precision.empty() && precision != "bf16")
+        argument("sgi_options.precision: no precision '" + precision + "'; choose bf16, or leave it NULL");
+    if (!precision.empty() && backend_name_ != "openvino")
+        argument("sgi_options.precision: " + backend_name_ + " does not have bf16; use openvino, or leave it NULL");
+
+    const BackendOptions settings{device_, or_default(options.runtime, ""), options.threads, batch_, precision};
     Model cut = model;
     std::string smaller;
     if (options.types) {

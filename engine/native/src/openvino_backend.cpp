@@ -35,6 +35,11 @@ Port port(const ov::Output<const ov::Node> &node) {
     return port;
 }
 
+bool has_bf16(const ov::Core &core) {
+    const auto found = core.get_property("CPU", ov::device::capabilities);
+    return std::find(found.begin(), found.end(), ov::device::capability::BF16) != found.end();
+}
+
 // Compiled for static batches, because a dynamic one is up to 1.8 times slower: powers of two up to the largest pass,
 // and smaller passes are filled up with zeros, so a handful of compilations serve every count.
 class OpenVinoBackend final : public Backend {
@@ -42,8 +47,11 @@ class OpenVinoBackend final : public Backend {
     OpenVinoBackend(std::string_view model, const Artifact &artifact, const BackendOptions &options)
         : artifact_(artifact), batch_(options.batch) {
         if (options.device != "cpu") throw Failure(SGI_ERROR_BACKEND, "openvino has no device " + options.device);
-        // The default precision is bfloat16 on CPUs that have it, with an error of 1e-2.
-        settings_ = {ov::hint::inference_precision(ov::element::f32),
+        const bool bf16 = options.precision == "bf16";
+        if (bf16 && !has_bf16(core_))
+            throw Failure(SGI_ERROR_BACKEND, "sgi_options.precision: this CPU does not have bf16; leave it NULL");
+        // OpenVINO's own default is bfloat16 on CPUs that have it, with an error of 1e-2.
+        settings_ = {ov::hint::inference_precision(bf16 ? ov::element::bf16 : ov::element::f32),
                      ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY)};
         if (options.threads) settings_.insert(ov::inference_num_threads(static_cast<int>(options.threads)));
         guarded(SGI_ERROR_BACKEND, [&] {

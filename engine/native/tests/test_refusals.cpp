@@ -78,6 +78,9 @@ void options() {
     refused(SGI_ERROR_ARGUMENT, "no device 'npu'", with([](auto &o) { o.device = "npu"; }));
     refused(SGI_ERROR_ARGUMENT, "sgi_options.batch", with([](auto &o) { o.batch = 1u << 20; }));
     refused(SGI_ERROR_ARGUMENT, "sgi_options.threads", with([](auto &o) { o.threads = 1u << 20; }));
+    refused(SGI_ERROR_ARGUMENT, "no precision 'int8'; choose bf16", with([](auto &o) { o.precision = "int8"; }));
+    refused(SGI_ERROR_ARGUMENT, "onnxruntime does not have bf16; use openvino",
+            with([](auto &o) { o.precision = "bf16"; }));
     refused(SGI_ERROR_BACKEND, "sgi_options.runtime cannot be loaded", with([](auto &o) { o.runtime = "/no/lib.so"; }));
     refused(SGI_ERROR_BACKEND, "no libonnxruntime.so in", with([](auto &o) { o.runtime = "/tmp"; }));
 

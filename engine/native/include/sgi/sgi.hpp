@@ -55,6 +55,7 @@ template <class T> class Span {
 struct Options {
     std::string backend, device, types, runtime;
     uint32_t threads = 0, batch = 0;
+    std::string precision;
 };
 
 // sgi_request: one of seeds and z; classes for a model that has them.
@@ -193,6 +194,7 @@ class Engine {
         raw.runtime = or_null(options.runtime);
         raw.threads = options.threads;
         raw.batch = options.batch;
+        raw.precision = or_null(options.precision);
         return raw;
     }
     static void check(sgi_status status) {
