@@ -19,11 +19,13 @@ from torch import Tensor
 
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
+from sgi.trainer.teachers.augment import mirror
 from sgi.trainer.teachers.base import checked
 from sgi.trainer.teachers.classes import class_codes, class_types
+from sgi.trainer.teachers.codes import normal_codes
 from sgi.trainer.teachers.unet import SEGMENTATION, TYPES, UNet, UNetConfig
 
-FORMAT = 1
+FORMAT = 2
 HEADER_KEY = "sgi_teacher"
 # Counts the batches batch norm has seen; only a momentum of None reads it, and it is no float.
 _COUNTER = "num_batches_tracked"
@@ -53,7 +55,7 @@ class UNetTeacher:
         for name in types:
             if name not in self.types:
                 raise UserError(f"--type {name}: teacher {self.name} tells only {', '.join(self.types)}")
-        told = self.net(self._checked(image))
+        told = self._tell(image)
         logits = told[SEGMENTATION]
         return {
             name: told[name].clamp(0, 1) if name in TYPES else class_codes(logits, self.classes, name) for name in types
@@ -61,11 +63,21 @@ class UNetTeacher:
 
     def segment(self, image: Tensor) -> Tensor:
         """Logits [N, len(classes), H, W] float32 of `image`, which is as for a call."""
-        return self.net(self._checked(image))[SEGMENTATION]
+        return self._tell(image)[SEGMENTATION]
 
     def features(self, image: Tensor) -> Tensor:
         """The deepest level's activations, averaged over the picture: [N, widths[-1]] float32."""
         return self.net.encode(self._checked(image))[-1].mean(dim=(2, 3))
+
+    def _tell(self, image: Tensor) -> dict[str, Tensor]:
+        told: dict[str, Tensor] = self.net(self._checked(image))
+        if not self.net.config.mirrored:
+            return told
+        seen = self.net(image.flip(-1))
+        mean = {name: (told[name] + mirror(name, seen[name])) / 2 for name in told}
+        # The mean of two directions is shorter than either.
+        mean["normal"] = normal_codes(mean["normal"] * 2 - 1)
+        return mean
 
     def _checked(self, image: Tensor) -> Tensor:
         return checked(image, self.name, self.net.config.multiple)
@@ -125,7 +137,7 @@ def load_unet_teacher(path: str | Path, device: str = "cpu") -> UNetTeacher:
     header, state = _read(path)
     try:
         if header["format"] != FORMAT or header["kind"] != "unet":
-            raise UserError(f"{path}: teacher format {header['format']}, expected {FORMAT}: upgrade sgi-engine")
+            raise UserError(f"{path}: teacher format {header['format']}, expected {FORMAT}: train it again, or upgrade")
         net = _materialise(UNetConfig.from_dict(header["config"]), state)
         name, sha256, notes = str(header["name"]), header["sha256"], dict(header["notes"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

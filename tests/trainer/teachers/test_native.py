@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from sgi.engine.errors import UserError
 from sgi.trainer.teachers import Teacher, load_teacher, register_teacher
+from sgi.trainer.teachers.augment import mirror
 from sgi.trainer.teachers.native import HEADER_KEY, UNetTeacher, load_unet_teacher, rounded, save_unet_teacher
 from sgi.trainer.teachers.unet import TYPES
 
@@ -32,11 +34,27 @@ def test_answers_what_is_asked(net, image):
     codes = teacher(image, ("albedo", "depth"))
     assert list(codes) == ["albedo", "depth"]
     assert codes["albedo"].shape == (2, 3, 16, 16)
-    raw = net(image)
+    straight, mirrored = net(image), net(image.flip(-1))
     for name, code in codes.items():
-        assert torch.equal(code, raw[name].clamp(0, 1))
+        torch.testing.assert_close(code, ((straight[name] + mirrored[name].flip(-1)) / 2).clamp(0, 1))
     assert teacher.segment(image).shape == (2, 3, 16, 16)
     assert teacher.features(image).shape == (2, 16)
+
+
+def test_without_mirroring_answers_are_the_network_s(net, image):
+    net.config = dataclasses.replace(net.config, mirrored=False)
+    told, raw = UNetTeacher(net, "tiny")(image, TYPES), net(image)
+    for name in TYPES:
+        assert torch.equal(told[name], raw[name].clamp(0, 1))
+
+
+def test_tells_the_mirror_image_the_mirrored_maps(net, image):
+    teacher = UNetTeacher(net, "tiny")
+    told, seen = teacher(image, teacher.types), teacher(image.flip(-1), teacher.types)
+    for name in teacher.types:
+        torch.testing.assert_close(seen[name], mirror(name, told[name]))
+    length = (told["normal"] * 2 - 1).norm(dim=1)
+    torch.testing.assert_close(length, torch.ones_like(length))
 
 
 def test_answers_do_not_depend_on_the_batch(net, image):
@@ -91,6 +109,9 @@ def test_hash_names_the_network_not_the_file(net, tmp_path):
     assert full != half
     again = load_unet_teacher(tmp_path / "half.safetensors").net
     assert save_unet_teacher(tmp_path / "again.safetensors", again, "other", {"note": 1}) == half
+    net.config = dataclasses.replace(net.config, mirrored=False)
+    assert save_unet_teacher(tmp_path / "straight.safetensors", net, "tiny") != full
+    net.config = dataclasses.replace(net.config, mirrored=True)
     with torch.no_grad():
         net.head.bias[0] += 1e-3
     assert save_unet_teacher(tmp_path / "moved.safetensors", net, "tiny") != full
@@ -138,7 +159,7 @@ def test_files_that_hold_no_sound_teacher_are_refused(net, tmp_path):
     huge = header["config"] | {"widths": [1024] * 8, "resolution": 1024}
     moved = {name: tensor + 1 for name, tensor in state.items()}
     cases = [
-        (state, header | {"format": 99}, "format 99, expected 1"),
+        (state, header | {"format": 99}, "format 99, expected 2: train it again"),
         (state, {name: value for name, value in header.items() if name != "config"}, "damaged.*config"),
         (state, header | {"config": {"classes": 3}}, "damaged"),
         (state, header | {"config": huge}, "damaged"),
