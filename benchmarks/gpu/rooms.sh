@@ -20,14 +20,18 @@ device=${DEVICE:-cuda}
 sgi=${SGI:-sgi-engine}
 end=$((SECONDS + minutes * 60))
 
-# A finished bundle holds the generator in half the bytes.
+# Whatever there is by now; a finished bundle holds the generator in half the bytes.
 bring_home() {
     mkdir -p "$out" && rm -f "$out"/home.tar.*
-    local things=(generator/discriminator.safetensors generator/log.jsonl)
-    if [ -e "$work/bundle/CARD.md" ]; then things+=(bundle); else things+=(generator/ema.safetensors); fi
-    things+=($(cd "$work" && ls generator/samples/*.png 2>/dev/null | tail -n 1))
-    tar c -C "$work" --ignore-failed-read "${things[@]}" 2>/dev/null | split -b 15MB - "$out/home.tar." || true
+    local whole=generator/ema.safetensors things=() thing
+    if [ -e "$work/bundle/CARD.md" ]; then whole=bundle; fi
+    for thing in "$whole" generator/discriminator.safetensors generator/log.jsonl \
+        "$(cd "$work" && ls generator/samples/*.png 2>/dev/null | tail -n 1)"; do
+        if [ -n "$thing" ] && [ -e "$work/$thing" ]; then things+=("$thing"); fi
+    done
+    if [ ${#things[@]} -gt 0 ]; then tar c -C "$work" "${things[@]}" | split -b 15MB - "$out/home.tar."; fi
 }
+mkdir -p "$work"
 trap bring_home EXIT
 
 step() {
