@@ -255,7 +255,7 @@ def _casting(backend: str, device: str, precision: str) -> str:
         )
     able = [name for name, entry in _BACKENDS.items() if (device, precision) in entry.casts]
     if not able:
-        raise UserError(f"--precision {precision}: for a CPU; on {device} export the model in it")
+        raise UserError(f"--precision {precision}: for a CPU; use --device cpu, or export the model in it")
     if backend not in (AUTO, *able):
         raise UserError(
             f"--precision {precision}: --backend {backend} does not have it; use --backend {'|'.join(able)}"

@@ -188,7 +188,7 @@ def test_a_cpu_without_bf16_is_told_so(model, monkeypatch):
 
 def test_on_a_gpu_the_precision_is_the_model_s(model, monkeypatch):
     monkeypatch.setattr(backends, "has_nvidia_driver", lambda: True)
-    with pytest.raises(UserError, match="--precision bf16: for a CPU; on cuda export the model in it"):
+    with pytest.raises(UserError, match="--precision bf16: for a CPU; use --device cpu, or export the model in it"):
         open_backend(model, device="cuda", precision="bf16")
 
 

@@ -61,7 +61,8 @@ def load_start(config: TrainConfig, generator: Path, discriminator: Path) -> Sta
     """Read both files for a run of `config`.
 
     generator: what a run writes as ema.safetensors, or a bundled generator. discriminator: what it writes beside it.
-    Raises UserError where a file is none of these, or of other sizes than `config` has.
+    Raises UserError where a file is none of these, of other sizes than `config` has, or of another moment of training
+    than the other file.
     """
     network = load_generator(generator)
     if network.config != generator_config(config):
@@ -71,21 +72,27 @@ def load_start(config: TrainConfig, generator: Path, discriminator: Path) -> Sta
         kimg, seconds = float(notes["kimg"]), float(notes["seconds"])
     except (KeyError, TypeError, ValueError):
         raise UserError(f"--generator {generator}: not made by `sgi-engine train-generator`") from None
-    state = _read_discriminator(discriminator)
+    state, seen = _read_discriminator(discriminator)
     example = Discriminator(config.resolution, config.channel_base, config.channel_max).state_dict()
     if {name: tensor.shape for name, tensor in state.items()} != {n: tensor.shape for n, tensor in example.items()}:
         raise UserError(f"--discriminator {discriminator}: its layers are not those of --preset")
+    if seen != kimg:
+        raise UserError(
+            f"--discriminator {discriminator}: it has seen {seen} kimg and --generator {kimg}; take both from one run"
+        )
     return Start(network, state, kimg, seconds)
 
 
-def _read_discriminator(path: Path) -> dict[str, Tensor]:
+def _read_discriminator(path: Path) -> tuple[dict[str, Tensor], float]:
+    """Tensors as float32, and the thousands of images that it has seen."""
     try:
         with safe_open(str(path), framework="pt") as file:
             header: Any = json.loads((file.metadata() or {}).get(HEADER_KEY, "null"))
             if not isinstance(header, dict) or header.get("format") != FORMAT:
                 raise UserError(f"--discriminator {path}: not a discriminator that `train-generator` wrote")
-            return {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            return state, float(header["kimg"])
     except FileNotFoundError:
         raise UserError(f"--discriminator {path}: no such file") from None
-    except (OSError, ValueError, RecursionError, SafetensorError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
         raise UserError(f"--discriminator {path}: not a readable safetensors file ({error})") from None

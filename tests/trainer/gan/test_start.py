@@ -80,7 +80,7 @@ def test_what_is_no_start_is_refused(tiny, former, tmp_path):
     with pytest.raises(UserError, match=r"--generator .*not made by `sgi-engine train-generator`"):
         load_start(tiny, unknown, discriminator)
     state = load_file(discriminator)
-    header = {HEADER_KEY: json.dumps({"format": 1, "kimg": 1})}
+    header = {HEADER_KEY: json.dumps({"format": 1, "kimg": 0.04})}
     other = tmp_path / "other.safetensors"
     some = dict(list(state.items())[1:])
     cases = [
@@ -88,6 +88,8 @@ def test_what_is_no_start_is_refused(tiny, former, tmp_path):
         (state, {HEADER_KEY: "[1]"}, "not a discriminator"),
         (state, {HEADER_KEY: json.dumps({"format": 2})}, "not a discriminator"),
         (state, {HEADER_KEY: "{"}, "not a readable"),
+        (state, {HEADER_KEY: json.dumps({"format": 1})}, "not a readable"),
+        (state, {HEADER_KEY: json.dumps({"format": 1, "kimg": 0.036})}, "seen 0.036 kimg and --generator 0.04"),
         (some, header, "not those of --preset"),
         ({name: tensor[..., :1].contiguous() for name, tensor in state.items()}, header, "not those of --preset"),
     ]
