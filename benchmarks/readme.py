@@ -34,6 +34,7 @@ TRUTH_ROWS = {
     "constant": "mean map",
     "offset_against_teacher": "G(w + d) against the teacher on G(w)",
 }
+TEACHER_ROWS = ("albedo rmse", "depth rmse", "normal mean deg", "segmentation miou", "shading rmse")
 LIGHT_ROWS = {
     "offset": "G(w + relight + d)",
     "teacher_on_relit": "teacher on G(w + relight)",
@@ -57,8 +58,9 @@ def offsets() -> str:
 
 
 def teacher() -> str:
-    """The teacher's errors against the renderer."""
-    return teacher_table(header(bundle.TEACHER, "sgi_teacher"))
+    """The teacher's errors against the renderer, a line a type."""
+    head, rule, *rows = teacher_table(header(bundle.TEACHER, "sgi_teacher")).splitlines()
+    return "\n".join([head, rule, *(row for row in rows if row.split("|")[1].strip() in TEACHER_ROWS)])
 
 
 def benchmark(name: str, unit: str) -> str:
@@ -92,6 +94,13 @@ def report() -> dict[str, Any]:
     """The committed report of `sgi-engine eval`."""
     found: dict[str, Any] = json.loads(REPORT.read_text())
     return found
+
+
+def brief() -> str:
+    """The study's verdicts, a line a map."""
+    from sgi.trainer.evaluation.markdown import brief_table
+
+    return brief_table(report())
 
 
 def study() -> str:
@@ -134,8 +143,9 @@ def lights() -> str:
     return "\n\n".join([f"{found['scenes']} scenes, {found['lights']} lights. Checks: {checks}.", *tables])
 
 
-OF_REPORT = ("study", "truth", "lights")
+OF_REPORT = ("brief", "study", "truth", "lights")
 BLOCKS = {
+    "brief": brief,
     "study": study,
     "truth": truth,
     "lights": lights,

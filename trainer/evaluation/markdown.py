@@ -1,4 +1,4 @@
-"""The report as markdown tables, for a README."""
+"""The report as markdown tables: whole, and in brief."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sgi.trainer.evaluation import words
-from sgi.trainer.evaluation.measures import FVU
+from sgi.trainer.evaluation.measures import FVU, HIGH_PASS_FVU
 from sgi.trainer.evaluation.summary import PREDICTORS, Entry
 
 
 def markdown_table(report: Mapping[str, Any]) -> str:
-    """Everything of a report.json that a README needs: maps, baselines, controls, the other rows, and the verdict."""
+    """Everything of a report.json that a page needs: maps, baselines, controls, the other rows, and the verdict."""
     rows: list[Entry] = report["rows"]
-    of_role = {role: [row for row in rows if row["role"] == role] for role in ("intrinsic", "control")}
+    of_role = {role: _of_role(rows, role) for role in ("intrinsic", "control")}
     others = [row for row in rows if row["role"] not in ("intrinsic", "control", "prefix")]
     verdicts = report["verdicts"]["rows"]
     parts = [words.settings(report)]
@@ -51,6 +51,25 @@ def markdown_table(report: Mapping[str, Any]) -> str:
         )  # fmt: skip
     parts.append("\n".join(f"- {text}" for text in sentences(report)))
     return "\n\n".join(parts)
+
+
+def brief_table(report: Mapping[str, Any]) -> str:
+    """Each map beside the hardest control, the one of least high-pass FVU: figures that separate them, and verdicts."""
+    rows: list[Entry] = report["rows"]
+    hard = [row for row in _of_role(rows, "control") if row["expected"] == "hard"]
+    best = sorted(hard, key=lambda row: float(row["figures"][HIGH_PASS_FVU]["value"]))[:1]
+    verdicts = report["verdicts"]["rows"]
+    return _table(
+        ["fitted to", "FVU", "high-pass FVU", "verdict"],
+        (
+            [row["label"], *words.separating_cells(row, rows)[:2], verdicts[row["label"]]["verdict"]]
+            for row in (*_of_role(rows, "intrinsic"), *best)
+        ),
+    )
+
+
+def _of_role(rows: Sequence[Entry], role: str) -> list[Entry]:
+    return [row for row in rows if row["role"] == role]
 
 
 def sentences(report: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,8 @@ from sgi.trainer.evaluation import report as reporting
 from sgi.trainer.evaluation.bootstrap import Estimate
 from sgi.trainer.evaluation.chart import Mark, strip_chart
 from sgi.trainer.evaluation.html import page
-from sgi.trainer.evaluation.markdown import markdown_table
+from sgi.trainer.evaluation.markdown import brief_table, markdown_table
+from sgi.trainer.evaluation.measures import HIGH_PASS_FVU
 from sgi.trainer.evaluation.pictures import SEEDS, sheets
 from sgi.trainer.evaluation.study import run_tasks
 from sgi.trainer.evaluation.tasks import Row, Task
@@ -132,6 +133,22 @@ def test_markdown_has_every_map_baseline_and_control(made):
         assert len({line.count("|") for line in table.splitlines()}) == 1
     assert f"| depth | {figure(report['rows'][0]['figures']['fvu'])} |" in text
     assert "The low-rank update is the accuracy variant" in text
+
+
+def test_brief_table_has_the_maps_and_the_hardest_control(made):
+    _, _, report = made
+    report = json.loads(json.dumps(report))
+    rows, verdicts = report["rows"], report["verdicts"]["rows"]
+    control = next(row for row in rows if row["role"] == "control" and row["expected"] == "hard")
+    for shift, label in ((0.2, "softer"), (-0.2, "hardest")):
+        other = json.loads(json.dumps(control)) | {"label": label}
+        other["figures"][HIGH_PASS_FVU]["value"] += shift
+        rows.append(other)
+        verdicts[label] = verdicts[control["label"]]
+    lines = brief_table(report).splitlines()[2:]
+    maps = [row["label"] for row in rows if row["role"] == "intrinsic"]
+    assert [line.split("|")[1].strip() for line in lines] == [*maps, "hardest"]
+    assert f"| {figure(rows[-1]['figures'][HIGH_PASS_FVU])} |" in lines[-1]
 
 
 def test_the_page_needs_nothing_else(made):
