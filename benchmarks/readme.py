@@ -143,6 +143,21 @@ def lights() -> str:
     return "\n\n".join([f"{found['scenes']} scenes, {found['lights']} lights. Checks: {checks}.", *tables])
 
 
+def judge() -> str:
+    """Frechet distances by judge, even and with unequal chances."""
+    line = latest("judge")
+    if line is None:
+        return "Not measured yet: `python benchmarks/judge.py`."
+    rows = [
+        "| judge | generator | renders | generator, unequal chances | seeds that these amount to |",
+        "|---|---|---|---|---|",
+    ]
+    for name, told in line["figures"].items():
+        chances = f"{told['unequal_chances']} | {told['effective_seeds']} of {told['seeds']}"
+        rows.append(f"| {name} | {told['frechet']} | {told['floor']} | {chances} |")
+    return "\n".join(rows)
+
+
 OF_REPORT = ("brief", "study", "truth", "lights")
 BLOCKS = {
     "brief": brief,
@@ -152,6 +167,7 @@ BLOCKS = {
     "types": types,
     "offsets": offsets,
     "teacher": teacher,
+    "judge": judge,
     "startup": lambda: benchmark("startup", "seconds"),
     "precision": precision,
     "throughput": lambda: benchmark("throughput", "seeds a second"),

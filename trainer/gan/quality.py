@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,13 @@ def quality(generator: Generator, teacher: UNetTeacher, real: RoomDataset) -> di
     count = len(real) // 2
     device = generator.mapping.w_avg.device
     first, second = (
-        _features(
+        teacher_features(
             teacher, [real.images(range(i, min(i + BATCH, start + count))) for i in range(start, start + count, BATCH)]
         )
         for start in (0, count)
     )
     z = torch.from_numpy(latents(range(count), generator.config.z_dim)).float()
-    generated = _features(
+    generated = teacher_features(
         teacher, [(generator(part.to(device), noise_mode="none") * 0.5 + 0.5).clamp(0, 1) for part in z.split(BATCH)]
     )
     return {
@@ -59,5 +60,6 @@ def quality(generator: Generator, teacher: UNetTeacher, real: RoomDataset) -> di
     }
 
 
-def _features(teacher: UNetTeacher, batches: list[Tensor]) -> np.ndarray:
+def teacher_features(teacher: UNetTeacher, batches: Iterable[Tensor]) -> np.ndarray:
+    """The teacher's features [N, F] float32 of pictures that come in batches [B, 3, R, R] in [0, 1]."""
     return torch.cat([teacher.features(batch).cpu() for batch in batches]).numpy()
