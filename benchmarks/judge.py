@@ -22,6 +22,7 @@ from torch import Tensor
 
 from sgi.engine import bundle
 from sgi.engine.generator import Generator, load_generator
+from sgi.engine.generator.native import read_header
 from sgi.engine.seeds import latents
 from sgi.trainer.gan.frechet import frechet_distance
 from sgi.trainer.gan.quality import BATCH, held_out_rooms, teacher_features
@@ -44,7 +45,8 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_flush_denormal(True)
     generator = load_generator(bundle.GENERATOR)
-    rooms = held_out_rooms(asked.rooms, generator.config.resolution, "calm")
+    variety = read_header(bundle.GENERATOR)["notes"]["training"]["variety"]
+    rooms = held_out_rooms(asked.rooms, generator.config.resolution, variety)
     figures = {}
     for path in (bundle.TEACHER, *asked.teacher):
         name = "bundled" if path == bundle.TEACHER else path.stem
