@@ -18,14 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 from record import append
-from torch import Tensor
 
 from sgi.engine import bundle
 from sgi.engine.generator import Generator, load_generator
 from sgi.engine.generator.native import read_header
-from sgi.engine.seeds import latents
-from sgi.trainer.gan.frechet import frechet_distance
-from sgi.trainer.gan.quality import BATCH, held_out_rooms, teacher_features
+from sgi.trainer.gan.frechet import frechet_distance, symmetric_root
+from sgi.trainer.gan.quality import HELD_OUT_ROOMS, generated_features, held_out_rooms, real_features
 from sgi.trainer.scenes.dataset import RoomDataset
 from sgi.trainer.teachers.native import UNetTeacher, load_unet_teacher
 
@@ -43,6 +41,10 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, nargs="+", default=[], help="other judges beside the bundled one")
     parser.add_argument("--seeds", type=int, default=16384, help="seeds that are drawn with unequal chances")
     asked = parser.parse_args()
+    if asked.seeds < HELD_OUT_ROOMS // 2:
+        parser.error(f"--seeds {asked.seeds}: at least {HELD_OUT_ROOMS // 2}, as many as renders are compared with")
+    if len({path.stem for path in asked.teacher} | {"bundled"}) <= len(asked.teacher):
+        parser.error("--teacher: give the files different names, which become the names of the judges")
     torch.set_flush_denormal(True)
     generator = load_generator(bundle.GENERATOR)
     variety = read_header(bundle.GENERATOR)["notes"]["training"]["variety"]
@@ -54,21 +56,11 @@ def main() -> None:
     append("judge", figures)
 
 
-@torch.no_grad()
-def pictures(generator: Generator, z: Tensor) -> Tensor:
-    """Pictures [N, 3, R, R] in [0, 1] of `z: [N, z_dim]`."""
-    return (generator(z, noise_mode="none") * 0.5 + 0.5).clamp(0, 1)
-
-
 def judge(generator: Generator, teacher: UNetTeacher, rooms: RoomDataset, seeds: int) -> dict[str, Any]:
     """Relative Frechet distances by one teacher, and how many seeds the unequal chances amount to."""
-    count = len(rooms) // 2
-    first, second = (
-        teacher_features(teacher, (rooms.images(part) for part in torch.arange(start, start + count).split(BATCH)))
-        for start in (0, count)
-    )
-    z = torch.from_numpy(latents(range(seeds), generator.config.z_dim)).float()
-    generated = teacher_features(teacher, (pictures(generator, part) for part in z.split(BATCH)))
+    first, second = real_features(teacher, rooms)
+    count = len(first)
+    generated = generated_features(generator, teacher, seeds)
     chances = unequal_chances(second, generated)
     draw = np.random.default_rng(0)
     drawn = [generated[draw.choice(seeds, count, p=chances)] for _ in range(DRAWS)]
@@ -85,8 +77,7 @@ def unequal_chances(real: np.ndarray, generated: np.ndarray) -> np.ndarray:
     """Chances [M] float64 under which `generated: [M, F]` is nearest to `real: [N, F]` by Frechet distance."""
     target, features = torch.from_numpy(real).double(), torch.from_numpy(generated).double()
     mean, covariance = target.mean(0), target.T.cov()
-    values, vectors = torch.linalg.eigh(covariance)
-    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    root = torch.from_numpy(symmetric_root(covariance.numpy()))
     logits = torch.zeros(len(features), dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.Adam([logits], lr=DESCENT_RATE)
     for _ in range(DESCENT_STEPS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +71,14 @@ def offset_table(offsets: list[Offset]) -> str:
     return "\n".join(lines)
 
 
-def teacher_table(teacher: dict[str, Any]) -> str:
-    """Markdown table: the teacher's errors on held-out renders beside the constant mean map's."""
+def teacher_table(teacher: dict[str, Any], figures: Sequence[str] | None = None) -> str:
+    """Markdown table: the teacher's errors on held-out renders, all or some, beside the constant mean map's."""
     columns = teacher["notes"]["held_out"]
     names = list(columns)
     lines = [f"| figure | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
     lines += [
         f"| {figure.replace('_', ' ')} | {' | '.join(f'{columns[name][figure]:.3g}' for name in names)} |"
-        for figure in columns[names[0]]
+        for figure in figures or columns[names[0]]
     ]
     return "\n".join(lines)
 

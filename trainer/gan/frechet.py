@@ -30,14 +30,20 @@ def frechet_distance(real: np.ndarray, fake: np.ndarray) -> Frechet:
     if real.shape[1] != fake.shape[1]:
         raise ValueError(f"feature widths differ: {real.shape[1]} and {fake.shape[1]}")
     covariance, other = (np.cov(x, rowvar=False).reshape(x.shape[1], x.shape[1]) for x in (real, fake))
-    values, vectors = np.linalg.eigh(covariance)
-    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    root = symmetric_root(covariance)
     cross = np.sqrt(np.linalg.eigvalsh(root @ other @ root).clip(min=0)).sum()
     means = np.square(real.mean(axis=0) - fake.mean(axis=0)).sum()
     spread = np.trace(covariance)
     # Rounding can leave a few ulp below zero for equal sets.
     distance = max(float(means + spread + np.trace(other) - 2 * cross), 0.0)
     return Frechet(distance, distance / float(spread))
+
+
+def symmetric_root(covariance: np.ndarray) -> np.ndarray:
+    """Return the symmetric square root [F, F] float64 of a covariance, which may be singular."""
+    values, vectors = np.linalg.eigh(covariance)
+    root: np.ndarray = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    return root
 
 
 def kernel_distance(real: np.ndarray, fake: np.ndarray) -> float:

@@ -39,20 +39,10 @@ def quality(generator: Generator, teacher: UNetTeacher, real: RoomDataset) -> di
     trace of the real covariance. The kernel distance is KID's estimator. None of them is an FID, which is a distance
     between Inception features.
     """
-    count = len(real) // 2
-    device = generator.mapping.w_avg.device
-    first, second = (
-        teacher_features(
-            teacher, [real.images(range(i, min(i + BATCH, start + count))) for i in range(start, start + count, BATCH)]
-        )
-        for start in (0, count)
-    )
-    z = torch.from_numpy(latents(range(count), generator.config.z_dim)).float()
-    generated = teacher_features(
-        teacher, [(generator(part.to(device), noise_mode="none") * 0.5 + 0.5).clamp(0, 1) for part in z.split(BATCH)]
-    )
+    first, second = real_features(teacher, real)
+    generated = generated_features(generator, teacher, len(first))
     return {
-        "images": count,
+        "images": len(first),
         "frechet": round(frechet_distance(first, generated).relative, 4),
         "frechet_floor": round(frechet_distance(first, second).relative, 4),
         "kernel": round(kernel_distance(first, generated), 4),
@@ -60,6 +50,25 @@ def quality(generator: Generator, teacher: UNetTeacher, real: RoomDataset) -> di
     }
 
 
-def teacher_features(teacher: UNetTeacher, batches: Iterable[Tensor]) -> np.ndarray:
-    """The teacher's features [N, F] float32 of pictures that come in batches [B, 3, R, R] in [0, 1]."""
+def real_features(teacher: UNetTeacher, real: RoomDataset) -> tuple[np.ndarray, np.ndarray]:
+    """The teacher's features [N / 2, F] float32 of each half of `real`, N rooms."""
+    count = len(real) // 2
+    first, second = (
+        _features(teacher, (real.images(part) for part in torch.arange(start, start + count).split(BATCH)))
+        for start in (0, count)
+    )
+    return first, second
+
+
+@torch.no_grad()
+def generated_features(generator: Generator, teacher: UNetTeacher, count: int) -> np.ndarray:
+    """The teacher's features [count, F] float32 of the pictures of seeds 0, 1, ..."""
+    device = generator.mapping.w_avg.device
+    z = torch.from_numpy(latents(range(count), generator.config.z_dim)).float()
+    return _features(
+        teacher, ((generator(part.to(device), noise_mode="none") * 0.5 + 0.5).clamp(0, 1) for part in z.split(BATCH))
+    )
+
+
+def _features(teacher: UNetTeacher, batches: Iterable[Tensor]) -> np.ndarray:
     return torch.cat([teacher.features(batch).cpu() for batch in batches]).numpy()
