@@ -1,10 +1,1 @@
-"""Triton kernels of StyleGAN2's synthesis, each beside its torch reference, as torch operators."""
-
-from sgi.kernels.conv.fused import fused_conv
-from sgi.kernels.conv.ops import modulated_conv
-from sgi.kernels.pack import PackedConv, pack_conv
-from sgi.kernels.torgb.ops import to_rgb
-from sgi.kernels.upconv.fused import fused_up_conv
-from sgi.kernels.upconv.ops import up_conv
-
-__all__ = ["PackedConv", "fused_conv", "fused_up_conv", "modulated_conv", "pack_conv", "to_rgb", "up_conv"]
+"""Kernels of StyleGAN2's synthesis: `gpu` (Triton)."""

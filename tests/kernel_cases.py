@@ -11,7 +11,7 @@ import torch
 from tolerances import RMS_BF16, RMS_FP16, RMS_FP32
 from torch import Tensor
 
-from sgi.kernels import pack_conv
+from sgi.kernels.gpu import pack_conv
 
 RMS = {torch.float32: RMS_FP32, torch.float16: RMS_FP16, torch.bfloat16: RMS_BF16}
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]

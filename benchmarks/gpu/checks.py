@@ -16,10 +16,10 @@ from workload import CHECK_CONFIG, TINY_CONFIG, TINY_SIZES, Size, build
 
 from sgi.engine.backends.triton.fitting import FittingSynthesis
 from sgi.engine.backends.triton.network import Network
-from sgi.kernels import fused_conv, modulated_conv, pack_conv, to_rgb, up_conv
-from sgi.kernels.conv import reference
-from sgi.kernels.torgb import reference as torgb_reference
-from sgi.kernels.upconv import reference as upconv_reference
+from sgi.kernels.gpu import fused_conv, modulated_conv, pack_conv, to_rgb, up_conv
+from sgi.kernels.gpu.conv import reference
+from sgi.kernels.gpu.torgb import reference as torgb_reference
+from sgi.kernels.gpu.upconv import reference as upconv_reference
 
 LIMITS = {torch.float32: 1e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
 # images, images of x, height, width, input channels, output channels

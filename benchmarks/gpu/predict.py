@@ -13,8 +13,8 @@ from report import table
 from workload import SIZES, LayerWork, Size, layers
 
 from sgi.engine.generator import Generator
-from sgi.kernels import tune
-from sgi.kernels.upconv.launch import SIX_MAX_INPUTS
+from sgi.kernels.gpu import tune
+from sgi.kernels.gpu.upconv.launch import SIX_MAX_INPUTS
 
 MULTIPROCESSORS = 132
 MATMUL = 790e12  # FLOP/s of a large library product

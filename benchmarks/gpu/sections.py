@@ -13,7 +13,7 @@ from workload import LayerWork, Size, build, layers, offset_from
 
 from sgi.engine.backends.triton.fitting import FittingSynthesis
 from sgi.engine.backends.triton.layers import ConvLayer, pack_synthesis
-from sgi.kernels import fused_conv, fused_up_conv
+from sgi.kernels.gpu import fused_conv, fused_up_conv
 
 Row = dict[str, Any]
 TYPES = 5

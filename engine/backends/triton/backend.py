@@ -24,7 +24,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256, load_generator
 from sgi.engine.generator.spaces import tensors_of
 from sgi.engine.offsets import Offset
-from sgi.kernels import tune
+from sgi.kernels.gpu import tune
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 # A captured graph keeps the activations of its batch size: few sizes are worth keeping.

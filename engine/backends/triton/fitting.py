@@ -7,8 +7,8 @@ from torch import Tensor
 
 from sgi.engine.backends.triton.layers import pack_synthesis
 from sgi.engine.generator import Generator
-from sgi.kernels import modulated_conv, to_rgb, up_conv
-from sgi.kernels.styles.reference import scales
+from sgi.kernels.gpu import modulated_conv, to_rgb, up_conv
+from sgi.kernels.gpu.styles.reference import scales
 
 
 class FittingSynthesis:

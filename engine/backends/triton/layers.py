@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sgi.engine.generator import Generator
 from sgi.engine.generator.layers import LRELU_GAIN, ModulatedConv, ToRGB
-from sgi.kernels import PackedConv, pack_conv
+from sgi.kernels.gpu import PackedConv, pack_conv
 
 # Wider up-convolutions never gain from the four-phase form, whose weights are four times as large.
 SIX_FORM_MAX_INPUTS = 128

@@ -15,8 +15,8 @@ from torch import Tensor
 from sgi.engine.backends.triton.layers import PackedSynthesis, pack_synthesis
 from sgi.engine.generator import Generator
 from sgi.engine.generator.spaces import moved_affines
-from sgi.kernels import fused_conv, fused_up_conv, to_rgb
-from sgi.kernels.styles.launch import StyleTable, all_scales
+from sgi.kernels.gpu import fused_conv, fused_up_conv, to_rgb
+from sgi.kernels.gpu.styles.launch import StyleTable, all_scales
 
 
 @dataclass(frozen=True)

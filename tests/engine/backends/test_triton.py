@@ -213,7 +213,7 @@ def test_an_offset_of_another_type_is_refused(tiny_generator, tmp_path):
 
 
 def test_kernels_are_interpreted_here():
-    from sgi.kernels.conv.kernel import conv_kernel
+    from sgi.kernels.gpu.conv.kernel import conv_kernel
 
     compiled = type(conv_kernel).__name__ == "JITFunction"
     assert compiled == (interpreter.DEVICE == "cuda")

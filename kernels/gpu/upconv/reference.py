@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from sgi.kernels.conv.reference import accumulator, activation, modulated
-from sgi.kernels.pack import fir_kernel
+from sgi.kernels.gpu.conv.reference import accumulator, activation, modulated
+from sgi.kernels.gpu.pack import fir_kernel
 
 
 def transposed(x: Tensor, weight: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ def up_conv(
     bias: Tensor | None,
     clamp: float | None,
 ) -> Tensor:
-    """See `sgi.kernels.upconv.ops.up_conv`."""
+    """See `sgi.kernels.gpu.upconv.ops.up_conv`."""
     wide = accumulator(x)
     t = transposed(modulated(x, style, scale.shape[0]).to(wide), weight.to(wide))
     return activation(fir(t, pad=1), scale, noise, bias, clamp).to(x.dtype).contiguous()

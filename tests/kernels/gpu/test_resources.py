@@ -19,7 +19,7 @@ BACKWARD = ("styled", "gradient", "up gradient", "six")
 
 def reports(arch: int, dtype: str, flavours: tuple[str, ...], *options: str) -> list[dict]:
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    command = [sys.executable, "-m", "sgi.kernels.resources", "--arch", str(arch), "--dtype", dtype]
+    command = [sys.executable, "-m", "sgi.kernels.gpu.resources", "--arch", str(arch), "--dtype", dtype]
     run = subprocess.run(
         [*command, "--flavours", *flavours, *options], env=environment, capture_output=True, text=True, check=False
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from sgi.kernels.parts import upsampled
+from sgi.kernels.gpu.parts import upsampled
 
 
 @triton.jit

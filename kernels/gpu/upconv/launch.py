@@ -11,11 +11,11 @@ import torch
 import triton
 from torch import Tensor
 
-from sgi.kernels import tune
-from sgi.kernels.conv.launch import conv
-from sgi.kernels.dispatch import interpreted, precision, require
-from sgi.kernels.operands import Epilogue, check_images, check_vectors, row_stride
-from sgi.kernels.upconv.kernel import fir_kernel, phases_kernel
+from sgi.kernels.gpu import tune
+from sgi.kernels.gpu.conv.launch import conv
+from sgi.kernels.gpu.dispatch import interpreted, precision, require
+from sgi.kernels.gpu.operands import Epilogue, check_images, check_vectors, row_stride
+from sgi.kernels.gpu.upconv.kernel import fir_kernel, phases_kernel
 
 # Up to this many input channels the six form's extra arithmetic costs less than the FIR form's extra traffic.
 SIX_MAX_INPUTS = 64

@@ -7,10 +7,10 @@ import pytest
 import torch
 from kernel_cases import RMS, rms_ratio
 
-from sgi.kernels import pack_conv
-from sgi.kernels.pack import phase_weights
-from sgi.kernels.styles.launch import StyleTable, all_scales
-from sgi.kernels.upconv import reference as upconv
+from sgi.kernels.gpu import pack_conv
+from sgi.kernels.gpu.pack import phase_weights
+from sgi.kernels.gpu.styles.launch import StyleTable, all_scales
+from sgi.kernels.gpu.upconv import reference as upconv
 
 LAYERS = [(19, 70), (5, 33), (40, 8)]  # inputs, outputs
 

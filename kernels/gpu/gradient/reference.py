@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sgi.kernels.conv.reference import LRELU_SLOPE, accumulator, spread
+from sgi.kernels.gpu.conv.reference import LRELU_SLOPE, accumulator, spread
 
 
 def activation_gradient(
     dy: Tensor, y: Tensor, scale: Tensor, noise: Tensor | None, bias: Tensor | None, clamp: float | None
 ) -> tuple[Tensor, Tensor]:
-    """See `sgi.kernels.gradient.launch.activation_gradient`."""
+    """See `sgi.kernels.gpu.gradient.launch.activation_gradient`."""
     d, pre = dy.to(accumulator(y)), y.to(accumulator(y))
     if clamp is not None:
         d = d * (pre.abs() < pre.new_tensor(clamp).to(y.dtype))
@@ -24,7 +24,7 @@ def activation_gradient(
 
 
 def style_gradient(d: Tensor, x: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
-    """See `sgi.kernels.gradient.launch.style_gradient`."""
+    """See `sgi.kernels.gpu.gradient.launch.style_gradient`."""
     wide = d.to(accumulator(x))
     dx = wide * style[:, None, None, :]
     dstyle = (wide * spread(x, d.shape[0])).sum((1, 2))

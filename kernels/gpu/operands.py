@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sgi.kernels.dispatch import require
+from sgi.kernels.gpu.dispatch import require
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from sgi.kernels.dispatch import require, use_kernel
-from sgi.kernels.pack import PackedConv
-from sgi.kernels.styles import reference
+from sgi.kernels.gpu.dispatch import require, use_kernel
+from sgi.kernels.gpu.pack import PackedConv
+from sgi.kernels.gpu.styles import reference
 
 BLOCK_OUTPUTS = 32
 BLOCK_IMAGES = 16
@@ -73,7 +73,7 @@ def launch_scales(styles: Tensor, table: StyleTable) -> tuple[Tensor, Tensor]:
     """`all_scales` by the two kernels."""
     import triton
 
-    from sgi.kernels.styles.kernel import demodulate_kernel, normalise_kernel
+    from sgi.kernels.gpu.styles.kernel import demodulate_kernel, normalise_kernel
 
     n, width = styles.shape
     layers = len(table.starts) - 1

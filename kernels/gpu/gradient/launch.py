@@ -6,7 +6,7 @@ import torch
 import triton
 from torch import Tensor
 
-from sgi.kernels.gradient.kernel import scale_gradient_kernel
+from sgi.kernels.gpu.gradient.kernel import scale_gradient_kernel
 
 PIXELS_A_PROGRAM = 256
 

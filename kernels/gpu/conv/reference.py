@@ -47,7 +47,7 @@ def modulated_conv(
     bias: Tensor | None,
     clamp: float | None,
 ) -> Tensor:
-    """See `sgi.kernels.conv.ops.modulated_conv`."""
+    """See `sgi.kernels.gpu.conv.ops.modulated_conv`."""
     n, inputs = scale.shape[0], x.shape[3]
     wide = accumulator(x)
     kernel = weight.view(3, 3, inputs, -1).permute(3, 2, 0, 1)

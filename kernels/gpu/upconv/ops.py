@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgi.kernels.conv.ops import save_for_gradient
-from sgi.kernels.dispatch import use_kernel
-from sgi.kernels.gradient import reference as gradient
-from sgi.kernels.operands import Epilogue
-from sgi.kernels.upconv import reference
+from sgi.kernels.gpu.conv.ops import save_for_gradient
+from sgi.kernels.gpu.dispatch import use_kernel
+from sgi.kernels.gpu.gradient import reference as gradient
+from sgi.kernels.gpu.operands import Epilogue
+from sgi.kernels.gpu.upconv import reference
 
 
 @torch.library.custom_op("sgi::up_conv", mutates_args=())
@@ -35,7 +35,7 @@ def up_conv(
     """
     if not use_kernel(x):
         return reference.up_conv(x, weight, style, scale, noise, bias, clamp)
-    from sgi.kernels.upconv import launch
+    from sgi.kernels.gpu.upconv import launch
 
     epilogue = Epilogue(scale, noise, bias, act=True, clamp=clamp)
     return launch.up_conv(x, weight, six, scale.shape[0], style, epilogue, form)
@@ -73,9 +73,9 @@ def up_conv_gradient(
         g, dscale = gradient.activation_gradient(dy, y, scale, noise, bias, clamp)
         dx, dstyle = gradient.style_gradient(reference.input_gradient(g, weight), x, style)
         return dx, dstyle, dscale
-    from sgi.kernels.conv.launch import conv
-    from sgi.kernels.gradient.launch import activation_gradient, style_gradient
-    from sgi.kernels.upconv.launch import fir
+    from sgi.kernels.gpu.conv.launch import conv
+    from sgi.kernels.gpu.gradient.launch import activation_gradient, style_gradient
+    from sgi.kernels.gpu.upconv.launch import fir
 
     g, dscale = activation_gradient(dy.contiguous(), y, scale, noise, bias, clamp)
     d, _ = conv(fir(g, pad=2), weight, g.shape[0], stride=2, transposed=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from sgi.kernels.parts import activate, load_operand
+from sgi.kernels.gpu.parts import activate, load_operand
 
 
 @triton.jit(do_not_specialize=["n", "nx"])

@@ -6,9 +6,9 @@ import pytest
 import torch
 from kernel_cases import DTYPES, RMS, Layer, gradients, layer, rms_ratio, wide
 
-from sgi.kernels import fused_up_conv, tune, up_conv
-from sgi.kernels.conv.reference import modulated
-from sgi.kernels.upconv import launch, reference
+from sgi.kernels.gpu import fused_up_conv, tune, up_conv
+from sgi.kernels.gpu.conv.reference import modulated
+from sgi.kernels.gpu.upconv import launch, reference
 
 SHAPES = [
     pytest.param((1, 1, 4, 4, 16, 16), id="minimal"),

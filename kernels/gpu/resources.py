@@ -1,7 +1,7 @@
 """What the compiler makes of every kernel and block shape, for a GPU that need not be there.
 
 Launches run on meta tensors with a driver that names a target and compiles instead of launching, so the compiled
-code is that of the real launches. `python -m sgi.kernels.resources --arch 90` prints a line of JSON for each.
+code is that of the real launches. `python -m sgi.kernels.gpu.resources --arch 90` prints a line of JSON for each.
 TRITON_INTERPRET must be unset.
 """
 
@@ -26,14 +26,14 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
-from sgi.kernels import tune
-from sgi.kernels.conv.launch import conv
-from sgi.kernels.gradient.launch import activation_gradient, style_gradient
-from sgi.kernels.operands import Epilogue, RgbTail
-from sgi.kernels.pack import PackedConv
-from sgi.kernels.styles.launch import StyleTable, launch_scales
-from sgi.kernels.torgb.launch import torgb, torgb_gradient
-from sgi.kernels.upconv.launch import fir, phases
+from sgi.kernels.gpu import tune
+from sgi.kernels.gpu.conv.launch import conv
+from sgi.kernels.gpu.gradient.launch import activation_gradient, style_gradient
+from sgi.kernels.gpu.operands import Epilogue, RgbTail
+from sgi.kernels.gpu.pack import PackedConv
+from sgi.kernels.gpu.styles.launch import StyleTable, launch_scales
+from sgi.kernels.gpu.torgb.launch import torgb, torgb_gradient
+from sgi.kernels.gpu.upconv.launch import fir, phases
 
 IMAGES = 8
 HEAVY = ("inference", "six")

@@ -6,9 +6,9 @@ import torch
 import triton
 from torch import Tensor
 
-from sgi.kernels.dispatch import require
-from sgi.kernels.operands import RgbTail
-from sgi.kernels.torgb.kernel import finish_kernel, torgb_gradient_kernel, torgb_kernel
+from sgi.kernels.gpu.dispatch import require
+from sgi.kernels.gpu.operands import RgbTail
+from sgi.kernels.gpu.torgb.kernel import finish_kernel, torgb_gradient_kernel, torgb_kernel
 
 BLOCK_ELEMENTS = 8192
 GRADIENT_CHUNK = 256

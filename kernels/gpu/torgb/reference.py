@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sgi.kernels.conv.reference import accumulator, modulated, spread
-from sgi.kernels.pack import fir_kernel
+from sgi.kernels.gpu.conv.reference import accumulator, modulated, spread
+from sgi.kernels.gpu.pack import fir_kernel
 
 
 def _kernel(img: Tensor) -> Tensor:
@@ -20,7 +20,7 @@ def upsample(img: Tensor) -> Tensor:
 
 
 def to_rgb(x: Tensor, style: Tensor, weight: Tensor, bias: Tensor, below: Tensor | None, clamp: float | None) -> Tensor:
-    """See `sgi.kernels.torgb.ops.to_rgb`."""
+    """See `sgi.kernels.gpu.torgb.ops.to_rgb`."""
     n = style.shape[0]
     wide = modulated(x.to(accumulator(x)), style, n)
     rgb = torch.einsum("nhwi,ci->nchw", wide, weight).contiguous() + bias[:, None, None]

@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sgi.kernels.conv import reference
-from sgi.kernels.dispatch import require, use_kernel
-from sgi.kernels.operands import Epilogue, RgbTail
-from sgi.kernels.torgb import reference as torgb_reference
+from sgi.kernels.gpu.conv import reference
+from sgi.kernels.gpu.dispatch import require, use_kernel
+from sgi.kernels.gpu.operands import Epilogue, RgbTail
+from sgi.kernels.gpu.torgb import reference as torgb_reference
 
 
 @torch.library.custom_op("sgi::fused_conv", mutates_args=())
@@ -46,7 +46,7 @@ def fused_conv(
         tail = RgbTail(rgb_style, rgb_weight, rgb_bias, below, rgb_clamp)
     if not use_kernel(x):
         return _reference(x, weight, style, scale, noise, bias, clamp, next_style, tail, write)
-    from sgi.kernels.conv.launch import conv
+    from sgi.kernels.gpu.conv.launch import conv
 
     epilogue = Epilogue(scale, noise, bias, act=True, clamp=clamp, next_style=next_style)
     y, img = conv(x, weight, scale.shape[0], style, epilogue, tail, write=write)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from sgi.kernels.parts import activate, load_operand, upsampled
+from sgi.kernels.gpu.parts import activate, load_operand, upsampled
 
 
 @triton.jit(do_not_specialize=["n", "nx", "n_below", "clamp", "rgb_clamp"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sgi.kernels.conv.reference import modulated
-from sgi.kernels.dispatch import use_kernel
-from sgi.kernels.operands import Epilogue
-from sgi.kernels.upconv import reference
+from sgi.kernels.gpu.conv.reference import modulated
+from sgi.kernels.gpu.dispatch import use_kernel
+from sgi.kernels.gpu.operands import Epilogue
+from sgi.kernels.gpu.upconv import reference
 
 
 @torch.library.custom_op("sgi::fused_up_conv", mutates_args=())
@@ -28,7 +28,7 @@ def fused_up_conv(
     if not use_kernel(x):
         y = reference.up_conv(x, weight, style, scale, noise, bias, clamp)
         return modulated(y, next_style, y.shape[0]).clone()
-    from sgi.kernels.upconv import launch
+    from sgi.kernels.gpu.upconv import launch
 
     epilogue = Epilogue(scale, noise, bias, act=True, clamp=clamp, next_style=next_style)
     return launch.up_conv(x, weight, six, scale.shape[0], style, epilogue, form)

@@ -8,7 +8,7 @@ import logging
 import pytest
 import torch
 
-from sgi.kernels import dispatch, tune
+from sgi.kernels.gpu import dispatch, tune
 
 
 def test_candidates_never_exceed_their_operands():

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgi.kernels.conv import reference
-from sgi.kernels.dispatch import use_kernel
-from sgi.kernels.gradient import reference as gradient
-from sgi.kernels.operands import Epilogue
+from sgi.kernels.gpu.conv import reference
+from sgi.kernels.gpu.dispatch import use_kernel
+from sgi.kernels.gpu.gradient import reference as gradient
+from sgi.kernels.gpu.operands import Epilogue
 
 
 @torch.library.custom_op("sgi::modulated_conv", mutates_args=())
@@ -35,7 +35,7 @@ def modulated_conv(
     """
     if not use_kernel(x):
         return reference.modulated_conv(x, weight, style, scale, noise, bias, clamp)
-    from sgi.kernels.conv.launch import conv
+    from sgi.kernels.gpu.conv.launch import conv
 
     y, _ = conv(x, weight, scale.shape[0], style, Epilogue(scale, noise, bias, act=True, clamp=clamp))
     assert y is not None
@@ -72,8 +72,8 @@ def modulated_conv_gradient(
         g, dscale = gradient.activation_gradient(dy, y, scale, noise, bias, clamp)
         dx, dstyle = gradient.style_gradient(reference.input_gradient(g, weight), x, style)
         return dx, dstyle, dscale
-    from sgi.kernels.conv.launch import conv
-    from sgi.kernels.gradient.launch import activation_gradient, style_gradient
+    from sgi.kernels.gpu.conv.launch import conv
+    from sgi.kernels.gpu.gradient.launch import activation_gradient, style_gradient
 
     g, dscale = activation_gradient(dy.contiguous(), y, scale, noise, bias, clamp)
     d, _ = conv(g, weight, g.shape[0], transposed=True)

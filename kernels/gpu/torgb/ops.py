@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgi.kernels.dispatch import use_kernel
-from sgi.kernels.operands import RgbTail
-from sgi.kernels.torgb import reference
+from sgi.kernels.gpu.dispatch import use_kernel
+from sgi.kernels.gpu.operands import RgbTail
+from sgi.kernels.gpu.torgb import reference
 
 
 @torch.library.custom_op("sgi::to_rgb", mutates_args=())
@@ -30,7 +30,7 @@ def to_rgb(
     """
     if not use_kernel(x):
         return reference.to_rgb(x, style, weight, bias, below, clamp)
-    from sgi.kernels.torgb.launch import torgb
+    from sgi.kernels.gpu.torgb.launch import torgb
 
     return torgb(x, RgbTail(style, weight, bias, below, clamp))
 
@@ -51,7 +51,7 @@ def _(
 def to_rgb_gradient(d: Tensor, x: Tensor, style: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of x [NX, H, W, I] and style [N, I] from that of the unclamped colours d [N, C, H, W]."""
     if use_kernel(x):
-        from sgi.kernels.torgb.launch import torgb_gradient
+        from sgi.kernels.gpu.torgb.launch import torgb_gradient
 
         return torgb_gradient(d.contiguous(), x, style, weight)
     return reference.gradient(d, x, style, weight)

@@ -7,10 +7,10 @@ import pytest
 import torch
 from kernel_cases import DTYPES, RMS, gradients, rms_ratio, wide
 
-from sgi.kernels import to_rgb
-from sgi.kernels.operands import RgbTail
-from sgi.kernels.torgb import reference
-from sgi.kernels.torgb.launch import finish
+from sgi.kernels.gpu import to_rgb
+from sgi.kernels.gpu.operands import RgbTail
+from sgi.kernels.gpu.torgb import reference
+from sgi.kernels.gpu.torgb.launch import finish
 
 
 def operands(n=4, nx=2, nb=2, height=6, width=10, inputs=21, channels=3, dtype=torch.float32):

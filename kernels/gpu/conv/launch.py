@@ -6,11 +6,11 @@ import torch
 import triton
 from torch import Tensor
 
-from sgi.kernels import tune
-from sgi.kernels.conv.kernel import conv_kernel
-from sgi.kernels.dispatch import interpreted, precision, require
-from sgi.kernels.operands import Epilogue, RgbTail, check_images, check_vectors, row_stride
-from sgi.kernels.torgb.launch import finish
+from sgi.kernels.gpu import tune
+from sgi.kernels.gpu.conv.kernel import conv_kernel
+from sgi.kernels.gpu.dispatch import interpreted, precision, require
+from sgi.kernels.gpu.operands import Epilogue, RgbTail, check_images, check_vectors, row_stride
+from sgi.kernels.gpu.torgb.launch import finish
 
 
 def conv(

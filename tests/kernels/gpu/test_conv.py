@@ -6,12 +6,12 @@ import pytest
 import torch
 from kernel_cases import DTYPES, RMS, Layer, gradients, layer, rms_ratio, wide
 
-from sgi.kernels import fused_conv, modulated_conv
-from sgi.kernels.conv import reference
-from sgi.kernels.conv.launch import conv
-from sgi.kernels.operands import Epilogue
-from sgi.kernels.torgb import reference as torgb_reference
-from sgi.kernels.tune import Config
+from sgi.kernels.gpu import fused_conv, modulated_conv
+from sgi.kernels.gpu.conv import reference
+from sgi.kernels.gpu.conv.launch import conv
+from sgi.kernels.gpu.operands import Epilogue
+from sgi.kernels.gpu.torgb import reference as torgb_reference
+from sgi.kernels.gpu.tune import Config
 
 SHAPES = [
     pytest.param((1, 1, 4, 4, 16, 16), id="minimal"),

@@ -1,0 +1,10 @@
+"""Triton kernels of StyleGAN2's synthesis, each beside its torch reference, as torch operators."""
+
+from sgi.kernels.gpu.conv.fused import fused_conv
+from sgi.kernels.gpu.conv.ops import modulated_conv
+from sgi.kernels.gpu.pack import PackedConv, pack_conv
+from sgi.kernels.gpu.torgb.ops import to_rgb
+from sgi.kernels.gpu.upconv.fused import fused_up_conv
+from sgi.kernels.gpu.upconv.ops import up_conv
+
+__all__ = ["PackedConv", "fused_conv", "fused_up_conv", "modulated_conv", "pack_conv", "to_rgb", "up_conv"]
