@@ -6,7 +6,7 @@ OUTDIR ?= out/rooms
 WORKERS ?= 2
 RUN := .venv-run
 DEV := .venv
-PACKAGES := engine kernels export trainer
+PACKAGES := cli engine kernels export trainer
 NATIVE_SOURCES = $(shell find engine/native -name '*.[ch]' -o -name '*.[ch]pp')
 
 .PHONY: run test setup format lint types native native-deps pytest bundle clean

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sgi.engine.errors import UserError
-from sgi.trainer.teachers.packages import need
+from sgi.trainer.packages import need
 
 _LARGEST = 1 << 16
 

@@ -9,7 +9,7 @@
 # after every call: the averaged generator, its discriminator, log and last samples, and in the end bundle/; unpack it
 # with `cat home.tar.* | tar x`. To train on another day, give both files to `sgi-engine train-generator --preset PRESET
 # --generator ema.safetensors --discriminator discriminator.safetensors`. DEVICE=cpu rehearses. SGI is the command, for
-# a machine where it is not installed: SGI="env PYTHONPATH=.typing python3 -m sgi.engine.cli".
+# a machine where it is not installed: SGI="env PYTHONPATH=.typing python3 -m sgi.cli".
 set -euo pipefail
 
 work=${1:?WORKDIR}

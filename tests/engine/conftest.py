@@ -1,40 +1,5 @@
-"""Models and the command line for the tests of the running path."""
+"""The models and the command line of tests/engine_fixtures.py."""
 
-from __future__ import annotations
+from engine_fixtures import all_types_model, class_model, command, model
 
-from collections.abc import Callable
-from pathlib import Path
-
-import pytest
-from tiny_models import ALL_KINDS, describe, write_model
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of image and depth."""
-    return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx", describe())
-
-
-@pytest.fixture(scope="session")
-def all_types_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of every type."""
-    return write_model(tmp_path_factory.mktemp("model") / "all.onnx", describe(ALL_KINDS))
-
-
-@pytest.fixture(scope="session")
-def class_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A conditional model of three classes."""
-    return write_model(tmp_path_factory.mktemp("model") / "classes.onnx", describe(c_dim=3))
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run `sgi-engine` in this process: (exit code, stdout, stderr)."""
-    from sgi.engine.cli import main
-
-    def call(*args: object) -> tuple[int, str, str]:
-        code = main([str(arg) for arg in args])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
+__all__ = ["all_types_model", "class_model", "command", "model"]

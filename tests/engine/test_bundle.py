@@ -51,11 +51,11 @@ def test_an_offset_beats_every_baseline(name):
 def test_the_score_in_the_file_is_measured_again():
     """On a quarter of the held-out seeds, by the teacher and generator of the bundle."""
     from sgi.engine.generator import load_generator
-    from sgi.trainer.job import sampling_of
-    from sgi.trainer.latents import scoring_seeds
-    from sgi.trainer.pool import build_pool
-    from sgi.trainer.readout import clamped_readout
-    from sgi.trainer.score import fvu
+    from sgi.trainer.offsets.job import sampling_of
+    from sgi.trainer.offsets.pool import build_pool
+    from sgi.trainer.offsets.readout import clamped_readout
+    from sgi.trainer.offsets.score import fvu
+    from sgi.trainer.offsets.seed_splits import scoring_seeds
     from sgi.trainer.teachers import load_teacher
 
     offset = Offset.load(bundle.offset("depth"))

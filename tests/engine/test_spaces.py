@@ -10,14 +10,14 @@ import pytest
 import torch
 from tolerances import RMS_FP32
 
-import sgi.engine.cli as cli
+import sgi.cli as cli
 from sgi.engine.artifact import Artifact
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256, save_generator
 from sgi.engine.generator.spaces import moved_affines, moved_styles, tensors_of
 from sgi.engine.offsets import Offset
 from sgi.engine.spaces import SPACES
-from sgi.trainer.spaces import get_space
+from sgi.trainer.offsets.spaces import get_space
 
 
 def make(generator, space, seed=0, **changes):

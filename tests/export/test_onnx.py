@@ -20,7 +20,7 @@ from sgi.export import verify as verification
 from sgi.export.bake import bake
 from sgi.export.lower import lower
 from sgi.export.onnx import export_onnx
-from sgi.trainer.spaces import get_space
+from sgi.trainer.offsets.spaces import get_space
 
 MAPS = ("depth", "normal", "albedo", "shading")
 

@@ -11,10 +11,10 @@ import onnx
 import pytest
 from onnx import helper
 
+from sgi.cli import main
 from sgi.engine import bundle
 from sgi.engine.artifact import METADATA_KEY, Artifact
 from sgi.engine.backends.engine_file import EngineFacts
-from sgi.engine.cli import main
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
 from sgi.engine.generator import load_generator, save_generator

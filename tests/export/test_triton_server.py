@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 from tolerances import BACKEND_PARITY
 
+from sgi.cli import main
 from sgi.engine.artifact import Artifact
-from sgi.engine.cli import main
 from sgi.engine.errors import UserError
 from sgi.engine.generator import save_generator
 from sgi.export import triton_server

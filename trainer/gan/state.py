@@ -13,7 +13,7 @@ from PIL import Image
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, save_generator
-from sgi.trainer.gan.data import latents
+from sgi.trainer.batches import latents
 from sgi.trainer.gan.start import save_discriminator
 from sgi.trainer.gan.step import Training
 

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sgi.engine.errors import UserError
+from sgi.trainer.packages import need
 from sgi.trainer.scenes.colour import srgb_decode
 from sgi.trainer.teachers import retinex
 from sgi.trainer.teachers.base import MapTeacher, identity
 from sgi.trainer.teachers.codes import albedo_codes, shading_codes
 from sgi.trainer.teachers.colour import WHITE_PATCH, luminance
-from sgi.trainer.teachers.packages import need
 
 CANNY = {"low_threshold": 0.1, "high_threshold": 0.2, "kernel_size": (5, 5), "sigma": (1.0, 1.0)}
 # The root has no gradient at 0.

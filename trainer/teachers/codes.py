@@ -64,3 +64,11 @@ def _stretch(values: Tensor) -> Tensor:
     marks = torch.tensor([TAIL, 1 - TAIL], device=values.device, dtype=values.dtype)
     low, high = torch.quantile(values.flatten(1), marks, dim=1)[..., None, None, None]
     return (values - low) / (high - low).clamp_min(1e-6 * high.abs().clamp_min(1e-6))
+
+
+def mirror(name: str, code: Tensor) -> Tensor:
+    """A map's codes [..., C, H, W] seen in a mirror: flipped left to right, a normal's x negated."""
+    flipped = code.flip(-1)
+    if name == "normal":
+        flipped = torch.cat([1 - flipped[..., :1, :, :], flipped[..., 1:, :, :]], dim=-3)
+    return flipped

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from sgi.engine.errors import UserError
+from sgi.trainer.packages import loading, need, quiet, whole
 from sgi.trainer.scenes.colour import srgb_decode
 from sgi.trainer.teachers.base import MapTeacher, identity
 from sgi.trainer.teachers.codes import albedo_codes, normal_codes, shading_codes
 from sgi.trainer.teachers.colour import WHITE_PATCH, luminance, white_patch
-from sgi.trainer.teachers.packages import loading, need, quiet, whole
 from sgi.trainer.teachers.spec import Spec, parse_spec
 
 NOISE_SEED = 0

@@ -19,10 +19,9 @@ from torch import Tensor
 
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
-from sgi.trainer.teachers.augment import mirror
 from sgi.trainer.teachers.base import checked
 from sgi.trainer.teachers.classes import class_codes, class_types
-from sgi.trainer.teachers.codes import normal_codes
+from sgi.trainer.teachers.codes import mirror, normal_codes
 from sgi.trainer.teachers.unet import SEGMENTATION, TYPES, UNet, UNetConfig
 
 FORMAT = 2

@@ -16,6 +16,7 @@ from torch import Tensor
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
 from sgi.engine.intrinsics import SEGMENTATION
+from sgi.trainer.packages import need
 from sgi.trainer.scenes.colour import srgb_decode
 from sgi.trainer.teachers.base import MapTeacher, identity
 from sgi.trainer.teachers.classes import class_codes, class_types
@@ -31,7 +32,6 @@ from sgi.trainer.teachers.codes import (
 )
 from sgi.trainer.teachers.colour import WHITE_PATCH, WHITE_QUANTILE, luminance, white_patch
 from sgi.trainer.teachers.onnx_description import AXES, Description, Input, Output, read_description
-from sgi.trainer.teachers.packages import need
 
 BATCH = 8
 _ERRORS_ONLY = 3

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sgi.engine.errors import UserError
+from sgi.trainer.packages import loading, need, quiet, whole
 from sgi.trainer.teachers.base import MapTeacher, identity
 from sgi.trainer.teachers.classes import class_codes, class_types
 from sgi.trainer.teachers.codes import DISPARITY, disparity_codes, metric, metric_codes
-from sgi.trainer.teachers.packages import loading, need, quiet, whole
 from sgi.trainer.teachers.resize import Preprocessing
 from sgi.trainer.teachers.spec import Spec, parse_spec
 

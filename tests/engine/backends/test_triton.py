@@ -23,7 +23,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import GeneratorConfig, generator_sha256, random_generator, save_generator
 from sgi.engine.generator.spaces import moved_styles
 from sgi.engine.offsets import Offset
-from sgi.trainer.spaces import SPACES
+from sgi.trainer.offsets.spaces import SPACES
 
 WIDE = GeneratorConfig(32, z_dim=8, w_dim=12, mapping_layers=2, channel_base=512, channel_max=24, conv_clamp=3.0)
 

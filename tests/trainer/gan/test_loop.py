@@ -15,9 +15,9 @@ from PIL import Image
 
 from sgi.engine.errors import UserError
 from sgi.engine.generator import load_generator
+from sgi.trainer.batches import RealImages, latents
 from sgi.trainer.gan import loop
 from sgi.trainer.gan.command import run
-from sgi.trainer.gan.data import RealImages, latents
 from sgi.trainer.gan.loop import train
 from sgi.trainer.gan.step import Training
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from sgi.engine import intrinsics
 from sgi.engine.bundle import TEACHER
 from sgi.engine.intrinsics import SEGMENTATION
-from sgi.trainer.evaluation.measures import type_measures
+from sgi.trainer.measures.by_type import type_measures
 from sgi.trainer.scenes import CLASSES
 from sgi.trainer.scenes.dataset import load_or_render
+from sgi.trainer.teacher_training.evaluate import evaluate
 from sgi.trainer.teachers import load_teacher
-from sgi.trainer.teachers.evaluate import evaluate
 from sgi.trainer.teachers.unet import TYPES
 
 

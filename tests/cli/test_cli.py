@@ -1,0 +1,182 @@
+"""The command group: lazy, quick to answer, one line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from tiny_models import describe, write_model
+
+import sgi.cli as cli
+from sgi.engine.offsets import Offset
+
+HEAVY = ("torch", "onnx", "onnxruntime", "openvino", "numpy", "PIL", "sgi.export", "sgi.trainer")
+
+
+def python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_help_lists_every_command_and_imports_none():
+    loaded = f"print('loaded', *[name for name in {HEAVY} if name in sys.modules])"
+    commands = "print('modules', *[name for name in sys.modules if name.startswith('sgi.cli.')])"
+    out = python(f"import sys, sgi.cli as cli\nassert cli.main(['--help']) == 0\n{loaded}\n{commands}")
+    for name, line in cli.COMMANDS.items():
+        assert name in out
+        assert line.split(",")[0][:30] in out
+    assert out.endswith("loaded\nmodules\n")
+
+
+def test_help_of_a_command_imports_no_runtime_and_no_other_command():
+    out = python(
+        "import sys, sgi.cli as cli\nassert cli.main(['run', '--help']) == 0\n"
+        "print('loaded', *[n for n in ('torch', 'onnx', 'onnxruntime', 'openvino', 'PIL') if n in sys.modules])\n"
+        "print('modules', *[name for name in sys.modules if name.startswith('sgi.cli.')])"
+    )
+    assert "--seeds" in out
+    assert out.endswith("loaded\nmodules sgi.cli.run\n")
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_the_table_says_what_the_command_says(name):
+    loaded = cli.load_command(name)
+    assert loaded.name == name
+    assert loaded.help.splitlines()[0] == cli.COMMANDS[name]
+
+
+def test_version_and_no_arguments(command):
+    code, out, err = command("--version")
+    assert (code, err) == (0, "")
+    assert out.startswith("sgi-engine 0.")
+    code, out, err = command()
+    assert (code, err) == (0, "")
+    assert "Usage: sgi-engine" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--fish"], "No such option: --fish"),
+        (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
+        (["run"], "Missing option '--seeds'"),
+        (["run", "--seeds", "0", "--fish"], "No such option: --fish"),
+        (["run", "--seeds", "0", "--batch", "0"], "'--batch'"),
+        (["run", "--seeds", "0", "--trunc", "much"], "'--trunc'"),
+        (["inspect"], "Missing argument 'FILE'"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_code_2(command, arguments, says):
+    code, out, err = command(*arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert says in err
+
+
+def test_interruption_anywhere_is_130_and_one_line(command, monkeypatch):
+    def interrupted(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sgi.engine.seeds.parse_seeds", interrupted)
+    assert command("run", "--seeds", "0") == (130, "", "interrupted\n")
+
+
+def test_a_full_disk_anywhere_is_one_line(command, monkeypatch):
+    def full(*_arguments, **_options):
+        raise OSError(28, "No space left on device", "somewhere/file")
+
+    monkeypatch.setattr("sgi.engine.seeds.parse_seeds", full)
+    code, _, err = command("run", "--seeds", "0")
+    assert code == 2
+    assert err.startswith("error: somewhere/file: No space left on device; ")
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    def broken(*_arguments, **_options):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("sgi.engine.seeds.parse_seeds", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli.main(["run", "--seeds", "0"])
+
+
+def test_a_closed_pipe_is_quiet():
+    script = "import sys, sgi.cli as cli; sys.exit(cli.main(['--help']))"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 1
+
+
+def test_inspect_an_exported_model(command, tmp_path):
+    figures = {"torch": {"depth": {"max": 2e-6, "rms": 1e-7}, "image": {"max": 3e-6}}}
+    path = write_model(tmp_path / "tiny.onnx", describe(parity={"seeds": 8, "runtimes": figures}))
+    code, out, err = command("inspect", path)
+    assert (code, err) == (0, "")
+    text = " ".join(out.split())
+    for words in ("exported model", "resolution 16", "psi 0.7", "offsets.depth.space w+", "0 near to 1 far"):
+        assert words in text
+    for words in ("parity.seeds 8", "image 3e-06", "depth 2e-06"):
+        assert words in text
+
+
+def test_inspect_an_offset(command, tmp_path):
+    rows = {"offset": {"fvu": 0.25, "rmse": 0.1}, "mean": {"fvu": 1.0, "rmse": 0.3}}
+    offset = Offset(
+        "depth", "w+", {"offset": np.ones((6, 12), np.float32)}, "c" * 64, score={"rows": rows, "seeds": 256}
+    )
+    offset.save(tmp_path / "depth.safetensors")
+    code, out, err = command("inspect", tmp_path / "depth.safetensors")
+    assert (code, err) == (0, "")
+    text = " ".join(out.split())
+    for words in (": offset,", "parameters 72", "type depth", "space w+", "score.seeds 256", "offset 0.25 0.1"):
+        assert words in text
+
+
+def test_inspect_a_generator_without_torch(tmp_path):
+    header = {"config": {"resolution": 64, "z_dim": 256}, "sha256": "d" * 64, "notes": {"licence": "Apache-2.0"}}
+    path = tmp_path / "rooms.safetensors"
+    save_file({"mapping.fc0.weight": np.zeros((4, 3), np.float16)}, path, {"sgi_generator": json.dumps(header)})
+    out = python(
+        f"import sys, sgi.cli as cli\nassert cli.main(['inspect', {str(path)!r}]) == 0\nprint('torch' in sys.modules)"
+    )
+    text = " ".join(out.split())
+    for words in (": generator,", "parameters 12", "config.resolution 64", "notes.licence Apache-2.0"):
+        assert words in text
+    assert text.endswith("False")
+
+
+def test_inspect_what_is_none_of_ours(command, tmp_path):
+    cases = {"missing.safetensors": "no such file"}
+    save_file({"x": np.zeros(8)}, tmp_path / "foreign.safetensors")
+    cases["foreign.safetensors"] = "not a StyleGAN2 checkpoint: a dict of x"
+    data = (tmp_path / "foreign.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(data[:-1])
+    cases["cut.safetensors"] = "not a whole safetensors file"
+    save_file({"x": np.zeros(8)}, tmp_path / "damaged.safetensors", {"sgi_offset": "{"})
+    cases["damaged.safetensors"] = "its header is damaged"
+    (tmp_path / "model.pkl").write_bytes(b"x")
+    cases["model.pkl"] = "neither a pickle, a torch file nor safetensors"
+    (tmp_path / "model.onnx").write_bytes(b"x")
+    cases["model.onnx"] = "not an ONNX model"
+    for name, says in cases.items():
+        code, out, err = command("inspect", tmp_path / name)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"error: {tmp_path / name}: ")
+        assert says in err
+        assert err.count("\n") == 1
+
+
+def test_warnings_are_one_line_without_a_place_in_the_code(command, monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards
+    command("--version")
+    assert warnings.formatwarning(UserWarning("going on with 4"), UserWarning, "file.py", 3) == (
+        "warning: going on with 4\n"
+    )

@@ -1,0 +1,73 @@
+"""`sgi-engine export` as a user types it: what it writes, what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import sgi.cli as cli
+from sgi.engine import Engine
+from sgi.engine.artifact import Artifact
+from sgi.engine.generator import generator_sha256, save_generator
+from sgi.engine.offsets import Offset
+
+
+@pytest.fixture
+def files(tiny_generator, tmp_path, monkeypatch):
+    """generator.safetensors, and depth and normal offsets fitted at psi 1 and 0.7, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    save_generator("generator.safetensors", tiny_generator)
+    rows = np.random.RandomState(0).randn(tiny_generator.config.num_ws, 12).astype(np.float32)
+    for name, psi in (("depth", 1.0), ("normal", 0.7)):
+        Offset(name, "w+", {"offset": rows}, generator_sha256(tiny_generator), psi=psi).save(f"{name}.safetensors")
+    return tmp_path
+
+
+def export(*arguments):
+    return cli.main(["export", "--generator", "generator.safetensors", *arguments])
+
+
+def test_one_type(files, capsys):
+    assert export("--offset", "normal.safetensors") == 0
+    assert "verified on seeds 0 to 7" in capsys.readouterr().out
+    artifact = Artifact.read("normal.onnx")
+    assert (artifact.type_names, artifact.psi, artifact.noise_mode) == (("normal",), 0.7, "none")
+    assert Engine.open("normal.onnx")(seeds=[0, 1])["normal"].shape == (2, 3, 16, 16)
+
+
+def test_image_and_maps_in_one_file(files):
+    asked = ("--type", "image", "--type", "depth", "--offset", "depth.safetensors", "--noise-mode", "const")
+    assert export(*asked, "--trunc", "0.5", "--out", "pairs.onnx") == 0
+    artifact = Artifact.read("pairs.onnx")
+    assert (artifact.type_names, artifact.psi, artifact.noise_mode) == (("image", "depth"), 0.5, "const")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--type", "dept"], "unknown type 'dept'"),
+        (["--type", "depth"], "--type depth: no offset for it; pass --offset FILE"),
+        (["--offset", "missing.safetensors"], "missing.safetensors: no such file"),
+        (["--offset", "generator.safetensors"], "not an offset file"),
+        (["--offset", "depth.safetensors", "--offset", "depth.safetensors"], "a second offset of type depth"),
+        (["--offset", "depth.safetensors", "--offset", "normal.safetensors"], "--trunc: the offsets were fitted"),
+        (["--type", "image", "--noise-mode", "random"], "--noise-mode random: an exported model has none or const"),
+        (["--type", "image", "--out", "image.pt"], "--out image.pt: the name must end in .onnx"),
+        (["--type", "image", "--out", "nowhere/image.onnx"], "there is no folder nowhere"),
+        (["--type", "image", "--opset", "12"], "--opset 12: choose from 18 to 23"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(files, capsys, arguments, says):
+    before = sorted(files.iterdir())
+    assert export(*arguments) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert message.count("\n") == 1
+    assert says in message
+    assert sorted(files.iterdir()) == before
+
+
+def test_an_offset_of_another_generator(files, conditional_generator, capsys):
+    save_generator("generator.safetensors", conditional_generator)
+    assert export("--offset", "depth.safetensors") == 2
+    assert "fitted on generator" in capsys.readouterr().err

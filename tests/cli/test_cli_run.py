@@ -1,0 +1,283 @@
+"""`sgi-engine run` from outside: files, refusals, kill -9, Ctrl-C, and no torch on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_models import SIDE, describe, write_model
+
+from sgi.engine import Engine
+from sgi.engine.artifact import Artifact
+from sgi.engine.backends.openvino import OpenVinoBackend
+
+CALL = [sys.executable, "-c", "import sys, sgi.cli as cli; sys.exit(cli.main())", "run"]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_maps_manifest_preview_and_report(command, model, tmp_path):
+    outdir = tmp_path / "out"
+    code, out, err = command("run", "--seeds", "0-2, 1, 7", "--model", model, "--outdir", outdir, "--trunc", "0.5")
+    assert (code, err) == (0, "--seeds: 1 duplicates dropped\n")
+    assert "wrote 4 seeds, 8 maps (image, depth) in" in out
+    assert "img/s (onnxruntime, cpu)" in out
+    for words in (
+        f"maps      {outdir}",
+        f"manifest  {outdir / 'manifest.jsonl'}",
+        f"preview   {outdir / 'preview.png'}",
+    ):
+        assert words in out
+    assert len(contents(outdir)) == 8 + 3
+    maps = Engine.open(model)(seeds=[0, 1, 2, 7], psi=0.5)
+    for row, seed in enumerate((0, 1, 2, 7)):
+        with Image.open(outdir / f"seed{seed:04d}_depth.png") as picture:
+            assert picture.size == (SIDE, SIDE)
+            np.testing.assert_allclose(np.asarray(picture) / 65535, maps["depth"][row, 0], atol=1e-4)
+        with Image.open(outdir / f"seed{seed:04d}_image.png") as picture:
+            np.testing.assert_allclose(np.asarray(picture) / 255, np.moveaxis(maps["image"][row], 0, -1), atol=1 / 255)
+
+
+def test_types_format_shard_and_no_preview(command, model, tmp_path):
+    code, out, err = command(
+        "run", "--seeds", "0-9", "--model", model, "--outdir", tmp_path, "--type", "depth", "--format", "npy",
+        "--shard", "2/2", "--no-preview", "--batch", "2", "--threads", "1", "--backend", "onnxruntime",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "preview" not in out
+    names = [f"seed{seed:04d}_depth.npy" for seed in range(5, 10)]
+    assert sorted(contents(tmp_path)) == ["manifest-2-of-2.jsonl", "run.json", *names]
+    assert np.load(tmp_path / names[0]).shape == (1, SIDE, SIDE)
+
+
+def test_all_types_and_a_second_call(command, model, tmp_path):
+    arguments = ("run", "--seeds", "0-1", "--model", model, "--outdir", tmp_path, "--type", "all")
+    assert command(*arguments)[0] == 0
+    code, out, _ = command(*arguments)
+    assert code == 0
+    assert "wrote 0 seeds" in out
+    assert "found 2 seeds finished before" in out
+
+
+def test_a_class_is_one_of_the_models(command, class_model, tmp_path):
+    arguments = ("run", "--seeds", "0", "--model", class_model, "--outdir", tmp_path)
+    assert command(*arguments)[2] == "error: --class: the model needs a class, 0 to 2\n"
+    assert not list(tmp_path.iterdir())
+    assert command(*arguments, "--class", "2")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--seeds", "5-1"], "--seeds 5-1: the range 5-1 is reversed; write 1-5"),
+        (["--seeds", ""], "--seeds is empty: write seeds"),
+        (["--shard", "3/2"], "--shard 3/2: write k/n"),
+        (["--type", "albedo"], "--type albedo: the model has image, depth"),
+        (["--format", "jpg"], "--format jpg: choose from png, npy"),
+        (["--trunc", "nan"], "--trunc nan: give a number"),
+        (["--class", "1"], "--class: the model has no classes"),
+        (["--backend", "torch"], "--backend torch: choose from auto"),
+        (["--device", "tpu"], "--device tpu: choose from auto, cpu, cuda"),
+        (["--device", "cuda"], "--device cuda: no NVIDIA GPU with a driver is here"),
+        (["--model", "none.onnx"], "none.onnx: no such file"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_leaves_no_folder(command, model, tmp_path, monkeypatch, arguments, says):
+    monkeypatch.setattr("sgi.engine.backends.has_nvidia_driver", lambda: False)
+    given = {"--seeds": "0", "--model": str(model), "--outdir": str(tmp_path / "out"), arguments[0]: arguments[1]}
+    code, out, err = command("run", *[word for pair in given.items() for word in pair])
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {says}")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_models_are_one_line(command, model, tmp_path):
+    (tmp_path / "cut.onnx").write_bytes(model.read_bytes()[:-20])
+    write_model(tmp_path / "bare.onnx", describe(), metadata={})
+    for name, says in (("cut.onnx", "cut short"), ("bare.onnx", "a model without sgi-engine metadata")):
+        code, _, err = command("run", "--seeds", "0", "--model", tmp_path / name, "--outdir", tmp_path / "out")
+        assert code == 2
+        assert err.startswith(f"error: {tmp_path / name}: {says}")
+        assert not (tmp_path / "out").exists()
+
+
+def test_the_precision_is_used_recorded_and_kept(command, model, tmp_path, monkeypatch):
+    used = []
+
+    class Cast(OpenVinoBackend):
+        def __init__(self, *arguments, precision=None, **options):
+            used.append(precision)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr("sgi.engine.backends.openvino.OpenVinoBackend", Cast)
+    arguments = ("run", "--seeds", "0-1", "--model", model, "--outdir", tmp_path)
+    code, out, err = command(*arguments, "--precision", "bf16")
+    assert (code, err) == (0, "")
+    assert "(openvino, cpu, bf16)" in out
+    assert used == ["bf16"]
+    assert json.loads((tmp_path / "run.json").read_text())["precision"] == "bf16"
+    code, _, err = command(*arguments)
+    assert code == 2
+    assert "it holds maps made with another --precision" in err
+
+
+def test_a_folder_of_other_settings_is_refused_untouched(command, model, tmp_path):
+    arguments = ("run", "--seeds", "0-1", "--model", model, "--outdir", tmp_path)
+    command(*arguments)
+    before = contents(tmp_path)
+    code, _, err = command(*arguments, "--trunc", "1")
+    assert code == 2
+    assert err == f"error: --outdir {tmp_path}: it holds maps made with another --trunc; choose another --outdir\n"
+    assert contents(tmp_path) == before
+
+
+def test_the_running_path_imports_no_torch(model, tmp_path):
+    forbidden = ("torch", "onnx", "sgi.export", "sgi.trainer", "sgi.engine.generator")
+    script = (
+        "import sys, sgi.cli as cli\n"
+        "assert cli.main() == 0\n"
+        f"assert cli.main(['inspect', {str(model)!r}]) == 0\n"
+        f"print('loaded', *[name for name in {forbidden} if name in sys.modules])"
+    )
+    for backend in ("onnxruntime", "openvino"):
+        pytest.importorskip(backend)
+        arguments = ["run", "--seeds", "0-9", "--model", model, "--outdir", tmp_path, "--backend", backend]
+        done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+        assert done.stdout.endswith("loaded\n")
+
+
+SEEDS = 600
+ARGUMENTS = ["--seeds", f"0-{SEEDS - 1}", "--backend", "onnxruntime", "--threads", "1"]
+
+
+# A run whose writers wait at a number of files, until a file says go: however late the signal is sent, it is not over.
+HELD = """
+import os, sys, time
+import sgi.cli as cli, sgi.engine.pipeline as pipeline
+go, most, write_maps = sys.argv.pop(1), int(sys.argv.pop(1)), pipeline.write_maps
+def held(job, *rest):
+    while len(os.listdir(job.outdir)) >= most and not os.path.exists(go):
+        time.sleep(0.001)
+    return write_maps(job, *rest)
+pipeline.write_maps = held
+sys.exit(cli.main())
+"""
+
+
+def start(model: Path, outdir: Path, call: list[str] = CALL) -> subprocess.Popen:
+    arguments = [*call, *ARGUMENTS, "--model", str(model), "--outdir", str(outdir)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def start_and_wait(model: Path, outdir: Path, count: int, go: Path) -> subprocess.Popen:
+    """A run that has written count maps, writes on, and finishes after go exists."""
+    process = start(model, outdir, [sys.executable, "-c", HELD, str(go), str(count + 100), "run"])
+    while process.poll() is None:
+        if sum(name.startswith("seed") for name in os.listdir(outdir)) >= count:
+            return process
+        time.sleep(0.001)
+    raise AssertionError(f"the run ended before {count} maps: {process.stderr.read()}")
+
+
+def state(outdir: Path) -> dict[str, tuple[int, int]]:
+    """Every finished map and when it was written."""
+    maps = [path for path in outdir.iterdir() if path.name.startswith("seed")]
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in maps}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, model):
+    """What an uninterrupted run writes."""
+    outdir = tmp_path_factory.mktemp("whole")
+    process = start(model, outdir)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    return contents(outdir)
+
+
+def test_kill_9_anywhere_then_the_same_command_is_as_if_uninterrupted(model, tmp_path, whole):
+    seen: dict[str, tuple[int, int]] = {}
+    for count in (1, 350, 1000):
+        process = start_and_wait(model, tmp_path, count, tmp_path / "never")
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        after = state(tmp_path)
+        assert len(after) < 2 * SEEDS
+        assert {name: after[name] for name in seen} == seen
+        for name in after:
+            assert (tmp_path / name).read_bytes() == whole[name]
+        seen = after
+    process = start(model, tmp_path)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    after = state(tmp_path)
+    assert {name: after[name] for name in seen} == seen
+    assert contents(tmp_path) == whole
+    assert "seeds finished before" in out
+
+
+def test_ctrl_c_is_one_line_and_130_and_the_same_command_continues(model, tmp_path, tmp_path_factory, whole):
+    go = tmp_path_factory.mktemp("signal") / "go"
+    process = start_and_wait(model, tmp_path, 200, go)
+    process.send_signal(signal.SIGINT)
+    go.touch()
+    out, err = process.communicate()
+    assert process.returncode == 130
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("interrupted: ")
+    assert err.endswith(f" of {SEEDS} seeds are finished; the same command continues\n")
+    finished = int(err.split()[1])
+    recorded = [json.loads(line)["seed"] for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
+    assert finished == len(recorded) == len(state(tmp_path)) // 2
+    assert start(model, tmp_path).wait() == 0
+    assert contents(tmp_path) == whole
+
+
+def test_a_full_disk_in_earnest(model, tmp_path):
+    """On a file system of one megabyte, where this process may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        process = start(model, disk / "out")
+        _, err = process.communicate()
+        assert process.returncode == 2
+        assert err == (
+            f"error: --outdir {disk / 'out'}: the disk is full; "
+            "free space and run the same command again, which continues\n"
+        )
+        names = os.listdir(disk / "out")
+        assert len(names) > 100
+        assert not [name for name in names if ".part-" in name]
+        for name in names:
+            if name.endswith(".png"):
+                with Image.open(disk / "out" / name) as picture:
+                    picture.load()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_the_bundled_model_is_the_default(command, tmp_path):
+    from sgi.engine import bundle
+
+    if not bundle.MODEL.exists():
+        pytest.skip("the bundled model has not been built")
+    code, out, _ = command("run", "--seeds", "0", "--outdir", tmp_path)
+    assert code == 0
+    types = Artifact.read(bundle.MODEL).type_names
+    assert {f"seed0000_{name}.png" for name in types} < set(contents(tmp_path))
+    assert str(tmp_path) in out

@@ -1,0 +1,111 @@
+"""`invert` from a picture file to latents, maps and preview, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import typer
+from PIL import Image
+from tolerances import OPTIMISED
+from typer.testing import CliRunner
+
+from sgi.cli.invert import invert
+from sgi.engine.errors import UserError
+from sgi.engine.generator import generator_sha256, random_generator, save_generator
+from sgi.engine.offsets import Offset
+from sgi.trainer.studies.truth.latents_file import Latents
+from sgi.trainer.studies.truth.pictures import load_picture
+
+
+@pytest.fixture
+def file(tmp_path, generator):
+    path = tmp_path / "tiny.safetensors"
+    save_generator(path, generator)
+    return path
+
+
+@pytest.fixture
+def offset(tmp_path, generator, known_offset):
+    path = tmp_path / "depth.safetensors"
+    Offset("depth", "w+", {"offset": known_offset["offset"].numpy()}, generator_sha256(generator)).save(path)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.jpg"
+    pixels = np.random.RandomState(0).randint(0, 256, (30, 50, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def run(*arguments):
+    app = typer.Typer()
+    app.command()(invert)
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+    if isinstance(result.exception, UserError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_writes_latents_maps_and_preview(tmp_path, file, offset, photo, generator):
+    out = tmp_path / "out"
+    printed = run(photo, "--generator", file, "--offset", offset, "--out", out, "--steps", 3, "--threads", 1)
+    names = {"photo_ws.safetensors", "photo_image.png", "photo_depth.png", "inverted.png"}
+    assert {path.name for path in out.iterdir()} == names
+    assert "the generator shows another picture" in printed
+    assert "beyond the paper" in printed
+    latents = Latents.load(out / "photo_ws.safetensors")
+    assert (latents.picture, latents.noise_mode, latents.settings["steps"]) == ("photo.jpg", "none", 3)
+    latents.check_generator(generator_sha256(generator))
+    with torch.no_grad():
+        shown = (generator.synthesize(latents.ws[None], "none")[0] * 0.5 + 0.5).clamp(0, 1)
+    stored = np.asarray(Image.open(out / "photo_image.png")).transpose(2, 0, 1) / 255
+    assert np.abs(stored - shown.numpy()).max() < 0.5 / 255 + OPTIMISED
+    with pytest.raises(UserError, match="belong to generator"):
+        latents.check_generator("0" * 64)
+
+
+def test_without_offsets_a_generator_of_ones_own_gives_latents_and_picture(tmp_path, file, photo):
+    run(photo, "--generator", file, "--out", tmp_path / "out", "--steps", 1, "--format", "npy")
+    names = {"photo_ws.safetensors", "photo_image.npy", "inverted.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+
+
+def test_a_picture_is_turned_cropped_and_reduced(tmp_path):
+    pixels = np.zeros((40, 80, 3), np.uint8)
+    pixels[:, :40, 1] = 255  # the green half is below, once the picture is turned upright
+    pixels[:, :10, 2] = pixels[:, 70:, 2] = 255  # blue is outside of the middle square
+    exif = Image.Exif()
+    exif[0x0112] = 8  # stored with its top at the right
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    picture = load_picture(tmp_path / "turned.png", 8)
+    assert picture.shape == (3, 8, 8)
+    assert picture[1, :3].max() < 0.1
+    assert picture[1, 5:].min() > 0.9
+    assert picture[2].max() < 0.1
+
+
+def test_refuses(tmp_path, file, offset, photo, generator):
+    out = tmp_path / "out"
+    other = tmp_path / "other.safetensors"
+    save_generator(other, random_generator(generator.config, seed=9))
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(photo.read_bytes()[:200])
+    for arguments, message in (
+        ((tmp_path / "none.png", "--generator", file), "none.png: no such file"),
+        ((file, "--generator", file), "tiny.safetensors: not a readable picture"),
+        ((broken, "--generator", file), "broken.jpg: not a readable picture"),
+        ((photo, photo), "photo: two pictures of one name"),
+        ((photo, "--generator", other, "--offset", offset), "was fitted on generator"),
+        ((photo, "--generator", file, "--noise-mode", "random"), "--noise-mode random"),
+        ((photo, "--generator", file, "--offset", offset, "--noise-mode", "const"), "the offsets say under which"),
+        ((photo, "--generator", file, "--steps", 0), "--steps 0"),
+    ):
+        with pytest.raises(UserError, match=message):
+            run(*arguments, "--out", out)
+    assert not out.exists()
+    with pytest.raises(UserError, match="not a w\\+ file"):
+        Latents.load(file)

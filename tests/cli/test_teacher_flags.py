@@ -1,0 +1,52 @@
+"""`train` with teachers of other makes, from the spec to the offset file, and again out of the cache."""
+
+from __future__ import annotations
+
+import pytest
+
+from sgi.cli.score import score
+from sgi.cli.train import train
+from sgi.engine.generator import save_generator
+from sgi.engine.offsets import Offset
+from sgi.trainer.teachers import load_teacher
+from sgi.trainer.teachers.analytic import AnalyticTeacher
+
+QUICK = {"steps": 2, "images": 20, "holdout": 8, "threads": 1, "precision": "fp32", "preview": False}
+
+
+@pytest.fixture
+def file(tmp_path, generator):
+    path = tmp_path / "tiny.safetensors"
+    save_generator(path, generator)
+    return path
+
+
+def test_edges_by_sobel_with_a_cache(tmp_path, file, monkeypatch):
+    asked = []
+    plain = AnalyticTeacher.codes
+    monkeypatch.setattr(
+        AnalyticTeacher, "codes", lambda self, image, types: asked.append(1) or plain(self, image, types)
+    )
+    flags = {"generator": file, "teacher": "analytic:sobel", "cache": tmp_path / "cache"}
+    offsets = []
+    for name in ("one", "two"):
+        out = tmp_path / f"{name}.safetensors"
+        train(types=["edges"], out=out, workdir=tmp_path / name, **flags, **QUICK)
+        offsets.append(Offset.load(out))
+        assert len(asked) == 2  # a batch to fit on and one to score on, by the first of the two alone
+    score(files=[tmp_path / "one.safetensors"], holdout=8, threads=1, **flags)
+    assert len(asked) == 2
+    teacher = load_teacher("analytic:sobel")
+    assert offsets[0].teacher == {"name": "analytic sobel", "sha256": teacher.sha256}
+    assert (offsets[0].tensors["offset"] == offsets[1].tensors["offset"]).all()
+
+
+def test_luminance_as_a_type_of_ones_own(tmp_path, file):
+    described = tmp_path / "luminance.yaml"
+    described.write_text("{name: luminance, channels: 1, meaning: BT.709 luma of the picture}")
+    out = tmp_path / "luminance.safetensors"
+    kinds = {"types": ["luminance"], "type_files": [described], "teacher": "analytic:luminance"}
+    train(generator=file, out=out, **kinds, **QUICK)
+    offset = Offset.load(out)
+    assert offset.type == "luminance"
+    assert offset.semantics["meaning"] == "BT.709 luma of the picture"

@@ -1,0 +1,32 @@
+"""A study of a tiny generator in a file, with a teacher that is a formula."""
+
+from __future__ import annotations
+
+import pytest
+
+import sgi.trainer.studies.evaluation.work
+from sgi.engine.generator import generator_sha256, save_generator
+from sgi.trainer.offsets.pool import Sampling
+from sgi.trainer.studies.evaluation.work import Study, open_world
+
+
+@pytest.fixture
+def study(tmp_path, generator, teacher, monkeypatch) -> Study:
+    """12 steps on 40 pictures of 16 px, scored on 12."""
+    path = tmp_path / "tiny.safetensors"
+    save_generator(path, generator)
+    monkeypatch.setattr(sgi.trainer.studies.evaluation.work, "load_teacher", lambda spec, device: teacher)
+    open_world.cache_clear()
+    return Study(
+        generator=str(path),
+        teacher="inverse",
+        generator_sha256=generator_sha256(generator),
+        teacher_sha256=teacher.sha256,
+        types=("depth", "albedo"),
+        sampling=Sampling(),
+        folder=tmp_path / "work",
+        images=40,
+        holdout=12,
+        steps=12,
+        batch=8,
+    )

@@ -1,0 +1,42 @@
+"""Scores worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tolerances import CLOSED_FORM
+
+from sgi.trainer.offsets.score import BASELINES, OFFSET, best_baseline, evaluate, score_maps, show
+
+
+def test_figures_follow_the_type():
+    told = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    constant = told.mean(dim=0, keepdim=True)
+    assert {"normal_mean_deg", "normal_median_deg"} < set(score_maps("normal", told, told, constant))
+    depth = score_maps("depth", told[:, :1], told[:, :1], constant[:, :1])
+    assert depth["depth_scale_shift_abs_rel"] == pytest.approx(0, abs=CLOSED_FORM)
+    assert depth["fvu"] == depth["fvu_about_holdout"] == depth["fvu_high_pass"] == 0
+
+
+def test_the_known_offset_beats_every_row(generator, known_pools, known_offset):
+    rows = evaluate(generator, "depth", "w+", known_offset, known_pools.fitting, known_pools.held)
+    assert list(rows) == [OFFSET, *BASELINES]
+    assert rows[OFFSET]["fvu"] < CLOSED_FORM
+    assert rows["constant"]["fvu"] == 1
+    assert rows["constant"]["fvu_about_holdout"] >= 1
+    best = best_baseline(rows)
+    assert all(rows[name]["fvu"] >= rows[best]["fvu"] for name in BASELINES)
+    assert rows[best]["fvu"] > 0.1
+
+
+def test_identity_shows_the_picture_itself(generator, known_pools, known_offset):
+    zeros = {"offset": torch.zeros_like(known_offset["offset"])}
+    shown = show(generator, known_pools.held, "albedo", "w+", zeros)
+    torch.testing.assert_close(shown, known_pools.held.images, rtol=0, atol=0)
+
+
+def test_what_is_shown_is_clamped(generator, known_pools):
+    huge = {"offset": torch.full((6, 8), 200.0)}
+    shown = show(generator, known_pools.held, "albedo", "w+", huge)
+    assert shown.min() >= 0
+    assert shown.max() <= 1

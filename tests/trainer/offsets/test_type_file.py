@@ -1,0 +1,62 @@
+"""Types of a user's own: what a YAML file gives, and what it must not."""
+
+from __future__ import annotations
+
+import pytest
+
+from sgi.engine.errors import UserError
+from sgi.engine.intrinsics import Intrinsic
+from sgi.trainer.offsets.type_file import load_type
+
+
+def write(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_what_is_usual_need_not_be_said(tmp_path):
+    path = write(tmp_path, "name: roughness\nchannels: 1\nmeaning: 0 mirror to 1 chalk\n")
+    assert load_type(path) == Intrinsic("roughness", 1, 0, 1, "identity", "0 mirror to 1 chalk")
+
+
+def test_everything_can_be_said(tmp_path):
+    path = write(tmp_path, "{name: heat, channels: 1, meaning: C, low: -20, high: 60, decoding: inverse, png_bits: 16}")
+    assert load_type(path) == Intrinsic("heat", 1, -20, 60, "inverse", "C", 16)
+
+
+def test_classes_give_the_range(tmp_path):
+    path = write(tmp_path, "{name: parts, channels: 1, meaning: m, decoding: palette, classes: [leg, seat, back]}")
+    assert load_type(path).high == 2
+    assert load_type(path).classes == ("leg", "seat", "back")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("- 1", "describes no type; give name, channels, meaning"),
+        ("1: 2", "describes no type"),
+        ("x" * 100_000, "describes no type"),
+        ("{", "not YAML"),
+        ("!!python/object/apply:os.system [true]", "not YAML"),
+        ("{name: Heat, channels: 1, meaning: m}", "type 'Heat': a name has lower-case letters"),
+        ("{name: heat, meaning: m}", "type heat: lacks a field"),
+        ("{name: heat, channels: 1, meaning: m, unit: K}", "unit is one field too many"),
+        ("{name: normal, channels: 1, meaning: m}", "are not the built-in normal"),
+    ],
+)
+def test_files_that_describe_no_type(tmp_path, text, says):
+    with pytest.raises(UserError, match=says) as refused:
+        load_type(write(tmp_path, text))
+    assert str(refused.value).startswith("--type-file")
+    assert "\n" not in str(refused.value)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(UserError, match=r"none\.yaml: no such file"):
+        load_type(tmp_path / "none.yaml")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_type(tmp_path)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(UserError, match="not YAML"):
+        load_type(tmp_path / "binary.yaml")

@@ -1,0 +1,100 @@
+"""Inversion: what the generator can show it finds, what lies outside of it costs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tolerances import OPTIMISED, SAMPLED_COVARIANCE
+
+from sgi.engine.errors import UserError
+from sgi.trainer.offsets.pool import Sampling
+from sgi.trainer.offsets.seed_splits import scoring_seeds
+from sgi.trainer.offsets.whitening import whitening
+from sgi.trainer.studies.truth.inversion import InversionSettings, invert, psnr
+
+
+@pytest.fixture
+def shown(generator):
+    """Pictures that the generator shows, whose latents inversion has never seen."""
+    with torch.no_grad():
+        ws = Sampling().ws(generator, scoring_seeds(3))
+        return (generator.synthesize(ws, "none") * 0.5 + 0.5).clamp(0, 1)
+
+
+def test_finds_pictures_that_the_generator_shows(generator, shown):
+    steps = []
+    found = invert(
+        generator, shown, settings=InversionSettings(steps=100, prior=0, rows=0, candidates=64), on_step=steps.append
+    )
+    assert steps == [3] * 100
+    assert found.ws.shape == (3, 6, 8)
+    assert found.psnr.min() > 32
+    torch.testing.assert_close(psnr(found.images, shown), found.psnr)
+    with torch.no_grad():
+        again = (generator.synthesize(found.ws, "none") * 0.5 + 0.5).clamp(0, 1)
+    torch.testing.assert_close(again, found.images)
+
+
+def test_a_batch_changes_nothing(generator, shown):
+    quick = InversionSettings(steps=10, candidates=0)
+    together, alone = (invert(generator, pictures, settings=quick) for pictures in (shown, shown[1:2]))
+    torch.testing.assert_close(together.ws[1:2], alone.ws, rtol=OPTIMISED, atol=OPTIMISED)
+
+
+def test_starts_at_w_avg_or_at_the_most_similar_sample(generator, shown):
+    still = InversionSettings(steps=1, lr=0, candidates=0)
+    cloud = whitening(generator, Sampling())
+    found = invert(generator, shown, settings=still)
+    expected = cloud.point(cloud.coordinates(generator.mapping.w_avg))
+    torch.testing.assert_close(found.ws, expected.expand_as(found.ws), rtol=OPTIMISED, atol=OPTIMISED)
+    near = invert(generator, shown, settings=InversionSettings(steps=1, lr=0, candidates=64))
+    assert (near.psnr > found.psnr).all()
+    assert not torch.equal(near.ws[0], near.ws[1])
+
+
+def test_the_price_of_rows_keeps_to_w(generator, shown):
+    def disagreement(rows):
+        ws = invert(generator, shown, settings=InversionSettings(steps=40, prior=0, rows=rows)).ws
+        return ws.std(dim=1).mean()
+
+    assert disagreement(10.0) < 0.2 * disagreement(0.0)
+
+
+def test_the_price_of_the_unusual_keeps_to_the_cloud(generator, shown):
+    cloud = whitening(generator, Sampling())
+
+    def length(prior):
+        ws = invert(generator, 1 - shown, settings=InversionSettings(steps=40, prior=prior)).ws
+        return cloud.coordinates(ws).square().mean()
+
+    assert length(1.0) < 0.5 * length(0.0)
+
+
+def test_whitening_is_round(generator):
+    cloud = whitening(generator, Sampling(), samples=512)
+    w = Sampling().ws(generator, scoring_seeds(512))[:, -1]
+    coordinates = cloud.coordinates(w)
+    torch.testing.assert_close(cloud.point(coordinates), w, rtol=OPTIMISED, atol=OPTIMISED)
+    covariance = torch.cov(coordinates.T)
+    assert (covariance - torch.eye(8)).abs().max() < SAMPLED_COVARIANCE
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"steps": 0}, "--steps 0"),
+        ({"prior": -1.0}, "--prior -1.0"),
+        ({"rows": float("nan")}, "--rows nan"),
+        ({"candidates": -1}, "--candidates -1"),
+        ({"precision": "fp16"}, "--precision fp16"),
+    ],
+)
+def test_settings_refuse(values, message):
+    with pytest.raises(UserError, match=message):
+        InversionSettings(**values)
+
+
+def test_pictures_of_another_shape_or_range_are_refused(generator):
+    for images in (torch.zeros(1, 3, 8, 8), torch.full((1, 3, 16, 16), 1.5), torch.zeros(3, 16, 16)):
+        with pytest.raises(ValueError, match="expected pictures"):
+            invert(generator, images)

@@ -1,0 +1,287 @@
+"""The measures of each type, as functions of averages over pictures.
+
+A measure keeps a few numbers of each picture and turns their mean over pictures into its figure. So one mean gives
+the figure, means over resampled pictures give its interval (sgi.trainer.measures.bootstrap), and a median, an
+intersection over union or a ratio of variances needs no special case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sgi.engine import intrinsics
+from sgi.engine.errors import UserError
+from sgi.engine.intrinsics import Intrinsic, Kind
+from sgi.trainer.measures import metrics
+
+Floats = NDArray[np.float64]
+Statistics = dict[str, NDArray[np.floating]]
+"""By measure: [N, K], K numbers of each of N pictures."""
+
+FVU, HIGH_PASS_FVU = "fvu", "fvu_high_pass"
+NORMAL_LIMITS = (11.25, 22.5, 30.0)
+"""Degrees under which the share of pixels is reported, as the field does since Fouhey et al., ICCV 2013."""
+# An empty variance is an error in the question, not a score; float16 codes of one map agree exactly.
+_MIN_VARIANCE = 1e-10
+# Edges of the histogram that a median is read from, finer where angles are small: 0.05 degrees wide at 15.
+_ANGLE_EDGES = np.linspace(0.0, np.sqrt(180.0), 2049) ** 2
+
+_NO_MAP = torch.empty(0)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure of a type.
+
+    title: what a table calls it. statistics: (shown, told), codes [N, C, H, W] in [0, 1], to [N, K] per picture.
+    figure: means [..., K] over pictures to figures [...]. higher_is_better: which way is good.
+    """
+
+    title: str
+    statistics: Callable[[Tensor, Tensor], Tensor]
+    figure: Callable[[Floats], Floats]
+    higher_is_better: bool = False
+
+
+def variance_measures(constant: Tensor) -> dict[str, Measure]:
+    """The measures that all types share: the fraction of variance unexplained, of maps and of their details.
+
+    FVU = MSE / MSE of `constant`, the mean map [1, C, H, W] of the fitting pictures: 0 perfect, 1 useless. The
+    high-pass FVU asks the same of the maps minus their 9x9 box blur: whether small things are in place, which no
+    regression from a global code gets right.
+    """
+
+    def plain(shown: Tensor, told: Tensor) -> Tensor:
+        return torch.stack([metrics.squared_error(shown, told), metrics.squared_error(constant, told)], dim=1)
+
+    def passed(shown: Tensor, told: Tensor) -> Tensor:
+        shown, told, fixed = (metrics.high_pass(maps) for maps in (shown, told, constant))
+        return torch.stack([metrics.squared_error(shown, told), metrics.squared_error(fixed, told)], dim=1)
+
+    return {FVU: Measure("FVU", plain, _ratio), HIGH_PASS_FVU: Measure("high-pass FVU", passed, _ratio)}
+
+
+def type_measures(kind: Kind) -> dict[str, Measure]:
+    """The measures of one type, whose names begin with the type's.
+
+    Depth (values): RMSE as it is, and RMSE, absolute relative error and share within a ratio of 1.25 after the best
+    scale and shift of each picture. Normals: mean and median angle in degrees, shares under 11.25, 22.5 and 30.
+    Albedo and shading: RMSE of codes, and of linear values the scale-invariant RMSE and the LMSE. Segmentation: mean
+    intersection over union, accuracy. Masks: intersection over union, accuracy. Edges: RMSE, correlation. Others:
+    RMSE of codes.
+    """
+    intrinsic = intrinsics.get(kind)
+    name = intrinsic.name
+    if name == "depth":
+        return _DEPTH
+    if intrinsic.decoding == "unit":
+        return _normal(name)
+    if intrinsic.decoding == "palette" and intrinsic.classes:
+        return _labels(intrinsic)
+    if intrinsic.is_mask:
+        return _mask(name)
+    rmse = {f"{name}_rmse": Measure("RMSE", _column(metrics.squared_error), _root)}
+    if intrinsic.decoding == "linear":
+        return rmse | _linear(intrinsic)
+    return rmse | (
+        {"edges_correlation": Measure("correlation", _moments, _correlation, True)} if name == "edges" else {}
+    )
+
+
+def measures_of(kind: Kind, constant: Tensor = _NO_MAP) -> dict[str, Measure]:
+    """All measures of a type: those that every type shares, then its own.
+
+    constant: see `variance_measures`; without it, titles and figures of statistics kept before, but no new ones.
+    """
+    return variance_measures(constant) | type_measures(kind)
+
+
+def statistics(measures: Mapping[str, Measure], shown: Tensor, told: Tensor) -> Statistics:
+    """Numbers of each picture for each measure; shown, told: codes [N, C, H, W] float32 in [0, 1]."""
+    return {name: measure.statistics(shown, told).cpu().numpy() for name, measure in measures.items()}
+
+
+def figures(measures: Mapping[str, Measure], kept: Statistics) -> dict[str, float]:
+    """The figure of each measure over all pictures."""
+    return {name: float(measure.figure(kept[name].mean(axis=0))) for name, measure in measures.items()}
+
+
+def fvu(shown: Tensor, told: Tensor, constant: Tensor) -> float:
+    """MSE of `shown` over MSE of the constant map; maps [N, C, H, W], constant [1, C, H, W].
+
+    Raises UserError if the told maps do not vary about the constant.
+    """
+    measure = variance_measures(constant)[FVU]
+    return float(measure.figure(measure.statistics(shown, told).numpy().mean(axis=0)))
+
+
+def type_errors(kind: Kind, predicted: Tensor, truth: Tensor) -> dict[str, float]:
+    """The figures of `type_measures`: codes [N, C, H, W] in [0, 1] both."""
+    measures = type_measures(kind)
+    return figures(measures, statistics(measures, predicted, truth))
+
+
+def all_errors(predicted: Mapping[str, Tensor], truth: Mapping[str, Tensor]) -> dict[str, float]:
+    """`type_errors` of every type in `predicted`, one flat dictionary."""
+    return {key: value for name in predicted for key, value in type_errors(name, predicted[name], truth[name]).items()}
+
+
+def linear(kind: Kind, codes: Tensor) -> Tensor:
+    """Values of codes, on the CPU."""
+    return torch.from_numpy(np.ascontiguousarray(intrinsics.decode(kind, codes.cpu().numpy())))
+
+
+def _column(error: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda shown, told: error(shown, told)[:, None]
+
+
+def _first(mean: Floats) -> Floats:
+    return mean[..., 0]
+
+
+def _root(mean: Floats) -> Floats:
+    return np.sqrt(mean[..., 0])
+
+
+def _ratio(mean: Floats) -> Floats:
+    if np.any(mean[..., 1] < _MIN_VARIANCE):
+        raise UserError("the teacher tells the same map for every picture: there is nothing to score")
+    return mean[..., 0] / mean[..., 1]
+
+
+def _of_depth(error: Callable[[Tensor, Tensor], Tensor], align: bool) -> Callable[[Tensor, Tensor], Tensor]:
+    def measure(shown: Tensor, told: Tensor) -> Tensor:
+        depth, truth = 1 - shown, 1 - told
+        return metrics.per_picture(error(metrics.scale_shift(depth, truth) if align else depth, truth))[:, None]
+
+    return measure
+
+
+def _square(predicted: Tensor, truth: Tensor) -> Tensor:
+    return (predicted - truth).square()
+
+
+_DEPTH = {
+    "depth_rmse": Measure("RMSE", _of_depth(_square, align=False), _root),
+    "depth_scale_shift_rmse": Measure("RMSE, scale+shift", _of_depth(_square, align=True), _root),
+    "depth_scale_shift_abs_rel": Measure(
+        "AbsRel, scale+shift", _of_depth(metrics.absolute_relative, align=True), _first
+    ),
+    "depth_scale_shift_delta1": Measure(
+        "delta1, scale+shift", _of_depth(metrics.within_ratio, align=True), _first, higher_is_better=True
+    ),
+}
+
+
+def _angle_histogram(degrees: Tensor) -> Tensor:
+    """Shares [N, bins] of a picture's pixels by angle, of degrees [N, H, W]."""
+    bins = torch.bucketize(degrees.flatten(1), torch.from_numpy(_ANGLE_EDGES[1:-1]))
+    shares = torch.zeros(len(bins), len(_ANGLE_EDGES) - 1, dtype=torch.float64)
+    return shares.scatter_add_(1, bins, torch.full(bins.shape, 1 / bins.shape[1], dtype=torch.float64))
+
+
+def _median(mean: Floats) -> Floats:
+    """The angle that half of the pixels stay under, linear within a bin."""
+    below = np.cumsum(mean, axis=-1)
+    at = (below < 0.5).sum(axis=-1)
+    inside = np.take_along_axis(mean, at[..., None], axis=-1)[..., 0]
+    left = np.take_along_axis(below, at[..., None], axis=-1)[..., 0] - inside
+    share = (0.5 - left) / np.maximum(inside, 1e-12)
+    return _ANGLE_EDGES[at] + share * (_ANGLE_EDGES[at + 1] - _ANGLE_EDGES[at])
+
+
+def _normal(name: str) -> dict[str, Measure]:
+    degrees = _once(metrics.angles)
+
+    def of(error: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda shown, told: error(degrees(shown, told))
+
+    def under(limit: float) -> Callable[[Tensor, Tensor], Tensor]:
+        return of(lambda angles: metrics.per_picture((angles < limit).float())[:, None])
+
+    measures = {
+        f"{name}_mean_deg": Measure("mean deg", of(lambda angles: metrics.per_picture(angles)[:, None]), _first),
+        f"{name}_median_deg": Measure("median deg", of(_angle_histogram), _median),
+    }
+    for limit in NORMAL_LIMITS:
+        key = f"{name}_under_{limit:g}".replace(".", "_")
+        measures[key] = Measure(f"under {limit:g} deg", under(limit), _first, higher_is_better=True)
+    return measures
+
+
+def _once(error: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The same function, which remembers its last answer: five measures ask for the same angles."""
+    last: list[Tensor] = []
+
+    def remembered(shown: Tensor, told: Tensor) -> Tensor:
+        if not (last and last[0] is shown and last[1] is told):
+            last[:] = shown, told, error(shown, told)
+        return last[2]
+
+    return remembered
+
+
+def _linear(intrinsic: Intrinsic) -> dict[str, Measure]:
+    def of(error: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda shown, told: error(linear(intrinsic, shown), linear(intrinsic, told))[:, None]
+
+    return {
+        f"{intrinsic.name}_si_rmse": Measure("RMSE, scale-invariant", of(metrics.scale_invariant_error), _root),
+        f"{intrinsic.name}_lmse": Measure("LMSE", of(metrics.local_error), _first),
+    }
+
+
+def _labels(intrinsic: Intrinsic) -> dict[str, Measure]:
+    count = len(intrinsic.classes)
+
+    def counts(shown: Tensor, told: Tensor) -> Tensor:
+        label, truly = (linear(intrinsic, codes)[:, 0] for codes in (shown, told))
+        return metrics.confusion(label, truly, count).flatten(1)
+
+    return _overlaps(intrinsic.name, counts, count, "mIoU")
+
+
+def _mask(name: str) -> dict[str, Measure]:
+    def counts(shown: Tensor, told: Tensor) -> Tensor:
+        inside, truly = (codes[:, 0] >= intrinsics.MASK_THRESHOLD for codes in (shown, told))
+        return metrics.confusion(inside, truly, 2).flatten(1)
+
+    return _overlaps(name, counts, 2, "IoU")
+
+
+def _overlaps(name: str, counts: Callable[[Tensor, Tensor], Tensor], classes: int, title: str) -> dict[str, Measure]:
+    def square(mean: Floats) -> Tensor:
+        return torch.from_numpy(np.asarray(mean, np.float64)).unflatten(-1, (classes, classes))
+
+    def overlap(mean: Floats) -> Floats:
+        table = square(mean)
+        if classes > 2:
+            return metrics.iou_of(table).numpy()
+        # Of the inside alone: nearly all pictures are mostly outside.
+        union = table.sum(dim=(-2, -1)) - table[..., 0, 0]
+        return torch.where(union > 0, table[..., 1, 1] / union, torch.nan).numpy()
+
+    def accuracy(mean: Floats) -> Floats:
+        table = square(mean)
+        return (table.diagonal(dim1=-2, dim2=-1).sum(-1) / table.sum(dim=(-2, -1))).numpy()
+
+    key = title.lower()
+    return {
+        f"{name}_{key}": Measure(title, counts, overlap, higher_is_better=True),
+        f"{name}_accuracy": Measure("accuracy", counts, accuracy, higher_is_better=True),
+    }
+
+
+def _moments(shown: Tensor, told: Tensor) -> Tensor:
+    return torch.stack([metrics.per_picture(x) for x in (shown, told, shown**2, told**2, shown * told)], dim=1)
+
+
+def _correlation(mean: Floats) -> Floats:
+    x, y, xx, yy, xy = np.moveaxis(mean, -1, 0)
+    return (xy - x * y) / np.sqrt(np.maximum((xx - x**2) * (yy - y**2), 1e-24))

@@ -1,0 +1,33 @@
+"""Offsets as their files hold them, applied to any latents: sampled, inverted or relit ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from sgi.engine.errors import UserError
+from sgi.engine.generator import Generator
+from sgi.engine.generator.spaces import tensors_of
+from sgi.engine.offsets import Offset
+from sgi.trainer.offsets.job import sampling_of
+from sgi.trainer.offsets.pool import Sampling
+from sgi.trainer.offsets.score import show_latents
+
+
+def show_offset(generator: Generator, ws: Tensor, offset: Offset) -> Tensor:
+    """Codes [N, C, R, R] float32 in [0, 1] of G(ws + d), on the CPU; ws [N, num_ws, w_dim] float32."""
+    tensors = tensors_of(offset)
+    return show_latents(generator, ws, offset.noise_mode, offset.intrinsic, offset.space, tensors)
+
+
+def common_sampling(offsets: Sequence[Offset]) -> Sampling:
+    """The sampling that all of `offsets` (at least one) were fitted under; raises UserError if they differ."""
+    sampling = sampling_of(offsets[0])
+    for offset in offsets[1:]:
+        if sampling_of(offset) != sampling:
+            raise UserError(
+                f"--offset: {offsets[0].type} and {offset.type} were fitted under another psi, noise mode or class; "
+                "give them in commands of their own"
+            )
+    return sampling

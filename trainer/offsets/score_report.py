@@ -1,0 +1,71 @@
+"""What a person sees of an offset: the held-out table and the preview sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from rich.table import Table
+from torch import Tensor
+
+from sgi.engine.files import atomic_write
+from sgi.engine.generator import Generator
+from sgi.engine.offsets import Offset
+from sgi.trainer.measures.by_type import measures_of
+from sgi.trainer.offsets.pool import Pool
+from sgi.trainer.offsets.score import BASELINES, OFFSET, show
+
+PREVIEW_PICTURES = 8
+PREVIEW_WIDTH = 1536
+_NOTHING = 1e-6  # an FVU that a ratio to it would say nothing
+
+
+def score_table(offset: Offset, score: dict[str, Any]) -> Table:
+    """The rows of a score (see `score_offset`), the offset first and the best baseline in bold."""
+    rows = score["rows"]
+    titles = {key: measure.title for key, measure in measures_of(offset.intrinsic, torch.empty(0)).items()}
+    figures = [key for key in titles if key in rows[OFFSET]]
+    title = f"{offset.type}, {offset.label} offset, {score['split']} seeds {score['seeds']} against {_teacher(score)}"
+    table = Table("", title=title, title_justify="left")
+    for key in figures:
+        table.add_column(titles[key], justify="right")
+    for row, values in rows.items():
+        style = {OFFSET: "bold green", score["best_baseline"]: "bold"}.get(row)
+        label = f"{offset.label} offset" if row == OFFSET else BASELINES[row]
+        table.add_row(label, *(f"{values[key]:.3f}" for key in figures), style=style)
+    return table
+
+
+def verdict(score: dict[str, Any]) -> str:
+    """One sentence: what the offset leaves unexplained beside what the best baseline leaves."""
+    rows, best = score["rows"], score["best_baseline"]
+    ours, theirs = rows[OFFSET]["fvu"], rows[best]["fvu"]
+    share = f"{ours / theirs:.2f} of" if theirs > _NOTHING else "beside"
+    return f"FVU {ours:.3f}, {share} the best baseline's {theirs:.3f} ({BASELINES[best]})."
+
+
+def write_preview(path: str | Path, generator: Generator, offset: Offset, pool: Pool) -> None:
+    """Write a PNG of the first 8 pictures of a pool, side by side: G(w), the teacher's map, the offset's."""
+    tensors = {key: torch.from_numpy(array) for key, array in offset.tensors.items()}
+    count = min(PREVIEW_PICTURES, len(pool))
+    first = Pool(pool.seeds[:count], pool.sampling, pool.ws[:count], pool.images[:count], {})
+    shown = show(generator, first, offset.intrinsic, offset.space, tensors)
+    _write_rows(path, [first.images.float(), pool.codes[offset.type][:count].float(), shown])
+
+
+def _write_rows(path: str | Path, rows: Sequence[Tensor]) -> None:
+    """Each row is [N, 1 or 3, R, R] in [0, 1]; pixels are enlarged whole times to about PREVIEW_WIDTH."""
+    lines = [torch.cat(list(row.expand(-1, 3, -1, -1)), dim=2) for row in rows]
+    pixels = (torch.cat(lines, dim=1) * 255).round().byte().permute(1, 2, 0)
+    scale = max(1, PREVIEW_WIDTH // pixels.shape[1])
+    pixels = pixels.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
+    with atomic_write(path) as temporary:
+        Image.fromarray(pixels.numpy()).save(temporary)
+
+
+def _teacher(score: dict[str, Any]) -> str:
+    teacher = score["teacher"]
+    return f"teacher {teacher['name']} {teacher['sha256'][:8]}"

@@ -1,0 +1,113 @@
+"""The spaces a fit may search: how their tensors start, what a fit moves, and how they enter the styles.
+
+One table holds what each space needs; what the tensors mean is in sgi.engine.spaces.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sgi.engine.errors import UserError
+from sgi.engine.generator import GeneratorConfig
+from sgi.engine.generator.spaces import moved_styles
+from sgi.engine.generator.synthesis import Synthesis
+from sgi.engine.spaces import ROWS, lora_keys, style_key
+from sgi.trainer.offsets.parameters import Parameters, Tensors, as_they_are, by_their_styles
+
+DEFAULT_RANK = 4
+_DOWN_SEED = 0
+
+
+@dataclass(frozen=True)
+class Space:
+    """One space.
+
+    lr: default learning rate, in the units of `parameters`. start: (config, rank, from_layer) -> the tensors of
+    `zeros`. parameters: (synthesis, w+ of a pool, those tensors, from_layer) -> what Adam moves. ranked, layered:
+    whether rank and from_layer mean anything in it. charted: whether a fit goes on in coordinates of the map; lora's
+    tensors multiply each other, so it leaves the region where such coordinates hold and diverges.
+    """
+
+    lr: float
+    start: Callable[[GeneratorConfig, int, int], dict[str, Tensor]]
+    parameters: Callable[[Synthesis, Tensor, Tensors, int], Parameters] = as_they_are
+    ranked: bool = False
+    layered: bool = True
+    charted: bool = True
+
+    def zeros(self, config: GeneratorConfig, rank: int | None = None, from_layer: int = 0) -> dict[str, Tensor]:
+        """Tensors that change nothing, where a fit starts, on the CPU; their names are those of the offset file.
+
+        rank: of lora's updates, None for 4. from_layer: rows of w+ below it, or layers that they feed, stay
+        untouched. Raises what `check_row` raises.
+        """
+        check_row(config, from_layer)
+        return self.start(config, rank or DEFAULT_RANK, from_layer)
+
+    def styles(self, synthesis: Synthesis, ws: Tensor, tensors: Tensors) -> list[Tensor]:
+        """Styles of every layer, each [N, I] float32, of ws [N, num_ws, w_dim] under the tensors."""
+        return moved_styles(synthesis, ws, tensors)
+
+
+def check_row(config: GeneratorConfig, from_layer: int) -> None:
+    """Raise UserError, naming --from-layer, for a row of w+ that the generator does not have."""
+    if not 0 <= from_layer < config.num_ws:
+        raise UserError(f"--from-layer {from_layer}: the generator has rows 0 to {config.num_ws - 1}")
+
+
+def _row(config: GeneratorConfig, rank: int, from_layer: int) -> dict[str, Tensor]:
+    return {ROWS: torch.zeros(1, config.w_dim)}
+
+
+def _rows(config: GeneratorConfig, rank: int, from_layer: int) -> dict[str, Tensor]:
+    return {ROWS: torch.zeros(config.num_ws, config.w_dim)}
+
+
+def _styles(config: GeneratorConfig, rank: int, from_layer: int) -> dict[str, Tensor]:
+    return {style_key(s.name): torch.zeros(s.inputs) for s in config.styled_layers() if s.row >= from_layer}
+
+
+def _lora(config: GeneratorConfig, rank: int, from_layer: int) -> dict[str, Tensor]:
+    # Up is zero, so nothing changes; down is not, or neither would have a gradient (Hu et al., arXiv 2106.09685).
+    draw = torch.Generator().manual_seed(_DOWN_SEED)
+    tensors = {}
+    for layer in config.styled_layers():
+        if layer.row >= from_layer:
+            keys = lora_keys(layer.name)
+            tensors[keys.down] = torch.randn(rank, config.w_dim, generator=draw) / math.sqrt(config.w_dim)
+            tensors[keys.up] = torch.zeros(layer.inputs, rank)
+            tensors[keys.bias] = torch.zeros(layer.inputs)
+    return tensors
+
+
+# Rates: the best of three by depth's FVU after 400 steps on bundled rooms, seeds for choosing: style 0.03 0.499, 0.1
+# 0.435, 0.3 0.469; lora 0.01 0.412, 0.03 0.397, 0.1 0.447. w+ takes style's, whose coordinates it is fitted in.
+SPACES: dict[str, Space] = {
+    "w": Space(0.2, _row, layered=False),
+    "w+": Space(0.1, _rows, by_their_styles),
+    "style": Space(0.1, _styles),
+    "lora": Space(0.03, _lora, ranked=True, charted=False),
+}
+
+
+def get_space(name: str) -> Space:
+    """The space of that name; raises UserError if there is none."""
+    try:
+        return SPACES[name]
+    except KeyError:
+        raise UserError(f"--space {name}: choose from {', '.join(SPACES)}") from None
+
+
+def random_like(tensors: Tensors, seed: int) -> dict[str, Tensor]:
+    """Tensors of random direction whose rows (last axis) have the norms of the given ones, on the CPU."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = {}
+    for name, tensor in sorted(tensors.items()):
+        noise = torch.randn(tensor.shape, generator=generator)
+        drawn[name] = noise * (tensor.cpu().norm(dim=-1, keepdim=True) / noise.norm(dim=-1, keepdim=True))
+    return drawn

@@ -1,0 +1,96 @@
+"""What each ablation compares: lists of cases, points of its plot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sgi.engine.errors import UserError
+from sgi.engine.generator import GeneratorConfig
+from sgi.trainer.offsets.fit import FitSettings
+from sgi.trainer.offsets.spaces import SPACES
+from sgi.trainer.studies.evaluation.tasks import prefix_row
+
+IMAGES = (1, 10, 100, 1000, 2000)
+ALPHAS = (-0.5, 0.0, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One point: an offset, how it is fitted and what is done to it before it is scored.
+
+    type: the map. series, label: the curve it belongs to and its place on it. settings, images: of the fit; cases that
+    share them share the fit. alpha: factor on the offset. rows: of w+ that keep it, None for all.
+    """
+
+    type: str
+    series: str
+    label: str
+    settings: FitSettings
+    images: int
+    alpha: float = 1.0
+    rows: tuple[int, ...] | None = None
+
+    @property
+    def fit(self) -> tuple[str, FitSettings, int]:
+        """What the fit depends on."""
+        return self.type, self.settings, self.images
+
+    @property
+    def path(self) -> str:
+        """The case's name among figures."""
+        return f"{self.type}/{self.series}/{self.label}"
+
+
+def spaces(name: str, base: FitSettings, images: int, config: GeneratorConfig) -> list[Case]:
+    """One fit in every space, each at its own learning rate."""
+    return [Case(name, "space", space, replace(base, space=space, lr=None), images) for space in SPACES]
+
+
+def rows(name: str, base: FitSettings, images: int, config: GeneratorConfig) -> list[Case]:
+    """Which rows of w+ carry the map: fits that leave the first rows alone, and one fit with rows taken away.
+
+    `fitted from` is a fit that may move a resolution's rows and all later ones. `without` and `only` are the ordinary
+    offset with one row at 0, and with all others at 0.
+    """
+    cases = []
+    for side in config.resolutions:
+        first = max(prefix_row(side), 0)
+        cases.append(Case(name, "fitted from", f"{side} px", replace(base, from_layer=first), images))
+    everything = range(config.num_ws)
+    for row in everything:
+        others = tuple(other for other in everything if other != row)
+        cases.append(Case(name, "without", f"row {row}", base, images, rows=others))
+    cases += [Case(name, "only", f"row {row}", base, images, rows=(row,)) for row in everything]
+    return cases
+
+
+def images(name: str, base: FitSettings, images: int, config: GeneratorConfig) -> list[Case]:
+    """Fits on 1, 10, 100 ... pictures, as far as there are `images`, with as many steps each."""
+    counts = sorted({count for count in IMAGES if count < images} | {images})
+    return [Case(name, "images", str(count), base, count) for count in counts]
+
+
+def alphas(name: str, base: FitSettings, images: int, config: GeneratorConfig) -> list[Case]:
+    """One fit, times a factor: how far along the offset the map appears, and whether further is better."""
+    return [Case(name, "alpha", f"{alpha:g}", base, images, alpha=alpha) for alpha in ALPHAS]
+
+
+ABLATIONS: dict[str, Callable[[str, FitSettings, int, GeneratorConfig], list[Case]]] = {
+    "spaces": spaces,
+    "rows": rows,
+    "images": images,
+    "alpha": alphas,
+}
+BASELINE = "baseline"
+BASELINES = {"ridge": "ridge on w", "pixel_affine": "affine of colour, per pixel"}
+UNORDERED = ("space",)
+NUMERIC = {"images": "log", "alpha": "linear"}
+"""Series whose labels are numbers, and the scale they are drawn on."""
+
+
+def plan(what: str, types: list[str], base: FitSettings, images: int, config: GeneratorConfig) -> list[Case]:
+    """The cases of an ablation, type after type; raises UserError, naming --what, if there is none of that name."""
+    if what not in ABLATIONS:
+        raise UserError(f"--what {what}: choose from {', '.join(ABLATIONS)}")
+    return [case for name in types for case in ABLATIONS[what](name, base.for_type(name), images, config)]

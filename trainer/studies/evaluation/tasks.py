@@ -1,0 +1,109 @@
+"""What a study fits and scores: its rows, and the list of tasks that fills them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sgi.engine.intrinsics import IMAGE, MAP_TYPES
+from sgi.trainer.studies.evaluation.controls import CONTROLS
+
+Role = Literal["intrinsic", "control", "prefix", "low-rank", "random weights", "given"]
+
+PREFIX_SIDE = 16
+"""Offsets kept out of the first layers leave everything below this side, in pixels, untouched."""
+# What each control is tried on; of depth, the others would say nothing that they do not say of the picture.
+CONTROLLED = {IMAGE: tuple(CONTROLS), "depth": ("half-swap", "hflip", "rot180", "tile-shuffle")}
+SWAP = "half-swap"
+BUNDLED = "bundled"
+RANDOM_WEIGHTS_TYPES = ("depth", "albedo")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the report.
+
+    type: whose readout and loss. control: the change of its target, or none. space, from_layer: where the offset
+    lives. random_weights: fitted on a generator of random weights instead, to the same targets. given: an existing
+    offset, scored without a fit: BUNDLED, or the name of its file without the suffix.
+    """
+
+    type: str
+    control: str | None = None
+    space: str = "w+"
+    from_layer: int = 0
+    random_weights: bool = False
+    given: str | None = None
+
+    @property
+    def role(self) -> Role:
+        """What the row is there for."""
+        if self.given is not None:
+            return "given"
+        if self.random_weights:
+            return "random weights"
+        if self.space == "lora":
+            return "low-rank"
+        if self.from_layer:
+            return "prefix"
+        return "control" if self.control else "intrinsic"
+
+    @property
+    def target(self) -> str:
+        """The map that is asked for, such as `depth` or `image half-swap`."""
+        return f"{self.type} {self.control}" if self.control else self.type
+
+    @property
+    def label(self) -> str:
+        """The row's name in tables; unique in a study."""
+        notes = {
+            "given": BUNDLED if self.given == BUNDLED else f"file {self.given}",
+            "random weights": "random weights",
+            "low-rank": "low-rank",
+            "prefix": f"from {PREFIX_SIDE} px",
+        }
+        return self.target + (f" ({notes[self.role]})" if self.role in notes else "")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One fit of a row: stream says which pictures it sees, and in which order."""
+
+    row: Row
+    stream: int = 0
+
+
+def prefix_row(side: int = PREFIX_SIDE) -> int:
+    """First row of w+ that styles a convolution of that side or above: two rows a side, but one for 4 px."""
+    return 2 * (side.bit_length() - 1) - 5
+
+
+def plan(
+    types: Sequence[str],
+    fits: int,
+    control_fits: int,
+    controls: bool = True,
+    given: Sequence[Row] = (),
+) -> list[Task]:
+    """The tasks of a study, those of one stream together, so that a worker needs its pictures only once.
+
+    types: every one `fits` times. Everything else `control_fits` times: the four maps of the paper kept out of the
+    first layers, the controls of CONTROLLED, the swaps kept out of the first layers, low-rank updates to depth and to
+    the swaps, and generators of random weights. given: rows of existing offsets, scored once.
+    """
+    rows = {Row(name): fits for name in types} | dict.fromkeys(given, 1)
+    if controls:
+        rows |= dict.fromkeys(_controls(types), control_fits)
+    return [Task(row, stream) for stream in range(max(fits, control_fits)) for row in rows if stream < rows[row]]
+
+
+def _controls(types: Sequence[str]) -> list[Row]:
+    maps = [name for name in MAP_TYPES if name in types]
+    controlled = [name for name in CONTROLLED if name == IMAGE or name in types]
+    rows = [Row(name, control) for name in controlled for control in CONTROLLED[name]]
+    rows += [Row(name, from_layer=prefix_row()) for name in maps]
+    rows += [Row(name, SWAP, from_layer=prefix_row()) for name in controlled]
+    rows += [Row(name, space="lora") for name in maps if name in controlled]
+    rows += [Row(name, SWAP, space="lora") for name in controlled]
+    return rows + [Row(name, random_weights=True) for name in maps if name in RANDOM_WEIGHTS_TYPES]

@@ -1,0 +1,202 @@
+"""Find directions that relight: G(w + r_k) shows the scene of G(w) under another light, for every w.
+
+After StyLitGAN (Bhattad et al., arXiv 2205.10351): the teacher's albedo must stay, its shading must change, and
+differently for each direction, by a log-determinant of the changes. Depth and normals are no part of the loss, since
+how they bear a change of light is what is measured with these directions; geometry is kept by leaving the coarse rows
+alone and by paying for whitened length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sgi.engine.errors import UserError
+from sgi.engine.files import atomic_write
+from sgi.engine.generator import Generator, GeneratorConfig
+from sgi.trainer.losses import check_finite
+from sgi.trainer.offsets.fit import PRECISIONS, batch_indices, rate
+from sgi.trainer.offsets.pool import Sampling, ask
+from sgi.trainer.offsets.seed_splits import fitting_seeds
+from sgi.trainer.offsets.whitening import whitening
+from sgi.trainer.teachers import Teacher
+
+BETAS = (0.9, 0.99)
+IMAGES = 1024
+SHADING_SIDE = 8
+"""Shadings are compared as means over this many boxes a side: light is smooth, and detail is not light."""
+NOTICEABLE = 0.05
+"""A change of shading code that counts as one: the unit in which changes are summed and told apart."""
+UNNOTICED = 2.0
+"""Price of a direction that changes no shading, against the logarithm of `diversity`."""
+_TINY = 1e-12  # under a square root
+_SLACK = 1.0  # nominal range of a generated picture is [-1, 1]
+
+
+@dataclass(frozen=True)
+class DirectionSettings:
+    """Settings of a search.
+
+    count: K, how many directions. steps: of Adam. batch: pictures a step, each of them relit K times. lr, start: of
+    Adam, and the standard deviation of the random start, both in whitened units (see sgi.trainer.offsets.whitening).
+    from_layer: first row of w+ that may move. keep: price of a mean absolute change of albedo code. prior: price of a
+    mean square whitened coordinate. seed: of the start and of the order of the pictures. precision: of the
+    convolutions.
+    """
+
+    count: int = 8
+    steps: int = 200
+    batch: int = 4
+    lr: float = 0.03
+    start: float = 0.3
+    from_layer: int = 3
+    keep: float = 20.0
+    prior: float = 0.05
+    seed: int = 0
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        for flag, number in (("--count", self.count), ("--steps", self.steps), ("--batch", self.batch)):
+            if number < 1:
+                raise UserError(f"{flag} {number}: must be at least 1")
+        if self.precision not in PRECISIONS:
+            raise UserError(f"--precision {self.precision}: choose from {', '.join(PRECISIONS)}")
+        for flag, value in (("--lr", self.lr), ("--keep", self.keep), ("--prior", self.prior), ("--start", self.start)):
+            if not math.isfinite(value) or value < 0:
+                raise UserError(f"{flag} {value}: must be a number of at least 0")
+
+
+def find(
+    generator: Generator,
+    teacher: Teacher,
+    sampling: Sampling | None = None,
+    settings: DirectionSettings | None = None,
+    on_step: Callable[[int, float], None] | None = None,
+) -> Tensor:
+    """Directions [K, num_ws, w_dim] float32 on the CPU, to be added to w+.
+
+    on_step hears (steps done, loss). Deterministic on one device. Raises UserError when the teacher does not tell
+    albedo and shading differentiably, the loss diverges, or from_layer leaves no row.
+    """
+    sampling, settings = sampling or Sampling(), settings or DirectionSettings()
+    sampling.check(generator)
+    config, device = generator.config, generator.mapping.w_avg.device
+    free = config.num_ws - settings.from_layer
+    if not 0 < free <= config.num_ws:
+        raise UserError(f"--from-layer {settings.from_layer}: choose from 0 to {config.num_ws - 1}")
+    for name in ("albedo", "shading"):
+        if name not in teacher.types:
+            raise UserError(
+                f"--teacher: {teacher.name} tells no {name}, which a search for light needs; give `bundled`"
+            )
+    cloud = whitening(generator, sampling)
+    start = torch.randn(settings.count, free, config.w_dim, generator=torch.Generator().manual_seed(settings.seed))
+    moved = (settings.start * start).to(device).requires_grad_()
+    optimiser = torch.optim.Adam([moved], betas=BETAS)
+    seeds = fitting_seeds(IMAGES, settings.seed)
+    for step in range(settings.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = settings.lr * rate(step, settings.steps)
+        chosen = batch_indices(step, settings.batch, len(seeds), settings.seed)
+        ws = sampling.ws(generator, [seeds[i] for i in chosen.tolist()])
+        directions = _padded(cloud.shift(moved), settings.from_layer)
+        loss = _loss(generator, teacher, ws, directions, sampling.noise_mode, settings)
+        loss = loss + settings.prior * moved.square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        value = check_finite(loss.detach(), step + 1)
+        if on_step:
+            on_step(step + 1, value)
+    return _padded(cloud.shift(moved.detach()), settings.from_layer).cpu()
+
+
+def relit(ws: Tensor, directions: Tensor) -> Tensor:
+    """w+ of every picture under every direction: [N, L, D] and [K, L, D] to [N, K, L, D]."""
+    return ws[:, None] + directions[None]
+
+
+def diversity(changes: Tensor) -> Tensor:
+    """How much, and how differently, K lights change the shading: [N, K, P] changes of codes to [N], per direction.
+
+    log det(I + G) / K with G the Gram matrix of the changes in units of NOTICEABLE: 0 for no change, and hardly more
+    for K equal ones. StyLitGAN's criterion (its equation 3), which takes -log det of shadings themselves.
+    """
+    scaled = changes / (NOTICEABLE * math.sqrt(changes.shape[-1]))
+    count = changes.shape[1]
+    identity = torch.eye(count, dtype=changes.dtype, device=changes.device)
+    return torch.linalg.slogdet(identity + scaled @ scaled.transpose(1, 2)).logabsdet / count
+
+
+def coarse(shading: Tensor) -> Tensor:
+    """Means of shading codes [..., 1, R, R] over SHADING_SIDE boxes a side: [..., P]."""
+    flat = shading.reshape(-1, *shading.shape[-3:])
+    return F.adaptive_avg_pool2d(flat, SHADING_SIDE).reshape(*shading.shape[:-3], -1)
+
+
+def save_directions(path: str | Path, directions: Tensor) -> None:
+    """Write [K, num_ws, w_dim] float32 as .npy, whole or not at all."""
+    with atomic_write(path) as temporary:
+        np.save(temporary, directions.numpy())
+
+
+def load_directions(path: str | Path, config: GeneratorConfig) -> Tensor:
+    """Directions [K, num_ws, w_dim] float32 of an .npy file, of the layout of StyLitGAN's own.
+
+    Raises UserError for a file that is none, of another shape, or not finite.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(f"--directions {path}: no such file") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"--directions {path}: not a readable .npy file ({error})") from None
+    expected = f"[K, {config.num_ws}, {config.w_dim}]"
+    if not isinstance(array, np.ndarray) or array.ndim != 3 or array.shape[1:] != (config.num_ws, config.w_dim):
+        raise UserError(f"--directions {path}: this generator needs {expected}, got {list(np.shape(array))}")
+    if not len(array) or array.dtype.kind != "f" or not np.isfinite(array).all():
+        raise UserError(f"--directions {path}: expected {expected} finite floats")
+    return torch.from_numpy(array.astype(np.float32))
+
+
+def _loss(
+    generator: Generator,
+    teacher: Teacher,
+    ws: Tensor,
+    directions: Tensor,
+    noise_mode: str,
+    settings: DirectionSettings,
+) -> Tensor:
+    """What the relit pictures of a batch ws [N, L, D] cost, without the prior."""
+    types = ("albedo", "shading")
+    dtype = PRECISIONS[settings.precision]
+    with torch.no_grad():
+        before = ask(teacher, (generator.synthesize(ws, noise_mode, dtype) * 0.5 + 0.5).clamp(0, 1), types)
+    raw = generator.synthesize(relit(ws, directions).flatten(0, 1), noise_mode, dtype)
+    told = ask(teacher, (raw * 0.5 + 0.5).clamp(0, 1), types)
+    if not all(told[name].requires_grad for name in types):
+        raise UserError(f"--teacher: {teacher.name} is not differentiable; give --directions, or `bundled`")
+    shape = (len(ws), len(directions))
+    albedo_change = told["albedo"].unflatten(0, shape) - before["albedo"][:, None]
+    shading_change = coarse(told["shading"].unflatten(0, shape)) - coarse(before["shading"])[:, None]
+    saturated = (raw.abs() - _SLACK).clamp_min(0).mean()
+    change = shading_change.square().mean(dim=(0, 2)).clamp_min(_TINY).sqrt() / NOTICEABLE
+    # The log-determinant is flat at 0, where the price of albedo is not: without this, weak directions die out.
+    unnoticed = (1 - change).clamp_min(0).mean()
+    return (
+        settings.keep * (albedo_change.abs().mean() + saturated)
+        - diversity(shading_change).mean()
+        + UNNOTICED * unnoticed
+    )
+
+
+def _padded(rows: Tensor, from_layer: int) -> Tensor:
+    """Directions of all rows from those of the rows that may move."""
+    return F.pad(rows, (0, 0, from_layer, 0))

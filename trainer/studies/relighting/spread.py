@@ -1,0 +1,51 @@
+"""How far maps of one scene lie apart when only its light differs: 0 is the answer for anything but light itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgi.trainer.measures.by_type import Floats, Measure
+from sgi.trainer.measures.metrics import angles, per_picture
+
+SPREAD, RELATIVE = "spread", "relative_spread"
+
+
+def spread_measures(name: str) -> dict[str, Measure]:
+    """Measures of codes [N, K, C, H, W] in [0, 1] of N scenes under K lights; nothing is told to them.
+
+    spread: mean distance of a map from the mean over the scene's lights, degrees for normals (as StyLitGAN's figure
+    11 has it, there in radians) and codes for the rest. relative_spread: the variance over lights as a share of the
+    variance over scenes of the scenes' mean maps. A blurred map spreads less because it says less, and a constant one
+    not at all: the relative spread counts that against it.
+    """
+    distance = _angle_from_mean if name == "normal" else _distance_from_mean
+    return {
+        SPREAD: Measure(
+            "spread over lights (codes; normals: degrees)", lambda maps, _: distance(maps), lambda mean: mean[..., 0]
+        ),
+        RELATIVE: Measure("variance over lights / over scenes", lambda maps, _: _variances(maps), _ratio),
+    }
+
+
+def _distance_from_mean(maps: Tensor) -> Tensor:
+    return per_picture((maps - maps.mean(dim=1, keepdim=True)).abs())[:, None]
+
+
+def _angle_from_mean(maps: Tensor) -> Tensor:
+    # The mean of unit vectors points the mean way; `angles` does not ask for its length.
+    mean = maps.mean(dim=1, keepdim=True).expand_as(maps)
+    degrees = per_picture(angles(maps.flatten(0, 1), mean.flatten(0, 1)))
+    return degrees.unflatten(0, maps.shape[:2]).mean(dim=1, keepdim=True)
+
+
+def _variances(maps: Tensor) -> Tensor:
+    mean = maps.mean(dim=1)
+    within = per_picture((maps - mean[:, None]).square())
+    between = per_picture((mean - mean.mean(dim=0)).square())
+    return torch.stack([within, between], dim=1)
+
+
+def _ratio(mean: Floats) -> Floats:
+    return mean[..., 0] / np.maximum(mean[..., 1], 1e-12)

@@ -1,0 +1,218 @@
+"""Train the U-Net teacher on rendered rooms, whose maps are exact.
+
+Every draw is a function of the seed and the step, and the state on disk holds all else, so a run that was killed
+and resumed ends with the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sgi.engine.errors import UserError
+from sgi.engine.files import atomic_write
+from sgi.trainer.batches import step_generator
+from sgi.trainer.losses import get_loss
+from sgi.trainer.teacher_training.augment import degrade
+from sgi.trainer.teachers.codes import mirror
+from sgi.trainer.teachers.unet import SEGMENTATION, TYPES, UNet, UNetConfig
+
+STATE = "teacher-state.pt"
+LOG = "teacher-log.jsonl"
+_STREAMS = {"rooms": 0, "mirror": 1, "degrade": 2}
+
+
+class RoomMaps(Protocol):
+    """What training needs of a data set; `sgi.trainer.scenes.dataset.RoomDataset` is one."""
+
+    def __len__(self) -> int: ...
+
+    def images(self, indices: Tensor) -> Tensor:
+        """Pictures [N, 3, H, W] float32 sRGB in [0, 1] of `indices` [N] int64."""
+        ...
+
+    def codes(self, name: str, indices: Tensor) -> Tensor:
+        """Codes [N, C, H, W] float32 in [0, 1] of a type."""
+        ...
+
+    def segmentation(self, indices: Tensor) -> Tensor:
+        """Class labels [N, H, W] uint8."""
+        ...
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Everything a run depends on besides the rooms and the network's shape."""
+
+    steps: int = 4500
+    """Optimiser steps; the learning rate falls linearly to 0 over them."""
+    batch: int = 16
+    """Rooms a step."""
+    lr: float = 2e-3
+    """AdamW learning rate after the warm-up."""
+    warmup: int = 100
+    """Steps over which the learning rate rises from 0."""
+    weight_decay: float = 1e-2
+    """AdamW weight decay."""
+    seed: int = 0
+    """Seed of the initial weights and of every draw."""
+    precision: str = "bf16"
+    """Of the convolutions, bf16 or fp32; parameters, head and losses are float32."""
+    depth_weight: float = 2.0
+    """Weight of the L1 loss of depth, whose codes span a smaller range than the others'."""
+    segmentation_weight: float = 0.1
+    """Weight of the cross-entropy of the segmentation, which is there for the features."""
+
+    def lr_at(self, step: int) -> float:
+        """Learning rate of a step, 0 <= step < steps."""
+        return self.lr * min((step + 1) / max(self.warmup, 1), 1.0) * (1 - step / self.steps)
+
+
+@dataclass
+class Run:
+    """A run, finished or not.
+
+    log: one record each time the run was saved: step, seconds of training so far, mean losses since the last.
+    """
+
+    net: UNet
+    optimizer: torch.optim.Optimizer
+    settings: dict[str, Any]
+    step: int = 0
+    log: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        return self.log[-1]["seconds"] if self.log else 0.0
+
+
+def fit_unet(
+    rooms: RoomMaps,
+    shape: UNetConfig,
+    config: FitConfig,
+    workdir: str | Path,
+    device: torch.device | str = "cpu",
+    save_every: int = 250,
+    report: Callable[[Run], None] | None = None,
+) -> Run:
+    """Train a U-Net of `shape` on `rooms`, or go on with the run that `workdir` holds; the net is in eval mode.
+
+    `report` is called at the start and after each saving, every `save_every` steps. Raises UserError if `workdir`
+    holds a run with other settings, FloatingPointError if the loss is not finite.
+    """
+    folder = Path(workdir)
+    folder.mkdir(parents=True, exist_ok=True)
+    run = _open_run(folder, rooms, shape, config, device)
+    if report:
+        report(run)
+    run.net.train()
+    sums: dict[str, float] = {}
+    unsaved, seconds, begin = 0, run.seconds, time.perf_counter()
+    while run.step < config.steps:
+        for group in run.optimizer.param_groups:
+            group["lr"] = config.lr_at(run.step)
+        losses = _step(run, *draw(rooms, config, run.step, device), config)
+        sums = {name: sums.get(name, 0.0) + loss for name, loss in losses.items()}
+        unsaved += 1
+        if run.step % save_every == 0 or run.step == config.steps:
+            means = {name: round(total / unsaved, 6) for name, total in sums.items()}
+            elapsed = round(seconds + time.perf_counter() - begin, 1)
+            run.log.append({"step": run.step, "seconds": elapsed} | means)
+            _save(folder, run)
+            sums, unsaved = {}, 0
+            if report:
+                report(run)
+    run.net.eval()
+    return run
+
+
+def draw(
+    rooms: RoomMaps, config: FitConfig, step: int, device: torch.device | str = "cpu"
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """A step's degraded pictures [N, 3, H, W] and true codes and labels, half of the rooms mirrored."""
+    indices = torch.randint(len(rooms), (config.batch,), generator=_generator(config, step, "rooms"))
+    flip = torch.rand(config.batch, generator=_generator(config, step, "mirror")) < 0.5
+    maps = {"image": rooms.images(indices)} | {name: rooms.codes(name, indices) for name in TYPES}
+    maps[SEGMENTATION] = rooms.segmentation(indices)[:, None]
+    maps = {
+        name: torch.where(flip[:, None, None, None], mirror(name, code), code).to(device) for name, code in maps.items()
+    }
+    return degrade(maps.pop("image"), _generator(config, step, "degrade")), maps
+
+
+def losses_of(predicted: dict[str, Tensor], truth: dict[str, Tensor], config: FitConfig) -> dict[str, Tensor]:
+    """Weighted losses by name: L1 of the codes, with 1 - cos for normals; cross-entropy of the segmentation.
+
+    predicted: of UNet.forward. truth: codes [N, C, H, W] and labels [N, 1, H, W].
+    """
+    loss_of = {name: get_loss("cosine+l1" if name == "normal" else "l1", name) for name in TYPES}
+    losses = {name: loss_of[name](predicted[name], truth[name]) for name in TYPES}
+    losses["depth"] = config.depth_weight * losses["depth"]
+    entropy = F.cross_entropy(predicted[SEGMENTATION], truth[SEGMENTATION][:, 0].long())
+    losses[SEGMENTATION] = config.segmentation_weight * entropy
+    return losses
+
+
+def _step(run: Run, image: Tensor, truth: dict[str, Tensor], config: FitConfig) -> dict[str, float]:
+    with torch.autocast(image.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        predicted = run.net(image.contiguous(memory_format=torch.channels_last))
+    losses = losses_of(predicted, truth, config)
+    total = torch.stack(list(losses.values())).sum()
+    values = {"total": total.item()} | {name: loss.item() for name, loss in losses.items()}
+    if not math.isfinite(values["total"]):
+        raise FloatingPointError(f"step {run.step}: the loss is not finite: {values}")
+    run.optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    run.optimizer.step()
+    run.step += 1
+    return values
+
+
+def _generator(config: FitConfig, step: int, use: str) -> torch.Generator:
+    return step_generator(config.seed, step, _STREAMS[use])
+
+
+def _open_run(folder: Path, rooms: RoomMaps, shape: UNetConfig, config: FitConfig, device: torch.device | str) -> Run:
+    """A new run, or the one in `folder` where it stopped; raises UserError if that one has other settings."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        net = UNet(shape)
+    net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(
+        net.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
+    )
+    settings = {"shape": shape.to_dict(), "fit": dataclasses.asdict(config), "rooms": len(rooms)}
+    run = Run(net, optimizer, json.loads(json.dumps(settings)))
+    path = folder / STATE
+    if path.exists():
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        if state["settings"] != run.settings:
+            raise UserError(f"--workdir {folder}: holds a run with other settings; repeat those or name a new folder")
+        net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+        run.step, run.log = state["step"], state["log"]
+    return run
+
+
+def _save(folder: Path, run: Run) -> None:
+    state = {
+        "settings": run.settings,
+        "step": run.step,
+        "log": run.log,
+        "net": run.net.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+    }
+    with atomic_write(folder / STATE) as temporary:
+        torch.save(state, temporary)
+    with atomic_write(folder / LOG) as temporary:
+        temporary.write_text("".join(json.dumps(record) + "\n" for record in run.log))

@@ -1,6 +1,0 @@
-"""Truth, which generated pictures do not have: rendered rooms, inverted into the generator, know their exact maps."""
-
-from sgi.trainer.truth.inversion import Inversion, InversionSettings, invert
-from sgi.trainer.truth.measure import measure
-
-__all__ = ["Inversion", "InversionSettings", "invert", "measure"]
