@@ -146,7 +146,7 @@ def judge() -> str:
     """Frechet distances by judge, even and with unequal chances."""
     line = latest("judge")
     if line is None:
-        return "Not measured yet: `python benchmarks/judge.py`."
+        return "Not measured yet: `python benchmarks/compare_teachers.py`."
     rows = [
         "| judge | generator | renders | generator, unequal chances | seeds that these amount to |",
         "|---|---|---|---|---|",

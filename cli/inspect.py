@@ -108,7 +108,7 @@ def _safetensors_tables(path: Path, kind: str, header: dict[str, Any], shapes: d
 
 def _tensors_text(shapes: dict[str, list[int]]) -> str:
     """Tensors of an offset, those of style and lora by the number of layers that they move."""
-    from sgi.engine.spaces import ROWS
+    from sgi.engine.offset_tensors import ROWS
 
     parts = [f"{ROWS} {shapes[ROWS]}"] if ROWS in shapes else []
     for kind in ("style", "lora"):

@@ -19,7 +19,7 @@ from sgi.engine.writers import FORMATS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sgi.engine.pipeline import Job, Outcome
+    from sgi.engine.run.pipeline import Job, Outcome
 
 ALL = "all"
 
@@ -50,12 +50,12 @@ def run(
     preview: Annotated[bool, typer.Option("--preview/--no-preview", help="Write a contact sheet.")] = True,
 ) -> None:
     """Write the maps of seeds as files."""
-    from sgi.engine import pipeline
     from sgi.engine.api import Engine, bundled_model, one_hot
     from sgi.engine.artifact import Artifact
     from sgi.engine.backends import open_backend
     from sgi.engine.files import sha256_file
-    from sgi.engine.manifest import RunRecord
+    from sgi.engine.run import pipeline
+    from sgi.engine.run.manifest import RunRecord
     from sgi.engine.seeds import parse_seeds, parse_shard
     from sgi.engine.writers import get_format
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from sgi.engine import intrinsics, spaces
+from sgi.engine import intrinsics, offset_tensors
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.intrinsics import Intrinsic
@@ -34,7 +34,7 @@ class Offset:
     """One offset and its history.
 
     type: the map it makes. space: w (one row for all), w+ (a row per row of w+), style or lora.
-    tensors: float32, as sgi.engine.spaces says; they act after truncation.
+    tensors: float32, as sgi.engine.offset_tensors says; they act after truncation.
     psi, cutoff, noise_mode: the sampling it was fitted under. teacher: name and sha256.
     loss, fit: how it was fitted; score: held-out figures beside the baselines.
     semantics: the type's description (`Intrinsic.to_dict`); without one the type is built in.
@@ -56,8 +56,8 @@ class Offset:
     def __post_init__(self) -> None:
         if self.intrinsic.name != self.type:
             raise UserError(f"the {self.type} offset describes the type {self.intrinsic.name}; fit it anew")
-        if self.space not in spaces.SPACES:
-            raise UserError(f"offset space {self.space!r}: choose from {', '.join(spaces.SPACES)}")
+        if self.space not in offset_tensors.SPACES:
+            raise UserError(f"offset space {self.space!r}: choose from {', '.join(offset_tensors.SPACES)}")
 
     @property
     def intrinsic(self) -> Intrinsic:
@@ -87,9 +87,9 @@ class Offset:
 
     def rows(self, num_ws: int) -> NDArray[np.float32]:
         """The offset as rows of w+: [num_ws, w_dim] float32; raises UserError where it has no such form or shape."""
-        if set(self.tensors) != {spaces.ROWS}:
+        if set(self.tensors) != {offset_tensors.ROWS}:
             raise UserError(f"the {self.type} offset is in {self.space}: only offsets in w and w+ are rows of w+")
-        offset = self.tensors[spaces.ROWS]
+        offset = self.tensors[offset_tensors.ROWS]
         if offset.shape[0] not in (1, num_ws):
             raise UserError(f"{self.type} offset has {offset.shape[0]} rows, the generator {num_ws}")
         return np.broadcast_to(offset, (num_ws, offset.shape[1]))
@@ -103,7 +103,7 @@ class Offset:
             )
         if config is None:
             return
-        wrong = spaces.mismatch(self.tensors, self.space, config.styled_layers(), config.num_ws, config.w_dim)
+        wrong = offset_tensors.mismatch(self.tensors, self.space, config.styled_layers(), config.num_ws, config.w_dim)
         if wrong:
             raise UserError(
                 f"the {self.type} offset has {wrong}: fit it anew with `sgi-engine train --type {self.type}`"
@@ -112,7 +112,7 @@ class Offset:
     def scaled(self, alpha: float) -> Offset:
         """The offset alpha times as far; its score is gone, for it was another offset's."""
         fit = self.fit | {"alpha": self.fit.get("alpha", 1.0) * alpha}
-        return replace(self, tensors=spaces.scaled(self.tensors, alpha), fit=fit, score={})
+        return replace(self, tensors=offset_tensors.scaled(self.tensors, alpha), fit=fit, score={})
 
     def plus(self, other: Offset) -> Offset:
         """Both offsets at once, exactly: in the wider of their spaces, of this one's type and fit, without a score.
@@ -128,7 +128,7 @@ class Offset:
                     f"fit both under one {flag}"
                 )
         try:
-            tensors = spaces.added(self.tensors, other.tensors)
+            tensors = offset_tensors.added(self.tensors, other.tensors)
         except ValueError:
             raise UserError(
                 f"the {self.type} and {other.type} offsets differ in shape though they name one generator: "
@@ -137,7 +137,7 @@ class Offset:
         fit = {key: value for key, value in self.fit.items() if key not in ("rank", "from_layer")}
         return replace(
             self,
-            space=max(self.space, other.space, key=spaces.SPACES.index),
+            space=max(self.space, other.space, key=offset_tensors.SPACES.index),
             tensors=tensors,
             fit=fit | {"alpha": 1.0, "parts": self._parts() + other._parts()},
             score={},

@@ -11,7 +11,7 @@ import numpy as np
 from sgi.engine import intrinsics
 from sgi.engine.files import atomic_write
 from sgi.engine.intrinsics import Intrinsic
-from sgi.engine.png import encode_png
+from sgi.engine.writers.png import encode_png
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgi.engine.generator import Generator
-from sgi.engine.generator.spaces import moved_affines, tensors_of
+from sgi.engine.generator.offset_styles import baked_affines, tensors_of
 from sgi.engine.offsets import Offset
 
 Array = NDArray[np.float32]
@@ -32,7 +32,7 @@ def bake(generator: Generator, offsets: Mapping[str, Offset | None]) -> dict[str
     device = generator.mapping.w_avg.device
     baked = {}
     for name, offset in offsets.items():
-        affines = moved_affines(generator.synthesis, tensors_of(offset, device))
+        affines = baked_affines(generator.synthesis, tensors_of(offset, device))
         baked[name] = {
             layer: Baked(affine.weight.T.contiguous().cpu().numpy(), affine.bias.cpu().numpy())
             for layer, affine in affines.items()

@@ -18,8 +18,8 @@ from sgi.engine.generator.layers import LRELU_SLOPE
 from sgi.engine.intrinsics import UNIT_EPS, Intrinsic
 from sgi.export.bake import Baked
 from sgi.export.graph import GraphBuilder
-from sgi.export.layers import LayerEmitter
 from sgi.export.lower import Lowered
+from sgi.export.onnx_layers import LayerEmitter
 from sgi.export.precision import Precision
 
 Array = NDArray[np.float32]

@@ -17,7 +17,7 @@ from sgi.engine.artifact import Artifact
 from sgi.engine.backends import installed_backends, open_backend
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
-from sgi.engine.generator.spaces import moved_styles, tensors_of
+from sgi.engine.generator.offset_styles import shifted_styles, tensors_of
 from sgi.engine.intrinsics import Kind
 from sgi.engine.offsets import Offset
 from sgi.engine.palette import border_distance
@@ -44,7 +44,7 @@ def reference_codes(
         label = torch.from_numpy(labels(len(z), artifact.c_dim)) if artifact.c_dim else None
         ws = generator.map(torch.from_numpy(z).float(), label, psi, artifact.cutoff)
         # The offset as it was fitted, not as it was baked: the two have only the generator in common.
-        styles = moved_styles(generator.synthesis, ws, tensors_of(offset))
+        styles = shifted_styles(generator.synthesis, ws, tensors_of(offset))
         img = generator.synthesis.render(styles, artifact.noise_mode)
         if intrinsic.code_channels == 1:
             img = img.mean(dim=1, keepdim=True)

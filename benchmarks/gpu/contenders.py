@@ -16,7 +16,7 @@ from workload import Size, build
 
 from sgi.engine.backends.triton.graph import CapturedGraph
 from sgi.engine.backends.triton.network import Network
-from sgi.engine.spaces import ROWS
+from sgi.engine.offset_tensors import ROWS
 from sgi.kernels.gpu import tune
 
 Run = Callable[[], object]

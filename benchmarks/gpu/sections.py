@@ -12,7 +12,7 @@ from torch import Tensor
 from workload import LayerWork, Size, build, layers, offset_from
 
 from sgi.engine.backends.triton.fitting import FittingSynthesis
-from sgi.engine.backends.triton.layers import ConvLayer, pack_synthesis
+from sgi.engine.backends.triton.fused_layers import ConvLayer, pack_synthesis
 from sgi.kernels.gpu import fused_conv, fused_up_conv
 
 Row = dict[str, Any]

@@ -1,8 +1,8 @@
 """StyleGAN2 in plain torch, and the readers of its checkpoints."""
 
 from sgi.engine.generator.config import GeneratorConfig
+from sgi.engine.generator.file import generator_sha256, load_generator, random_generator, save_generator
 from sgi.engine.generator.model import Generator
-from sgi.engine.generator.native import generator_sha256, load_generator, random_generator, save_generator
 
 __all__ = [
     "Generator",

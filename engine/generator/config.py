@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sgi.engine.errors import UserError
-from sgi.engine.spaces import LayerShape
+from sgi.engine.offset_tensors import LayerShape
 
 MIN_RESOLUTION = 16
 MAX_RESOLUTION = 1024

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sgi.engine.generator import GeneratorConfig, generator_sha256, load_generator, random_generator
-from sgi.engine.generator.native import read_header
+from sgi.engine.generator.file import read_header
 
 SMALL = GeneratorConfig(16, z_dim=12, w_dim=12, mapping_layers=2, channel_base=256, channel_max=16)
 

@@ -164,7 +164,7 @@ ARGUMENTS = ["--seeds", f"0-{SEEDS - 1}", "--backend", "onnxruntime", "--threads
 # A run whose writers wait at a number of files, until a file says go: however late the signal is sent, it is not over.
 HELD = """
 import os, sys, time
-import sgi.cli as cli, sgi.engine.pipeline as pipeline
+import sgi.cli as cli, sgi.engine.run.pipeline as pipeline
 go, most, write_maps = sys.argv.pop(1), int(sys.argv.pop(1)), pipeline.write_maps
 def held(job, *rest):
     while len(os.listdir(job.outdir)) >= most and not os.path.exists(go):

@@ -12,8 +12,8 @@ from tiny_models import ALL_KINDS, ROOM, kind_name
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import Kind
-from sgi.engine.png import encode_png
 from sgi.engine.writers import FORMATS, Png, get_format
+from sgi.engine.writers.png import encode_png
 
 SMOOTH_KINDS = [kind for kind in ALL_KINDS if kind is not ROOM]
 

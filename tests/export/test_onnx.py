@@ -13,9 +13,9 @@ from sgi.engine.artifact import Artifact
 from sgi.engine.backends import installed_backends, open_backend
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256
+from sgi.engine.offset_tensors import SPACES
 from sgi.engine.offsets import Offset
 from sgi.engine.seeds import latents
-from sgi.engine.spaces import SPACES
 from sgi.export import verify as verification
 from sgi.export.bake import bake
 from sgi.export.lower import lower

@@ -17,8 +17,8 @@ from sgi.engine.generator.layers import ModulatedConv
 from sgi.engine.offsets import Offset
 from sgi.export import verify as verification
 from sgi.export.emulate import Emulator
-from sgi.export.layers import LayerEmitter, phases
 from sgi.export.onnx import export_onnx
+from sgi.export.onnx_layers import LayerEmitter, phases
 from sgi.export.precision import PRECISIONS
 
 LOUD = GeneratorConfig(

@@ -18,7 +18,7 @@ from sgi.trainer.gan.start import load_start
 from sgi.trainer.gan.step import Training
 from sgi.trainer.scenes.dataset import load_or_render
 from sgi.trainer.scenes.variety import get_variety
-from sgi.trainer.teachers.native import load_unet_teacher
+from sgi.trainer.teachers.unet_teacher import load_unet_teacher
 
 # Scenes of every training run; scores are taken on scenes of other seeds.
 SCENE_SEED = 0

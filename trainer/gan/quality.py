@@ -15,7 +15,7 @@ from sgi.engine.seeds import latents
 from sgi.trainer.gan.frechet import frechet_distance, kernel_distance
 from sgi.trainer.scenes.dataset import RoomDataset, load_or_render
 from sgi.trainer.scenes.variety import get_variety
-from sgi.trainer.teachers.native import UNetTeacher
+from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 BATCH = 64
 # Rooms that no generator or teacher is trained on; one half of them is as far from the other as renders are.

@@ -61,7 +61,7 @@ def _unit(activations: Tensor) -> Tensor:
 @lru_cache
 def _encoder(device: str) -> Callable[[Tensor], list[Tensor]]:
     from sgi.engine.bundle import TEACHER
-    from sgi.trainer.teachers.native import load_unet_teacher
+    from sgi.trainer.teachers.unet_teacher import load_unet_teacher
 
     return load_unet_teacher(TEACHER, device).net.encode
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
-from sgi.engine.generator.spaces import tensors_of
+from sgi.engine.generator.offset_styles import tensors_of
 from sgi.engine.offsets import Offset
 from sgi.trainer.offsets.job import sampling_of
 from sgi.trainer.offsets.pool import Sampling

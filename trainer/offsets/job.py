@@ -14,7 +14,7 @@ import sgi.engine
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256
-from sgi.engine.generator.spaces import tensors_of
+from sgi.engine.generator.offset_styles import tensors_of
 from sgi.engine.intrinsics import Kind
 from sgi.engine.offsets import Offset
 from sgi.trainer.offsets import fit as fitting_loop

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sgi.engine.generator.synthesis import Synthesis
-from sgi.engine.spaces import ROWS, lora_keys, style_key
+from sgi.engine.offset_tensors import ROWS, lora_keys, style_key
 
 Tensors = Mapping[str, Tensor]
 UNIT_PICTURES = 256

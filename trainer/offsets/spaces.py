@@ -1,6 +1,6 @@
 """The spaces a fit may search: how their tensors start, what a fit moves, and how they enter the styles.
 
-One table holds what each space needs; what the tensors mean is in sgi.engine.spaces.
+One table holds what each space needs; what the tensors mean is in sgi.engine.offset_tensors.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from sgi.engine.errors import UserError
 from sgi.engine.generator import GeneratorConfig
-from sgi.engine.generator.spaces import moved_styles
+from sgi.engine.generator.offset_styles import shifted_styles
 from sgi.engine.generator.synthesis import Synthesis
-from sgi.engine.spaces import ROWS, lora_keys, style_key
+from sgi.engine.offset_tensors import ROWS, lora_keys, style_key
 from sgi.trainer.offsets.parameters import Parameters, Tensors, as_they_are, by_their_styles
 
 DEFAULT_RANK = 4
@@ -51,7 +51,7 @@ class Space:
 
     def styles(self, synthesis: Synthesis, ws: Tensor, tensors: Tensors) -> list[Tensor]:
         """Styles of every layer, each [N, I] float32, of ws [N, num_ws, w_dim] under the tensors."""
-        return moved_styles(synthesis, ws, tensors)
+        return shifted_styles(synthesis, ws, tensors)
 
 
 def check_row(config: GeneratorConfig, from_layer: int) -> None:

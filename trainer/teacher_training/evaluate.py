@@ -16,7 +16,7 @@ from sgi.trainer.measures.metrics import mean_iou
 from sgi.trainer.scenes.maps import TYPES
 from sgi.trainer.teacher_training.fit_unet import RoomMaps
 from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.native import UNetTeacher
+from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 Errors = dict[str, float]
 _MIOU = "segmentation_miou"

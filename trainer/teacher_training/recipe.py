@@ -17,8 +17,8 @@ from sgi.trainer.scenes.variety import RICH, get_variety
 from sgi.trainer.teacher_training.evaluate import Errors, evaluate
 from sgi.trainer.teacher_training.fit_unet import FitConfig, Run, fit_unet
 from sgi.trainer.teacher_training.sheet import write_sheet
-from sgi.trainer.teachers.native import UNetTeacher, rounded, save_unet_teacher
 from sgi.trainer.teachers.unet import UNetConfig
+from sgi.trainer.teachers.unet_teacher import UNetTeacher, rounded, save_unet_teacher
 
 SHEET = "held-out.png"
 

@@ -12,8 +12,8 @@ from sgi.engine.files import atomic_write
 from sgi.engine.intrinsics import SEGMENTATION
 from sgi.engine.palette import palette
 from sgi.trainer.teacher_training.fit_unet import RoomMaps
-from sgi.trainer.teachers.native import UNetTeacher
 from sgi.trainer.teachers.unet import TYPES
+from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from sgi.engine.backends.triton.network import Network
 from sgi.engine.backends.triton.values import values
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256, load_generator
-from sgi.engine.generator.spaces import tensors_of
+from sgi.engine.generator.offset_styles import tensors_of
 from sgi.engine.offsets import Offset
 from sgi.kernels.gpu import tune
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sgi.engine.backends.triton.layers import pack_synthesis
+from sgi.engine.backends.triton.fused_layers import pack_synthesis
 from sgi.engine.generator import Generator
 from sgi.kernels.gpu import modulated_conv, to_rgb, up_conv
 from sgi.kernels.gpu.styles.reference import scales

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sgi.engine.backends.triton.layers import PackedSynthesis, pack_synthesis
+from sgi.engine.backends.triton.fused_layers import PackedSynthesis, pack_synthesis
 from sgi.engine.generator import Generator
-from sgi.engine.generator.spaces import moved_affines
+from sgi.engine.generator.offset_styles import baked_affines
 from sgi.kernels.gpu import fused_conv, fused_up_conv, to_rgb
 from sgi.kernels.gpu.styles.launch import StyleTable, all_scales
 
@@ -36,7 +36,7 @@ class Selection:
 class Network:
     """Mapping and synthesis of a generator and K offsets, on the generator's device.
 
-    offsets: tensors of K offsets as in sgi.engine.spaces, on the generator's device; none of them make the plain image.
+    offsets: tensors of K offsets (`offset_tensors`), on the generator's device; none of them make the plain image.
     dtype: of weights and activations; sums, styles and colours are float32. noise_mode: none or const.
     """
 
@@ -53,7 +53,7 @@ class Network:
         layers = generator.synthesis.styled_layers()
         order = (*self.packed.conv_index, *self.packed.rgb_index)
         self.rows = [layers[i].row for i in order]
-        moved = [moved_affines(generator.synthesis, tensors) for tensors in offsets]
+        moved = [baked_affines(generator.synthesis, tensors) for tensors in offsets]
         kinds = [[affines[layers[i].name] for i in order] for affines in moved]
         self.sizes = [len(affine.bias) for affine in kinds[0]]
         self.biases = torch.stack([torch.cat([affine.bias for affine in kind]) for kind in kinds])  # [K, S]

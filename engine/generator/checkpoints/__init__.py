@@ -20,8 +20,8 @@ from sgi.engine.generator.checkpoints.checkpoint import Checkpoint, Unsupported
 from sgi.engine.generator.checkpoints.container import Container, open_container
 from sgi.engine.generator.checkpoints.inspection import describe
 from sgi.engine.generator.checkpoints.known import refusal
+from sgi.engine.generator.file import load_generator, read_header
 from sgi.engine.generator.model import Generator
-from sgi.engine.generator.native import load_generator, read_header
 
 READERS = (nvidia, tf, rosinality, flat)
 

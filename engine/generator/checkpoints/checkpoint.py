@@ -13,9 +13,9 @@ import torch
 from sgi.engine.errors import UserError, one_line
 from sgi.engine.generator.checkpoints.tensors import Ref, filled
 from sgi.engine.generator.config import MAX_MAPPING_LAYERS, GeneratorConfig
+from sgi.engine.generator.file import materialise
 from sgi.engine.generator.layers import FIR_TAPS
 from sgi.engine.generator.model import Generator
-from sgi.engine.generator.native import materialise
 
 W_AVG = "mapping.w_avg"
 W_AVG_SAMPLES = 10_000

@@ -17,7 +17,7 @@ from sgi.engine.generator.checkpoints.records import Name
 from sgi.engine.generator.checkpoints.safe_pickle import SafePickle
 from sgi.engine.generator.checkpoints.tensors import Ref, TensorReader
 from sgi.engine.generator.checkpoints.torch_file import STREAM_MAGIC, ZIP_MAGIC, read_stream, read_zip
-from sgi.engine.generator.native import HEADER_KEY
+from sgi.engine.generator.file import HEADER_KEY
 
 MAX_FILE_BYTES = 1 << 34
 _SAFETENSORS_TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}

@@ -21,7 +21,7 @@ from sgi.engine.backends.triton.network import Network
 from sgi.engine.backends.triton.values import values
 from sgi.engine.errors import UserError
 from sgi.engine.generator import GeneratorConfig, generator_sha256, random_generator, save_generator
-from sgi.engine.generator.spaces import moved_styles
+from sgi.engine.generator.offset_styles import shifted_styles
 from sgi.engine.offsets import Offset
 from sgi.trainer.offsets.spaces import SPACES
 
@@ -90,7 +90,7 @@ def test_types_of_all_spaces_run_together(tiny_generator, monkeypatch):
         assert selection.shared_convs == shared
         styles = network.styles(tiny_generator.mapping(z), torch.tensor(0.7), 3, selection)
         for kind, picture in zip(kinds, network.render(styles, selection), strict=True):
-            expected = synthesis.render(moved_styles(synthesis, ws, offsets[kind]))
+            expected = synthesis.render(shifted_styles(synthesis, ws, offsets[kind]))
             assert rms_ratio(picture, expected) < RMS[torch.float32]
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tolerances import STORED_CODE
 
-from sgi.engine import intrinsics, spaces
+from sgi.engine import intrinsics, offset_tensors
 from sgi.engine.errors import UserError
 from sgi.engine.generator import GeneratorConfig, random_generator
 from sgi.trainer.device import find_device
@@ -55,7 +55,7 @@ def test_readout_averages_before_it_clamps():
 
 
 def test_spaces_are_those_of_the_offset_file():
-    assert tuple(SPACES) == spaces.SPACES
+    assert tuple(SPACES) == offset_tensors.SPACES
 
 
 @pytest.mark.parametrize("space", SPACES)

@@ -8,8 +8,8 @@ import torch
 from sgi.trainer.measures.by_type import type_measures
 from sgi.trainer.measures.metrics import mean_iou
 from sgi.trainer.teacher_training.evaluate import constant_map, error_table, evaluate
-from sgi.trainer.teachers.native import UNetTeacher
 from sgi.trainer.teachers.unet import TYPES
+from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 
 def test_a_perfect_teacher_has_no_error(rooms):

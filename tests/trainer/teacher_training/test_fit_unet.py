@@ -15,8 +15,8 @@ from sgi.trainer.teacher_training import fit_unet as module
 from sgi.trainer.teacher_training.evaluate import evaluate
 from sgi.trainer.teacher_training.fit_unet import LOG, FitConfig, draw, fit_unet, losses_of
 from sgi.trainer.teachers.codes import mirror
-from sgi.trainer.teachers.native import UNetTeacher, unet_sha256
 from sgi.trainer.teachers.unet import SEGMENTATION, TYPES, UNetConfig
+from sgi.trainer.teachers.unet_teacher import UNetTeacher, unet_sha256
 
 SHORT = FitConfig(steps=7, batch=3, warmup=2)
 

@@ -15,7 +15,7 @@ from sgi.trainer.scenes.dataset import RoomDataset
 from sgi.trainer.teacher_training.evaluate import evaluate
 from sgi.trainer.teacher_training.recipe import RoomSource
 from sgi.trainer.teachers import load_teacher
-from sgi.trainer.teachers.native import UNetTeacher
+from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 
 @pytest.fixture

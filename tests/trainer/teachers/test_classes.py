@@ -11,7 +11,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import SEGMENTATION
 from sgi.engine.palette import palette
 from sgi.trainer.teachers.classes import class_codes, class_types, told_type
-from sgi.trainer.teachers.native import UNetTeacher
+from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 CLASSES = ("floor", "floor lamp", "Floor-Lamp")
 

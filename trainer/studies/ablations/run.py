@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from sgi.engine.generator import Generator, generator_sha256
-from sgi.engine.generator.spaces import tensors_of
+from sgi.engine.generator.offset_styles import tensors_of
 from sgi.engine.offsets import Offset
 from sgi.trainer.measures.by_type import FVU, HIGH_PASS_FVU, measures_of, statistics
 from sgi.trainer.offsets.baselines import mean_map

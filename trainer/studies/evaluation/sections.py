@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sgi.engine.errors import UserError
-from sgi.engine.generator.native import read_header
+from sgi.engine.generator.file import read_header
 from sgi.engine.offsets import Offset
 from sgi.trainer.offsets.job import teacher_facts
 from sgi.trainer.scenes.maps import TYPES
@@ -16,8 +16,8 @@ from sgi.trainer.studies import relighting, truth
 from sgi.trainer.studies.evaluation.tasks import Row, Task
 from sgi.trainer.studies.evaluation.work import Result, World
 from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.native import UNetTeacher
 from sgi.trainer.teachers.panel import teller
+from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 Section = dict[str, Any]
 DEFAULT_VARIETY, NO_ROOMS = "calm", "none"

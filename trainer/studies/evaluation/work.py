@@ -24,7 +24,7 @@ from sgi.engine import bundle, intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, checkpoints
-from sgi.engine.generator.spaces import tensors_of
+from sgi.engine.generator.offset_styles import tensors_of
 from sgi.engine.intrinsics import Intrinsic, Kind
 from sgi.engine.offsets import Offset
 from sgi.trainer.device import find_device

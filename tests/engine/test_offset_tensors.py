@@ -14,9 +14,9 @@ import sgi.cli as cli
 from sgi.engine.artifact import Artifact
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256, save_generator
-from sgi.engine.generator.spaces import moved_affines, moved_styles, tensors_of
+from sgi.engine.generator.offset_styles import baked_affines, shifted_styles, tensors_of
+from sgi.engine.offset_tensors import SPACES
 from sgi.engine.offsets import Offset
-from sgi.engine.spaces import SPACES
 from sgi.trainer.offsets.spaces import get_space
 
 
@@ -31,7 +31,7 @@ def make(generator, space, seed=0, **changes):
 def moves(generator, offset):
     """How far an offset moves the styles of three latents, [3, sum of I]."""
     ws = torch.randn(3, generator.config.num_ws, 12, generator=torch.Generator().manual_seed(1))
-    moved, plain = (moved_styles(generator.synthesis, ws, tensors_of(o)) for o in (offset, None))
+    moved, plain = (shifted_styles(generator.synthesis, ws, tensors_of(o)) for o in (offset, None))
     return torch.cat(moved, dim=1) - torch.cat(plain, dim=1)
 
 
@@ -41,11 +41,11 @@ def agree(one, other):
 
 @torch.no_grad()
 @pytest.mark.parametrize("space", SPACES)
-def test_baked_layers_give_the_moved_styles(space, tiny_generator):
+def test_baked_layers_give_the_shifted_styles(space, tiny_generator):
     tensors = tensors_of(make(tiny_generator, space))
     ws = torch.randn(3, tiny_generator.config.num_ws, 12, generator=torch.Generator().manual_seed(1))
-    affines = moved_affines(tiny_generator.synthesis, tensors)
-    styles = moved_styles(tiny_generator.synthesis, ws, tensors)
+    affines = baked_affines(tiny_generator.synthesis, tensors)
+    styles = shifted_styles(tiny_generator.synthesis, ws, tensors)
     for layer, style in zip(tiny_generator.synthesis.styled_layers(), styles, strict=True):
         weight, bias = affines[layer.name]
         agree(ws[:, layer.row] @ weight.T + bias, style)

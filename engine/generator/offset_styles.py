@@ -1,6 +1,6 @@
 """Styles and affine layers of a generator under an offset of any space.
 
-`moved_styles` is what is fitted, scored and verified against; `moved_affines` is the same offset baked in.
+`shifted_styles` is what is fitted, scored and verified against; `baked_affines` is the same offset baked in.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sgi.engine.generator.synthesis import Synthesis
+from sgi.engine.offset_tensors import ROWS, lora_keys, style_key
 from sgi.engine.offsets import Offset
-from sgi.engine.spaces import ROWS, lora_keys, style_key
 
 
 class Affine(NamedTuple):
@@ -29,8 +29,8 @@ def tensors_of(offset: Offset | None, device: torch.device | str = "cpu") -> dic
     return {} if offset is None else {key: torch.from_numpy(array).to(device) for key, array in offset.tensors.items()}
 
 
-def moved_styles(synthesis: Synthesis, ws: Tensor, tensors: Mapping[str, Tensor]) -> list[Tensor]:
-    """Styles of every layer, each [N, I] float32, from ws [N, num_ws, w_dim] and tensors as in sgi.engine.spaces.
+def shifted_styles(synthesis: Synthesis, ws: Tensor, tensors: Mapping[str, Tensor]) -> list[Tensor]:
+    """Styles of every layer, each [N, I] float32, from ws [N, num_ws, w_dim] and tensors (`offset_tensors`).
 
     The update of low rank acts on w itself, not on w + d. Differentiable in ws and tensors, all on one device.
     """
@@ -48,7 +48,7 @@ def moved_styles(synthesis: Synthesis, ws: Tensor, tensors: Mapping[str, Tensor]
 
 
 @torch.no_grad()
-def moved_affines(synthesis: Synthesis, tensors: Mapping[str, Tensor]) -> dict[str, Affine]:
+def baked_affines(synthesis: Synthesis, tensors: Mapping[str, Tensor]) -> dict[str, Affine]:
     """Every affine layer with the offset in it, by the layer's name: A + U V and A d + b + e of A and b.
 
     Computed in float64, on the synthesis' device, where the tensors are too. A weight without an update is the

@@ -17,7 +17,7 @@ from sgi.engine.generator import (
     random_generator,
     save_generator,
 )
-from sgi.engine.generator.native import HEADER_KEY, read_header
+from sgi.engine.generator.file import HEADER_KEY, read_header
 
 
 def test_float32_comes_back_bit_for_bit_under_its_hash(tmp_path, conditional_generator):

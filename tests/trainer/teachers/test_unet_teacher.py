@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from sgi.engine.errors import UserError
 from sgi.trainer.teachers import Teacher, load_teacher, register_teacher
 from sgi.trainer.teachers.codes import mirror
-from sgi.trainer.teachers.native import HEADER_KEY, UNetTeacher, load_unet_teacher, rounded, save_unet_teacher
 from sgi.trainer.teachers.unet import TYPES
+from sgi.trainer.teachers.unet_teacher import HEADER_KEY, UNetTeacher, load_unet_teacher, rounded, save_unet_teacher
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from sgi.engine.errors import UserError
-from sgi.engine.manifest import Manifest, RunRecord, claim_folder
+from sgi.engine.run.manifest import Manifest, RunRecord, claim_folder
 
 RECORD = RunRecord("a" * 64, ("image", "depth"), 0.7, None, "png", 4)
 
@@ -94,7 +94,7 @@ def test_a_failed_append_leaves_no_half_line(tmp_path, monkeypatch):
         return pwrite(file, data[:10], position)
 
     with Manifest(path) as manifest:
-        monkeypatch.setattr("sgi.engine.manifest.os.pwrite", full)
+        monkeypatch.setattr("sgi.engine.run.manifest.os.pwrite", full)
         with pytest.raises(OSError, match="No space"):
             manifest.append(2, {}, {})
     assert path.read_bytes() == before

@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 from tiny_models import SIDE, Z_DIM, describe
 
-from sgi.engine import pipeline
 from sgi.engine.api import Engine
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
-from sgi.engine.manifest import Manifest, RunRecord
-from sgi.engine.pipeline import Job, Outcome
+from sgi.engine.run import pipeline
+from sgi.engine.run.manifest import Manifest, RunRecord
+from sgi.engine.run.pipeline import Job, Outcome
 from sgi.engine.seeds import latents, parse_seeds
 
 RECORD = RunRecord("a" * 64, ("image", "depth"), 0.7, None, "npy", 4)
@@ -232,7 +232,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     def refuse(*_args, **_options):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("sgi.engine.manifest.atomic_write", refuse)
+    monkeypatch.setattr("sgi.engine.run.manifest.atomic_write", refuse)
     with pytest.raises(UserError, match=r"cannot write there \(Permission denied\)"):
         do(tmp_path / "mine")
 

@@ -25,7 +25,7 @@ from sgi.engine.api import Engine, pad_rows
 from sgi.engine.artifact import Artifact
 from sgi.engine.errors import UserError
 from sgi.engine.files import TEMPORARY_MARK, atomic_write, sha256_file
-from sgi.engine.manifest import Manifest, RunRecord, claim_folder
+from sgi.engine.run.manifest import Manifest, RunRecord, claim_folder
 from sgi.engine.seeds import Seeds, latents, seed_stem
 from sgi.engine.writers import get_format
 

@@ -14,7 +14,7 @@ import numpy as np
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import Kind
-from sgi.engine.png import encode_png
+from sgi.engine.writers.png import encode_png
 
 
 class MapFormat(Protocol):

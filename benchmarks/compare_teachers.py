@@ -1,6 +1,6 @@
 """What the generator's Frechet distance hangs on: who judges, and how often each room is drawn.
 
-python benchmarks/judge.py [--rooms FOLDER] [--teacher FILE ...] [--seeds N]
+python benchmarks/compare_teachers.py [--rooms FOLDER] [--teacher FILE ...] [--seeds N]
 
 For the bundled teacher and each --teacher: the distance of the bundled generator from held-out renders, that of renders
 from renders, and the distance that is left when seeds are drawn with unequal chances. The chances are found by descent
@@ -21,11 +21,11 @@ from record import append
 
 from sgi.engine import bundle
 from sgi.engine.generator import Generator, load_generator
-from sgi.engine.generator.native import read_header
+from sgi.engine.generator.file import read_header
 from sgi.trainer.gan.frechet import frechet_distance, symmetric_root
 from sgi.trainer.gan.quality import HELD_OUT_ROOMS, generated_features, held_out_rooms, real_features
 from sgi.trainer.scenes.dataset import RoomDataset
-from sgi.trainer.teachers.native import UNetTeacher, load_unet_teacher
+from sgi.trainer.teachers.unet_teacher import UNetTeacher, load_unet_teacher
 
 DESCENT_STEPS = 150
 DESCENT_RATE = 0.05
