@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from sgi.cli.errors import flags_of, with_flags
 from sgi.engine.errors import UserError
 
 # Command -> its line in `sgi-engine --help`, which its docstring opens with. `train-teacher` is the function
@@ -55,9 +56,12 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPE
 class _LazyGroup(TyperGroup):
     """Lists commands from the table and imports one only to run it."""
 
+    running: Any = None
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, load_command(name) if name else command, rest
+        self.running = load_command(name) if name else command
+        return name, self.running, rest
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -104,12 +108,13 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code: 0 done, 2 a mistake the user can mend, 130 Ctrl-C."""
     asked = list(sys.argv[1:] if args is None else args) or ["--help"]
     warnings.formatwarning = _warning
+    group = build()
     try:
-        result = build().main(args=asked, prog_name="sgi-engine", standalone_mode=False)
+        result = group.main(args=asked, prog_name="sgi-engine", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except UserError as error:
-        return _fail(str(error))
+        return _fail(with_flags(str(error), flags_of(group.running)))
     except BrokenPipeError:
         # The interpreter flushes stdout once more at exit, into a pipe that nobody reads.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

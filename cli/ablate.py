@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sgi.cli.flags import (
+from sgi.cli.options import (
     Batch,
     ClassIndex,
     Cutoff,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sgi.cli.flags import Device
+from sgi.cli.options import Device
 from sgi.engine import bundle as paths
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sgi.cli.doctor import available_cores
-from sgi.cli.flags import (
+from sgi.cli.options import (
     Batch,
     ClassIndex,
     Cutoff,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sgi.cli.flags import Device, GeneratorFile, Precision, Threads
+from sgi.cli.options import Device, GeneratorFile, Precision, Threads
 from sgi.cli.train import progress_bar
 from sgi.engine import bundle, intrinsics
 from sgi.engine.errors import UserError
@@ -58,8 +58,8 @@ def invert(
     from sgi.engine.files import atomic_write
     from sgi.engine.generator import checkpoints, generator_sha256
     from sgi.engine.offsets import Offset
-    from sgi.engine.preview import draw_sheet
     from sgi.engine.writers import get_format
+    from sgi.engine.writers.preview import draw_sheet
     from sgi.trainer.device import find_device, native_precision
     from sgi.trainer.offsets.apply_offset import common_sampling, show_offset
     from sgi.trainer.offsets.pool import Sampling

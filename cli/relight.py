@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sgi.cli.flags import Device, GeneratorFile, Precision, Threads
+from sgi.cli.options import Device, GeneratorFile, Precision, Threads
 from sgi.cli.train import progress_bar
 from sgi.engine import bundle, intrinsics
 from sgi.engine.errors import UserError

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sgi.cli.flags import Device, GeneratorFile, Holdout, Threads
+from sgi.cli.options import Device, GeneratorFile, Holdout, Threads
 from sgi.cli.train import TEACHER_HELP, chosen_kinds, progress_bar
 from sgi.engine import bundle
 from sgi.engine.errors import UserError

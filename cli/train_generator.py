@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sgi.cli.flags import Device, Threads
+from sgi.cli.options import Device, Threads
 from sgi.engine import bundle
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sgi.cli.flags import Device
+from sgi.cli.options import Device
 
 
 class Storage(str, Enum):

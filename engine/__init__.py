@@ -26,7 +26,7 @@ def __getattr__(name: str) -> Any:
 
         return UserError
     if name == "__version__":
-        from importlib.metadata import version
+        from sgi.engine.version import __version__
 
-        return version("sgi-engine")
+        return __version__
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

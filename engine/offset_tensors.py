@@ -8,7 +8,7 @@ d, e and U, so offsets scale, add up, and cost nothing once A and b have absorbe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,16 @@ class LayerShape(NamedTuple):
     name: str
     row: int
     inputs: int
+
+
+class StyledConfig(Protocol):
+    """What an offset must know of a generator; `GeneratorConfig` is one."""
+
+    @property
+    def num_ws(self) -> int: ...
+    @property
+    def w_dim(self) -> int: ...
+    def styled_layers(self) -> Sequence[LayerShape]: ...
 
 
 class LoraKeys(NamedTuple):

@@ -10,7 +10,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,6 @@ from sgi.engine import intrinsics, offset_tensors
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.intrinsics import Intrinsic
-
-if TYPE_CHECKING:
-    from sgi.engine.generator import GeneratorConfig
 
 FORMAT = 1
 HEADER_KEY = "sgi_offset"
@@ -94,7 +91,7 @@ class Offset:
             raise UserError(f"{self.type} offset has {offset.shape[0]} rows, the generator {num_ws}")
         return np.broadcast_to(offset, (num_ws, offset.shape[1]))
 
-    def check_generator(self, sha256: str, config: GeneratorConfig | None = None) -> None:
+    def check_generator(self, sha256: str, config: offset_tensors.StyledConfig | None = None) -> None:
         """Raise UserError unless the offset was fitted on the generator of that hash and fits its layers, if given."""
         if sha256 != self.generator_sha256:
             raise UserError(

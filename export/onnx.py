@@ -9,13 +9,13 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
-import sgi.engine
 from sgi.engine import intrinsics
 from sgi.engine.artifact import METADATA_KEY, Artifact
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.offsets import Offset
+from sgi.engine.version import __version__
 from sgi.export import precision as precisions
 from sgi.export.bake import bake
 from sgi.export.graph import MAX_OPSET, GraphBuilder
@@ -78,7 +78,7 @@ def describe(
         if offset is not None:
             offset.check_generator(sha256, config)
     return Artifact(
-        sgi_version=sgi.engine.__version__,
+        sgi_version=__version__,
         resolution=config.resolution,
         z_dim=config.z_dim,
         c_dim=config.c_dim,

@@ -20,14 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sgi.engine import preview
 from sgi.engine.api import Engine, pad_rows
 from sgi.engine.artifact import Artifact
 from sgi.engine.errors import UserError
 from sgi.engine.files import TEMPORARY_MARK, atomic_write, sha256_file
 from sgi.engine.run.manifest import Manifest, RunRecord, claim_folder
 from sgi.engine.seeds import Seeds, latents, seed_stem
-from sgi.engine.writers import get_format
+from sgi.engine.writers import get_format, preview
 
 _MOST_WRITERS = 8
 _TEMPORARY = re.compile(rf"\.(?P<stem>(?:seed(?P<seed>\d+)_)?.*){re.escape(TEMPORARY_MARK)}[0-9a-f]+\.\w+")

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-import sgi.engine
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.generator.offset_styles import tensors_of
 from sgi.engine.intrinsics import Kind
 from sgi.engine.offsets import Offset
+from sgi.engine.version import __version__
 from sgi.trainer.offsets import fit as fitting_loop
 from sgi.trainer.offsets.fit import FitSettings
 from sgi.trainer.offsets.journal import Journal
@@ -149,5 +149,5 @@ def _fit_facts(settings: FitSettings, pool: Pool, generator: Generator) -> dict[
         "seeds": describe(pool.seeds),
         "class_index": pool.sampling.class_index,
         "device": generator.mapping.w_avg.device.type,
-        "versions": {"sgi-engine": sgi.engine.__version__, "torch": torch.__version__, "numpy": np.__version__},
+        "versions": {"sgi-engine": __version__, "torch": torch.__version__, "numpy": np.__version__},
     }

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import sgi.engine
 from sgi.engine import intrinsics
 from sgi.engine.artifact import NOISE_MODES, Artifact
 from sgi.engine.backends.triton.graph import CapturedGraph
@@ -24,6 +23,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256, load_generator
 from sgi.engine.generator.offset_styles import tensors_of
 from sgi.engine.offsets import Offset
+from sgi.engine.version import __version__
 from sgi.kernels.gpu import tune
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -69,7 +69,7 @@ class TritonBackend:
         config = generator.config
         self.device = device
         self.artifact = Artifact(
-            sgi_version=sgi.engine.__version__,
+            sgi_version=__version__,
             resolution=config.resolution,
             z_dim=config.z_dim,
             c_dim=config.c_dim,

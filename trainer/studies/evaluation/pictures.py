@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from sgi.engine.preview import draw_sheet
+from sgi.engine.writers.preview import draw_sheet
 from sgi.trainer.offsets.pool import Pool
 from sgi.trainer.offsets.score import show
 from sgi.trainer.studies.evaluation.controls import controlled

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-import sgi.engine
 from sgi.engine import intrinsics
 from sgi.engine.files import atomic_write
+from sgi.engine.version import __version__
 from sgi.trainer.measures.bootstrap import draw
 from sgi.trainer.measures.by_type import Measure, linear, measures_of, statistics
 from sgi.trainer.measures.metrics import squared_error
@@ -46,7 +46,7 @@ def build(world: World, results: Results, fits: int, control_fits: int) -> dict[
     rows = summarise(results, world.kinds)
     return {
         "format": FORMAT,
-        "sgi_engine": sgi.engine.__version__,
+        "sgi_engine": __version__,
         "generator": {
             "sha256": study.generator_sha256,
             "resolution": config.resolution,

@@ -18,7 +18,7 @@ from torch import Tensor
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
 from sgi.engine.offsets import Offset
-from sgi.engine.preview import draw_sheet
+from sgi.engine.writers.preview import draw_sheet
 from sgi.trainer.measures.by_type import Measure, measures_of, statistics
 from sgi.trainer.offsets.apply_offset import common_sampling, show_offset
 from sgi.trainer.offsets.baselines import mean_map

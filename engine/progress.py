@@ -1,0 +1,43 @@
+"""How long work reports its progress: library functions take a `Progress`, the command line shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+
+class Stage(Protocol):
+    """One stage of the work while it runs."""
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Report that `count` more units are done; note: what a reader sees beside the bar, such as the loss."""
+        ...
+
+
+class Progress(Protocol):
+    """A receiver of progress."""
+
+    def stage(self, name: str, total: int, unit: str = "") -> AbstractContextManager[Stage]:
+        """Begin a stage of `total` units; the stage ends with the context."""
+        ...
+
+    def message(self, text: str) -> None:
+        """Report one line, such as what the work will take."""
+        ...
+
+
+class _Silent:
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str = "") -> Iterator[Stage]:
+        yield self
+
+    def message(self, text: str) -> None:
+        pass
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        pass
+
+
+SILENT: Progress = _Silent()
+"""Reports nothing: the default of library functions."""
