@@ -79,7 +79,7 @@ def ablate(
     from sgi.trainer.studies.ablations.run import Bench, measure
     from sgi.trainer.studies.section import section_table
     from sgi.trainer.teachers import load_teacher
-    from sgi.trainer.teachers.classes import told_type
+    from sgi.trainer.teachers.classes import target_type
 
     where = find_device(device, threads)
     settings = FitSettings(steps=steps, batch=batch, seed=seed, precision=precision or native_precision(where))
@@ -88,7 +88,7 @@ def ablate(
     network = checkpoints.load(generator or bundle.GENERATOR, where)
     told_by = load_teacher(teacher, device)
     names = list(dict.fromkeys(types or DEFAULT_TYPES))
-    kinds = [told_type(told_by, name) for name in names]
+    kinds = [target_type(told_by, name) for name in names]
     cases = plan(what, names, settings, images, network.config)
     console = Console()
     timing = time_fit(network, told_by, kinds, sampling, settings)

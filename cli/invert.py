@@ -61,7 +61,7 @@ def invert(
     from sgi.engine.writers import get_format
     from sgi.engine.writers.preview import draw_sheet
     from sgi.trainer.device import find_device, native_precision
-    from sgi.trainer.offsets.apply_offset import common_sampling, show_offset
+    from sgi.trainer.offsets.apply_offset import apply_offset, common_sampling
     from sgi.trainer.offsets.pool import Sampling
     from sgi.trainer.studies.truth.inversion import InversionSettings
     from sgi.trainer.studies.truth.inversion import invert as find_latents
@@ -86,7 +86,7 @@ def invert(
         task = bar.add_task("inverting", total=len(pictures) * steps, note="")
         found = find_latents(network, wanted, sampling, settings, partial(bar.advance, task))
     out.mkdir(parents=True, exist_ok=True)
-    maps = {offset.type: show_offset(network, found.ws, offset).numpy() for offset in offsets}
+    maps = {offset.type: apply_offset(network, found.ws, offset).numpy() for offset in offsets}
     kinds = {offset.type: offset.intrinsic for offset in offsets}
     sheet = {}
     for index, (path, stem) in enumerate(zip(pictures, stems, strict=True)):

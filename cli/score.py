@@ -42,7 +42,7 @@ def score(
     from sgi.trainer.offsets.job import make_pools, pool_facts, sampling_of, score_offset
     from sgi.trainer.offsets.score_report import score_table, verdict
     from sgi.trainer.teachers import load_teacher
-    from sgi.trainer.teachers.classes import told_type
+    from sgi.trainer.teachers.classes import target_type
 
     where = find_device(device, threads)
     network = checkpoints.load(generator or bundle.GENERATOR, where)
@@ -51,7 +51,7 @@ def score(
     offsets = [Offset.load(path) for path in paths]
     for offset in offsets:
         offset.check_generator(sha256)
-        told_type(told_by, offset.intrinsic)
+        target_type(told_by, offset.intrinsic)
     console = Console()
     # Offsets fitted on the same pictures, as all bundled ones are, share one pool.
     groups: dict[object, list[Offset]] = {}

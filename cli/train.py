@@ -110,7 +110,7 @@ def train(
     from sgi.trainer.offsets.score_report import score_table, verdict, write_preview
     from sgi.trainer.offsets.spaces import check_row
     from sgi.trainer.teachers import load_teacher
-    from sgi.trainer.teachers.classes import told_type
+    from sgi.trainer.teachers.classes import target_type
 
     where = find_device(device, threads)
     settings = FitSettings(space, loss, steps, lr, batch, seed, precision or native_precision(where), rank, from_layer)
@@ -118,7 +118,7 @@ def train(
     network = checkpoints.load(generator or bundle.GENERATOR, where)
     check_row(network.config, from_layer)
     told_by = load_teacher(teacher, device)
-    kinds = {name: told_type(told_by, kind) for name, kind in kinds.items()}
+    kinds = {name: target_type(told_by, kind) for name, kind in kinds.items()}
     for kind in kinds.values():
         get_loss(loss, kind)
     console = Console()

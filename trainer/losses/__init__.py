@@ -43,7 +43,9 @@ def _one_channel(kind: Intrinsic) -> bool:
 
 def _cross_entropy(kind: Intrinsic) -> Loss:
     colours = torch.tensor(intrinsics.colours(kind), dtype=torch.float32)
-    return lambda shown, told: pixel.cross_entropy(shown, told, colours.to(shown.device), CLASS_SHARPNESS)
+    return lambda prediction, target: pixel.cross_entropy(
+        prediction, target, colours.to(prediction.device), CLASS_SHARPNESS
+    )
 
 
 def _lpips(kind: Intrinsic) -> Loss:
@@ -91,8 +93,8 @@ def get_loss(loss: str | None, kind: Kind) -> Loss:
     kind = intrinsics.get(kind)
     parts = [_term(part, kind) for part in (loss or default_loss(kind)).split("+")]
 
-    def total(shown: Tensor, told: Tensor) -> Tensor:
-        return torch.stack([weight * term(shown, told) for weight, term in parts]).sum()
+    def total(prediction: Tensor, target: Tensor) -> Tensor:
+        return torch.stack([weight * term(prediction, target) for weight, term in parts]).sum()
 
     return total
 

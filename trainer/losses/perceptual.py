@@ -18,20 +18,20 @@ from sgi.engine.errors import UserError
 VGG_FILE = "vgg16-397923af.pth"
 
 
-def bundled(shown: Tensor, told: Tensor) -> Tensor:
+def bundled(prediction: Tensor, target: Tensor) -> Tensor:
     """Distance in the features of the bundled teacher's encoder, the mean over its levels; needs no download.
 
     shown, told: codes [N, 1 or 3, H, W], one channel as grey, H and W multiples of 8. Per level: the square distance of
     activations of unit length over channels, the mean over pixels.
     """
-    encode = _encoder(shown.device.type)
-    levels = [(_unit(x), _unit(y)) for x, y in zip(encode(_rgb(shown)), encode(_rgb(told)), strict=True)]
+    encode = _encoder(prediction.device.type)
+    levels = [(_unit(x), _unit(y)) for x, y in zip(encode(_rgb(prediction)), encode(_rgb(target)), strict=True)]
     return torch.stack([(x - y).square().sum(1).mean() for x, y in levels]).mean()
 
 
-def lpips(shown: Tensor, told: Tensor) -> Tensor:
+def lpips(prediction: Tensor, target: Tensor) -> Tensor:
     """LPIPS with VGG-16, of codes [N, 1 or 3, H, W]; see `check_lpips`."""
-    return _lpips(shown.device.type)(_rgb(shown) * 2 - 1, _rgb(told) * 2 - 1).mean()
+    return _lpips(prediction.device.type)(_rgb(prediction) * 2 - 1, _rgb(target) * 2 - 1).mean()
 
 
 def check_lpips() -> None:

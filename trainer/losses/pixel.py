@@ -13,47 +13,47 @@ CERTAIN = 0.01
 """How near to 0 and 1 a code may come as a probability."""
 
 
-def l1(shown: Tensor, told: Tensor) -> Tensor:
+def l1(prediction: Tensor, told: Tensor) -> Tensor:
     """Mean absolute difference."""
-    return F.l1_loss(shown, told)
+    return F.l1_loss(prediction, told)
 
 
-def l2(shown: Tensor, told: Tensor) -> Tensor:
+def l2(prediction: Tensor, told: Tensor) -> Tensor:
     """Mean square difference."""
-    return F.mse_loss(shown, told)
+    return F.mse_loss(prediction, told)
 
 
-def huber(shown: Tensor, told: Tensor) -> Tensor:
+def huber(prediction: Tensor, told: Tensor) -> Tensor:
     """Quadratic up to a difference of 0.1, linear beyond, of slope 1 there: L1 with a smooth bottom."""
-    return F.huber_loss(shown, told, delta=HUBER_DELTA) / HUBER_DELTA
+    return F.huber_loss(prediction, told, delta=HUBER_DELTA) / HUBER_DELTA
 
 
-def cosine(shown: Tensor, told: Tensor) -> Tensor:
+def cosine(prediction: Tensor, told: Tensor) -> Tensor:
     """1 - cosine between vectors, of codes u = (n + 1) / 2, C = 3."""
-    return (1 - F.cosine_similarity(shown * 2 - 1, told * 2 - 1, dim=1, eps=1e-6)).mean()
+    return (1 - F.cosine_similarity(prediction * 2 - 1, told * 2 - 1, dim=1, eps=1e-6)).mean()
 
 
-def bce(shown: Tensor, told: Tensor) -> Tensor:
+def bce(prediction: Tensor, told: Tensor) -> Tensor:
     """Binary cross-entropy of codes as probabilities, kept 0.01 from 0 and 1, plus how far `shown` lies outside.
 
     Least where shown = told. The second term has the gradient that the first has lost where a code leaves [0, 1].
     """
-    probability = shown.clamp(CERTAIN, 1 - CERTAIN)
-    return F.binary_cross_entropy(probability, told) + (shown - probability).abs().mean()
+    probability = prediction.clamp(CERTAIN, 1 - CERTAIN)
+    return F.binary_cross_entropy(probability, told) + (prediction - probability).abs().mean()
 
 
-def dice(shown: Tensor, told: Tensor) -> Tensor:
+def dice(prediction: Tensor, told: Tensor) -> Tensor:
     """1 - 2 (sum s t + 1/2) / (sum s^2 + sum t^2 + 1), the mean over pictures: overlap, however small the inside.
 
     V-Net (Milletari et al., arXiv 1606.04797), section 3, with a pixel's worth of smoothing for pictures that have no
     inside. The squares keep a gradient where a code leaves [0, 1].
     """
-    s, t = shown.flatten(1), told.flatten(1)
+    s, t = prediction.flatten(1), told.flatten(1)
     overlap = ((s * t).sum(1) + 0.5) / (s.square().sum(1) + t.square().sum(1) + 1)
     return (1 - 2 * overlap).mean()
 
 
-def cross_entropy(shown: Tensor, told: Tensor, colours: Tensor, sharpness: float) -> Tensor:
+def cross_entropy(prediction: Tensor, told: Tensor, colours: Tensor, sharpness: float) -> Tensor:
     """Cross-entropy of classes, whose logits are -sharpness times the square distance to their colours [K, 3].
 
     The true class of a pixel is the one whose colour is nearest to `told`.
@@ -62,11 +62,11 @@ def cross_entropy(shown: Tensor, told: Tensor, colours: Tensor, sharpness: float
     weight = colours[:, :, None, None]
     target = (F.conv2d(told, weight) - bias[:, None, None]).argmax(1)
     # |u|^2 is the same for all classes and falls out of the softmax.
-    logits = 2 * sharpness * (F.conv2d(shown, weight) - bias[:, None, None])
+    logits = 2 * sharpness * (F.conv2d(prediction, weight) - bias[:, None, None])
     return F.cross_entropy(logits, target)
 
 
-def scale_shift_invariant(shown: Tensor, told: Tensor) -> Tensor:
+def scale_shift_invariant(prediction: Tensor, told: Tensor) -> Tensor:
     """The loss of maps of unknown scale and shift [N, 1, H, W]: MiDaS (Ranftl et al., arXiv 1907.01341).
 
     Equations 5 to 8 and 11 with all pixels and weight 0.5 of the gradient term: both maps are centred on their median
@@ -74,7 +74,7 @@ def scale_shift_invariant(shown: Tensor, told: Tensor) -> Tensor:
     of the absolute gradients of the difference at four scales. The least depends on neither scale nor shift of `shown`
     (but on its sign), so an offset fitted with this alone shows maps up to both.
     """
-    difference = _standardised(shown) - _standardised(told)
+    difference = _standardised(prediction) - _standardised(told)
     loss = difference.abs().mean() / 2
     for step in (1, 2, 4, 8):
         coarse = difference[..., ::step, ::step]

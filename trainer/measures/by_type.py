@@ -57,12 +57,12 @@ def variance_measures(constant: Tensor) -> dict[str, Measure]:
     regression from a global code gets right.
     """
 
-    def plain(shown: Tensor, told: Tensor) -> Tensor:
-        return torch.stack([metrics.squared_error(shown, told), metrics.squared_error(constant, told)], dim=1)
+    def plain(prediction: Tensor, target: Tensor) -> Tensor:
+        return torch.stack([metrics.squared_error(prediction, target), metrics.squared_error(constant, target)], dim=1)
 
-    def passed(shown: Tensor, told: Tensor) -> Tensor:
-        shown, told, fixed = (metrics.high_pass(maps) for maps in (shown, told, constant))
-        return torch.stack([metrics.squared_error(shown, told), metrics.squared_error(fixed, told)], dim=1)
+    def passed(prediction: Tensor, target: Tensor) -> Tensor:
+        prediction, target, fixed = (metrics.high_pass(maps) for maps in (prediction, target, constant))
+        return torch.stack([metrics.squared_error(prediction, target), metrics.squared_error(fixed, target)], dim=1)
 
     return {FVU: Measure("FVU", plain, _ratio), HIGH_PASS_FVU: Measure("high-pass FVU", passed, _ratio)}
 
@@ -102,9 +102,9 @@ def measures_of(kind: Kind, constant: Tensor = _NO_MAP) -> dict[str, Measure]:
     return variance_measures(constant) | type_measures(kind)
 
 
-def statistics(measures: Mapping[str, Measure], shown: Tensor, told: Tensor) -> Statistics:
+def statistics(measures: Mapping[str, Measure], prediction: Tensor, target: Tensor) -> Statistics:
     """Numbers of each picture for each measure; shown, told: codes [N, C, H, W] float32 in [0, 1]."""
-    return {name: measure.statistics(shown, told).cpu().numpy() for name, measure in measures.items()}
+    return {name: measure.statistics(prediction, target).cpu().numpy() for name, measure in measures.items()}
 
 
 def figures(measures: Mapping[str, Measure], kept: Statistics) -> dict[str, float]:
@@ -112,13 +112,13 @@ def figures(measures: Mapping[str, Measure], kept: Statistics) -> dict[str, floa
     return {name: float(measure.figure(kept[name].mean(axis=0))) for name, measure in measures.items()}
 
 
-def fvu(shown: Tensor, told: Tensor, constant: Tensor) -> float:
+def fvu(prediction: Tensor, target: Tensor, constant: Tensor) -> float:
     """MSE of `shown` over MSE of the constant map; maps [N, C, H, W], constant [1, C, H, W].
 
     Raises UserError if the told maps do not vary about the constant.
     """
     measure = variance_measures(constant)[FVU]
-    return float(measure.figure(measure.statistics(shown, told).numpy().mean(axis=0)))
+    return float(measure.figure(measure.statistics(prediction, target).numpy().mean(axis=0)))
 
 
 def type_errors(kind: Kind, predicted: Tensor, truth: Tensor) -> dict[str, float]:
@@ -138,7 +138,7 @@ def linear(kind: Kind, codes: Tensor) -> Tensor:
 
 
 def _column(error: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda shown, told: error(shown, told)[:, None]
+    return lambda prediction, target: error(prediction, target)[:, None]
 
 
 def _first(mean: Floats) -> Floats:
@@ -156,8 +156,8 @@ def _ratio(mean: Floats) -> Floats:
 
 
 def _of_depth(error: Callable[[Tensor, Tensor], Tensor], align: bool) -> Callable[[Tensor, Tensor], Tensor]:
-    def measure(shown: Tensor, told: Tensor) -> Tensor:
-        depth, truth = 1 - shown, 1 - told
+    def measure(prediction: Tensor, target: Tensor) -> Tensor:
+        depth, truth = 1 - prediction, 1 - target
         return metrics.per_picture(error(metrics.scale_shift(depth, truth) if align else depth, truth))[:, None]
 
     return measure
@@ -200,7 +200,7 @@ def _normal(name: str) -> dict[str, Measure]:
     degrees = _once(metrics.angles)
 
     def of(error: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-        return lambda shown, told: error(degrees(shown, told))
+        return lambda prediction, target: error(degrees(prediction, target))
 
     def under(limit: float) -> Callable[[Tensor, Tensor], Tensor]:
         return of(lambda angles: metrics.per_picture((angles < limit).float())[:, None])
@@ -219,9 +219,9 @@ def _once(error: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor
     """The same function, which remembers its last answer: five measures ask for the same angles."""
     last: list[Tensor] = []
 
-    def remembered(shown: Tensor, told: Tensor) -> Tensor:
-        if not (last and last[0] is shown and last[1] is told):
-            last[:] = shown, told, error(shown, told)
+    def remembered(prediction: Tensor, target: Tensor) -> Tensor:
+        if not (last and last[0] is prediction and last[1] is target):
+            last[:] = prediction, target, error(prediction, target)
         return last[2]
 
     return remembered
@@ -229,7 +229,7 @@ def _once(error: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor
 
 def _linear(intrinsic: Intrinsic) -> dict[str, Measure]:
     def of(error: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-        return lambda shown, told: error(linear(intrinsic, shown), linear(intrinsic, told))[:, None]
+        return lambda prediction, target: error(linear(intrinsic, prediction), linear(intrinsic, target))[:, None]
 
     return {
         f"{intrinsic.name}_si_rmse": Measure("RMSE, scale-invariant", of(metrics.scale_invariant_error), _root),
@@ -240,16 +240,16 @@ def _linear(intrinsic: Intrinsic) -> dict[str, Measure]:
 def _labels(intrinsic: Intrinsic) -> dict[str, Measure]:
     count = len(intrinsic.classes)
 
-    def counts(shown: Tensor, told: Tensor) -> Tensor:
-        label, truly = (linear(intrinsic, codes)[:, 0] for codes in (shown, told))
+    def counts(prediction: Tensor, target: Tensor) -> Tensor:
+        label, truly = (linear(intrinsic, codes)[:, 0] for codes in (prediction, target))
         return metrics.confusion(label, truly, count).flatten(1)
 
     return _overlaps(intrinsic.name, counts, count, "mIoU")
 
 
 def _mask(name: str) -> dict[str, Measure]:
-    def counts(shown: Tensor, told: Tensor) -> Tensor:
-        inside, truly = (codes[:, 0] >= intrinsics.MASK_THRESHOLD for codes in (shown, told))
+    def counts(prediction: Tensor, target: Tensor) -> Tensor:
+        inside, truly = (codes[:, 0] >= intrinsics.MASK_THRESHOLD for codes in (prediction, target))
         return metrics.confusion(inside, truly, 2).flatten(1)
 
     return _overlaps(name, counts, 2, "IoU")
@@ -278,8 +278,10 @@ def _overlaps(name: str, counts: Callable[[Tensor, Tensor], Tensor], classes: in
     }
 
 
-def _moments(shown: Tensor, told: Tensor) -> Tensor:
-    return torch.stack([metrics.per_picture(x) for x in (shown, told, shown**2, told**2, shown * told)], dim=1)
+def _moments(prediction: Tensor, target: Tensor) -> Tensor:
+    return torch.stack(
+        [metrics.per_picture(x) for x in (prediction, target, prediction**2, target**2, prediction * target)], dim=1
+    )
 
 
 def _correlation(mean: Floats) -> Floats:

@@ -12,13 +12,13 @@ from sgi.engine.generator.offset_styles import tensors_of
 from sgi.engine.offsets import Offset
 from sgi.trainer.offsets.job import sampling_of
 from sgi.trainer.offsets.pool import Sampling
-from sgi.trainer.offsets.score import show_latents
+from sgi.trainer.offsets.score import predict_latents
 
 
-def show_offset(generator: Generator, ws: Tensor, offset: Offset) -> Tensor:
+def apply_offset(generator: Generator, ws: Tensor, offset: Offset) -> Tensor:
     """Codes [N, C, R, R] float32 in [0, 1] of G(ws + d), on the CPU; ws [N, num_ws, w_dim] float32."""
     tensors = tensors_of(offset)
-    return show_latents(generator, ws, offset.noise_mode, offset.intrinsic, offset.space, tensors)
+    return predict_latents(generator, ws, offset.noise_mode, offset.intrinsic, offset.space, tensors)
 
 
 def common_sampling(offsets: Sequence[Offset]) -> Sampling:

@@ -68,8 +68,8 @@ def chart(show: Callable[[Tensors, Tensor], Tensor], leaves: Tensors, pictures: 
         points = {key: leaf.clone().requires_grad_() for key, leaf in base.items()}
         codes = show(points, index)
         signs = torch.randint(2, codes.shape, generator=draw).to(codes) * 2 - 1
-        told = torch.autograd.grad((codes * signs).sum() / codes.numel() ** 0.5, list(points.values()))
-        for key, gradient in zip(points, told, strict=True):
+        target = torch.autograd.grad((codes * signs).sum() / codes.numel() ** 0.5, list(points.values()))
+        for key, gradient in zip(points, target, strict=True):
             rows = _rows(gradient)
             curvature[key] += rows[:, :, None] * rows[:, None, :]
     return Chart(base, {key: _inverse_root(matrices / PROBES) for key, matrices in curvature.items()})

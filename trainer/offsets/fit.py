@@ -140,7 +140,7 @@ def fit(
     synthesis = generator.synthesis
     device = generator.mapping.w_avg.device
     space, loss_of = get_space(settings.space), get_loss(settings.loss, kind)
-    told = pool.codes[intrinsics.get(kind).name]
+    target = pool.codes[intrinsics.get(kind).name]
     zeros = space.zeros(generator.config, settings.rank, settings.from_layer)
     parameters = space.parameters(synthesis, pool.ws, zeros, settings.from_layer)
     assert settings.lr is not None
@@ -148,7 +148,7 @@ def fit(
     descent = Descent(parameters, settings.lr, curvature.RATE * settings.lr / space.lr, fine_first=moves)
     start = journal.restore(descent) if journal else 0
 
-    def show(tensors: Tensors, index: Tensor) -> Tensor:
+    def predict(tensors: Tensors, index: Tensor) -> Tensor:
         styles = space.styles(synthesis, pool.ws[index].to(device), tensors)
         image = synthesis.render(styles, pool.sampling.noise_mode, PRECISIONS[settings.precision])
         return readout(image, kind)
@@ -158,9 +158,9 @@ def fit(
         on_step(start, math.nan)
     for step in range(start, settings.steps):
         if space.charted and curvature.moves_at(step, settings.steps):
-            descent.move_on(show, len(pool), step)
+            descent.move_on(predict, len(pool), step)
         index = batch_indices(step, settings.batch, len(pool), settings.seed)
-        loss = loss_of(show(descent.tensors(), index), told[index].to(device).float())
+        loss = loss_of(predict(descent.tensors(), index), target[index].to(device).float())
         descent.step(loss, rate(step, settings.steps))
         done = step + 1
         if done % LOG_EVERY == 0 or done == settings.steps:

@@ -25,8 +25,8 @@ from sgi.trainer.offsets.pool import Pool, Sampling, build_pool
 from sgi.trainer.offsets.score import best_baseline, evaluate
 from sgi.trainer.offsets.seed_splits import describe, fitting_seeds, scoring_seeds
 from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.classes import told_type
-from sgi.trainer.teachers.panel import teller
+from sgi.trainer.teachers.classes import target_type
+from sgi.trainer.teachers.panel import teacher_of
 
 
 class Pools(NamedTuple):
@@ -67,7 +67,7 @@ def open_journal(
 ) -> Journal:
     """The journal in `workdir` of exactly this fit, whether it exists or not."""
     name = intrinsics.get(kind).name
-    key = fitting_loop.fingerprint(kind, settings, pool, generator_sha256(generator), teller(teacher, name).sha256)
+    key = fitting_loop.fingerprint(kind, settings, pool, generator_sha256(generator), teacher_of(teacher, name).sha256)
     return Journal(workdir, name, key)
 
 
@@ -85,7 +85,7 @@ def train_offset(
     Raises what `fit` and `evaluate` raise. The journal's checkpoint stays until its `finish`: call that once the
     offset is on disk.
     """
-    intrinsic, settings = told_type(teacher, kind), settings.for_type(kind)
+    intrinsic, settings = target_type(teacher, kind), settings.for_type(kind)
     tensors = fitting_loop.fit(generator, pools.fitting, intrinsic, settings, journal, on_step)
     sampling = pools.fitting.sampling
     offset = Offset(
@@ -96,7 +96,7 @@ def train_offset(
         psi=sampling.psi,
         cutoff=sampling.cutoff,
         noise_mode=sampling.noise_mode,
-        teacher=teacher_facts(teller(teacher, intrinsic.name)),
+        teacher=teacher_facts(teacher_of(teacher, intrinsic.name)),
         loss=str(settings.loss),
         fit=_fit_facts(settings, pools.fitting, generator),
         semantics=intrinsic.to_dict(),
@@ -112,7 +112,7 @@ def score_offset(generator: Generator, teacher: Teacher, offset: Offset, pools: 
     return {
         "split": pools.split,
         "seeds": describe(pools.held.seeds),
-        "teacher": teacher_facts(teller(teacher, offset.type)),
+        "teacher": teacher_facts(teacher_of(teacher, offset.type)),
         "best_baseline": best_baseline(rows),
         "rows": rows,
     }

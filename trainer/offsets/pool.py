@@ -19,7 +19,7 @@ from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.seeds import latents
 from sgi.trainer.offsets.code_cache import CodeCache, blocks
 from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.panel import teller
+from sgi.trainer.teachers.panel import teacher_of
 
 RENDER_BATCH = 32
 # Rounding a code to float16 costs 1.4e-4 rms, a hundredth of the error of any teacher, and halves the memory.
@@ -118,18 +118,18 @@ def build_pool(
     for block in blocks(seeds):
         known = {name: store.load(block, (side, side)) for name, store in stores.items()}
         kept = {name: part for name, part in known.items() if part is not None}
-        told: dict[str, list[Tensor]] = {name: [] for name in types if name not in kept}
+        target: dict[str, list[Tensor]] = {name: [] for name in types if name not in kept}
         for start in range(0, len(block), RENDER_BATCH):
             ws = sampling.ws(generator, block[start : start + RENDER_BATCH])
             image = (generator.synthesize(ws, sampling.noise_mode) * 0.5 + 0.5).clamp(0, 1)
             all_ws.append(ws.cpu())
             images.append(image.to("cpu", STORED))
-            answer = ask(teacher, image, list(told)) if told else {}
-            for name, parts in told.items():
+            answer = ask(teacher, image, list(target)) if target else {}
+            for name, parts in target.items():
                 parts.append(answer[name].to("cpu", STORED))
             if on_pictures:
                 on_pictures(len(ws))
-        for name, parts in told.items():
+        for name, parts in target.items():
             kept[name] = torch.cat(parts)
             if name in stores:
                 stores[name].store(block, kept[name])
@@ -145,4 +145,4 @@ def _open_caches(
 ) -> dict[str, CodeCache]:
     """The cache of each type. Under the member's hash where the teacher is a panel: what it told alone counts, too."""
     facts = {"generator": generator_sha256(generator), "sampling": asdict(sampling)}
-    return {name: CodeCache(cache, name, facts | {"teacher": teller(teacher, name).sha256}) for name in types}
+    return {name: CodeCache(cache, name, facts | {"teacher": teacher_of(teacher, name).sha256}) for name in types}

@@ -32,7 +32,7 @@ BASELINES = {
 Row = dict[str, float]
 
 
-def score_maps(kind: Kind, shown: Tensor, told: Tensor, constant: Tensor) -> Row:
+def score_maps(kind: Kind, prediction: Tensor, target: Tensor, constant: Tensor) -> Row:
     """Figures of one prediction.
 
     shown, told: codes [N, C, H, W] float32 in [0, 1]; constant: the mean map of the fitting pictures [1, C, H, W].
@@ -40,17 +40,17 @@ def score_maps(kind: Kind, shown: Tensor, told: Tensor, constant: Tensor) -> Row
     maps themselves, which no method knows.
     """
     measures = measures_of(kind, constant)
-    about_holdout = fvu(shown, told, told.mean(dim=0, keepdim=True))
-    return figures(measures, statistics(measures, shown, told)) | {"fvu_about_holdout": about_holdout}
+    about_holdout = fvu(prediction, target, target.mean(dim=0, keepdim=True))
+    return figures(measures, statistics(measures, prediction, target)) | {"fvu_about_holdout": about_holdout}
 
 
-def show(generator: Generator, pool: Pool, kind: Kind, space: str, tensors: Mapping[str, Tensor]) -> Tensor:
+def predict(generator: Generator, pool: Pool, kind: Kind, space: str, tensors: Mapping[str, Tensor]) -> Tensor:
     """Codes [N, C, R, R] float32 in [0, 1] that an offset shows for the latents of a pool, on the CPU."""
-    return show_latents(generator, pool.ws, pool.sampling.noise_mode, kind, space, tensors)
+    return predict_latents(generator, pool.ws, pool.sampling.noise_mode, kind, space, tensors)
 
 
 @torch.no_grad()
-def show_latents(
+def predict_latents(
     generator: Generator, ws: Tensor, noise_mode: str, kind: Kind, space: str, tensors: Mapping[str, Tensor]
 ) -> Tensor:
     """`show` for any w+ [N, num_ws, w_dim] float32, such as inverted or relit ones."""
@@ -86,13 +86,13 @@ def predictions(
 
     zeros = {key: torch.zeros_like(tensor) for key, tensor in tensors.items()}
     made = {
-        OFFSET: lambda: show(generator, held, kind, space, tensors),
-        "identity": lambda: show(generator, held, kind, space, zeros),
+        OFFSET: lambda: predict(generator, held, kind, space, tensors),
+        "identity": lambda: predict(generator, held, kind, space, zeros),
         "constant": lambda: baselines.mean_map(codes).expand(len(held), -1, -1, -1),
         "global_affine": lambda: baselines.global_affine(images, codes)(pictures),
         "pixel_affine": lambda: baselines.pixel_affine(images, codes)(pictures),
         "ridge": ridge,
-        "random": lambda: show(generator, held, kind, space, random_like(tensors, seed)),
+        "random": lambda: predict(generator, held, kind, space, random_like(tensors, seed)),
     }
     return {row: lambda make=make: make().clamp(0, 1) for row, make in made.items()}  # type: ignore[misc]
 
@@ -111,9 +111,9 @@ def evaluate(
     seed draws the random offset. Raises UserError when the maps do not vary.
     """
     name = intrinsics.get(kind).name
-    told, constant = held.codes[name].float(), baselines.mean_map(fitting.codes[name])
+    target, constant = held.codes[name].float(), baselines.mean_map(fitting.codes[name])
     made = predictions(generator, kind, space, tensors, fitting, held, seed)
-    return {row: score_maps(kind, make(), told, constant) for row, make in made.items()}
+    return {row: score_maps(kind, make(), target, constant) for row, make in made.items()}
 
 
 def best_baseline(rows: Mapping[str, Row]) -> str:

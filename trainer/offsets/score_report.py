@@ -16,7 +16,7 @@ from sgi.engine.generator import Generator
 from sgi.engine.offsets import Offset
 from sgi.trainer.measures.by_type import measures_of
 from sgi.trainer.offsets.pool import Pool
-from sgi.trainer.offsets.score import BASELINES, OFFSET, show
+from sgi.trainer.offsets.score import BASELINES, OFFSET, predict
 
 PREVIEW_PICTURES = 8
 PREVIEW_WIDTH = 1536
@@ -52,8 +52,8 @@ def write_preview(path: str | Path, generator: Generator, offset: Offset, pool: 
     tensors = {key: torch.from_numpy(array) for key, array in offset.tensors.items()}
     count = min(PREVIEW_PICTURES, len(pool))
     first = Pool(pool.seeds[:count], pool.sampling, pool.ws[:count], pool.images[:count], {})
-    shown = show(generator, first, offset.intrinsic, offset.space, tensors)
-    _write_rows(path, [first.images.float(), pool.codes[offset.type][:count].float(), shown])
+    prediction = predict(generator, first, offset.intrinsic, offset.space, tensors)
+    _write_rows(path, [first.images.float(), pool.codes[offset.type][:count].float(), prediction])
 
 
 def _write_rows(path: str | Path, rows: Sequence[Tensor]) -> None:

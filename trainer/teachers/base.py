@@ -57,11 +57,11 @@ class MapTeacher(ABC):
             if name not in self.types:
                 raise UserError(f"--type {name}: teacher {self.name} tells only {', '.join(self.types)}")
         parts = [self.codes(part, types) for part in checked(image, self.name).split(self.chunk or len(image))]
-        told = {name: torch.cat([part[name] for part in parts]) for name in types}
+        target = {name: torch.cat([part[name] for part in parts]) for name in types}
         for name in types:
-            if not torch.isfinite(told[name]).all():
+            if not torch.isfinite(target[name]).all():
                 raise UserError(f"teacher {self.name}: its {name} is not finite; its file may be damaged")
-        return {name: told[name].clamp(0, 1) for name in types}
+        return {name: target[name].clamp(0, 1) for name in types}
 
     def features(self, image: Tensor) -> Tensor:
         """Raises UserError: only the bundled kind of teacher gives features."""

@@ -36,11 +36,11 @@ def class_codes(logits: Tensor, classes: Sequence[str], name: str) -> Tensor:
     row = intrinsics.get(SEGMENTATION).with_classes(tuple(classes))
     colours = torch.tensor(intrinsics.colours(row), dtype=logits.dtype, device=logits.device)
     expected = torch.einsum("nkhw,kc->nchw", probability, colours)
-    told = colours[logits.argmax(dim=1)].permute(0, 3, 1, 2)
-    return told + (expected - expected.detach())
+    target = colours[logits.argmax(dim=1)].permute(0, 3, 1, 2)
+    return target + (expected - expected.detach())
 
 
-def told_type(teacher: Teacher, kind: Kind) -> Intrinsic:
+def target_type(teacher: Teacher, kind: Kind) -> Intrinsic:
     """The description of a type as a teacher tells it: a segmentation gets the teacher's classes.
 
     Raises UserError for a type the teacher cannot tell, a segmentation into other classes than the teacher's, and

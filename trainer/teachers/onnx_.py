@@ -53,8 +53,8 @@ class OnnxTeacher(MapTeacher):
         if fixed_batch and self._input.shape[0] != 1:
             raise UserError(f"{flag}: file: its batch is fixed to {self._input.shape[0]}; export it with 1, or any")
         self.chunk = 1 if fixed_batch else BATCH
-        told = {output.type: output for output in description.outputs}
-        classes = told[SEGMENTATION].classes if SEGMENTATION in told else ()
+        target = {output.type: output for output in description.outputs}
+        classes = target[SEGMENTATION].classes if SEGMENTATION in target else ()
         facts = {
             "onnx": [sha256_file(file) for file in files],
             "input": asdict(description.input),
@@ -64,10 +64,10 @@ class OnnxTeacher(MapTeacher):
         super().__init__(
             f"{description.title} ({'; '.join(_words(output) for output in description.outputs)})",
             identity(facts),
-            tuple(dict.fromkeys((*told, *class_types(classes)))),
+            tuple(dict.fromkeys((*target, *class_types(classes)))),
             classes,
             size[0] if size and size[0] == size[1] else None,
-            {"input": str(asdict(description.input)), **{name: _words(output) for name, output in told.items()}},
+            {"input": str(asdict(description.input)), **{name: _words(output) for name, output in target.items()}},
         )
 
     @torch.no_grad()
@@ -225,8 +225,8 @@ def _check_input(flag: str, how: Input, session: Any) -> None:
     """Raise UserError unless the model takes one float picture of the layout and size that the description says."""
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
-        told = ", ".join(f"{value.name} {value.type} {value.shape}" for value in inputs)
-        raise UserError(f"{flag}: file: takes {told}; a teacher takes one picture of 4 dimensions, as floats")
+        given = ", ".join(f"{value.name} {value.type} {value.shape}" for value in inputs)
+        raise UserError(f"{flag}: file: takes {given}; a teacher takes one picture of 4 dimensions, as floats")
     shape = inputs[0].shape
     expected = [3, *(how.size or (None, None))] if how.layout == "nchw" else [*(how.size or (None, None)), 3]
     for have, want in zip(shape[1:], expected, strict=True):

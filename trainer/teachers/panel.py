@@ -34,7 +34,7 @@ class Panel:
         self.input_range = first.input_range
         self.resolution = first.resolution
 
-    def teller(self, kind: str) -> Teacher:
+    def teacher_of(self, kind: str) -> Teacher:
         """The member that tells a type; raises UserError if none does."""
         for member in self.members:
             if kind in member.types:
@@ -43,19 +43,19 @@ class Panel:
 
     def __call__(self, image: Tensor, types: Sequence[str]) -> dict[str, Tensor]:
         """Codes of `types` as their members tell them; see `Teacher`."""
-        tellers = {name: self.teller(name) for name in types}
-        told: dict[str, Tensor] = {}
+        tellers = {name: self.teacher_of(name) for name in types}
+        target: dict[str, Tensor] = {}
         for member in self.members:
             asked = [name for name in types if tellers[name] is member]
             if asked:
-                told |= member(image, asked)
-        return {name: told[name] for name in types}
+                target |= member(image, asked)
+        return {name: target[name] for name in types}
 
     def features(self, image: Tensor) -> Tensor:
         """Features of the first member; see `Teacher`."""
         return self.members[0].features(image)
 
 
-def teller(teacher: Teacher, kind: str) -> Teacher:
+def teacher_of(teacher: Teacher, kind: str) -> Teacher:
     """Who really tells a type: the member of a panel, or the teacher itself."""
-    return teacher.teller(kind) if isinstance(teacher, Panel) else teacher
+    return teacher.teacher_of(kind) if isinstance(teacher, Panel) else teacher

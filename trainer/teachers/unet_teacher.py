@@ -54,10 +54,11 @@ class UNetTeacher:
         for name in types:
             if name not in self.types:
                 raise UserError(f"--type {name}: teacher {self.name} tells only {', '.join(self.types)}")
-        told = self._tell(image)
-        logits = told[SEGMENTATION]
+        target = self._tell(image)
+        logits = target[SEGMENTATION]
         return {
-            name: told[name].clamp(0, 1) if name in TYPES else class_codes(logits, self.classes, name) for name in types
+            name: target[name].clamp(0, 1) if name in TYPES else class_codes(logits, self.classes, name)
+            for name in types
         }
 
     def segment(self, image: Tensor) -> Tensor:
@@ -69,11 +70,11 @@ class UNetTeacher:
         return self.net.encode(self._checked(image))[-1].mean(dim=(2, 3))
 
     def _tell(self, image: Tensor) -> dict[str, Tensor]:
-        told: dict[str, Tensor] = self.net(self._checked(image))
+        target: dict[str, Tensor] = self.net(self._checked(image))
         if not self.net.config.mirrored:
-            return told
+            return target
         seen = self.net(image.flip(-1))
-        mean = {name: (told[name] + mirror(name, seen[name])) / 2 for name in told}
+        mean = {name: (target[name] + mirror(name, seen[name])) / 2 for name in target}
         # The mean of two directions is shorter than either.
         mean["normal"] = normal_codes(mean["normal"] * 2 - 1)
         return mean

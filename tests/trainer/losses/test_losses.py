@@ -29,13 +29,13 @@ def pair(seed, channels, size=9):
     return random.rand(2, channels, size, size) * 1.6 - 0.3, random.rand(2, channels, size, size)
 
 
-def value(loss, kind, shown, told):
-    return get_loss(loss, kind)(torch.as_tensor(shown).float(), torch.as_tensor(told).float()).item()
+def value(loss, kind, prediction, target):
+    return get_loss(loss, kind)(torch.as_tensor(prediction).float(), torch.as_tensor(target).float()).item()
 
 
 def test_by_hand():
-    shown = one_pixel(0.5, 0.5, 1.0)  # the normal (0, 0, 1)
-    told = one_pixel(1.0, 0.5, 0.5)  # the normal (1, 0, 0)
+    prediction = one_pixel(0.5, 0.5, 1.0)  # the normal (0, 0, 1)
+    target = one_pixel(1.0, 0.5, 0.5)  # the normal (1, 0, 0)
     for loss, expected in {
         "l1": 1 / 3,
         "l2": 0.5 / 3,
@@ -44,87 +44,89 @@ def test_by_hand():
         "cosine+l1": 1 + 1 / 3,
         "0.5*cosine + 3*l2": 1,
     }.items():
-        assert get_loss(loss, "normal")(shown, told).item() == pytest.approx(expected)
+        assert get_loss(loss, "normal")(prediction, target).item() == pytest.approx(expected)
 
 
 def test_cross_entropy_of_a_mask():
-    shown, told = pair(0, 1)
-    p = shown.clip(0.01, 0.99)
-    expected = -(told * np.log(p) + (1 - told) * np.log(1 - p)) + np.abs(shown - p)
-    assert value("bce", "mask-bed", shown, told) == pytest.approx(expected.mean(), rel=1e-5)
+    prediction, target = pair(0, 1)
+    p = prediction.clip(0.01, 0.99)
+    expected = -(target * np.log(p) + (1 - target) * np.log(1 - p)) + np.abs(prediction - p)
+    assert value("bce", "mask-bed", prediction, target) == pytest.approx(expected.mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize("told", [0.0, 1.0])
 @pytest.mark.parametrize("shown", [-0.5, 1.5])
-def test_a_mask_outside_of_its_range_is_drawn_back(shown, told):
-    code = torch.full((1, 1, 1, 1), shown, requires_grad=True)
+def test_a_mask_outside_of_its_range_is_drawn_back(prediction, target):
+    code = torch.full((1, 1, 1, 1), prediction, requires_grad=True)
     for loss in ("bce", "dice"):
         code.grad = None
-        get_loss(loss, "mask-bed")(code, torch.full((1, 1, 1, 1), told)).backward()
+        get_loss(loss, "mask-bed")(code, torch.full((1, 1, 1, 1), target)).backward()
         assert code.grad is not None
-        assert code.grad.item() * (shown - 0.5) > 0
+        assert code.grad.item() * (prediction - 0.5) > 0
 
 
 def test_dice():
-    shown, told = pair(1, 1)
-    s, t = shown.reshape(2, -1), told.reshape(2, -1)
+    prediction, target = pair(1, 1)
+    s, t = prediction.reshape(2, -1), target.reshape(2, -1)
     expected = 1 - (2 * (s * t).sum(1) + 1) / ((s**2).sum(1) + (t**2).sum(1) + 1)
-    assert value("dice", "mask-bed", shown, told) == pytest.approx(expected.mean(), rel=1e-5)
+    assert value("dice", "mask-bed", prediction, target) == pytest.approx(expected.mean(), rel=1e-5)
     nothing = np.zeros((1, 1, 4, 4))
     assert value("dice", "mask-bed", nothing, nothing) == 0
-    assert value("bce+dice", "mask-bed", shown, told) == pytest.approx(
-        value("bce", "mask-bed", shown, told) + value("dice", "mask-bed", shown, told)
+    assert value("bce+dice", "mask-bed", prediction, target) == pytest.approx(
+        value("bce", "mask-bed", prediction, target) + value("dice", "mask-bed", prediction, target)
     )
 
 
 def test_cross_entropy_of_a_segmentation():
-    shown, told = pair(2, 3)
-    logits, apart = ([-np.square(u[:, None] - palette(3)[None, :, :, None, None]).sum(2)][0] for u in (shown, told))
+    prediction, target = pair(2, 3)
+    logits, apart = (
+        [-np.square(u[:, None] - palette(3)[None, :, :, None, None]).sum(2)][0] for u in (prediction, target)
+    )
     log_p = 10 * logits - np.log(np.exp(10 * logits).sum(1, keepdims=True))
     expected = -np.take_along_axis(log_p, apart.argmax(1)[:, None], 1).mean()
-    assert value("ce", ROOM, shown, told) == pytest.approx(expected, rel=1e-5)
+    assert value("ce", ROOM, prediction, target) == pytest.approx(expected, rel=1e-5)
 
 
 def test_scale_and_shift_invariance():
-    shown, told = pair(3, 1)
+    prediction, target = pair(3, 1)
 
     def standardised(maps):
         centred = maps - np.median(maps.reshape(2, -1), axis=1)[:, None, None, None]  # 81 pixels have a middle one
         return centred / np.abs(centred).mean(axis=(1, 2, 3), keepdims=True)
 
-    difference = standardised(shown) - standardised(told)
+    difference = standardised(prediction) - standardised(target)
     expected = np.abs(difference).mean() / 2
     for step in (1, 2, 4, 8):
         coarse = difference[:, :, ::step, ::step]
         gradients = np.abs(np.diff(coarse, axis=3)).sum() + np.abs(np.diff(coarse, axis=2)).sum()
         expected += 0.5 * gradients / coarse.size
-    assert value("ssi", "depth", shown, told) == pytest.approx(expected, rel=1e-5)
-    assert value("ssi", "depth", 0.3 * told - 4, told) == pytest.approx(0, abs=1e-4)
-    assert value("ssi", "depth", -told, told) > 1
+    assert value("ssi", "depth", prediction, target) == pytest.approx(expected, rel=1e-5)
+    assert value("ssi", "depth", 0.3 * target - 4, target) == pytest.approx(0, abs=1e-4)
+    assert value("ssi", "depth", -target, target) > 1
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: intrinsics.get(kind).name)
 def test_losses_are_least_at_the_truth_and_lead_there(kind):
     row = intrinsics.get(kind)
-    told = torch.rand(2, row.code_channels, 16, 16, generator=torch.Generator().manual_seed(0))
+    target = torch.rand(2, row.code_channels, 16, 16, generator=torch.Generator().manual_seed(0))
     if row.decoding == "palette":
-        told = torch.from_numpy(intrinsics.encode(row, intrinsics.decode(row, told.numpy()))).float()
+        target = torch.from_numpy(intrinsics.encode(row, intrinsics.decode(row, target.numpy()))).float()
     for name, term in TERMS.items():
         if name == "lpips" or not term.fits(row):
             continue
-        shown = (told + 0.1).requires_grad_()
+        prediction = (target + 0.1).requires_grad_()
         loss = get_loss(name, row)
-        before = loss(shown, told)
+        before = loss(prediction, target)
         before.backward()
-        assert shown.grad is not None
-        assert shown.grad.isfinite().all(), name
+        assert prediction.grad is not None
+        assert prediction.grad.isfinite().all(), name
         if name == "ssi":  # knows no shift
             assert before.item() == pytest.approx(0, abs=1e-4)
             continue
-        after = loss(shown.detach() - 1e-3 * shown.grad / shown.grad.abs().max(), told)
+        after = loss(prediction.detach() - 1e-3 * prediction.grad / prediction.grad.abs().max(), target)
         assert after < before, name
         if name not in ("bce", "ce", "dice"):
-            assert loss(told, told).item() == pytest.approx(0, abs=CLOSED_FORM), name
+            assert loss(target, target).item() == pytest.approx(0, abs=CLOSED_FORM), name
 
 
 def test_every_type_has_a_loss_of_its_own():
@@ -152,15 +154,15 @@ def test_losses_that_make_no_sense(loss, kind, says):
 
 
 def test_features_of_the_bundled_teacher():
-    shown, told = (torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    prediction, target = (torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
     encode = perceptual._encoder("cpu")
-    levels = [torch.nn.functional.normalize(x, dim=1, eps=1e-4) for x in encode(shown)]
-    others = [torch.nn.functional.normalize(x, dim=1, eps=1e-4) for x in encode(told)]
+    levels = [torch.nn.functional.normalize(x, dim=1, eps=1e-4) for x in encode(prediction)]
+    others = [torch.nn.functional.normalize(x, dim=1, eps=1e-4) for x in encode(target)]
     expected = [(x - y).double().square().sum(1).mean().item() for x, y in zip(levels, others, strict=True)]
-    assert value("perceptual", "albedo", shown, told) == pytest.approx(np.mean(expected), rel=1e-3)
-    grey = shown.mean(1, keepdim=True)
-    assert value("perceptual", "depth", grey, told[:, :1]) == pytest.approx(
-        value("perceptual", "albedo", grey.expand(-1, 3, -1, -1), told[:, :1].expand(-1, 3, -1, -1))
+    assert value("perceptual", "albedo", prediction, target) == pytest.approx(np.mean(expected), rel=1e-3)
+    grey = prediction.mean(1, keepdim=True)
+    assert value("perceptual", "depth", grey, target[:, :1]) == pytest.approx(
+        value("perceptual", "albedo", grey.expand(-1, 3, -1, -1), target[:, :1].expand(-1, 3, -1, -1))
     )
 
 
@@ -180,9 +182,9 @@ def test_lpips_gets_pictures_as_its_library_wants_them(monkeypatch, tmp_path):
             super().__init__()
             assert net == "vgg"
 
-        def forward(self, shown, told):
-            assert shown.shape == told.shape == (2, 3, 8, 8)
-            return (shown - told).abs().mean(dim=(1, 2, 3), keepdim=True)
+        def forward(self, prediction, target):
+            assert prediction.shape == target.shape == (2, 3, 8, 8)
+            return (prediction - target).abs().mean(dim=(1, 2, 3), keepdim=True)
 
     monkeypatch.setattr(perceptual, "find_spec", lambda name: name)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
@@ -190,6 +192,6 @@ def test_lpips_gets_pictures_as_its_library_wants_them(monkeypatch, tmp_path):
     (tmp_path / "checkpoints" / perceptual.VGG_FILE).touch()
     monkeypatch.setitem(sys.modules, "lpips", SimpleNamespace(LPIPS=Library))
     perceptual._lpips.cache_clear()
-    shown, told = torch.full((2, 1, 8, 8), 0.25), torch.full((2, 1, 8, 8), 0.75)
-    assert get_loss("lpips", "depth")(shown, told).item() == pytest.approx(1.0)  # [-1, 1] is twice as wide
+    prediction, target = torch.full((2, 1, 8, 8), 0.25), torch.full((2, 1, 8, 8), 0.75)
+    assert get_loss("lpips", "depth")(prediction, target).item() == pytest.approx(1.0)  # [-1, 1] is twice as wide
     perceptual._lpips.cache_clear()

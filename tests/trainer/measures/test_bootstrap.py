@@ -22,27 +22,27 @@ def test_every_resample_has_as_many_pictures():
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_law():
     values = np.random.default_rng(1).normal(3, 2, size=(400, 1))
-    told = draw(MEAN, [values]).estimate()
-    assert told.value == pytest.approx(values.mean())
+    target = draw(MEAN, [values]).estimate()
+    assert target.value == pytest.approx(values.mean())
     half = 1.96 * values.std() / 20
-    assert (told.high - told.low) / 2 == pytest.approx(half, rel=0.08)
-    assert told.low < told.value < told.high
+    assert (target.high - target.low) / 2 == pytest.approx(half, rel=0.08)
+    assert target.low < target.value < target.high
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say():
     rng = np.random.default_rng(2)
     hits = 0
     for _ in range(200):
-        told = draw(RATIO, [rng.normal([1.0, 2.0], 0.3, size=(60, 2))]).estimate()
-        hits += told.low <= 0.5 <= told.high
+        target = draw(RATIO, [rng.normal([1.0, 2.0], 0.3, size=(60, 2))]).estimate()
+        hits += target.low <= 0.5 <= target.high
     assert 0.89 <= hits / 200 <= 0.99
 
 
 def test_fits_are_averaged_and_kept():
     one, other = np.full((10, 1), 1.0), np.full((10, 1), 2.0)
-    told = draw(MEAN, [one, other]).estimate()
-    assert (told.value, told.low, told.high) == pytest.approx((1.5, 1.5, 1.5))
-    assert told.fits == (1.0, 2.0)
+    target = draw(MEAN, [one, other]).estimate()
+    assert (target.value, target.low, target.high) == pytest.approx((1.5, 1.5, 1.5))
+    assert target.fits == (1.0, 2.0)
 
 
 def test_comparisons_are_paired():

@@ -25,12 +25,12 @@ def vectors(*degrees: float) -> torch.Tensor:
 
 
 def test_fvu_of_hand_made_maps():
-    told = torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1)
+    target = torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1)
     constant = torch.full((1, 1, 1, 1), 0.5)
-    assert fvu(told, told, constant) == 0
-    assert fvu(constant.expand_as(told), told, constant) == 1
-    assert fvu(torch.tensor([0.25, 0.75]).reshape(2, 1, 1, 1), told, constant) == 0.25
-    assert fvu(1 - told, told, constant) == 4
+    assert fvu(target, target, constant) == 0
+    assert fvu(constant.expand_as(target), target, constant) == 1
+    assert fvu(torch.tensor([0.25, 0.75]).reshape(2, 1, 1, 1), target, constant) == 0.25
+    assert fvu(1 - target, target, constant) == 4
 
 
 def test_fvu_refuses_maps_that_do_not_vary():
@@ -43,9 +43,9 @@ def test_high_pass_fvu_ignores_what_is_smooth():
     noise = torch.Generator().manual_seed(0)
     ramps = torch.rand(8, 1, 1, 1, generator=noise).expand(8, 1, 16, 16)
     fine = (torch.rand(8, 1, 16, 16, generator=noise) > 0.5) * 0.1
-    told = ramps * 0.8 + fine
-    measures = measures_of("edges", told.mean(dim=0, keepdim=True))
-    told_figures = figures(measures, statistics(measures, ramps * 0.8 + 0.05, told))
+    target = ramps * 0.8 + fine
+    measures = measures_of("edges", target.mean(dim=0, keepdim=True))
+    told_figures = figures(measures, statistics(measures, ramps * 0.8 + 0.05, target))
     assert told_figures["fvu"] < 0.1
     assert told_figures["fvu_high_pass"] == pytest.approx(1, abs=0.25)
     assert told_figures["edges_rmse"] == pytest.approx(0.05, abs=1e-3)
@@ -77,16 +77,16 @@ def test_normals_are_measured_in_degrees():
 
 def test_the_median_is_that_of_all_pixels():
     degrees = torch.rand(4001, generator=torch.Generator().manual_seed(0)) * 50
-    told = vectors(*degrees.tolist()), vectors(*[0.0] * 4001)
-    assert type_errors("normal", *told)["normal_median_deg"] == pytest.approx(degrees.median().item(), abs=0.02)
-    assert type_errors("normal", told[0], told[0])["normal_median_deg"] == pytest.approx(0, abs=1e-4)
+    target = vectors(*degrees.tolist()), vectors(*[0.0] * 4001)
+    assert type_errors("normal", *target)["normal_median_deg"] == pytest.approx(degrees.median().item(), abs=0.02)
+    assert type_errors("normal", target[0], target[0])["normal_median_deg"] == pytest.approx(0, abs=1e-4)
 
 
 def test_light_is_measured_in_linear_values():
     """Half the light everywhere is another code but the same shading up to scale."""
     values = torch.rand(2, 1, 20, 20, generator=torch.Generator().manual_seed(0)).numpy() + 0.2
-    told, shown = (torch.from_numpy(intrinsics.encode("shading", v)) for v in (values, values / 2))
-    errors = type_errors("shading", shown, told)
+    target, prediction = (torch.from_numpy(intrinsics.encode("shading", v)) for v in (values, values / 2))
+    errors = type_errors("shading", prediction, target)
     assert errors["shading_si_rmse"] == pytest.approx(0, abs=CLOSED_FORM)
     assert errors["shading_lmse"] == pytest.approx(0, abs=CLOSED_FORM)
     assert errors["shading_rmse"] > 0.1
@@ -107,16 +107,16 @@ def test_segmentation_reads_the_nearest_colour():
     def coded(labels):
         return torch.from_numpy(intrinsics.encode(kind, np.array(labels, np.float32).reshape(1, 1, 1, -1))).float()
 
-    shown = (coded([0, 1, 1, 2]) * 0.9 + 0.04).clamp(0, 1)
-    errors = type_errors(kind, shown, coded([0, 0, 1, 2]))
+    prediction = (coded([0, 1, 1, 2]) * 0.9 + 0.04).clamp(0, 1)
+    errors = type_errors(kind, prediction, coded([0, 0, 1, 2]))
     assert errors["segmentation_accuracy"] == pytest.approx(3 / 4)
     assert errors["segmentation_miou"] == pytest.approx((1 / 2 + 1 / 2 + 1) / 3)
 
 
 def test_edges_correlate_up_to_scale():
-    told = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert type_errors("edges", told * 0.5 + 0.1, told)["edges_correlation"] == pytest.approx(1, abs=1e-5)
-    assert type_errors("edges", 1 - told, told)["edges_correlation"] == pytest.approx(-1, abs=1e-5)
+    target = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert type_errors("edges", target * 0.5 + 0.1, target)["edges_correlation"] == pytest.approx(1, abs=1e-5)
+    assert type_errors("edges", 1 - target, target)["edges_correlation"] == pytest.approx(-1, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["depth", "normal", "albedo", "shading", "edges", "mask-bed", "image"])
@@ -124,10 +124,10 @@ def test_figures_are_functions_of_means_over_pictures(name):
     """Two sets of pictures, measured apart and averaged, are what they are together."""
     noise = torch.Generator().manual_seed(1)
     channels = intrinsics.get(name).channels
-    shown, told = torch.rand(2, 6, channels, 12, 12, generator=noise)
-    measures = measures_of(name, told.mean(dim=0, keepdim=True))
-    whole = statistics(measures, shown, told)
-    parts = [statistics(measures, shown[part], told[part]) for part in (slice(0, 2), slice(2, 6))]
+    prediction, target = torch.rand(2, 6, channels, 12, 12, generator=noise)
+    measures = measures_of(name, target.mean(dim=0, keepdim=True))
+    whole = statistics(measures, prediction, target)
+    parts = [statistics(measures, prediction[part], target[part]) for part in (slice(0, 2), slice(2, 6))]
     for key, measure in measures.items():
         mean = (2 * parts[0][key].mean(axis=0) + 4 * parts[1][key].mean(axis=0)) / 6
         assert float(measure.figure(mean)) == pytest.approx(float(measure.figure(whole[key].mean(axis=0))))
@@ -136,9 +136,9 @@ def test_figures_are_functions_of_means_over_pictures(name):
 
 
 def test_a_perfect_answer_is_perfect():
-    told = torch.rand(3, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    target = torch.rand(3, 3, 12, 12, generator=torch.Generator().manual_seed(0))
     for name in ("depth", "normal", "albedo", "shading", "edges", "mask-bed"):
-        codes = told[:, : intrinsics.get(name).channels]
+        codes = target[:, : intrinsics.get(name).channels]
         for key, measure in type_measures(name).items():
             wanted = 1 if measure.higher_is_better else 0
             assert type_errors(name, codes, codes)[key] == pytest.approx(wanted, abs=1e-4), key

@@ -56,8 +56,8 @@ def test_absolute_relative():
 
 
 def test_within_ratio():
-    told = metrics.within_ratio(row(0.2, 0.2, 0.3, 0.0), row(0.24, 0.26, 0.24, metrics.DEPTH_FLOOR))
-    assert told.flatten().tolist() == [1, 0, 0, 1]
+    target = metrics.within_ratio(row(0.2, 0.2, 0.3, 0.0), row(0.24, 0.26, 0.24, metrics.DEPTH_FLOOR))
+    assert target.flatten().tolist() == [1, 0, 0, 1]
 
 
 def test_angles():
@@ -81,8 +81,8 @@ def test_local_error_scales_each_window_alone():
     """20 px, windows of 2: halves of other scale cost only the windows across the border; black scores 1."""
     truth = torch.rand(1, 1, 20, 20, generator=torch.Generator().manual_seed(0)) + 0.5
     scaled = torch.cat([truth[..., :10] * 3, truth[..., 10:] * 0.1], dim=-1)
-    shown = torch.cat([scaled, truth * 7, torch.zeros_like(truth)])
-    scores = metrics.local_error(shown, truth.expand(3, -1, -1, -1)).tolist()
+    prediction = torch.cat([scaled, truth * 7, torch.zeros_like(truth)])
+    scores = metrics.local_error(prediction, truth.expand(3, -1, -1, -1)).tolist()
     assert scores[1:] == pytest.approx([0, 1], abs=1e-6)
     whole = metrics.scale_invariant_error(scaled, truth).item() / truth.double().square().mean().item()
     assert 0 < scores[0] < 0.15 * whole
@@ -90,9 +90,9 @@ def test_local_error_scales_each_window_alone():
 
 def test_confusion_and_mean_iou():
     truth = torch.tensor([[[0, 0, 1, 1]]], dtype=torch.uint8)
-    told = torch.tensor([[[0, 1, 1, 3]]])
-    counts = metrics.confusion(told, truth, 4)
+    target = torch.tensor([[[0, 1, 1, 3]]])
+    counts = metrics.confusion(target, truth, 4)
     assert counts[0, 0].tolist() == [1, 1, 0, 0]
     assert counts[0, 1].tolist() == [0, 1, 0, 1]
     # class 0: 1 of 2; class 1: 1 of 3; class 2 occurs nowhere; class 3: 0 of 1.
-    assert metrics.mean_iou(told, truth, 4) == pytest.approx((1 / 2 + 1 / 3 + 0) / 3)
+    assert metrics.mean_iou(target, truth, 4) == pytest.approx((1 / 2 + 1 / 3 + 0) / 3)

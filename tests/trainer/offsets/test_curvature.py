@@ -23,24 +23,24 @@ def linear():
     matrices[:, : CODES // 2, 0] = 0
     matrices[:, CODES // 2 :, 1] = 0
 
-    def show(tensors, index):
+    def predict(tensors, index):
         return torch.einsum("icrk,rk->ic", matrices[index], tensors["d"])[:, None, None]
 
-    return show, matrices
+    return predict, matrices
 
 
 def test_an_equal_step_is_an_equal_change_of_the_codes(linear, monkeypatch):
     monkeypatch.setattr(curvature, "PROBES", 4000)
     monkeypatch.setattr(curvature, "DAMPING", 1e-6)
-    show, _ = linear
-    found = chart(show, {"d": torch.ones(ROWS, WIDTH)}, PICTURES, seed=1)
+    predict, _ = linear
+    found = chart(predict, {"d": torch.ones(ROWS, WIDTH)}, PICTURES, seed=1)
     every = torch.arange(PICTURES)
-    start = show({"d": torch.ones(ROWS, WIDTH)}, every)
+    start = predict({"d": torch.ones(ROWS, WIDTH)}, every)
     for row in range(ROWS):
         for axis in range(WIDTH):
             y = torch.zeros(ROWS, WIDTH)
             y[row, axis] = 1
-            change = (show(found.leaves({"d": y}), every) - start).square().mean().sqrt().item()
+            change = (predict(found.leaves({"d": y}), every) - start).square().mean().sqrt().item()
             assert change == pytest.approx(1, rel=CURVATURE)
 
 
@@ -51,13 +51,13 @@ def test_what_moves_nothing_stays_finite():
 
 
 def test_moving_on_keeps_the_offset_and_changes_the_way(linear):
-    show, _ = linear
+    predict, _ = linear
     leaves = {"d": torch.ones(ROWS, WIDTH)}
     descent = Descent(Parameters(leaves, {"d": 1.0}, lambda moved: {"offset": moved["d"] * 3}, {}), 0.1, 0.2)
     descent.step(descent.tensors()["offset"].sum(), 1.0)
     before = descent.tensors()["offset"].detach()
     torch.testing.assert_close(before, torch.full((ROWS, WIDTH), 2.7))
-    descent.move_on(lambda tensors, index: show({"d": tensors["offset"]}, index), PICTURES, seed=0)
+    descent.move_on(lambda tensors, index: predict({"d": tensors["offset"]}, index), PICTURES, seed=0)
     after = descent.tensors()["offset"].detach()
     assert torch.equal(before, after)
     descent.step(descent.tensors()["offset"][:, 0].sum(), 1.0)

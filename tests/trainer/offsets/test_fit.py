@@ -149,12 +149,14 @@ def test_resume_is_exact_across_a_change_of_coordinates(killed, space, generator
 def test_a_finished_fit_resumes_without_a_step(generator, known_pools, tmp_path):
     journal = Journal(tmp_path, "albedo", "f" * 64)
     first = fit(generator, known_pools.fitting, "albedo", SHORT, journal)
-    told = []
-    again = fit(generator, known_pools.fitting, "albedo", SHORT, journal, lambda done, loss: told.append((done, loss)))
+    target = []
+    again = fit(
+        generator, known_pools.fitting, "albedo", SHORT, journal, lambda done, loss: target.append((done, loss))
+    )
     assert torch.equal(first["offset"], again["offset"])
-    assert len(told) == 1
-    assert told[0][0] == 60
-    assert math.isnan(told[0][1])
+    assert len(target) == 1
+    assert target[0][0] == 60
+    assert math.isnan(target[0][1])
 
 
 @pytest.mark.parametrize("damage", ["cut", "other"])
@@ -189,9 +191,9 @@ def test_divergence_names_the_flag(generator, known_pools):
 def test_bfloat16_fits_the_same_map(generator, known_pools):
     tensors = fit(generator, known_pools.fitting, "albedo", FitSettings(steps=150, precision="bf16"))
     with torch.no_grad():
-        shown = readout(generator.synthesize(known_pools.held.ws + tensors["offset"], "none"), "albedo")
-    told = known_pools.held.codes["albedo"]
-    assert (shown - told).square().mean() / told.var(dim=0).mean() < FITTED_FVU
+        prediction = readout(generator.synthesize(known_pools.held.ws + tensors["offset"], "none"), "albedo")
+    target = known_pools.held.codes["albedo"]
+    assert (prediction - target).square().mean() / target.var(dim=0).mean() < FITTED_FVU
 
 
 def test_rate_warms_up_and_decays_to_nothing():

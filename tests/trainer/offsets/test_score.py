@@ -6,14 +6,14 @@ import pytest
 import torch
 from tolerances import CLOSED_FORM
 
-from sgi.trainer.offsets.score import BASELINES, OFFSET, best_baseline, evaluate, score_maps, show
+from sgi.trainer.offsets.score import BASELINES, OFFSET, best_baseline, evaluate, predict, score_maps
 
 
 def test_figures_follow_the_type():
-    told = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    constant = told.mean(dim=0, keepdim=True)
-    assert {"normal_mean_deg", "normal_median_deg"} < set(score_maps("normal", told, told, constant))
-    depth = score_maps("depth", told[:, :1], told[:, :1], constant[:, :1])
+    target = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    constant = target.mean(dim=0, keepdim=True)
+    assert {"normal_mean_deg", "normal_median_deg"} < set(score_maps("normal", target, target, constant))
+    depth = score_maps("depth", target[:, :1], target[:, :1], constant[:, :1])
     assert depth["depth_scale_shift_abs_rel"] == pytest.approx(0, abs=CLOSED_FORM)
     assert depth["fvu"] == depth["fvu_about_holdout"] == depth["fvu_high_pass"] == 0
 
@@ -31,12 +31,12 @@ def test_the_known_offset_beats_every_row(generator, known_pools, known_offset):
 
 def test_identity_shows_the_picture_itself(generator, known_pools, known_offset):
     zeros = {"offset": torch.zeros_like(known_offset["offset"])}
-    shown = show(generator, known_pools.held, "albedo", "w+", zeros)
-    torch.testing.assert_close(shown, known_pools.held.images, rtol=0, atol=0)
+    prediction = predict(generator, known_pools.held, "albedo", "w+", zeros)
+    torch.testing.assert_close(prediction, known_pools.held.images, rtol=0, atol=0)
 
 
 def test_what_is_shown_is_clamped(generator, known_pools):
     huge = {"offset": torch.full((6, 8), 200.0)}
-    shown = show(generator, known_pools.held, "albedo", "w+", huge)
-    assert shown.min() >= 0
-    assert shown.max() <= 1
+    prediction = predict(generator, known_pools.held, "albedo", "w+", huge)
+    assert prediction.min() >= 0
+    assert prediction.max() <= 1

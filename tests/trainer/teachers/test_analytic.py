@@ -131,8 +131,8 @@ def test_integration_is_the_least_squares_answer():
 
 def test_retinex_tells_paint_from_light(room):
     image, albedo, shading = room
-    told, light = retinex(image)
-    assert (told / told.max() - albedo / albedo.max()).abs().max() < 0.03
+    target, light = retinex(image)
+    assert (target / target.max() - albedo / albedo.max()).abs().max() < 0.03
     assert (light / light.max() - shading / shading.max()).abs().max() < 0.03
     # The picture itself is no such albedo.
     linear = srgb_decode(image)
@@ -141,9 +141,9 @@ def test_retinex_tells_paint_from_light(room):
 
 def test_retinex_leaves_nothing_over(room):
     image, _, _ = room
-    told, light = retinex(image)
-    torch.testing.assert_close(told * light, srgb_decode(image) + FLOOR)
-    bright = torch.quantile(told.flatten(1), WHITE_QUANTILE, dim=1)
+    target, light = retinex(image)
+    torch.testing.assert_close(target * light, srgb_decode(image) + FLOOR)
+    bright = torch.quantile(target.flatten(1), WHITE_QUANTILE, dim=1)
     torch.testing.assert_close(bright, torch.tensor([WHITE_ALBEDO]))
 
 
@@ -154,6 +154,6 @@ def test_a_change_of_colour_is_paint_however_small_its_step():
     green = green * 1.06 * (red @ weights) / (green @ weights)
     albedo = torch.cat([red.expand(4, 8, 3), green.expand(4, 8, 3)]).permute(2, 0, 1)[None]
     light = torch.linspace(1.0, 0.9, 8).expand(8, 8)
-    _, told = retinex(srgb_encode(albedo * light))
-    ratio = told[0, 0] / light
+    _, target = retinex(srgb_encode(albedo * light))
+    ratio = target[0, 0] / light
     torch.testing.assert_close(ratio / ratio.mean(), torch.ones(8, 8), rtol=0, atol=0.01)

@@ -10,7 +10,7 @@ from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import SEGMENTATION
 from sgi.engine.palette import palette
-from sgi.trainer.teachers.classes import class_codes, class_types, told_type
+from sgi.trainer.teachers.classes import class_codes, class_types, target_type
 from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 CLASSES = ("floor", "floor lamp", "Floor-Lamp")
@@ -52,14 +52,14 @@ def test_gradients_reach_the_logits(logits, name):
 def test_the_bundled_kind_of_teacher_tells_classes(net):
     teacher = UNetTeacher(net, "tiny")
     image = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    told = teacher(image, ("mask-bed", "depth", "segmentation"))
+    target = teacher(image, ("mask-bed", "depth", "segmentation"))
     labels = teacher.segment(image).argmax(1)
-    kind = told_type(teacher, "segmentation")
+    kind = target_type(teacher, "segmentation")
     assert kind.classes == ("floor", "wall", "bed")
-    np.testing.assert_array_equal(intrinsics.decode(kind, told["segmentation"].numpy())[:, 0], labels)
-    torch.testing.assert_close(told["mask-bed"][:, 0], teacher.segment(image).softmax(1)[:, 2])
-    assert told_type(teacher, kind) == kind
+    np.testing.assert_array_equal(intrinsics.decode(kind, target["segmentation"].numpy())[:, 0], labels)
+    torch.testing.assert_close(target["mask-bed"][:, 0], teacher.segment(image).softmax(1)[:, 2])
+    assert target_type(teacher, kind) == kind
     with pytest.raises(UserError, match="--teacher: tiny segments into other classes"):
-        told_type(teacher, kind.with_classes(("wall", "floor", "bed")))
+        target_type(teacher, kind.with_classes(("wall", "floor", "bed")))
     with pytest.raises(UserError, match="--type mask-sofa: teacher tiny tells only depth"):
-        told_type(teacher, "mask-sofa")
+        target_type(teacher, "mask-sofa")

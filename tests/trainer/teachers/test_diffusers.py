@@ -67,10 +67,10 @@ def test_depth_is_marigolds(hub, image):
     assert isinstance(teacher, Teacher)
     assert teacher.types == ("depth",)
     assert teacher.resolution == 16
-    told = teacher(image, ["depth"])["depth"]
-    assert told.std() > 0.01
+    target = teacher(image, ["depth"])["depth"]
+    assert target.std() > 0.01
     # Marigold tells 0 for near and 1 for far, as our values are.
-    values = intrinsics.decode("depth", told.numpy())
+    values = intrinsics.decode("depth", target.numpy())
     np.testing.assert_allclose(values, predictions(hub("Depth"), "Depth", image)[:, 0], atol=1e-5)
 
 

@@ -17,7 +17,7 @@ from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.trainer.scenes.colour import srgb_decode, srgb_encode
 from sgi.trainer.teachers import Teacher, load_teacher
-from sgi.trainer.teachers.classes import told_type
+from sgi.trainer.teachers.classes import target_type
 from sgi.trainer.teachers.onnx_ import network_input
 from sgi.trainer.teachers.onnx_description import read_description
 
@@ -133,7 +133,7 @@ def test_segmentations_by_scores(says, tmp_path, image):
     assert teacher.types == ("segmentation", "mask-wall", "mask-bed")
     assert teacher.classes == ("wall", "bed", "bed")
     codes = teacher(image, teacher.types)
-    labels = intrinsics.decode(told_type(teacher, "segmentation"), codes["segmentation"].numpy())
+    labels = intrinsics.decode(target_type(teacher, "segmentation"), codes["segmentation"].numpy())
     np.testing.assert_array_equal(labels[:, 0], image.argmax(1))
     share = image.softmax(1) if says == "logits" else image / image.sum(1, keepdim=True)
     torch.testing.assert_close(codes["mask-bed"], share[:, 1:].sum(1, keepdim=True))
@@ -146,7 +146,7 @@ def test_segmentations_by_labels(tmp_path):
     image = torch.tensor([0.0, 0.5, 1.0, 1.0]).expand(2, 3, 4, 4)
     teacher = load_teacher(f"onnx:{path}")
     codes = teacher(image, ["segmentation", "mask-bed"])
-    labels = intrinsics.decode(told_type(teacher, "segmentation"), codes["segmentation"].numpy())
+    labels = intrinsics.decode(target_type(teacher, "segmentation"), codes["segmentation"].numpy())
     np.testing.assert_array_equal(labels[0, 0, 0], [0, 1, 2, 2])
     np.testing.assert_allclose(codes["mask-bed"][0, 0, 0], [0, 1, 0, 0], atol=CLOSED_FORM)
     with pytest.raises(UserError, match="labels beyond its 2 classes"):

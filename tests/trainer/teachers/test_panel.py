@@ -7,7 +7,7 @@ import torch
 
 from sgi.engine.errors import UserError
 from sgi.trainer.teachers import Teacher, load_teacher
-from sgi.trainer.teachers.panel import Panel, teller
+from sgi.trainer.teachers.panel import Panel, teacher_of
 
 
 def image():
@@ -19,19 +19,19 @@ def test_the_first_that_can_tells_a_type():
     panel = load_teacher("analytic:luminance+analytic:retinex+analytic:sobel")
     assert isinstance(panel, Teacher)
     assert panel.types == ("luminance", "shading", "albedo", "edges")
-    told = panel(image(), ["albedo", "shading", "edges"])
-    assert list(told) == ["albedo", "shading", "edges"]
-    assert torch.equal(told["shading"], luminance(image(), ["shading"])["shading"])
-    assert torch.equal(told["albedo"], retinex(image(), ["albedo"])["albedo"])
-    assert not torch.equal(told["shading"], retinex(image(), ["shading"])["shading"])
+    target = panel(image(), ["albedo", "shading", "edges"])
+    assert list(target) == ["albedo", "shading", "edges"]
+    assert torch.equal(target["shading"], luminance(image(), ["shading"])["shading"])
+    assert torch.equal(target["albedo"], retinex(image(), ["albedo"])["albedo"])
+    assert not torch.equal(target["shading"], retinex(image(), ["shading"])["shading"])
 
 
 def test_members_are_named_for_what_they_tell():
     panel = load_teacher("analytic:luminance+analytic:sobel")
-    assert teller(panel, "edges").sha256 == load_teacher("analytic:sobel").sha256
-    assert teller(panel, "shading").name == "analytic luminance"
+    assert teacher_of(panel, "edges").sha256 == load_teacher("analytic:sobel").sha256
+    assert teacher_of(panel, "shading").name == "analytic luminance"
     alone = load_teacher("analytic:sobel")
-    assert teller(alone, "edges") is alone
+    assert teacher_of(alone, "edges") is alone
     assert panel.sha256 != load_teacher("analytic:sobel+analytic:luminance").sha256
     with pytest.raises(UserError, match="--type depth: teacher analytic luminance .* tells only luminance, shading"):
         panel(image(), ["depth"])
@@ -54,9 +54,9 @@ def test_members_must_take_the_same_pictures():
 def test_the_bundled_teacher_tells_every_built_in_type():
     bundled = load_teacher("bundled")
     types = ("depth", "normal", "albedo", "shading", "segmentation", "mask-bed", "edges")
-    told = bundled(image(), types)
-    assert {name: codes.shape[1] for name, codes in told.items()} == dict(
+    target = bundled(image(), types)
+    assert {name: codes.shape[1] for name, codes in target.items()} == dict(
         zip(types, (1, 3, 3, 1, 3, 1, 1), strict=True)
     )
-    assert bundled.classes == teller(bundled, "segmentation").classes != ()
+    assert bundled.classes == teacher_of(bundled, "segmentation").classes != ()
     assert bundled.features(image()).shape[0] == 2

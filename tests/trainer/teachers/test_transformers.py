@@ -18,7 +18,7 @@ from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.trainer.teachers import Teacher, load_teacher
 from sgi.trainer.teachers import transformers_ as module
-from sgi.trainer.teachers.classes import told_type
+from sgi.trainer.teachers.classes import target_type
 
 DEPTH = ("dpt", "depth-anything", "depth-anything-metric", "zoedepth")
 SEGMENTING = ("dpt-segmenting", "segformer", "mobilenet", "mask2former")
@@ -73,7 +73,7 @@ def test_depth_is_the_librarys_depth_as_a_code(name, hub, image):
     assert isinstance(teacher, Teacher)
     assert teacher.types == ("depth",)
     assert teacher.classes == ()
-    told = teacher(image, ["depth"])["depth"]
+    target = teacher(image, ["depth"])["depth"]
     raw = model(pixel_values=teacher.preprocessing(image)).predicted_depth[:, None]
     border = int(np.sqrt(SIDE / 2) * 3) if name == "zoedepth" else 0
     whole = SIDE + 2 * border
@@ -82,14 +82,14 @@ def test_depth_is_the_librarys_depth_as_a_code(name, hub, image):
     if name in ("dpt", "depth-anything"):
         assert "inverse depth" in teacher.name
         low, high = np.quantile(depth.flatten(1).numpy(), [0.02, 0.98], axis=1)[..., None, None, None]
-        np.testing.assert_allclose(told, ((depth.numpy() - low) / (high - low)).clip(0, 1), atol=1e-4)
+        np.testing.assert_allclose(target, ((depth.numpy() - low) / (high - low)).clip(0, 1), atol=1e-4)
     else:
         assert "metres over 10 m" in teacher.name
-        torch.testing.assert_close(told, (1 - depth / 10).clamp(0, 1))
-        told = load_teacher(f"transformers:{hub(name)}?far=25")(image, ["depth"])["depth"]
-        torch.testing.assert_close(told, (1 - depth / 25).clamp(0, 1))
-    assert told.shape == (2, 1, SIDE, SIDE)
-    assert told.std() > 0.003
+        torch.testing.assert_close(target, (1 - depth / 10).clamp(0, 1))
+        target = load_teacher(f"transformers:{hub(name)}?far=25")(image, ["depth"])["depth"]
+        torch.testing.assert_close(target, (1 - depth / 25).clamp(0, 1))
+    assert target.shape == (2, 1, SIDE, SIDE)
+    assert target.std() > 0.003
 
 
 @pytest.mark.parametrize("name", SEGMENTING)
@@ -101,7 +101,7 @@ def test_segmentations_are_the_librarys(name, hub, image):
     outputs = model(pixel_values=teacher.preprocessing(image))
     expected = processor.post_process_semantic_segmentation(outputs, target_sizes=[(SIDE, SIDE)] * 2)
     codes = teacher(image, teacher.types)
-    described = told_type(teacher, "segmentation")
+    described = target_type(teacher, "segmentation")
     assert described.classes == teacher.classes == tuple(model.config.id2label.values())
     labels = intrinsics.decode(described, codes["segmentation"].numpy())[:, 0]
     assert len(np.unique(labels)) > 1

@@ -43,17 +43,17 @@ def test_answers_what_is_asked(net, image):
 
 def test_without_mirroring_answers_are_the_network_s(net, image):
     net.config = dataclasses.replace(net.config, mirrored=False)
-    told, raw = UNetTeacher(net, "tiny")(image, TYPES), net(image)
+    target, raw = UNetTeacher(net, "tiny")(image, TYPES), net(image)
     for name in TYPES:
-        assert torch.equal(told[name], raw[name].clamp(0, 1))
+        assert torch.equal(target[name], raw[name].clamp(0, 1))
 
 
 def test_tells_the_mirror_image_the_mirrored_maps(net, image):
     teacher = UNetTeacher(net, "tiny")
-    told, seen = teacher(image, teacher.types), teacher(image.flip(-1), teacher.types)
+    target, seen = teacher(image, teacher.types), teacher(image.flip(-1), teacher.types)
     for name in teacher.types:
-        torch.testing.assert_close(seen[name], mirror(name, told[name]))
-    length = (told["normal"] * 2 - 1).norm(dim=1)
+        torch.testing.assert_close(seen[name], mirror(name, target[name]))
+    length = (target["normal"] * 2 - 1).norm(dim=1)
     torch.testing.assert_close(length, torch.ones_like(length))
 
 

@@ -51,10 +51,10 @@ def _draw_panel(axes: Axes, name: str, cases: Sequence[Case], figures: Mapping[s
     """One series: a line for each type, its baselines, and 1, where a map is no better than a constant one."""
     for number, kind in enumerate(dict.fromkeys(case.type for case in cases)):
         chosen = [case for case in cases if case.type == kind]
-        told = [_numbers(figures[f"{case.path}/{measure}"]) for case in chosen]
+        target = [_numbers(figures[f"{case.path}/{measure}"]) for case in chosen]
         places = [float(c.label) for c in chosen] if name in NUMERIC else [float(i) for i in range(len(chosen))]
-        values = [t["value"] for t in told]
-        errors = [[t["value"] - t["low"] for t in told], [t["high"] - t["value"] for t in told]]
+        values = [t["value"] for t in target]
+        errors = [[t["value"] - t["low"] for t in target], [t["high"] - t["value"] for t in target]]
         axes.errorbar(
             places, values, yerr=errors, label=kind, color=f"C{number}", marker="o", ms=4, capsize=2, lw=1.2,
             elinewidth=1.2, ls="" if name in UNORDERED else "-",

@@ -20,13 +20,13 @@ from sgi.trainer.offsets.fit import fingerprint, fit
 from sgi.trainer.offsets.job import teacher_facts
 from sgi.trainer.offsets.journal import Journal
 from sgi.trainer.offsets.pool import Pool
-from sgi.trainer.offsets.score import predictions, show
+from sgi.trainer.offsets.score import predict, predictions
 from sgi.trainer.studies.ablations.cases import BASELINE, BASELINES, Case
 from sgi.trainer.studies.ablations.plot import draw_plot
 from sgi.trainer.studies.evaluation.pictures import first
 from sgi.trainer.studies.section import Section
 from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.classes import told_type
+from sgi.trainer.teachers.classes import target_type
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Bench:
         """Checkpoint and log of a case's fit, which depend on nothing else of the case."""
         pool = first(self.fitting, case.images)
         key = fingerprint(
-            told_type(self.teacher, case.type),
+            target_type(self.teacher, case.type),
             case.settings,
             pool,
             generator_sha256(self.generator),
@@ -64,7 +64,7 @@ class Bench:
         """The fitted offset of a case, before anything is done to it; an interrupted fit continues."""
         path = self.offset_path(case)
         if not path.exists():
-            journal, kind = self.journal(case), told_type(self.teacher, case.type)
+            journal, kind = self.journal(case), target_type(self.teacher, case.type)
             pool = first(self.fitting, case.images)
             made = fit(self.generator, pool, kind, case.settings, journal, on_step)
             sampling = pool.sampling
@@ -102,15 +102,15 @@ def measure(
     """
     section, told = Section(), []
     for name in dict.fromkeys(case.type for case in cases):
-        kind = told_type(bench.teacher, name)
+        kind = target_type(bench.teacher, name)
         by = measures_of(kind, mean_map(bench.fitting.codes[name]))
         target = bench.held.codes[name].float()
         for case in (case for case in cases if case.type == name):
             began, known = time.monotonic(), bench.offset_path(case).exists()
             tensors = bench.tensors(case, _for_case(on_step, case))
             seconds = None if known else round(time.monotonic() - began, 2)
-            shown = show(bench.generator, bench.held, kind, case.settings.space, tensors)
-            section.add(case.path, by, statistics(by, shown, target))
+            prediction = predict(bench.generator, bench.held, kind, case.settings.space, tensors)
+            section.add(case.path, by, statistics(by, prediction, target))
             numbers = sum(tensor.numel() for tensor in tensors.values())
             told.append(asdict(case) | {"path": case.path, "numbers": numbers, "seconds": seconds})
         for row, make in predictions(bench.generator, kind, "w", {}, bench.fitting, bench.held).items():

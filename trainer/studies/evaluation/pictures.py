@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sgi.engine.writers.preview import draw_sheet
 from sgi.trainer.offsets.pool import Pool
-from sgi.trainer.offsets.score import show
+from sgi.trainer.offsets.score import predict
 from sgi.trainer.studies.evaluation.controls import controlled
 from sgi.trainer.studies.evaluation.tasks import Task
 from sgi.trainer.studies.evaluation.work import Result, World, random_weights
@@ -30,13 +30,13 @@ def sheets(world: World, results: Mapping[Task, Result]) -> dict[str, bytes]:
     drawn: dict[str, Rows] = {}
     for row, result in first_fits.items():
         # Of all held-out pictures: one control tells a picture the map of another.
-        told = controlled(world.held(), row.type, row.control).codes[row.type][: len(pool)].float()
+        target = controlled(world.held(), row.type, row.control).codes[row.type][: len(pool)].float()
         generator = random_weights(world.generator) if row.random_weights else world.generator
-        shown = show(generator, pool, world.kinds[row.type], row.space, result.tensors)
+        prediction = predict(generator, pool, world.kinds[row.type], row.space, result.tensors)
         title = f"Controls: {row.type}" if row.control else row.type
         rows = drawn.setdefault(title, {"G(w)": pool.images.float()})
-        rows.setdefault(f"{row.control}, asked for" if row.control else "teacher", told)
-        rows[row.label.removeprefix(row.type).strip() or "offset"] = shown
+        rows.setdefault(f"{row.control}, asked for" if row.control else "teacher", target)
+        rows[row.label.removeprefix(row.type).strip() or "offset"] = prediction
     titles = sorted(drawn, key=lambda title: title.startswith("Controls"))
     return {title: _sheet(pool, drawn[title]) for title in titles}
 

@@ -19,7 +19,7 @@ from sgi.trainer.measures.by_type import Measure, linear, measures_of, statistic
 from sgi.trainer.measures.metrics import squared_error
 from sgi.trainer.offsets import baselines
 from sgi.trainer.offsets.pool import build_pool
-from sgi.trainer.offsets.score import OFFSET, predictions, show
+from sgi.trainer.offsets.score import OFFSET, predict, predictions
 from sgi.trainer.offsets.seed_splits import describe
 from sgi.trainer.studies.evaluation.summary import rounded, summarise
 from sgi.trainer.studies.evaluation.tasks import Row, Task
@@ -95,7 +95,9 @@ def reconstruction(world: World, results: Results) -> dict[str, Any]:
     if not fitted:
         return {}
     held = world.held()
-    measure = Measure("RMSE", lambda shown, told: squared_error(shown, told)[:, None], lambda mean: mean[..., 0] ** 0.5)
+    measure = Measure(
+        "RMSE", lambda prediction, target: squared_error(prediction, target)[:, None], lambda mean: mean[..., 0] ** 0.5
+    )
 
     def kept(albedo: torch.Tensor, shading: torch.Tensor) -> Any:
         light = linear("albedo", albedo.float()) * linear("shading", shading.float())
@@ -103,11 +105,11 @@ def reconstruction(world: World, results: Results) -> dict[str, Any]:
         return measure.statistics(made, held.images.float()).numpy()
 
     def showing(name: str, fit: Result) -> torch.Tensor:
-        return show(world.generator, held, name, "w+", fit.tensors)
+        return predict(world.generator, held, name, "w+", fit.tensors)
 
-    shown = [kept(showing("albedo", albedo), showing("shading", shading)) for albedo, shading in fitted]
+    prediction = [kept(showing("albedo", albedo), showing("shading", shading)) for albedo, shading in fitted]
     return {
-        OFFSET: rounded(draw(measure, shown).estimate()),
+        OFFSET: rounded(draw(measure, prediction).estimate()),
         TEACHER: rounded(draw(measure, [kept(held.codes["albedo"], held.codes["shading"])]).estimate()),
     }
 
@@ -123,21 +125,21 @@ def reference(world: World, results: Results, other: Teacher) -> dict[str, Any]:
     codes = build_pool(
         world.generator, other, types, held.seeds, study.sampling, cache=study.folder / "teacher"
     ).codes  # fmt: skip
-    told: dict[str, Any] = {}
+    target: dict[str, Any] = {}
     for name in types:
         kind, fitting, truth = world.kinds[name], world.fitting(0), codes[name].float()
         measures = measures_of(kind, baselines.mean_map(fitting.codes[name]))
         fits = [result for task, result in results.items() if task.row == Row(name)]
         made = predictions(world.generator, kind, "w+", fits[0].tensors, fitting, held)
-        shown = {OFFSET: [show(world.generator, held, kind, "w+", fit.tensors) for fit in fits]}
-        shown |= {TEACHER: [held.codes[name].float()]} | {key: [made[key]()] for key in BESIDE_REFERENCE}
-        told[name] = {}
-        for predictor, maps in shown.items():
+        prediction = {OFFSET: [predict(world.generator, held, kind, "w+", fit.tensors) for fit in fits]}
+        prediction |= {TEACHER: [held.codes[name].float()]} | {key: [made[key]()] for key in BESIDE_REFERENCE}
+        target[name] = {}
+        for predictor, maps in prediction.items():
             kept = [statistics(measures, one, truth) for one in maps]
-            told[name][predictor] = {
+            target[name][predictor] = {
                 key: rounded(draw(measure, [one[key] for one in kept]).estimate()) for key, measure in measures.items()
             }
-    return teacher_facts(other) | {"types": told}
+    return teacher_facts(other) | {"types": target}
 
 
 def _comparable(world: World, other: Teacher, name: str) -> bool:

@@ -16,7 +16,7 @@ from sgi.trainer.studies import relighting, truth
 from sgi.trainer.studies.evaluation.tasks import Row, Task
 from sgi.trainer.studies.evaluation.work import Result, World
 from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.panel import teller
+from sgi.trainer.teachers.panel import teacher_of
 from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 Section = dict[str, Any]
@@ -75,7 +75,7 @@ def measure(
 
 def _lights_can_be_found(teacher: Teacher) -> bool:
     """Whether a native teacher tells of light: it is small enough to search through, and differentiable."""
-    return "shading" in teacher.types and isinstance(teller(teacher, "shading"), UNetTeacher)
+    return "shading" in teacher.types and isinstance(teacher_of(teacher, "shading"), UNetTeacher)
 
 
 def _found_directions(world: World) -> Path:

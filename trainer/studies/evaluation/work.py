@@ -34,12 +34,12 @@ from sgi.trainer.offsets.fit import FitSettings, fit
 from sgi.trainer.offsets.job import sampling_of
 from sgi.trainer.offsets.journal import Journal
 from sgi.trainer.offsets.pool import Pool, Sampling, build_pool
-from sgi.trainer.offsets.score import OFFSET, predictions, show
+from sgi.trainer.offsets.score import OFFSET, predict, predictions
 from sgi.trainer.offsets.seed_splits import fitting_seeds, scoring_seeds
 from sgi.trainer.studies.evaluation.controls import controlled
 from sgi.trainer.studies.evaluation.tasks import BUNDLED, Row, Task
 from sgi.trainer.teachers import Teacher, load_teacher
-from sgi.trainer.teachers.classes import told_type
+from sgi.trainer.teachers.classes import target_type
 
 FORMAT = 1
 PERMUTED = "permuted"
@@ -152,7 +152,7 @@ class World:
         device = find_device(study.device, study.threads)
         self.generator: Generator = checkpoints.load(study.generator, device)
         self.teacher: Teacher = load_teacher(study.teacher, study.device)
-        self.kinds = {name: told_type(self.teacher, study.kind(name)) for name in study.types}
+        self.kinds = {name: target_type(self.teacher, study.kind(name)) for name in study.types}
         self.kinds[intrinsics.IMAGE] = intrinsics.get(intrinsics.IMAGE)
         self._held: Pool | None = None
         self._fitting: tuple[int, Pool] | None = None
@@ -245,12 +245,12 @@ def _keep(
     made = predictions(generator, kind, row.space, tensors, fitting, held, seed=SEED)
     if row.role in ("intrinsic", "control"):
         shuffled = permuted(tensors)
-        made[PERMUTED] = lambda: show(generator, held, kind, row.space, shuffled)
+        made[PERMUTED] = lambda: predict(generator, held, kind, row.space, shuffled)
     else:
         made = {OFFSET: made[OFFSET]}
-    told = held.codes[row.type].float()
+    target = held.codes[row.type].float()
     measures = measures_of(kind, baselines.mean_map(fitting.codes[row.type]))
-    return {predictor: statistics(measures, make(), told) for predictor, make in made.items()}
+    return {predictor: statistics(measures, make(), target) for predictor, make in made.items()}
 
 
 def permuted(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -180,12 +180,12 @@ def _loss(
     with torch.no_grad():
         before = ask(teacher, (generator.synthesize(ws, noise_mode, dtype) * 0.5 + 0.5).clamp(0, 1), types)
     raw = generator.synthesize(relit(ws, directions).flatten(0, 1), noise_mode, dtype)
-    told = ask(teacher, (raw * 0.5 + 0.5).clamp(0, 1), types)
-    if not all(told[name].requires_grad for name in types):
+    target = ask(teacher, (raw * 0.5 + 0.5).clamp(0, 1), types)
+    if not all(target[name].requires_grad for name in types):
         raise UserError(f"--teacher: {teacher.name} is not differentiable; give --directions, or `bundled`")
     shape = (len(ws), len(directions))
-    albedo_change = told["albedo"].unflatten(0, shape) - before["albedo"][:, None]
-    shading_change = coarse(told["shading"].unflatten(0, shape)) - coarse(before["shading"])[:, None]
+    albedo_change = target["albedo"].unflatten(0, shape) - before["albedo"][:, None]
+    shading_change = coarse(target["shading"].unflatten(0, shape)) - coarse(before["shading"])[:, None]
     saturated = (raw.abs() - _SLACK).clamp_min(0).mean()
     change = shading_change.square().mean(dim=(0, 2)).clamp_min(_TINY).sqrt() / NOTICEABLE
     # The log-determinant is flat at 0, where the price of albedo is not: without this, weak directions die out.

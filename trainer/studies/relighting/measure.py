@@ -17,7 +17,7 @@ from sgi.engine.generator import Generator
 from sgi.engine.offsets import Offset
 from sgi.engine.writers.preview import draw_sheet
 from sgi.trainer.measures.by_type import FVU, Statistics, statistics, variance_measures
-from sgi.trainer.offsets.apply_offset import common_sampling, show_offset
+from sgi.trainer.offsets.apply_offset import apply_offset, common_sampling
 from sgi.trainer.offsets.baselines import mean_map
 from sgi.trainer.offsets.pool import RENDER_BATCH, ask
 from sgi.trainer.offsets.seed_splits import scoring_seeds
@@ -70,21 +70,21 @@ def measure(
     lit = relit(ws[:, 0], directions.cpu())
     before, images = (pictures(generator, latents, sampling.noise_mode) for latents in (ws, lit))
     renders = _renders(scenes, lights, generator.config.resolution, variety)
-    told_before, told, told_renders = (_told(teacher, seen, types) for seen in (before, images, renders))
+    told_before, target, told_renders = (_told(teacher, seen, types) for seen in (before, images, renders))
     maps: dict[str, dict[str, Tensor]] = {"image": {"directions": images, "renders": renders}}
-    maps |= {name: {"teacher_on_relit": told[name], "teacher_on_renders": told_renders[name]} for name in types}
+    maps |= {name: {"teacher_on_relit": target[name], "teacher_on_renders": told_renders[name]} for name in types}
     section = Section()
     for offset in offsets:
-        shown_before, shown = (
-            show_offset(generator, latents.flatten(0, 1), offset).unflatten(0, latents.shape[:2])
+        shown_before, prediction = (
+            apply_offset(generator, latents.flatten(0, 1), offset).unflatten(0, latents.shape[:2])
             for latents in (ws, lit)
         )
-        maps.setdefault(offset.type, {})["offset"] = shown
+        maps.setdefault(offset.type, {})["offset"] = prediction
         if offset.type in types:
-            by = {FVU: variance_measures(mean_map(told[offset.type].flatten(0, 1)))[FVU]}
+            by = {FVU: variance_measures(mean_map(target[offset.type].flatten(0, 1)))[FVU]}
             for row, mine, theirs in (
                 ("offset_against_teacher_before", shown_before, told_before[offset.type]),
-                ("offset_against_teacher", shown, told[offset.type]),
+                ("offset_against_teacher", prediction, target[offset.type]),
             ):
                 kept = statistics(by, mine.flatten(0, 1), theirs.flatten(0, 1))
                 section.add(f"{offset.type}/{row}", by, _per_scene(kept, scenes))
@@ -98,7 +98,7 @@ def measure(
         "scenes": scenes,
         "lights": lights,
         "rows": ROWS,
-        "checks": _checks(teacher, section, told, told_renders, before, images),
+        "checks": _checks(teacher, section, target, told_renders, before, images),
         **section.to_dict(),
     }
 
@@ -143,7 +143,7 @@ def _told(teacher: Teacher, images: Tensor, types: Sequence[str]) -> dict[str, T
 def _checks(
     teacher: Teacher,
     section: Section,
-    told: Mapping[str, Tensor],
+    target: Mapping[str, Tensor],
     told_renders: Mapping[str, Tensor],
     before: Tensor,
     images: Tensor,
@@ -151,14 +151,14 @@ def _checks(
     """Did the light change, and little else? See `measure`."""
     checks = {}
     for name in LIGHT_TYPES:
-        if name in told:
+        if name in target:
             ours, theirs = (
                 section.figures[f"{name}/{row}/{SPREAD}"]["value"] for row in ("teacher_on_relit", "teacher_on_renders")
             )
             if ours is not None and theirs:
                 checks[f"{name}_ratio"] = ours / theirs
-    if "shading" in told:
-        for key, maps in (("diversity", told), ("diversity_of_renders", told_renders)):
+    if "shading" in target:
+        for key, maps in (("diversity", target), ("diversity_of_renders", told_renders)):
             shading = coarse(maps["shading"])
             checks[key] = diversity(shading - shading.mean(dim=1, keepdim=True)).mean().item()
     segment = getattr(teacher, "segment", None)

@@ -73,9 +73,9 @@ class Inversion:
     psnr: Tensor
 
 
-def psnr(shown: Tensor, wanted: Tensor) -> Tensor:
+def psnr(prediction: Tensor, wanted: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in decibels of pictures in [0, 1], [N, C, H, W] -> [N]."""
-    return -10 * (shown - wanted).square().mean(dim=(1, 2, 3)).clamp_min(1e-12).log10()
+    return -10 * (prediction - wanted).square().mean(dim=(1, 2, 3)).clamp_min(1e-12).log10()
 
 
 def invert(
@@ -102,8 +102,8 @@ def invert(
         _invert_batch(generator, batch, cloud.coordinates(start), cloud, sampling.noise_mode, settings, on_step)
         for batch, start in zip(images.split(BATCH), starts.split(BATCH), strict=True)
     ]
-    ws, shown = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Inversion(ws, shown, psnr(shown, images.cpu()))
+    ws, prediction = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Inversion(ws, prediction, psnr(prediction, images.cpu()))
 
 
 def _invert_batch(
@@ -137,8 +137,8 @@ def _invert_batch(
             on_step(len(images))
     with torch.no_grad():
         ws = cloud.point(common + change)
-        shown = (generator.synthesize(ws, noise_mode) * 0.5 + 0.5).clamp(0, 1)
-    return ws.cpu(), shown.cpu()
+        prediction = (generator.synthesize(ws, noise_mode) * 0.5 + 0.5).clamp(0, 1)
+    return ws.cpu(), prediction.cpu()
 
 
 @torch.no_grad()
@@ -150,9 +150,12 @@ def _nearest(generator: Generator, images: Tensor, sampling: Sampling, candidate
     for start in range(0, candidates, RENDER_BATCH):
         seeds = fitting_seeds(candidates, CANDIDATE_STREAM)[start : start + RENDER_BATCH]
         ws = replace(sampling, psi=1.0, cutoff=None).ws(generator, seeds)
-        shown = (generator.synthesize(ws, sampling.noise_mode) * 0.5 + 0.5).clamp(0, 1)
+        prediction = (generator.synthesize(ws, sampling.noise_mode) * 0.5 + 0.5).clamp(0, 1)
         distances = torch.stack(
-            [torch.cdist(a, b.flatten(1), p=1) / a.shape[1] for a, b in zip(wanted, _scales(shown)[1:], strict=True)]
+            [
+                torch.cdist(a, b.flatten(1), p=1) / a.shape[1]
+                for a, b in zip(wanted, _scales(prediction)[1:], strict=True)
+            ]
         ).mean(dim=0)
         least, index = distances.min(dim=1)
         closer = least < best

@@ -20,7 +20,7 @@ from sgi.engine.generator import Generator
 from sgi.engine.offsets import Offset
 from sgi.engine.writers.preview import draw_sheet
 from sgi.trainer.measures.by_type import Measure, measures_of, statistics
-from sgi.trainer.offsets.apply_offset import common_sampling, show_offset
+from sgi.trainer.offsets.apply_offset import apply_offset, common_sampling
 from sgi.trainer.offsets.baselines import mean_map
 from sgi.trainer.offsets.pool import RENDER_BATCH, ask
 from sgi.trainer.scenes import Maps, render, sample_rooms
@@ -50,7 +50,11 @@ _COLUMNS = {
     "teacher_on_reconstruction": "teacher, G(w)",
     "offset": "G(w + d)",
 }
-_PSNR = {"psnr": Measure("PSNR, dB", lambda shown, told: psnr(shown, told)[:, None], lambda mean: mean[..., 0], True)}
+_PSNR = {
+    "psnr": Measure(
+        "PSNR, dB", lambda prediction, target: psnr(prediction, target)[:, None], lambda mean: mean[..., 0], True
+    )
+}
 
 
 def measure(
@@ -84,27 +88,29 @@ def measure(
         for count, seed in ((rooms, SEED), (CONSTANT_ROOMS, CONSTANT_SEED))
     )
     inversion = invert(generator, truth.image, sampling, settings, on_step)
-    told = {
+    target = {
         "teacher_on_render": _told(teacher, truth.image, known),
         "teacher_on_reconstruction": _told(teacher, inversion.images, known),
     }
     section = Section()
     section.add("inversion", _PSNR, statistics(_PSNR, inversion.images, truth.image))
-    shown: dict[str, dict[str, Tensor]] = {}
+    prediction: dict[str, dict[str, Tensor]] = {}
     for offset in known:
         name, kind = offset.type, offset.intrinsic
         exact, constant = exact_codes(truth, kind), mean_map(exact_codes(others, kind))
-        made = show_offset(generator, inversion.ws, offset)
-        shown[name] = {"exact": exact, "offset": made} | {row: maps[name] for row, maps in told.items() if name in maps}
-        pairs = {row: (maps, exact) for row, maps in shown[name].items()}
+        made = apply_offset(generator, inversion.ws, offset)
+        prediction[name] = {"exact": exact, "offset": made} | {
+            row: maps[name] for row, maps in target.items() if name in maps
+        }
+        pairs = {row: (maps, exact) for row, maps in prediction[name].items()}
         pairs["constant"] = (constant.expand_as(exact), exact)
         if name in teacher.types:
-            pairs["offset_against_teacher"] = (made, shown[name]["teacher_on_reconstruction"])
+            pairs["offset_against_teacher"] = (made, prediction[name]["teacher_on_reconstruction"])
         by = measures_of(kind, constant)
         for row in ROWS:
             if row in pairs:
                 section.add(f"{name}/{row}", by, statistics(by, *pairs[row]))
-    section.pictures["Truth, and what teacher and offset make of it"] = _sheet(truth, inversion, shown)
+    section.pictures["Truth, and what teacher and offset make of it"] = _sheet(truth, inversion, prediction)
     return {
         "rooms": rooms,
         "variety": variety,
@@ -123,11 +129,11 @@ def _told(teacher: Teacher, images: Tensor, offsets: Sequence[Offset]) -> dict[s
     return {name: torch.cat([part[name].cpu() for part in parts]) for name in types}
 
 
-def _sheet(truth: Maps, inversion: Inversion, shown: Mapping[str, Mapping[str, Tensor]]) -> bytes:
+def _sheet(truth: Maps, inversion: Inversion, prediction: Mapping[str, Mapping[str, Tensor]]) -> bytes:
     """A row for each of the first rooms and each type."""
     rows = {}
     for index in range(min(PICTURES, len(truth.image))):
-        for name, maps in shown.items():
+        for name, maps in prediction.items():
             columns = {"render": truth.image, "inverted, G(w)": inversion.images}
             columns |= {title: maps[row] for row, title in _COLUMNS.items() if row in maps}
             rows[f"{index} {name}"] = {title: codes[index].numpy() for title, codes in columns.items()}

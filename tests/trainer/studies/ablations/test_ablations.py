@@ -83,23 +83,23 @@ def test_every_ablation_has_figures_and_a_plot(what, bench, generator):
 
 def test_a_stopped_ablation_goes_on_where_it_was(bench, generator):
     todo = cases("spaces", generator)
-    told = []
+    target = []
 
     def stop(case, done, loss):
-        told.append((case.label, done))
+        target.append((case.label, done))
         if case.label == "style" and done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         measure("spaces", bench, todo, stop)
     assert [case.label for case in bench.missing(todo)] == ["style", "lora"]
-    told.clear()
-    measure("spaces", bench, todo, lambda case, done, loss: told.append((case.label, done)))
-    assert {label for label, _ in told} == {"style", "lora"}
+    target.clear()
+    measure("spaces", bench, todo, lambda case, done, loss: target.append((case.label, done)))
+    assert {label for label, _ in target} == {"style", "lora"}
     assert not bench.missing(todo)
-    told.clear()
-    again = measure("spaces", bench, todo, lambda case, done, loss: told.append((case.label, done)))
-    assert not told
+    target.clear()
+    again = measure("spaces", bench, todo, lambda case, done, loss: target.append((case.label, done)))
+    assert not target
     assert all(case["seconds"] is None for case in again["cases"])
     # Another setting is another fit.
     assert len(bench.missing([replace(todo[0], settings=replace(todo[0].settings, steps=4))])) == 1

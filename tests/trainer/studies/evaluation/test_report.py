@@ -96,9 +96,9 @@ def test_parameters_are_those_of_the_modules_an_object_holds():
 def test_reconstruction_multiplies_in_linear_light(made):
     """The teacher tells the inverse of the picture as both maps, so its product can be written down."""
     world, _, report = made
-    told = world.held().codes
+    target = world.held().codes
     albedo, shading = (torch.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) for c in
-                       (told["albedo"].float(), told["shading"].float()))  # fmt: skip
+                       (target["albedo"].float(), target["shading"].float()))  # fmt: skip
     light = (albedo * shading * 1.5).clamp(0, 1)
     encoded = torch.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
     wanted = (encoded - world.held().images.float()).square().mean().sqrt().item()
@@ -115,11 +115,11 @@ def test_another_teacher_marks_the_offsets(made, teacher):
     world, results, report = made
     found = reporting.reference(world, results, Other())
     assert (found["name"], list(found["types"])) == ("other", ["depth"])
-    told, ours = found["types"]["depth"], report["rows"][0]["figures"]["fvu"]["fits"]
-    assert list(told) == ["offset", "teacher", *reporting.BESIDE_REFERENCE]
-    assert told["teacher"]["fvu"]["value"] == 0
+    target, ours = found["types"]["depth"], report["rows"][0]["figures"]["fvu"]["fits"]
+    assert list(target) == ["offset", "teacher", *reporting.BESIDE_REFERENCE]
+    assert target["teacher"]["fvu"]["value"] == 0
     # The second fit's own mean map is that of other pictures.
-    assert told["offset"]["fvu"]["fits"] == [pytest.approx(ours[0], rel=1e-3), pytest.approx(ours[1], rel=0.2)]
+    assert target["offset"]["fvu"]["fits"] == [pytest.approx(ours[0], rel=1e-3), pytest.approx(ours[1], rel=0.2)]
 
 
 def test_markdown_has_every_map_baseline_and_control(made):

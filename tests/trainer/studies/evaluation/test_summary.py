@@ -19,20 +19,20 @@ from sgi.trainer.studies.evaluation.work import Result
 KINDS = {"depth": intrinsics.get("depth")}
 
 
-def kept(told, errors):
+def kept(target, errors):
     """By predictor, the statistics of an answer that is off by noise of that size."""
-    measures = measures_of("depth", told.mean(dim=0, keepdim=True))
-    noise = torch.randn(told.shape, generator=torch.Generator().manual_seed(0))
-    return {name: statistics(measures, told + size * noise, told) for name, size in errors.items()}
+    measures = measures_of("depth", target.mean(dim=0, keepdim=True))
+    noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(0))
+    return {name: statistics(measures, target + size * noise, target) for name, size in errors.items()}
 
 
 @pytest.fixture
 def rows():
-    told = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 0.6 + 0.2
+    target = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 0.6 + 0.2
     fits = [{"offset": size, "ridge": 0.2, "constant": 0.3} for size in (0.05, 0.06)]
     tensors = {"offset": torch.eye(3)}
-    results = {Task(Row("depth"), i): Result(tensors, kept(told, sizes), 2.0) for i, sizes in enumerate(fits)}
-    results[Task(Row("depth", given="old"))] = Result(tensors, kept(told, {"offset": 0.1}), 1.0)
+    results = {Task(Row("depth"), i): Result(tensors, kept(target, sizes), 2.0) for i, sizes in enumerate(fits)}
+    results[Task(Row("depth", given="old"))] = Result(tensors, kept(target, {"offset": 0.1}), 1.0)
     return summarise(results, KINDS)
 
 

@@ -22,8 +22,8 @@ class LightTeacher:
 
     def __call__(self, image, types):
         shading = image.mean(dim=1, keepdim=True)
-        told = {"shading": shading, "albedo": image - shading + 0.5, "depth": image[:, :1]}
-        return {name: told[name].clamp(0, 1) for name in types}
+        target = {"shading": shading, "albedo": image - shading + 0.5, "depth": image[:, :1]}
+        return {name: target[name].clamp(0, 1) for name in types}
 
 
 @pytest.fixture

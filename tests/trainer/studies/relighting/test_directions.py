@@ -36,12 +36,12 @@ def changes(generator, teacher, directions):
 
 
 def test_changes_shading_and_keeps_albedo(generator, light_teacher):
-    told = []
-    found = find(generator, light_teacher, settings=QUICK, on_step=lambda step, loss: told.append((step, loss)))
+    target = []
+    found = find(generator, light_teacher, settings=QUICK, on_step=lambda step, loss: target.append((step, loss)))
     assert found.shape == (3, 6, 8)
     assert (found[:, :1] == 0).all()
-    assert [step for step, _ in told] == list(range(1, 41))
-    assert told[-1][1] < told[0][1]
+    assert [step for step, _ in target] == list(range(1, 41))
+    assert target[-1][1] < target[0][1]
     change = changes(generator, light_teacher, found)
     assert change["shading"] > NOTICEABLE / 2
     free = changes(generator, light_teacher, find(generator, light_teacher, settings=replace(QUICK, keep=0.0)))

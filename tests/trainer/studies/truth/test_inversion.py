@@ -14,57 +14,60 @@ from sgi.trainer.studies.truth.inversion import InversionSettings, invert, psnr
 
 
 @pytest.fixture
-def shown(generator):
+def prediction(generator):
     """Pictures that the generator shows, whose latents inversion has never seen."""
     with torch.no_grad():
         ws = Sampling().ws(generator, scoring_seeds(3))
         return (generator.synthesize(ws, "none") * 0.5 + 0.5).clamp(0, 1)
 
 
-def test_finds_pictures_that_the_generator_shows(generator, shown):
+def test_finds_pictures_that_the_generator_shows(generator, prediction):
     steps = []
     found = invert(
-        generator, shown, settings=InversionSettings(steps=100, prior=0, rows=0, candidates=64), on_step=steps.append
+        generator,
+        prediction,
+        settings=InversionSettings(steps=100, prior=0, rows=0, candidates=64),
+        on_step=steps.append,
     )
     assert steps == [3] * 100
     assert found.ws.shape == (3, 6, 8)
     assert found.psnr.min() > 32
-    torch.testing.assert_close(psnr(found.images, shown), found.psnr)
+    torch.testing.assert_close(psnr(found.images, prediction), found.psnr)
     with torch.no_grad():
         again = (generator.synthesize(found.ws, "none") * 0.5 + 0.5).clamp(0, 1)
     torch.testing.assert_close(again, found.images)
 
 
-def test_a_batch_changes_nothing(generator, shown):
+def test_a_batch_changes_nothing(generator, prediction):
     quick = InversionSettings(steps=10, candidates=0)
-    together, alone = (invert(generator, pictures, settings=quick) for pictures in (shown, shown[1:2]))
+    together, alone = (invert(generator, pictures, settings=quick) for pictures in (prediction, prediction[1:2]))
     torch.testing.assert_close(together.ws[1:2], alone.ws, rtol=OPTIMISED, atol=OPTIMISED)
 
 
-def test_starts_at_w_avg_or_at_the_most_similar_sample(generator, shown):
+def test_starts_at_w_avg_or_at_the_most_similar_sample(generator, prediction):
     still = InversionSettings(steps=1, lr=0, candidates=0)
     cloud = whitening(generator, Sampling())
-    found = invert(generator, shown, settings=still)
+    found = invert(generator, prediction, settings=still)
     expected = cloud.point(cloud.coordinates(generator.mapping.w_avg))
     torch.testing.assert_close(found.ws, expected.expand_as(found.ws), rtol=OPTIMISED, atol=OPTIMISED)
-    near = invert(generator, shown, settings=InversionSettings(steps=1, lr=0, candidates=64))
+    near = invert(generator, prediction, settings=InversionSettings(steps=1, lr=0, candidates=64))
     assert (near.psnr > found.psnr).all()
     assert not torch.equal(near.ws[0], near.ws[1])
 
 
-def test_the_price_of_rows_keeps_to_w(generator, shown):
+def test_the_price_of_rows_keeps_to_w(generator, prediction):
     def disagreement(rows):
-        ws = invert(generator, shown, settings=InversionSettings(steps=40, prior=0, rows=rows)).ws
+        ws = invert(generator, prediction, settings=InversionSettings(steps=40, prior=0, rows=rows)).ws
         return ws.std(dim=1).mean()
 
     assert disagreement(10.0) < 0.2 * disagreement(0.0)
 
 
-def test_the_price_of_the_unusual_keeps_to_the_cloud(generator, shown):
+def test_the_price_of_the_unusual_keeps_to_the_cloud(generator, prediction):
     cloud = whitening(generator, Sampling())
 
     def length(prior):
-        ws = invert(generator, 1 - shown, settings=InversionSettings(steps=40, prior=prior)).ws
+        ws = invert(generator, 1 - prediction, settings=InversionSettings(steps=40, prior=prior)).ws
         return cloud.coordinates(ws).square().mean()
 
     assert length(1.0) < 0.5 * length(0.0)
