@@ -12,7 +12,7 @@ TypeFiles = Annotated[
     typer.Option("--type-file", help="Describe a type of your own in YAML (name, channels, meaning, ...)."),
 ]
 GeneratorFile = Annotated[Path | None, typer.Option(help="Generator file. Default: the bundled rooms.")]
-Trunc = Annotated[float, typer.Option(help="Truncation psi of the pictures.")]
+Trunc = Annotated[float, typer.Option("--trunc", help="Truncation psi of the pictures.")]
 Cutoff = Annotated[int | None, typer.Option("--trunc-cutoff", min=0, help="Truncate only the first rows.")]
 NoiseMode = Annotated[
     str | None, typer.Option(help="none or const. Default: none for the bundled generator, else const.")
