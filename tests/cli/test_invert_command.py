@@ -62,9 +62,9 @@ def test_writes_latents_maps_and_preview(tmp_path, file, offset, photo, generato
     assert (latents.picture, latents.noise_mode, latents.settings["steps"]) == ("photo.jpg", "none", 3)
     latents.check_generator(generator_sha256(generator))
     with torch.no_grad():
-        shown = (generator.synthesize(latents.ws[None], "none")[0] * 0.5 + 0.5).clamp(0, 1)
+        reproduced = (generator.synthesize(latents.ws[None], "none")[0] * 0.5 + 0.5).clamp(0, 1)
     stored = np.asarray(Image.open(out / "photo_image.png")).transpose(2, 0, 1) / 255
-    assert np.abs(stored - shown.numpy()).max() < 0.5 / 255 + OPTIMISED
+    assert np.abs(stored - reproduced.numpy()).max() < 0.5 / 255 + OPTIMISED
     with pytest.raises(UserError, match="belong to generator"):
         latents.check_generator("0" * 64)
 
