@@ -31,7 +31,7 @@ def test_import_keeps_source_and_network_and_drops_private_paths(command, tmp_pa
     assert out.startswith(f"{out_path}: 16 px, from a NVIDIA PyTorch pickle; sha256 {generator_sha256(small)}")
     assert "left behind: training_set_kwargs" in out
     assert generator_sha256(load_generator(out_path)) == generator_sha256(small)
-    source = read_header(out_path)["notes"]["source"]
+    source = read_header(out_path).notes["source"]
     assert source["format"] == "NVIDIA PyTorch pickle"
     assert source["fp16_blocks"] == [16]
     assert len(source["sha256"]) == 64

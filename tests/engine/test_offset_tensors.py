@@ -83,10 +83,10 @@ def test_a_sum_says_what_it_is_of(tiny_generator):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"psi": 0.5}, "--trunc 1.0 .* and 0.5"),
-        ({"cutoff": 2}, "--trunc-cutoff"),
-        ({"noise_mode": "const"}, "--noise-mode none .* and const"),
-        ({"fit": {"class_index": 1}}, "--class"),
+        ({"psi": 0.5}, "`psi=1.0` .* with `psi=0.5`"),
+        ({"cutoff": 2}, "`cutoff=None` .* with `cutoff=2`"),
+        ({"noise_mode": "const"}, "`noise_mode=none` .* `noise_mode=const`"),
+        ({"fit": {"class_index": 1}}, "`class_index=None`"),
         ({"generator_sha256": "b" * 64}, "fitted on generator"),
         ({"tensors": {"offset": np.zeros((4, 12), np.float32)}}, "differ in shape"),
     ],

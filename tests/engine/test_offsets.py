@@ -1,15 +1,16 @@
-"""Offset files: round trip, refusal of what they are not."""
+"""Offset files: round trip, and refusal of other and damaged files."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from sgi.engine.errors import UserError
-from sgi.engine.offsets import Offset
+from sgi.engine.offsets import Offset, OffsetHeader
 
 
 def make(rows=6, **changes):
@@ -23,6 +24,11 @@ def test_round_trip(tmp_path):
     read = Offset.load(tmp_path / "depth.safetensors")
     np.testing.assert_array_equal(read.tensors.pop("offset"), offset.tensors.pop("offset"))
     assert read == offset
+
+
+def test_the_header_has_all_fields_but_the_tensors():
+    names = [field.name for field in fields(Offset)]
+    assert sorted(OffsetHeader.__struct_fields__) == sorted(set(names) - {"tensors"})
 
 
 def test_hash_is_of_the_tensors():
@@ -76,7 +82,7 @@ def test_a_damaged_file_is_refused(damage, tmp_path):
         header |= damage
     path = tmp_path / "damaged.safetensors"
     save_file({"offset": rows}, path, {"sgi_offset": damage if isinstance(damage, str) else json.dumps(header)})
-    with pytest.raises(UserError, match=r"damaged\.safetensors: a damaged offset file; copy it again"):
+    with pytest.raises(UserError, match=r"damaged\.safetensors: damaged (header|offset file) .*; copy the file again"):
         Offset.load(path)
 
 

@@ -17,7 +17,7 @@ from sgi.engine.generator.checkpoints.records import Name
 from sgi.engine.generator.checkpoints.safe_pickle import SafePickle
 from sgi.engine.generator.checkpoints.tensors import Ref, TensorReader
 from sgi.engine.generator.checkpoints.torch_file import STREAM_MAGIC, ZIP_MAGIC, read_stream, read_zip
-from sgi.engine.generator.file import HEADER_KEY
+from sgi.engine.generator.file import GENERATOR_FILE
 
 MAX_FILE_BYTES = 1 << 34
 _SAFETENSORS_TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -82,7 +82,7 @@ def _open_safetensors(path: str | Path, file: BufferedReader, size: int, label: 
     """A safetensors file of any writer: a flat dict of tensors."""
     try:
         tensors = safe_open(str(path), framework="pt")
-        native = HEADER_KEY in (tensors.metadata() or {})
+        native = GENERATOR_FILE.key in (tensors.metadata() or {})
         root = {name: _safetensors_ref(tensors, name) for name in tensors.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(f"{label}: not a readable safetensors file ({error})") from None

@@ -17,7 +17,7 @@ from sgi.engine.generator import (
     random_generator,
     save_generator,
 )
-from sgi.engine.generator.file import HEADER_KEY, read_header
+from sgi.engine.generator.file import GENERATOR_FILE, read_header
 
 
 def test_float32_comes_back_bit_for_bit_under_its_hash(tmp_path, conditional_generator):
@@ -26,7 +26,7 @@ def test_float32_comes_back_bit_for_bit_under_its_hash(tmp_path, conditional_gen
     loaded = load_generator(path)
     assert sha256 == generator_sha256(conditional_generator) == generator_sha256(loaded)
     assert loaded.config == conditional_generator.config
-    assert read_header(path)["notes"] == {"licence": "CC0"}
+    assert read_header(path).notes == {"licence": "CC0"}
     for name, tensor in conditional_generator.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name]), name
     assert not loaded.training
@@ -61,19 +61,19 @@ def test_the_hash_knows_the_config_and_every_tensor(tiny_generator):
 
 
 def header(config: dict | str | None, **changes: object) -> dict[str, str]:
-    return {HEADER_KEY: json.dumps({"format": 1, "config": config, **changes})}
+    return {GENERATOR_FILE.key: json.dumps({"format": 1, "config": config, **changes})}
 
 
 BAD_HEADERS = {
-    "not json": ({HEADER_KEY: "{"}, "header is damaged"),
-    "a list": ({HEADER_KEY: "[]"}, "header is damaged"),
-    "nested too deep": ({HEADER_KEY: "[" * 100_000}, "header is damaged"),
-    "no config": ({HEADER_KEY: '{"format": 1}'}, "header is damaged"),
-    "config of text": (header("64"), "header is damaged"),
+    "not json": ({GENERATOR_FILE.key: "{"}, "damaged header"),
+    "a list": ({GENERATOR_FILE.key: "[]"}, "damaged header"),
+    "nested too deep": ({GENERATOR_FILE.key: "[" * 100_000}, "damaged header"),
+    "no config": ({GENERATOR_FILE.key: '{"format": 1}'}, "damaged header"),
+    "config of text": (header("64"), "damaged header"),
     "later format": (header({"resolution": 64}, format=2), "upgrade sgi-engine"),
     "unknown field": (header({"resolution": 64, "colour": 1}), "unknown fields colour"),
     "no resolution": (header({}), "no resolution"),
-    "other sizes": (header({"resolution": 64}), "tensors do not fit"),
+    "other sizes": (header({"resolution": 64}), "tensors do not match"),
     "resolution of text": (header({"resolution": "64"}), "resolution 64"),
     "endless mapping": (header({"resolution": 64, "mapping_layers": 10**9}), "mapping_layers 1000000000"),
     "huge layers": (header({"resolution": 64, "z_dim": 10**30}), "z_dim 1000"),
@@ -104,7 +104,7 @@ def test_a_missing_file_and_a_file_of_somebody_else(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         load_generator(tmp_path / "g.safetensors")
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
-    with pytest.raises(UserError, match="convert with `sgi-engine import`"):
+    with pytest.raises(UserError, match="convert it with `sgi-engine import`"):
         load_generator(tmp_path / "x.safetensors")
 
 
