@@ -71,9 +71,9 @@ def gpus() -> list[Finding]:
 
 def backends() -> list[Finding]:
     """Every backend on every device, tried on the bundled model where it can run that."""
-    from sgi.engine.backends import BACKENDS, devices_of
+    from sgi.engine.backends import backend_names, devices_of
 
-    return [_backend(name, device) for name in BACKENDS for device in devices_of(name)]
+    return [_backend(name, device) for name in backend_names() for device in devices_of(name)]
 
 
 def builders() -> list[Finding]:

@@ -72,7 +72,7 @@ def test_what_import_refuses_leaves_nothing_behind(command, tmp_path, pickled, s
         ([native, "-o", tmp_path / "x.safetensors"], "a native generator already"),
         ([flat, "-o", flat], "the checkpoint itself"),
         ([resnet, "-o", tmp_path / "x.safetensors"], "of the resnet architecture"),
-        ([cut, "-o", tmp_path / "x.safetensors"], "cut short"),
+        ([cut, "-o", tmp_path / "x.safetensors"], "truncated"),
     ):
         code, out, err = command("import", *arguments)
         assert (code, out) == (2, "")

@@ -105,7 +105,7 @@ def test_what_cannot_be_done_is_one_line_and_leaves_no_folder(command, model, tm
 def test_bad_models_are_one_line(command, model, tmp_path):
     (tmp_path / "cut.onnx").write_bytes(model.read_bytes()[:-20])
     write_model(tmp_path / "bare.onnx", describe(), metadata={})
-    for name, says in (("cut.onnx", "cut short"), ("bare.onnx", "a model without sgi-engine metadata")):
+    for name, says in (("cut.onnx", "truncated"), ("bare.onnx", "a model without sgi-engine metadata")):
         code, _, err = command("run", "--seeds", "0", "--model", tmp_path / name, "--outdir", tmp_path / "out")
         assert code == 2
         assert err.startswith(f"error: {tmp_path / name}: {says}")

@@ -46,7 +46,7 @@ def test_what_fails_says_why(no_gpu, tmp_path, monkeypatch):
     monkeypatch.setattr(bundle, "MODEL", broken)
     found = {f.what: f for f in doctor.backends()}
     assert found["backend openvino on cpu"].state == "no"
-    assert "broken.onnx: cut short" in found["backend openvino on cpu"].detail
+    assert "broken.onnx: truncated" in found["backend openvino on cpu"].detail
     monkeypatch.setattr(backends, "_is_installed", lambda package: False)
     found = {f.what: f for f in doctor.backends()}
     assert found["backend openvino on cpu"].detail == (

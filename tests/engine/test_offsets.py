@@ -31,7 +31,7 @@ def test_the_header_has_all_fields_but_the_tensors():
     assert sorted(OffsetHeader.__struct_fields__) == sorted(set(names) - {"tensors"})
 
 
-def test_hash_is_of_the_tensors():
+def test_the_hash_depends_on_the_tensors_only():
     changed = make()
     changed.tensors["offset"][0, 0] += 1
     assert make(psi=0.5).sha256 == make().sha256 != changed.sha256
@@ -52,7 +52,7 @@ def test_another_generator_is_refused():
         make().check_generator("b" * 64)
 
 
-def test_files_that_are_no_offsets(tmp_path):
+def test_other_and_truncated_files_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"missing\.safetensors: no such file"):
         Offset.load(tmp_path / "missing.safetensors")
     plain = tmp_path / "plain.safetensors"
@@ -93,7 +93,7 @@ def test_semantics_of_another_type_are_refused(semantics):
 
 
 @pytest.mark.parametrize(("field", "value"), [("type", "dept"), ("space", "z")])
-def test_unknown_words_are_refused(field, value):
+def test_unknown_types_and_spaces_are_refused(field, value):
     values = {"type": "depth", "space": "w+", "tensors": {}, "generator_sha256": "a" * 64} | {field: value}
     with pytest.raises(UserError, match="choose from"):
         Offset(**values)
