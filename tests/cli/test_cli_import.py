@@ -44,7 +44,7 @@ def test_import_half_says_what_it_stores_and_assumes(command, tmp_path, small):
     path.write_bytes(files.rosinality(small))
     code, out, err = command("import", path, "--out", out_path, "--half")
     assert (code, err) == (0, "")
-    assert "assumed: the format does not hold the learning-rate multiplier" in out
+    assert "assumed: the format does not store the learning-rate multiplier" in out
     loaded = load_generator(out_path)
     assert torch.equal(loaded.mapping.w_avg, small.mapping.w_avg.half().float())
 
@@ -69,7 +69,7 @@ def test_what_import_refuses_leaves_nothing_behind(command, tmp_path, pickled, s
         ([tmp_path / "missing.pkl", "-o", tmp_path / "x.safetensors"], "missing.pkl: no such file"),
         ([pickled, "-o", tmp_path / "x.onnx"], "x.onnx: the name must end in .safetensors"),
         ([pickled, "-o", tmp_path / "no" / "x.safetensors"], "make it first"),
-        ([native, "-o", tmp_path / "x.safetensors"], "a native generator already"),
+        ([native, "-o", tmp_path / "x.safetensors"], "already a generator file of sgi-engine"),
         ([flat, "-o", flat], "the checkpoint itself"),
         ([resnet, "-o", tmp_path / "x.safetensors"], "of the resnet architecture"),
         ([cut, "-o", tmp_path / "x.safetensors"], "truncated"),

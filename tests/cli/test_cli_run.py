@@ -88,7 +88,7 @@ def test_a_class_is_one_of_the_models(command, class_model, tmp_path):
         (["--class", "1"], "--class: the model has no classes"),
         (["--backend", "torch"], "--backend torch: choose from auto"),
         (["--device", "tpu"], "--device tpu: choose from auto, cpu, cuda"),
-        (["--device", "cuda"], "--device cuda: no NVIDIA GPU with a driver is here"),
+        (["--device", "cuda"], "--device cuda: no NVIDIA GPU with a driver was found"),
         (["--model", "none.onnx"], "none.onnx: no such file"),
     ],
 )
@@ -129,7 +129,7 @@ def test_the_precision_is_used_recorded_and_kept(command, model, tmp_path, monke
     assert json.loads((tmp_path / "run.json").read_text())["precision"] == "bf16"
     code, _, err = command(*arguments)
     assert code == 2
-    assert "it holds maps made with another --precision" in err
+    assert "it contains maps of another --precision" in err
 
 
 def test_a_folder_of_other_settings_is_refused_untouched(command, model, tmp_path):
@@ -138,7 +138,7 @@ def test_a_folder_of_other_settings_is_refused_untouched(command, model, tmp_pat
     before = contents(tmp_path)
     code, _, err = command(*arguments, "--trunc", "1")
     assert code == 2
-    assert err == f"error: --outdir {tmp_path}: it holds maps made with another --trunc; choose another --outdir\n"
+    assert err == f"error: --outdir {tmp_path}: it contains maps of another --trunc; choose another --outdir\n"
     assert contents(tmp_path) == before
 
 
@@ -258,7 +258,7 @@ def test_a_full_disk_in_earnest(model, tmp_path):
         assert process.returncode == 2
         assert err == (
             f"error: --outdir {disk / 'out'}: the disk is full; "
-            "free space and run the same command again, which continues\n"
+            "free space and run the same command again to continue\n"
         )
         names = os.listdir(disk / "out")
         assert len(names) > 100

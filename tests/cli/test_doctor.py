@@ -12,7 +12,7 @@ from fake_gpu import FakeGpu
 
 from sgi.cli import doctor
 from sgi.engine import backends, bundle, gpu
-from sgi.engine.backends import cuda_memory, engine_file
+from sgi.engine.backends import cuda_memory, engine_file, table
 from sgi.engine.backends.cuda_memory import CudaPythonMemory
 from sgi.engine.gpu import Gpu
 
@@ -47,7 +47,7 @@ def test_what_fails_says_why(no_gpu, tmp_path, monkeypatch):
     found = {f.what: f for f in doctor.backends()}
     assert found["backend openvino on cpu"].state == "no"
     assert "broken.onnx: truncated" in found["backend openvino on cpu"].detail
-    monkeypatch.setattr(backends, "_is_installed", lambda package: False)
+    monkeypatch.setattr(table, "is_installed", lambda package: False)
     found = {f.what: f for f in doctor.backends()}
     assert found["backend openvino on cpu"].detail == (
         'backend openvino is not installed: pip install "sgi-engine[cpu]"'
@@ -88,7 +88,7 @@ def test_what_would_run_an_engine(engines):
     assert not fake.blocks
     fake.capacity = 0
     assert on_tensorrt().state == "no"
-    assert on_tensorrt().detail == "OutOfDeviceMemoryError: the GPU has no memory free"
+    assert on_tensorrt().detail == "OutOfDeviceMemoryError: the GPU has no free memory"
     installed.clear()
     assert on_tensorrt().state == "no"
     assert on_tensorrt().detail.startswith("neither tensorrt nor tensorrt_rtx is installed: pip install")

@@ -15,13 +15,11 @@ from sgi.engine.generator.checkpoints.container import Container
 class Reader(Protocol):
     """The functions of a module that reads one format."""
 
-    @staticmethod
-    def detect(box: Container) -> bool:
+    def detect(self, box: Container) -> bool:
         """Whether the container has this format; reads no tensor."""
         ...
 
-    @staticmethod
-    def load(box: Container) -> Checkpoint:
+    def load(self, box: Container) -> Checkpoint:
         """The generator in the container, whose tensors are read later.
 
         Raises UserError for a damaged file, Unsupported for a network that this project does not support.
