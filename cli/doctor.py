@@ -73,7 +73,13 @@ def backends() -> list[Finding]:
     """Every backend on every device, tried on the bundled model where it can run that."""
     from sgi.engine.backends import backend_names, devices_of
 
-    return [_backend(name, device) for name in backend_names() for device in devices_of(name)]
+    found = []
+    for name in backend_names():
+        try:
+            found += [_backend(name, device) for device in devices_of(name)]
+        except UserError as error:  # a plugin that does not import
+            found.append(Finding(f"backend {name}", NO, str(error)))
+    return found
 
 
 def builders() -> list[Finding]:

@@ -24,6 +24,7 @@ FORMATS: dict[str, MapFormat] = {
     "png": Png(),
     "npy": Npy(),
 }
+_PARTS = ("suffix", "encode", "decode")
 
 
 def format_names() -> tuple[str, ...]:
@@ -41,7 +42,7 @@ def _plugin(name: str) -> MapFormat:
     format_class = load_plugin(GROUP, name)
     if format_class is None:
         raise UserError(f"`file_format={name}`: choose from {', '.join(format_names())}")
-    made = format_class() if isinstance(format_class, type) else None
-    if not isinstance(made, MapFormat):
-        raise UserError(f"`file_format={name}`: its plugin gives no class with `suffix`, `encode` and `decode`")
+    if not isinstance(format_class, type) or not all(hasattr(format_class, part) for part in _PARTS):
+        raise UserError(f"`file_format={name}`: its plugin gives no class with {', '.join(_PARTS)}")
+    made: MapFormat = format_class()
     return made

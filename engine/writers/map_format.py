@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 
 from sgi.engine.intrinsics import Kind
 
 
-@runtime_checkable
 class MapFormat(Protocol):
     """A file format of one map: turns values into the bytes of a file and back. The run loop writes the files.
 

@@ -257,8 +257,7 @@ def test_a_full_disk_in_earnest(model, tmp_path):
         _, err = process.communicate()
         assert process.returncode == 2
         assert err == (
-            f"error: --outdir {disk / 'out'}: the disk is full; "
-            "free space and run the same command again to continue\n"
+            f"error: --outdir {disk / 'out'}: the disk is full; free space and run the same command again to continue\n"
         )
         names = os.listdir(disk / "out")
         assert len(names) > 100
