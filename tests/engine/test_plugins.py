@@ -72,6 +72,9 @@ class Raw:
 """
 
 
+COMMAND = "import sys; from sgi.cli import main; sys.exit(main())"
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     """A folder in which pip installed the example package."""
@@ -90,7 +93,7 @@ def sgi_engine(site, model, tmp_path):
     def call(*arguments: str) -> tuple[int, str, str]:
         path = os.pathsep.join(filter(None, (str(site), *sys.path)))
         done = subprocess.run(
-            [sys.executable, "-c", "import sys; from sgi.cli import main; sys.exit(main())", *arguments], capture_output=True, text=True, check=False, cwd=tmp_path,
+            [sys.executable, "-c", COMMAND, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": path, "COLUMNS": "200"},
         )  # fmt: skip
         return done.returncode, done.stdout, done.stderr
