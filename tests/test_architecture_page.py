@@ -1,4 +1,4 @@
-"""docs/architecture.md is true: its picture, its table of rooms, and every file, table and entry point that it names."""
+"""docs/architecture.md agrees with the code: picture, table of rooms, files, tables and entry points."""
 
 from __future__ import annotations
 
