@@ -68,6 +68,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     return "".join(part if i % 2 else _LINK.sub(on_site, part) for i, part in enumerate(parts))
 
 
+def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
+    """Show the paths of sources as they are in the repository, not those of the links."""
+    return html.replace(f"{API.relative_to(ROOT).as_posix()}/", "")
+
+
 def page_of(path: str) -> str | None:
     """Page of the site that shows a file of the repository, or None for a file that no page shows."""
     for page, source in PAGES.items():

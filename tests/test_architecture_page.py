@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import re
+import runpy
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from test_layout import ALLOWED
@@ -25,12 +26,12 @@ TABLES = [
 GROUPS = sorted(set(re.findall(r"sgi_engine\.\w+", TEXT)))
 
 
-def resolve(name: str) -> object:
+def resolve(name: str) -> Any:
     """A module, or an attribute of one; raises ImportError or AttributeError if there is none of that name."""
     parts = name.split(".")
     for count in range(len(parts), 0, -1):
         try:
-            found: object = importlib.import_module(".".join(parts[:count]))
+            found = importlib.import_module(".".join(parts[:count]))
         except ModuleNotFoundError:
             continue
         for part in parts[count:]:
@@ -39,16 +40,9 @@ def resolve(name: str) -> object:
     raise ModuleNotFoundError(name)
 
 
-def picture_script() -> ModuleType:
-    """docs/pictures/architecture.py as a module."""
-    spec = importlib.util.spec_from_file_location(
-        "architecture_picture", ROOT / "docs" / "pictures" / "architecture.py"
-    )
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def picture_script() -> SimpleNamespace:
+    """The names of docs/pictures/architecture.py."""
+    return SimpleNamespace(**runpy.run_path(str(ROOT / "docs" / "pictures" / "architecture.py")))
 
 
 def test_the_page_names_things_in_the_forms_that_these_tests_find():

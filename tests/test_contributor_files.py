@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
+import runpy
 import subprocess
-import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
-from test_layout import modules
+from test_layout import modules, tomllib
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -32,12 +32,9 @@ def make_targets(command: str) -> set[str]:
     return {word for word in words[1:] if "=" not in word} if words[:1] == ["make"] else set()
 
 
-def script(path: str):
-    """A Python file outside the packages, as a module."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(path: str) -> SimpleNamespace:
+    """The names of a Python file outside the packages."""
+    return SimpleNamespace(**runpy.run_path(str(ROOT / path)))
 
 
 def test_there_are_workflows_for_tests_wheels_sanitizers_and_docs():
@@ -61,8 +58,8 @@ def test_the_test_workflow_covers_every_supported_python():
 
 
 def test_phony_targets_exist():
-    phony = re.search(r"^\.PHONY:((?:.*\\\n)*.*)", MAKEFILE, re.MULTILINE)[1].replace("\\\n", " ").split()
-    assert set(phony) <= TARGETS
+    [phony] = re.findall(r"^\.PHONY:((?:.*\\\n)*.*)", MAKEFILE, re.MULTILINE)
+    assert set(phony.replace("\\\n", " ").split()) <= TARGETS
 
 
 def test_the_running_environment_is_made_again_for_every_file_of_the_packages(tmp_path):
@@ -151,10 +148,7 @@ def test_check_dist_reports_missing_files(tmp_path):
     assert [line.rpartition(": ")[2] for line in script(".ci/check_dist.py").faults(tmp_path)] == ["missing", "missing"]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib")
 def test_extras_for_contributors():
-    import tomllib
-
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert any(name.startswith("mkdocs-material") for name in extras["docs"])
     assert any(name.startswith("pre-commit") for name in extras["dev"])
