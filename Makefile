@@ -13,8 +13,7 @@ DEV := .venv
 PACKAGES := cli engine kernels export trainer
 NATIVE_SOURCES = $(shell find engine/native -name '*.[ch]' -o -name '*.[ch]pp')
 # Everything that `pip install .` copies: RUN is made again when one of these changes, at any depth.
-PACKAGE_FILES := $(shell find $(PACKAGES) -path engine/native -prune -o -type f \( -name '*.py' -o -name py.typed \) -print) \
-  $(shell find engine/bundle -type f -not -name '*.py[co]')
+PACKAGE_FILES := $(shell find $(PACKAGES) \( -path engine/native -o -name __pycache__ \) -prune -o -type f -print)
 # Test files and benchmarks import each other by bare names, from these folders.
 SCRIPT_FOLDERS := tests:benchmarks:benchmarks/gpu:.ci:docs:docs/pictures
 SCRIPTS := .ci docs benchmarks tests engine/native/examples/service.py engine/native/tests/data/make.py
