@@ -34,7 +34,7 @@ def train_generator(
     count: Annotated[int | None, typer.Option(help="Rooms to train on. Default: the preset's.")] = None,
 ) -> None:
     """Train a generator on rooms; stop and continue at will with Ctrl-C and the same command."""
-    from sgi.trainer.gan.command import configure, run
+    from sgi.trainer.gan.generator_run import configure, run
 
     config = configure(preset, kimg, hours, count)
     typer.echo(run(config, workdir, data, device, threads, resume, teacher, generator, discriminator))

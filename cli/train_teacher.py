@@ -41,7 +41,7 @@ def train_teacher(
     from sgi.trainer.device import find_device, native_precision
     from sgi.trainer.teacher_training.evaluate import error_table
     from sgi.trainer.teacher_training.fit_unet import FitConfig
-    from sgi.trainer.teacher_training.recipe import SHEET, RoomSource, make_teacher
+    from sgi.trainer.teacher_training.teacher_run import SHEET, RoomSource, make_teacher
 
     where = find_device(device, threads)
     errors = make_teacher(

@@ -15,7 +15,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256, random_generator
 from sgi.engine.offsets import Offset
 from sgi.trainer.studies.evaluation import study as studies
-from sgi.trainer.teachers.analytic import open_analytic
+from sgi.trainer.teachers.analytic_teacher import open_analytic
 
 QUICK = ("--steps", "4", "--fits", "2", "--images", "20", "--holdout", "8", "--jobs", "1", "--noise-mode", "none")
 

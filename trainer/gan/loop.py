@@ -16,10 +16,10 @@ import torch
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
 from sgi.trainer.batches import ImageSet, RealImages
-from sgi.trainer.gan.config import TrainConfig
 from sgi.trainer.gan.start import Start
 from sgi.trainer.gan.state import RunFiles
 from sgi.trainer.gan.step import StepStats, Training
+from sgi.trainer.gan.train_config import TrainConfig
 
 LOG_KIMG = 1.0
 SAMPLE_KIMG = 10.0

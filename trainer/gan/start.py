@@ -21,9 +21,9 @@ from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, load_generator
 from sgi.engine.generator.file import read_header
-from sgi.trainer.gan.config import TrainConfig
 from sgi.trainer.gan.discriminator import Discriminator
 from sgi.trainer.gan.step import Training, generator_config
+from sgi.trainer.gan.train_config import TrainConfig
 
 HEADER_KEY = "sgi_discriminator"
 FORMAT = 1

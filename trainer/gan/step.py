@@ -15,9 +15,9 @@ from torch import Tensor
 
 from sgi.engine.generator import Generator, GeneratorConfig
 from sgi.trainer.batches import RealImages, latents
-from sgi.trainer.gan.config import TrainConfig
+from sgi.trainer.gan.adversarial import discriminator_loss, generator_loss, r1_penalty
 from sgi.trainer.gan.discriminator import Discriminator
-from sgi.trainer.gan.losses import discriminator_loss, generator_loss, r1_penalty
+from sgi.trainer.gan.train_config import TrainConfig
 
 
 class StepStats(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sgi.trainer.scenes.colour import srgb_decode
+from sgi.trainer.scenes.srgb import srgb_decode
 
 
 class Draw:

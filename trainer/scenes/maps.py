@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sgi.engine.errors import UserError
-from sgi.trainer.scenes.colour import srgb_encode
+from sgi.trainer.scenes.srgb import srgb_encode
 
 FAR = 6.0
 BRIGHTEST = 1.5

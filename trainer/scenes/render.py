@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sgi.trainer.scenes.colour import srgb_encode
 from sgi.trainer.scenes.geometry import (
     CYLINDER,
     LAMP,
@@ -24,6 +23,7 @@ from sgi.trainer.scenes.geometry import (
 )
 from sgi.trainer.scenes.maps import BRIGHTEST, Maps
 from sgi.trainer.scenes.rooms import CLASS_INDEX, DECALS, FRONT_Z, LEFT, RIGHT, SURFACE_CLASSES, Rooms
+from sgi.trainer.scenes.srgb import srgb_encode
 
 RAYS_PER_CHUNK = {"cpu": 1 << 15, "cuda": 1 << 22}
 FALLOFF = 1.5

@@ -8,7 +8,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from sgi.trainer.gan.config import preset
+from sgi.trainer.gan.train_config import preset
 
 
 class NoiseImages:

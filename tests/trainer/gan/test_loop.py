@@ -17,7 +17,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import load_generator
 from sgi.trainer.batches import RealImages, latents
 from sgi.trainer.gan import loop
-from sgi.trainer.gan.command import run
+from sgi.trainer.gan.generator_run import run
 from sgi.trainer.gan.loop import train
 from sgi.trainer.gan.step import Training
 
@@ -130,7 +130,7 @@ def test_a_killed_run_continues_as_if_it_had_not_been(tiny, images, tmp_path, of
 SIGNALLED = """
 import os, runpy, signal, sys, torch
 from pathlib import Path
-from sgi.trainer.gan.config import preset
+from sgi.trainer.gan.train_config import preset
 from sgi.trainer.gan.loop import train
 
 folder, conftest, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from sgi.engine.errors import UserError
 from sgi.engine.generator import load_generator, save_generator
 from sgi.engine.generator.file import read_header
-from sgi.trainer.gan.command import run
+from sgi.trainer.gan.generator_run import run
 from sgi.trainer.gan.loop import train
 from sgi.trainer.gan.start import HEADER_KEY, load_start
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from sgi.engine.errors import UserError
 from sgi.trainer.scenes import CLASSES, Maps, Rooms, relight, render, sample_rooms
-from sgi.trainer.scenes.colour import srgb_encode
 from sgi.trainer.scenes.rooms import BACK
+from sgi.trainer.scenes.srgb import srgb_encode
 
 EXACT = ("image", "depth", "normal", "albedo", "shading", "segmentation")
 

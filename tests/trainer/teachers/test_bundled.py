@@ -1,4 +1,4 @@
-"""The teacher that ships: on rooms it has not seen it is as good as its header says."""
+"""The bundled teacher: its file, and its errors on new rooms."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sgi.trainer.teachers import load_teacher
 from sgi.trainer.teachers.unet import TYPES
 
 
-def test_errors_on_fresh_rooms_are_those_of_the_header(tmp_path):
+def test_errors_on_new_rooms_match_the_header(tmp_path):
     teacher = load_teacher(str(TEACHER))
     assert teacher.classes == CLASSES
     noted = teacher.notes["held_out"]
-    errors = evaluate(teacher, load_or_render(tmp_path, 24, 64, seed=31, progress=False))["teacher"]
+    errors = evaluate(teacher, load_or_render(tmp_path, 24, 64, seed=31))["teacher"]
     assert errors.keys() == noted["teacher"].keys()
     kinds = [*TYPES, intrinsics.get(SEGMENTATION).with_classes(CLASSES)]
     measures = {key: measure for kind in kinds for key, measure in type_measures(kind).items()}
     for key, error in errors.items():
-        # Of the way from perfect to blind, 24 rooms may add a tenth to what 512 showed.
-        perfect, blind = float(measures[key].higher_is_better), noted["constant"][key]
-        said = (noted["teacher"][key] - perfect) / (blind - perfect)
-        assert (error - perfect) / (blind - perfect) < said + 0.1, key
+        # 0 is perfect, 1 the constant map: on 24 rooms the error may be 0.1 worse than on the 512 of the header.
+        perfect, constant = float(measures[key].higher_is_better), noted["constant"][key]
+        expected = (noted["teacher"][key] - perfect) / (constant - perfect)
+        assert (error - perfect) / (constant - perfect) < expected + 0.1, key

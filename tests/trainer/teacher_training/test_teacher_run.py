@@ -13,7 +13,7 @@ from sgi.cli import main
 from sgi.trainer.scenes import CLASSES
 from sgi.trainer.scenes.dataset import RoomDataset
 from sgi.trainer.teacher_training.evaluate import evaluate
-from sgi.trainer.teacher_training.recipe import RoomSource
+from sgi.trainer.teacher_training.teacher_run import RoomSource
 from sgi.trainer.teachers import load_teacher
 from sgi.trainer.teachers.unet_teacher import UNetTeacher
 

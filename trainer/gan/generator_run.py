@@ -11,11 +11,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
 from sgi.trainer.device import find_device
-from sgi.trainer.gan.config import TrainConfig, preset
 from sgi.trainer.gan.loop import train
 from sgi.trainer.gan.quality import held_out_rooms, quality
 from sgi.trainer.gan.start import load_start
 from sgi.trainer.gan.step import Training
+from sgi.trainer.gan.train_config import TrainConfig, preset
 from sgi.trainer.scenes.dataset import load_or_render
 from sgi.trainer.scenes.variety import get_variety
 from sgi.trainer.teachers.unet_teacher import load_unet_teacher

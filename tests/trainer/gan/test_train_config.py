@@ -10,10 +10,10 @@ import torch
 
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
-from sgi.trainer.gan.command import configure
-from sgi.trainer.gan.config import PRESETS, TrainConfig
 from sgi.trainer.gan.discriminator import Discriminator
+from sgi.trainer.gan.generator_run import configure
 from sgi.trainer.gan.step import generator_config
+from sgi.trainer.gan.train_config import PRESETS, TrainConfig
 
 CONFIG = TrainConfig(resolution=16, batch=8, total_kimg=100, hours=2)
 

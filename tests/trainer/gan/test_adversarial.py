@@ -8,7 +8,7 @@ import pytest
 import torch
 from tolerances import CLOSED_FORM
 
-from sgi.trainer.gan.losses import discriminator_loss, generator_loss, r1_penalty
+from sgi.trainer.gan.adversarial import discriminator_loss, generator_loss, r1_penalty
 
 
 def test_generator_loss_is_the_mean_of_log_one_plus_exp_minus_logit():

@@ -1,8 +1,8 @@
 import torch
 
 from sgi.engine import intrinsics
-from sgi.trainer.scenes.colour import srgb_decode, srgb_encode
 from sgi.trainer.scenes.maps import TYPES, Maps
+from sgi.trainer.scenes.srgb import srgb_decode, srgb_encode
 
 
 def test_curves_agree_with_known_values() -> None:
