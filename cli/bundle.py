@@ -47,8 +47,8 @@ def bundle(
     from sgi.engine.bundle.contents import write_card, write_manifest
     from sgi.engine.generator import load_generator, save_generator
     from sgi.engine.generator.file import read_header
-    from sgi.trainer.gan.train_config import preset as find_preset
     from sgi.trainer.gan.quality import held_out_rooms, quality
+    from sgi.trainer.gan.train_config import preset as find_preset
     from sgi.trainer.teachers.unet_teacher import load_unet_teacher
 
     console = Console()

@@ -1,90 +1,125 @@
-"""The `train-generator` command without its flags: rooms, device, threads, and a progress bar around the loop."""
+"""Train a generator on rendered rooms: render what is missing, choose the device, train, and report where it ended."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
+from sgi.engine import bundle
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
+from sgi.engine.progress import SILENT, Progress, Stage
 from sgi.trainer.device import find_device
 from sgi.trainer.gan.loop import train
 from sgi.trainer.gan.quality import held_out_rooms, quality
 from sgi.trainer.gan.start import load_start
 from sgi.trainer.gan.step import Training
-from sgi.trainer.gan.train_config import TrainConfig, preset
+from sgi.trainer.gan.train_config import TrainConfig, find_preset
 from sgi.trainer.scenes.dataset import load_or_render
 from sgi.trainer.scenes.variety import get_variety
 from sgi.trainer.teachers.unet_teacher import load_unet_teacher
 
-# Scenes of every training run; scores are taken on scenes of other seeds.
-SCENE_SEED = 0
+# Seed of the rooms of every training run. Scores are measured on rooms of other seeds.
+ROOM_SEED = 0
 
 
-def configure(name: str, kimg: float | None, hours: float | None, scenes: int | None) -> TrainConfig:
-    """Return preset `name` with the budget and the number of rooms asked for.
+@dataclass(frozen=True)
+class TrainedGenerator:
+    """The state of a run when it ended. file: the averaged generator. kimg: thousands of images trained on."""
 
-    Either budget replaces the preset's; both together end the run at whichever is spent first.
+    file: Path
+    kimg: float
+
+
+def train_generator(
+    workdir: str | Path,
+    preset: str | TrainConfig = "rooms-64",
+    *,
+    kimg: float | None = None,
+    hours: float | None = None,
+    count: int | None = None,
+    data: str | Path | None = None,
+    teacher: str | Path | None = bundle.TEACHER,
+    generator: str | Path | None = None,
+    discriminator: str | Path | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    resume: bool = True,
+    progress: Progress = SILENT,
+) -> TrainedGenerator:
+    """Train a StyleGAN2 on procedural rooms until its budget is spent, or until SIGINT or SIGTERM.
+
+    workdir: folder of the run (checkpoint, samples, log, averaged generator, discriminator).
+    preset: name of a preset, or a config. kimg, hours: budgets in thousands of images and in hours; they replace those
+    of the preset, and the run ends when the first of them is spent. count: rooms to train on; default: the preset's.
+    data: folder of rendered rooms, which runs can share; default: rooms in `workdir`. What is missing is rendered.
+    teacher: teacher file; the log compares the generator with held-out rooms in its features. None: no comparison.
+    generator, discriminator: files of another run to start from, both or neither.
+    resume: continue from the checkpoint in `workdir`, if there is one.
+    Raises UserError for invalid values, and for files that do not match the preset.
     """
-    for flag, value in (("--kimg", kimg), ("--hours", hours), ("--count", scenes)):
-        if value is not None and value <= 0:
-            raise UserError(f"{flag} {value}: give a number above 0")
-    config = preset(name)
-    if kimg is not None or hours is not None:
-        config = dataclasses.replace(config, total_kimg=kimg, hours=hours)
-    return config if scenes is None else dataclasses.replace(config, scenes=scenes)
-
-
-def run(
-    config: TrainConfig,
-    workdir: Path,
-    data: Path | None,
-    device: str,
-    threads: int | None,
-    resume: bool,
-    teacher: Path | None = None,
-    generator: Path | None = None,
-    discriminator: Path | None = None,
-) -> str:
-    """Render the rooms that are missing, train, and return one line that says where the run stands.
-
-    data: folder of rendered rooms, shared between runs; None is workdir/rooms. teacher: in whose features the log
-    compares the generator with held-out rooms; None leaves that out. generator, discriminator: a run's files to start
-    from, both or neither. Raises UserError where they do not fit.
-    """
+    config = configure(preset, kimg=kimg, hours=hours, count=count)
     if (generator is None) != (discriminator is None):
-        raise UserError("--generator and --discriminator go together: neither is of use without the other")
+        raise UserError("give both `generator` and `discriminator`, or neither: a run starts from both")
     start = load_start(config, generator, discriminator) if generator and discriminator else None
     where = find_device(device, threads)
-    workdir.mkdir(parents=True, exist_ok=True)
+    folder = Path(workdir)
+    folder.mkdir(parents=True, exist_ok=True)
     rooms = load_or_render(
-        data or workdir / "rooms",
+        data or folder / "rooms",
         config.scenes,
         config.resolution,
-        SCENE_SEED,
+        ROOM_SEED,
         device=where,
         variety=get_variety(config.variety),
+        progress=progress,
     )
-    columns = (
-        TextColumn("{task.fields[kimg]:8.1f} kimg"), BarColumn(), TextColumn("{task.percentage:5.1f} %"),
-        TextColumn("{task.fields[rate]:6.1f} img/s"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns) as bar:
-        task = bar.add_task("training", total=1.0, kimg=0.0, rate=0.0)
-        began: list[float] = []
 
-        def report(training: Training, seconds: float, progress: float) -> None:
-            if not began:
-                began.extend((training.kimg, seconds))
-            rate = 1000 * (training.kimg - began[0]) / max(seconds - began[1], 1e-9)
-            bar.update(task, completed=progress, kimg=training.kimg, rate=rate)
+    def measure(network: Generator) -> dict[str, Any]:
+        held_out = held_out_rooms(folder / "held-out", config.resolution, config.variety, where, progress)
+        return quality(network, load_unet_teacher(str(teacher), str(where)), held_out)
 
-        def measure(generator: Generator) -> dict[str, Any]:
-            held_out = held_out_rooms(workdir / "held-out", config.resolution, config.variety, where)
-            return quality(generator, load_unet_teacher(str(teacher), str(where)), held_out)
+    with _reports(progress) as report:
+        training = train(config, rooms, folder, where, resume, report, measure if teacher else None, start)
+    return TrainedGenerator(folder / "ema.safetensors", training.kimg)
 
-        training = train(config, rooms, workdir, where, resume, report, measure if teacher else None, start)
-    return f"{training.kimg:.1f} kimg trained; generator in {workdir / 'ema.safetensors'}"
+
+def configure(
+    preset: str | TrainConfig, *, kimg: float | None = None, hours: float | None = None, count: int | None = None
+) -> TrainConfig:
+    """The config of `preset` with the given budgets and number of rooms; see `train_generator`.
+
+    Raises UserError for an unknown preset and for values that are not positive.
+    """
+    for name, value in (("kimg", kimg), ("hours", hours), ("count", count)):
+        if value is not None and value <= 0:
+            raise UserError(f"`{name}={value}`: give a number above 0")
+    config = find_preset(preset) if isinstance(preset, str) else preset
+    if kimg is not None or hours is not None:
+        config = dataclasses.replace(config, total_kimg=kimg, hours=hours)
+    return config if count is None else dataclasses.replace(config, scenes=count)
+
+
+@contextmanager
+def _reports(progress: Progress) -> Iterator[Callable[[Training, float, float], None]]:
+    """A `report` for `train` that shows the spent part of the budget, in percent, as a stage of `progress`."""
+    with ExitStack() as stack:
+        stage: Stage | None = None
+        first_kimg = first_seconds = 0.0
+        percent = 0
+
+        def report(training: Training, seconds: float, spent: float) -> None:
+            nonlocal stage, first_kimg, first_seconds, percent
+            if stage is None:
+                first_kimg, first_seconds, percent = training.kimg, seconds, int(100 * spent)
+                stage = stack.enter_context(progress.stage("generator", 100 - percent, "% of the budget"))
+            rate = 1000 * (training.kimg - first_kimg) / max(seconds - first_seconds, 1e-9)
+            now = int(100 * spent)
+            stage.advance(now - percent, f"{training.kimg:.1f} kimg, {rate:.1f} images/s")
+            percent = now
+
+        yield report

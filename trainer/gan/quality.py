@@ -1,4 +1,4 @@
-"""How far a generator's rooms are from rendered ones, beside how far two sets of renders are from each other."""
+"""Distances between a generator's rooms and rendered rooms, beside those between two sets of rendered rooms."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sgi.engine.generator import Generator
+from sgi.engine.progress import SILENT, Progress
 from sgi.engine.seeds import latents
 from sgi.trainer.gan.frechet import frechet_distance, kernel_distance
 from sgi.trainer.scenes.dataset import RoomDataset, load_or_render
@@ -18,15 +19,27 @@ from sgi.trainer.scenes.variety import get_variety
 from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 BATCH = 64
-# Rooms that no generator or teacher is trained on; one half of them is as far from the other as renders are.
+# Rooms that no generator or teacher is trained on. The distance between their two halves is that of equal sets.
 HELD_OUT_ROOMS = 4096
 HELD_OUT_SEED = 20_011
 
 
-def held_out_rooms(folder: Path, resolution: int, variety: str, device: torch.device | str = "cpu") -> RoomDataset:
-    """The rooms a generator of `variety` is compared with, kept in `folder`; what is missing is rendered."""
+def held_out_rooms(
+    folder: str | Path,
+    resolution: int,
+    variety: str,
+    device: torch.device | str = "cpu",
+    progress: Progress = SILENT,
+) -> RoomDataset:
+    """The rooms that a generator of `variety` is compared with, kept in `folder`; what is missing is rendered."""
     return load_or_render(
-        folder, HELD_OUT_ROOMS, resolution, HELD_OUT_SEED, device=device, variety=get_variety(variety)
+        folder,
+        HELD_OUT_ROOMS,
+        resolution,
+        HELD_OUT_SEED,
+        device=device,
+        variety=get_variety(variety),
+        progress=progress,
     )
 
 
@@ -34,10 +47,10 @@ def held_out_rooms(folder: Path, resolution: int, variety: str, device: torch.de
 def quality(generator: Generator, teacher: UNetTeacher, real: RoomDataset) -> dict[str, Any]:
     """Distances in the teacher's feature space between generated seeds 0, 1, ... and held-out renders.
 
-    real: an even number of rooms that neither generator nor teacher was trained on; its halves give the floor, and
-    the generator is compared with the first half by as many seeds. Frechet distances are relative: divided by the
-    trace of the real covariance. The kernel distance is KID's estimator. None of them is an FID, which is a distance
-    between Inception features.
+    real: an even number of rooms that neither generator nor teacher was trained on. The generator is compared with the
+    first half, by as many seeds; the distance between both halves is the floor. Frechet distances are relative: divided
+    by the trace of the real covariance. The kernel distance is KID's estimator. None of them is an FID, which is a
+    distance between Inception features.
     """
     first, second = real_features(teacher, real)
     generated = generated_features(generator, teacher, len(first))

@@ -1,7 +1,7 @@
-"""Ray casting, vectorised over (room, ray): the nearest hit of camera rays, and blocked shadow rays.
+"""Ray casting, vectorised over (room, ray): the nearest hits of camera rays, and blocked shadow rays.
 
-Rays are three [N, P] tensors per vector. Camera directions have a forward component of 1, so the ray
-parameter t is the z-depth. Slabs: t of a box's middle plane plus or minus t of its half extent.
+A vector of rays is three [N, P] tensors. Camera directions have a forward component of 1, so the ray parameter t is the
+z-depth. Boxes use the slab method: t of the middle plane plus or minus t of the half extent.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def camera_rays(camera: Tensor, size: int, shift_x: float, shift_y: float) -> Ve
 
 
 def first_hits(rooms: Rooms, boxes: int, direction: Vector) -> Hits:
-    """The nearest surface or object along camera rays; looks at the first `boxes` box slots only."""
+    """The nearest surface or object along camera rays; only the first `boxes` box slots are tested."""
     origin = columns(torch.stack([rooms.camera[:, 0], rooms.camera[:, 1], torch.zeros_like(rooms.camera[:, 0])], 1))
     inverse = tuple(d.reciprocal() for d in direction)
     half_width, height, back = columns(rooms.size)
@@ -118,13 +118,13 @@ def _slabs(
 
 
 def _sphere(rooms: Rooms, number: int, origin: Vector, direction: Vector) -> Tensor:
-    """t of the entry, NOTHING where the ray misses or starts inside."""
+    """t of the entry point, NOTHING where the ray misses or starts inside."""
     radius = rooms.round_half[:, number, 0:1]
     ox, oy, oz = (o - c for o, c in zip(origin, columns(rooms.round_centre[:, number]), strict=True))
     dx, dy, dz = direction
     a = dx * dx + dy * dy + dz * dz
     b = dx * ox + dy * oy + dz * oz
-    # r |r| keeps the sign: an absent sphere has a negative radius and no real root
+    # r |r| keeps the sign: an absent sphere has a negative radius and no real root.
     c = ox * ox + oy * oy + oz * oz - radius * radius.abs()
     root = (b * b).sub_(a * c)
     t = (-b - root.clamp_min(0.0).sqrt_()).div_(a)
@@ -134,7 +134,7 @@ def _sphere(rooms: Rooms, number: int, origin: Vector, direction: Vector) -> Ten
 def _cylinder(
     rooms: Rooms, origin: Vector, direction: Vector, inverse: tuple[Tensor, ...], absolute: tuple[Tensor, ...]
 ) -> Tensor:
-    """t of the entry into the upright solid cylinder: the slab of its height cut with its infinite tube."""
+    """t of the entry point into the upright solid cylinder, the intersection of a horizontal slab and a tube."""
     radius, half = rooms.round_half[:, CYLINDER, 0:1], rooms.round_half[:, CYLINDER, 1:2]
     ox, oy, oz = (o - c for o, c in zip(origin, columns(rooms.round_centre[:, CYLINDER]), strict=True))
     dx, dz = direction[0], direction[2]

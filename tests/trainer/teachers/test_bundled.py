@@ -8,7 +8,7 @@ from sgi.engine.intrinsics import SEGMENTATION
 from sgi.trainer.measures.by_type import type_measures
 from sgi.trainer.scenes import CLASSES
 from sgi.trainer.scenes.dataset import load_or_render
-from sgi.trainer.teacher_training.evaluate import evaluate
+from sgi.trainer.teacher_training.held_out_errors import held_out_errors
 from sgi.trainer.teachers import load_teacher
 from sgi.trainer.teachers.unet import TYPES
 
@@ -17,7 +17,7 @@ def test_errors_on_new_rooms_match_the_header(tmp_path):
     teacher = load_teacher(str(TEACHER))
     assert teacher.classes == CLASSES
     noted = teacher.notes["held_out"]
-    errors = evaluate(teacher, load_or_render(tmp_path, 24, 64, seed=31))["teacher"]
+    errors = held_out_errors(teacher, load_or_render(tmp_path, 24, 64, seed=31))["teacher"]
     assert errors.keys() == noted["teacher"].keys()
     kinds = [*TYPES, intrinsics.get(SEGMENTATION).with_classes(CLASSES)]
     measures = {key: measure for kind in kinds for key, measure in type_measures(kind).items()}
