@@ -56,7 +56,7 @@ def load_plugin(group: str, name: str) -> Any | None:
         package = package_of(entry)
         raise UserError(
             f"plugin {name!r} of package {package} does not import ({type(error).__name__}: {error}): "
-            f"pip install --upgrade {package}, or uninstall it"
+            f"`pip install --upgrade {package}`, or uninstall it"
         ) from error
 
 

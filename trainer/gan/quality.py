@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgi.engine.generator import Generator
+from sgi.engine.errors import UserError
+from sgi.engine.generator import Generator, load_generator, save_generator
+from sgi.engine.generator.file import read_header
 from sgi.engine.progress import SILENT, Progress
 from sgi.engine.seeds import latents
 from sgi.trainer.gan.frechet import frechet_distance, kernel_distance
@@ -41,6 +43,32 @@ def held_out_rooms(
         variety=get_variety(variety),
         progress=progress,
     )
+
+
+def save_with_quality(
+    generator: str | Path,
+    out: str | Path,
+    teacher: UNetTeacher,
+    rooms: str | Path,
+    device: torch.device | str = "cpu",
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Write the generator of a run to `out` in half precision, with its `quality` in the notes; returns the quality.
+
+    generator: a file that `train_generator` wrote. rooms: folder of the held-out rooms. The quality is that of the
+    rounded generator. Raises UserError for a file of another origin.
+    """
+    notes = read_header(generator)["notes"]
+    if "kimg" not in notes:
+        raise UserError(f"`generator={generator}`: not made by `sgi-engine train-generator`")
+    save_generator(out, load_generator(generator), notes, torch.float16)
+    network = load_generator(out, device)
+    held_out = held_out_rooms(rooms, network.config.resolution, notes["training"]["variety"], device, progress)
+    notes["quality"] = quality(network, teacher, held_out)
+    notes["licence"] = "Apache-2.0"
+    save_generator(out, network, notes, torch.float16)
+    found: dict[str, Any] = notes["quality"]
+    return found
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,11 +93,11 @@ def load_or_render(
     Takes 12 * size^2 bytes a room. A stopped rendering continues at the first unfinished block, with the same result.
     Raises UserError if the folder contains another set.
     """
-    for name, value, least in (("count", count, 1), ("size", size, 1), ("seed", seed, 0)):
+    for parameter, value, least in (("count", count, 1), ("size", size, 1), ("seed", seed, 0)):
         if value < least:
-            raise UserError(f"`{name}={value}`: must be at least {least}")
+            raise UserError(f"`{parameter}={value}`: must be at least {least}")
     folder = Path(path)
-    wanted = {
+    wanted: dict[str, Any] = {
         "world": WORLD,
         "variety": variety.name,
         "count": count,
@@ -106,10 +107,10 @@ def load_or_render(
     }
     header = _read_header(folder)
     if header is not None:
-        for key, value in wanted.items():
-            if header.get(key) != value:
+        for key, expected in wanted.items():
+            if header.get(key) != expected:
                 raise UserError(
-                    f"{folder}: contains rooms of another {key} ({header.get(key)}, not {value}); "
+                    f"{folder}: contains rooms of another {key} ({header.get(key)}, not {expected}); "
                     "delete it or choose another folder"
                 )
     finished = 0 if header is None else header["finished"]

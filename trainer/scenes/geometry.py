@@ -15,7 +15,7 @@ from sgi.trainer.scenes.rooms import BACK, CEILING, FLOOR, FRONT, FRONT_Z, LEFT,
 
 SURFACES = 6
 CYLINDER, SPHERE, LAMP = range(3)
-NOTHING = 1e9
+NO_HIT = 1e9
 
 Vector = tuple[Tensor, Tensor, Tensor]
 
@@ -82,7 +82,7 @@ def first_hits(rooms: Rooms, boxes: int, direction: Vector) -> Hits:
     for k in range(boxes):
         centre, half = columns(rooms.box_centre[:, k]), columns(rooms.box_half[:, k])
         near, far = _slabs(tuple(c - o for c, o in zip(centre, origin, strict=True)), half, inverse, absolute)
-        take(near.masked_fill_((near >= far) | (near <= 0.0), NOTHING), SURFACES + k)
+        take(near.masked_fill_((near >= far) | (near <= 0.0), NO_HIT), SURFACES + k)
     first = SURFACES + rooms.box_half.shape[1]
     take(_cylinder(rooms, origin, direction, inverse, absolute), first + CYLINDER)
     for number in (SPHERE, LAMP):
@@ -118,7 +118,7 @@ def _slabs(
 
 
 def _sphere(rooms: Rooms, number: int, origin: Vector, direction: Vector) -> Tensor:
-    """t of the entry point, NOTHING where the ray misses or starts inside."""
+    """t of the entry point, NO_HIT where the ray misses or starts inside."""
     radius = rooms.round_half[:, number, 0:1]
     ox, oy, oz = (o - c for o, c in zip(origin, columns(rooms.round_centre[:, number]), strict=True))
     dx, dy, dz = direction
@@ -128,7 +128,7 @@ def _sphere(rooms: Rooms, number: int, origin: Vector, direction: Vector) -> Ten
     c = ox * ox + oy * oy + oz * oz - radius * radius.abs()
     root = (b * b).sub_(a * c)
     t = (-b - root.clamp_min(0.0).sqrt_()).div_(a)
-    return t.masked_fill_((root <= 0.0) | (t <= 0.0), NOTHING)
+    return t.masked_fill_((root <= 0.0) | (t <= 0.0), NO_HIT)
 
 
 def _cylinder(
@@ -145,4 +145,4 @@ def _cylinder(
     middle, reach = -oy * inverse[1], half * absolute[1]
     near = torch.maximum((-b - width).div_(a), middle - reach)
     far = torch.minimum((width - b).div_(a), middle + reach)
-    return near.masked_fill_((root <= 0.0) | (near >= far) | (near <= 0.0), NOTHING)
+    return near.masked_fill_((root <= 0.0) | (near >= far) | (near <= 0.0), NO_HIT)

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from sgi.cli import main
 from sgi.engine.errors import UserError
 from sgi.engine.generator import load_generator
 from sgi.trainer.batches import RealImages, latents
-from sgi.trainer.gan import loop
+from sgi.trainer.gan import loop, quality
 from sgi.trainer.gan.generator_run import TrainedGenerator, train_generator
 from sgi.trainer.gan.loop import train
 from sgi.trainer.gan.step import Training
@@ -115,7 +116,7 @@ def test_a_killed_run_ends_with_the_same_state_as_an_uninterrupted_one(tiny, ima
     whole = train(tiny, images, tmp_path / "whole", CPU)
 
     def die(training, seconds, progress):
-        if training.steps == 4:  # saved after step 3; the log goes on to step 6
+        if training.steps == 4:  # saved after step 3; the log continues to step 6
             monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 1e9)
         if training.steps == 7:
             raise KeyboardInterrupt
@@ -202,6 +203,22 @@ def test_train_generator_renders_and_trains(tmp_path):
     assert (tmp_path / "rooms/header.json").exists()
     assert progress.stages == [("rooms", 8, 8), ("generator", 50, 50)]  # the first step of two was half of the budget
     assert progress.notes[-1].startswith("0.0 kimg")
+
+
+def test_run_and_its_measurement_need_no_package_metadata(tmp_path, monkeypatch):
+    """A source tree need not be installed."""
+
+    def refuse(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.distribution", refuse)
+    monkeypatch.setattr("importlib.metadata.version", refuse)
+    monkeypatch.setattr(loop, "MEASURE_KIMG", 0.004)
+    monkeypatch.setattr(quality, "HELD_OUT_ROOMS", 64)
+    train_generator(tmp_path, "tiny", kimg=0.004, count=8)
+    measured = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert measured["images"] == 32
+    assert measured["frechet"] > measured["frechet_floor"]
 
 
 def test_command_reports_the_file(tmp_path, capsys):
