@@ -19,7 +19,7 @@ from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.seeds import latents
 from sgi.trainer.offsets.code_cache import CodeCache, blocks
 from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.panel import teacher_of
+from sgi.trainer.teachers.joint_teacher import teacher_of
 
 RENDER_BATCH = 32
 # Rounding a code to float16 costs 1.4e-4 rms, a hundredth of the error of any teacher, and halves the memory.
