@@ -69,7 +69,7 @@ def ablate(
 
     from sgi.engine.files import atomic_write
     from sgi.engine.generator import checkpoints
-    from sgi.trainer.device import find_device, native_precision
+    from sgi.trainer.device import find_device, preferred_precision
     from sgi.trainer.measures.by_type import FVU, HIGH_PASS_FVU
     from sgi.trainer.offsets.fit import FitSettings
     from sgi.trainer.offsets.pool import Sampling, build_pool
@@ -82,7 +82,7 @@ def ablate(
     from sgi.trainer.teachers.classes import target_type
 
     where = find_device(device, threads)
-    settings = FitSettings(steps=steps, batch=batch, seed=seed, precision=precision or native_precision(where))
+    settings = FitSettings(steps=steps, batch=batch, seed=seed, precision=precision or preferred_precision(where))
     sampling = Sampling(trunc, cutoff, noise_mode or ("const" if generator else "none"), class_index)
     fitting, held = fitting_seeds(images, seed), scoring_seeds(holdout)
     network = checkpoints.load(generator or bundle.GENERATOR, where)

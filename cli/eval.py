@@ -79,7 +79,7 @@ def eval(
     from rich.console import Console
 
     from sgi.engine.generator import checkpoints, generator_sha256
-    from sgi.trainer.device import find_device, native_precision
+    from sgi.trainer.device import find_device, preferred_precision
     from sgi.trainer.offsets.pool import Sampling
     from sgi.trainer.offsets.seed_splits import fitting_seeds, scoring_seeds
     from sgi.trainer.studies.evaluation import report, sections
@@ -110,7 +110,7 @@ def eval(
         offsets = bundle.OFFSETS
     study = Study(
         str(path), teacher, generator_sha256(network), told_by.sha256, names, sampling, out / WORK, images, holdout,
-        "holdout", steps, batch, lr, precision or native_precision(where), device, 1, offsets, tuple(own.values()),
+        "holdout", steps, batch, lr, precision or preferred_precision(where), device, 1, offsets, tuple(own.values()),
     )  # fmt: skip
     world = open_world(study)
     tasks = plan(names, fits, control_fits, controls, given_rows(study))

@@ -60,7 +60,7 @@ def invert(
     from sgi.engine.offsets import Offset
     from sgi.engine.writers import get_format
     from sgi.engine.writers.preview import draw_sheet
-    from sgi.trainer.device import find_device, native_precision
+    from sgi.trainer.device import find_device, preferred_precision
     from sgi.trainer.offsets.apply_offset import apply_offset, common_sampling
     from sgi.trainer.offsets.pool import Sampling
     from sgi.trainer.studies.truth.inversion import InversionSettings
@@ -70,7 +70,7 @@ def invert(
 
     form = get_format(file_format)
     where = find_device(device, threads)
-    settings = InversionSettings(steps=steps, prior=prior, rows=rows, precision=precision or native_precision(where))
+    settings = InversionSettings(steps=steps, prior=prior, rows=rows, precision=precision or preferred_precision(where))
     network = checkpoints.load(generator or bundle.GENERATOR, where)
     sha256 = generator_sha256(network)
     paths = files or ([] if generator else [bundle.offset(name) for name in intrinsics.MAP_TYPES])

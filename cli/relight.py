@@ -57,7 +57,7 @@ def relight(
     from sgi.engine.files import atomic_write
     from sgi.engine.generator import checkpoints, generator_sha256
     from sgi.engine.offsets import Offset
-    from sgi.trainer.device import find_device, native_precision
+    from sgi.trainer.device import find_device, preferred_precision
     from sgi.trainer.offsets.apply_offset import common_sampling
     from sgi.trainer.studies import relighting
     from sgi.trainer.studies.relighting.spread import RELATIVE, SPREAD
@@ -67,7 +67,7 @@ def relight(
     where = find_device(device, threads)
     settings = relighting.DirectionSettings(
         count=count, steps=steps, keep=keep, from_layer=from_layer, seed=seed,
-        precision=precision or native_precision(where),
+        precision=precision or preferred_precision(where),
     )  # fmt: skip
     network = checkpoints.load(generator or bundle.GENERATOR, where)
     sha256 = generator_sha256(network)

@@ -38,7 +38,7 @@ def train_teacher(
     import torch
     from rich.console import Console
 
-    from sgi.trainer.device import find_device, native_precision
+    from sgi.trainer.device import find_device, preferred_precision
     from sgi.trainer.teacher_training.evaluate import error_table
     from sgi.trainer.teacher_training.fit_unet import FitConfig
     from sgi.trainer.teacher_training.recipe import SHEET, RoomSource, make_teacher
@@ -49,7 +49,7 @@ def train_teacher(
         workdir,
         data,
         RoomSource(size, rooms, data_seed, held_out),
-        FitConfig(steps=steps, batch=batch, seed=seed, precision=native_precision(where)),
+        FitConfig(steps=steps, batch=batch, seed=seed, precision=preferred_precision(where)),
         name,
         torch.float16 if storage is Storage.fp16 else torch.float32,
         where,

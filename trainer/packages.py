@@ -1,4 +1,4 @@
-"""Packages that only some teachers need, and what they say while they load: one clear line where anything fails."""
+"""Optional packages: importing them, and turning their errors into one-line messages."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ from sgi.engine.errors import UserError
 EXTRA = "teachers"
 
 
-def need(module: str, flag: str, extra: str = EXTRA) -> ModuleType:
-    """Import `module` for what `flag` asks; raises UserError, naming the flag and the extra, if it cannot be."""
+def need(module: str, subject: str, extra: str = EXTRA) -> ModuleType:
+    """Import `module` and return it.
+
+    subject: what needs it, at the start of messages, such as a parameter with its value in backticks. Raises UserError,
+    naming subject and pip extra, if the import fails.
+    """
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise UserError(f'{flag}: needs {module} ({_first_line(error)}): pip install "sgi-engine[{extra}]"') from None
+        raise UserError(
+            f'{subject}: needs {module} ({_first_line(error)}): pip install "sgi-engine[{extra}]"'
+        ) from None
 
 
 @contextmanager
-def loading(flag: str, files: str) -> Iterator[None]:
-    """Turn whatever a Hugging Face library raises over a model it cannot load into a UserError that names `files`."""
+def loading(subject: str, files: str) -> Iterator[None]:
+    """Turn the errors of a Hugging Face library that cannot load a model into a UserError that names `files`."""
     try:
         yield
     except (
@@ -33,27 +39,33 @@ def loading(flag: str, files: str) -> Iterator[None]:
     ) as error:  # fmt: skip
         reason = _first_line(error)
         raise UserError(
-            f"{flag}: cannot be loaded ({reason}); give a Hugging Face name or a folder of {files}"
+            f"{subject}: cannot be loaded ({reason}); give a Hugging Face name or a folder of {files}"
         ) from None
     except ImportError as error:
-        raise UserError(f'{flag}: {_first_line(error)}: pip install "sgi-engine[{EXTRA}]" and what it names') from None
+        raise UserError(
+            f'{subject}: {_first_line(error)}: pip install "sgi-engine[{EXTRA}]" and the package named here'
+        ) from None
 
 
-def whole(flag: str, report: Mapping[str, Any], optional: Callable[[str], object] = lambda name: False) -> list[str]:
-    """Names of the weights that a loading report says a file left out; the library drew those at random.
+def missing_weights(
+    subject: str, report: Mapping[str, Any], optional: Callable[[str], object] = lambda name: False
+) -> list[str]:
+    """Return the names of the weights that a model file lacks, by its loading report; they have random values.
 
-    Raises UserError unless all of them are `optional`, and none is of another shape.
+    Raises UserError unless all of them are `optional`, and if a weight has another shape.
     """
     missing = sorted(report["missing_keys"])
     wrong = [name for name in missing if not optional(name)] + [key[0] for key in report["mismatched_keys"]]
     if wrong:
-        raise UserError(f"{flag}: {wrong[0]} is not in its file, or of another shape ({len(wrong)} weights are so)")
+        raise UserError(
+            f"{subject}: {wrong[0]} is missing from its file or has another shape ({len(wrong)} such weights)"
+        )
     return missing
 
 
 @contextmanager
 def quiet(logging: Any) -> Iterator[None]:
-    """Silence a Hugging Face library, by its `utils.logging`, but for errors; put back what was set before."""
+    """Limit a Hugging Face library, given its `utils.logging`, to errors, and restore its settings at the end."""
     level = logging.get_verbosity()
     bars = logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

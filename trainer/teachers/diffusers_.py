@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sgi.engine.errors import UserError
-from sgi.trainer.packages import loading, need, quiet, whole
+from sgi.trainer.packages import loading, missing_weights, need, quiet
 from sgi.trainer.scenes.colour import srgb_decode
 from sgi.trainer.teachers.base import MapTeacher, identity
 from sgi.trainer.teachers.codes import albedo_codes, normal_codes, shading_codes
@@ -154,7 +154,7 @@ def _load(spec: Spec, library: ModuleType, name: str, part: str) -> Any:
     model, report = getattr(library, name).from_pretrained(
         spec.target, subfolder=part, use_safetensors=True, torch_dtype=torch.float32, output_loading_info=True
     )
-    whole(spec.flag, report)
+    missing_weights(spec.flag, report)
     return model.eval().requires_grad_(False)
 
 

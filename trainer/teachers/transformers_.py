@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sgi.engine.errors import UserError
-from sgi.trainer.packages import loading, need, quiet, whole
+from sgi.trainer.packages import loading, missing_weights, need, quiet
 from sgi.trainer.teachers.base import MapTeacher, identity
 from sgi.trainer.teachers.classes import class_codes, class_types
 from sgi.trainer.teachers.codes import DISPARITY, disparity_codes, metric, metric_codes
@@ -150,7 +150,7 @@ def open_transformers(argument: str, device: str = "cpu") -> TransformersTeacher
             **safe,
         )
         preprocessing = Preprocessing.of(processor, config.model_type)
-    missing = whole(spec.flag, report, _UNUSED.match)
+    missing = missing_weights(spec.flag, report, _UNUSED.match)
     model.to(device)
     if segmenting:
         return SegmentationTeacher(spec, model, missing, preprocessing, _groups(spec, config.id2label))

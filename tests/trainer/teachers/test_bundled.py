@@ -19,7 +19,7 @@ def test_errors_on_fresh_rooms_are_those_of_the_header(tmp_path):
     noted = teacher.notes["held_out"]
     errors = evaluate(teacher, load_or_render(tmp_path, 24, 64, seed=31, progress=False))["teacher"]
     assert errors.keys() == noted["teacher"].keys()
-    kinds = [*TYPES, intrinsics.get(SEGMENTATION).with_classes(CLASSES)]
+    kinds = [*map(intrinsics.get, TYPES), intrinsics.get(SEGMENTATION).with_classes(CLASSES)]
     measures = {key: measure for kind in kinds for key, measure in type_measures(kind).items()}
     for key, error in errors.items():
         # Of the way from perfect to blind, 24 rooms may add a tenth to what 512 showed.

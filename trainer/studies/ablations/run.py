@@ -17,8 +17,8 @@ from sgi.engine.offsets import Offset
 from sgi.trainer.measures.by_type import FVU, HIGH_PASS_FVU, measures_of, statistics
 from sgi.trainer.offsets.baselines import mean_map
 from sgi.trainer.offsets.fit import fingerprint, fit
+from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
 from sgi.trainer.offsets.job import teacher_facts
-from sgi.trainer.offsets.journal import Journal
 from sgi.trainer.offsets.pool import Pool
 from sgi.trainer.offsets.score import predict, predictions
 from sgi.trainer.studies.ablations.cases import BASELINE, BASELINES, Case
@@ -39,7 +39,7 @@ class Bench:
     held: Pool
     folder: Path
 
-    def journal(self, case: Case) -> Journal:
+    def journal(self, case: Case) -> FitCheckpoint:
         """Checkpoint and log of a case's fit, which depend on nothing else of the case."""
         pool = first(self.fitting, case.images)
         key = fingerprint(
@@ -49,11 +49,11 @@ class Bench:
             generator_sha256(self.generator),
             self.teacher.sha256,
         )
-        return Journal(self.folder, case.type, key)
+        return FitCheckpoint(self.folder, case.type, key)
 
     def offset_path(self, case: Case) -> Path:
         """Where the offset of a case's fit lies once it is finished."""
-        return self.journal(case).checkpoint.with_suffix(".safetensors")
+        return self.journal(case).path.with_suffix(".safetensors")
 
     def missing(self, cases: Sequence[Case]) -> list[Case]:
         """One case for each fit that is still to be made."""

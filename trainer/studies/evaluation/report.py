@@ -100,12 +100,12 @@ def reconstruction(world: World, results: Results) -> dict[str, Any]:
     )
 
     def kept(albedo: torch.Tensor, shading: torch.Tensor) -> Any:
-        light = linear("albedo", albedo.float()) * linear("shading", shading.float())
+        light = linear(world.kinds["albedo"], albedo.float()) * linear(world.kinds["shading"], shading.float())
         made = torch.from_numpy(intrinsics.srgb_encode(light.clamp(0, 1).numpy()))
         return measure.statistics(made, held.images.float()).numpy()
 
     def showing(name: str, fit: Result) -> torch.Tensor:
-        return predict(world.generator, held, name, "w+", fit.tensors)
+        return predict(world.generator, held, world.kinds[name], "w+", fit.tensors)
 
     prediction = [kept(showing("albedo", albedo), showing("shading", shading)) for albedo, shading in fitted]
     return {

@@ -31,8 +31,8 @@ from sgi.trainer.device import find_device
 from sgi.trainer.measures.by_type import Statistics, measures_of, statistics
 from sgi.trainer.offsets import baselines
 from sgi.trainer.offsets.fit import FitSettings, fit
+from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
 from sgi.trainer.offsets.job import sampling_of
-from sgi.trainer.offsets.journal import Journal
 from sgi.trainer.offsets.pool import Pool, Sampling, build_pool
 from sgi.trainer.offsets.score import OFFSET, predict, predictions
 from sgi.trainer.offsets.seed_splits import fitting_seeds, scoring_seeds
@@ -87,7 +87,7 @@ class Study:
             row.space, steps=self.steps, lr=self.lr, batch=self.batch, seed=stream, precision=self.precision,
             from_layer=row.from_layer,
         )  # fmt: skip
-        return settings.for_type(self.kind(row.type))
+        return settings.for_type(intrinsics.get(self.kind(row.type)))
 
     def key(self, task: Task) -> str:
         """Hash of everything the result of a task depends on."""
@@ -219,7 +219,7 @@ def run_task(study: Study, task: Task, on_step: Callable[[int, float], None] | N
     generator = random_weights(world.generator) if row.random_weights else world.generator
     tensors, journal = {}, None
     if row.given is None:
-        journal = Journal(study.folder / "fits", path.stem.rpartition("-")[0], study.key(task))
+        journal = FitCheckpoint(study.folder / "fits", path.stem.rpartition("-")[0], study.key(task))
         settings = study.settings(row, task.stream)
         tensors = fit(generator, fitting, world.kinds[row.type], settings, journal, on_step)
     else:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from tolerances import CLOSED_FORM
 
+from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256
 from sgi.engine.offsets import Offset
@@ -26,7 +27,9 @@ def test_a_task_finds_what_train_would(study):
     task = Task(Row("albedo"), stream=1)
     result = run_task(study, task)
     world = World(study)
-    rows = evaluate(world.generator, "albedo", "w+", result.tensors, world.fitting(1), world.held(), seed=work.SEED)
+    rows = evaluate(
+        world.generator, world.kinds["albedo"], "w+", result.tensors, world.fitting(1), world.held(), seed=work.SEED
+    )
     assert set(result.kept) == {OFFSET, *PREDICTORS}
     for predictor, row in rows.items():
         told = figures_of([result], predictor, world.kinds["albedo"])
@@ -74,7 +77,7 @@ def test_an_interrupted_task_continues(study, tmp_path):
 def test_a_control_is_fitted_to_the_changed_target(study):
     """Its constant map is the mean of the flipped pictures, and its best constant has an FVU of 1."""
     result = run_task(study, Task(Row("image", "vflip")))
-    measures = measures_of("image")
+    measures = measures_of(intrinsics.get("image"))
     constant = measures["fvu"].figure(result.kept["constant"]["fvu"].mean(axis=0))
     assert constant == pytest.approx(1, abs=1e-5)
     identity = figures_of([result], "identity", World(study).kinds["image"])["fvu"].value
