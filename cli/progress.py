@@ -36,24 +36,6 @@ def progress(quiet: bool = False) -> Iterator[Progress]:
         yield _Lines(sys.stderr)
 
 
-class StageByStage:
-    """A `Progress` whose bar disappears with its stage, so that a command can print results between stages."""
-
-    def __init__(self, quiet: bool = False) -> None:
-        self._quiet = quiet
-
-    @contextmanager
-    def stage(self, name: str, total: int, unit: str = "") -> Iterator[Stage]:
-        """Show one stage."""
-        with progress(self._quiet) as shown, shown.stage(name, total, unit) as stage:
-            yield stage
-
-    def message(self, text: str) -> None:
-        """Show one line."""
-        with progress(self._quiet) as shown:
-            shown.message(text)
-
-
 class _Bars:
     def __init__(self, bars: Bars) -> None:
         self._bars = bars

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgi.cli.options import Device, GeneratorFile, Holdout, Split, TeacherCache, Threads
-from sgi.cli.progress import StageByStage
+from sgi.cli.progress import progress
 from sgi.cli.train import TEACHER_HELP
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ def score(
     """Score offsets on held-out seeds, beside baselines fitted on the pictures that the offsets were fitted on."""
     from sgi.trainer.offsets.rescore import score_offsets
 
-    score_offsets(
-        offsets or (), types=types or (), generator=generator, teacher=teacher, holdout=holdout, split=split,
-        cache=cache, device=device, threads=threads, progress=StageByStage(), on_scored=_report,
-    )  # fmt: skip
+    with progress() as shown:
+        score_offsets(
+            offsets or (), types=types or (), generator=generator, teacher=teacher, holdout=holdout, split=split,
+            cache=cache, device=device, threads=threads, progress=shown, on_scored=_report,
+        )  # fmt: skip
 
 
 def _report(scored: ScoredOffset) -> None:

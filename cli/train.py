@@ -22,7 +22,7 @@ from sgi.cli.options import (
     Trunc,
     TypeFiles,
 )
-from sgi.cli.progress import StageByStage
+from sgi.cli.progress import progress
 from sgi.engine.intrinsics import MAP_TYPES
 
 if TYPE_CHECKING:
@@ -94,13 +94,15 @@ def train(
     """Fit the offset that turns the generator's pictures into maps, and score it on held-out seeds."""
     from sgi.trainer.offsets.train import train_offsets
 
-    train_offsets(
-        types, type_files=type_files or (), generator=generator, teacher=teacher, space=space, rank=rank,
-        from_layer=from_layer, steps=steps, lr=lr, batch=batch, images=images, psi=psi, cutoff=cutoff,
-        noise_mode=noise_mode, class_index=class_index, loss=loss, seed=seed, holdout=holdout, split=split, out=out,
-        workdir=workdir, cache=cache, device=device, threads=threads, precision=precision, resume=resume,
-        preview=preview, progress=StageByStage(), on_trained=_report,
-    )  # fmt: skip
+    with progress() as shown:
+        train_offsets(
+            types, type_files=type_files or (), generator=generator, teacher=teacher, space=space, rank=rank,
+            from_layer=from_layer, steps=steps, lr=lr, batch=batch, images=images, psi=psi, cutoff=cutoff,
+            noise_mode=noise_mode, class_index=class_index, loss=loss, seed=seed, holdout=holdout, split=split, out=out,
+            workdir=workdir, cache=cache, device=device, threads=threads, precision=precision, resume=resume,
+            preview=preview, progress=shown, on_trained=_report,
+        
+        )  # fmt: skip
 
 
 def _report(trained: TrainedOffset) -> None:

@@ -27,7 +27,7 @@ def common_sampling(offsets: Sequence[Offset]) -> Sampling:
     for offset in offsets[1:]:
         if sampling_of(offset) != sampling:
             raise UserError(
-                f"`offsets`: {offsets[0].type} and {offset.type} were fitted with another psi, noise mode or class; "
+                f"`offsets`: {offsets[0].type} and {offset.type} were fitted under another psi, noise mode or class; "
                 "use them in separate commands"
             )
     return sampling
