@@ -101,7 +101,6 @@ def train(
             noise_mode=noise_mode, class_index=class_index, loss=loss, seed=seed, holdout=holdout, split=split, out=out,
             workdir=workdir, cache=cache, device=device, threads=threads, precision=precision, resume=resume,
             preview=preview, progress=shown, on_trained=_report,
-        
         )  # fmt: skip
 
 

@@ -50,7 +50,8 @@ def make_pools(
 ) -> Pools:
     """Build pools of `images` fitting and `holdout` scoring seeds.
 
-    See `build_pool` and sgi.trainer.offsets.seed_splits. Raises UserError for counts, streams, splits, types or a sampling that do not exist, and a cache that fails.
+    See `build_pool` and sgi.trainer.offsets.seed_splits. Raises UserError for counts, streams, splits, types or a
+    sampling that do not exist, and a cache that fails.
     """
     # Check both ranges first: a wrong value must not cost the minutes of the first pool.
     fitting, held = fitting_seeds(images, stream), scoring_seeds(holdout, split)
