@@ -1,6 +1,6 @@
-"""Real images and latents of a training run, which depend on the seed and the step only.
+"""Real images and latents of a training run. Each depends only on the seed and the step.
 
-There is no state, so a resumed run draws the same batches as an uninterrupted one.
+A resumed run therefore draws exactly what the uninterrupted run would have drawn.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CHUNK = 1024
 
 
 class ImageSet(Protocol):
-    """A data set for training; `sgi.trainer.scenes.dataset.RoomDataset` implements it."""
+    """The part of a data set that training uses; implemented by `sgi.trainer.scenes.dataset.RoomDataset`."""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -25,7 +25,7 @@ class ImageSet(Protocol):
 
 
 def step_generator(seed: int, step: int, stream: int) -> torch.Generator:
-    """Return a CPU random generator for one use (`stream`) in one step of one run; all arguments are at least 0."""
+    """Return a CPU random generator for one use (`stream`) in one step of one run; seed, step and stream >= 0."""
     # Mixed by NumPy, because torch's CPU generator uses only the low 32 bits of a seed.
     return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, stream, step]).generate_state(1)[0]))
 
@@ -33,7 +33,7 @@ def step_generator(seed: int, step: int, stream: int) -> torch.Generator:
 class RealImages:
     """Shuffled, mirrored batches of an image set in [-1, 1].
 
-    On a GPU the whole set is kept in its memory as bytes: 50,000 rooms at 128 px take 2.5 GB.
+    On a GPU the whole set is kept in its memory as bytes, where indexing is cheap: 50,000 rooms at 128 px are 2.5 GB.
     """
 
     def __init__(self, images: ImageSet, batch: int, seed: int, flips: bool, device: torch.device) -> None:
@@ -50,7 +50,7 @@ class RealImages:
         self._shuffled: tuple[int, Tensor] | None = None
 
     def indices(self, step: int) -> Tensor:
-        """Return the `[batch] int64` indices of a step, from a sequence of independent permutations of the set."""
+        """Return the `[batch] int64` indices of a step: consecutive epochs, each an independent permutation."""
         positions = torch.arange(step * self.size, (step + 1) * self.size)
         return torch.stack([self._permutation(int(p) // self.count)[int(p) % self.count] for p in positions])
 

@@ -1,4 +1,4 @@
-"""Optional packages: importing them, and turning their errors into one-line messages."""
+"""Optional packages: imports with one clear error line, and Hugging Face loading without its console output."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ from sgi.engine.errors import UserError
 EXTRA = "teachers"
 
 
-def need(module: str, subject: str, extra: str = EXTRA) -> ModuleType:
-    """Import `module` and return it.
+def need(module: str, parameter: str, extra: str = EXTRA) -> ModuleType:
+    """Import and return `module`; raises UserError, naming the pip extra that contains it, if that fails.
 
-    subject: what needs it, at the start of messages, such as a parameter with its value in backticks. Raises UserError,
-    naming subject and pip extra, if the import fails.
+    parameter: reference for messages, such as "`teacher=onnx:x.yaml`".
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise UserError(
-            f'{subject}: needs {module} ({_first_line(error)}): pip install "sgi-engine[{extra}]"'
+            f'{parameter}: needs {module} ({_first_line(error)}): pip install "sgi-engine[{extra}]"'
         ) from None
 
 
 @contextmanager
-def loading(subject: str, files: str) -> Iterator[None]:
-    """Turn the errors of a Hugging Face library that cannot load a model into a UserError that names `files`."""
+def loading(parameter: str, files: str) -> Iterator[None]:
+    """Turn exceptions of a Hugging Face library that cannot load a model into a UserError that names `files`."""
     try:
         yield
     except (
@@ -39,33 +38,31 @@ def loading(subject: str, files: str) -> Iterator[None]:
     ) as error:  # fmt: skip
         reason = _first_line(error)
         raise UserError(
-            f"{subject}: cannot be loaded ({reason}); give a Hugging Face name or a folder of {files}"
+            f"{parameter}: cannot be loaded ({reason}); give a Hugging Face name or a folder of {files}"
         ) from None
     except ImportError as error:
         raise UserError(
-            f'{subject}: {_first_line(error)}: pip install "sgi-engine[{EXTRA}]" and the package named here'
+            f'{parameter}: {_first_line(error)}: pip install "sgi-engine[{EXTRA}]" and the package it names'
         ) from None
 
 
-def missing_weights(
-    subject: str, report: Mapping[str, Any], optional: Callable[[str], object] = lambda name: False
+def whole(
+    parameter: str, report: Mapping[str, Any], optional: Callable[[str], object] = lambda name: False
 ) -> list[str]:
-    """Return the names of the weights that a model file lacks, by its loading report; they have random values.
+    """Names of the weights that a file lacks, from a loading report. The library initialises them at random.
 
-    Raises UserError unless all of them are `optional`, and if a weight has another shape.
+    Raises UserError unless all of them are `optional` and none has another shape.
     """
     missing = sorted(report["missing_keys"])
     wrong = [name for name in missing if not optional(name)] + [key[0] for key in report["mismatched_keys"]]
     if wrong:
-        raise UserError(
-            f"{subject}: {wrong[0]} is missing from its file or has another shape ({len(wrong)} such weights)"
-        )
+        raise UserError(f"{parameter}: {wrong[0]} is not in its file or has another shape ({len(wrong)} such weights)")
     return missing
 
 
 @contextmanager
 def quiet(logging: Any) -> Iterator[None]:
-    """Limit a Hugging Face library, given its `utils.logging`, to errors, and restore its settings at the end."""
+    """Show only errors of a Hugging Face library, by its `utils.logging`; the settings are restored afterwards."""
     level = logging.get_verbosity()
     bars = logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -15,7 +15,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256, random_generator
 from sgi.engine.offsets import Offset
 from sgi.trainer.studies.evaluation import study as studies
-from sgi.trainer.teachers.analytic import open_analytic
+from sgi.trainer.teachers.analytic_teacher import open_teacher
 
 QUICK = ("--steps", "4", "--fits", "2", "--images", "20", "--holdout", "8", "--jobs", "1", "--noise-mode", "none")
 
@@ -63,7 +63,7 @@ def test_eval_writes_the_report_and_says_the_verdict(run, tmp_path, generator, m
 
 
 def test_a_type_of_ones_own_is_studied_like_the_others(run, tmp_path, monkeypatch):
-    luminance = open_analytic("luminance")
+    luminance = open_teacher("luminance")
     for module in (sgi.trainer.teachers, sgi.trainer.studies.evaluation.work):
         monkeypatch.setattr(module, "load_teacher", lambda spec, device: luminance)
     (tmp_path / "mine.yaml").write_text("{name: luminance, channels: 1, meaning: how bright, low: 0, high: 4}")

@@ -9,7 +9,7 @@ from sgi.cli.train import train
 from sgi.engine.generator import save_generator
 from sgi.engine.offsets import Offset
 from sgi.trainer.teachers import load_teacher
-from sgi.trainer.teachers.analytic import AnalyticTeacher
+from sgi.trainer.teachers.analytic_teacher import AnalyticTeacher
 
 QUICK = {"steps": 2, "images": 20, "holdout": 8, "threads": 1, "precision": "fp32", "preview": False}
 

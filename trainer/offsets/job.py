@@ -25,7 +25,7 @@ from sgi.trainer.offsets.pool import Pool, Sampling, build_pool
 from sgi.trainer.offsets.score import best_baseline, evaluate
 from sgi.trainer.offsets.seed_splits import describe, fitting_seeds, scoring_seeds
 from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.panel import teacher_of
+from sgi.trainer.teachers.joint_teacher import teacher_of
 
 
 class Pools(NamedTuple):

@@ -19,7 +19,7 @@ from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.seeds import latents
 from sgi.trainer.offsets.code_cache import CodeCache, blocks
 from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.panel import teacher_of
+from sgi.trainer.teachers.joint_teacher import teacher_of
 
 RENDER_BATCH = 32
 # Halves the memory. Rounding a code costs 1.4e-4 rms, a hundredth of the error of any teacher.
@@ -146,6 +146,6 @@ def build_pool(
 def _open_caches(
     cache: str | Path, generator: Generator, teacher: Teacher, sampling: Sampling, types: Sequence[str]
 ) -> dict[str, CodeCache]:
-    """Return the cache of each type; with a panel, under the hash of the member that supports the type."""
+    """Return the cache of each type; for joint teachers, under the hash of the member that supports the type."""
     facts = {"generator": generator_sha256(generator), "sampling": asdict(sampling)}
     return {name: CodeCache(cache, name, facts | {"teacher": teacher_of(teacher, name).sha256}) for name in types}

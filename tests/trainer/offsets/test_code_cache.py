@@ -13,7 +13,7 @@ from sgi.engine.generator import random_generator
 from sgi.trainer.offsets import code_cache
 from sgi.trainer.offsets.code_cache import BLOCK, FACTS, CodeCache, blocks
 from sgi.trainer.offsets.pool import Sampling, build_pool
-from sgi.trainer.teachers.panel import Panel
+from sgi.trainer.teachers.joint_teacher import JointTeacher
 
 SEEDS = range(2 * BLOCK - 3, 3 * BLOCK + 5)  # the end of a block, a whole one, the beginning of another
 
@@ -89,13 +89,13 @@ def test_a_change_of_any_key_runs_the_teacher_again(change, generator, counting,
     assert counting.pictures["depth"] == 2 * len(seeds)
 
 
-def test_a_panel_reuses_the_cache_of_its_members(generator, counting, tmp_path):
+def test_a_joint_teacher_reuses_the_cache_of_its_members(generator, counting, tmp_path):
     pool_of(generator, counting, tmp_path, seeds=range(4))
-    pool_of(generator, Panel([Counting(), counting]), tmp_path, seeds=range(4))
+    pool_of(generator, JointTeacher([Counting(), counting]), tmp_path, seeds=range(4))
     assert counting.pictures["depth"] == 4
     other = Counting()
     other.sha256 = "d" * 64
-    pool_of(generator, Panel([other, counting]), tmp_path, seeds=range(4))
+    pool_of(generator, JointTeacher([other, counting]), tmp_path, seeds=range(4))
     assert other.pictures["depth"] == 4
 
 

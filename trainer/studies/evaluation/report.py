@@ -26,7 +26,7 @@ from sgi.trainer.studies.evaluation.tasks import Row, Task
 from sgi.trainer.studies.evaluation.verdict import judge
 from sgi.trainer.studies.evaluation.work import Result, World
 from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.panel import Panel
+from sgi.trainer.teachers.joint_teacher import JointTeacher
 
 FORMAT = 1
 TEACHER = "teacher"
@@ -79,7 +79,7 @@ def teacher_facts(teacher: Teacher) -> dict[str, Any]:
 
 def parameters(model: object) -> int:
     """Numbers in a module, in the modules that an object holds, or in those of a panel's members."""
-    if isinstance(model, Panel):
+    if isinstance(model, JointTeacher):
         return sum(parameters(member) for member in model.members)
     modules = [model] if isinstance(model, nn.Module) else [m for m in vars(model).values() if isinstance(m, nn.Module)]
     return sum(tensor.numel() for module in modules for tensor in module.parameters())

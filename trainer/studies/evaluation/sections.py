@@ -16,7 +16,7 @@ from sgi.trainer.studies import relighting, truth
 from sgi.trainer.studies.evaluation.tasks import Row, Task
 from sgi.trainer.studies.evaluation.work import Result, World
 from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.panel import teacher_of
+from sgi.trainer.teachers.joint_teacher import teacher_of
 from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 Section = dict[str, Any]

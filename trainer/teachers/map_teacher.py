@@ -1,4 +1,4 @@
-"""What every teacher but the bundled one shares: the checks on pictures, types and codes, and a hash of what it is."""
+"""The shared base of teachers: checks of pictures, types and codes, and the hash of a teacher's content."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import torch
 from torch import Tensor
 
 from sgi.engine.errors import UserError
+from sgi.trainer.teachers.teacher import Teacher
 
 # Resampling and 8-bit rounding may overshoot a little; a picture in [-1, 1] overshoots a lot.
 _RANGE_SLACK = 1e-3
 
 
 class MapTeacher(ABC):
-    """A Teacher (see sgi.trainer.teachers) that tells maps and has no features; takes sRGB pictures in [0, 1].
+    """A Teacher (see sgi.trainer.teachers) without features that takes sRGB pictures in [0, 1].
 
-    name, sha256, types, classes, resolution: as the Protocol says. notes: what it makes of a picture and how its
-    answer becomes codes, in words, by topic. chunk: pictures it is given at a time, whatever the batch.
+    name, sha256, types, classes, resolution: as in `Teacher`. notes: how pictures are preprocessed and how outputs
+    become codes, in words, by topic. chunk: most pictures of one forward pass; None is the whole batch.
     """
 
     input_range = (0.0, 1.0)
@@ -45,17 +46,17 @@ class MapTeacher(ABC):
 
     @abstractmethod
     def codes(self, image: Tensor, types: Sequence[str]) -> Mapping[str, Tensor]:
-        """Codes [N, C, H, W] float32 of `types`, all of them known, for a checked `image`; need not be clamped."""
+        """Codes [N, C, H, W] float32 of `types` for `image`; both are checked. Values need not be clamped."""
 
     def __call__(self, image: Tensor, types: Sequence[str]) -> dict[str, Tensor]:
         """Codes [N, C, H, W] float32 in [0, 1] of `types` for `image` [N, 3, H, W] float32 sRGB in [0, 1].
 
-        Raises UserError for a type it cannot tell or an answer that is not finite, ValueError for a picture of
+        Raises UserError for an unsupported type and for codes that are not finite, ValueError for a picture of
         another shape or range.
         """
         for name in types:
             if name not in self.types:
-                raise UserError(f"--type {name}: teacher {self.name} tells only {', '.join(self.types)}")
+                raise unsupported(self, name)
         parts = [self.codes(part, types) for part in checked(image, self.name).split(self.chunk or len(image))]
         target = {name: torch.cat([part[name] for part in parts]) for name in types}
         for name in types:
@@ -64,12 +65,12 @@ class MapTeacher(ABC):
         return {name: target[name].clamp(0, 1) for name in types}
 
     def features(self, image: Tensor) -> Tensor:
-        """Raises UserError: only the bundled kind of teacher gives features."""
-        raise UserError(f"teacher {self.name} gives no features; take `bundled` for distances between sets of pictures")
+        """Raises UserError: only U-Net teachers have features."""
+        raise UserError(f"teacher {self.name} has no features; use `bundled` for distances between sets of pictures")
 
 
 def checked(image: Tensor, name: str, multiple: int = 1) -> Tensor:
-    """The picture itself; raises ValueError unless it is [N, 3, H, W] in [0, 1], sides multiples of `multiple`."""
+    """`image`, if it is [N, 3, H, W] in [0, 1] and its sides are multiples of `multiple`; else raises ValueError."""
     if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] % multiple or image.shape[3] % multiple:
         raise ValueError(
             f"teacher {name}: expected [N, 3, H, W] with H and W multiples of {multiple}, got {list(image.shape)}"
@@ -80,8 +81,13 @@ def checked(image: Tensor, name: str, multiple: int = 1) -> Tensor:
     return image
 
 
-def identity(facts: Mapping[str, Any], tensors: Iterable[tuple[str, Tensor]] = ()) -> str:
-    """Hash (64 hex digits) of what a teacher is: JSON-ready `facts` and named weights, whatever file held them."""
+def unsupported(teacher: Teacher, kind: str) -> UserError:
+    """The error for a type that a teacher does not support."""
+    return UserError(f"`types={kind}`: teacher {teacher.name} supports only {', '.join(teacher.types)}")
+
+
+def content_sha256(facts: Mapping[str, Any], tensors: Iterable[tuple[str, Tensor]] = ()) -> str:
+    """SHA-256 (64 hex digits) of JSON-ready `facts` and named weights, the same whatever file held them."""
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, tensor in sorted(tensors, key=lambda pair: pair[0]):
         plain = tensor.detach().cpu().contiguous()

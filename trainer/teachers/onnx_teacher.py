@@ -1,4 +1,4 @@
-"""Any ONNX model as a teacher: `onnx:FILE.yaml`; sgi.trainer.teachers.onnx_description says what the file holds."""
+"""Any ONNX model as a teacher: `onnx:FILE.yaml`. For the YAML file see sgi.trainer.teachers.onnx_description."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
 from sgi.engine.intrinsics import SEGMENTATION
 from sgi.trainer.packages import need
-from sgi.trainer.scenes.colour import srgb_decode
-from sgi.trainer.teachers.base import MapTeacher, identity
+from sgi.trainer.scenes.srgb import srgb_decode
 from sgi.trainer.teachers.classes import class_codes, class_types
 from sgi.trainer.teachers.codes import (
     DISPARITY,
@@ -30,7 +29,8 @@ from sgi.trainer.teachers.codes import (
     relative_codes,
     shading_codes,
 )
-from sgi.trainer.teachers.colour import WHITE_PATCH, WHITE_QUANTILE, luminance, white_patch
+from sgi.trainer.teachers.luminance import WHITE_PATCH, WHITE_QUANTILE, luminance, white_patch
+from sgi.trainer.teachers.map_teacher import MapTeacher, content_sha256
 from sgi.trainer.teachers.onnx_description import AXES, Description, Input, Output, read_description
 
 BATCH = 8
@@ -41,17 +41,20 @@ _CHANNELS = {"normal": (3,), "albedo": (3,), "shading": (1, 3), "depth": (1,), "
 
 
 class OnnxTeacher(MapTeacher):
-    """An ONNX model in ONNX Runtime as a Teacher; it gives no gradients."""
+    """An ONNX model in ONNX Runtime as a Teacher; without gradients."""
 
-    def __init__(self, flag: str, description: Description, session: Any, files: Sequence[Path]) -> None:
+    def __init__(self, parameter: str, description: Description, session: Any, files: Sequence[Path]) -> None:
         self.description = description
-        self._flag = flag
+        self._parameter = parameter
         self._session = session
         (self._input,) = session.get_inputs()
-        self._outputs = _outputs(flag, description.outputs, session)
+        self._outputs = _outputs(parameter, description.outputs, session)
         fixed_batch = isinstance(self._input.shape[0], int)
         if fixed_batch and self._input.shape[0] != 1:
-            raise UserError(f"{flag}: file: its batch is fixed to {self._input.shape[0]}; export it with 1, or any")
+            raise UserError(
+                f"{parameter}: file: its batch size is fixed to {self._input.shape[0]}; "
+                "export it with batch size 1 or a dynamic one"
+            )
         self.chunk = 1 if fixed_batch else BATCH
         target = {output.type: output for output in description.outputs}
         classes = target[SEGMENTATION].classes if SEGMENTATION in target else ()
@@ -63,7 +66,7 @@ class OnnxTeacher(MapTeacher):
         size = description.input.size
         super().__init__(
             f"{description.title} ({'; '.join(_words(output) for output in description.outputs)})",
-            identity(facts),
+            content_sha256(facts),
             tuple(dict.fromkeys((*target, *class_types(classes)))),
             classes,
             size[0] if size and size[0] == size[1] else None,
@@ -79,14 +82,14 @@ class OnnxTeacher(MapTeacher):
         for output, array in zip(wanted, raw, strict=True):
             maps = self._maps(output, array, image)
             if output.type == SEGMENTATION:
-                asked = [name for name in types if name not in codes and name in class_types(output.classes)]
-                codes |= {name: class_codes(maps, output.classes, name) for name in asked}
+                names = [name for name in types if name not in codes and name in class_types(output.classes)]
+                codes |= {name: class_codes(maps, output.classes, name) for name in names}
             else:
                 codes[output.type] = output_codes(output, maps)
         return codes
 
     def _maps(self, output: Output, array: np.ndarray, image: Tensor) -> Tensor:
-        """An output [N, C, H, W] float32 over the whole of `image`; classes as logits."""
+        """An output as [N, C, H, W] float32 at the size of `image`; classes as logits."""
         maps = torch.from_numpy(np.asarray(array, np.float32)).to(image)
         try:
             maps = maps[:, None] if output.layout == "nhw" else maps
@@ -106,33 +109,33 @@ class OnnxTeacher(MapTeacher):
     def _one_hot(self, labels: Tensor, output: Output) -> Tensor:
         count = len(output.classes)
         if not ((labels >= 0) & (labels < count)).all():
-            raise UserError(f"{self._flag}: {output.type}: the model tells labels beyond its {count} classes")
+            raise UserError(f"{self._parameter}: {output.type}: the model returned labels beyond its {count} classes")
         return F.one_hot(labels.round().long(), count).movedim(-1, 1).to(labels.dtype)
 
     def _misshapen(self, output: Output, array: np.ndarray) -> UserError:
         return UserError(
-            f"{self._flag}: {output.type}: the model's output is {list(array.shape)}, "
+            f"{self._parameter}: {output.type}: the model's output is {list(array.shape)}, "
             f"which is not {output.layout} with the channels or classes of this type"
         )
 
 
-def open_onnx(argument: str, device: str = "cpu") -> OnnxTeacher:
+def open_teacher(argument: str, device: str = "cpu") -> OnnxTeacher:
     """The teacher that a YAML file describes, in ONNX Runtime on `cpu` or `cuda`.
 
-    Raises UserError for a missing package, a file that is damaged or does not fit its description, and a GPU that is
-    asked for and not there.
+    Raises UserError for a missing package, a file that is damaged or does not match its description, and for `cuda`
+    where ONNX Runtime cannot use it.
     """
-    flag = f"--teacher onnx:{argument}"
-    onnx, runtime = need("onnx", flag), need("onnxruntime", flag, "cpu")
-    description = read_description(argument, flag)
-    files = [description.file, *_external(flag, onnx, description.file)]
-    session = _open(flag, runtime, description.file, torch.device(device).type)
-    _check_input(flag, description.input, session)
-    return OnnxTeacher(flag, description, session, files)
+    parameter = f"`teacher=onnx:{argument}`"
+    onnx, runtime = need("onnx", parameter), need("onnxruntime", parameter, "cpu")
+    description = read_description(argument, parameter)
+    files = [description.file, *_external(parameter, onnx, description.file)]
+    session = _open(parameter, runtime, description.file, torch.device(device).type)
+    _check_input(parameter, description.input, session)
+    return OnnxTeacher(parameter, description, session, files)
 
 
-def _open(flag: str, runtime: ModuleType, path: Path, device: str) -> Any:
-    """A session of ONNX Runtime; raises UserError for a damaged model, and where it would fall back to the CPU."""
+def _open(parameter: str, runtime: ModuleType, path: Path, device: str) -> Any:
+    """A session of ONNX Runtime; raises UserError for a damaged model and where it would fall back to the CPU."""
     options = runtime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = torch.get_num_threads()
@@ -143,14 +146,16 @@ def _open(flag: str, runtime: ModuleType, path: Path, device: str) -> Any:
             session = runtime.InferenceSession(str(path), options, providers=_PROVIDERS[device])
         except Exception as error:
             reason = str(error).splitlines()[0]
-            raise UserError(f"{flag}: file: ONNX Runtime cannot open {path.name} ({reason})") from None
+            raise UserError(f"{parameter}: file: ONNX Runtime cannot open {path.name} ({reason})") from None
     if session is None or provider not in session.get_providers():
-        raise UserError(f'{flag}: this ONNX Runtime cannot use the GPU: pip install "sgi-engine[gpu]", or --device cpu')
+        raise UserError(
+            f'{parameter}: this ONNX Runtime cannot use the GPU: pip install "sgi-engine[gpu]", or use `device=cpu`'
+        )
     return session
 
 
 def network_input(image: Tensor, how: Input) -> np.ndarray:
-    """What goes into the network for pictures [N, 3, H, W] sRGB in [0, 1], float32."""
+    """The network's input, float32, for pictures [N, 3, H, W] sRGB in [0, 1]."""
     x = srgb_decode(image) if how.encoding == "linear" else image
     if how.size and how.size != tuple(image.shape[-2:]):
         x = F.interpolate(x, how.size, mode="bilinear", antialias=True)
@@ -162,7 +167,7 @@ def network_input(image: Tensor, how: Input) -> np.ndarray:
 
 
 def output_codes(output: Output, maps: Tensor) -> Tensor:
-    """Display codes of an output's maps [N, C, H, W] that are no classes."""
+    """Display codes of the maps [N, C, H, W] of an output without classes."""
     if output.type == "depth":
         if output.says == "distance":
             return metric_codes(maps, output.far)
@@ -189,59 +194,59 @@ def output_codes(output: Output, maps: Tensor) -> Tensor:
 
 
 def _words(output: Output) -> str:
-    """What an output means, for names and notes."""
+    """A description of an output, for names and notes."""
     if output.type == "depth":
-        said = {"disparity": DISPARITY, "relative": RELATIVE, "distance": f"distance over {output.far:g}"}[output.says]
+        words = {"disparity": DISPARITY, "relative": RELATIVE, "distance": f"distance over {output.far:g}"}[output.says]
     elif output.type == "normal":
-        said = f"raw channels to the {', '.join(output.axes)}"
+        words = f"raw channels to the {', '.join(output.axes)}"
     elif output.classes:
-        said = f"{len(output.classes)} classes"
+        words = f"{len(output.classes)} classes"
     elif output.type == "albedo":
-        said = WHITE_PATCH if output.scale == "free" else f"{output.encoding}, of given scale"
+        words = WHITE_PATCH if output.scale == "free" else f"{output.encoding}, of given scale"
     elif output.scale == "free":
-        said = f"scaled so that the {WHITE_QUANTILE:.0%} quantile of a picture's light is 1"
+        words = f"scaled so that the {WHITE_QUANTILE:.0%} quantile of a picture's light is 1"
     else:
-        said = "logits" if output.says == "logits" else f"{output.low:g} to {output.high:g}"
-    return f"{output.type}: {said}"
+        words = "logits" if output.says == "logits" else f"{output.low:g} to {output.high:g}"
+    return f"{output.type}: {words}"
 
 
 def _masks(output: Output) -> set[str]:
     return set(class_types(output.classes))
 
 
-def _outputs(flag: str, outputs: Sequence[Output], session: Any) -> dict[Output, str]:
-    """The graph's output for each described one."""
+def _outputs(parameter: str, outputs: Sequence[Output], session: Any) -> dict[Output, str]:
+    """Described output -> name of the graph's output."""
     names = [value.name for value in session.get_outputs()]
     found = {output: output.name or names[0] for output in outputs}
     for output, name in found.items():
         if name not in names or (output.name is None and len(names) > 1):
             raise UserError(
-                f"{flag}: {output.type}: name: the model's outputs are {', '.join(names)}; name one of them"
+                f"{parameter}: {output.type}: name: the model's outputs are {', '.join(names)}; name one of them"
             )
     return found
 
 
-def _check_input(flag: str, how: Input, session: Any) -> None:
-    """Raise UserError unless the model takes one float picture of the layout and size that the description says."""
+def _check_input(parameter: str, how: Input, session: Any) -> None:
+    """Raise UserError unless the model takes one float picture of the described layout and size."""
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
         given = ", ".join(f"{value.name} {value.type} {value.shape}" for value in inputs)
-        raise UserError(f"{flag}: file: takes {given}; a teacher takes one picture of 4 dimensions, as floats")
+        raise UserError(f"{parameter}: file: takes {given}; a teacher takes one picture of 4 dimensions, as floats")
     shape = inputs[0].shape
     expected = [3, *(how.size or (None, None))] if how.layout == "nchw" else [*(how.size or (None, None)), 3]
     for have, want in zip(shape[1:], expected, strict=True):
         if isinstance(have, int) and have != want:
             raise UserError(
-                f"{flag}: input: size, layout: the model takes {shape}, not {how.layout} of size {how.size}"
+                f"{parameter}: input: size, layout: the model takes {shape}, not {how.layout} of size {how.size}"
             )
 
 
-def _external(flag: str, onnx: ModuleType, path: Path) -> list[Path]:
-    """Files beside the model that hold its weights; raises UserError for a damaged model or files elsewhere."""
+def _external(parameter: str, onnx: ModuleType, path: Path) -> list[Path]:
+    """Files of external weights; raises UserError for a damaged model and for files outside the model's folder."""
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:
-        raise UserError(f"{flag}: file: {path.name} is no ONNX model ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{parameter}: file: {path.name} is not an ONNX model ({str(error).splitlines()[0]})") from None
     places: dict[str, None] = {}
     for tensor in model.graph.initializer:
         entries: Mapping[str, str] = {entry.key: entry.value for entry in tensor.external_data}
@@ -250,5 +255,5 @@ def _external(flag: str, onnx: ModuleType, path: Path) -> list[Path]:
     found = [path.parent / place for place in places]
     for file in found:
         if path.parent.resolve() not in file.resolve().parents or not file.is_file():
-            raise UserError(f"{flag}: file: its weights are in {file.name or '?'}, which is not beside it")
+            raise UserError(f"{parameter}: file: its weights are in {file.name or '?'}, which is not in its folder")
     return found

@@ -1,7 +1,7 @@
-"""Pictures to the size and range a `transformers` model was trained on, and its maps back, as torch and with gradients.
+"""The image processors of `transformers` in torch, with gradients: pictures to network inputs, and maps back.
 
-The library's image processors work on 8-bit arrays one picture at a time; this reads their settings and does the
-same to a batch on its device. Their centre crops are left out: a map of the whole picture is wanted.
+The library's processors work on 8-bit arrays, one picture at a time. This code reads their settings and applies them
+to a batch on its device. Centre crops are omitted, so that maps cover the whole picture.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# PIL's numbers, which processors store.
+# PIL's number of a filter, which processors store -> torch's name.
 _FILTERS = {2: "bilinear", 3: "bicubic"}
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What an image processor does.
+    """The settings of an image processor.
 
-    height, width: of the network's input; with `keep_aspect` the scale nearer to 1 of the two is taken for both.
-    shortest, longest: instead of them, the length of the shorter side, and the most the longer one may get.
-    multiple: sides are rounded to it (`round_up`: up). mode: of the resampling. align_corners, reflect: ZoeDepth's, the
-    latter for a reflected border of 3 sqrt(side / 2) pixels. mean, std: of the channels, of pixels in [0, 1].
+    height, width: size of the network's input; `keep_aspect`: both sides are scaled by the factor nearer to 1.
+    shortest, longest: instead of height and width, the length of the shorter side and the maximum of the longer one.
+    multiple: sides are rounded to a multiple of it (`round_up`: up). mode: resampling filter. align_corners, reflect:
+    used by ZoeDepth; reflect adds a reflected border of 3 sqrt(side / 2) pixels. mean, std: of the channels, for
+    pixels in [0, 1].
     """
 
     mean: tuple[float, ...]
@@ -44,7 +45,7 @@ class Preprocessing:
 
     @classmethod
     def of(cls, processor: Any, model_type: str) -> Preprocessing:
-        """The settings of a `transformers` image processor; raises ValueError for those that are not understood."""
+        """The settings of a `transformers` image processor; raises ValueError for unsupported ones."""
         size = processor.size
         # A plain dictionary in transformers 5.0, an object later.
         fetch = size.get if isinstance(size, dict) else partial(getattr, size)
@@ -78,14 +79,14 @@ class Preprocessing:
         if self.reflect:
             down, across = self._border(image)
             x = F.pad(x, (across, across, down, down), mode="reflect")
-        # Antialiased even where it enlarges: so are PIL's kernels.
+        # PIL's filters are antialiased at every scale, also where they enlarge.
         smooth = {"antialias": True} if not self.align_corners else {"align_corners": True}
-        x = F.interpolate(x, self.target(*x.shape[-2:]), mode=self.mode, **smooth)
+        x = F.interpolate(x, self.input_size(*x.shape[-2:]), mode=self.mode, **smooth)
         mean, std = (torch.tensor(values, device=x.device, dtype=x.dtype)[:, None, None] for values in self._statistics)
         return (x - mean) / std
 
     def back(self, maps: Tensor, image: Tensor, mode: str) -> Tensor:
-        """The network's maps [N, C, h, w] over the whole of `image`, resampled by `mode`: [N, C, H, W]."""
+        """The network's maps [N, C, h, w] at the size of `image`, [N, C, H, W], resampled with filter `mode`."""
         height, width = image.shape[-2:]
         if not self.reflect:
             return F.interpolate(maps, (height, width), mode=mode, align_corners=False)
@@ -93,8 +94,8 @@ class Preprocessing:
         maps = F.interpolate(maps, (height + 2 * down, width + 2 * across), mode=mode, align_corners=False)
         return maps[..., down : down + height, across : across + width]
 
-    def target(self, height: int, width: int) -> tuple[int, int]:
-        """Sides of the network's input for a picture of these sides."""
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the network's input for a picture of this height and width."""
         along, across = self._scales(height, width)
         return self._rounded(along * height), self._rounded(across * width)
 
@@ -130,5 +131,5 @@ class Preprocessing:
 
 
 def _three(values: float | list[float] | tuple[float, ...]) -> tuple[float, ...]:
-    """A value for each channel."""
+    """One value for each of three channels."""
     return (float(values),) * 3 if isinstance(values, int | float) else tuple(float(value) for value in values)

@@ -1,4 +1,4 @@
-"""A contact sheet of what a teacher says beside what is true, to be looked at."""
+"""A contact sheet: a teacher's predictions beside the true maps."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from sgi.trainer.teachers.unet_teacher import UNetTeacher
 def write_sheet(path: str | Path, teacher: UNetTeacher, rooms: RoomMaps, count: int = 12, scale: int = 2) -> None:
     """Write a PNG, one row for each of the first `count` rooms: picture, then truth and prediction of every map.
 
-    The maps stand in the order of `TYPES`, the segmentation last; `scale` enlarges every pixel.
+    Maps are in the order of `TYPES`, with the segmentation last. scale: side of an enlarged pixel.
     """
     indices = torch.arange(min(count, len(rooms)))
     image = rooms.images(indices)
-    told = teacher(image, (*TYPES, SEGMENTATION))
+    predicted = teacher(image, (*TYPES, SEGMENTATION))
     columns = [image]
     for name in TYPES:
-        columns += [rooms.codes(name, indices), told[name]]
+        columns += [rooms.codes(name, indices), predicted[name]]
     colours = torch.tensor(palette(len(teacher.classes)), dtype=image.dtype)
-    columns += [colours[rooms.segmentation(indices).long()].movedim(-1, 1), told[SEGMENTATION]]
+    columns += [colours[rooms.segmentation(indices).long()].movedim(-1, 1), predicted[SEGMENTATION]]
     strip = torch.cat([column.expand(-1, 3, -1, -1) for column in columns], dim=3)  # [N, 3, H, columns * W]
     pixels = (torch.cat(list(strip), dim=1).permute(1, 2, 0) * 255).round().byte().numpy()
     pixels = np.repeat(np.repeat(pixels, scale, axis=0), scale, axis=1)

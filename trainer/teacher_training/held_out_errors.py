@@ -1,7 +1,7 @@
-"""A teacher's errors on held-out rooms, beside those of the best picture-blind answer.
+"""A teacher's errors on held-out rooms, beside those of a constant map.
 
-The constant map is the mean of the true maps themselves (the most frequent class for the segmentation): no
-answer that ignores the picture has a smaller mean square error.
+The constant map is the mean of the true maps (for the segmentation, the most frequent class of each pixel). No
+prediction that ignores the picture has a smaller mean square error.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sgi.trainer.measures.by_type import all_errors
 from sgi.trainer.measures.metrics import mean_iou
 from sgi.trainer.scenes.maps import TYPES
 from sgi.trainer.teacher_training.fit_unet import RoomMaps
-from sgi.trainer.teachers import Teacher
+from sgi.trainer.teachers.teacher import Teacher
 from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 Errors = dict[str, float]
@@ -33,13 +33,13 @@ _WORDS = {
 
 
 @torch.no_grad()
-def evaluate(
+def held_out_errors(
     teacher: Teacher, rooms: RoomMaps, batch: int = 32, device: torch.device | str = "cpu"
 ) -> dict[str, Errors]:
     """Errors of `teacher` and of the constant map on all of `rooms`: {"teacher": ..., "constant": ...}.
 
-    The measures are those of `sgi.trainer.measures.by_type.type_errors`, for every type that
-    rooms have and the teacher knows, and the mean intersection over union where it segments.
+    The measures are those of `sgi.trainer.measures.by_type` for every type that both rooms and teacher have, and the
+    mean intersection over union for U-Net teachers.
     """
     everything = torch.arange(len(rooms))
     types = [name for name in teacher.types if name in TYPES]
@@ -53,8 +53,10 @@ def evaluate(
     if isinstance(teacher, UNetTeacher):
         classes = len(teacher.classes)
         labels = rooms.segmentation(everything)
-        told = torch.cat([teacher.segment(rooms.images(i).to(device)).argmax(1).cpu() for i in everything.split(batch)])
-        result["teacher"][_MIOU] = mean_iou(told, labels, classes)
+        predicted_labels = torch.cat(
+            [teacher.segment(rooms.images(i).to(device)).argmax(1).cpu() for i in everything.split(batch)]
+        )
+        result["teacher"][_MIOU] = mean_iou(predicted_labels, labels, classes)
         most_frequent = F.one_hot(labels.long(), classes).sum(0).argmax(-1)
         result["constant"][_MIOU] = mean_iou(most_frequent.expand_as(labels), labels, classes)
     return result
@@ -69,7 +71,7 @@ def constant_map(name: str, codes: Tensor) -> Tensor:
 
 
 def error_table(errors: dict[str, Errors]) -> Table:
-    """The result of `evaluate` for the terminal."""
+    """The result of `held_out_errors` as a table for the terminal."""
     table = Table("held-out error", *errors, title=None)
     for key in next(iter(errors.values())):
         table.add_row(_WORDS.get(key, key), *(f"{column[key]:.4f}" for column in errors.values()))

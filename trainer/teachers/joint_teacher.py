@@ -1,4 +1,4 @@
-"""Several teachers as one: each type is told by the first of them that can."""
+"""Several teachers as one: the first that supports a type predicts it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch import Tensor
 
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import SEGMENTATION
-from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.base import identity
+from sgi.trainer.teachers.map_teacher import content_sha256, unsupported
+from sgi.trainer.teachers.teacher import Teacher
 
 
-class Panel:
-    """A Teacher (see sgi.trainer.teachers) of others; the first one's features, range and resolution are its own.
+class JointTeacher:
+    """A Teacher of several others. Its features, input range and resolution are those of the first member.
 
     Raises UserError for members that take pictures of different ranges.
     """
@@ -23,32 +23,33 @@ class Panel:
         for other in members:
             if other.input_range != first.input_range:
                 raise UserError(
-                    f"--teacher: {other.name} takes pictures in {other.input_range}, "
-                    f"{first.name} in {first.input_range}: they cannot sit on one panel"
+                    f"`teacher`: {other.name} takes pictures in {other.input_range}, "
+                    f"{first.name} in {first.input_range}: they cannot be joined"
                 )
         self.members = tuple(members)
         self.name = " + ".join(member.name for member in members)
-        self.sha256 = identity({"panel": [member.sha256 for member in members]})
+        # "panel" is part of the hash in existing offset files.
+        self.sha256 = content_sha256({"panel": [member.sha256 for member in members]})
         self.types = tuple(dict.fromkeys(name for member in members for name in member.types))
         self.classes = next((member.classes for member in members if SEGMENTATION in member.types), ())
         self.input_range = first.input_range
         self.resolution = first.resolution
 
     def teacher_of(self, kind: str) -> Teacher:
-        """The member that tells a type; raises UserError if none does."""
+        """The first member that supports a type; raises UserError if none does."""
         for member in self.members:
             if kind in member.types:
                 return member
-        raise UserError(f"--type {kind}: teacher {self.name} tells only {', '.join(self.types)}")
+        raise unsupported(self, kind)
 
     def __call__(self, image: Tensor, types: Sequence[str]) -> dict[str, Tensor]:
-        """Codes of `types` as their members tell them; see `Teacher`."""
-        tellers = {name: self.teacher_of(name) for name in types}
+        """Codes of `types`, each by the first member that supports it; see `Teacher`."""
+        members = {name: self.teacher_of(name) for name in types}
         target: dict[str, Tensor] = {}
         for member in self.members:
-            asked = [name for name in types if tellers[name] is member]
-            if asked:
-                target |= member(image, asked)
+            names = [name for name in types if members[name] is member]
+            if names:
+                target |= member(image, names)
         return {name: target[name] for name in types}
 
     def features(self, image: Tensor) -> Tensor:
@@ -57,5 +58,5 @@ class Panel:
 
 
 def teacher_of(teacher: Teacher, kind: str) -> Teacher:
-    """Who really tells a type: the member of a panel, or the teacher itself."""
-    return teacher.teacher_of(kind) if isinstance(teacher, Panel) else teacher
+    """The teacher that predicts a type: the member of a joint teacher, else the teacher itself."""
+    return teacher.teacher_of(kind) if isinstance(teacher, JointTeacher) else teacher

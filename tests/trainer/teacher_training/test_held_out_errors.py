@@ -1,4 +1,4 @@
-"""The error report of a teacher on answers whose errors are known."""
+"""Held-out errors of predictions whose errors are known."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 from sgi.engine import intrinsics
 from sgi.trainer.measures.by_type import type_measures
 from sgi.trainer.measures.metrics import mean_iou
-from sgi.trainer.teacher_training.evaluate import constant_map, error_table, evaluate
+from sgi.trainer.teacher_training.held_out_errors import constant_map, error_table, held_out_errors
 from sgi.trainer.teachers.unet import TYPES
 from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 
-def test_a_perfect_teacher_has_no_error(rooms):
+def test_perfect_teacher_has_no_error(rooms):
     class Oracle:
         name, sha256, types, input_range, resolution = "oracle", "0" * 64, TYPES, (0.0, 1.0), None
         calls = 0
@@ -26,7 +26,7 @@ def test_a_perfect_teacher_has_no_error(rooms):
         def features(self, image):
             return image.flatten(1)
 
-    errors = evaluate(Oracle(), rooms, batch=3)
+    errors = held_out_errors(Oracle(), rooms, batch=3)
     assert errors["teacher"].keys() == errors["constant"].keys()
     perfect = {
         key: float(measure.higher_is_better)
@@ -46,9 +46,9 @@ def test_constant_map_is_the_mean(rooms):
     torch.testing.assert_close(normal.norm(dim=1), torch.ones(8, 16, 16))
 
 
-def test_report_covers_the_segmentation_and_prints(rooms, net):
-    errors = evaluate(UNetTeacher(net, "tiny"), rooms, batch=3)
-    whole = evaluate(UNetTeacher(net, "tiny"), rooms, batch=8)
+def test_segmentation_is_measured_and_all_errors_are_in_the_table(rooms, net):
+    errors = held_out_errors(UNetTeacher(net, "tiny"), rooms, batch=3)
+    whole = held_out_errors(UNetTeacher(net, "tiny"), rooms, batch=8)
     assert errors["teacher"] == pytest.approx(whole["teacher"], rel=1e-3)
     labels = rooms.labels.long()
     mode = torch.nn.functional.one_hot(labels, 3).sum(0).argmax(-1).expand_as(labels)

@@ -1,6 +1,6 @@
-"""Adversarial losses of StyleGAN2: non-saturating logistic and R1.
+"""Adversarial losses of StyleGAN2: non-saturating logistic loss and R1 penalty.
 
-Logits are large for images taken as real.
+Large logits classify an image as real.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Losses against values worked out by hand."""
+"""Losses against closed forms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from tolerances import CLOSED_FORM
 
-from sgi.trainer.gan.losses import discriminator_loss, generator_loss, r1_penalty
+from sgi.trainer.gan.adversarial import discriminator_loss, generator_loss, r1_penalty
 
 
 def test_generator_loss_is_the_mean_of_log_one_plus_exp_minus_logit():
@@ -16,7 +16,7 @@ def test_generator_loss_is_the_mean_of_log_one_plus_exp_minus_logit():
     assert generator_loss(torch.tensor([0.0, 2.0])).item() == pytest.approx(expected, rel=CLOSED_FORM)
 
 
-def test_discriminator_loss_wants_large_logits_for_real_images():
+def test_discriminator_loss_is_small_for_large_logits_of_real_images():
     real, fake = torch.tensor([1.0, 3.0]), torch.tensor([-2.0, 0.5])
     expected = (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(-3))) / 2
     expected += (math.log(1 + math.exp(-2)) + math.log(1 + math.exp(0.5))) / 2

@@ -1,4 +1,4 @@
-"""Teachers that are formulas: edges, luminance, Retinex. They need no weights, and show what a formula can tell."""
+"""Teachers that are formulas without weights: edges, luminance, Retinex."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ from torch import Tensor
 
 from sgi.engine.errors import UserError
 from sgi.trainer.packages import need
-from sgi.trainer.scenes.colour import srgb_decode
+from sgi.trainer.scenes.srgb import srgb_decode
 from sgi.trainer.teachers import retinex
-from sgi.trainer.teachers.base import MapTeacher, identity
 from sgi.trainer.teachers.codes import albedo_codes, shading_codes
-from sgi.trainer.teachers.colour import WHITE_PATCH, luminance
+from sgi.trainer.teachers.luminance import WHITE_PATCH, luminance
+from sgi.trainer.teachers.map_teacher import MapTeacher, content_sha256
 
 CANNY = {"low_threshold": 0.1, "high_threshold": 0.2, "kernel_size": (5, 5), "sigma": (1.0, 1.0)}
-# The root has no gradient at 0.
+# Added under a square root, whose gradient at 0 is infinite.
 _FLAT = 1e-12
 
 
 @dataclass(frozen=True)
 class Formula:
-    """An analytic teacher's recipe: `tell` maps pictures [N, 3, H, W] to codes of all `types`, by name."""
+    """An analytic teacher.
+
+    compute: from pictures [N, 3, H, W] to codes of all `types`, by name. note, facts: part of the teacher's hash.
+    package: Python package that `compute` needs.
+    """
 
     types: tuple[str, ...]
-    tell: Callable[[Tensor], Mapping[str, Tensor]]
+    compute: Callable[[Tensor], Mapping[str, Tensor]]
     note: str
     facts: Mapping[str, object] = field(default_factory=dict)
     package: str | None = None
@@ -39,29 +43,29 @@ class AnalyticTeacher(MapTeacher):
     def __init__(self, kind: str, formula: Formula) -> None:
         facts: dict[str, object] = {"analytic": kind, "note": formula.note, **formula.facts}
         if formula.package:
-            facts["version"] = need(formula.package, f"--teacher analytic:{kind}").__version__
-        super().__init__(f"analytic {kind}", identity(facts), formula.types, notes={"output": formula.note})
-        self._tell = formula.tell
+            facts["version"] = need(formula.package, f"`teacher=analytic:{kind}`").__version__
+        super().__init__(f"analytic {kind}", content_sha256(facts), formula.types, notes={"output": formula.note})
+        self._compute = formula.compute
 
     def codes(self, image: Tensor, types: Sequence[str]) -> Mapping[str, Tensor]:
-        return self._tell(image)
+        return self._compute(image)
 
 
-def open_analytic(argument: str, device: str = "cpu") -> AnalyticTeacher:
-    """The analytic teacher `sobel`, `canny`, `luminance` or `retinex`; it computes where its pictures are.
+def open_teacher(argument: str, device: str = "cpu") -> AnalyticTeacher:
+    """The analytic teacher named `sobel`, `canny`, `luminance` or `retinex`; it computes on its pictures' device.
 
-    Raises UserError for another name, or when canny's package is missing.
+    Raises UserError for another name, and for canny if kornia is missing.
     """
     if argument not in FORMULAS:
-        raise UserError(f"--teacher analytic:{argument}: choose from {', '.join(FORMULAS)}")
+        raise UserError(f"`teacher=analytic:{argument}`: choose from {', '.join(FORMULAS)}")
     return AnalyticTeacher(argument, FORMULAS[argument])
 
 
 def sobel(image: Tensor) -> Tensor:
     """Edge strength [N, 1, H, W] of pictures [N, 3, H, W]: length of the Sobel gradient of luma.
 
-    The taps' weights sum to 1 on either side, so a straight step from black to white has strength 1; a corner may
-    pass it. Borders are replicated.
+    The weights of the taps sum to 1 on each side, so a straight step from black to white has strength 1; corners may
+    exceed it. Borders are replicated.
     """
     smooth, slope = torch.tensor([0.25, 0.5, 0.25]), torch.tensor([-1.0, 0.0, 1.0])
     along_x = torch.outer(smooth, slope)
@@ -71,7 +75,7 @@ def sobel(image: Tensor) -> Tensor:
 
 
 def canny(image: Tensor) -> Tensor:
-    """Canny edges [N, 1, H, W], 0 or 1, of pictures [N, 3, H, W], by kornia; constant in pieces, so no gradient."""
+    """Canny edges [N, 1, H, W], 0 or 1, of pictures [N, 3, H, W], by kornia; without gradient."""
     from kornia.filters import canny as kornia_canny
 
     _, edges = kornia_canny(luminance(image.detach()), **CANNY)

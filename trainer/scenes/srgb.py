@@ -1,7 +1,4 @@
-"""sRGB transfer curves in torch: the only place of the training code that knows them.
-
-The running path has its own, in NumPy, in `sgi.engine.intrinsics`; both follow IEC 61966-2-1.
-"""
+"""The sRGB transfer curves (IEC 61966-2-1) in torch. Their NumPy versions are in `sgi.engine.intrinsics`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Luminance, and the scale of an albedo, which a decomposition into albedo and shading leaves free."""
+"""Luminance, and a scale for albedos, which a decomposition into albedo and shading leaves free."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ WHITE_PATCH = f"scaled so that the {WHITE_QUANTILE:.0%} quantile of a picture's 
 
 
 def luminance(colour: Tensor) -> Tensor:
-    """Luminance [N, 1, H, W] of linear RGB (luma, of sRGB codes) [N, 3, H, W], by BT.709."""
+    """BT.709 luminance [N, 1, H, W] of linear RGB [N, 3, H, W]; of sRGB codes, their luma."""
     weights = torch.tensor(LUMINANCE, device=colour.device, dtype=colour.dtype)
     return (colour * weights[:, None, None]).sum(dim=1, keepdim=True)
 
 
 def white_patch(albedo: Tensor) -> Tensor:
-    """Factor [N, 1, 1, 1] that brings an albedo [N, 3, H, W] of unknown scale to `WHITE_PATCH`.
+    """Factor [N, 1, 1, 1] that scales an albedo [N, 3, H, W] of unknown scale as `WHITE_PATCH` describes.
 
-    The brightest paint is taken for white, as in Retinex (Land and McCann, JOSA 1971). The quantile is over pixels
-    and channels together.
+    The brightest surface is assumed to be white, as in Retinex (Land and McCann, JOSA 1971). The quantile is over
+    pixels and channels together.
     """
     bright = torch.quantile(albedo.flatten(1), WHITE_QUANTILE, dim=1)
     return (WHITE_ALBEDO / bright.clamp_min(1e-6))[:, None, None, None]

@@ -1,8 +1,8 @@
 import torch
 
 from sgi.engine import intrinsics
-from sgi.trainer.scenes.colour import srgb_decode, srgb_encode
 from sgi.trainer.scenes.maps import TYPES, Maps
+from sgi.trainer.scenes.srgb import srgb_decode, srgb_encode
 
 
 def test_curves_agree_with_known_values() -> None:
@@ -12,12 +12,12 @@ def test_curves_agree_with_known_values() -> None:
     torch.testing.assert_close(srgb_decode(code), linear)
 
 
-def test_curves_clip_what_no_code_can_hold() -> None:
+def test_curves_clamp_to_zero_and_one() -> None:
     for curve in (srgb_encode, srgb_decode):
         torch.testing.assert_close(curve(torch.tensor([-1.0, 2.0])), torch.tensor([0.0, 1.0]))
 
 
-def test_codes_are_those_of_the_running_path() -> None:
+def test_codes_equal_those_of_intrinsics() -> None:
     generator = torch.Generator().manual_seed(0)
     normal = torch.nn.functional.normalize(torch.randn(2, 3, 4, 4, generator=generator), dim=1)
     maps = Maps(

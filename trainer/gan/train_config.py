@@ -1,6 +1,6 @@
-"""Settings of a generator training run, and the presets the command offers.
+"""The config of a generator training run, and its presets.
 
-Architecture, optimisation and budget are one frozen value, so a checkpoint can say exactly what made it.
+Architecture, optimisation and budget are one frozen value, which every checkpoint contains.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sgi.engine.errors import UserError
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything a training run depends on besides its data."""
+    """All settings of a training run except its data."""
 
     resolution: int
     """Side of the square images, a power of two of at least 8."""
@@ -25,13 +25,13 @@ class TrainConfig:
     mapping_layers: int = 4
     """Fully connected layers between z and w."""
     channel_base: int = 2048
-    """Channels at resolution r are min(channel_base / r, channel_max), in generator and discriminator alike."""
+    """Channels at resolution r are min(channel_base / r, channel_max), in both generator and discriminator."""
     channel_max: int = 128
     """Upper bound on channels at any resolution."""
     batch: int = 16
     """Images a step; a multiple of the minibatch-std group."""
     minibatch_std_group: int = 4
-    """Images whose standard deviation the discriminator sees together."""
+    """Images in one group of the minibatch standard deviation of the discriminator."""
     lr: float = 0.0025
     """Adam learning rate of both networks before decay."""
     betas: tuple[float, float] = (0.0, 0.99)
@@ -45,19 +45,19 @@ class TrainConfig:
     ema_kimg: float = 6.0
     """Half-life, in thousands of images, of the averaged generator."""
     ema_rampup: float = 0.08
-    """The half-life is at most this fraction of the images seen so far."""
+    """The half-life is at most this fraction of the images trained on so far."""
     w_avg_beta: float = 0.995
-    """Decay, per step, of the running mean of w kept for truncation."""
+    """Decay per step of the running mean of w, which truncation uses."""
     flips: bool = True
     """Mirror each real image left to right with probability one half."""
     bfloat16: bool = True
     """Convolve in bfloat16; parameters, the R1 penalty and the last block of the discriminator stay float32."""
     compile: bool = False
-    """Run synthesis and discriminator through torch.compile; pays on a GPU, where launches dominate."""
+    """Compile synthesis and discriminator with torch.compile; faster on a GPU, where kernel launches dominate."""
     scenes: int = 32768
     """Rooms rendered for training."""
     variety: str = "rich"
-    """How much the rooms differ from one another, a name of sgi.trainer.scenes.variety."""
+    """Name of the variety of the rooms (sgi.trainer.scenes.variety)."""
     total_kimg: float | None = None
     """Image budget in thousands of images; None is no limit."""
     hours: float | None = None
@@ -67,14 +67,14 @@ class TrainConfig:
     final_lr: float = 0.1
     """Learning rate at the end of the budget, as a fraction of `lr`."""
     seed: int = 0
-    """Seed of the initial weights and of every draw made in training."""
+    """Seed of the initial weights and of all random draws in training."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values."""
         return dataclasses.asdict(self) | {"betas": list(self.betas)}
 
     def progress(self, kimg: float, seconds: float) -> float:
-        """Return the larger fraction in [0, 1] of the two budgets that is spent; 0 when there is no budget."""
+        """Return the spent fraction in [0, 1] of the budget that is nearer to its end; 0 without a budget."""
         spent = [0.0]
         if self.total_kimg is not None:
             spent.append(kimg / self.total_kimg)
@@ -104,8 +104,8 @@ PRESETS = {
 }  # fmt: skip
 
 
-def preset(name: str) -> TrainConfig:
-    """Return the preset called `name`; UserError when there is none."""
+def find_preset(name: str) -> TrainConfig:
+    """Return the preset called `name`; raises UserError if there is none."""
     if name not in PRESETS:
-        raise UserError(f"--preset {name}: unknown; choose one of {', '.join(PRESETS)}")
+        raise UserError(f"`preset={name}`: unknown; choose from {', '.join(PRESETS)}")
     return PRESETS[name]
