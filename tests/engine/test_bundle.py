@@ -51,10 +51,10 @@ def test_every_offset_is_better_than_its_baselines(name):
 def test_the_score_in_the_file_can_be_measured_again():
     """On a quarter of the held-out seeds, with the teacher and the generator of the bundle."""
     from sgi.engine.generator import load_generator
+    from sgi.trainer.measures.by_type import fvu
     from sgi.trainer.offsets.job import sampling_of
     from sgi.trainer.offsets.pool import build_pool
     from sgi.trainer.offsets.readout import clamped_readout
-    from sgi.trainer.offsets.score import fvu
     from sgi.trainer.offsets.seed_splits import scoring_seeds
     from sgi.trainer.teachers import load_teacher
 
@@ -65,7 +65,7 @@ def test_the_score_in_the_file_can_be_measured_again():
 
     with torch.no_grad():
         rows = torch.from_numpy(np.array(offset.rows(network.config.num_ws)))
-        shown = clamped_readout(network.synthesize(pool.ws + rows, offset.noise_mode), "depth")
+        shown = clamped_readout(network.synthesize(pool.ws + rows, offset.noise_mode), offset.intrinsic)
     told = pool.codes["depth"].float()
     again = fvu(shown, told, told.mean(dim=0, keepdim=True))
     assert again == pytest.approx(offset.score["rows"]["offset"]["fvu_about_holdout"], abs=0.08)

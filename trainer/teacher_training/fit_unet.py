@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.progress import SILENT, Progress, Stage
@@ -165,7 +166,7 @@ def losses_of(predicted: dict[str, Tensor], truth: dict[str, Tensor], config: Fi
 
     predicted: output of UNet.forward. truth: codes [N, C, H, W] and labels [N, 1, H, W].
     """
-    loss_of = {name: get_loss("cosine+l1" if name == "normal" else "l1", name) for name in TYPES}
+    loss_of = {name: get_loss("cosine+l1" if name == "normal" else "l1", intrinsics.get(name)) for name in TYPES}
     losses = {name: loss_of[name](predicted[name], truth[name]) for name in TYPES}
     losses["depth"] = config.depth_weight * losses["depth"]
     entropy = F.cross_entropy(predicted[SEGMENTATION], truth[SEGMENTATION][:, 0].long())

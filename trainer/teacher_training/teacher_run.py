@@ -11,7 +11,7 @@ import torch
 
 from sgi.engine.errors import UserError
 from sgi.engine.progress import SILENT, Progress
-from sgi.trainer.device import find_device, native_precision
+from sgi.trainer.device import find_device, preferred_precision
 from sgi.trainer.scenes import CLASSES
 from sgi.trainer.scenes.dataset import load_or_render
 from sgi.trainer.scenes.variety import RICH, get_variety
@@ -75,7 +75,7 @@ def train_teacher(
     except ValueError as error:
         raise UserError(f"`size={size}`: {error}") from None
     where = find_device(device, threads)
-    config = FitConfig(steps=steps, batch=batch, seed=seed, precision=native_precision(where))
+    config = FitConfig(steps=steps, batch=batch, seed=seed, precision=preferred_precision(where))
     folder = Path(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     render = partial(load_or_render, size=size, device=where, variety=get_variety(source.variety), progress=progress)
