@@ -68,7 +68,7 @@ class Engine:
     ) -> dict[str, np.ndarray]:
         """Compute maps of any number of images, in passes of at most `batch`.
 
-        Give either seeds, such as 5, [0, 1] or "0-5,9", or z: [N, z_dim]. psi: truncation, None for the model's
+        Pass either seeds, such as 5, [0, 1] or "0-5,9", or z: [N, z_dim]. psi: truncation, None for the model's
         default. types: outputs to compute, None for all that were loaded.
         class_index: for a conditional model, one class for all images or one for each.
 
@@ -144,7 +144,7 @@ class Engine:
 
     def _latents(self, seeds: str | int | Iterable[int] | None, z: ArrayLike | None) -> np.ndarray:
         if (seeds is None) == (z is None):
-            raise UserError("give either `seeds` or `z`")
+            raise UserError("pass either `seeds` or `z`")
         z_dim = self.artifact.z_dim
         latent = latents(as_seeds(seeds), z_dim) if seeds is not None else np.asarray(z)
         if latent.ndim != 2 or latent.shape[1] != z_dim or not len(latent):

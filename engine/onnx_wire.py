@@ -65,7 +65,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 def keep_outputs(model: bytes, names: Collection[str]) -> bytes:
     """A model with only some of its outputs, without the nodes and weights that only the others need.
 
-    ONNX Runtime computes every node of a graph, whatever outputs are fetched (1.31, with and without
+    ONNX Runtime computes every node of a graph, also for outputs that are not fetched (1.31, with and without
     `only_execute_path_to_fetches`), so outputs that are not needed must be removed before it loads the model. A model
     with control flow, whose inner graphs can use any outer value, is returned unchanged.
     """

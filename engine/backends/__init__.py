@@ -90,7 +90,7 @@ def installed_backends(path: str | Path, device: str, precision: str | None = No
 
 
 def devices_of(backend: str) -> tuple[str, ...]:
-    """Devices that a backend supports, whatever this machine has."""
+    """Devices that a backend supports, on this or another machine."""
     return tuple(find_backend(backend).install)
 
 

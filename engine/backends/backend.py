@@ -18,7 +18,7 @@ class Backend(Protocol):
     name: name of the backend. device: cpu, cuda or tensorrt. artifact: description of the model.
 
     A class that implements this is called as
-    `Class(path, artifact, device=..., types=..., batch=..., threads=...)`, with `precision=...` where the caller gives
+    `Class(path, artifact, device=..., types=..., batch=..., threads=...)`, with `precision=...` where the caller passes
     one; `sgi.engine.backends.open_backend` describes the arguments.
     """
 

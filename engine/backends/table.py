@@ -29,7 +29,7 @@ class BackendRow:
 
     target: `module:Class` of a `Backend`; the module is imported when the backend is opened.
     package: the module that must be installed; None for a backend that checks its own needs when it opens a file.
-    install: device -> what to give to `pip install` for it; its keys are the devices that the backend supports.
+    install: device -> argument of `pip install` for it; its keys are the devices that the backend supports.
     suffixes: of the model files it runs.
     lacks: pairs (device, precision) of models that it cannot run.
     casts: pairs (device, precision) in which it can run models of any precision.
@@ -90,7 +90,7 @@ def find_backend(name: str) -> BackendRow:
     if row is None:
         raise UserError(f"`backend={name}`: choose from {', '.join((AUTO, *backend_names()))}")
     if not isinstance(row, BackendRow):
-        raise UserError(f"`backend={name}`: its plugin gives a {type(row).__name__} where a BackendRow is needed")
+        raise UserError(f"`backend={name}`: its plugin provides a {type(row).__name__}, not a BackendRow")
     return row
 
 

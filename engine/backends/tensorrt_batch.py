@@ -161,7 +161,7 @@ class _Buffers:
         for name, address in self._addresses.items():
             self._context.set_tensor_address(name, address)
         if not self._context.execute_async_v3(self._memory.stream):
-            raise RuntimeError("TensorRT could not enqueue the batch; its log on stderr says why")
+            raise RuntimeError("TensorRT could not enqueue the batch; see its log on stderr")
 
 
 class _Reading:

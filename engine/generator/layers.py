@@ -55,7 +55,7 @@ class FullyConnected(nn.Module):
 
 
 def fir_kernel(like: Tensor, gain: float) -> Tensor:
-    """The filter FIR_TAPS as a depthwise weight [C, 1, 4, 4] with sum `gain`; like [N, C, H, W] gives C and dtype."""
+    """The filter FIR_TAPS as a depthwise weight [C, 1, 4, 4] of sum `gain`, with C and dtype of like [N, C, H, W]."""
     # Created on the device, because a CUDA graph cannot contain a copy from the host.
     taps = torch.stack([torch.full((), tap, dtype=like.dtype, device=like.device) for tap in FIR_TAPS])
     kernel = torch.outer(taps, taps) * (gain / sum(FIR_TAPS) ** 2)

@@ -91,7 +91,7 @@ def prepare(job: Job) -> Job:
 def run(engine: Engine, job: Job, outcome: Outcome, progress: Callable[[], None] = lambda: None) -> None:
     """Write all missing maps of a prepared job, and the manifest.
 
-    outcome: updated while the run goes on. progress: called after each update, on the calling thread.
+    outcome: updated during the run. progress: called after each update, on the calling thread.
 
     Raises UserError when the folder cannot be written, the disk is full, or another run uses the folder. After any
     error and after KeyboardInterrupt, finished files remain, no file is incomplete, and the same job can be continued.

@@ -43,6 +43,6 @@ def _plugin(name: str) -> MapFormat:
     if format_class is None:
         raise UserError(f"`file_format={name}`: choose from {', '.join(format_names())}")
     if not isinstance(format_class, type) or not all(hasattr(format_class, part) for part in _PARTS):
-        raise UserError(f"`file_format={name}`: its plugin gives no class with {', '.join(_PARTS)}")
+        raise UserError(f"`file_format={name}`: its plugin provides no class with {', '.join(_PARTS)}")
     made: MapFormat = format_class()
     return made

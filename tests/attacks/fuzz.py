@@ -119,23 +119,23 @@ def changed(sources: list[bytes], dice: random.Random) -> bytes:
     return bytes(data)
 
 
-def meet(path: Path) -> str:
+def try_file(path: Path) -> str:
     """The result for one file: `network`, `refused`, or the defect."""
-    said = []
+    results = []
     for read in (load, report):
         victim.watching = True
         try:
             result = read(path)
-            said.append("network" if isinstance(result, Generator | dict) else f"a {type(result).__name__}")
+            results.append("network" if isinstance(result, Generator | dict) else f"a {type(result).__name__}")
         except UserError as error:
             line = str(error)
-            said.append("refused" if line.startswith(f"{path}: ") and line.isprintable() else f"unclear: {line!r}")
+            results.append("refused" if line.startswith(f"{path}: ") and line.isprintable() else f"unclear: {line!r}")
         except BaseException as error:
-            said.append(f"{type(error).__name__}: {error}")
+            results.append(f"{type(error).__name__}: {error}")
         finally:
             victim.watching = False
-    defects = [line for line in said if line not in ("network", "refused")] + victim.events
-    return f"defect: {defects[0]}" if defects else said[0]
+    defects = [line for line in results if line not in ("network", "refused")] + victim.events
+    return f"defect: {defects[0]}" if defects else results[0]
 
 
 def main() -> int:
@@ -151,14 +151,14 @@ def main() -> int:
         path = folder / "fuzzed"
         for data in sources[:8]:
             path.write_bytes(data)
-            meet(path)
+            try_file(path)
         sys.addaudithook(victim.watch)
         end = time.monotonic() + 60 * options.minutes
         while time.monotonic() < end:
             data = changed(sources, dice)
             path.write_bytes(data)
             start = time.process_time()
-            outcome = meet(path)
+            outcome = try_file(path)
             seconds = time.process_time() - start
             if seconds > SLOW:
                 outcome = f"defect: {seconds:.1f} s"

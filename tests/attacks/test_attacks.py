@@ -23,7 +23,7 @@ SMALL = GeneratorConfig(16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128
 FOLDER = Path(__file__).parent
 KIBIBYTE = 1024
 
-MESSAGES = {name: says for name, (_, says) in hostile.every(random_generator(SMALL, seed=0), "canary").items()}
+MESSAGES = {name: message for name, (_, message) in hostile.every(random_generator(SMALL, seed=0), "canary").items()}
 NAMES = list(MESSAGES)
 
 
@@ -68,8 +68,8 @@ def outcomes(tmp_path_factory, generator, canary):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_malicious_file_raises_one_line_and_executes_nothing(name, outcomes, canary):
     outcome = outcomes[name]
-    says = MESSAGES[name]
-    assert re.search(f"^UserError: .*/attack\\d+: .*({says})", outcome["load"]), outcome["load"]
+    message = MESSAGES[name]
+    assert re.search(f"^UserError: .*/attack\\d+: .*({message})", outcome["load"]), outcome["load"]
     assert outcome["load"].isprintable()
     assert len(outcome["load"]) < 500
     # `inspect` reports the same line, or lists the reason for a recognised network.

@@ -75,7 +75,7 @@ def test_json_nested_too_deep_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"name": "Fish,1"}, "type 'Fish,1': a name has lower-case letters"),
         ({"channels": 2}, "type depth: has 2 channels"),
@@ -89,10 +89,10 @@ def test_json_nested_too_deep_is_refused(text):
         ),
     ],
 )
-def test_a_wrong_type_entry_is_refused(change, says):
+def test_a_wrong_type_entry_is_refused(change, message):
     values = json.loads(describe(("depth",), offsets={}).to_json())
     values["types"][0] |= change
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         Artifact.from_json(json.dumps(values))
 
 

@@ -145,7 +145,7 @@ def test_the_reason_of_a_failed_import_is_reported(model, monkeypatch, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"backend": "torch"}, "`backend=torch`: choose from auto, openvino, onnxruntime, tensorrt"),
         ({"device": "tpu"}, "`device=tpu`: choose from auto, cpu, cuda"),
@@ -159,10 +159,10 @@ def test_the_reason_of_a_failed_import_is_reported(model, monkeypatch, tmp_path)
         ),
     ],
 )
-def test_unavailable_options_are_refused(model, no_gpu, options, says):
+def test_unavailable_options_are_refused(model, no_gpu, options, message):
     with pytest.raises(UserError) as error:
         open_backend(model, **options)
-    assert says in str(error.value)
+    assert message in str(error.value)
 
 
 def test_any_model_runs_in_bf16_on_cpus_that_support_it(model):

@@ -76,12 +76,12 @@ def test_a_sum_lists_its_terms(tiny_generator):
     depth, normal = make(tiny_generator, "w+"), make(tiny_generator, "lora", 1, type="normal", fit={"rank": 2})
     total = depth.scaled(3).plus(normal).scaled(0.5).plus(depth)
     assert (total.type, total.label, total.score) == ("depth", "lora", {})
-    said = [(part["type"], part["space"], part["alpha"]) for part in total.fit["parts"]]
-    assert said == [("depth", "w+", 1.5), ("normal", "lora of rank 2", 0.5), ("depth", "w+", 1.0)]
+    found = [(part["type"], part["space"], part["alpha"]) for part in total.fit["parts"]]
+    assert found == [("depth", "w+", 1.5), ("normal", "lora of rank 2", 0.5), ("depth", "w+", 1.0)]
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"psi": 0.5}, "`psi=1.0` .* with `psi=0.5`"),
         ({"cutoff": 2}, "`cutoff=None` .* with `cutoff=2`"),
@@ -91,8 +91,8 @@ def test_a_sum_lists_its_terms(tiny_generator):
         ({"tensors": {"offset": np.zeros((4, 12), np.float32)}}, "differ in shape"),
     ],
 )
-def test_offsets_that_cannot_be_added_are_refused(changes, says, tiny_generator):
-    with pytest.raises(UserError, match=says):
+def test_offsets_that_cannot_be_added_are_refused(changes, message, tiny_generator):
+    with pytest.raises(UserError, match=message):
         make(tiny_generator, "w+").plus(make(tiny_generator, "w+", **changes))
 
 
@@ -100,7 +100,7 @@ LAYER = "synthesis.b8.conv0"
 
 
 @pytest.mark.parametrize(
-    ("space", "tensors", "says"),
+    ("space", "tensors", "message"),
     [
         ("w", {"offset": (6, 12)}, r"offset of shape \[6, 12\] where the generator needs \[1, 12\]"),
         ("w+", {"offset": (1, 12)}, r"needs \[6, 12\]"),
@@ -126,10 +126,10 @@ LAYER = "synthesis.b8.conv0"
         ),
     ],
 )
-def test_unknown_tensors_are_refused(space, tensors, says, tiny_generator):
+def test_unknown_tensors_are_refused(space, tensors, message, tiny_generator):
     arrays = {name: np.zeros(shape, np.float32) for name, shape in tensors.items()}
     sha256 = generator_sha256(tiny_generator)
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         Offset("depth", space, arrays, sha256).check_generator(sha256, tiny_generator.config)
 
 
@@ -149,8 +149,18 @@ def folder(tiny_generator, tmp_path, monkeypatch):
 
 
 def test_combine_and_export_with_alpha(folder, tiny_generator, capsys):
-    asked = ["combine", "a.safetensors", "b.safetensors", "--weight", "0.5", "--weight", "-2", "--out", "c.safetensors"]
-    assert cli.main(asked) == 0
+    arguments = [
+        "combine",
+        "a.safetensors",
+        "b.safetensors",
+        "--weight",
+        "0.5",
+        "--weight",
+        "-2",
+        "--out",
+        "c.safetensors",
+    ]
+    assert cli.main(arguments) == 0
     assert "0.5 x a.safetensors + -2 x b.safetensors, depth in lora" in capsys.readouterr().out
     one, other, total = (Offset.load(f"{name}.safetensors") for name in "abc")
     with torch.no_grad():
@@ -161,12 +171,12 @@ def test_combine_and_export_with_alpha(folder, tiny_generator, capsys):
     assert "tensors offset [6, 12], lora of 8 layers" in shown
     assert "fit.parts.1.alpha -2" in shown
     assert cli.main(["export", "--generator", "g.safetensors", "--offset", "c.safetensors", "--alpha", "0.5"]) == 0
-    said = Artifact.read("depth.onnx").offsets["depth"]
-    assert (said["space"], said["alpha"], said["sha256"]) == ("lora", 0.5, total.scaled(0.5).sha256)
+    found = Artifact.read("depth.onnx").offsets["depth"]
+    assert (found["space"], found["alpha"], found["sha256"]) == ("lora", 0.5, total.scaled(0.5).sha256)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["a.safetensors"], "nothing to combine"),
         (["a.safetensors", "b.safetensors", "--weight", "1"], "--weight: 1 weights for 2 files"),
@@ -175,8 +185,8 @@ def test_combine_and_export_with_alpha(folder, tiny_generator, capsys):
         (["a.safetensors", "b.safetensors", "--out", "c.onnx"], "--out c.onnx: the name of an offset file"),
     ],
 )
-def test_combine_refuses(arguments, says, folder, capsys):
+def test_combine_refuses(arguments, message, folder, capsys):
     before = sorted(folder.iterdir())
     assert cli.main(["combine", "--out", "c.safetensors", *arguments]) == 2
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert sorted(folder.iterdir()) == before

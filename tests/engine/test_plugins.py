@@ -116,19 +116,22 @@ def test_doctor_lists_the_backends_of_packages(sgi_engine):
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("flags", "message"),
     [
         (("--format", "jpg"), "--format jpg: choose from png, npy, broken, not-a-format, raw"),
         (("--format", "broken"), "plugin 'broken' of package sgi-example-plugin does not import (ModuleNotFoundError"),
-        (("--format", "not-a-format"), "--format not-a-format: its plugin gives no class with suffix, encode, decode"),
+        (
+            ("--format", "not-a-format"),
+            "--format not-a-format: its plugin provides no class with suffix, encode, decode",
+        ),
         (("--backend", "none"), "--backend none: choose from auto, openvino, onnxruntime, tensorrt, not-a-row, zeros"),
-        (("--backend", "not-a-row"), "--backend not-a-row: its plugin gives a type where a BackendRow is needed"),
+        (("--backend", "not-a-row"), "--backend not-a-row: its plugin provides a type, not a BackendRow"),
     ],
 )
-def test_errors_of_plugins_are_one_line(sgi_engine, model, flags, says):
+def test_errors_of_plugins_are_one_line(sgi_engine, model, flags, message):
     code, _, err = sgi_engine("run", "--model", str(model), "--seeds", "0", *flags)
     assert code == 2, err
-    assert says in err
+    assert message in err
     assert err.count("\n") == 1
 
 

@@ -31,7 +31,7 @@ def test_parse(text, seeds, duplicates):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("", "is empty"),
         ("  ", "is empty"),
@@ -48,11 +48,11 @@ def test_parse(text, seeds, duplicates):
         ("9" * 5000, "is neither a seed nor a range"),
     ],
 )
-def test_wrong_text_is_refused_with_the_reason(text, says):
+def test_wrong_text_is_refused_with_the_reason(text, message):
     with pytest.raises(UserError) as error:
         parse_seeds(text)
     assert str(error.value).startswith("`seeds")
-    assert says in str(error.value)
+    assert message in str(error.value)
 
 
 def test_four_billion_seeds_need_little_memory():

@@ -23,7 +23,7 @@ from tiny_models import SIDE, describe
 from tolerances import CLOSED_FORM
 
 from sgi.engine import backends
-from sgi.engine.backends import cuda_memory, open_backend, tensorrt
+from sgi.engine.backends import OnDevice, cuda_memory, open_backend, tensorrt
 from sgi.engine.errors import UserError
 
 
@@ -72,6 +72,7 @@ def test_nothing_is_recorded_without_graphs(tmp_path, monkeypatch, memory_of):
 @each_memory
 def test_maps_can_stay_on_the_gpu(tmp_path, monkeypatch, memory_of):
     with opened(tmp_path, monkeypatch, None, memory_of) as (backend, gpu):
+        assert isinstance(backend, OnDevice)
         arrays = backend.run_on_device(latent(2), 1.0, types=["depth"])
         interface = arrays["depth"].__cuda_array_interface__
         assert (interface["shape"], interface["typestr"]) == ((2, 1, SIDE, SIDE), "<f4")
@@ -139,7 +140,7 @@ def test_a_context_without_scratch_memory_halves_the_batch(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("changes", "gpus", "says"),
+    ("changes", "gpus", "message"),
     [
         ({}, (), "an engine needs an NVIDIA GPU, and none with a driver was found; use an .onnx export"),
         (
@@ -152,13 +153,13 @@ def test_a_context_without_scratch_memory_halves_the_batch(tmp_path, monkeypatch
         ({"module": "tensorflow"}, (HERE,), "built by tensorflow, which this version does not support"),
     ],
 )
-def test_an_engine_of_another_machine_is_refused_in_one_line(tmp_path, monkeypatch, changes, gpus, says):
+def test_an_engine_of_another_machine_is_refused_in_one_line(tmp_path, monkeypatch, changes, gpus, message):
     with (
         pytest.raises(UserError) as error,
         opened(tmp_path, monkeypatch, facts=replace(FACTS, **changes), gpus=gpus),
     ):
         pass
-    assert says in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
     if gpus and "module" not in changes:
         command = "sgi-engine export --format tensorrt --precision fp32 --batch-profile 1,4,8 --type image --type depth"

@@ -53,17 +53,17 @@ def test_engine_overlaps_passes_and_batches(tmp_path, monkeypatch, memory_of):
         assert_depth(engine(z=latent(5), psi=0.5), latent(5), 0.5)
         assert gpu.done[:4] == ONCE
         gpu.done.clear()
-        asked = []
+        started = []
 
         def batches():
             for n in range(3):
-                asked.append(n)
+                started.append(n)
                 yield latent(2) * n
 
         seen = []
         for n, maps in enumerate(engine.stream(batches(), psi=1.0)):
             assert_depth(maps, latent(2) * n)
-            seen.append(list(asked))
+            seen.append(list(started))
         assert seen == [[0, 1], [0, 1, 2], [0, 1, 2]]  # one batch ahead
 
 

@@ -55,12 +55,12 @@ class FakeGpuBackend(Fake):
         self.events: list[str] = []
 
     def start(self, z, psi, label=None, types=None):
-        number = len(self.events) - self.events.count("given")
-        self.events.append(f"begun {number}")
+        number = len(self.events) - self.events.count("read")
+        self.events.append(f"started {number}")
         maps = self.run(z, psi, label, types)
 
         def give():
-            self.events.append("given")
+            self.events.append("read")
             return maps
 
         return give
@@ -77,7 +77,7 @@ def do(outdir, text="0-9", backend=None, batch=4, shard=(1, 1), **record):
 
 def test_a_batch_is_started_before_the_maps_of_the_previous_are_read(tmp_path):
     _, backend = do(tmp_path / "gpu", backend=FakeGpuBackend())
-    assert backend.events == ["begun 0", "begun 1", "given", "begun 2", "given", "given"]
+    assert backend.events == ["started 0", "started 1", "read", "started 2", "read", "read"]
     do(tmp_path / "cpu")
     assert contents(tmp_path / "gpu") == contents(tmp_path / "cpu")
 
