@@ -65,7 +65,7 @@ def bundle(
         generator = workdir / "generator" / "ema.safetensors"
 
     console.print("measuring the generator against held-out renders")
-    notes = read_header(generator)["notes"]
+    notes = read_header(generator).notes
     if "kimg" not in notes:
         raise UserError(f"--generator {generator}: not made by `sgi-engine train-generator`")
     network_file = out / paths.GENERATOR.name

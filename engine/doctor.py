@@ -10,7 +10,7 @@ from typing import Literal
 
 from sgi.engine import bundle
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import BACKENDS, devices_of, has_nvidia_driver, missing, open_backend, runs
+from sgi.engine.backends import backend_names, devices_of, has_nvidia_driver, missing, open_backend, runs
 from sgi.engine.backends.engine_file import MODULES, TENSORRT, is_installed
 from sgi.engine.cores import available_cores
 from sgi.engine.errors import UserError, one_line
@@ -71,7 +71,13 @@ def check_gpus() -> list[Finding]:
 
 def check_backends() -> list[Finding]:
     """Every backend on every device, tried on the bundled model where it can run that."""
-    return [check_backend(name, device) for name in BACKENDS for device in devices_of(name)]
+    findings = []
+    for name in backend_names():
+        try:
+            findings += [check_backend(name, device) for device in devices_of(name)]
+        except UserError as error:  # a plugin that does not import
+            findings.append(Finding(f"backend {name}", "no", str(error)))
+    return findings
 
 
 def check_backend(name: str, device: str) -> Finding:

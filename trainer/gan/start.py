@@ -67,7 +67,7 @@ def load_start(config: TrainConfig, generator: Path, discriminator: Path) -> Sta
     network = load_generator(generator)
     if network.config != generator_config(config):
         raise UserError(f"--generator {generator}: its layers are not those of --preset; choose the preset it is of")
-    notes = read_header(generator)["notes"]
+    notes = read_header(generator).notes
     try:
         kimg, seconds = float(notes["kimg"]), float(notes["seconds"])
     except (KeyError, TypeError, ValueError):

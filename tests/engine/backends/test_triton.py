@@ -186,7 +186,7 @@ def test_gradients_to_w_match_the_generator(tiny_generator, path):
     [
         ({"precision": "fp8"}, "--precision fp8: choose from"),
         ({"noise_mode": "random"}, "--noise-mode random: choose from"),
-        ({"types": ["albedo"]}, "--type albedo: the model has"),
+        ({"types": ["albedo"]}, "`types=albedo`: the model has"),
     ],
 )
 def test_bad_options_are_refused(tiny_generator, options, message):

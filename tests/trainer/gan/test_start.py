@@ -41,7 +41,7 @@ def test_begins_with_the_networks_and_counts_their_images(tiny, images, former, 
     training = train(config, images, tmp_path / "next", CPU, report=report, start=start_of(tiny, former))
     assert training.steps == 11
     assert seen[0][0] == 11
-    assert seen[0][1] >= read_header(former / "ema.safetensors")["notes"]["seconds"]
+    assert seen[0][1] >= read_header(former / "ema.safetensors").notes["seconds"]
     averaged = load_generator(former / "ema.safetensors").state_dict()
     for network in (training.generator, training.average):
         for name, tensor in network.state_dict().items():
@@ -68,7 +68,7 @@ def test_the_command_takes_both_or_neither(tiny, former, tmp_path):
             run(config, folder, None, "cpu", 1, True, None, *pair)
     assert not folder.exists()
     assert run(config, folder, None, "cpu", 1, True, None, *files).startswith("0.0 kimg")
-    assert read_header(folder / "ema.safetensors")["notes"]["kimg"] == 0.044
+    assert read_header(folder / "ema.safetensors").notes["kimg"] == 0.044
 
 
 def test_what_is_no_start_is_refused(tiny, former, tmp_path):

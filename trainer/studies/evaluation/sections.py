@@ -43,7 +43,7 @@ def checked_variety(asked: str | None, generator: Path) -> str | None:
     if asked is not None:
         return get_variety(asked).name
     try:
-        return read_header(generator)["notes"]["training"]["variety"]
+        return read_header(generator).notes["training"]["variety"]
     except (UserError, KeyError, TypeError):
         return None
 
