@@ -41,7 +41,7 @@ def _tables(report: FileReport) -> list[Table]:
         facts.add_row(name, value)
     tables = [facts]
     for section in report.sections:
-        table = _table(section.title, "", *section.columns)
+        table = _table(section.title, "", *(column.replace("_", " ") for column in section.columns))
         for name, cells in section.rows.items():
             table.add_row(one_line(name), *map(_text, cells))
         tables.append(table)

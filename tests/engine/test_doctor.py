@@ -90,7 +90,7 @@ def test_packages_that_run_an_engine(engines):
     assert not fake.blocks
     fake.capacity = 0
     assert on_tensorrt().state == "no"
-    assert on_tensorrt().detail.startswith("OutOfDeviceMemoryError: the GPU has no")
+    assert on_tensorrt().detail == "OutOfDeviceMemoryError: the GPU has no free memory"
     installed.clear()
     assert on_tensorrt().state == "no"
     assert on_tensorrt().detail.startswith("neither tensorrt nor tensorrt_rtx is installed: pip install")
