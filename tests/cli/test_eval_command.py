@@ -15,7 +15,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256, random_generator
 from sgi.engine.offsets import Offset
 from sgi.trainer.studies.evaluation import run_tasks
-from sgi.trainer.teachers.analytic import open_analytic
+from sgi.trainer.teachers.analytic_teacher import open_teacher
 
 QUICK = ("--steps", "4", "--fits", "2", "--images", "20", "--holdout", "8", "--jobs", "1", "--noise-mode", "none")
 
@@ -62,7 +62,7 @@ def test_eval_writes_the_report_and_prints_the_verdict(run, tmp_path, generator,
 
 
 def test_user_defined_type_is_evaluated_like_the_others(run, tmp_path, monkeypatch):
-    luminance = open_analytic("luminance")
+    luminance = open_teacher("luminance")
     monkeypatch.setattr(sgi.trainer.teachers, "load_teacher", lambda spec, device: luminance)
     (tmp_path / "mine.yaml").write_text("{name: luminance, channels: 1, meaning: how bright, low: 0, high: 4}")
     run("--type-file", "mine.yaml", "--no-controls", "--fits", "1")

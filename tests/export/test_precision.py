@@ -77,7 +77,7 @@ def test_what_cannot_judge_bf16_is_named(exports):
 def test_bf16_runs_only_where_kernels_are(exports):
     path, _ = exports["bf16"]
     with pytest.raises(
-        UserError, match="--backend onnxruntime: it has no bf16 on cpu; export bf16.onnx as fp32 or fp16"
+        UserError, match="`backend=onnxruntime`: it does not support bf16 on cpu; export bf16.onnx as fp32 or fp16"
     ):
         open_backend(path, backend="onnxruntime", device="cpu")
     backend = open_backend(path, device="cpu", images=1, batch=1)

@@ -11,7 +11,7 @@ import torch
 from sgi.engine import bundle, intrinsics
 from sgi.engine.generator import Generator, checkpoints, generator_sha256
 from sgi.engine.offsets import Offset
-from sgi.trainer.device import native_precision
+from sgi.trainer.device import preferred_precision
 from sgi.trainer.offsets.pool import Pool, Sampling
 
 
@@ -44,7 +44,7 @@ def study_sampling(
 
 def study_precision(precision: str | None, device: torch.device) -> str:
     """`precision`, or the preferred one of the device."""
-    return precision or native_precision(device)
+    return precision or preferred_precision(device)
 
 
 def first_pictures(pool: Pool, count: int) -> Pool:

@@ -18,8 +18,8 @@ from sgi.engine.progress import SILENT, Progress, Stage
 from sgi.trainer.measures.by_type import FVU, HIGH_PASS_FVU, measures_of, statistics
 from sgi.trainer.offsets.baselines import mean_map
 from sgi.trainer.offsets.fit import fingerprint, fit
+from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
 from sgi.trainer.offsets.job import teacher_facts
-from sgi.trainer.offsets.journal import Journal
 from sgi.trainer.offsets.pool import Pool
 from sgi.trainer.offsets.score import predict, predictions
 from sgi.trainer.studies.ablations.cases import BASELINE, BASELINES, Case
@@ -44,7 +44,7 @@ class CaseFits:
     held: Pool
     folder: Path
 
-    def journal(self, case: Case) -> Journal:
+    def journal(self, case: Case) -> FitCheckpoint:
         """Checkpoint and log of a case's fit; cases that share the fit share them."""
         pool = first_pictures(self.fitting, case.images)
         key = fingerprint(
@@ -54,11 +54,11 @@ class CaseFits:
             generator_sha256(self.generator),
             self.teacher.sha256,
         )
-        return Journal(self.folder, case.type, key)
+        return FitCheckpoint(self.folder, case.type, key)
 
     def offset_path(self, case: Case) -> Path:
         """The file of the offset of a finished fit."""
-        return self.journal(case).checkpoint.with_suffix(".safetensors")
+        return self.journal(case).path.with_suffix(".safetensors")
 
     def missing(self, cases: Sequence[Case]) -> list[Case]:
         """One case for each fit that is not finished."""

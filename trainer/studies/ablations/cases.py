@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.generator import GeneratorConfig
 from sgi.trainer.offsets.fit import FitSettings
@@ -93,4 +94,6 @@ def cases_of(what: str, types: list[str], base: FitSettings, images: int, config
     """The cases of an ablation, type after type; raises UserError for one that does not exist."""
     if what not in ABLATIONS:
         raise UserError(f"`what={what}`: choose from {', '.join(ABLATIONS)}")
-    return [case for name in types for case in ABLATIONS[what](name, base.for_type(name), images, config)]
+    return [
+        case for name in types for case in ABLATIONS[what](name, base.for_type(intrinsics.get(name)), images, config)
+    ]

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.panel import Panel
+from sgi.trainer.teachers.joint_teacher import JointTeacher
 
 
 def teacher_facts(teacher: Teacher) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def teacher_facts(teacher: Teacher) -> dict[str, Any]:
 
 def parameters(model: object) -> int:
     """Number of parameters of a module, of the modules that an object holds, or of a panel's members."""
-    if isinstance(model, Panel):
+    if isinstance(model, JointTeacher):
         return sum(parameters(member) for member in model.members)
     modules = [model] if isinstance(model, nn.Module) else [m for m in vars(model).values() if isinstance(m, nn.Module)]
     return sum(tensor.numel() for module in modules for tensor in module.parameters())

@@ -34,15 +34,15 @@ def reconstruction(context: StudyContext, results: Mapping[Task, TaskResult]) ->
     fitted = [(albedo, shading) for albedo, shading in pairs if albedo and shading]
     if not fitted:
         return {}
-    held = context.held()
+    held, kinds = context.held(), context.kinds
 
     def kept(albedo: Tensor, shading: Tensor) -> Any:
-        light = linear("albedo", albedo.float()) * linear("shading", shading.float())
+        light = linear(kinds["albedo"], albedo.float()) * linear(kinds["shading"], shading.float())
         product = torch.from_numpy(intrinsics.srgb_encode(light.clamp(0, 1).numpy()))
         return _RMSE.statistics(product, held.images.float()).numpy()
 
     def prediction(name: str, fit: TaskResult) -> Tensor:
-        return predict(context.generator, held, name, "w+", fit.tensors)
+        return predict(context.generator, held, kinds[name], "w+", fit.tensors)
 
     of_offsets = [kept(prediction("albedo", albedo), prediction("shading", shading)) for albedo, shading in fitted]
     return {

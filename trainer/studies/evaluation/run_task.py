@@ -15,7 +15,7 @@ from sgi.engine.progress import SILENT, Progress
 from sgi.trainer.measures.by_type import Statistics, measures_of, statistics
 from sgi.trainer.offsets import baselines
 from sgi.trainer.offsets.fit import fit
-from sgi.trainer.offsets.journal import Journal
+from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
 from sgi.trainer.offsets.pool import Pool
 from sgi.trainer.offsets.score import OFFSET, predict, predictions
 from sgi.trainer.studies.evaluation.context import open_context
@@ -45,7 +45,7 @@ def run_task(study: Study, task: Task, progress: Progress = SILENT) -> TaskResul
     generator = random_weights(context.generator) if row.random_weights else context.generator
     journal = None
     if row.given is None:
-        journal = Journal(study.folder / "fits", path.stem.rpartition("-")[0], study.key(task))
+        journal = FitCheckpoint(study.folder / "fits", path.stem.rpartition("-")[0], study.key(task))
         with progress.stage(row.label, study.steps, "steps") as stage:
             settings = study.settings(row, task.stream)
             tensors = fit(generator, fitting, kind, settings, journal, report_steps(stage))

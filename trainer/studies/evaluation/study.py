@@ -8,6 +8,7 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sgi.engine import intrinsics
 from sgi.engine.intrinsics import Intrinsic, Kind
 from sgi.engine.offsets import Offset
 from sgi.trainer.offsets.fit import FitSettings
@@ -56,7 +57,7 @@ class Study:
             row.space, steps=self.steps, lr=self.lr, batch=self.batch, seed=stream, precision=self.precision,
             from_layer=row.from_layer,
         )  # fmt: skip
-        return settings.for_type(self.kind(row.type))
+        return settings.for_type(intrinsics.get(self.kind(row.type)))
 
     def key(self, task: Task) -> str:
         """Hash of everything the result of a task depends on."""

@@ -21,7 +21,7 @@ from sgi.trainer.studies.relighting.relit_maps import LightFigures, measure_reli
 from sgi.trainer.studies.truth.latent_search import SearchSettings
 from sgi.trainer.studies.truth.truth_scores import TruthReport, score_against_truth
 from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.panel import teacher_of
+from sgi.trainer.teachers.joint_teacher import teacher_of
 from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 TRUTH, LIGHTS = "Against the renderer's truth", "Under other lights"
@@ -51,7 +51,7 @@ def checked_variety(rooms: str | None, generator: Path) -> str | None:
     if rooms is not None:
         return get_variety(rooms).name
     try:
-        return read_header(generator)["notes"]["training"]["variety"]
+        return read_header(generator).notes["training"]["variety"]
     except (UserError, KeyError, TypeError):
         return None
 

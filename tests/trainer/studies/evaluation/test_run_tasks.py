@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from recorded_progress import RecordedProgress
+from study_progress import RecordedProgress
 from tolerances import CLOSED_FORM
 
+from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256
 from sgi.engine.offsets import Offset
@@ -71,7 +72,7 @@ def test_interrupted_task_resumes(study, tmp_path):
 def test_control_is_fitted_to_the_changed_target(study):
     """Its constant map is the mean of the flipped pictures, and its best constant has an FVU of 1."""
     result = run_task(study, Task(Row("image", "vflip")))
-    measures = measures_of("image")
+    measures = measures_of(intrinsics.get("image"))
     constant = measures["fvu"].figure(result.kept["constant"]["fvu"].mean(axis=0))
     assert constant == pytest.approx(1, abs=1e-5)
     identity = figures_of([result], "identity", StudyContext(study).kinds["image"])["fvu"].value
