@@ -20,7 +20,8 @@ from sgi.export import precision as precisions
 from sgi.export.bake import bake
 from sgi.export.graph import MAX_OPSET, GraphBuilder
 from sgi.export.lower import lower
-from sgi.export.network import Synthesiser, emit_truncated, emit_value, emit_w
+from sgi.export.network import Synthesiser, emit_truncated, emit_w
+from sgi.export.onnx_values import emit_value
 from sgi.export.verify import verify
 
 DEFAULT_OPSET = 20

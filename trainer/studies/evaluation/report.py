@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sgi.engine import intrinsics
+from sgi.engine.decoding import srgb_encode
 from sgi.engine.files import atomic_write
 from sgi.engine.version import __version__
 from sgi.trainer.measures.bootstrap import draw
@@ -101,7 +101,7 @@ def reconstruction(world: World, results: Results) -> dict[str, Any]:
 
     def kept(albedo: torch.Tensor, shading: torch.Tensor) -> Any:
         light = linear("albedo", albedo.float()) * linear("shading", shading.float())
-        made = torch.from_numpy(intrinsics.srgb_encode(light.clamp(0, 1).numpy()))
+        made = torch.from_numpy(srgb_encode(light.clamp(0, 1).numpy()))
         return measure.statistics(made, held.images.float()).numpy()
 
     def showing(name: str, fit: Result) -> torch.Tensor:
