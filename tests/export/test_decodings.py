@@ -9,24 +9,16 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from tiny_models import ALL_KINDS, HEAT, kind_name
+from tiny_models import ALL_KINDS, HEAT, USER_DEFINED, kind_name
 from tolerances import BACKEND_PARITY
 
 from sgi.engine import intrinsics
 from sgi.engine.backends.triton.values import TorchOperations, values
 from sgi.engine.decoding import DECODINGS, NUMPY, Operations
-from sgi.engine.intrinsics import Intrinsic
 from sgi.export.emulate import Emulator
 from sgi.export.graph import GraphBuilder
 from sgi.export.onnx_values import OnnxOperations, emit_value
 
-USER_DEFINED = (
-    Intrinsic("glow", 3, -2.0, 6.0, "linear", "radiance", png_bits=8),
-    Intrinsic("flow", 3, -1.0, 1.0, "unit", "direction of motion"),
-    Intrinsic("parts", 1, 0.0, 4.0, "palette", "parts of a chair", classes=("leg", "seat", "back", "arm", "none")),
-    Intrinsic("height", 1, 5.0, 6.0, "identity", "metres", png_bits=16),
-    HEAT,
-)
 # Names that a graph's own values might like, and inputs of other graphs.
 AWKWARD = tuple(replace(HEAT, name=name) for name in ("clip", "mul", "w-avg", "conv", "constant"))
 
@@ -41,7 +33,7 @@ def assert_equal_values(kind, found, expected):
     assert np.abs(found - expected).max() <= BACKEND_PARITY * (row.high - row.low)
 
 
-def test_the_user_defined_types_have_every_decoding():
+def test_user_defined_types_cover_every_decoding():
     assert {row.decoding for row in USER_DEFINED} == set(DECODINGS)
 
 
