@@ -88,7 +88,7 @@ def bundle(
         for name in FITS:
             shutil.copyfile(offsets / f"{name}.safetensors", fitted / f"{name}.safetensors")
     files = [fitted / f"{name}.safetensors" for name in intrinsics.MAP_TYPES]
-    export(["all"], generator=network_file, offset=files, out=out / paths.MODEL.name, noise_mode="none")
+    export(["all"], generator=network_file, offsets=files, out=out / paths.MODEL.name, noise_mode="none")
     write_manifest(out)
     write_card(out)
     console.print(f"wrote {out}; see {out / 'CARD.md'}")
