@@ -55,7 +55,7 @@ def depth(tiny_generator):
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch) -> Iterator[None]:
-    """An installed package with exporters, as pip leaves it in a folder of the import path."""
+    """An installed package with exporters, in the form that pip installs."""
     site = tmp_path / "site"
     (site / "copies-1.0.dist-info").mkdir(parents=True)
     (site / "copies_exporter.py").write_text(PACKAGE)

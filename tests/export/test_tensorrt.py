@@ -115,7 +115,7 @@ def test_engine_that_disagrees_is_not_written(gpu_that_multiplies_by, tmp_path, 
 @pytest.mark.skipif(not bundle.MODEL.exists(), reason="the bundled model is not there yet")
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_builds_the_bundled_model(rtx, tmp_path, precision):
-    """The bundled file as it is; in fp16, its generator and offsets exported anew, which holds them to their PSNR."""
+    """fp32: the bundled file. fp16: a new export of its generator and offsets, which must reach the PSNR bound."""
     model = bundle.MODEL
     if precision != "fp32":
         described, model = Artifact.read(bundle.MODEL), tmp_path / "rooms.onnx"

@@ -161,7 +161,7 @@ def test_sgi_run_refuses(built, environment, all_types_model):
     program = built("release") / "examples/sgi-run"
     for flags, text in (
         (("--seeds", "5-1"), "error: --seeds: the range 5-1 is reversed"),
-        (("--seeds", "4294967296"), "error: --seeds: cannot be read at '4294967296'"),
+        (("--seeds", "4294967296"), "error: --seeds: cannot parse '4294967296'"),
         (("--type", "flow"), "error: sgi_options.types: no type 'flow'"),
     ):
         finished = subprocess.run([program, all_types_model, *flags], env=environment, capture_output=True, text=True)
@@ -181,7 +181,7 @@ def ask(url: str) -> bytes:
 
 
 def check_service(url: str, model: Path) -> None:
-    """Ask for 24 seeds at once: right values, and clean refusals of what is no seed or psi."""
+    """Request 24 seeds at once and check the values, and that bad seeds and psi are refused."""
     seeds = range(24)
     with ThreadPoolExecutor(len(seeds)) as pool:
         files = list(pool.map(lambda seed: ask(f"{url}/seeds/{seed}?psi=0.5"), seeds))
@@ -204,7 +204,7 @@ def counts(url: str) -> tuple[int, ...]:
 
 @pytest.fixture(scope="module")
 def slow_model(tmp_path_factory):
-    """A model whose passes take longer than requests take to arrive."""
+    """A model whose passes take longer than the arrival of all requests."""
     from tiny_models import describe, write_model
 
     return write_model(tmp_path_factory.mktemp("model") / "slow.onnx", describe(resolution=256, z_dim=32))
@@ -218,7 +218,7 @@ def test_the_service(built, environment, slow_model):
             check_service(url, slow_model)
             images, passes = counts(url)
             assert images >= 24
-            for _ in range(20):  # requests that happen to arrive one by one share nothing
+            for _ in range(20):  # requests that arrive one by one share no pass
                 if passes < images:
                     break
                 with ThreadPoolExecutor(24) as pool:

@@ -21,7 +21,7 @@ constexpr uint32_t MAX_RESOLUTION = 1 << 14, MAX_DIM = 1 << 20, MAX_CHANNELS = 4
 constexpr size_t MAX_TYPES = 256;
 constexpr const char *DECODINGS[] = {"identity", "inverse", "unit", "linear", "palette"}; // in sgi_decoding's order
 
-// Decoding and PNG bits of the built-in types, for files of early versions, which do not hold them.
+// Decoding and PNG bits of the built-in types, for files of early versions, which do not contain them.
 struct BuiltIn {
     const char *name;
     sgi_decoding decoding;

@@ -22,7 +22,7 @@ struct sgi_engine {
     std::string backend_name_, device_, runtime_;
     uint32_t batch_;
     std::vector<sgi_type> types_;
-    std::vector<std::vector<const char *>> class_names_; // of each type; types_ points into it and into colours_
+    std::vector<std::vector<const char *>> class_names_; // per type; types_ points into it and into colours_
     std::vector<std::vector<uint8_t>> colours_;
     std::unique_ptr<sgi::internal::Backend> backend_;
 };

@@ -86,7 +86,7 @@ void buffers_are_filled_exactly() {
     CHECK(difference({buffer.data() + 1, buffer.size() - 2}, engine.generate({9})["image"].values()) == 0);
 }
 
-// tiny.onnx is of an early version: its types have no decoding and no PNG bits, so those of the built-in types hold.
+// tiny.onnx is of an early version: its types have no decoding and no PNG bits, so those of the built-in types apply.
 void types_of_early_files() {
     sgi::Engine engine(MODEL);
     const sgi_type &image = engine.types()[0], &depth = engine.types()[1];

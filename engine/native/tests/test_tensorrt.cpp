@@ -172,7 +172,7 @@ void engines_of_other_machines() {
     refused(SGI_ERROR_BACKEND, "built by tensorrt_rtx, and this library runs engines of tensorrt");
     write_engine();
     fake_tensorrt().refuses = true;
-    refused(SGI_ERROR_BACKEND, PATH + ": tensorrt refuses it (what TensorRT logged)" + again);
+    refused(SGI_ERROR_BACKEND, PATH + ": tensorrt cannot load it (what TensorRT logged)" + again);
     fake_tensorrt().refuses = false;
     driver().devices = 0;
     refused(SGI_ERROR_BACKEND,

@@ -9,8 +9,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     sgi_options options = sgi_options_default();
     options.threads = 1;
     const uint8_t last = size ? data[size - 1] : uint8_t{0};
-    if (last & 1) options.types = "depth"; // cuts the graph
-    // A backend that is not built in ends the run after our own parsing, hundreds of times faster than a session does.
+    if (last & 1) options.types = "depth"; // removes nodes from the graph
+    // With a backend that is not built in, a run ends after our own parsing, hundreds of times faster than with a
+    // session.
     if (last & 6) options.backend = "openvino";
     sgi_engine *engine = nullptr;
     const sgi_status status = sgi_open_memory(data, size, &options, &engine);
