@@ -23,7 +23,7 @@ class Layer:
 
     x: Tensor
     weight: Tensor
-    six: Tensor | None
+    phase_weights: Tensor | None
     style: Tensor | None
     scale: Tensor
     noise: Tensor | None
@@ -51,7 +51,7 @@ def layer(
     operands = (
         torch.randn(nx, height, width, inputs).to(dtype),
         packed.taps,
-        packed.six,
+        packed.phase_weights,
         torch.randn(n, inputs),
         torch.rand(n, outputs) + 0.5,
         torch.randn(n, height * factor, width * factor),

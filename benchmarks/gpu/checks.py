@@ -15,7 +15,7 @@ from torch import Tensor
 from workload import CHECK_CONFIG, TINY_CONFIG, TINY_SIZES, Size, build
 
 from sgi.engine.backends.triton.fitting import FittingSynthesis
-from sgi.engine.backends.triton.network import Network
+from sgi.engine.backends.triton.fused_network import FusedNetwork
 from sgi.kernels.gpu import fused_conv, modulated_conv, pack_conv, to_rgb, up_conv
 from sgi.kernels.gpu.conv import reference
 from sgi.kernels.gpu.torgb import reference as torgb_reference
@@ -113,15 +113,15 @@ def _operators(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Itera
     yield _row(f"to_rgb {label}", dtype, ratio(to_rgb(rounded, *rgb), colours), LIMITS[torch.float32])
     arguments = (x, packed.taps, style, scale, double_noise, bias, 2.0)
     expected = upconv_reference.up_conv(*wide(arguments))
-    for form in ("fir", "six"):
-        first, again = (up_conv(*arguments, packed.six, form) for _ in range(2))
+    for form in ("fir", "phases"):
+        first, again = (up_conv(*arguments, packed.phase_weights, form) for _ in range(2))
         repeats = bool((first == again).all())
         yield _row(f"up_conv {form} {label}", dtype, ratio(first, expected), LIMITS[dtype], repeats)
 
 
 def _network(size: Size, dtype: torch.dtype, device: str) -> Iterator[Row]:
     generator = build(size, device)
-    network = Network(generator, [{}], dtype)
+    network = FusedNetwork(generator, [{}], dtype)
     selection = network.select([0])
     z = torch.randn(2, size.config.z_dim, device=device)
     with torch.inference_mode():

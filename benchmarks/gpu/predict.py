@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from report import table
+from tables import table
 from workload import SIZES, LayerWork, Size, layers
 
 from sgi.engine.generator import Generator
 from sgi.kernels.gpu import tune
-from sgi.kernels.gpu.upconv.launch import SIX_MAX_INPUTS
+from sgi.kernels.gpu.upconv.launch import PHASES_MAX_INPUTS
 
 MULTIPROCESSORS = 132
 MATMUL = 790e12  # FLOP/s of a large library product
@@ -48,12 +48,12 @@ def forms(work: LayerWork, batch: int, last: bool) -> dict[str, float]:
         return {"conv": gemm(pixels, inputs, outputs, 9, traffic, heavy=True)}
     read = 0.5 * pixels * inputs
     # Phases of 4, 2, 2 and 1 taps, each over a quarter of the pixels: 2.25 taps a pixel.
-    phases = gemm(pixels, inputs, outputs, 9, read + written + work.weight_bytes) * 0.25
-    phases = max(phases, (read + written) / (COPY * COPY_SHARE))
-    result = {"fir": phases + 2 * written / (COPY * COPY_SHARE) + LAUNCH}
-    if inputs <= 2 * SIX_MAX_INPUTS:
+    transposed = gemm(pixels, inputs, outputs, 9, read + written + work.weight_bytes) * 0.25
+    transposed = max(transposed, (read + written) / (COPY * COPY_SHARE))
+    result = {"fir": transposed + 2 * written / (COPY * COPY_SHARE) + LAUNCH}
+    if inputs <= 2 * PHASES_MAX_INPUTS:
         traffic = read + written + 4 * work.weight_bytes
-        result["six"] = gemm(pixels // 4, inputs, 4 * outputs, 9, traffic, heavy=True)
+        result["phases"] = gemm(pixels // 4, inputs, 4 * outputs, 9, traffic, heavy=True)
     return result
 
 
@@ -72,7 +72,7 @@ def layer_rows(size: Size, batch: int) -> Iterator[list[object]]:
     works = _works(size)
     for work in works:
         found = forms(work, batch, work is works[-1])
-        cells = [f"{1e6 * found[form]:.0f}" if form in found else "-" for form in ("conv", "fir", "six")]
+        cells = [f"{1e6 * found[form]:.0f}" if form in found else "-" for form in ("conv", "fir", "phases")]
         floor = 1e6 * work.seconds(batch, MATMUL, COPY)
         shape = f"{work.inputs} to {work.outputs} at {work.side} px"
         yield [work.name.removeprefix("synthesis."), shape, *cells, f"{floor:.0f}"]
@@ -86,5 +86,5 @@ def _works(size: Size) -> list[LayerWork]:
 if __name__ == "__main__":
     print(table(["size", "batch", "floor, ms", "predicted, ms", "predicted images/s"], network_rows()))
     print()
-    headers = ["layer", "channels", "conv, us", "fir, us", "six, us", "floor, us"]
+    headers = ["layer", "channels", "conv, us", "fir, us", "phases, us", "floor, us"]
     print(table(headers, layer_rows(SIZES[0], SIZES[0].batches[0])))

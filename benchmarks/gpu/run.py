@@ -27,8 +27,8 @@ if "--tiny" in sys.argv and not Path("/dev/nvidiactl").exists():
 
 import checks
 import clock
-import contenders
-import sections
+import implementations
+import measurements
 import torch
 from workload import SIZES, TINY_SIZES, Size
 
@@ -87,15 +87,15 @@ def speed_cases(
     """Everything that is timed, in order of worth."""
     pairs = [(size, batch) for size in sizes for batch in size.batches]
 
-    def network(name: str, make: Callable[..., contenders.Run], size: Size, batch: int, warm: bool) -> Case:
+    def network(name: str, make: Callable[..., implementations.Run], size: Size, batch: int, warm: bool) -> Case:
         def rows() -> list[Any]:
-            return [sections.network(name, make, size, batch, device)]
+            return [measurements.network(name, make, size, batch, device)]
 
         return Case("networks", f"{name}, {size.name}, batch {batch}", rows, warm)
 
     def floor(size: Size, batch: int) -> Case:
         def rows() -> list[Any]:
-            return [{"size": size.name, "batch": batch, "ms": sections.floor_ms(size, batch, rates)}]
+            return [{"size": size.name, "batch": batch, "ms": measurements.floor_ms(size, batch, rates)}]
 
         return Case("floors", f"{size.name}, batch {batch}", rows, warm=False)
 
@@ -108,21 +108,21 @@ def speed_cases(
         )
 
     yield from (floor(*pair) for pair in pairs)
-    yield from (network("kernels", contenders.kernels, *pair, warm=True) for pair in pairs)
-    yield from (network("torch", contenders.eager, *pair, warm=False) for pair in pairs)
+    yield from (network("kernels", implementations.kernels, *pair, warm=True) for pair in pairs)
+    yield from (network("torch", implementations.eager, *pair, warm=False) for pair in pairs)
     if options.stylegan3:
-        nvidia = contenders.nvidia(options.stylegan3)
+        nvidia = implementations.nvidia(options.stylegan3)
         yield from (network("NVIDIA stylegan3", nvidia, *pair, warm=False) for pair in pairs)
-    count = TINY_TYPES if options.tiny else sections.TYPES
+    count = TINY_TYPES if options.tiny else measurements.TYPES
     for batch in sizes[-1].batches[:2]:
-        yield Case("types", f"batch {batch}", lambda batch=batch: sections.types(sizes[-1], batch, device, count))
+        yield Case("types", f"batch {batch}", lambda batch=batch: measurements.types(sizes[-1], batch, device, count))
     for size in sizes[1:] or sizes:
-        yield Case("fit", size.name, lambda size=size: sections.fit(size, device))
+        yield Case("fit", size.name, lambda size=size: measurements.fit(size, device))
     largest = sizes[0]
     batch = largest.batches[0]
-    yield Case("layers", largest.name, lambda: sections.layer_rows(largest, batch, device, rates))
+    yield Case("layers", largest.name, lambda: measurements.layer_rows(largest, batch, device, rates))
     yield from (compiled(size, batch) for size, batch in pairs if batch != 8)
-    yield network("kernels, tuned", contenders.tuned, *pairs[0], warm=False)
+    yield network("kernels, tuned", implementations.tuned, *pairs[0], warm=False)
     yield from (compiled(size, batch) for size, batch in pairs if batch == 8)
 
 
@@ -169,7 +169,7 @@ def main() -> int:
     if options.compiled:
         name, batch = options.compiled
         size = next(size for size in sizes if size.name == name)
-        print(json.dumps(sections.network("torch.compile", contenders.compiled, size, int(batch), device)))
+        print(json.dumps(measurements.network("torch.compile", implementations.compiled, size, int(batch), device)))
         return 0
     if options.warm is not None:
         clock.warming = True

@@ -2,7 +2,7 @@
 
 from sgi.kernels.gpu.conv.fused import fused_conv
 from sgi.kernels.gpu.conv.ops import modulated_conv
-from sgi.kernels.gpu.pack import PackedConv, pack_conv
+from sgi.kernels.gpu.packed_weights import PackedConv, pack_conv
 from sgi.kernels.gpu.torgb.ops import to_rgb
 from sgi.kernels.gpu.upconv.fused import fused_up_conv
 from sgi.kernels.gpu.upconv.ops import up_conv

@@ -30,14 +30,14 @@ from sgi.kernels.gpu import tune
 from sgi.kernels.gpu.conv.launch import conv
 from sgi.kernels.gpu.gradient.launch import activation_gradient, style_gradient
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
-from sgi.kernels.gpu.pack import PackedConv
+from sgi.kernels.gpu.packed_weights import PackedConv
 from sgi.kernels.gpu.styles.launch import StyleTable, launch_scales
 from sgi.kernels.gpu.torgb.launch import torgb, torgb_gradient
-from sgi.kernels.gpu.upconv.launch import fir, phases
+from sgi.kernels.gpu.upconv.launch import fir, transposed_conv
 
 IMAGES = 8
-HEAVY = ("inference", "six")
-ALL_FLAVOURS = ("inference", "styled", "gradient", "up gradient", "phases", "six")
+HEAVY = ("inference", "phases")
+ALL_VARIANTS = ("inference", "styled", "gradient", "up gradient", "transposed", "phases")
 # Side and output channels of a layer that each width of block is for: those of a 1024 px generator of base 32768.
 LAYERS = {256: (128, 256), 128: (64, 512), 64: (512, 64), 32: (1024, 32)}
 
@@ -133,7 +133,7 @@ def _epilogue(side: int, channels: int, ahead: bool) -> Epilogue:
     )
 
 
-def gemm_cases(config: tune.Config, dtype: torch.dtype, flavours: tuple[str, ...]) -> Iterator[tuple[str, Callable]]:
+def gemm_cases(config: tune.Config, dtype: torch.dtype, variants: tuple[str, ...]) -> Iterator[tuple[str, Callable]]:
     """(name, launch) of the kernels that take a block shape, on a layer which that shape is for."""
     side, channels = LAYERS[config.bn] if config.bm > 16 else (4, 512)
     x = _meta(IMAGES, side, side, channels, dtype=dtype)
@@ -153,8 +153,8 @@ def gemm_cases(config: tune.Config, dtype: torch.dtype, flavours: tuple[str, ...
             transposed=True,
             config=config,
         ),
-        "phases": lambda: phases(x, weight, IMAGES, None, config),
-        "six": lambda: conv(
+        "transposed": lambda: transposed_conv(x, weight, IMAGES, None, config),
+        "phases": lambda: conv(
             x,
             _meta(9, channels, 4 * channels, dtype=dtype),
             IMAGES,
@@ -164,10 +164,10 @@ def gemm_cases(config: tune.Config, dtype: torch.dtype, flavours: tuple[str, ...
             config=config,
         ),
     }
-    for flavour in flavours:
-        if flavour in HEAVY and config.bn > tune.HEAVY_MAX_COLUMNS:
+    for variant in variants:
+        if variant in HEAVY and config.bn > tune.HEAVY_MAX_COLUMNS:
             continue
-        yield flavour, cases[flavour]
+        yield variant, cases[variant]
 
 
 def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
@@ -187,13 +187,13 @@ def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
     yield "styles", lambda: launch_scales(_meta(IMAGES, 2 * channels), StyleTable.of([packed, packed]))
 
 
-def reports(arch: int, dtype: torch.dtype, flavours: tuple[str, ...], others: bool) -> Iterator[Report]:
-    """Compile every block shape of a type in each flavour, and with `others` the kernels without one."""
+def reports(arch: int, dtype: torch.dtype, variants: tuple[str, ...], others: bool) -> Iterator[Report]:
+    """Compile every block shape of a type in each variant, and with `others` the kernels without one."""
     with compiling_for(arch) as compiled:
         cases = [
-            (flavour, f"{c.bm}x{c.bn}x{c.bk} w{c.warps} s{c.stages}", launch)
+            (variant, f"{c.bm}x{c.bn}x{c.bk} w{c.warps} s{c.stages}", launch)
             for c in tune.configs(dtype)
-            for flavour, launch in gemm_cases(c, dtype, flavours)
+            for variant, launch in gemm_cases(c, dtype, variants)
         ]
         if others:
             cases += [(case, "", launch) for case, launch in other_cases(dtype)]
@@ -224,13 +224,13 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--arch", type=int, default=90, help="compute capability times 10")
     parser.add_argument("--dtype", default="float16")
-    parser.add_argument("--flavours", nargs="*", default=ALL_FLAVOURS, choices=ALL_FLAVOURS)
+    parser.add_argument("--variants", nargs="*", default=ALL_VARIANTS, choices=ALL_VARIANTS)
     parser.add_argument("--others", action="store_true", help="also the kernels without a choice of block shape")
     parser.add_argument("--table", action="store_true", help="Markdown instead of JSON")
     options = parser.parse_args(arguments)
     if options.table:
         print("| kernel | case | block | registers | shared, KB | wgmma | mma |\n|---|---|---|---|---|---|---|")
-    for line in reports(options.arch, getattr(torch, options.dtype), tuple(options.flavours), options.others):
+    for line in reports(options.arch, getattr(torch, options.dtype), tuple(options.variants), options.others):
         print(_row(line) if options.table else json.dumps(asdict(line)), flush=True)
 
 

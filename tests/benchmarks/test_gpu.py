@@ -55,7 +55,7 @@ def test_every_section_has_rows_and_nothing_failed(results):
     assert not found["failed"]
     assert not found["skipped"]
     assert all(row["passed"] for row in found["checks"])
-    assert {row["contender"] for row in found["networks"]} == {
+    assert {row["implementation"] for row in found["networks"]} == {
         "kernels", "torch", "NVIDIA stylegan3", "torch.compile", "kernels, tuned",
     }  # fmt: skip
     for section in ("floors", "types", "fit", "layers"):
@@ -63,7 +63,7 @@ def test_every_section_has_rows_and_nothing_failed(results):
 
 
 def test_the_report_has_a_table_of_each(results):
-    done = run(FOLDER / "report.py", results)
+    done = run(FOLDER / "tables.py", results)
     assert done.returncode == 0, done.stderr
     for title in ("Images a second", "Types", "Fitting", "Layers"):
         assert f"## {title}" in done.stdout

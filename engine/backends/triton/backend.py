@@ -16,8 +16,8 @@ from torch import Tensor
 
 from sgi.engine import intrinsics
 from sgi.engine.artifact import NOISE_MODES, Artifact
-from sgi.engine.backends.triton.graph import CapturedGraph
-from sgi.engine.backends.triton.network import Network
+from sgi.engine.backends.triton.cuda_graph import CudaGraph
+from sgi.engine.backends.triton.fused_network import FusedNetwork
 from sgi.engine.backends.triton.values import values
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256, load_generator
@@ -84,7 +84,7 @@ class TritonBackend:
         )
         self._types = self.artifact.choose_types(types)
         tensors = [tensors_of(offset, device) for offset in offsets.values()]
-        self._network = Network(generator.to(device), tensors, PRECISIONS[precision], noise_mode)
+        self._network = FusedNetwork(generator.to(device), tensors, PRECISIONS[precision], noise_mode)
         self._deterministic = deterministic
         self._select = lru_cache(maxsize=None)(self._network.select)
         self._captured = lru_cache(maxsize=GRAPHS_KEPT)(self._capture)
@@ -148,10 +148,10 @@ class TritonBackend:
         raw = self._network.render(styles, selection)
         return {name: values(raw[k], self.artifact.output(name)) for k, name in enumerate(types)}
 
-    def _capture(self, types: tuple[str, ...], batch: int) -> CapturedGraph:
+    def _capture(self, types: tuple[str, ...], batch: int) -> CudaGraph:
         config = self._network.generator.config
         inputs = [torch.zeros(batch, config.z_dim, device=self.device), torch.ones([], device=self.device)]
         if config.c_dim:
             inputs.append(torch.zeros(batch, config.c_dim, device=self.device))
         with tune.tuning(not self._deterministic):
-            return CapturedGraph(lambda *given: self._outputs(types, *given), tuple(inputs))
+            return CudaGraph(lambda *given: self._outputs(types, *given), tuple(inputs))

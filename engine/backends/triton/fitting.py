@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sgi.engine.backends.triton.fused_layers import pack_synthesis
+from sgi.engine.backends.triton.packed_synthesis import pack_synthesis
 from sgi.engine.generator import Generator
 from sgi.kernels.gpu import modulated_conv, to_rgb, up_conv
 from sgi.kernels.gpu.styles.reference import scales
@@ -30,7 +30,7 @@ class FittingSynthesis:
             unit, scale = scales(styles[self.packed.conv_index[j]], layer.packed.energy, layer.packed.norm)
             operands = (x, layer.packed.taps, unit, scale, layer.noise, layer.bias, layer.clamp)
             if layer.up:
-                x = up_conv(*operands, layer.packed.six)
+                x = up_conv(*operands, layer.packed.phase_weights)
                 continue
             x = modulated_conv(*operands)
             rgb = self.packed.rgbs[j // 2]

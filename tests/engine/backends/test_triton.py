@@ -17,7 +17,7 @@ from tolerances import BACKEND_PARITY
 from sgi.engine import intrinsics
 from sgi.engine.backends.triton import TritonBackend
 from sgi.engine.backends.triton.fitting import FittingSynthesis
-from sgi.engine.backends.triton.network import Network
+from sgi.engine.backends.triton.fused_network import FusedNetwork
 from sgi.engine.backends.triton.values import values
 from sgi.engine.errors import UserError
 from sgi.engine.generator import GeneratorConfig, generator_sha256, random_generator, save_generator
@@ -51,7 +51,7 @@ def path(request, monkeypatch):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_the_network_is_the_generator(tiny_generator, dtype, path):
-    network = Network(tiny_generator, [{}], dtype)
+    network = FusedNetwork(tiny_generator, [{}], dtype)
     selection = network.select([0])
     z = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
     styles = network.styles(tiny_generator.mapping(z), torch.tensor(0.7), None, selection)
@@ -65,7 +65,9 @@ def test_the_network_is_the_generator(tiny_generator, dtype, path):
 def test_types_that_agree_in_the_first_rows_share_those_layers(tiny_generator, from_rows, shared, monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     offsets = [None, *(rows(tiny_generator, i, first) for i, first in enumerate(from_rows))]
-    network = Network(tiny_generator, [{} if rows is None else {"offset": rows} for rows in offsets], torch.float32)
+    network = FusedNetwork(
+        tiny_generator, [{} if rows is None else {"offset": rows} for rows in offsets], torch.float32
+    )
     selection = network.select([0, 1, 2])
     assert (selection.shared_convs, selection.shared_rgbs) == shared
     z = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
@@ -82,7 +84,7 @@ def test_types_of_all_spaces_run_together(tiny_generator, monkeypatch):
     for space in SPACES.values():
         zeros = space.zeros(tiny_generator.config, from_layer=2 if space.layered else 0)
         offsets.append({key: torch.randn(zero.shape, generator=random) / 2 for key, zero in zeros.items()})
-    network = Network(tiny_generator, offsets, torch.float32)
+    network = FusedNetwork(tiny_generator, offsets, torch.float32)
     z = torch.randn(2, 8, generator=random)
     synthesis, ws = tiny_generator.synthesis, tiny_generator.map(z, psi=0.7, cutoff=3)
     for kinds, shared in (([0, 3, 4], 2), ([4], 5), ([3, 1, 2, 0], 0)):
@@ -96,7 +98,9 @@ def test_types_of_all_spaces_run_together(tiny_generator, monkeypatch):
 
 def test_a_shared_prefix_through_the_kernels(tiny_generator):
     offsets = [None, rows(tiny_generator, 1, from_row=2)]
-    network = Network(tiny_generator, [{} if rows is None else {"offset": rows} for rows in offsets], torch.float32)
+    network = FusedNetwork(
+        tiny_generator, [{} if rows is None else {"offset": rows} for rows in offsets], torch.float32
+    )
     selection = network.select([0, 1])
     z = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
     pictures = network.render(network.styles(tiny_generator.mapping(z), torch.tensor(1.0), None, selection), selection)
@@ -107,7 +111,7 @@ def test_a_shared_prefix_through_the_kernels(tiny_generator):
 def test_types_without_any_difference_give_one_picture(tiny_generator, monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     zeros = torch.zeros(tiny_generator.config.num_ws, 12)
-    network = Network(tiny_generator, [{}, {"offset": zeros}], torch.float32)
+    network = FusedNetwork(tiny_generator, [{}, {"offset": zeros}], torch.float32)
     selection = network.select([0, 1])
     styles = network.styles(torch.randn(3, 12), torch.tensor(1.0), None, selection)
     assert network.render(styles, selection).shape == (2, 3, 3, 16, 16)

@@ -8,7 +8,7 @@ import torch
 from kernel_cases import RMS, rms_ratio
 
 from sgi.kernels.gpu import pack_conv
-from sgi.kernels.gpu.pack import phase_weights
+from sgi.kernels.gpu.packed_weights import fold_upsampling_filter
 from sgi.kernels.gpu.styles.launch import StyleTable, all_scales
 from sgi.kernels.gpu.upconv import reference as upconv
 
@@ -65,7 +65,7 @@ def test_four_phases_are_the_filtered_transposed_convolution():
     x = torch.randn(1, 4, 5, 2, dtype=torch.double)
     taps = weight.permute(2, 3, 1, 0).reshape(9, 2, 3)
     expected = upconv.fir(upconv.transposed(x, taps), pad=1)
-    six = phase_weights(weight).view(3, 3, 2, 12).permute(3, 2, 0, 1)
-    columns = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), six, padding=1)
+    phase_weights = fold_upsampling_filter(weight).view(3, 3, 2, 12).permute(3, 2, 0, 1)
+    columns = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), phase_weights, padding=1)
     found = columns.view(1, 2, 2, 3, 4, 5).permute(0, 4, 1, 5, 2, 3).reshape(1, 8, 10, 3)
     assert torch.allclose(found, expected)

@@ -12,7 +12,7 @@ from sgi.engine.generator.layers import LRELU_GAIN, ModulatedConv, ToRGB
 from sgi.kernels.gpu import PackedConv, pack_conv
 
 # Wider up-convolutions never gain from the four-phase form, whose weights are four times as large.
-SIX_FORM_MAX_INPUTS = 128
+PHASES_FORM_MAX_INPUTS = 128
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ def _conv(module: ModulatedConv, dtype: torch.dtype, noise_mode: str) -> ConvLay
     noise = None
     if noise_mode == "const" and bool(module.noise_strength != 0):
         noise = (module.noise_const * module.noise_strength * LRELU_GAIN).detach()[None].contiguous()
-    six = module.up and module.weight.shape[1] <= SIX_FORM_MAX_INPUTS
+    phases = module.up and module.weight.shape[1] <= PHASES_FORM_MAX_INPUTS
     return ConvLayer(
-        packed=pack_conv(module.weight, dtype, up=six),
+        packed=pack_conv(module.weight, dtype, up=phases),
         up=module.up,
         bias=(module.bias * LRELU_GAIN).detach().contiguous(),
         noise=noise,

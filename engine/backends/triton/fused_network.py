@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sgi.engine.backends.triton.fused_layers import PackedSynthesis, pack_synthesis
+from sgi.engine.backends.triton.packed_synthesis import PackedSynthesis, pack_synthesis
 from sgi.engine.generator import Generator
 from sgi.engine.generator.offset_styles import baked_affines
 from sgi.kernels.gpu import fused_conv, fused_up_conv, to_rgb
@@ -33,7 +33,7 @@ class Selection:
     shared_rgbs: int
 
 
-class Network:
+class FusedNetwork:
     """Mapping and synthesis of a generator and K offsets, on the generator's device.
 
     offsets: tensors of K offsets (`offset_tensors`), on the generator's device; none of them make the plain image.
@@ -111,7 +111,7 @@ class Network:
             style = None if styled else own_style
             if layer.up:
                 x = fused_up_conv(
-                    x, layer.packed.taps, layer.packed.six, style, own_scale, layer.noise, layer.bias,
+                    x, layer.packed.taps, layer.packed.phase_weights, style, own_scale, layer.noise, layer.bias,
                     layer.clamp, next_style,
                 )  # fmt: skip
             else:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import contenders
+import implementations
 import torch
 from clock import measure
 from torch import Tensor
 from workload import LayerWork, Size, build, layers, offset_from
 
 from sgi.engine.backends.triton.fitting import FittingSynthesis
-from sgi.engine.backends.triton.fused_layers import ConvLayer, pack_synthesis
+from sgi.engine.backends.triton.packed_synthesis import ConvLayer, pack_synthesis
 from sgi.kernels.gpu import fused_conv, fused_up_conv
 
 Row = dict[str, Any]
@@ -27,14 +27,16 @@ def floor_ms(size: Size, batch: int, rates: dict[str, float]) -> float:
     return 1e3 * sum(work.seconds(batch, rates["matmul_fp16"], rates["copy"]) for work in works)
 
 
-def network(name: str, make: Callable[[Size, int, str], contenders.Run], size: Size, batch: int, device: str) -> Row:
+def network(
+    name: str, make: Callable[[Size, int, str], implementations.Run], size: Size, batch: int, device: str
+) -> Row:
     """One contender, one size, one batch."""
     times = measure(make(size, batch, device), device)
     images = 1e3 * batch / times["ms"]
     works = layers(build(size, "cpu"))
     flops = sum(work.flops for work in works)
     return {
-        "contender": name, "size": size.name, "batch": batch, **times, "images_per_second": images,
+        "implementation": name, "size": size.name, "batch": batch, **times, "images_per_second": images,
         "tflops": flops * images / 1e12,
     }  # fmt: skip
 
@@ -49,7 +51,7 @@ def types(size: Size, batch: int, device: str, count: int = TYPES) -> Iterator[R
          [None, *(offset_from(size.config, i, shared_side) for i in range(1, count))]),
     ]  # fmt: skip
     for name, kinds, offsets in several:
-        times = measure(contenders.kernels(size, batch, device, kinds, offsets), device)
+        times = measure(implementations.kernels(size, batch, device, kinds, offsets), device)
         yield {"case": name, "size": size.name, "batch": batch, **times}
 
 
@@ -62,7 +64,7 @@ def layer_rows(size: Size, batch: int, device: str, rates: dict[str, float]) -> 
         for form, run in _forms(work, layer, batch, device).items():
             # Replayed: at small sizes the launch would hide the kernel.
             with torch.inference_mode():
-                replay = contenders.recorded(lambda _, run=run: run(), torch.zeros(1, device=device))
+                replay = implementations.recorded(lambda _, run=run: run(), torch.zeros(1, device=device))
                 times = measure(replay, device)
             yield {
                 "layer": work.name.removeprefix("synthesis."), "size": size.name, "batch": batch, "side": work.side,
@@ -82,15 +84,15 @@ def _forms(work: LayerWork, layer: ConvLayer, batch: int, device: str) -> dict[s
     packed = layer.packed
 
     def up(form: str) -> Callable[[], Tensor]:
-        return lambda: fused_up_conv(x, packed.taps, packed.six, None, *epilogue, form)
+        return lambda: fused_up_conv(x, packed.taps, packed.phase_weights, None, *epilogue, form)
 
     forms: dict[str, Callable[[], Tensor]] = {}
     if not layer.up:
         forms["kernel"] = lambda: fused_conv(x, packed.taps, None, *epilogue)[0]
     else:
         forms["fir"] = up("fir")
-        if packed.six is not None:
-            forms["six"] = up("six")
+        if packed.phase_weights is not None:
+            forms["phases"] = up("phases")
     forms["torch"] = lambda: work.module(channels_last, style)
     return forms
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from workload import Size, build
 
-from sgi.engine.backends.triton.graph import CapturedGraph
-from sgi.engine.backends.triton.network import Network
+from sgi.engine.backends.triton.cuda_graph import CudaGraph
+from sgi.engine.backends.triton.fused_network import FusedNetwork
 from sgi.engine.offset_tensors import ROWS
 from sgi.kernels.gpu import tune
 
@@ -32,7 +32,7 @@ def recorded(function: Callable[[Tensor], Tensor], z: Tensor) -> Run:
     """The function as a replayed CUDA graph; as it is on the CPU."""
     if z.device.type == "cpu":
         return lambda: function(z)
-    graph = CapturedGraph(lambda given: {"picture": function(given)}, (z,))
+    graph = CudaGraph(lambda given: {"picture": function(given)}, (z,))
     return lambda: graph(z)
 
 
@@ -40,7 +40,7 @@ def kernels(size: Size, batch: int, device: str, kinds: int = 1, offsets: list[T
     """Our kernels, one CUDA graph; `kinds` types by `offsets` (None: the plain picture alone)."""
     generator = build(size, device)
     tensors = [{} if offset is None else {ROWS: offset.to(device)} for offset in offsets or [None]]
-    network = Network(generator, tensors, torch.float16)
+    network = FusedNetwork(generator, tensors, torch.float16)
     selection = network.select(range(kinds))
     psi = torch.tensor(PSI, device=device)
 

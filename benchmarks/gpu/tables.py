@@ -21,8 +21,8 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def networks(results: Row) -> str:
     """Images a second by size and batch, with the share of the floor that the kernels reach."""
     found = results.get("networks", [])
-    names = list(dict.fromkeys(row["contender"] for row in found))
-    speed = {(row["size"], row["batch"], row["contender"]): row for row in found}
+    names = list(dict.fromkeys(row["implementation"] for row in found))
+    speed = {(row["size"], row["batch"], row["implementation"]): row for row in found}
     lines = []
     for floor in results.get("floors", []):
         key = floor["size"], floor["batch"]
@@ -41,12 +41,12 @@ def layers(results: Row) -> str:
     lines = []
     for name, forms in grouped.items():
         one = next(iter(forms.values()))
-        cells = [_number(forms.get(form, {}).get("ms"), 3) for form in ("kernel", "fir", "six", "torch")]
+        cells = [_number(forms.get(form, {}).get("ms"), 3) for form in ("kernel", "fir", "phases", "torch")]
         best = min(row["ms"] for form, row in forms.items() if form != "torch")
         shape = f"{one['inputs']} to {one['outputs']} at {one['side']} px"
         share = f"{100 * one['floor_ms'] / best:.0f} %"
         lines.append([name, shape, *cells, _number(one["floor_ms"], 3), share])
-    return table(["layer", "channels", "kernel", "fir", "six", "torch", "floor", "best / floor"], lines)
+    return table(["layer", "channels", "kernel", "fir", "phases", "torch", "floor", "best / floor"], lines)
 
 
 def types(results: Row) -> str:

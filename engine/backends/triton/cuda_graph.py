@@ -10,7 +10,7 @@ from torch import Tensor
 WARM_UPS = 3
 
 
-class CapturedGraph:
+class CudaGraph:
     """function(*inputs) -> tensors, captured for the shapes and the device of `inputs`.
 
     Calling it copies new values into the captured inputs and replays; the results are overwritten by the next call.
