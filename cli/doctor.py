@@ -9,7 +9,7 @@ from sgi.engine.errors import UserError
 
 PACKAGES = (
     "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "triton",
-    "tensorrt", "tensorrt-rtx-cu13", "cuda-bindings", "pycuda",
+    "tensorrt", "tensorrt-rtx-cu13", "cuda-bindings", "nvidia-ml-py", "pycuda",
 )  # fmt: skip
 YES, NO, UNTRIED = "yes", "no", "untried"
 ENGINES = "tensorrt"  # the backend that runs engines
@@ -51,22 +51,26 @@ def system() -> list[Finding]:
 
 
 def gpus() -> list[Finding]:
-    """The GPUs that the driver gives."""
-    from sgi.engine.gpu import driver_version, find_gpus
+    """The NVIDIA GPUs that CUDA programs can use."""
+    from sgi.engine.gpu import find_driver, find_gpus
 
-    found = find_gpus()
+    try:
+        found, driver = find_gpus(), find_driver()
+    except UserError as error:
+        return [Finding("GPU", UNTRIED, str(error))]
+    if driver is None:
+        return [Finding("GPU", NO, "no NVIDIA driver is here")]
+    text = f"driver {driver.version} for CUDA {driver.cuda}"
     if not found:
-        version = driver_version()
-        why = "no NVIDIA driver is here" if version is None else f"a driver (CUDA {version}) is here, and no GPU"
-        return [Finding("GPU", NO, why)]
+        return [Finding("GPU", NO, f"{text}, and no GPU that CUDA programs can use")]
     return [
         Finding(
-            f"GPU {i}", YES,
-            f"{gpu.name}, SM{gpu.capability[0]}{gpu.capability[1]}, {gpu.memory / 2**30:.0f} GiB, "
-            f"driver for CUDA {driver_version()}",
+            f"GPU {i}",
+            YES,
+            f"{gpu.name}, SM{gpu.capability[0]}{gpu.capability[1]}, {gpu.memory / 2**30:.0f} GiB, {text}",
         )
         for i, gpu in enumerate(found)
-    ]  # fmt: skip
+    ]
 
 
 def backends() -> list[Finding]:
@@ -79,14 +83,14 @@ def backends() -> list[Finding]:
 def builders() -> list[Finding]:
     """What builds TensorRT engines here."""
     from sgi.engine.backends.engine_file import MODULES, TENSORRT, is_installed
-    from sgi.engine.gpu import find_gpus
+    from sgi.engine.gpu import has_gpu
 
     findings = []
     for module, extra in MODULES.items():
         what = f"builder {module}"
         if not is_installed(module):
             findings.append(Finding(what, NO, f'not installed: pip install "sgi-engine[{extra}]"'))
-        elif module == TENSORRT and not find_gpus():
+        elif module == TENSORRT and not has_gpu():
             findings.append(Finding(what, NO, "it builds on the GPU that will run the engine, and none is here"))
         else:
             findings.append(_builder(what, module))

@@ -28,7 +28,7 @@ LAUNCH = 2e-6  # s that a launch in a graph costs beyond its work
 def gemm(rows: int, inputs: int, columns: int, taps: int, traffic: float, heavy: bool = False) -> float:
     """Seconds of one launch: rows x columns over taps x inputs, with `traffic` bytes of device memory."""
     options = tune.candidates(torch.float16, inputs, columns, heavy)
-    config = tune.modelled(options, rows, columns, MULTIPROCESSORS)
+    config = tune.cheapest(options, rows, columns, MULTIPROCESSORS)
     blocks = -(-rows // config.bm) * -(-columns // config.bn)
     waves = -(-blocks // MULTIPROCESSORS)
     depth = taps * inputs

@@ -17,7 +17,7 @@ import numpy as np
 
 from sgi.engine.artifact import ONNX_SUFFIX, SIDECAR_SUFFIXES, Artifact
 from sgi.engine.errors import UserError
-from sgi.engine.gpu import find_gpus
+from sgi.engine.gpu import has_gpu
 
 AUTO = "auto"
 DEVICES = ("cpu", "cuda", "tensorrt")
@@ -195,7 +195,7 @@ def load_error(path: Path, runtime: str, error: Exception) -> UserError:
 
 def has_nvidia_driver() -> bool:
     """Tell whether an NVIDIA driver with at least one device is there, without loading a framework."""
-    return bool(find_gpus())
+    return has_gpu()
 
 
 def _choose_device(device: str, suffix: str = ONNX_SUFFIX) -> str:

@@ -1,7 +1,7 @@
-"""The Triton backend: a native generator and its offsets, baked and run by the fused kernels.
+"""The Triton backend: a generator file and its offsets, baked and run by the fused kernels.
 
-On a CUDA device each batch size is one CUDA graph. On the CPU the same code runs the torch references (or, with
-TRITON_INTERPRET=1, Triton's interpreter), which is slow and there for checks.
+On a CUDA device each batch size is one CUDA graph. On the CPU the same code runs the torch references or, with
+TRITON_INTERPRET=1, Triton's interpreter; this is slow and meant for checks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sgi.engine.version import __version__
 from sgi.kernels.gpu import tune
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
-# A captured graph keeps the activations of its batch size: few sizes are worth keeping.
+# A captured graph keeps the activations of its batch size in memory.
 GRAPHS_KEPT = 4
 
 
@@ -52,16 +52,17 @@ class TritonBackend:
         """Pack a generator for one device.
 
         offsets: type -> offset, None for the plain image; outputs come in this order. precision: fp16, bf16 or
-        fp32, of weights and activations. types: outputs that `run` computes when it is not told.
-        deterministic: block shapes from the model, so that two runs agree to the bit; False measures them on the
-        GPU, once per shape. Raises UserError for another generator's offset and a device that is not there.
+        fp32, of weights and activations. types: outputs that `run` computes by default, None for all.
+        deterministic: block shapes from the cost model, so that two runs agree to the bit; False measures them on the
+        GPU, once per shape. Raises UserError for an offset of another generator, a missing CUDA device and an unknown
+        precision, noise mode or type.
         """
         if device == "cuda" and not torch.cuda.is_available():
-            raise UserError("--device cuda: torch finds no CUDA device; use --device cpu")
+            raise UserError("`device=cuda`: torch finds no CUDA device; use `device=cpu`")
         if precision not in PRECISIONS:
-            raise UserError(f"--precision {precision}: choose from {', '.join(PRECISIONS)}")
+            raise UserError(f"`precision={precision}`: choose from {', '.join(PRECISIONS)}")
         if noise_mode not in NOISE_MODES:
-            raise UserError(f"--noise-mode {noise_mode}: choose from {', '.join(NOISE_MODES)}")
+            raise UserError(f"`noise_mode={noise_mode}`: choose from {', '.join(NOISE_MODES)}")
         sha256 = generator_sha256(generator)
         for offset in offsets.values():
             if offset is not None:
@@ -91,11 +92,14 @@ class TritonBackend:
 
     @classmethod
     def load(cls, path: str | Path, offsets: Mapping[str, str | Path | None], **options: object) -> TritonBackend:
-        """Open a native generator file and offset files, type -> path (None: the plain image)."""
+        """Open a generator file and offset files, type -> path (None: the plain image).
+
+        options: as those of the constructor. Raises UserError for an offset file of another type.
+        """
         loaded = {name: None if file is None else Offset.load(file) for name, file in offsets.items()}
         for name, offset in loaded.items():
             if offset is not None and offset.type != name:
-                raise UserError(f"{offsets[name]}: an offset of type {offset.type}, not {name}")
+                raise UserError(f"{offsets[name]}: the offset has type {offset.type}, not {name}")
         return cls(load_generator(path), loaded, **options)  # type: ignore[arg-type]
 
     def run(
@@ -108,7 +112,7 @@ class TritonBackend:
         """See `Backend.run`."""
         given = None if label is None else torch.from_numpy(label)
         outputs = self.run_on_device(torch.from_numpy(z), psi, given, types)
-        # A copy even on the CPU: the caller owns the arrays.
+        # A copy on the CPU too, because the caller owns the arrays.
         return {name: value.to("cpu", copy=True).numpy() for name, value in outputs.items()}
 
     def run_on_device(
@@ -118,7 +122,7 @@ class TritonBackend:
         label: Tensor | None = None,
         types: Sequence[str] | None = None,
     ) -> dict[str, Tensor]:
-        """Like `run`, with tensors that stay on the device; hand them to others through DLPack.
+        """Like `run`, with tensors that stay on the device; other libraries read them through DLPack.
 
         z: [N, z_dim] float32, label: [N, c_dim] float32 or None, on any device. On CUDA the tensors belong to a
         captured graph: the next call with the same N and types overwrites them.

@@ -1,4 +1,4 @@
-"""A generator's synthesis through the kernels, differentiable: what fitting offsets runs thousands of times."""
+"""A generator's synthesis through the kernels with gradients, for fitting offsets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sgi.kernels.gpu.styles.reference import scales
 
 
 class FittingSynthesis:
-    """`Generator.synthesize` with gradients to ws, weights frozen; on the CPU the torch references run.
+    """`Generator.synthesize` with gradients to ws and frozen weights; on the CPU it runs the torch references.
 
     dtype: of weights and activations. noise_mode: none or const.
     """

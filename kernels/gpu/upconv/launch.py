@@ -1,8 +1,8 @@
 """Launches of the up-convolution in its two forms, and of the filter alone.
 
-FIR form: transposed convolution by phases, then the filter with the epilogue: 9 multiply-adds an input pixel, and
-an intermediate of four times the pixels. Phases form: the filter folded into a 6x6 kernel, as four 3x3 phases in one
-launch of the plain kernel: 36 multiply-adds and no intermediate.
+FIR form: a transposed convolution, then the filter with the epilogue: 9 multiply-adds an input pixel, and an
+intermediate tensor of four times the pixels. Phases form: the filter is folded into the weight, and one launch of the
+plain kernel computes the four output phases: 36 multiply-adds and no intermediate tensor.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sgi.kernels.gpu.dispatch import interpreted, precision, require
 from sgi.kernels.gpu.operands import Epilogue, check_images, check_vectors, row_stride
 from sgi.kernels.gpu.upconv.kernel import fir_kernel, transposed_conv_kernel
 
-# Up to this many input channels the phases form's extra arithmetic costs less than the FIR form's extra traffic.
+# Up to this many input channels the arithmetic that the phases form adds costs less than the FIR form's memory traffic.
 PHASES_MAX_INPUTS = 64
 FIR_ROWS = 16
 
@@ -34,9 +34,10 @@ def up_conv(
 ) -> Tensor:
     """y [n, 2 H, 2 W, O] of x [NX, H, W, I]; weight: [9, I, O], phase_weights: [9, I, 4 * O] or None.
 
-    form: fir or phases; None chooses, by the number of channels or by measurement when tuning.
+    form: "fir" or "phases"; None chooses by the number of channels, or by measurement within `tune.tuning(True)`.
+    config: block shape of the matrix product, None to choose one.
     """
-    require(form in (None, "fir", "phases"), f"form {form!r}: fir or phases")
+    require(form in (None, "fir", "phases"), f"form {form!r}: choose fir or phases")
     require(form != "phases" or phase_weights is not None, "the phases form needs its packed weight")
 
     def run(name: str) -> Tensor:
@@ -83,7 +84,7 @@ def transposed_conv(
 
 
 def fir(t: Tensor, pad: int, epilogue: Epilogue | None = None) -> Tensor:
-    """Low-pass filter of gain 4 and the epilogue: [N, H + 2 pad - 3, W + 2 pad - 3, C] of t [N, H, W, C]."""
+    """The low-pass filter of gain 4, then the epilogue: [N, H + 2 pad - 3, W + 2 pad - 3, C] of t [N, H, W, C]."""
     e = epilogue or Epilogue()
     n, hi, wi, channels = t.shape
     ho, wo = hi + 2 * pad - 3, wi + 2 * pad - 3

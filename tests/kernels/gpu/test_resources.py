@@ -31,13 +31,13 @@ def check(arch: int, found: list[dict]) -> None:
     spilled = [r for r in found if r["stack"]]
     assert not spilled
     assert all(r["shared"] <= SHARED_BYTES[arch] for r in found)
-    # wgmma works on 64 rows and more; the small block of the first layers takes mma.
+    # wgmma works on 64 rows and more; the small block of the first layers uses mma.
     gemms = [r for r in found if r["kernel"] in ("conv_kernel", "transposed_conv_kernel")]
     assert gemms
     for r in gemms:
         rows = int(r["config"].split("x")[0])
         assert r["wgmma" if arch == 90 and rows >= 64 else "mma"] > 0, r
-        # What the next style in the epilogue buys: operands that never pass through registers.
+        # The next style in the epilogue keeps operands out of registers.
         if r["case"] in ("inference", "transposed") and "x32 " not in r["config"]:
             assert r["from_registers"] == 0, r
 

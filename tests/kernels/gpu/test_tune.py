@@ -30,8 +30,8 @@ def test_a_heavy_epilogue_excludes_the_widest_block():
 
 def test_the_model_takes_wide_blocks_for_much_work_and_small_ones_for_little():
     options = tune.candidates(torch.float16, 512, 512)
-    assert tune.modelled(options, 32 * 64 * 64, 512, 132).bm >= 128
-    assert tune.modelled(options, 16, 512, 132).bm == 16
+    assert tune.cheapest(options, 32 * 64 * 64, 512, 132).bm >= 128
+    assert tune.cheapest(options, 16, 512, 132).bm == 16
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_nothing_is_measured_when_deterministic_or_while_a_graph_is_recorded(fak
 
 def test_the_torch_path_is_announced_once(monkeypatch, caplog):
     monkeypatch.setenv("TRITON_INTERPRET", "0")
-    monkeypatch.setattr(dispatch, "_said", set())
+    monkeypatch.setattr(dispatch, "_warned", set())
     with caplog.at_level(logging.WARNING):
         assert not dispatch.use_kernel(torch.zeros(1))
         assert not dispatch.use_kernel(torch.zeros(1))
@@ -84,7 +84,7 @@ def test_the_torch_path_is_announced_once(monkeypatch, caplog):
 
 
 def test_without_triton_the_torch_path_runs_and_names_the_extra(monkeypatch, caplog):
-    monkeypatch.setattr(dispatch, "_said", set())
+    monkeypatch.setattr(dispatch, "_warned", set())
     monkeypatch.setattr(dispatch.importlib.util, "find_spec", lambda name: None)
     assert not dispatch.use_kernel(torch.zeros(1))
     assert "sgi-engine[triton]" in caplog.text
