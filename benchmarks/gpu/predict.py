@@ -1,7 +1,7 @@
-"""Predict what run.py will print on an H200, from block shapes and traffic: python benchmarks/gpu/predict.py.
+"""A model of the kernels' times on an H200, from block shapes and traffic: python benchmarks/gpu/predict.py.
 
-A layer takes as long as the slowest of its arithmetic, its device memory traffic and what its blocks read through L2.
-The rates are assumptions, written here so that a measurement can contradict them.
+A layer takes as long as the slowest of its arithmetic, its device memory traffic and its blocks' reads through L2. The
+rates are assumptions; compare the result with the figures that run.py measures.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from sgi.kernels.gpu.upconv.launch import PHASES_MAX_INPUTS
 MULTIPROCESSORS = 132
 MATMUL = 790e12  # FLOP/s of a large library product
 COPY = 4.3e12  # B/s of a large copy, bytes read and written
-MATMUL_SHARE = 0.65  # what a pipelined block of this kind reaches of MATMUL at its best shape
+MATMUL_SHARE = 0.65  # share of MATMUL that a block reaches at the best shape
 COPY_SHARE = 0.75
 L2 = 9e12  # B/s from L2 to shared memory, all multiprocessors together
-LAUNCH = 2e-6  # s that a launch in a graph costs beyond its work
+LAUNCH = 2e-6  # s of overhead of a launch in a graph
 
 
 def gemm(rows: int, inputs: int, columns: int, taps: int, traffic: float, heavy: bool = False) -> float:
@@ -32,14 +32,14 @@ def gemm(rows: int, inputs: int, columns: int, taps: int, traffic: float, heavy:
     blocks = -(-rows // config.bm) * -(-columns // config.bn)
     waves = -(-blocks // MULTIPROCESSORS)
     depth = taps * inputs
-    # Every wave lasts as long as a full one: a block has one multiprocessor's share of the rate.
+    # A partly filled wave lasts as long as a full one, because a block uses one multiprocessor.
     arithmetic = waves * MULTIPROCESSORS * 2.0 * config.bm * config.bn * depth / (MATMUL * MATMUL_SHARE * config.rate)
     through_l2 = 2.0 * blocks * (config.bm + config.bn) * depth / L2
     return max(arithmetic, through_l2, traffic / (COPY * COPY_SHARE)) + LAUNCH
 
 
 def forms(work: LayerWork, batch: int, last: bool) -> dict[str, float]:
-    """Seconds of a layer by form; the last layer writes colours alone."""
+    """Seconds of a layer by form; the last layer writes colours only."""
     side, inputs, outputs = work.side, work.inputs, work.outputs
     pixels = batch * side * side
     written = 2.0 * pixels * outputs
@@ -47,7 +47,7 @@ def forms(work: LayerWork, batch: int, last: bool) -> dict[str, float]:
         traffic = 2.0 * pixels * inputs + (12.0 * pixels if last else written) + work.weight_bytes
         return {"conv": gemm(pixels, inputs, outputs, 9, traffic, heavy=True)}
     read = 0.5 * pixels * inputs
-    # Phases of 4, 2, 2 and 1 taps, each over a quarter of the pixels: 2.25 taps a pixel.
+    # The four parities have 4, 2, 2 and 1 taps, each over a quarter of the pixels: 2.25 taps a pixel.
     transposed = gemm(pixels, inputs, outputs, 9, read + written + work.weight_bytes) * 0.25
     transposed = max(transposed, (read + written) / (COPY * COPY_SHARE))
     result = {"fir": transposed + 2 * written / (COPY * COPY_SHARE) + LAUNCH}
@@ -58,7 +58,7 @@ def forms(work: LayerWork, batch: int, last: bool) -> dict[str, float]:
 
 
 def network_rows() -> Iterator[list[object]]:
-    """Predicted images a second, and the floor."""
+    """Predicted images a second, and the roofline bound."""
     for size in SIZES:
         works = _works(size)
         for batch in size.batches:

@@ -1,4 +1,4 @@
-"""Turn the results of run.py into Markdown tables: python benchmarks/gpu/report.py gpu.json."""
+"""Turn the results of run.py into Markdown tables: python benchmarks/gpu/tables.py gpu.json."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def networks(results: Row) -> str:
-    """Images a second by size and batch, with the share of the floor that the kernels reach."""
+    """Images a second by size and batch, and the kernels' share of the roofline bound."""
     found = results.get("networks", [])
     names = list(dict.fromkeys(row["implementation"] for row in found))
     speed = {(row["size"], row["batch"], row["implementation"]): row for row in found}
@@ -34,7 +34,7 @@ def networks(results: Row) -> str:
 
 
 def layers(results: Row) -> str:
-    """Every convolution: milliseconds by form, and the floor."""
+    """Every convolution: milliseconds by form, and the roofline bound."""
     grouped: dict[str, dict[str, Row]] = {}
     for row in results.get("layers", []):
         grouped.setdefault(row["layer"], {})[row["form"]] = row
@@ -50,7 +50,7 @@ def layers(results: Row) -> str:
 
 
 def types(results: Row) -> str:
-    """Five types against one."""
+    """Several types against one."""
     rows = results.get("types", [])
     single = {(row["size"], row["batch"]): row["ms"] for row in rows if row["case"] == "one type"}
     lines = [
@@ -74,7 +74,7 @@ def fit(results: Row) -> str:
 
 
 def report(results: Row) -> str:
-    """All tables, with the machine and the ceilings above them."""
+    """All tables, after the machine and its peak rates."""
     rates = results.get("ceilings", {})
     ceilings = ", ".join(
         f"{name} {rate / 1e12:.3g} {'TB/s' if name == 'copy' else 'TFLOP/s'}" for name, rate in rates.items()
@@ -84,7 +84,7 @@ def report(results: Row) -> str:
     passed = sum(row["passed"] for row in checks)
     parts = [
         ", ".join(f"{name} {value}" for name, value in results["machine"].items()) + ".",
-        f"Ceilings: {ceilings}.",
+        f"Peak rates: {ceilings}.",
         f"Checks: {passed} of {len(checks)} passed; the largest error is {worst:.2f} of its limit.",
         "## Images a second\n\n" + networks(results),
         "## Types\n\n" + types(results),

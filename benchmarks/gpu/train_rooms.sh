@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Train rooms on one GPU and rebuild the bundle from them, in pieces: every step resumes, so run the same command until
-# it says that the bundle is whole.
+# Train a generator of rooms on one GPU and rebuild the bundle from it. Every step resumes: run the same command until it
+# reports that the bundle is complete.
 #
-#     benchmarks/gpu/rooms.sh WORKDIR OUT [MINUTES [PRESET]]
+#     benchmarks/gpu/train_rooms.sh WORKDIR OUT [MINUTES [PRESET]]
 #
-# PRESET is rooms-128, the default, or rooms-64-wide: the bundle's world and size with three times its weights and two
-# and a half times its images. WORKDIR keeps the runs (checkpoints, rendered rooms). OUT gets home.tar in pieces of 15 MB
-# after every call: the averaged generator, its discriminator, log and last samples, and in the end bundle/; unpack it
-# with `cat home.tar.* | tar x`. To train on another day, give both files to `sgi-engine train-generator --preset PRESET
-# --generator ema.safetensors --discriminator discriminator.safetensors`. DEVICE=cpu rehearses. SGI is the command, for
-# a machine where it is not installed: SGI="env PYTHONPATH=.typing python3 -m sgi.cli".
+# PRESET is rooms-128, the default, or rooms-64-wide: the scenes and the size of the bundled generator, with three times
+# its weights and two and a half times its images. WORKDIR keeps the runs (checkpoints, rendered rooms). Every call
+# writes results.tar into OUT in pieces of 15 MB: the averaged generator, its discriminator, the log and the last samples,
+# and in the end bundle/; unpack it with `cat results.tar.* | tar x`. To continue on another machine, give both files to
+# `sgi-engine train-generator --preset PRESET --generator ema.safetensors --discriminator discriminator.safetensors`.
+# DEVICE=cpu tries the script without a GPU. SGI is the command, if the package is not installed:
+# SGI="env PYTHONPATH=.typing python3 -m sgi.cli".
 set -euo pipefail
 
 work=${1:?WORKDIR}
@@ -20,19 +21,19 @@ device=${DEVICE:-cuda}
 sgi=${SGI:-sgi-engine}
 end=$((SECONDS + minutes * 60))
 
-# Whatever there is by now; a finished bundle holds the generator in half the bytes.
-bring_home() {
-    mkdir -p "$out" && rm -f "$out"/home.tar.*
-    local whole=generator/ema.safetensors things=() thing
-    if [ -e "$work/bundle/CARD.md" ]; then whole=bundle; fi
-    for thing in "$whole" generator/discriminator.safetensors generator/log.jsonl \
+# Writes the files that exist so far; a complete bundle contains the generator in half the bytes.
+collect_results() {
+    mkdir -p "$out" && rm -f "$out"/results.tar.*
+    local generator=generator/ema.safetensors files=() file
+    if [ -e "$work/bundle/CARD.md" ]; then generator=bundle; fi
+    for file in "$generator" generator/discriminator.safetensors generator/log.jsonl \
         "$(cd "$work" && ls generator/samples/*.png 2>/dev/null | tail -n 1)"; do
-        if [ -n "$thing" ] && [ -e "$work/$thing" ]; then things+=("$thing"); fi
+        if [ -n "$file" ] && [ -e "$work/$file" ]; then files+=("$file"); fi
     done
-    if [ ${#things[@]} -gt 0 ]; then tar c -C "$work" "${things[@]}" | split -b 15MB - "$out/home.tar."; fi
+    if [ ${#files[@]} -gt 0 ]; then tar c -C "$work" "${files[@]}" | split -b 15MB - "$out/results.tar."; fi
 }
 mkdir -p "$work"
-trap bring_home EXIT
+trap collect_results EXIT
 
 step() {
     local left=$((end - SECONDS))
@@ -53,4 +54,4 @@ esac
 step train-generator --preset "$preset" --workdir "$work/generator" --teacher "$teacher" --device "$device"
 step bundle --workdir "$work" --out "$work/bundle" --teacher "$teacher" \
     --generator "$work/generator/ema.safetensors" --device "$device"
-echo "the bundle is whole: $work/bundle"
+echo "the bundle is complete: $work/bundle"
