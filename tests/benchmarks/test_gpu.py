@@ -101,6 +101,7 @@ all_cases = checks.cases
 checks.cases = lambda *given: [case for case in all_cases(*given) if case[0] == "gradients"]
 sys.exit(run.main())
 """
-    done = run("-c", code, "--tiny", "--out", out, PYTHONPATH=str(FOLDER))
+    folders = os.pathsep.join(filter(None, (str(FOLDER), os.environ.get("PYTHONPATH"))))
+    done = run("-c", code, "--tiny", "--out", out, PYTHONPATH=folders)
     assert done.returncode == 1
     assert "networks" not in json.loads(out.read_text())
