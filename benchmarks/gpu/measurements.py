@@ -21,7 +21,7 @@ SHARED_SIDE = 32
 FIT_DTYPE = torch.bfloat16
 
 
-def floor_ms(size: Size, batch: int, rates: dict[str, float]) -> float:
+def bound_ms(size: Size, batch: int, rates: dict[str, float]) -> float:
     """Roofline lower bound of a network in milliseconds: the sum over its layers (`LayerWork.seconds`)."""
     works = layers(build(size, "cpu"))
     return 1e3 * sum(work.seconds(batch, rates["matmul_fp16"], rates["copy"]) for work in works)
@@ -60,7 +60,7 @@ def layer_rows(size: Size, batch: int, device: str, rates: dict[str, float]) -> 
     generator = build(size, device)
     packed = pack_synthesis(generator, torch.float16, "const")
     for work, layer in zip(layers(generator), packed.convs, strict=True):
-        floor = work.seconds(batch, rates["matmul_fp16"], rates["copy"])
+        bound = work.seconds(batch, rates["matmul_fp16"], rates["copy"])
         for form, run in _forms(work, layer, batch, device).items():
             # Replayed, because at small sizes a launch takes longer than the kernel.
             with torch.inference_mode():
@@ -68,7 +68,7 @@ def layer_rows(size: Size, batch: int, device: str, rates: dict[str, float]) -> 
                 times = measure(replay, device)
             yield {
                 "layer": work.name.removeprefix("synthesis."), "size": size.name, "batch": batch, "side": work.side,
-                "inputs": work.inputs, "outputs": work.outputs, "form": form, **times, "floor_ms": 1e3 * floor,
+                "inputs": work.inputs, "outputs": work.outputs, "form": form, **times, "bound_ms": 1e3 * bound,
                 "tflops": batch * work.flops / times["ms"] / 1e9,
             }  # fmt: skip
 

@@ -63,8 +63,8 @@ def network_rows() -> Iterator[list[object]]:
         works = _works(size)
         for batch in size.batches:
             seconds = sum(min(forms(work, batch, work is works[-1]).values()) for work in works)
-            floor = sum(work.seconds(batch, MATMUL, COPY) for work in works)
-            yield [size.name, batch, f"{1e3 * floor:.2f}", f"{1e3 * seconds:.2f}", f"{batch / seconds:.0f}"]
+            bound = sum(work.seconds(batch, MATMUL, COPY) for work in works)
+            yield [size.name, batch, f"{1e3 * bound:.2f}", f"{1e3 * seconds:.2f}", f"{batch / seconds:.0f}"]
 
 
 def layer_rows(size: Size, batch: int) -> Iterator[list[object]]:
@@ -73,9 +73,9 @@ def layer_rows(size: Size, batch: int) -> Iterator[list[object]]:
     for work in works:
         found = forms(work, batch, work is works[-1])
         cells = [f"{1e6 * found[form]:.0f}" if form in found else "-" for form in ("conv", "fir", "phases")]
-        floor = 1e6 * work.seconds(batch, MATMUL, COPY)
+        bound = 1e6 * work.seconds(batch, MATMUL, COPY)
         shape = f"{work.inputs} to {work.outputs} at {work.side} px"
-        yield [work.name.removeprefix("synthesis."), shape, *cells, f"{floor:.0f}"]
+        yield [work.name.removeprefix("synthesis."), shape, *cells, f"{bound:.0f}"]
 
 
 def _works(size: Size) -> list[LayerWork]:
@@ -84,7 +84,7 @@ def _works(size: Size) -> list[LayerWork]:
 
 
 if __name__ == "__main__":
-    print(table(["size", "batch", "floor, ms", "predicted, ms", "predicted images/s"], network_rows()))
+    print(table(["size", "batch", "bound, ms", "predicted, ms", "predicted images/s"], network_rows()))
     print()
-    headers = ["layer", "channels", "conv, us", "fir, us", "phases, us", "floor, us"]
+    headers = ["layer", "channels", "conv, us", "fir, us", "phases, us", "bound, us"]
     print(table(headers, layer_rows(SIZES[0], SIZES[0].batches[0])))

@@ -94,11 +94,11 @@ def speed_cases(
 
         return Case("networks", f"{name}, {size.name}, batch {batch}", rows, warm)
 
-    def floor(size: Size, batch: int) -> Case:
+    def bound(size: Size, batch: int) -> Case:
         def rows() -> list[Any]:
-            return [{"size": size.name, "batch": batch, "ms": measurements.floor_ms(size, batch, rates)}]
+            return [{"size": size.name, "batch": batch, "ms": measurements.bound_ms(size, batch, rates)}]
 
-        return Case("floors", f"{size.name}, batch {batch}", rows, warm=False)
+        return Case("bounds", f"{size.name}, batch {batch}", rows, warm=False)
 
     def compiled(size: Size, batch: int) -> Case:
         return Case(
@@ -108,7 +108,7 @@ def speed_cases(
             warm=False,
         )
 
-    yield from (floor(*pair) for pair in pairs)
+    yield from (bound(*pair) for pair in pairs)
     yield from (network("kernels", implementations.kernels, *pair, warm=True) for pair in pairs)
     yield from (network("torch", implementations.eager, *pair, warm=False) for pair in pairs)
     if options.stylegan3:

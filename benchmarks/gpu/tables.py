@@ -24,13 +24,13 @@ def networks(results: Row) -> str:
     names = list(dict.fromkeys(row["implementation"] for row in found))
     speed = {(row["size"], row["batch"], row["implementation"]): row for row in found}
     lines = []
-    for floor in results.get("floors", []):
-        key = floor["size"], floor["batch"]
+    for bound in results.get("bounds", []):
+        key = bound["size"], bound["batch"]
         cells = [_number(speed.get((*key, name), {}).get("images_per_second")) for name in names]
         ours = speed.get((*key, "kernels"))
-        share = f"{100 * floor['ms'] / ours['ms']:.0f} %" if ours else "-"
-        lines.append([*key, *cells, _number(1e3 * floor["batch"] / floor["ms"]), share])
-    return table(["size", "batch", *names, "floor", "kernels / floor"], lines)
+        share = f"{100 * bound['ms'] / ours['ms']:.0f} %" if ours else "-"
+        lines.append([*key, *cells, _number(1e3 * bound["batch"] / bound["ms"]), share])
+    return table(["size", "batch", *names, "bound", "kernels / bound"], lines)
 
 
 def layers(results: Row) -> str:
@@ -44,9 +44,9 @@ def layers(results: Row) -> str:
         cells = [_number(forms.get(form, {}).get("ms"), 3) for form in ("kernel", "fir", "phases", "torch")]
         best = min(row["ms"] for form, row in forms.items() if form != "torch")
         shape = f"{one['inputs']} to {one['outputs']} at {one['side']} px"
-        share = f"{100 * one['floor_ms'] / best:.0f} %"
-        lines.append([name, shape, *cells, _number(one["floor_ms"], 3), share])
-    return table(["layer", "channels", "kernel", "fir", "phases", "torch", "floor", "best / floor"], lines)
+        share = f"{100 * one['bound_ms'] / best:.0f} %"
+        lines.append([name, shape, *cells, _number(one["bound_ms"], 3), share])
+    return table(["layer", "channels", "kernel", "fir", "phases", "torch", "bound", "bound / best"], lines)
 
 
 def types(results: Row) -> str:

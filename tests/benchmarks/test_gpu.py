@@ -58,7 +58,7 @@ def test_every_section_has_rows_and_no_failures(results):
     assert {row["implementation"] for row in found["networks"]} == {
         "kernels", "torch", "NVIDIA stylegan3", "torch.compile", "kernels, tuned",
     }  # fmt: skip
-    for section in ("floors", "types", "fit", "layers"):
+    for section in ("bounds", "types", "fit", "layers"):
         assert found[section], section
 
 

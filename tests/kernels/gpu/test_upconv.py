@@ -39,7 +39,7 @@ def test_matches_the_reference_in_half_precision(form, dtype):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("absent", [("style",), ("noise",), ("bias",), ("clamp",)])
-def test_every_operand_may_be_absent(form, absent):
+def test_optional_operands(form, absent):
     check(layer(2, 2, 3, 4, 17, 16, torch.float32, up=True).without(*absent), form, torch.float32)
 
 
@@ -73,12 +73,12 @@ def test_gradients_of_the_torch_path_match_float64_autograd(monkeypatch):
 
 
 @pytest.mark.parametrize(("pad", "side"), [(1, 21), (2, 18)], ids=["forward", "gradient"])
-def test_the_filter_alone_over_several_row_chunks(pad, side):
+def test_filter_over_several_row_chunks(pad, side):
     t = torch.randn(2, side, 5, 70).to(layer(1, 1, 4, 4, 8, 8, torch.float32).x.device)
     assert rms_ratio(launch.fir(t, pad), reference.fir(t.double(), pad)) < RMS[torch.float32]
 
 
-def test_the_form_follows_the_number_of_channels(monkeypatch):
+def test_default_form_depends_on_channels(monkeypatch):
     calls = []
     original = launch.fir
     monkeypatch.setattr(launch, "fir", lambda *a, **k: calls.append("fir") or original(*a, **k))
@@ -90,13 +90,13 @@ def test_the_form_follows_the_number_of_channels(monkeypatch):
         assert calls == expected
 
 
-def test_the_phases_form_without_its_weight_is_refused():
+def test_phases_form_requires_phase_weights():
     operands = layer(1, 1, 4, 4, 8, 8, torch.float32)
     with pytest.raises(ValueError, match="phases form"):
         up_conv(*operands.without("noise").arguments(), None, "phases")
 
 
-def test_the_operators_are_sound_for_export(monkeypatch):
+def test_operators_pass_opcheck(monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     operands = layer(2, 2, 4, 4, 8, 8, torch.float32, up=True)
     arguments = [a.cpu() if isinstance(a, torch.Tensor) else a for a in operands.arguments()]
