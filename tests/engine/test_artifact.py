@@ -82,7 +82,7 @@ def test_json_nested_too_deep_is_refused(text):
         ({"channels": 3, "png_bits": 8}, "type depth: 3 channels decoded by inverse are not the built-in depth"),
         ({"low": 1.0, "high": 0.0}, "type depth: its range is 1.0 to 0.0"),
         ({"low": "0"}, "type depth: its range is 0 to 1.0"),
-        ({"unit": "m"}, "type depth: unit is one field too many"),
+        ({"unit": "m"}, "type depth: unknown field unit"),
         (
             {"name": "segmentation", "channels": 1, "low": 0, "high": 255, "decoding": "palette", "png_bits": 8},
             "classes",

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgi.engine import intrinsics
+from sgi.engine.decoding import srgb_encode
 from sgi.trainer.measures.bootstrap import draw
 from sgi.trainer.measures.by_type import Measure, linear
 from sgi.trainer.measures.metrics import squared_error
@@ -38,7 +38,7 @@ def reconstruction(context: StudyContext, results: Mapping[Task, TaskResult]) ->
 
     def kept(albedo: Tensor, shading: Tensor) -> Any:
         light = linear(kinds["albedo"], albedo.float()) * linear(kinds["shading"], shading.float())
-        product = torch.from_numpy(intrinsics.srgb_encode(light.clamp(0, 1).numpy()))
+        product = torch.from_numpy(srgb_encode(light.clamp(0, 1).numpy()))
         return _RMSE.statistics(product, held.images.float()).numpy()
 
     def prediction(name: str, fit: TaskResult) -> Tensor:
