@@ -90,7 +90,7 @@ def test_dry_run_prints_the_time_and_writes_nothing(run, tmp_path):
         (("--noise-mode", "random"), "--noise-mode random"),
         (("--class", "1"), "--class: the generator is unconditional"),
         (("--offsets", "none"), "--offsets none: no offset files there"),
-        (("--rooms", "messy"), "variety 'messy'"),
+        (("--rooms", "messy"), "--rooms messy: choose from none, "),
         (("--device", "tpu"), "--device tpu"),
     ],
 )

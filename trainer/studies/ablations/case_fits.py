@@ -19,13 +19,13 @@ from sgi.trainer.measures.by_type import FVU, HIGH_PASS_FVU, measures_of, statis
 from sgi.trainer.offsets.baselines import mean_map
 from sgi.trainer.offsets.fit import fingerprint, fit
 from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
+from sgi.trainer.offsets.fit_steps import report_steps
 from sgi.trainer.offsets.job import teacher_facts
 from sgi.trainer.offsets.pool import Pool
 from sgi.trainer.offsets.score import predict, predictions
 from sgi.trainer.studies.ablations.cases import BASELINE, BASELINES, Case
 from sgi.trainer.studies.ablations.plot import draw_plot
 from sgi.trainer.studies.figures import FigureSet
-from sgi.trainer.studies.fit_steps import report_steps
 from sgi.trainer.studies.study_inputs import first_pictures
 from sgi.trainer.teachers import Teacher
 from sgi.trainer.teachers.classes import target_type
@@ -44,7 +44,7 @@ class CaseFits:
     held: Pool
     folder: Path
 
-    def journal(self, case: Case) -> FitCheckpoint:
+    def checkpoint(self, case: Case) -> FitCheckpoint:
         """Checkpoint and log of a case's fit; cases that share the fit share them."""
         pool = first_pictures(self.fitting, case.images)
         key = fingerprint(
@@ -58,7 +58,7 @@ class CaseFits:
 
     def offset_path(self, case: Case) -> Path:
         """The file of the offset of a finished fit."""
-        return self.journal(case).path.with_suffix(".safetensors")
+        return self.checkpoint(case).path.with_suffix(".safetensors")
 
     def missing(self, cases: Sequence[Case]) -> list[Case]:
         """One case for each fit that is not finished."""
@@ -72,11 +72,11 @@ class CaseFits:
         """
         path = self.offset_path(case)
         if not path.exists():
-            journal, kind = self.journal(case), target_type(self.teacher, case.type)
+            checkpoint, kind = self.checkpoint(case), target_type(self.teacher, case.type)
             pool = first_pictures(self.fitting, case.images)
             note = f"{case.type} {case.series} {case.label}"
             on_step = report_steps(stage, note) if stage else None
-            made = fit(self.generator, pool, kind, case.settings, journal, on_step)
+            made = fit(self.generator, pool, kind, case.settings, checkpoint, on_step)
             sampling = pool.sampling
             Offset(
                 case.type, case.settings.space, {name: tensor.numpy() for name, tensor in made.items()},
@@ -85,7 +85,7 @@ class CaseFits:
                 {"images": case.images, "seed": case.settings.seed, "class_index": sampling.class_index},
                 semantics=kind.to_dict(),
             ).save(path)  # fmt: skip
-            journal.finish()
+            checkpoint.finish()
         return tensors_of(changed(Offset.load(path), case))
 
 

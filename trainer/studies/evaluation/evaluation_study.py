@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from sgi.engine import bundle
+from sgi.engine.cores import available_cores
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256
 from sgi.engine.intrinsics import IMAGE, MAP_TYPES, SEGMENTATION, Intrinsic, Kind
@@ -179,12 +179,7 @@ def _open(settings: EvaluationSettings) -> _Opened:
     )
     context = open_context(study)
     tasks = plan(types, settings.fits, settings.control_fits, settings.controls, given_rows(study))
-    jobs = settings.jobs or (1 if settings.device == "cuda" else _available_cores())
+    jobs = settings.jobs or (1 if settings.device == "cuda" else available_cores())
     seconds = estimate_seconds(context, tasks, jobs, variety is not None)
     planned = EvaluationPlan(tuple(tasks), len(unfinished(study, tasks)), seconds, jobs, study.folder)
     return _Opened(context, planned, references, variety)
-
-
-def _available_cores() -> int:
-    """Cores that this process may use, where the system reports them, else those that exist."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -16,6 +16,7 @@ from sgi.trainer.measures.by_type import Statistics, measures_of, statistics
 from sgi.trainer.offsets import baselines
 from sgi.trainer.offsets.fit import fit
 from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
+from sgi.trainer.offsets.fit_steps import report_steps
 from sgi.trainer.offsets.pool import Pool
 from sgi.trainer.offsets.score import OFFSET, predict, predictions
 from sgi.trainer.studies.evaluation.context import open_context
@@ -23,7 +24,6 @@ from sgi.trainer.studies.evaluation.controls import controlled
 from sgi.trainer.studies.evaluation.study import Study
 from sgi.trainer.studies.evaluation.task_result import TaskResult
 from sgi.trainer.studies.evaluation.tasks import Row, Task
-from sgi.trainer.studies.fit_steps import report_steps
 
 PERMUTED = "permuted"
 # Of the random weights and of the order of permuted rows; fixed, so that a study can be repeated.
@@ -43,19 +43,19 @@ def run_task(study: Study, task: Task, progress: Progress = SILENT) -> TaskResul
     pools = (context.fitting(task.stream), context.held())
     fitting, held = (controlled(pool, row.type, row.control) for pool in pools)
     generator = random_weights(context.generator) if row.random_weights else context.generator
-    journal = None
+    checkpoint = None
     if row.given is None:
-        journal = FitCheckpoint(study.folder / "fits", path.stem.rpartition("-")[0], study.key(task))
+        checkpoint = FitCheckpoint(study.folder / "fits", path.stem.rpartition("-")[0], study.key(task))
         with progress.stage(row.label, study.steps, "steps") as stage:
             settings = study.settings(row, task.stream)
-            tensors = fit(generator, fitting, kind, settings, journal, report_steps(stage))
+            tensors = fit(generator, fitting, kind, settings, checkpoint, report_steps(stage))
     else:
         tensors = tensors_of(study.given(row))
     kept = _keep(kind, row, tensors, generator, fitting, held)
     result = TaskResult(tensors, kept, time.monotonic() - began)
     result.save(path)
-    if journal:
-        journal.finish()
+    if checkpoint:
+        checkpoint.finish()
     return result
 
 

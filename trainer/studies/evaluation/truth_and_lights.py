@@ -12,7 +12,7 @@ from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
 from sgi.trainer.offsets.job import teacher_facts
 from sgi.trainer.scenes.maps import TYPES
-from sgi.trainer.scenes.variety import get_variety
+from sgi.trainer.scenes.variety import VARIETIES
 from sgi.trainer.studies.evaluation.context import StudyContext
 from sgi.trainer.studies.evaluation.task_result import TaskResult
 from sgi.trainer.studies.evaluation.tasks import Row, Task
@@ -49,7 +49,9 @@ def checked_variety(rooms: str | None, generator: Path) -> str | None:
     if rooms == NO_ROOMS:
         return None
     if rooms is not None:
-        return get_variety(rooms).name
+        if rooms not in VARIETIES:
+            raise UserError(f"`rooms={rooms}`: choose from {', '.join((NO_ROOMS, *VARIETIES))}")
+        return rooms
     try:
         return read_header(generator).notes["training"]["variety"]
     except (UserError, KeyError, TypeError):

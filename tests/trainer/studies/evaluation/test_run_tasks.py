@@ -30,10 +30,11 @@ def test_task_gives_the_figures_of_train(study):
     task = Task(Row("albedo"), stream=1)
     result = run_task(study, task)
     context = StudyContext(study)
-    rows = evaluate(context.generator, "albedo", "w+", result.tensors, context.fitting(1), context.held(), seed=SEED)
+    kind, fitting, held = context.kinds["albedo"], context.fitting(1), context.held()
+    rows = evaluate(context.generator, kind, "w+", result.tensors, fitting, held, seed=SEED)
     assert set(result.kept) == {OFFSET, *PREDICTORS}
     for predictor, row in rows.items():
-        drawn = figures_of([result], predictor, context.kinds["albedo"])
+        drawn = figures_of([result], predictor, kind)
         for name, figure in drawn.items():
             assert figure.value == pytest.approx(row[name], rel=1e-4, abs=CLOSED_FORM), (predictor, name)
 

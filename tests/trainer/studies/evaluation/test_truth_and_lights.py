@@ -99,5 +99,5 @@ def test_variety_of_rooms_is_that_of_the_generators_training(tmp_path, generator
     assert checked_variety(None, other) is None
     assert checked_variety("none", trained) is None
     assert checked_variety("calm", trained) == "calm"
-    with pytest.raises(UserError, match="messy"):
+    with pytest.raises(UserError, match="`rooms=messy`: choose from none, "):
         checked_variety("messy", trained)
