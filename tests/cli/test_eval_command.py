@@ -92,7 +92,7 @@ def test_a_dry_run_tells_the_time_and_does_nothing(run, tmp_path):
         (("--noise-mode", "random"), "--noise-mode random"),
         (("--class", "1"), "--class: the generator is unconditional"),
         (("--offsets", "none"), "--offsets none: no offset files there"),
-        (("--rooms", "messy"), "variety 'messy'"),
+        (("--rooms", "messy"), "variety=messy"),
         (("--device", "tpu"), "--device tpu"),
     ],
 )
