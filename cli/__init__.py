@@ -43,6 +43,7 @@ COMMANDS = {
     "the pictures it was fitted on.",
     "train-generator": "Train a generator on rooms; stop and continue at will with Ctrl-C and the same command.",
     "train-teacher": "Train the U-Net teacher on rendered rooms, measure it on held-out ones and write its file.",
+    "serve": "Serve maps of seeds over HTTP: GET /maps, /model, /healthz, /metrics.",
     "doctor": "Say what is installed, which GPU is here, and which backends work and why the others do not.",
     "bundle": "Train generator and teacher on rooms, fit every offset, export, and write manifest and model card.",
 }

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Overlapping, open_backend
+from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Overlapping, open_backend, pad_rows
 from sgi.engine.errors import UserError
 from sgi.engine.seeds import as_seeds, latents
 
@@ -157,11 +157,6 @@ def bundled_model() -> Path:
     from sgi.engine import bundle
 
     return bundle.MODEL
-
-
-def pad_rows(rows: np.ndarray, missing: int) -> np.ndarray:
-    """Append `missing` copies of the last row: [N, W] -> [N + missing, W]."""
-    return np.pad(rows, ((0, missing), (0, 0)), mode="edge") if missing else rows
 
 
 def one_hot(class_index: int | Sequence[int] | None, count: int, c_dim: int) -> np.ndarray | None:

@@ -179,6 +179,11 @@ def missing(backend: str, device: str) -> str | None:
     return None
 
 
+def pad_rows(rows: np.ndarray, missing: int) -> np.ndarray:
+    """Append `missing` copies of the last row: [N, W] -> [N + missing, W]."""
+    return np.pad(rows, ((0, missing), (0, 0)), mode="edge") if missing else rows
+
+
 def check_inputs(path: Path, artifact: Artifact, shapes: Mapping[str, Sequence[object]]) -> None:
     """Compare a loaded model's inputs, {name: shape}, with its description; raises UserError where they differ."""
     expected = {"psi": [], "z": [artifact.z_dim]} | ({"label": [artifact.c_dim]} if artifact.c_dim else {})
