@@ -36,6 +36,7 @@ COMMANDS = {
     "ablate": "Measure how the score of a map depends on the space, rows, images or scale of its offset.",
     "train-generator": "Train a StyleGAN2 on procedural rooms; the same command continues a stopped run.",
     "train-teacher": "Train the U-Net teacher on rendered rooms and measure it on held-out rooms.",
+    "serve": "Serve maps of seeds over HTTP: GET /maps, /model, /healthz, /metrics.",
     "doctor": "List what is installed, the GPUs, and which backends work, with the reason where one does not.",
     "bundle": "Rebuild the bundled files: train generator and teacher, fit the offsets, export, write the model card.",
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 
@@ -16,8 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Overlapping, open_backend
+from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Overlapping, open_backend, pad_rows
 from sgi.engine.errors import UserError
+from sgi.engine.in_flight import InFlight
 from sgi.engine.seeds import as_seeds, latents
 
 
@@ -25,13 +27,17 @@ class Engine:
     """A loaded model, which computes maps of seeds or latents.
 
     artifact: the description of the model: its types with ranges and meaning, resolution, z_dim, default psi.
-    backend: the runtime. batch: largest number of images in one pass. Not thread-safe.
+    backend: the runtime. batch: largest number of images in one pass.
+
+    Any number of threads may share an engine, also while one of them closes it. NotFiniteError, a UserError, is raised
+    where a model computes NaN or infinity.
     """
 
     def __init__(self, backend: Backend, batch: int = DEFAULT_BATCH) -> None:
         self.backend = backend
         self.artifact: Artifact = backend.artifact
         self.batch = batch
+        self._passes = InFlight("the engine is closed: open the model again")
 
     @classmethod
     def open(
@@ -39,7 +45,7 @@ class Engine:
         path: str | Path | None = None,
         backend: str = AUTO,
         device: str = AUTO,
-        types: Iterable[str] | None = None,
+        types: str | Iterable[str] | None = None,
         batch: int = DEFAULT_BATCH,
         threads: int | None = None,
         precision: str | None = None,
@@ -63,7 +69,7 @@ class Engine:
         *,
         z: ArrayLike | None = None,
         psi: float | None = None,
-        types: Sequence[str] | None = None,
+        types: str | Sequence[str] | None = None,
         class_index: int | Sequence[int] | None = None,
     ) -> dict[str, np.ndarray]:
         """Compute maps of any number of images, in passes of at most `batch`.
@@ -77,8 +83,14 @@ class Engine:
         """
         latent = self._latents(seeds, z)
         label = one_hot(class_index, len(latent), self.artifact.c_dim)
-        passes = range(0, len(latent), self.batch)
-        parts = list(self._run((self._pass(latent, label, start) for start in passes), psi, types))
+        starts = range(0, len(latent), self.batch)
+        parts: list[dict[str, np.ndarray]] = []
+        try:
+            parts.extend(self._run((self._pass(latent, label, start) for start in starts), psi, types))
+        except NotFiniteError as error:
+            row = starts[len(parts)] + error.row
+            what = f"row {row}" if seeds is None else f"seed {as_seeds(seeds)[row]}"
+            raise NotFiniteError(error.type, row, what) from None
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts])[: len(latent)] for name in parts[0]}
@@ -88,7 +100,7 @@ class Engine:
         batches: Iterable[ArrayLike],
         *,
         psi: float | None = None,
-        types: Sequence[str] | None = None,
+        types: str | Sequence[str] | None = None,
         class_index: int | None = None,
     ) -> Iterator[dict[str, np.ndarray]]:
         """Compute batch after batch; yields the maps of each, in order.
@@ -106,8 +118,9 @@ class Engine:
         return self._run(requests(), psi, types)
 
     def close(self) -> None:
-        """Free the model."""
-        self.backend.close()
+        """Free the model, after the passes that other threads run; a call that starts later raises UserError."""
+        if self._passes.close():
+            self.backend.close()
 
     def __enter__(self) -> Engine:
         return self
@@ -121,20 +134,29 @@ class Engine:
         self,
         requests: Iterable[tuple[np.ndarray, np.ndarray | None]],
         psi: float | None,
-        types: Sequence[str] | None,
+        types: str | Sequence[str] | None,
     ) -> Iterator[dict[str, np.ndarray]]:
         psi = self.artifact.psi if psi is None else psi
+        if not isfinite(psi):
+            raise UserError(f"`psi={psi}`: must be a finite number, such as 0.7")
+        types = None if types is None else self.artifact.choose_types(types)
         if not isinstance(self.backend, Overlapping):
             for latent, label in requests:
-                yield self.backend.run(latent, psi, label, types)
+                with self._passes:
+                    maps = self.backend.run(latent, psi, label, types)
+                yield check_finite(maps)
             return
         waiting: deque[Callable[[], dict[str, np.ndarray]]] = deque()
         for latent, label in requests:
-            waiting.append(self.backend.start(latent, psi, label, types))
-            if len(waiting) > 1:
-                yield waiting.popleft()()
+            with self._passes:
+                waiting.append(self.backend.start(latent, psi, label, types))
+                maps = waiting.popleft()() if len(waiting) > 1 else None
+            if maps is not None:
+                yield check_finite(maps)
         while waiting:
-            yield waiting.popleft()()
+            with self._passes:
+                maps = waiting.popleft()()
+            yield check_finite(maps)
 
     def _pass(self, latent: np.ndarray, label: np.ndarray | None, start: int) -> tuple[np.ndarray, np.ndarray | None]:
         stop = min(start + self.batch, len(latent))
@@ -149,7 +171,32 @@ class Engine:
         latent = latents(as_seeds(seeds), z_dim) if seeds is not None else np.asarray(z)
         if latent.ndim != 2 or latent.shape[1] != z_dim or not len(latent):
             raise UserError(f"`z` has shape {list(latent.shape)}: the model needs [N, {z_dim}] with N at least 1")
-        return np.ascontiguousarray(latent, np.float32)
+        latent = np.ascontiguousarray(latent, np.float32)
+        if not np.isfinite(latent).all():
+            raise UserError("`z` contains values that are not finite")
+        return latent
+
+
+def check_finite(maps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The maps, {type: [N, C, R, R] float32}; raises UserError naming type and row where a value is not finite."""
+    for name, stack in maps.items():
+        # One sum reads memory once and makes no array; it is not finite where any value is not.
+        if not np.isfinite(stack.sum()):
+            rows = np.flatnonzero(~np.isfinite(stack).all(axis=(1, 2, 3)))
+            if len(rows):
+                raise NotFiniteError(name, int(rows[0]))
+    return maps
+
+
+class NotFiniteError(UserError):
+    """A map contains NaN or infinity. type: of the map; row: of the pass."""
+
+    def __init__(self, type: str, row: int, what: str = "") -> None:
+        super().__init__(
+            f"the {type} map of {what or f'row {row}'} contains values that are not finite: "
+            "the model file is damaged, or its precision too low; copy or export it again"
+        )
+        self.type, self.row = type, row
 
 
 def bundled_model() -> Path:
@@ -157,11 +204,6 @@ def bundled_model() -> Path:
     from sgi.engine import bundle
 
     return bundle.MODEL
-
-
-def pad_rows(rows: np.ndarray, missing: int) -> np.ndarray:
-    """`rows` with `missing` copies of the last row appended: [N, W] -> [N + missing, W]."""
-    return np.pad(rows, ((0, missing), (0, 0)), mode="edge") if missing else rows
 
 
 def one_hot(class_index: int | Sequence[int] | None, count: int, c_dim: int) -> np.ndarray | None:

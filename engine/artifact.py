@@ -103,9 +103,11 @@ class Artifact:
         """The type of an output; raises KeyError if the model has none of that name."""
         return {output.name: output for output in self.types}[name]
 
-    def choose_types(self, wanted: Iterable[str] | None) -> tuple[str, ...]:
-        """The wanted types (None: all) in the order of the model; raises UserError for one that it does not have."""
-        names = self.type_names if wanted is None else tuple(wanted)
+    def choose_types(self, wanted: str | Iterable[str] | None) -> tuple[str, ...]:
+        """The wanted types (None: all, a string: one) in the order of the model; raises UserError for another type."""
+        if wanted is None:
+            return self.type_names
+        names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
         for name in names:
             if name not in self.type_names:
                 raise UserError(f"`types={name}`: the model has {', '.join(self.type_names)}")

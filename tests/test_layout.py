@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine.backends": {"engine"},
     "engine.backends.triton": {"engine", "engine.backends", "engine.generator", "kernels.gpu"},
     "engine.api": {"engine", "engine.backends", "engine.bundle"},
+    "engine.service": {"engine", "engine.api", "engine.writers"},
     "engine.run": {"engine", "engine.api", "engine.backends", "engine.writers"},
     "engine.doctor": {"engine", "engine.backends", "engine.bundle"},
     "engine.inspect_file": {"engine", "engine.generator"},

@@ -57,8 +57,13 @@ def describe(types: Sequence[Kind] = ("image", "depth"), **changes: object) -> A
     return Artifact(**{**values, **changes})
 
 
-def write_model(path: Path, artifact: Artifact, metadata: dict[str, str] | None = None) -> Path:
-    """Write values = low + (high - low) * (tanh(psi * z A_c + label L) + 1) / 2, one A_c for each type c."""
+def write_model(
+    path: Path, artifact: Artifact, metadata: dict[str, str] | None = None, damage: str | None = None
+) -> Path:
+    """Write values = low + (high - low) * (tanh(psi * z A_c + label L) + 1) / 2, one A_c for each type c.
+
+    damage: name of a type whose A_c is NaN.
+    """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -77,7 +82,8 @@ def write_model(path: Path, artifact: Artifact, metadata: dict[str, str] | None 
     for output in artifact.types:
         c, side = output.name, artifact.resolution
         size = output.channels * side * side
-        code = node("MatMul", scaled, constant(f"{c}.A", random.randn(artifact.z_dim, size) / 2), output=f"{c}.code")
+        matrix = random.randn(artifact.z_dim, size) / 2 * (np.nan if c == damage else 1)
+        code = node("MatMul", scaled, constant(f"{c}.A", matrix), output=f"{c}.code")
         if artifact.c_dim:
             label = node("MatMul", "label", constant(f"{c}.L", random.randn(artifact.c_dim, size)), output=f"{c}.label")
             code = node("Add", code, label, output=f"{c}.sum")

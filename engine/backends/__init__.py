@@ -50,7 +50,7 @@ def open_backend(
     path: str | Path,
     backend: str = AUTO,
     device: str = AUTO,
-    types: Iterable[str] | None = None,
+    types: str | Iterable[str] | None = None,
     batch: int = DEFAULT_BATCH,
     threads: int | None = None,
     images: int | None = None,

@@ -13,7 +13,7 @@ from sgi.engine.errors import UserError
 
 
 class Backend(Protocol):
-    """A loaded model. Not thread-safe: only one thread may run it at a time.
+    """A loaded model. Any number of threads may call `run` at once; `close` is called when no run is in progress.
 
     name: name of the backend. device: cpu, cuda or tensorrt. artifact: description of the model.
 
@@ -37,7 +37,7 @@ class Backend(Protocol):
 
         z: [N, z_dim] float32. psi: truncation. label: [N, c_dim] float32, one-hot; None if and only if c_dim is 0.
         types: outputs to compute, None for those the backend was opened with.
-        Returns {type: [N, C, R, R] float32}, arrays that later runs do not change. A new N may cost a compilation.
+        Returns {type: [N, C, R, R] float32}, arrays that later runs do not change.
         """
         ...
 
@@ -91,6 +91,11 @@ class OnDevice(Backend, Protocol):
         A backend may use their memory again in the next run of the same N and types.
         """
         ...
+
+
+def pad_rows(rows: np.ndarray, missing: int) -> np.ndarray:
+    """`rows` with `missing` copies of the last row appended: [N, W] -> [N + missing, W]."""
+    return np.pad(rows, ((0, missing), (0, 0)), mode="edge") if missing else rows
 
 
 def check_inputs(path: Path, artifact: Artifact, shapes: Mapping[str, Sequence[object]]) -> None:

@@ -5,24 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import openvino
 
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends.backend import check_inputs, load_error
+from sgi.engine.backends.backend import check_inputs, load_error, pad_rows
 from sgi.engine.errors import UserError
 from sgi.engine.onnx_wire import keep_outputs
 
-_COMPILED_KEPT = 4
+# Compiled models in memory: both sizes of several sets of outputs.
+_COMPILED_KEPT = 8
+# A remainder of more than this share of a batch runs as one padded batch, a smaller one row by row: on two cores a row
+# costs 1.27 times as much alone as in a batch of 8 (bundled model).
+_PADDED_SHARE = 0.75
 
 
 class OpenVinoBackend:
-    """A model in OpenVINO, with one compiled model for each batch size and requested set of outputs.
+    """A model in OpenVINO, compiled for two batch sizes, 1 and `batch`, whatever sizes the calls have.
 
-    The batch is static because a dynamic batch is slower. Compiled models are not cached on disk, because a cache saves
-    little of the start and stores the weights for each batch size. See docs/experiments.md, OpenVINO settings.
+    The batch is static because a dynamic batch is slower, and a compilation takes about 1 s of CPU time, so a call of
+    another size is cut into rows and batches. A compiled model has one infer request and one lock. See
+    docs/experiments.md, OpenVINO settings and OpenVINO with several threads.
     """
 
     name = "openvino"
@@ -42,6 +48,7 @@ class OpenVinoBackend:
         self.artifact = artifact
         self._path = path
         self._types = types
+        self._batch = batch
         self._core = openvino.Core()
         if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise UserError(f"`precision={precision}`: this CPU does not support it; leave it out")
@@ -50,8 +57,9 @@ class OpenVinoBackend:
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
         if threads:
             self._settings["INFERENCE_NUM_THREADS"] = threads
-        self._request = lru_cache(maxsize=_COMPILED_KEPT)(self._compile)
-        self._request(types, batch)
+        self._compiling = Lock()
+        self._compiled = lru_cache(maxsize=_COMPILED_KEPT)(self._compile)
+        self._compiled(types, batch)
 
     def run(
         self,
@@ -62,24 +70,60 @@ class OpenVinoBackend:
     ) -> dict[str, np.ndarray]:
         """See `Backend.run`."""
         chosen = self._types if types is None else self.artifact.choose_types(types)
-        request = self._request(chosen, len(z))
-        inputs = {"z": z, "psi": np.array(psi, np.float32)} | ({} if label is None else {"label": label})
-        request.infer(inputs)
-        return {name: request.get_tensor(name).data.copy() for name in chosen}
+        parts = []
+        for size, start, stop in passes(len(z), self._batch):
+            with self._compiling:
+                model = self._compiled(chosen, size)
+            rows = slice(start, stop)
+            parts.append(model.run(z[rows], psi, None if label is None else label[rows]))
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([part[name] for part in parts]) for name in chosen}
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._request.cache_clear()
+        self._compiled.cache_clear()
 
-    def _compile(self, types: tuple[str, ...], batch: int) -> Any:
+    def _compile(self, types: tuple[str, ...], batch: int) -> _Compiled:
         try:
             model = self._core.read_model(keep_outputs(self._path.read_bytes(), types), b"")
             check_inputs(self._path, self.artifact, {i.any_name: _shape(i.partial_shape) for i in model.inputs})
             widths = {"z": self.artifact.z_dim, "label": self.artifact.c_dim}
             model.reshape({name: [batch, width] for name, width in widths.items() if width})
-            return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+            return _Compiled(self._core.compile_model(model, "CPU", self._settings), types, batch)
         except RuntimeError as error:
             raise load_error(self._path, "OpenVINO", error) from None
+
+
+class _Compiled:
+    """One compiled model of a fixed batch size, which threads use in turn."""
+
+    def __init__(self, model: Any, types: tuple[str, ...], batch: int) -> None:
+        self._request = model.create_infer_request()
+        self._types = types
+        self._batch = batch
+        self._lock = Lock()
+
+    def run(self, z: np.ndarray, psi: float, label: np.ndarray | None) -> dict[str, np.ndarray]:
+        """Maps of at most `batch` rows, which are padded to `batch`."""
+        count = len(z)
+        missing = self._batch - count
+        inputs = {"z": pad_rows(z, missing), "psi": np.array(psi, np.float32)}
+        if label is not None:
+            inputs["label"] = pad_rows(label, missing)
+        with self._lock:
+            self._request.infer(inputs)
+            return {name: self._request.get_tensor(name).data[:count].copy() for name in self._types}
+
+
+def passes(count: int, batch: int) -> list[tuple[int, int, int]]:
+    """How `count` rows run as passes of `batch` rows or of one: (size, first row, end) of each."""
+    whole = count - count % batch
+    cuts = [(batch, start, start + batch) for start in range(0, whole, batch)]
+    left = count - whole
+    if left > _PADDED_SHARE * batch:
+        return [*cuts, (batch, whole, count)]
+    return [*cuts, *((1, row, row + 1) for row in range(whole, count))]
 
 
 def _shape(shape: Any) -> list[int | None]:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,7 @@ class TensorRtBackend:
         inputs = [n for n in names if self._engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT]
         check_inputs(path, artifact, {name: tuple(self._engine.get_tensor_shape(name)) for name in inputs})
         self._memory = open_memory()
+        self._lock = Lock()  # buffers and execution contexts serve one call at a time
         self._sizes: OrderedDict[int, Batch] = OrderedDict()
         self._least, _, self._most = self.facts.batch
 
@@ -81,6 +83,18 @@ class TensorRtBackend:
         types: Sequence[str] | None = None,
     ) -> Callable[[], Maps]:
         """See `Overlapping.start`."""
+        with self._lock:
+            maps = self._start(z, psi, label, types)
+
+        def finish() -> Maps:
+            with self._lock:
+                return maps()
+
+        return finish
+
+    def _start(
+        self, z: np.ndarray, psi: float, label: np.ndarray | None, types: Sequence[str] | None
+    ) -> Callable[[], Maps]:
         chosen = self._types if types is None else self.artifact.choose_types(types)
         parts: list[Callable[[], Maps]] = []
         start = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -62,6 +63,7 @@ class TritonBackend:
         if noise_mode not in NOISE_MODES:
             raise UserError(f"`noise_mode={noise_mode}`: choose from {', '.join(NOISE_MODES)}")
         self.device = device
+        self._lock = Lock()
         self.artifact = describe_generator(
             generator.config,
             generator_sha256(generator),
@@ -98,9 +100,11 @@ class TritonBackend:
         types: Sequence[str] | None = None,
     ) -> dict[str, np.ndarray]:
         """See `Backend.run`."""
-        outputs = self.run_on_device(z, psi, label, types)
-        # A copy on the CPU too, because the caller owns the arrays.
-        return {name: value.to("cpu", copy=True).numpy() for name, value in outputs.items()}
+        # The next call overwrites the outputs of a captured graph.
+        with self._lock:
+            outputs = self.run_on_device(z, psi, label, types)
+            # A copy on the CPU too, because the caller owns the arrays.
+            return {name: value.to("cpu", copy=True).numpy() for name, value in outputs.items()}
 
     def run_on_device(
         self,

@@ -1,0 +1,39 @@
+"""Settings of the HTTP service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sgi.engine.errors import UserError
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSettings:
+    """Limits and access of a service.
+
+    batch: most images in one pass of the engine. queue: most images that wait; a request beyond it gets 503.
+    request_seeds: most seeds of one request. token: bearer token that a request must carry, None for open access.
+
+    Raises UserError for values out of range.
+    """
+
+    batch: int = 16
+    queue: int = 256
+    request_seeds: int = 64
+    token: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "queue", "request_seeds"):
+            if getattr(self, name) < 1:
+                raise UserError(f"`{name}={getattr(self, name)}`: must be at least 1")
+        if self.queue < self.request_seeds:
+            raise UserError(f"`queue={self.queue}`: must be at least `request_seeds={self.request_seeds}`")
+        if self.token is not None and not (self.token and self.token.isprintable() and self.token.isascii()):
+            raise UserError("`token`: must be printable ASCII characters, at least one")
+
+    def check_host(self, host: str) -> None:
+        """Raise UserError for a host that other machines reach, where no token is set."""
+        if host not in LOOPBACK and self.token is None:
+            raise UserError(f"`host={host}`: other machines reach it; set a `token`, or use 127.0.0.1")

@@ -1,0 +1,181 @@
+"""The HTTP service in this process: bodies, errors, access, metrics, the bound of the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi")
+
+from fastapi.testclient import TestClient
+
+from sgi.engine.api import Engine
+from sgi.engine.errors import UserError
+from sgi.engine.service import ServiceSettings, create_app
+from sgi.engine.service.batcher import Batcher, BusyError
+from sgi.engine.writers import get_format
+
+
+@pytest.fixture
+def engine(model):
+    with Engine.open(model, backend="onnxruntime") as engine:
+        yield engine
+
+
+@pytest.fixture
+def client(engine):
+    with TestClient(create_app(engine, ServiceSettings(batch=4, queue=32, request_seeds=16))) as client:
+        yield client
+
+
+def test_npz_contains_every_type(client, engine):
+    response = client.get("/maps", params={"seeds": "0-2,7"})
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/x-npz"
+    found = np.load(io.BytesIO(response.content))
+    expected = engine([0, 1, 2, 7])
+    assert set(found) == set(expected)
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name])
+
+
+def test_npy_and_png_contain_one_type(client, engine):
+    response = client.get("/maps", params={"seeds": "3-4", "types": "depth", "psi": 0.5})
+    np.testing.assert_array_equal(np.load(io.BytesIO(response.content)), engine([3, 4], psi=0.5)["depth"])
+    response = client.get("/maps", params={"seeds": "3", "types": "image", "format": "png"})
+    assert response.headers["content-type"] == "image/png"
+    expected = get_format("png").encode(engine.artifact.output("image"), engine([3])["image"][0])
+    assert response.content == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("", "`seeds`"),
+        ("seeds=5-1", "reversed"),
+        ("seeds=x", "seeds"),
+        ("seeds=-1", "seeds"),
+        ("seeds=0-16", "one request takes 16"),
+        ("seeds=0&types=normal", "image, depth"),
+        ("seeds=0&types=,", "image, depth"),
+        ("seeds=0&psi=high", "`psi`"),
+        ("seeds=0&psi=nan", "psi"),
+        ("seeds=0&psi=inf", "psi"),
+        ("seeds=0&class_index=1", "no classes"),
+        ("seeds=0&class_index=one", "`class_index`"),
+        ("seeds=0&format=exr", "`format=exr`"),
+        ("seeds=0&format=png", "one map"),
+        ("seeds=0&format=npy", "one type"),
+    ],
+)
+def test_bad_requests_get_one_line(client, query, words):
+    response = client.get(f"/maps?{query}")
+    assert response.status_code == 400
+    assert words in response.text
+    assert response.text.endswith("\n")
+    assert response.text.count("\n") == 1
+
+
+def test_classes_of_a_conditional_model(class_model):
+    with Engine.open(class_model, backend="onnxruntime") as engine, TestClient(create_app(engine)) as client:
+        body = client.get("/maps", params={"seeds": "1", "types": "image", "class_index": 2}).content
+        np.testing.assert_array_equal(np.load(io.BytesIO(body)), engine([1], class_index=2)["image"])
+        assert client.get("/maps?seeds=1").status_code == 400
+        assert client.get("/maps?seeds=1&class_index=3").status_code == 400
+
+
+def test_other_paths(client):
+    assert client.get("/healthz").json() == {"status": "ok", "waiting": 0}
+    assert [entry["name"] for entry in client.get("/model").json()["types"]] == ["image", "depth"]
+    assert client.get("/nothing").status_code == 404
+    assert client.post("/maps?seeds=0").status_code == 405
+    client.get("/maps?seeds=0-4")
+    text = client.get("/metrics").text
+    assert "sgi_images_total 5.0" in text
+    assert "sgi_request_seconds_count 1.0" in text
+
+
+def test_a_token_is_required_everywhere_but_for_health(engine):
+    with TestClient(create_app(engine, ServiceSettings(token="secret"))) as client:
+        for path in ("/maps?seeds=0", "/model", "/metrics", "/docs", "/openapi.json"):
+            assert client.get(path).status_code == 401
+            assert client.get(path, headers={"Authorization": "Bearer wrong"}).status_code == 401
+        assert client.get("/model", headers={"Authorization": "Bearer secret"}).status_code == 200
+        assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("values", [{"batch": 0}, {"queue": 8, "request_seeds": 9}, {"token": ""}, {"token": "a\nb"}])
+def test_settings_are_checked(values):
+    with pytest.raises(UserError):
+        ServiceSettings(**values)
+
+
+def test_hosts_that_others_reach_need_a_token():
+    ServiceSettings().check_host("127.0.0.1")
+    ServiceSettings(token="secret").check_host("0.0.0.0")
+    with pytest.raises(UserError, match="token"):
+        ServiceSettings().check_host("0.0.0.0")
+
+
+class SlowEngine:
+    """Returns seeds as maps, when `go` is set; keeps the size of every pass."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.passes: list[list[int]] = []
+
+    def __call__(self, seeds, *, psi, types, class_index):
+        self.go.wait(10)
+        self.passes.append(list(seeds))
+        if 13 in seeds:
+            raise RuntimeError("an unlucky seed")
+        return {name: np.array(seeds, np.float32).reshape(-1, 1, 1, 1) for name in types}
+
+
+def test_waiting_requests_share_passes_and_the_queue_is_bounded():
+    async def scene() -> None:
+        engine = SlowEngine()
+        batcher = Batcher(engine, ServiceSettings(batch=4, queue=6, request_seeds=6))
+        worker = asyncio.create_task(batcher.work())
+
+        def ask(*seeds, psi=1.0):
+            return asyncio.create_task(batcher.generate(seeds, ("image",), psi, None))
+
+        first = ask(0)
+        await asyncio.sleep(0.05)  # the first pass runs
+        others = [ask(1, 2), ask(3, psi=0.5), ask(4), ask(5)]
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await ask(6, 7)
+        engine.go.set()
+        assert [(await task)["image"].ravel().tolist() for task in [first, *others]] == [[0], [1, 2], [3], [4], [5]]
+        assert engine.passes == [[0], [1, 2, 4, 5], [3]]
+        assert (batcher.images, batcher.passes, batcher.rejected, batcher.waiting) == (6, 3, 1, 0)
+        last = ask(8)
+        await asyncio.sleep(0)
+        batcher.stop()
+        with pytest.raises(BusyError):
+            await ask(9)
+        assert (await last)["image"].item() == 8
+        await asyncio.wait_for(worker, 5)
+
+    asyncio.run(scene())
+
+
+def test_an_error_of_a_pass_reaches_its_requests_and_the_service_goes_on():
+    async def scene() -> None:
+        engine = SlowEngine()
+        engine.go.set()
+        batcher = Batcher(engine, ServiceSettings())
+        worker = asyncio.create_task(batcher.work())
+        with pytest.raises(RuntimeError, match="unlucky"):
+            await batcher.generate([13], ("image",), 1.0, None)
+        assert (await batcher.generate([1], ("image",), 1.0, None))["image"].item() == 1
+        batcher.stop()
+        await worker
+
+    asyncio.run(scene())

@@ -1,0 +1,154 @@
+"""One engine shared by threads: every map is right, at mixed batch sizes and while one thread closes the engine."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from tiny_models import ONNX_BACKENDS, Z_DIM, describe, write_model
+from tolerances import BACKEND_PARITY
+
+from sgi.engine.api import Engine
+from sgi.engine.backends.triton import TritonBackend
+from sgi.engine.errors import UserError
+from sgi.engine.in_flight import InFlight
+
+THREADS = 64
+CALLS = 4
+BATCH = 4
+
+
+@pytest.fixture(params=[*ONNX_BACKENDS, "triton"])
+def engine(request, model, tiny_generator):
+    if request.param == "triton":
+        backend = TritonBackend(tiny_generator, {"image": None}, device="cpu", precision="fp32")
+        with Engine(backend, BATCH) as engine:
+            yield engine
+    else:
+        with Engine.open(model, backend=request.param, batch=BATCH) as engine:
+            yield engine
+
+
+def expected_maps(engine, count):
+    """Maps of seeds 0 to `count`, computed one by one on one thread."""
+    rows = [engine([seed]) for seed in range(count)]
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+def test_sixty_four_threads_get_the_right_maps(engine):
+    expected = expected_maps(engine, 16)
+    names = engine.artifact.type_names
+
+    def calls(thread):
+        for call in range(CALLS):
+            first = (thread * 5 + call * 3) % 8
+            seeds = range(first, first + 1 + (thread + call) % 7)
+            types = names if thread % 2 else names[:1]
+            maps = engine(seeds, types=types)
+            assert tuple(maps) == types
+            for name in types:
+                np.testing.assert_allclose(maps[name], expected[name][list(seeds)], atol=BACKEND_PARITY)
+        return True
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        assert all(pool.map(calls, range(THREADS)))
+
+
+def test_closing_waits_for_calls_and_refuses_later_ones(engine):
+    expected = expected_maps(engine, 8)
+    started = threading.Barrier(9)
+
+    def calls():
+        started.wait()
+        finished = 0
+        while True:
+            try:
+                maps = engine(range(8))
+            except UserError:
+                return finished
+            for name, stack in maps.items():
+                np.testing.assert_allclose(stack, expected[name], atol=BACKEND_PARITY)
+            finished += 1
+
+    with ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(calls) for _ in range(8)]
+        started.wait()
+        engine.close()
+        engine.close()
+        assert all(future.result(30) >= 0 for future in futures)
+    with pytest.raises(UserError, match="closed"):
+        engine([0])
+
+
+@pytest.mark.parametrize("backend", ONNX_BACKENDS)
+def test_calls_of_any_size_compile_at_most_two_sizes(model, backend, monkeypatch):
+    with Engine.open(model, backend=backend, batch=BATCH) as engine:
+        compiled = []
+        if backend == "openvino":
+            compile_model = engine.backend._core.compile_model
+            monkeypatch.setattr(
+                engine.backend, "_core",
+                type("Core", (), {
+                    "compile_model": lambda self, *a: compiled.append(1) or compile_model(*a),
+                    "read_model": staticmethod(engine.backend._core.read_model),
+                })(),
+            )  # fmt: skip
+        expected = expected_maps(engine, 11)
+        for count in range(1, 12):
+            maps = engine(range(count))
+            for name, stack in maps.items():
+                np.testing.assert_allclose(stack, expected[name][:count], atol=BACKEND_PARITY)
+        assert len(compiled) <= 1  # size 1; size BATCH is compiled on opening
+
+
+def test_close_waits_for_every_call_inside():
+    uses = InFlight("closed")
+    order = []
+    entered, leave = threading.Event(), threading.Event()
+
+    def use():
+        with uses:
+            entered.set()
+            leave.wait(10)
+            order.append("left")
+
+    def close():
+        uses.close()
+        order.append("closed")
+
+    threads = [threading.Thread(target=use), threading.Thread(target=close)]
+    threads[0].start()
+    entered.wait(10)
+    threads[1].start()
+    leave.set()
+    for thread in threads:
+        thread.join(10)
+    assert order == ["left", "closed"]
+    with pytest.raises(UserError, match="closed"), uses:
+        pass
+
+
+@pytest.mark.parametrize("backend", ONNX_BACKENDS)
+def test_maps_that_are_not_finite_name_seed_and_type(tmp_path, backend):
+    path = write_model(tmp_path / "damaged.onnx", describe(), damage="depth")
+    with Engine.open(path, backend=backend, batch=2) as engine:
+        with pytest.raises(UserError, match="depth map of seed 7 contains values that are not finite"):
+            engine([7, 8, 9])
+        with pytest.raises(UserError, match="depth map of row 0"):
+            engine(z=np.zeros((1, Z_DIM), np.float32))
+        assert set(engine([7], types="image")) == {"image"}
+
+
+@pytest.mark.parametrize("psi", [float("nan"), float("inf"), -float("inf")])
+def test_psi_is_finite(engine, psi):
+    with pytest.raises(UserError, match="`psi="):
+        engine([0], psi=psi)
+
+
+def test_z_is_finite(engine):
+    z = np.zeros((2, engine.artifact.z_dim), np.float32)
+    z[1, 0] = np.nan
+    with pytest.raises(UserError, match="`z` contains values that are not finite"):
+        engine(z=z)
