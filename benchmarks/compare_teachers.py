@@ -47,7 +47,7 @@ def main() -> None:
         parser.error("--teacher: give the files different names, which become the names of the judges")
     torch.set_flush_denormal(True)
     generator = load_generator(bundle.GENERATOR)
-    variety = read_header(bundle.GENERATOR)["notes"]["training"]["variety"]
+    variety = read_header(bundle.GENERATOR).notes["training"]["variety"]
     rooms = held_out_rooms(asked.rooms, generator.config.resolution, variety)
     figures = {}
     for path in (bundle.TEACHER, *asked.teacher):

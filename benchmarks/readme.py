@@ -1,10 +1,10 @@
-"""Fill the generated blocks of README.md and docs/knows.md from the files that hold their figures.
+"""Fill the generated blocks of README.md and docs/knows.md from the files that contain their figures.
 
     python benchmarks/readme.py [--check]
 
-The bundle's own headers, benchmarks/results.jsonl and docs/knows/report.json, which `sgi-engine eval` wrote. A block
-stands between `<!-- begin NAME -->` and `<!-- end NAME -->`; nothing in it is typed by hand. `--check` fails when a
-block is not what the files say.
+The figures come from the headers of the bundled files, benchmarks/results.jsonl, and docs/knows/report.json, which is
+the output of `sgi-engine eval`. A block stands between `<!-- begin NAME -->` and `<!-- end NAME -->`. With `--check`
+nothing is written, and the exit code is 1 if a block is out of date.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ def offsets() -> str:
 
 
 def teacher() -> str:
-    """The teacher's errors against the renderer, a line a type."""
+    """Errors of the teacher against the renderer, one row for each figure."""
     return teacher_table(header(bundle.TEACHER, "sgi_teacher"), TEACHER_ROWS)
 
 
 def benchmark(name: str, unit: str) -> str:
-    """The last line of a benchmark as a table, with its machine."""
+    """The latest result of a benchmark as a table, with hardware and versions."""
     line = latest(name)
     if line is None:
         return f"Not measured yet: `python benchmarks/{name}.py`."
@@ -97,14 +97,14 @@ def report() -> dict[str, Any]:
 
 def brief() -> str:
     """The study's verdicts, a line a map."""
-    from sgi.trainer.studies.evaluation.markdown import brief_table
+    from sgi.trainer.studies.evaluation.markdown_report import brief_table
 
     return brief_table(report())
 
 
 def study() -> str:
     """The study's tables and verdict."""
-    from sgi.trainer.studies.evaluation.markdown import markdown_table
+    from sgi.trainer.studies.evaluation.markdown_report import markdown_table
 
     return markdown_table(report())
 
@@ -174,20 +174,20 @@ BLOCKS = {
 
 
 def block(name: str) -> str:
-    """One block; raises KeyError for one that nobody makes."""
+    """The text of a block; raises KeyError for an unknown name."""
     if name in OF_REPORT and not REPORT.exists():
         return "Not measured yet: `sgi-engine eval`."
     return BLOCKS[name]()
 
 
 def filled(text: str) -> str:
-    """The text with every block made anew."""
+    """The text with every block generated again."""
     pattern = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
     return pattern.sub(lambda m: f"{m[1]}{block(m[2])}\n{m[3]}", text)
 
 
 def main() -> int:
-    """Rewrite the pages, or with --check compare."""
+    """Write the pages, or compare them with --check. Returns the exit code."""
     stale = 0
     for page in PAGES:
         text = page.read_text()

@@ -1,18 +1,19 @@
-"""`sgi-engine bundle`: rebuild everything the package ships, from rooms to the model card."""
+"""`sgi-engine bundle`: rebuild all files of the bundle, from rooms to the model card."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from shutil import copyfile
+from typing import Annotated, Any
 
 import typer
 
 from sgi.cli.options import Device
 from sgi.engine import bundle as paths
 from sgi.engine import intrinsics
-from sgi.engine.errors import UserError
+from sgi.engine.progress import SILENT, Progress
 
-# Type -> steps and pictures. Depth, normals and shading go on improving for longest.
+# Type -> steps and pictures. Depth, normals and shading improve for longest.
 FITS = {
     "depth": (3000, 5000), "normal": (3000, 5000), "albedo": (1500, 2000), "shading": (3000, 5000),
     "segmentation": (2500, 2000), "mask-bed": (1000, 2000), "edges": (2500, 2000),
@@ -30,65 +31,88 @@ def bundle(
         Path | None, typer.Option(help="Folder of offsets fitted by `train --type all`. Default: fit them.")
     ] = None,
     preset: Annotated[str, typer.Option(help="Preset of `train-generator`.")] = "rooms-64",
-    hours: Annotated[float | None, typer.Option(help="Budget of the generator's training.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Budget of the generator's training in hours.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     device: Device = "cpu",
 ) -> None:
     """Train generator and teacher on rooms, fit every offset, export, and write manifest and model card."""
-    import shutil
-
-    import torch
     from rich.console import Console
 
-    from sgi.cli.export import export
-    from sgi.cli.train import train
-    from sgi.cli.train_generator import train_generator
-    from sgi.cli.train_teacher import train_teacher
+    from sgi.cli.progress import progress
+
+    with progress() as shown:
+        quality = rebuild_bundle(
+            workdir, out, generator=generator, teacher=teacher, offsets=offsets, preset=preset, hours=hours,
+            threads=threads, device=device, progress=shown,
+        )  # fmt: skip
+    console = Console()
+    console.print(quality)
+    console.print(f"wrote {out}; see {out / 'CARD.md'}")
+
+
+def rebuild_bundle(
+    workdir: Path,
+    out: Path = paths.FOLDER,
+    *,
+    generator: Path | None = None,
+    teacher: Path | None = None,
+    offsets: Path | None = None,
+    preset: str = "rooms-64",
+    hours: float | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Write all files of the bundle to `out`; returns the quality of the generator.
+
+    workdir: folder of all runs, which resume. generator, teacher: files of earlier runs; None trains them. offsets:
+    folder of fitted offsets; None fits them. preset, hours: of the generator's training.
+    """
     from sgi.engine.bundle.contents import write_card, write_manifest
-    from sgi.engine.generator import load_generator, save_generator
-    from sgi.engine.generator.file import read_header
-    from sgi.trainer.gan.config import preset as find_preset
-    from sgi.trainer.gan.quality import held_out_rooms, quality
+    from sgi.trainer.gan.generator_run import train_generator
+    from sgi.trainer.gan.quality import save_with_quality
+    from sgi.trainer.gan.train_config import find_preset
+    from sgi.trainer.teacher_training.teacher_run import train_teacher
     from sgi.trainer.teachers.unet_teacher import load_unet_teacher
 
-    console = Console()
+    machine: dict[str, Any] = {"threads": threads, "device": device}
     fitted = out / paths.OFFSETS.name
     fitted.mkdir(parents=True, exist_ok=True)
-    target = out / paths.TEACHER.name
+    teacher_file, network_file = out / paths.TEACHER.name, out / paths.GENERATOR.name
     if teacher is None:
         size = find_preset(preset).resolution
-        train_teacher(target, workdir / "teacher", workdir / "rooms", size=size, threads=threads, device=device)
-    elif teacher.resolve() != target.resolve():
-        shutil.copyfile(teacher, target)
+        train_teacher(teacher_file, workdir / "teacher", workdir / "rooms", size=size, progress=progress, **machine)
+    elif teacher.resolve() != teacher_file.resolve():
+        copyfile(teacher, teacher_file)
     if generator is None:
-        train_generator(workdir / "generator", preset, hours=hours, threads=threads, device=device, teacher=target)
-        generator = workdir / "generator" / "ema.safetensors"
-
-    console.print("measuring the generator against held-out renders")
-    notes = read_header(generator)["notes"]
-    if "kimg" not in notes:
-        raise UserError(f"--generator {generator}: not made by `sgi-engine train-generator`")
-    network_file = out / paths.GENERATOR.name
-    save_generator(network_file, load_generator(generator), notes, torch.float16)
-    network = load_generator(network_file, device)
-    resolution, variety = network.config.resolution, notes["training"]["variety"]
-    real = held_out_rooms(workdir / "held-out", resolution, variety, device)
-    notes["quality"] = quality(network, load_unet_teacher(target, device), real)
-    notes["licence"] = "Apache-2.0"
-    save_generator(network_file, network, notes, torch.float16)
-    console.print(notes["quality"])
-
-    if offsets is None:
-        for name, (steps, images) in FITS.items():
-            train(
-                [name], generator=network_file, teacher=f"{target}+analytic:sobel", steps=steps, images=images,
-                noise_mode="none", out=fitted, workdir=workdir / "fits", device=device, threads=threads, preview=False,
-            )  # fmt: skip
-    else:
-        for name in FITS:
-            shutil.copyfile(offsets / f"{name}.safetensors", fitted / f"{name}.safetensors")
-    files = [fitted / f"{name}.safetensors" for name in intrinsics.MAP_TYPES]
-    export(["all"], generator=network_file, offsets=files, out=out / paths.MODEL.name, noise_mode="none")
+        run = workdir / "generator"
+        generator = train_generator(run, preset, hours=hours, teacher=teacher_file, progress=progress, **machine).file
+    progress.message("measuring the generator against held-out renders")
+    features = load_unet_teacher(teacher_file, device)
+    quality = save_with_quality(generator, network_file, features, workdir / "held-out", device, progress)
+    files = {name: fitted / f"{name}.safetensors" for name in FITS}
+    for name, file in files.items():
+        if offsets is None:
+            _fit(name, network_file, f"{teacher_file}+analytic:sobel", file, workdir / "fits", machine)
+        else:
+            copyfile(offsets / file.name, file)
+    _export(network_file, [files[name] for name in intrinsics.MAP_TYPES], out / paths.MODEL.name)
     write_manifest(out)
     write_card(out)
-    console.print(f"wrote {out}; see {out / 'CARD.md'}")
+    return quality
+
+
+def _fit(name: str, generator: Path, teacher: str, out: Path, workdir: Path, machine: dict[str, Any]) -> None:
+    from sgi.cli.train import train
+
+    steps, images = FITS[name]
+    train(
+        [name], generator=generator, teacher=teacher, steps=steps, images=images, noise_mode="none", out=out,
+        workdir=workdir, preview=False, **machine,
+    )  # fmt: skip
+
+
+def _export(generator: Path, offsets: list[Path], out: Path) -> None:
+    from sgi.export import export_model
+
+    export_model(types=["all"], generator=generator, offsets=offsets, out=out, noise_mode="none")

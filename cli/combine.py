@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from functools import reduce
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sgi.engine.errors import UserError
-
-SUFFIX = ".safetensors"
-
 
 def combine(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="OFFSET...", help="Offset files, the first of the sum's type.")
+    offsets: Annotated[
+        list[Path], typer.Argument(metavar="OFFSET...", help="Offset files; the sum has the type of the first.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Offset file to write.")],
-    weight: Annotated[
-        list[float] | None, typer.Option("--weight", help="Of each file, in their order; repeat it. Default: 1 each.")
+    weights: Annotated[
+        list[float] | None,
+        typer.Option("--weight", help="Weight of each file, in their order; repeat it. Default: 1 each."),
     ] = None,
 ) -> None:
-    """Add offsets up, each times its weight: average fits, add a direction to a map, go part of the way."""
+    """Add offsets, each times its weight: average fits, add a direction to a map, or scale an offset."""
     from rich.console import Console
 
-    from sgi.engine.offsets import Offset
+    from sgi.trainer.offsets.combine import combine_offsets
 
-    weights = weight or [1.0] * len(files)
-    if len(weights) != len(files):
-        raise UserError(f"--weight: {len(weights)} weights for {len(files)} files; give one for each")
-    if not all(map(math.isfinite, weights)):
-        raise UserError(f"--weight {' '.join(map(str, weights))}: weights must be finite")
-    if len(files) == 1 and not weight:
-        raise UserError("one offset and no --weight: there is nothing to combine")
-    if out.suffix != SUFFIX:
-        raise UserError(f"--out {out}: the name of an offset file ends in {SUFFIX}")
-    terms = [Offset.load(path).scaled(factor) for path, factor in zip(files, weights, strict=True)]
-    total = reduce(Offset.plus, terms)
-    total.save(out)
-    terms_text = " + ".join(f"{factor:g} x {path.name}" for path, factor in zip(files, weights, strict=True))
+    combined = combine_offsets(offsets, out=out, weights=weights)
+    terms = " + ".join(f"{weight:g} x {path.name}" for weight, path in combined.terms)
     console = Console(markup=False, highlight=False)
-    console.print(f"wrote {out}: {terms_text}, {total.type} in {total.space}", soft_wrap=True)
-    console.print(f"A sum has no score yet: `sgi-engine score --offset {out}`.", soft_wrap=True)
+    offset = combined.offset
+    console.print(f"wrote {combined.path}: {terms}, {offset.type} in {offset.space}", soft_wrap=True)
+    console.print(f"A sum has no score yet: `sgi-engine score --offset {combined.path}`.", soft_wrap=True)

@@ -14,27 +14,32 @@ from sgi.engine import bundle
 def train_generator(
     workdir: Annotated[Path, typer.Option(help="Folder of the run: checkpoint, samples, log, ema.safetensors.")],
     preset: Annotated[
-        str, typer.Option(help="rooms-64 (a CPU), rooms-64-wide or rooms-128 (a GPU), or tiny (a test).")
+        str, typer.Option(help="rooms-64 (for a CPU), rooms-64-wide or rooms-128 (for a GPU), or tiny (for a test).")
     ] = "rooms-64",
-    hours: Annotated[float | None, typer.Option(help="Stop after this training time, decaying the rate.")] = None,
-    kimg: Annotated[float | None, typer.Option(help="Stop after this many thousand images.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Budget in hours of training. Default: the preset's.")] = None,
+    kimg: Annotated[float | None, typer.Option(help="Budget in thousands of images. Default: the preset's.")] = None,
     threads: Threads = None,
     device: Device = "cpu",
     resume: Annotated[bool, typer.Option(help="Continue from the checkpoint in --workdir, if there is one.")] = True,
     data: Annotated[Path | None, typer.Option(help="Folder of rendered rooms. Default: rooms in --workdir.")] = None,
     teacher: Annotated[
-        Path | None, typer.Option(help="Teacher file: log the distance to held-out rooms in its features.")
+        Path | None, typer.Option(help="Teacher file: the log contains distances to held-out rooms in its features.")
     ] = bundle.TEACHER,
     generator: Annotated[
-        Path | None, typer.Option(help="Start from this generator, an ema.safetensors, and from --discriminator.")
+        Path | None, typer.Option(help="Start from this generator, an ema.safetensors; needs --discriminator.")
     ] = None,
     discriminator: Annotated[
-        Path | None, typer.Option(help="The discriminator.safetensors that the run of --generator wrote beside it.")
+        Path | None, typer.Option(help="The discriminator.safetensors of the same run as --generator.")
     ] = None,
     count: Annotated[int | None, typer.Option(help="Rooms to train on. Default: the preset's.")] = None,
 ) -> None:
     """Train a generator on rooms; stop and continue at will with Ctrl-C and the same command."""
-    from sgi.trainer.gan.command import configure, run
+    from sgi.cli.progress import progress
+    from sgi.trainer.gan import generator_run
 
-    config = configure(preset, kimg, hours, count)
-    typer.echo(run(config, workdir, data, device, threads, resume, teacher, generator, discriminator))
+    with progress() as shown:
+        trained = generator_run.train_generator(
+            workdir, preset, kimg=kimg, hours=hours, count=count, data=data, teacher=teacher, generator=generator,
+            discriminator=discriminator, device=device, threads=threads, resume=resume, progress=shown,
+        )  # fmt: skip
+    typer.echo(f"{trained.kimg:.1f} kimg trained; generator in {trained.file}")

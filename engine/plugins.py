@@ -1,6 +1,6 @@
 """Plugins: things that other installed packages add to one of our tables, such as a teacher, a backend or a map format.
 
-A package declares an entry point in its pyproject.toml. The group says which table, the name is the new entry's name:
+A package declares an entry point in its pyproject.toml. The group selects the table, the name is that of the new entry:
 
     [project.entry-points."sgi_engine.formats"]
     tiff = "my_package.tiff_format:Tiff"
@@ -56,10 +56,10 @@ def load_plugin(group: str, name: str) -> Any | None:
         package = package_of(entry)
         raise UserError(
             f"plugin {name!r} of package {package} does not import ({type(error).__name__}: {error}): "
-            f"pip install --upgrade {package}, or uninstall it"
+            f"`pip install --upgrade {package}`, or uninstall it"
         ) from error
 
 
 def package_of(entry: EntryPoint) -> str:
-    """Name of the package that provides an entry point, as pip knows it."""
+    """Name of the package that provides an entry point, as pip lists it."""
     return entry.dist.name if entry.dist else entry.module

@@ -10,14 +10,12 @@ from typing import Any
 import onnx
 from onnx import helper
 
-from sgi.engine import intrinsics
-from sgi.engine.artifact import METADATA_KEY, ONNX_SUFFIX, Artifact
+from sgi.engine.artifact import METADATA_KEY, ONNX_SUFFIX, Artifact, describe_generator
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
-from sgi.engine.version import __version__
 from sgi.export import precision as precisions
 from sgi.export.bake import bake
 from sgi.export.exporter import Exported, NoSettings, Source
@@ -94,23 +92,15 @@ def describe(
     opset = max(DEFAULT_OPSET, plan.min_opset) if opset is None else opset
     if not plan.min_opset <= opset <= MAX_OPSET:
         raise UserError(f"`opset={opset}`: choose from {plan.min_opset} to {MAX_OPSET} for {precision}")
-    sha256, config = generator_sha256(generator), generator.config
-    for offset in offsets.values():
-        if offset is not None:
-            offset.check_generator(sha256, config)
-    return Artifact(
-        sgi_version=__version__,
-        resolution=config.resolution,
-        z_dim=config.z_dim,
-        c_dim=config.c_dim,
+    return describe_generator(
+        generator.config,
+        generator_sha256(generator),
+        offsets,
         psi=psi,
         cutoff=cutoff,
         noise_mode=noise_mode,
         precision=precision,
         opset=opset,
-        types=tuple(intrinsics.get(name) if o is None else o.intrinsic for name, o in offsets.items()),
-        generator={"sha256": sha256},
-        offsets={name: offset.summary for name, offset in offsets.items() if offset is not None},
     )
 
 

@@ -1,4 +1,4 @@
-"""No test asks the Hugging Face hub for anything. Import this before a library of theirs, which reads it once."""
+"""Turns off access to the Hugging Face hub. Import this module before their libraries, which read it once."""
 
 from __future__ import annotations
 

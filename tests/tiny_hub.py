@@ -1,4 +1,4 @@
-"""Tiny models of random weights, saved as Hugging Face libraries save theirs."""
+"""Tiny models of random weights, saved by the Hugging Face libraries."""
 
 from __future__ import annotations
 
@@ -129,8 +129,8 @@ MODELS: dict[str, Callable[[], tuple[Any, Any]]] = {
 }
 
 
-def enliven(model: torch.nn.Module) -> None:
-    """Draw weights that let a picture through: fresh models of these libraries answer next to nothing."""
+def randomise(model: torch.nn.Module) -> None:
+    """Initialise weights so that outputs depend on the picture; new models return almost constant outputs."""
     for parameter in model.parameters():
         if parameter.ndim > 1:
             torch.nn.init.kaiming_normal_(parameter)
@@ -143,7 +143,7 @@ def save_model(name: str, folder: Path) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         model, processor = MODELS[name]()
-        enliven(model)
+        randomise(model)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
@@ -171,8 +171,8 @@ def save_marigold(kind: str, folder: Path, targets: int = 1, **more: Any) -> Pat
             max_position_embeddings=16, bos_token_id=0, eos_token_id=1, pad_token_id=1,
         )  # fmt: skip
         text_encoder = transformers.CLIPTextModel(text_config)
-        enliven(unet)
-        enliven(vae)
+        randomise(unet)
+        randomise(vae)
     pieces = {"<|startoftext|>": 0, "<|endoftext|>": 1, "!": 2, "!</w>": 3}
     pipeline = getattr(diffusers, f"Marigold{kind}Pipeline")(
         unet=unet,

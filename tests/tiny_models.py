@@ -1,4 +1,4 @@
-"""Tiny exported models, made in code: a few matrix products with the project's metadata."""
+"""Tiny exported models of a few matrix products, with the metadata of sgi-engine."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ ALL_KINDS: tuple[Kind, ...] = (
     "mask-bed",
     HEAT,
 )
-"""Every built-in type, the segmentation with classes, a mask and a type of a user's own."""
+"""Every built-in type, the segmentation with classes, a mask and a custom type."""
 
 
 def kind_name(kind: Kind) -> str:
-    """The name of a type: for the names of test cases."""
+    """The name of a type, for names of test cases."""
     return intrinsics.get(kind).name
 
 

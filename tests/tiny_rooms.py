@@ -1,4 +1,4 @@
-"""A handful of tiny rooms made of numbers, and a tiny network."""
+"""Tiny rooms of random maps, and a tiny network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZE = 16
 
 
 class Rooms:
-    """In-memory stand-in for RoomDataset: flat albedo patches under a slanted light, all maps told by the picture."""
+    """In-memory replacement of RoomDataset: random albedo under shading that increases from left to right."""
 
     def __init__(self, count: int, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -55,7 +55,7 @@ def shape() -> UNetConfig:
 
 @pytest.fixture
 def net(shape: UNetConfig) -> UNet:
-    """Random weights, batch statistics that are not those of a new network, every output of every head alive."""
+    """A network of random weights with non-trivial batch statistics and non-zero outputs of all heads."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         net = UNet(shape)

@@ -1,4 +1,4 @@
-"""A 16 px generator of random weights, a teacher that is a formula, and pools made of them, in milliseconds."""
+"""A 16 px generator of random weights, a teacher that is a formula, and their pools, built in milliseconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sgi.trainer.offsets.spaces import get_space
 
 
 class InverseTeacher:
-    """Tells the colour inverse of a picture as every type's codes, so any picture gives any type's map."""
+    """A teacher that returns the inverted colours of a picture as codes of every type."""
 
     name = "inverse"
     sha256 = hashlib.sha256(b"inverse").hexdigest()
@@ -28,7 +28,7 @@ class InverseTeacher:
     def __call__(self, image, types):
         assert image.min() >= -1
         assert image.max() <= 1
-        return {name: readout(-image, name) for name in types}
+        return {name: readout(-image, intrinsics.get(name)) for name in types}
 
     def features(self, image):
         return image.mean(dim=(2, 3))
@@ -38,7 +38,7 @@ class InverseTeacher:
 def generator() -> Generator:
     config = GeneratorConfig(16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=8)
     network = random_generator(config, seed=3)
-    with torch.no_grad():  # keep all pixels within the nominal range
+    with torch.no_grad():  # keeps all pixels within the nominal range
         for _, block in network.synthesis.blocks():
             block.torgb.weight.mul_(0.1)
     return network
@@ -58,7 +58,7 @@ def known_offset(generator):
 
 @pytest.fixture
 def known_pools(generator, known_offset) -> Pools:
-    """Pools whose albedo and depth codes are exactly what the known offset shows, not clamped."""
+    """Pools whose albedo and depth codes are exactly the predictions of the known offset, not clamped."""
     return Pools(
         _pool(generator, known_offset, fitting_seeds(64, 0)),
         _pool(generator, known_offset, scoring_seeds(32)),
@@ -70,6 +70,7 @@ def known_pools(generator, known_offset) -> Pools:
 def _pool(generator, tensors, seeds) -> Pool:
     sampling = Sampling()
     ws = sampling.ws(generator, seeds)
-    shown = generator.synthesize(ws + tensors["offset"], "none")
+    image = generator.synthesize(ws + tensors["offset"], "none")
     images = (generator.synthesize(ws, "none") * 0.5 + 0.5).clamp(0, 1)
-    return Pool(seeds, sampling, ws, images, {name: readout(shown, name) for name in ("albedo", "depth")})
+    codes = {name: readout(image, intrinsics.get(name)) for name in ("albedo", "depth")}
+    return Pool(seeds, sampling, ws, images, codes)

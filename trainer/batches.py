@@ -1,6 +1,6 @@
-"""Real images and latents of a run, each a function of the seed and the step alone.
+"""Real images and latents of a training run. Each depends only on the seed and the step.
 
-Nothing here has state, so a resumed run draws exactly what the uninterrupted one would have drawn.
+A resumed run therefore draws exactly what the uninterrupted run would have drawn.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CHUNK = 1024
 
 
 class ImageSet(Protocol):
-    """What training needs of a data set; `sgi.trainer.scenes.dataset.RoomDataset` is one."""
+    """The part of a data set that training uses; implemented by `sgi.trainer.scenes.dataset.RoomDataset`."""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -25,15 +25,15 @@ class ImageSet(Protocol):
 
 
 def step_generator(seed: int, step: int, stream: int) -> torch.Generator:
-    """Return a CPU random generator for one use (`stream`) in one step of one run; all three at least 0."""
-    # Mixed by NumPy, because torch's CPU generator looks at no more than the low 32 bits of a seed.
+    """Return a CPU random generator for one use (`stream`) in one step of one run; seed, step and stream >= 0."""
+    # Mixed by NumPy, because torch's CPU generator uses only the low 32 bits of a seed.
     return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, stream, step]).generate_state(1)[0]))
 
 
 class RealImages:
     """Shuffled, mirrored batches of an image set in [-1, 1].
 
-    On a GPU the whole set is kept there as bytes: indexing it is free, and 50,000 rooms at 128 px are 2.5 GB.
+    On a GPU the whole set is kept in its memory as bytes, where indexing is cheap: 50,000 rooms at 128 px are 2.5 GB.
     """
 
     def __init__(self, images: ImageSet, batch: int, seed: int, flips: bool, device: torch.device) -> None:
@@ -50,7 +50,7 @@ class RealImages:
         self._shuffled: tuple[int, Tensor] | None = None
 
     def indices(self, step: int) -> Tensor:
-        """Return the `[batch] int64` indices of a step: epochs of independent permutations, end to end."""
+        """Return the `[batch] int64` indices of a step: consecutive epochs, each an independent permutation."""
         positions = torch.arange(step * self.size, (step + 1) * self.size)
         return torch.stack([self._permutation(int(p) // self.count)[int(p) % self.count] for p in positions])
 

@@ -1,4 +1,4 @@
-"""Packages that only some teachers need, and what they say while they load: one clear line where anything fails."""
+"""Optional packages: imports with one clear error line, and Hugging Face loading without its console output."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ from sgi.engine.errors import UserError
 EXTRA = "teachers"
 
 
-def need(module: str, flag: str, extra: str = EXTRA) -> ModuleType:
-    """Import `module` for what `flag` asks; raises UserError, naming the flag and the extra, if it cannot be."""
+def need(module: str, parameter: str, extra: str = EXTRA) -> ModuleType:
+    """Import and return `module`; raises UserError, naming the pip extra that contains it, if that fails.
+
+    parameter: reference for messages, such as "`teacher=onnx:x.yaml`".
+    """
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise UserError(f'{flag}: needs {module} ({_first_line(error)}): pip install "sgi-engine[{extra}]"') from None
+        raise UserError(
+            f'{parameter}: needs {module} ({_first_line(error)}): pip install "sgi-engine[{extra}]"'
+        ) from None
 
 
 @contextmanager
-def loading(flag: str, files: str) -> Iterator[None]:
-    """Turn whatever a Hugging Face library raises over a model it cannot load into a UserError that names `files`."""
+def loading(parameter: str, files: str) -> Iterator[None]:
+    """Turn exceptions of a Hugging Face library that cannot load a model into a UserError that names `files`."""
     try:
         yield
     except (
@@ -33,27 +38,31 @@ def loading(flag: str, files: str) -> Iterator[None]:
     ) as error:  # fmt: skip
         reason = _first_line(error)
         raise UserError(
-            f"{flag}: cannot be loaded ({reason}); give a Hugging Face name or a folder of {files}"
+            f"{parameter}: cannot be loaded ({reason}); give a Hugging Face name or a folder of {files}"
         ) from None
     except ImportError as error:
-        raise UserError(f'{flag}: {_first_line(error)}: pip install "sgi-engine[{EXTRA}]" and what it names') from None
+        raise UserError(
+            f'{parameter}: {_first_line(error)}: pip install "sgi-engine[{EXTRA}]" and the package it names'
+        ) from None
 
 
-def whole(flag: str, report: Mapping[str, Any], optional: Callable[[str], object] = lambda name: False) -> list[str]:
-    """Names of the weights that a loading report says a file left out; the library drew those at random.
+def whole(
+    parameter: str, report: Mapping[str, Any], optional: Callable[[str], object] = lambda name: False
+) -> list[str]:
+    """Names of the weights that a file lacks, from a loading report. The library initialises them at random.
 
-    Raises UserError unless all of them are `optional`, and none is of another shape.
+    Raises UserError unless all of them are `optional` and none has another shape.
     """
     missing = sorted(report["missing_keys"])
     wrong = [name for name in missing if not optional(name)] + [key[0] for key in report["mismatched_keys"]]
     if wrong:
-        raise UserError(f"{flag}: {wrong[0]} is not in its file, or of another shape ({len(wrong)} weights are so)")
+        raise UserError(f"{parameter}: {wrong[0]} is not in its file or has another shape ({len(wrong)} such weights)")
     return missing
 
 
 @contextmanager
 def quiet(logging: Any) -> Iterator[None]:
-    """Silence a Hugging Face library, by its `utils.logging`, but for errors; put back what was set before."""
+    """Show only errors of a Hugging Face library, by its `utils.logging`; the settings are restored afterwards."""
     level = logging.get_verbosity()
     bars = logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

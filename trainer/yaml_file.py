@@ -1,4 +1,4 @@
-"""Small YAML files that a user wrote: a mapping of plain values, or one clear line."""
+"""Small YAML files of users: read as a mapping of plain values, with one clear error line."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from sgi.trainer.packages import need
 _LARGEST = 1 << 16
 
 
-def read_mapping(path: str | Path, flag: str, extra: str) -> dict[str, Any] | None:
-    """What a file says by name, or None if it is no mapping with names or longer than 64 KB.
+def read_mapping(path: str | Path, parameter: str, extra: str) -> dict[str, Any] | None:
+    """The mapping in a file, or None if it is not a mapping with text keys or is longer than 64 KB.
 
-    flag: names the file in messages; extra: the pip extra that brings YAML. Raises UserError for a file that cannot be
-    read or is no YAML, and when the package is missing.
+    parameter: reference to the file in messages. extra: pip extra that contains YAML. Raises UserError for a file that
+    cannot be read or is not YAML, and where the package is missing.
     """
-    yaml = need("yaml", flag, extra)
+    yaml = need("yaml", parameter, extra)
     try:
         text = Path(path).read_text(encoding="utf-8")
         values = yaml.safe_load(text) if len(text) <= _LARGEST else None
     except FileNotFoundError:
-        raise UserError(f"{flag}: no such file") from None
+        raise UserError(f"{parameter}: no such file") from None
     except OSError as error:
-        raise UserError(f"{flag}: cannot be read ({error.strerror})") from None
+        raise UserError(f"{parameter}: cannot be read ({error.strerror})") from None
     except (UnicodeDecodeError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UserError(f"{flag}: not YAML ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{parameter}: not YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         return None
     return values

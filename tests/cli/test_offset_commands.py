@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import sgi.trainer.teachers
+from sgi.cli.errors import flags_of, with_flags
 from sgi.cli.inspect import inspect
 from sgi.cli.score import score
 from sgi.cli.train import train
@@ -42,12 +44,30 @@ def run(command, *arguments):
     app.command()(command)
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
     if isinstance(result.exception, UserError):
-        raise result.exception
+        raise UserError(with_flags(str(result.exception), flags_of(typer.main.get_command(app))))
     assert result.exit_code == 0, result.output
     return result.output
 
 
-def test_train_writes_offsets_that_say_everything(tmp_path, file, generator, teacher):
+class Recorder:
+    """A progress that records the units done by stage, and interrupts the fit at a step."""
+
+    def __init__(self, stop_at):
+        self.steps, self.stop_at = {}, stop_at
+
+    @contextmanager
+    def stage(self, name, total, unit=""):
+        self.name, self.done = name, 0
+        yield self
+
+    def advance(self, count=1, note=""):
+        self.done += count
+        self.steps.setdefault(self.name, []).append(self.done)
+        if self.name == "depth" and self.done == self.stop_at:
+            raise KeyboardInterrupt
+
+
+def test_train_writes_complete_offset_files(tmp_path, file, generator, teacher):
     out = tmp_path / "out"
     printed = run(train, "--type", "all", "--generator", file, "--out", out, "--noise-mode", "none", *QUICK)
     suffixes = (".png", ".safetensors")
@@ -69,7 +89,7 @@ def test_train_writes_offsets_that_say_everything(tmp_path, file, generator, tea
     assert Image.open(out / "normal.png").size == (1536, 576)
 
 
-def test_score_repeats_the_figures_of_train(tmp_path, file):
+def test_score_gives_the_figures_of_train(tmp_path, file):
     path = tmp_path / "a.safetensors"
     run(train, "--type", "albedo", "--generator", file, "--out", path, "--trunc", "0.7", "--no-preview", *QUICK)
     assert not path.with_suffix(".png").exists()
@@ -80,7 +100,7 @@ def test_score_repeats_the_figures_of_train(tmp_path, file):
     assert f"{offset.score['rows']['ridge']['fvu']:.3f}" in printed
 
 
-def test_a_low_rank_update_from_a_row_on(tmp_path, file, generator):
+def test_lora_from_a_row(tmp_path, file, generator):
     path = tmp_path / "a.safetensors"
     flags = ("--space", "lora", "--rank", "2", "--from-layer", "3")
     printed = run(train, "--type", "albedo", "--generator", file, "--out", path, *flags, *QUICK)
@@ -92,7 +112,7 @@ def test_a_low_rank_update_from_a_row_on(tmp_path, file, generator):
     assert "lora of 4 layers" in run(inspect, path)
 
 
-def test_seeds_for_choosing_give_other_figures(tmp_path, file):
+def test_split_selects_the_scoring_seeds(tmp_path, file):
     path = tmp_path / "a.safetensors"
     run(train, "--type", "albedo", "--generator", file, "--out", path, "--split", "choosing", *QUICK)
     assert Offset.load(path).score["seeds"] == "1073741824-1073741835"
@@ -101,20 +121,14 @@ def test_seeds_for_choosing_give_other_figures(tmp_path, file):
 def test_an_interrupted_command_continues(tmp_path, file, monkeypatch):
     flags = ("--type", "depth", "--generator", file, *QUICK, "--steps", "40")
     run(train, *flags, "--out", tmp_path / "whole.safetensors")
-    steps: list[int] = []
-
-    def note_and_die(bar, task, done, loss):
-        steps.append(done)
-        if done == 30:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("sgi.cli.train._tell", note_and_die)
+    recorder = Recorder(stop_at=30)
+    monkeypatch.setattr("sgi.cli.train.progress", lambda: nullcontext(recorder))
     with pytest.raises(AssertionError):
         run(train, *flags, "--out", tmp_path / "cut.safetensors")
     assert not (tmp_path / "cut.safetensors").exists()
-    monkeypatch.setattr("sgi.cli.train._tell", lambda bar, task, done, loss: steps.append(done))
+    recorder.stop_at = None
     run(train, *flags, "--out", tmp_path / "cut.safetensors")
-    assert steps == [0, 10, 20, 30, 25, 30, 40]
+    assert recorder.steps["depth"] == [0, 10, 20, 30, 25, 30, 40]
     whole, cut = (Offset.load(tmp_path / f"{name}.safetensors") for name in ("whole", "cut"))
     assert whole.sha256 == cut.sha256
 
@@ -128,7 +142,7 @@ def test_an_interrupted_command_continues(tmp_path, file, monkeypatch):
             "--type dept: choose from depth, normal, albedo, shading, edges, segmentation, mask-CLASS, all, or",
         ),
         (("--type", "image"), "--type image"),
-        (("--type", "segmentation"), "--type segmentation: teacher inverse tells only depth, normal"),
+        (("--type", "segmentation"), "--type segmentation: teacher inverse"),
         (("--type-file", "mine.yaml"), "--type-file mine.yaml: no such file"),
         (("--type", "all", "--out", "x.safetensors"), "--out x.safetensors: 4 types need a folder"),
         (("--type", "depth", "--generator", "none.safetensors"), "none.safetensors: no such file"),
@@ -176,9 +190,9 @@ def test_score_refuses_the_offset_of_another_generator(tmp_path, file, generator
         run(score, "--offset", path, "--generator", other)
 
 
-def test_score_refuses_what_it_cannot_score(tmp_path, file, generator, monkeypatch):
+def test_score_refuses_invalid_requests(tmp_path, file, generator, monkeypatch):
     monkeypatch.setattr(bundle, "OFFSETS", tmp_path / "none")
-    with pytest.raises(UserError, match="give one of the two"):
+    with pytest.raises(UserError, match="--type and --offset: pass only one of the two"):
         run(score, "--type", "depth", "--offset", file)
     with pytest.raises(UserError, match=r"depth.safetensors: no such file"):
         run(score, "--type", "depth", "--generator", file)

@@ -1,4 +1,4 @@
-"""`train` with teachers of other makes, from the spec to the offset file, and again out of the cache."""
+"""`train` with analytic teachers, from the spec to the offset file, with and without a cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sgi.cli.train import train
 from sgi.engine.generator import save_generator
 from sgi.engine.offsets import Offset
 from sgi.trainer.teachers import load_teacher
-from sgi.trainer.teachers.analytic import AnalyticTeacher
+from sgi.trainer.teachers.analytic_teacher import AnalyticTeacher
 
 QUICK = {"steps": 2, "images": 20, "holdout": 8, "threads": 1, "precision": "fp32", "preview": False}
 
@@ -22,10 +22,10 @@ def file(tmp_path, generator):
 
 
 def test_edges_by_sobel_with_a_cache(tmp_path, file, monkeypatch):
-    asked = []
+    batches = []
     plain = AnalyticTeacher.codes
     monkeypatch.setattr(
-        AnalyticTeacher, "codes", lambda self, image, types: asked.append(1) or plain(self, image, types)
+        AnalyticTeacher, "codes", lambda self, image, types: batches.append(1) or plain(self, image, types)
     )
     flags = {"generator": file, "teacher": "analytic:sobel", "cache": tmp_path / "cache"}
     offsets = []
@@ -33,15 +33,15 @@ def test_edges_by_sobel_with_a_cache(tmp_path, file, monkeypatch):
         out = tmp_path / f"{name}.safetensors"
         train(types=["edges"], out=out, workdir=tmp_path / name, **flags, **QUICK)
         offsets.append(Offset.load(out))
-        assert len(asked) == 2  # a batch to fit on and one to score on, by the first of the two alone
-    score(files=[tmp_path / "one.safetensors"], holdout=8, threads=1, **flags)
-    assert len(asked) == 2
+        assert len(batches) == 2  # one to fit on and one to score on, in the first run only
+    score(offsets=[tmp_path / "one.safetensors"], holdout=8, threads=1, **flags)
+    assert len(batches) == 2
     teacher = load_teacher("analytic:sobel")
     assert offsets[0].teacher == {"name": "analytic sobel", "sha256": teacher.sha256}
     assert (offsets[0].tensors["offset"] == offsets[1].tensors["offset"]).all()
 
 
-def test_luminance_as_a_type_of_ones_own(tmp_path, file):
+def test_a_type_from_a_file(tmp_path, file):
     described = tmp_path / "luminance.yaml"
     described.write_text("{name: luminance, channels: 1, meaning: BT.709 luma of the picture}")
     out = tmp_path / "luminance.safetensors"

@@ -31,7 +31,7 @@ png_bits: 16
 
 
 class ColourTeacher:
-    """Tells classes by the channel that exceeds the picture's mean most, edges by red, the user's type by grey."""
+    """A teacher: classes by the channel that exceeds the picture's mean most, edges by red, the user's type by grey."""
 
     name = "colours"
     sha256 = hashlib.sha256(b"colours").hexdigest()
@@ -41,9 +41,9 @@ class ColourTeacher:
     resolution = None
 
     def __call__(self, image, types):
-        lively = (image - image.mean(dim=(2, 3), keepdim=True)) * 40
+        logits = (image - image.mean(dim=(2, 3), keepdim=True)) * 40
         known = {"edges": image[:, :1], "my-type": image.mean(1, keepdim=True)}
-        return {name: known[name] if name in known else class_codes(lively, CLASSES, name) for name in types}
+        return {name: known[name] if name in known else class_codes(logits, CLASSES, name) for name in types}
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_every_type_from_teacher_to_files(folder, capsys):
         "none",
     )
     assert main(["train", "--generator", "tiny.safetensors", *types, "--type-file", "mine.yaml", *quick]) == 0
-    (folder / "mine.yaml").unlink()  # from here on the offset file says what the type is
+    (folder / "mine.yaml").unlink()  # from here on the offset file contains the description
     offsets = [word for name in names for word in ("--offset", f"{name}.safetensors")]
     assert main(["export", "--generator", "tiny.safetensors", *types, *offsets, "--out", "maps.onnx"]) == 0
     printed = capsys.readouterr()
@@ -109,10 +109,10 @@ def test_every_type_from_teacher_to_files(folder, capsys):
             np.testing.assert_array_equal(code, value[0])
         else:
             step = (kind.high - kind.low) / (2**kind.png_bits - 1)
-            # Codes of the inverse decoding and 16 bits run with the value, as the table says.
+            # A 16-bit PNG code is linear in the value for every decoding.
             np.testing.assert_allclose(code * step + kind.low, value[0], atol=0.51 * step)
 
-    # The sheet shows the colours of the classes: its third column is made of nothing else.
+    # The third column of the sheet contains only the colours of the classes.
     sheet, _ = pixels("npy/preview.png")
     cell = sheet[-200:-8, -400:-208].reshape(-1, 3)
     colours = np.round(intrinsics.colours(artifact.output("segmentation")) * 255)
@@ -126,23 +126,22 @@ def test_every_type_from_teacher_to_files(folder, capsys):
         assert words in printed
 
 
-def test_a_fit_learns_a_mask(generator):
-    """Not only the plumbing: from the same start, more steps show more of the mask."""
+def test_a_longer_fit_predicts_a_mask_better(generator):
     from sgi.trainer.offsets.fit import FitSettings
     from sgi.trainer.offsets.job import make_pools, train_offset
     from sgi.trainer.offsets.pool import Sampling
 
-    teacher = ColourTeacher()
-    pools = make_pools(generator, teacher, ["mask-bed"], Sampling(), images=32, holdout=16)
+    teacher, kind = ColourTeacher(), intrinsics.get("mask-bed")
+    pools = make_pools(generator, teacher, [kind.name], Sampling(), images=32, holdout=16)
     torch.set_num_threads(1)
-    loss = [
-        train_offset(generator, teacher, "mask-bed", pools, FitSettings(steps=steps)).score["rows"]["offset"]["fvu"]
+    fvus = [
+        train_offset(generator, teacher, kind, pools, FitSettings(steps=steps)).score["rows"]["offset"]["fvu"]
         for steps in (1, 60)
     ]
-    assert loss[1] < 0.8 * loss[0]
+    assert fvus[1] < 0.8 * fvus[0]
 
 
-def test_one_description_a_type(folder, capsys):
+def test_two_descriptions_of_a_type_are_refused(folder, capsys):
     assert main(["train", "--type-file", "mine.yaml", "--type-file", "mine.yaml"]) == 2
     assert "--type-file mine.yaml: a second description of my-type" in capsys.readouterr().err
     assert main(["train", "--type", "your-type", "--type-file", "mine.yaml"]) == 2

@@ -182,7 +182,7 @@ def test_an_offset_of_other_layers_is_refused(tiny_generator, tmp_path):
     offset = offsets_for(tiny_generator, "depth", space="lora")
     tensors = offset["depth"].tensors
     tensors["lora.synthesis.b8.conv0.bias"] = np.zeros(3, np.float32)
-    with pytest.raises(UserError, match=r"conv0\.bias of shape \[3\] where the generator needs \[16\]: fit it anew"):
+    with pytest.raises(UserError, match=r"conv0\.bias of shape \[3\] where the generator needs \[16\]: fit it again"):
         export_onnx(tiny_generator, offset, tmp_path / "depth.onnx")
 
 

@@ -77,7 +77,7 @@ def test_runtimes_without_bf16_are_listed(exports):
 def test_bf16_needs_a_backend_with_kernels(exports):
     path, _ = exports["bf16"]
     with pytest.raises(
-        UserError, match="--backend onnxruntime: it has no bf16 on cpu; export bf16.onnx as fp32 or fp16"
+        UserError, match="`backend=onnxruntime`: it does not support bf16 on cpu; export bf16.onnx as fp32 or fp16"
     ):
         open_backend(path, backend="onnxruntime", device="cpu")
     backend = open_backend(path, device="cpu", images=1, batch=1)

@@ -1,15 +1,22 @@
-"""Batches: what a run sees, and that it depends on the seed and the step alone."""
+"""Batches of images and latents depend only on the seed and the step."""
 
 from __future__ import annotations
 
+import pytest
 import torch
+from noise_images import NoiseImages
 
 from sgi.trainer.batches import RealImages, latents, step_generator
 
 CPU = torch.device("cpu")
 
 
-def test_every_image_is_seen_once_an_epoch(images):
+@pytest.fixture
+def images():
+    return NoiseImages()
+
+
+def test_every_image_occurs_once_in_an_epoch(images):
     real = RealImages(images, 4, 0, flips=False, device=CPU)
     seen = torch.cat([real.indices(step) for step in range(13)])
     for epoch in seen.reshape(4, 13):
@@ -17,7 +24,7 @@ def test_every_image_is_seen_once_an_epoch(images):
     assert not torch.equal(seen[:13], seen[13:26])
 
 
-def test_batches_are_those_images_between_minus_one_and_one(images):
+def test_batches_are_images_scaled_to_minus_one_to_one(images):
     real = RealImages(images, 4, 0, flips=False, device=CPU)
     expected = images.codes[real.indices(5)].float() / 127.5 - 1
     torch.testing.assert_close(real.batch(5), expected)
@@ -35,7 +42,7 @@ def test_flips_mirror_about_half_of_the_images(images):
     assert 30 < mirrored < 70
 
 
-def test_draws_depend_on_the_seed_and_the_step_alone(images):
+def test_draws_depend_only_on_seed_and_step(images):
     one, other = (RealImages(images, 4, 0, True, CPU) for _ in range(2))
     one.batch(0)
     assert torch.equal(one.batch(7), other.batch(7))

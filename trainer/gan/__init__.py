@@ -1,1 +1,1 @@
-"""Training StyleGAN2 on procedural rooms: config, discriminator, losses, the step, the loop and the score."""
+"""Training of StyleGAN2 on procedural rooms."""

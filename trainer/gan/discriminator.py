@@ -1,7 +1,7 @@
-"""Residual StyleGAN2 discriminator with equalised learning rate, written for speed in bfloat16.
+"""Residual StyleGAN2 discriminator with equalised learning rate, fast in bfloat16.
 
-Parameters are float32 and cast where they are used. Gains are folded into the weights: leaky ReLU commutes with a
-positive factor, so sqrt(2) and the residual 1/sqrt(2) cost nothing per pixel.
+Parameters are float32 and are cast where they are used. The gains sqrt(2) and 1/sqrt(2) are multiplied into the
+weights instead of the activations, because leaky ReLU commutes with a positive factor.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class EqualLinear(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions and a 1x1 skip, halving the resolution.
+    """Two 3x3 convolutions and a 1x1 skip connection; halves the resolution.
 
-    Features are averaged 2x2 before the second convolution, which then runs at a quarter of the pixels.
+    Features are averaged 2x2 before the second convolution, which reduces its cost to a quarter.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -67,10 +67,10 @@ class ResidualBlock(nn.Module):
 
 
 def minibatch_std(x: Tensor, group: int) -> Tensor:
-    """Append one channel holding the mean standard deviation within groups of consecutive images.
+    """Append one channel with the mean standard deviation within groups of consecutive images.
 
-    x: [N, C, H, W] float32, N a multiple of `group`; result [N, C + 1, H, W]. Groups are consecutive so that real and
-    fake images can share one pass without sharing a group (Karras et al. 2018, section 3).
+    x: [N, C, H, W] float32, N a multiple of `group`; result [N, C + 1, H, W]. Groups are consecutive so that
+    one pass can contain real and fake images without a group of both (Karras et al. 2018, section 3).
     """
     grouped = x.reshape(-1, group, *x.shape[1:])
     deviation = (grouped.var(dim=1, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))

@@ -1,7 +1,7 @@
-"""Distances between two sets of feature vectors: Frechet and kernel (KID's estimator).
+"""Frechet and kernel distances (KID's estimator) between two sets of feature vectors.
 
-Rooms are scored on features of the bundled teacher, so a result is a "Frechet distance in the teacher's feature
-space" and never an FID: that name belongs to Inception features and numbers of the two do not compare.
+Rooms are scored on features of the bundled teacher. The result is a Frechet distance in the teacher's feature space,
+not an FID, which uses Inception features. Values of the two are not comparable.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import numpy as np
 
 
 class Frechet(NamedTuple):
-    """A Frechet distance and how it compares with the spread of the real features."""
+    """A Frechet distance, absolute and relative to the variance of the real features."""
 
     distance: float
     relative: float
-    """Distance divided by the trace of the real covariance: 0 is equal, 1 as far off as one real sample's variance."""
+    """Distance divided by the trace of the real covariance: 0 for equal sets, 1 is the variance of real samples."""
 
 
 def frechet_distance(real: np.ndarray, fake: np.ndarray) -> Frechet:
     """Return the squared Frechet distance of Gaussians fitted to two sets (Heusel et al. 2017, equation 6).
 
     real, fake: [N, F] and [M, F], at least two rows each; computed in float64. The trace of the square root of C1 C2 is
-    taken as the sum of square roots of the eigenvalues of the symmetric C1^(1/2) C2 C1^(1/2), which stays real and
-    accurate for singular covariances, as they are with fewer samples than features. Raises ValueError on other shapes.
+    computed as the sum of square roots of the eigenvalues of the symmetric C1^(1/2) C2 C1^(1/2), which is real and
+    accurate also for singular covariances (fewer samples than features). Raises ValueError for other shapes.
     """
     real, fake = _features(real), _features(fake)
     if real.shape[1] != fake.shape[1]:
@@ -34,7 +34,7 @@ def frechet_distance(real: np.ndarray, fake: np.ndarray) -> Frechet:
     cross = np.sqrt(np.linalg.eigvalsh(root @ other @ root).clip(min=0)).sum()
     means = np.square(real.mean(axis=0) - fake.mean(axis=0)).sum()
     spread = np.trace(covariance)
-    # Rounding can leave a few ulp below zero for equal sets.
+    # For equal sets rounding can give a result a few ulp below zero.
     distance = max(float(means + spread + np.trace(other) - 2 * cross), 0.0)
     return Frechet(distance, distance / float(spread))
 
@@ -49,7 +49,7 @@ def symmetric_root(covariance: np.ndarray) -> np.ndarray:
 def kernel_distance(real: np.ndarray, fake: np.ndarray) -> float:
     """Return the unbiased squared MMD with the kernel (x.y / F + 1)^3 (Binkowski et al. 2018, section 4).
 
-    real, fake: [N, F] and [M, F], at least two rows each; float64. Unbiased, so it can fall below zero.
+    real, fake: [N, F] and [M, F], at least two rows each; float64. The unbiased estimate can be negative.
     """
     real, fake = _features(real), _features(fake)
     return float(_mean_off_diagonal(real) + _mean_off_diagonal(fake) - 2 * _kernel(real, fake).mean())

@@ -1,4 +1,4 @@
-"""An unattended training run: budget, learning-rate schedule, checkpoints, log, samples and clean interruption."""
+"""The training loop: budget, learning-rate schedule, checkpoints, log, samples and clean interruption."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import torch
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
 from sgi.trainer.batches import ImageSet, RealImages
-from sgi.trainer.gan.config import TrainConfig
 from sgi.trainer.gan.start import Start
 from sgi.trainer.gan.state import RunFiles
 from sgi.trainer.gan.step import StepStats, Training
+from sgi.trainer.gan.train_config import TrainConfig
 
 LOG_KIMG = 1.0
 SAMPLE_KIMG = 10.0
@@ -37,18 +37,18 @@ def train(
     measure: Callable[[Generator], dict[str, Any]] | None = None,
     start: Start | None = None,
 ) -> Training:
-    """Train until the budget is spent or SIGINT or SIGTERM arrives; in both cases the last state is on disk.
+    """Train until the budget is spent or SIGINT or SIGTERM arrives; in both cases the last state is saved.
 
-    images: real images of config.resolution. workdir receives checkpoint.pt, ema.safetensors,
-    discriminator.safetensors, log.jsonl, samples/.
-    resume: continue from workdir's checkpoint when there is one. A run limited by images ends as if it had never
-    been interrupted; one limited by hours follows the clock. report: called after each step with (training, seconds,
-    progress in [0, 1]). measure: figures of the averaged generator for the log, asked for every MEASURE_KIMG; its time
-    does not count. start: networks to begin with where there is no checkpoint; the budget counts what they have seen.
+    images: real images of config.resolution. workdir: folder for checkpoint.pt, ema.safetensors,
+    discriminator.safetensors, log.jsonl and samples/. resume: continue from the checkpoint in workdir, if there is
+    one. A run limited by images ends with the same result as an uninterrupted one; one limited by hours depends on the
+    clock. report: called after each step with (training, seconds, spent fraction of the budget). measure: figures of
+    the averaged generator for the log, computed every MEASURE_KIMG; its time is not counted. start: networks to start
+    from where there is no checkpoint; their images and seconds count towards the budget.
     Raises UserError for a run without a budget and for a checkpoint of other settings.
     """
     if config.total_kimg is None and config.hours is None:
-        raise UserError("the run has no end: give --kimg or --hours")
+        raise UserError("the run has no budget: give `kimg` or `hours`")
     torch.set_flush_denormal(True)
     files = RunFiles(workdir)
     real = RealImages(images, config.batch, config.seed, config.flips, device)
@@ -59,23 +59,23 @@ def train(
         before = 0.0
         files.log.unlink(missing_ok=True)
         if start:
-            start.give(training)
+            start.load_into(training)
             before = start.seconds
     began = saved = time.monotonic()
     window = Window(training)
     with stop_requests() as stopped:
         while (progress := config.progress(training.kimg, seconds := before + time.monotonic() - began)) < 1:
             window.add(training.step(config.lr_factor(progress)))
-            report(training, seconds, progress)
+            report(training, seconds, config.progress(training.kimg, seconds))
             if crossed(training, LOG_KIMG):
                 files.append_log(window.record(seconds, config.lr_factor(progress)))
                 window = Window(training)
             if crossed(training, SAMPLE_KIMG):
                 files.save_samples(training)
             if measure and crossed(training, MEASURE_KIMG):
-                asked = time.monotonic()
+                paused = time.monotonic()
                 files.append_log({"kimg": round(training.kimg, 3), **measure(training.average)})
-                began += time.monotonic() - asked
+                began += time.monotonic() - paused
             if stopped.is_set():
                 break
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
@@ -87,12 +87,12 @@ def train(
 
 
 def crossed(training: Training, kimg: float) -> bool:
-    """Tell whether the last step passed a multiple of `kimg` thousand images."""
+    """Return whether the last step passed a multiple of `kimg` thousand images."""
     return int(training.kimg / kimg) > int((training.kimg - training.config.batch / 1000) / kimg)
 
 
 class Window:
-    """Sums of step statistics between two lines of the log, kept on the device until the line is written."""
+    """Sums of step statistics between two records of the log, kept on the device until a record is written."""
 
     def __init__(self, training: Training) -> None:
         self.training = training
@@ -109,7 +109,7 @@ class Window:
         self.penalties += stats.r1 is not None
 
     def record(self, seconds: float, lr_factor: float) -> dict[str, float | None]:
-        """Return the line of the log: means over the window, images a second, and where the run stands."""
+        """Return the record for the log: means over the window, images per second, and the state of the run."""
         loss_g, loss_d, real, fake, penalty = self.sums.tolist()
         images = self.steps * self.training.config.batch
         return {
@@ -127,9 +127,10 @@ class Window:
 
 @contextmanager
 def stop_requests() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into an event, so that a step is finished and saved before the process ends.
+    """Yield an event that SIGINT and SIGTERM set, so that a step is finished and saved before the process ends.
 
-    A second signal acts as usual. Outside the main thread, where Python delivers no signals, the event is never set.
+    A second signal has its normal effect. Outside the main thread, where Python delivers no signals, the event is
+    never set.
     """
     stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""How far a generator's rooms are from rendered ones, beside how far two sets of renders are from each other."""
+"""Distances between a generator's rooms and rendered rooms, beside those between two sets of rendered rooms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgi.engine.generator import Generator
+from sgi.engine.errors import UserError
+from sgi.engine.generator import Generator, load_generator, save_generator
+from sgi.engine.generator.file import read_header
+from sgi.engine.progress import SILENT, Progress
 from sgi.engine.seeds import latents
 from sgi.trainer.gan.frechet import frechet_distance, kernel_distance
 from sgi.trainer.scenes.dataset import RoomDataset, load_or_render
@@ -18,26 +21,64 @@ from sgi.trainer.scenes.variety import get_variety
 from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 BATCH = 64
-# Rooms that no generator or teacher is trained on; one half of them is as far from the other as renders are.
+# Rooms that no generator or teacher is trained on. The distance between their two halves is that of equal sets.
 HELD_OUT_ROOMS = 4096
 HELD_OUT_SEED = 20_011
 
 
-def held_out_rooms(folder: Path, resolution: int, variety: str, device: torch.device | str = "cpu") -> RoomDataset:
-    """The rooms a generator of `variety` is compared with, kept in `folder`; what is missing is rendered."""
+def held_out_rooms(
+    folder: str | Path,
+    resolution: int,
+    variety: str,
+    device: torch.device | str = "cpu",
+    progress: Progress = SILENT,
+) -> RoomDataset:
+    """The rooms that a generator of `variety` is compared with, kept in `folder`; what is missing is rendered."""
     return load_or_render(
-        folder, HELD_OUT_ROOMS, resolution, HELD_OUT_SEED, device=device, variety=get_variety(variety)
+        folder,
+        HELD_OUT_ROOMS,
+        resolution,
+        HELD_OUT_SEED,
+        device=device,
+        variety=get_variety(variety),
+        progress=progress,
     )
+
+
+def save_with_quality(
+    generator: str | Path,
+    out: str | Path,
+    teacher: UNetTeacher,
+    rooms: str | Path,
+    device: torch.device | str = "cpu",
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Write the generator of a run to `out` in half precision, with its `quality` in the notes; returns the quality.
+
+    generator: a file that `train_generator` wrote. rooms: folder of the held-out rooms. The quality is that of the
+    rounded generator. Raises UserError for a file of another origin.
+    """
+    notes = read_header(generator).notes
+    if "kimg" not in notes:
+        raise UserError(f"`generator={generator}`: not made by `sgi-engine train-generator`")
+    save_generator(out, load_generator(generator), notes, torch.float16)
+    network = load_generator(out, device)
+    held_out = held_out_rooms(rooms, network.config.resolution, notes["training"]["variety"], device, progress)
+    notes["quality"] = quality(network, teacher, held_out)
+    notes["licence"] = "Apache-2.0"
+    save_generator(out, network, notes, torch.float16)
+    found: dict[str, Any] = notes["quality"]
+    return found
 
 
 @torch.no_grad()
 def quality(generator: Generator, teacher: UNetTeacher, real: RoomDataset) -> dict[str, Any]:
     """Distances in the teacher's feature space between generated seeds 0, 1, ... and held-out renders.
 
-    real: an even number of rooms that neither generator nor teacher was trained on; its halves give the floor, and
-    the generator is compared with the first half by as many seeds. Frechet distances are relative: divided by the
-    trace of the real covariance. The kernel distance is KID's estimator. None of them is an FID, which is a distance
-    between Inception features.
+    real: an even number of rooms that neither generator nor teacher was trained on. The generator is compared with the
+    first half, by as many seeds; the distance between both halves is the floor. Frechet distances are relative: divided
+    by the trace of the real covariance. The kernel distance is KID's estimator. None of them is an FID, which is a
+    distance between Inception features.
     """
     first, second = real_features(teacher, real)
     generated = generated_features(generator, teacher, len(first))

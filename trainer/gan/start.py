@@ -1,98 +1,90 @@
-"""Where a run begins that goes on with networks trained before: an averaged generator and its discriminator.
+"""The start of a run from networks trained before: an averaged generator and its discriminator.
 
-A generator without the discriminator it was trained against is no start. Given a new one, taught with 80 thousand of
-its pictures and as many renders, the bundled generator (a million images) went from a Frechet distance of 0.046 to 0.23
-within 5 thousand images at half the full rate, and to 0.06 at a fiftieth.
+Both are needed. With a new discriminator the generator loses most of its quality before it improves again; see
+docs/experiments.md, Starting from a generator without its discriminator.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from sgi.engine.errors import UserError
-from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, load_generator
 from sgi.engine.generator.file import read_header
-from sgi.trainer.gan.config import TrainConfig
+from sgi.engine.tensor_file import FileKind
 from sgi.trainer.gan.discriminator import Discriminator
 from sgi.trainer.gan.step import Training, generator_config
+from sgi.trainer.gan.train_config import TrainConfig
 
-HEADER_KEY = "sgi_discriminator"
-FORMAT = 1
+
+class DiscriminatorHeader(msgspec.Struct):
+    """Header of a discriminator file. kimg: thousands of images that it was trained on."""
+
+    kimg: float
+
+
+DISCRIMINATOR_FILE = FileKind(
+    "sgi_discriminator", 1, DiscriminatorHeader, "a discriminator", "use one that `sgi-engine train-generator` wrote"
+)
 
 
 @dataclass
 class Start:
-    """Networks to begin with, and what they have behind them: thousands of images, and seconds of training."""
+    """Networks to start from, and the training behind them: thousands of images, and seconds."""
 
     generator: Generator
     discriminator: dict[str, Tensor]
     kimg: float
     seconds: float
 
-    def give(self, training: Training) -> None:
-        """Put the networks into a run that has not begun; the moments of its optimisers stay empty."""
+    def load_into(self, training: Training) -> None:
+        """Copy the networks into a run that has not begun. The moments of its optimisers stay zero."""
         training.generator.load_state_dict(self.generator.state_dict())
         training.average.load_state_dict(self.generator.state_dict())
         training.discriminator.load_state_dict(self.discriminator)
         training.steps = round(self.kimg * 1000 / training.config.batch)
 
 
-def save_discriminator(path: Path, discriminator: Discriminator, kimg: float) -> None:
+def save_discriminator(path: str | Path, discriminator: Discriminator, kimg: float) -> None:
     """Write a discriminator as float16, whole or not at all.
 
-    Half precision suits a start: the next steps move every weight by more than its rounding.
+    Half precision is enough for a start: the next steps change every weight by more than its rounding error.
     """
-    state = {name: tensor.detach().to("cpu", torch.float16) for name, tensor in discriminator.state_dict().items()}
-    header = json.dumps({"format": FORMAT, "kimg": kimg})
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(save(state, metadata={HEADER_KEY: header}))
+    state = {
+        name: tensor.detach().to("cpu", torch.float16).contiguous()
+        for name, tensor in discriminator.state_dict().items()
+    }
+    DISCRIMINATOR_FILE.write(path, state, DiscriminatorHeader(kimg))
 
 
-def load_start(config: TrainConfig, generator: Path, discriminator: Path) -> Start:
+def load_start(config: TrainConfig, generator: str | Path, discriminator: str | Path) -> Start:
     """Read both files for a run of `config`.
 
-    generator: what a run writes as ema.safetensors, or a bundled generator. discriminator: what it writes beside it.
-    Raises UserError where a file is none of these, of other sizes than `config` has, or of another moment of training
-    than the other file.
+    generator: the ema.safetensors of a run, or a bundled generator. discriminator: the discriminator.safetensors of the
+    same run. Raises UserError for other files, for layers that do not match `config`, and for files that a run wrote at
+    different times.
     """
     network = load_generator(generator)
     if network.config != generator_config(config):
-        raise UserError(f"--generator {generator}: its layers are not those of --preset; choose the preset it is of")
-    notes = read_header(generator)["notes"]
+        raise UserError(f"`generator={generator}`: its layers are not those of `preset`; choose its own preset")
+    notes = read_header(generator).notes
     try:
         kimg, seconds = float(notes["kimg"]), float(notes["seconds"])
     except (KeyError, TypeError, ValueError):
-        raise UserError(f"--generator {generator}: not made by `sgi-engine train-generator`") from None
-    state, seen = _read_discriminator(discriminator)
+        raise UserError(f"`generator={generator}`: not made by `sgi-engine train-generator`") from None
+    header, tensors = DISCRIMINATOR_FILE.read(discriminator, "pt")
+    state = {name: tensor.float() for name, tensor in tensors.items()}
     example = Discriminator(config.resolution, config.channel_base, config.channel_max).state_dict()
     if {name: tensor.shape for name, tensor in state.items()} != {n: tensor.shape for n, tensor in example.items()}:
-        raise UserError(f"--discriminator {discriminator}: its layers are not those of --preset")
-    if seen != kimg:
+        raise UserError(f"`discriminator={discriminator}`: its layers are not those of `preset`")
+    if header.kimg != kimg:
         raise UserError(
-            f"--discriminator {discriminator}: it has seen {seen} kimg and --generator {kimg}; take both from one run"
+            f"`discriminator={discriminator}`: it was trained on {header.kimg} kimg, the generator on {kimg}; "
+            "use both files of one run"
         )
     return Start(network, state, kimg, seconds)
-
-
-def _read_discriminator(path: Path) -> tuple[dict[str, Tensor], float]:
-    """Tensors as float32, and the thousands of images that it has seen."""
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            header: Any = json.loads((file.metadata() or {}).get(HEADER_KEY, "null"))
-            if not isinstance(header, dict) or header.get("format") != FORMAT:
-                raise UserError(f"--discriminator {path}: not a discriminator that `train-generator` wrote")
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-            return state, float(header["kimg"])
-    except FileNotFoundError:
-        raise UserError(f"--discriminator {path}: no such file") from None
-    except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
-        raise UserError(f"--discriminator {path}: not a readable safetensors file ({error})") from None

@@ -1,4 +1,4 @@
-"""Files of a run: the checkpoint that continues it exactly, the averaged generator, samples and the log."""
+"""Files of a run: the checkpoint, from which it continues exactly, the averaged generator, samples and the log."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sgi.trainer.gan.start import save_discriminator
 from sgi.trainer.gan.step import Training
 
 FORMAT = 1
-# A continued run may have another budget, and another way to the same arithmetic; all else would change what it is.
+# Settings that may differ in a continued run: the budget, and how the same arithmetic is executed.
 MAY_CHANGE = {"total_kimg", "hours", "decay", "final_lr", "compile"}
 GRID = 8
 
 
 class RunFiles:
-    """Paths of a run under its working folder, and how each is written."""
+    """The files of a run in its working folder."""
 
     def __init__(self, folder: Path) -> None:
         self.checkpoint = folder / "checkpoint.pt"
@@ -35,7 +35,7 @@ class RunFiles:
         self.samples.mkdir(parents=True, exist_ok=True)
 
     def save(self, training: Training, seconds: float) -> None:
-        """Write the checkpoint, the averaged generator and the discriminator, each whole or not at all."""
+        """Write the checkpoint, the averaged generator and the discriminator, each complete or not at all."""
         state = {
             "format": FORMAT,
             "config": training.config.to_dict(),
@@ -49,26 +49,28 @@ class RunFiles:
         save_discriminator(self.discriminator, training.discriminator, training.kimg)
 
     def load(self, training: Training) -> float:
-        """Restore `training` from the checkpoint and cut the log back to it; return the seconds trained so far.
+        """Restore `training` from the checkpoint, drop later log records, and return the seconds trained so far.
 
-        Raises UserError when the checkpoint is unreadable or was made with other settings than `training`.
+        Raises UserError when the checkpoint is unreadable or was made with other settings than those of `training`.
         """
         try:
             state = torch.load(self.checkpoint, map_location=training.device, weights_only=True)
         except Exception as error:
-            # torch.load raises whatever the unpickler met: any of them means the same to the user.
+            # torch.load raises exceptions of many types for a damaged file.
             raise UserError(
-                f"{self.checkpoint}: not a readable checkpoint ({type(error).__name__}); remove it or use --no-resume"
+                f"{self.checkpoint}: not a readable checkpoint ({type(error).__name__}); "
+                "remove it or use `resume=False`"
             ) from error
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise UserError(
-                f"{self.checkpoint}: not a checkpoint of this version; use --no-resume or another --workdir"
+                f"{self.checkpoint}: not a checkpoint of this version; use `resume=False` or another `workdir`"
             )
         ours, theirs = training.config.to_dict(), state["config"]
         changed = [name for name in ours if name not in MAY_CHANGE and ours[name] != theirs.get(name)]
         if changed:
             raise UserError(
-                f"{self.checkpoint}: made with another {', '.join(changed)}; use --no-resume or another --workdir"
+                f"{self.checkpoint}: made with other values of {', '.join(changed)}; "
+                "use `resume=False` or another `workdir`"
             )
         training.load_state_dict(state["training"])
         self._cut_log(training.kimg)
@@ -80,7 +82,7 @@ class RunFiles:
             file.write(json.dumps(record) + "\n")
 
     def save_samples(self, training: Training) -> None:
-        """Write a grid of 8x8 images of the averaged generator for latents that are the same all run long."""
+        """Write a grid of 8x8 images of the averaged generator, for the same latents throughout the run."""
         config = training.config
         z = latents(config.seed, 0, GRID * GRID, config.z_dim, training.device)
         with atomic_write(self.samples / f"kimg{int(training.kimg):05d}.png") as path:

@@ -1,7 +1,7 @@
-"""One step of StyleGAN2 training, and everything that changes in it.
+"""The state of StyleGAN2 training and one step of it.
 
-Non-saturating logistic loss with lazy R1; no style mixing, no path-length penalty, no noise inputs: a small generator
-of rooms does without, and every image of it is then a function of w alone, which fixed offsets need.
+Non-saturating logistic loss with lazy R1. There is no style mixing, no path-length penalty and no noise input: a small
+generator of rooms does not need them, and without noise every image is a function of w alone, which offsets require.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from torch import Tensor
 
 from sgi.engine.generator import Generator, GeneratorConfig
 from sgi.trainer.batches import RealImages, latents
-from sgi.trainer.gan.config import TrainConfig
+from sgi.trainer.gan.adversarial import discriminator_loss, generator_loss, r1_penalty
 from sgi.trainer.gan.discriminator import Discriminator
-from sgi.trainer.gan.losses import discriminator_loss, generator_loss, r1_penalty
+from sgi.trainer.gan.train_config import TrainConfig
 
 
 class StepStats(NamedTuple):
-    """Detached scalars of one step, left on the device so that reading them is the caller's choice."""
+    """Detached scalars of one step, on the device, so that a step does not wait for them."""
 
     generator_loss: Tensor
     discriminator_loss: Tensor
     real_sign: Tensor
-    """Mean sign of D on real images: 1 when it recognises them all."""
+    """Mean sign of D on real images: 1 when it classifies all of them as real."""
     fake_sign: Tensor
     r1: Tensor | None
-    """The R1 penalty before its weight, in the steps that take it."""
+    """The R1 penalty without its weight, None in steps without it."""
 
 
 def generator_config(config: TrainConfig) -> GeneratorConfig:
@@ -61,16 +61,16 @@ class Training:
         self.generator = generator.to(device).requires_grad_(True).train()
         self.discriminator = discriminator.to(device).train()
         self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
-        # Noise is not used, so its strengths stay at zero.
+        # Noise is not used, so its strengths stay zero.
         self.parameters: list[Tensor] = [p for n, p in self.generator.named_parameters() if "noise_strength" not in n]
         self.averaged: list[Tensor] = [p for n, p in self.average.named_parameters() if "noise_strength" not in n]
         self.optimiser_g = self._adam(self.parameters, 1.0)
-        # Lazy regularisation: fewer gradient steps than an eager one, same effective rate (Karras et al. 2020, app. B).
+        # Lazy regularisation: fewer gradient steps at the same effective rate (Karras et al. 2020, appendix B).
         self.optimiser_d = self._adam(
             list(self.discriminator.parameters()), config.r1_interval / (config.r1_interval + 1)
         )
         self.dtype = torch.bfloat16 if config.bfloat16 else torch.float32
-        # Two batch sizes meet the discriminator; a static graph for each beats one that serves both.
+        # The discriminator gets two batch sizes; two static graphs are faster than a dynamic one.
         compiled = partial(torch.compile, dynamic=False) if config.compile else (lambda f: f)
         self._synthesize = compiled(self.generator.synthesize)
         self._discriminate = compiled(self.discriminator.forward)
@@ -85,13 +85,13 @@ class Training:
 
     @property
     def kimg(self) -> float:
-        """Thousands of real images seen."""
+        """Thousands of real images trained on."""
         return self.steps * self.config.batch / 1000
 
     def step(self, lr_factor: float) -> StepStats:
         """Train on one batch at `lr_factor` times the full learning rate.
 
-        Fakes are made once: the discriminator learns from them, then the generator from the updated discriminator.
+        Fake images are generated once. They train the discriminator and then, through its new weights, the generator.
         """
         config = self.config
         for optimiser in (self.optimiser_g, self.optimiser_d):
@@ -140,7 +140,7 @@ class Training:
         self.average.mapping.w_avg.lerp_(w.mean(0), 1 - self.config.w_avg_beta)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that `step` changes."""
+        """Return everything that `step` changes."""
         return {
             "steps": self.steps,
             "generator": self.generator.state_dict(),

@@ -1,6 +1,6 @@
-"""What a fit makes small: losses by name, and which one each type is fitted with.
+"""Losses of fits by name, and the default loss of each type.
 
-A loss is an expression such as `l1`, `cosine+l1` or `l1+0.1*perceptual`: terms of `TERMS`, each with a weight.
+A loss is an expression such as `l1`, `cosine+l1` or `l1+0.1*perceptual`: a sum of terms of `TERMS`, each with a weight.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor
 
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
-from sgi.engine.intrinsics import Intrinsic, Kind
+from sgi.engine.intrinsics import Intrinsic
 from sgi.trainer.losses import perceptual, pixel
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""(shown, told) -> scalar; both codes [N, C, H, W] float32, `told` in [0, 1], `shown` not clamped."""
+"""(prediction, target) -> scalar; both codes [N, C, H, W] float32, targets in [0, 1], predictions not clamped."""
 
 CLASS_SHARPNESS = 10.0
 _TERM = re.compile(r"(?:(?P<weight>[0-9.]+(?:e-?[0-9]+)?)\*)?(?P<name>[a-z0-9-]+)")
@@ -27,13 +27,14 @@ _TERM = re.compile(r"(?:(?P<weight>[0-9.]+(?:e-?[0-9]+)?)\*)?(?P<name>[a-z0-9-]+
 
 @dataclass(frozen=True)
 class Term:
-    """A loss of its own or a part of one.
+    """One term of a loss.
 
-    make: the function for a type, once it `fits` that type; what: the types it fits, in words.
+    make: returns the loss function for a type. supports: whether the term is defined for a type. what: the supported
+    types, for messages.
     """
 
     make: Callable[[Intrinsic], Loss]
-    fits: Callable[[Intrinsic], bool] = lambda kind: True
+    supports: Callable[[Intrinsic], bool] = lambda kind: True
     what: str = "every type"
 
 
@@ -67,30 +68,24 @@ TERMS: dict[str, Term] = {
 }
 
 
-def default_loss(kind: Kind) -> str:
-    """The loss that a type is fitted with where none is asked for.
+def default_loss(kind: Intrinsic) -> str:
+    """Return the loss that a type is fitted with by default: the best measured one.
 
-    Of 300 steps on the bundled generator's masks of beds, L2 left an FVU of 0.18 (IoU 0.84), Dice with cross-entropy
-    0.24 (0.81), cross-entropy and L1 0.25 (0.80); of its segmentations, cross-entropy 0.58 (mean IoU 0.26), L2 0.62
-    (0.21), L1 0.76 (0.20). L1 rewards the map that is empty where a map mostly is. Of smooth maps, after 1200 steps on
-    2000 pictures, seeds for choosing: Huber normals 0.478 and 13.4 degrees, shading 0.211; L1 0.537 and 13.8, 0.218; of
-    depth after 1600 on 5000: Huber 0.263, L2 0.266, L1 0.271. Of normals after 800, coarse layers at rest at first:
-    with the cosine 0.389 and 12.8 degrees, Huber alone 0.449 and 13.6.
+    See docs/experiments.md, "Losses".
     """
-    intrinsic = intrinsics.get(kind)
-    if intrinsic.decoding == "palette":
+    if kind.decoding == "palette":
         return "ce"
-    if intrinsic.decoding == "unit":
+    if kind.decoding == "unit":
         return "cosine+huber"
-    return "l2" if intrinsic.is_mask or intrinsic.name == "edges" else "huber"
+    return "l2" if kind.is_mask or kind.name == "edges" else "huber"
 
 
-def get_loss(loss: str | None, kind: Kind) -> Loss:
-    """The loss that an expression (None: the type's own) means for a type.
+def get_loss(loss: str | None, kind: Intrinsic) -> Loss:
+    """Return the function of a loss expression (None: the default of the type) for a type.
 
-    Raises UserError for an unknown term, one that makes no sense for the type, and one that something is missing for.
+    Raises UserError, naming `loss`, for an unknown term, a term that is not defined for the type, and a term whose
+    packages or weights are not installed.
     """
-    kind = intrinsics.get(kind)
     parts = [_term(part, kind) for part in (loss or default_loss(kind)).split("+")]
 
     def total(prediction: Tensor, target: Tensor) -> Tensor:
@@ -102,21 +97,21 @@ def get_loss(loss: str | None, kind: Kind) -> Loss:
 def _term(text: str, kind: Intrinsic) -> tuple[float, Loss]:
     match = _TERM.fullmatch(text.strip())
     if match is None or match["name"] not in TERMS:
-        raise UserError(f"--loss {text}: choose from {', '.join(TERMS)}, or add some up as in cosine+l1 and l1+0.1*ssi")
+        raise UserError(f"`loss={text}`: choose from {', '.join(TERMS)}, or a sum such as cosine+l1 or l1+0.1*ssi")
     term, name = TERMS[match["name"]], match["name"]
     try:
         weight = float(match["weight"] or 1)
     except ValueError:
         weight = math.nan
     if not (math.isfinite(weight) and weight > 0):
-        raise UserError(f"--loss {text}: the weight is no positive number")
-    if not term.fits(kind):
-        raise UserError(f"--loss {name} is for {term.what}; choose another loss for --type {kind.name}")
+        raise UserError(f"`loss={text}`: the weight is not a positive number")
+    if not term.supports(kind):
+        raise UserError(f"`loss={name}` is for {term.what}; choose another loss for `types={kind.name}`")
     return weight, term.make(kind)
 
 
 def check_finite(value: Tensor, step: int) -> float:
-    """The loss as a float; raises UserError, naming --lr, when the fit has diverged."""
+    """Return the loss as a float; raises UserError, naming `lr`, when it is not finite because the fit has diverged."""
     if not torch.isfinite(value):
-        raise UserError(f"the loss is not finite at step {step}: pass a smaller --lr")
+        raise UserError(f"the loss is not finite at step {step}: pass a smaller `lr`")
     return value.item()

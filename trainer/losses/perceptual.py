@@ -1,6 +1,6 @@
-"""Losses between features of networks: whether what is shown looks like what is told, not only pixel by pixel.
+"""Losses between network features of predictions and targets.
 
-Both compare activations of equal length in every pixel (LPIPS, Zhang et al., arXiv 1801.03924, equation 1).
+Both normalise the activations of every pixel to unit length (LPIPS, Zhang et al., arXiv 1801.03924, equation 1).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ VGG_FILE = "vgg16-397923af.pth"
 
 
 def bundled(prediction: Tensor, target: Tensor) -> Tensor:
-    """Distance in the features of the bundled teacher's encoder, the mean over its levels; needs no download.
+    """Return the distance in the features of the bundled teacher's encoder, averaged over its levels.
 
-    shown, told: codes [N, 1 or 3, H, W], one channel as grey, H and W multiples of 8. Per level: the square distance of
-    activations of unit length over channels, the mean over pixels.
+    prediction, target: codes [N, 1 or 3, H, W], one channel as grey, H and W multiples of 8. The distance of a level is
+    the squared distance of unit-length activations, summed over channels and averaged over pixels.
     """
     encode = _encoder(prediction.device.type)
     levels = [(_unit(x), _unit(y)) for x, y in zip(encode(_rgb(prediction)), encode(_rgb(target)), strict=True)]
@@ -30,22 +30,22 @@ def bundled(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def lpips(prediction: Tensor, target: Tensor) -> Tensor:
-    """LPIPS with VGG-16, of codes [N, 1 or 3, H, W]; see `check_lpips`."""
+    """Return LPIPS with VGG-16 of codes [N, 1 or 3, H, W]; raises the errors of `check_lpips`."""
     return _lpips(prediction.device.type)(_rgb(prediction) * 2 - 1, _rgb(target) * 2 - 1).mean()
 
 
 def check_lpips() -> None:
-    """Raise UserError unless the packages are installed and VGG's weights are on this machine: nothing is fetched."""
+    """Raise UserError unless the packages and the weights of VGG-16 are installed; nothing is downloaded."""
     missing = [name for name in ("lpips", "torchvision") if find_spec(name) is None]
     if missing:
         raise UserError(
-            f"--loss lpips: {' and '.join(missing)} not installed: pip install lpips torchvision, or use "
-            "--loss perceptual, which needs neither"
+            f"`loss=lpips`: {' and '.join(missing)} not installed: pip install lpips torchvision, or use "
+            "`loss=perceptual`, which needs neither"
         )
     weights = Path(torch.hub.get_dir()) / "checkpoints" / VGG_FILE
     if not weights.is_file():
         raise UserError(
-            f"--loss lpips: {weights} is missing: fetch torchvision's weights of VGG-16 first, or use --loss perceptual"
+            f"`loss=lpips`: {weights} is missing: download torchvision's weights of VGG-16, or use `loss=perceptual`"
         )
 
 
@@ -54,7 +54,7 @@ def _rgb(codes: Tensor) -> Tensor:
 
 
 def _unit(activations: Tensor) -> Tensor:
-    # The epsilon is under the root: a length of 0 has no gradient.
+    # The epsilon is under the root because a length of 0 has no gradient.
     return activations * (activations.square().sum(1, keepdim=True) + 1e-8).rsqrt()
 
 

@@ -1,6 +1,7 @@
-"""Losses between the codes an offset shows and the codes the teacher tells, pixel by pixel.
+"""Losses between predicted and target codes, pixel by pixel.
 
-All take (shown, told), codes [N, C, H, W] float32, `told` in [0, 1] and `shown` not clamped, and give a scalar.
+All take (prediction, target), codes [N, C, H, W] float32, targets in [0, 1] and predictions not clamped, and return a
+scalar.
 """
 
 from __future__ import annotations
@@ -10,71 +11,71 @@ from torch import Tensor
 
 HUBER_DELTA = 0.1
 CERTAIN = 0.01
-"""How near to 0 and 1 a code may come as a probability."""
+"""Least distance of a code from 0 and 1 when it is used as a probability."""
 
 
-def l1(prediction: Tensor, told: Tensor) -> Tensor:
+def l1(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference."""
-    return F.l1_loss(prediction, told)
+    return F.l1_loss(prediction, target)
 
 
-def l2(prediction: Tensor, told: Tensor) -> Tensor:
+def l2(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean square difference."""
-    return F.mse_loss(prediction, told)
+    return F.mse_loss(prediction, target)
 
 
-def huber(prediction: Tensor, told: Tensor) -> Tensor:
-    """Quadratic up to a difference of 0.1, linear beyond, of slope 1 there: L1 with a smooth bottom."""
-    return F.huber_loss(prediction, told, delta=HUBER_DELTA) / HUBER_DELTA
+def huber(prediction: Tensor, target: Tensor) -> Tensor:
+    """Quadratic up to a difference of 0.1, linear with slope 1 beyond: L1 with a smooth minimum."""
+    return F.huber_loss(prediction, target, delta=HUBER_DELTA) / HUBER_DELTA
 
 
-def cosine(prediction: Tensor, told: Tensor) -> Tensor:
-    """1 - cosine between vectors, of codes u = (n + 1) / 2, C = 3."""
-    return (1 - F.cosine_similarity(prediction * 2 - 1, told * 2 - 1, dim=1, eps=1e-6)).mean()
+def cosine(prediction: Tensor, target: Tensor) -> Tensor:
+    """1 - cosine between the vectors n of codes u = (n + 1) / 2, C = 3."""
+    return (1 - F.cosine_similarity(prediction * 2 - 1, target * 2 - 1, dim=1, eps=1e-6)).mean()
 
 
-def bce(prediction: Tensor, told: Tensor) -> Tensor:
-    """Binary cross-entropy of codes as probabilities, kept 0.01 from 0 and 1, plus how far `shown` lies outside.
+def bce(prediction: Tensor, target: Tensor) -> Tensor:
+    """Binary cross-entropy of codes clamped to [0.01, 0.99] as probabilities, plus the distance to the clamped codes.
 
-    Least where shown = told. The second term has the gradient that the first has lost where a code leaves [0, 1].
+    The minimum is at prediction = target. The second term has a gradient where the clamp removes that of the first.
     """
     probability = prediction.clamp(CERTAIN, 1 - CERTAIN)
-    return F.binary_cross_entropy(probability, told) + (prediction - probability).abs().mean()
+    return F.binary_cross_entropy(probability, target) + (prediction - probability).abs().mean()
 
 
-def dice(prediction: Tensor, told: Tensor) -> Tensor:
-    """1 - 2 (sum s t + 1/2) / (sum s^2 + sum t^2 + 1), the mean over pictures: overlap, however small the inside.
+def dice(prediction: Tensor, target: Tensor) -> Tensor:
+    """1 - 2 (sum p t + 1/2) / (sum p^2 + sum t^2 + 1) of predictions p and targets t, averaged over pictures.
 
-    V-Net (Milletari et al., arXiv 1606.04797), section 3, with a pixel's worth of smoothing for pictures that have no
-    inside. The squares keep a gradient where a code leaves [0, 1].
+    V-Net (Milletari et al., arXiv 1606.04797), section 3, with a smoothing of one pixel for pictures without an inside.
+    The squares have a gradient where a code leaves [0, 1].
     """
-    s, t = prediction.flatten(1), told.flatten(1)
-    overlap = ((s * t).sum(1) + 0.5) / (s.square().sum(1) + t.square().sum(1) + 1)
+    p, t = prediction.flatten(1), target.flatten(1)
+    overlap = ((p * t).sum(1) + 0.5) / (p.square().sum(1) + t.square().sum(1) + 1)
     return (1 - 2 * overlap).mean()
 
 
-def cross_entropy(prediction: Tensor, told: Tensor, colours: Tensor, sharpness: float) -> Tensor:
-    """Cross-entropy of classes, whose logits are -sharpness times the square distance to their colours [K, 3].
+def cross_entropy(prediction: Tensor, target: Tensor, colours: Tensor, sharpness: float) -> Tensor:
+    """Cross-entropy of classes whose logits are -sharpness times the squared distance to their colours [K, 3].
 
-    The true class of a pixel is the one whose colour is nearest to `told`.
+    The true class of a pixel is the one whose colour is nearest to the target.
     """
     bias = colours.square().sum(1) / 2
     weight = colours[:, :, None, None]
-    target = (F.conv2d(told, weight) - bias[:, None, None]).argmax(1)
-    # |u|^2 is the same for all classes and falls out of the softmax.
+    label = (F.conv2d(target, weight) - bias[:, None, None]).argmax(1)
+    # |u|^2 is the same for all classes and cancels in the softmax.
     logits = 2 * sharpness * (F.conv2d(prediction, weight) - bias[:, None, None])
-    return F.cross_entropy(logits, target)
+    return F.cross_entropy(logits, label)
 
 
-def scale_shift_invariant(prediction: Tensor, told: Tensor) -> Tensor:
-    """The loss of maps of unknown scale and shift [N, 1, H, W]: MiDaS (Ranftl et al., arXiv 1907.01341).
+def scale_shift_invariant(prediction: Tensor, target: Tensor) -> Tensor:
+    """Scale- and shift-invariant loss of maps [N, 1, H, W]: MiDaS (Ranftl et al., arXiv 1907.01341).
 
     Equations 5 to 8 and 11 with all pixels and weight 0.5 of the gradient term: both maps are centred on their median
-    and divided by their mean absolute deviation, picture by picture; half of their mean absolute difference, plus half
-    of the absolute gradients of the difference at four scales. The least depends on neither scale nor shift of `shown`
-    (but on its sign), so an offset fitted with this alone shows maps up to both.
+    and divided by their mean absolute deviation, picture by picture. The loss is half of their mean absolute difference
+    plus half of the absolute gradients of the difference at four scales. It does not depend on a positive scale or a
+    shift of the prediction, so an offset fitted with this loss alone predicts maps up to both.
     """
-    difference = _standardised(prediction) - _standardised(told)
+    difference = _standardised(prediction) - _standardised(target)
     loss = difference.abs().mean() / 2
     for step in (1, 2, 4, 8):
         coarse = difference[..., ::step, ::step]

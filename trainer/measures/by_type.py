@@ -1,8 +1,8 @@
 """The measures of each type, as functions of averages over pictures.
 
-A measure keeps a few numbers of each picture and turns their mean over pictures into its figure. So one mean gives
-the figure, means over resampled pictures give its interval (sgi.trainer.measures.bootstrap), and a median, an
-intersection over union or a ratio of variances needs no special case.
+A measure computes a few numbers for each picture, its statistics, and its figure is a function of their mean over
+pictures. The mean over all pictures gives the figure, and means over resampled pictures give its interval
+(sgi.trainer.measures.bootstrap), also for a median, an intersection over union or a ratio of variances.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from torch import Tensor
 
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
-from sgi.engine.intrinsics import Intrinsic, Kind
+from sgi.engine.intrinsics import Intrinsic
 from sgi.trainer.measures import metrics
 
 Floats = NDArray[np.float64]
 Statistics = dict[str, NDArray[np.floating]]
-"""By measure: [N, K], K numbers of each of N pictures."""
+"""By name of the measure: [N, K], K numbers for each of N pictures."""
 
 FVU, HIGH_PASS_FVU = "fvu", "fvu_high_pass"
 NORMAL_LIMITS = (11.25, 22.5, 30.0)
-"""Degrees under which the share of pixels is reported, as the field does since Fouhey et al., ICCV 2013."""
-# An empty variance is an error in the question, not a score; float16 codes of one map agree exactly.
+"""Limits in degrees of the reported shares of pixels, as in Fouhey et al., ICCV 2013, and since."""
+# Targets of less variance cannot be scored; float16 codes of one map agree exactly.
 _MIN_VARIANCE = 1e-10
-# Edges of the histogram that a median is read from, finer where angles are small: 0.05 degrees wide at 15.
+# Edges of the histogram of angles for the median, finer where angles are small: bins of 0.05 degrees at 15.
 _ANGLE_EDGES = np.linspace(0.0, np.sqrt(180.0), 2049) ** 2
 
-_NO_MAP = torch.empty(0)
+_NO_MEAN = torch.empty(0)
 
 
 @dataclass(frozen=True)
 class Measure:
     """One figure of a type.
 
-    title: what a table calls it. statistics: (shown, told), codes [N, C, H, W] in [0, 1], to [N, K] per picture.
-    figure: means [..., K] over pictures to figures [...]. higher_is_better: which way is good.
+    title: its name in tables. statistics: (prediction, target), codes [N, C, H, W] in [0, 1] -> [N, K] per picture.
+    figure: means [..., K] over pictures -> figures [...]. higher_is_better: whether a larger figure is better.
     """
 
     title: str
@@ -49,91 +49,93 @@ class Measure:
     higher_is_better: bool = False
 
 
-def variance_measures(constant: Tensor) -> dict[str, Measure]:
-    """The measures that all types share: the fraction of variance unexplained, of maps and of their details.
+def variance_measures(mean: Tensor) -> dict[str, Measure]:
+    """Return the measures of all types: the fraction of variance unexplained (FVU) of maps and of their details.
 
-    FVU = MSE / MSE of `constant`, the mean map [1, C, H, W] of the fitting pictures: 0 perfect, 1 useless. The
-    high-pass FVU asks the same of the maps minus their 9x9 box blur: whether small things are in place, which no
-    regression from a global code gets right.
+    mean: the mean map [1, C, H, W] of the fitting pictures. FVU = MSE of the prediction / MSE of the mean map: 0 is
+    perfect, 1 is no better than the mean map. The high-pass FVU is that of the maps minus their 9x9 box blur: whether
+    small structures are in place, which a regression from a global code does not achieve.
     """
 
     def plain(prediction: Tensor, target: Tensor) -> Tensor:
-        return torch.stack([metrics.squared_error(prediction, target), metrics.squared_error(constant, target)], dim=1)
+        return torch.stack([metrics.squared_error(prediction, target), metrics.squared_error(mean, target)], dim=1)
 
     def passed(prediction: Tensor, target: Tensor) -> Tensor:
-        prediction, target, fixed = (metrics.high_pass(maps) for maps in (prediction, target, constant))
-        return torch.stack([metrics.squared_error(prediction, target), metrics.squared_error(fixed, target)], dim=1)
+        prediction, target, reference = (metrics.high_pass(maps) for maps in (prediction, target, mean))
+        return torch.stack([metrics.squared_error(prediction, target), metrics.squared_error(reference, target)], dim=1)
 
     return {FVU: Measure("FVU", plain, _ratio), HIGH_PASS_FVU: Measure("high-pass FVU", passed, _ratio)}
 
 
-def type_measures(kind: Kind) -> dict[str, Measure]:
-    """The measures of one type, whose names begin with the type's.
+def type_measures(kind: Intrinsic) -> dict[str, Measure]:
+    """Return the measures of one type; their names begin with the name of the type.
 
-    Depth (values): RMSE as it is, and RMSE, absolute relative error and share within a ratio of 1.25 after the best
+    Depth (values): RMSE, and RMSE, absolute relative error and share within a ratio of 1.25 after the best
     scale and shift of each picture. Normals: mean and median angle in degrees, shares under 11.25, 22.5 and 30.
     Albedo and shading: RMSE of codes, and of linear values the scale-invariant RMSE and the LMSE. Segmentation: mean
     intersection over union, accuracy. Masks: intersection over union, accuracy. Edges: RMSE, correlation. Others:
     RMSE of codes.
     """
-    intrinsic = intrinsics.get(kind)
-    name = intrinsic.name
+    name = kind.name
     if name == "depth":
         return _DEPTH
-    if intrinsic.decoding == "unit":
+    if kind.decoding == "unit":
         return _normal(name)
-    if intrinsic.decoding == "palette" and intrinsic.classes:
-        return _labels(intrinsic)
-    if intrinsic.is_mask:
+    if kind.decoding == "palette" and kind.classes:
+        return _labels(kind)
+    if kind.is_mask:
         return _mask(name)
     rmse = {f"{name}_rmse": Measure("RMSE", _column(metrics.squared_error), _root)}
-    if intrinsic.decoding == "linear":
-        return rmse | _linear(intrinsic)
+    if kind.decoding == "linear":
+        return rmse | _linear(kind)
     return rmse | (
         {"edges_correlation": Measure("correlation", _moments, _correlation, True)} if name == "edges" else {}
     )
 
 
-def measures_of(kind: Kind, constant: Tensor = _NO_MAP) -> dict[str, Measure]:
-    """All measures of a type: those that every type shares, then its own.
+def measures_of(kind: Intrinsic, mean: Tensor = _NO_MEAN) -> dict[str, Measure]:
+    """Return all measures of a type: those of all types, then its own.
 
-    constant: see `variance_measures`; without it, titles and figures of statistics kept before, but no new ones.
+    mean: see `variance_measures`. Without it the measures have titles and compute figures, but no statistics.
     """
-    return variance_measures(constant) | type_measures(kind)
+    return variance_measures(mean) | type_measures(kind)
 
 
 def statistics(measures: Mapping[str, Measure], prediction: Tensor, target: Tensor) -> Statistics:
-    """Numbers of each picture for each measure; shown, told: codes [N, C, H, W] float32 in [0, 1]."""
+    """Return the statistics of each measure; prediction, target: codes [N, C, H, W] float32 in [0, 1]."""
     return {name: measure.statistics(prediction, target).cpu().numpy() for name, measure in measures.items()}
 
 
 def figures(measures: Mapping[str, Measure], kept: Statistics) -> dict[str, float]:
-    """The figure of each measure over all pictures."""
+    """Return the figure of each measure over all pictures."""
     return {name: float(measure.figure(kept[name].mean(axis=0))) for name, measure in measures.items()}
 
 
-def fvu(prediction: Tensor, target: Tensor, constant: Tensor) -> float:
-    """MSE of `shown` over MSE of the constant map; maps [N, C, H, W], constant [1, C, H, W].
+def fvu(prediction: Tensor, target: Tensor, mean: Tensor) -> float:
+    """Return the MSE of the prediction over the MSE of the mean map; maps [N, C, H, W], mean [1, C, H, W].
 
-    Raises UserError if the told maps do not vary about the constant.
+    Raises UserError if the targets do not vary about the mean map.
     """
-    measure = variance_measures(constant)[FVU]
+    measure = variance_measures(mean)[FVU]
     return float(measure.figure(measure.statistics(prediction, target).numpy().mean(axis=0)))
 
 
-def type_errors(kind: Kind, predicted: Tensor, truth: Tensor) -> dict[str, float]:
-    """The figures of `type_measures`: codes [N, C, H, W] in [0, 1] both."""
+def type_errors(kind: Intrinsic, predicted: Tensor, truth: Tensor) -> dict[str, float]:
+    """Return the figures of `type_measures`; predicted, truth: codes [N, C, H, W] in [0, 1]."""
     measures = type_measures(kind)
     return figures(measures, statistics(measures, predicted, truth))
 
 
 def all_errors(predicted: Mapping[str, Tensor], truth: Mapping[str, Tensor]) -> dict[str, float]:
-    """`type_errors` of every type in `predicted`, one flat dictionary."""
-    return {key: value for name in predicted for key, value in type_errors(name, predicted[name], truth[name]).items()}
+    """Return `type_errors` of every built-in type in `predicted`, by name of the type, as one flat dictionary."""
+    errors: dict[str, float] = {}
+    for name, codes in predicted.items():
+        errors |= type_errors(intrinsics.get(name), codes, truth[name])
+    return errors
 
 
-def linear(kind: Kind, codes: Tensor) -> Tensor:
-    """Values of codes, on the CPU."""
+def linear(kind: Intrinsic, codes: Tensor) -> Tensor:
+    """Return the values of codes, on the CPU."""
     return torch.from_numpy(np.ascontiguousarray(intrinsics.decode(kind, codes.cpu().numpy())))
 
 
@@ -151,7 +153,7 @@ def _root(mean: Floats) -> Floats:
 
 def _ratio(mean: Floats) -> Floats:
     if np.any(mean[..., 1] < _MIN_VARIANCE):
-        raise UserError("the teacher tells the same map for every picture: there is nothing to score")
+        raise UserError("the teacher's maps are the same for every picture, so they cannot be scored")
     return mean[..., 0] / mean[..., 1]
 
 
@@ -180,14 +182,14 @@ _DEPTH = {
 
 
 def _angle_histogram(degrees: Tensor) -> Tensor:
-    """Shares [N, bins] of a picture's pixels by angle, of degrees [N, H, W]."""
+    """Return the shares [N, bins] of each picture's pixels by angle; degrees: [N, H, W]."""
     bins = torch.bucketize(degrees.flatten(1), torch.from_numpy(_ANGLE_EDGES[1:-1]))
     shares = torch.zeros(len(bins), len(_ANGLE_EDGES) - 1, dtype=torch.float64)
     return shares.scatter_add_(1, bins, torch.full(bins.shape, 1 / bins.shape[1], dtype=torch.float64))
 
 
 def _median(mean: Floats) -> Floats:
-    """The angle that half of the pixels stay under, linear within a bin."""
+    """Return the median angle of histograms [..., bins], interpolated linearly within a bin."""
     below = np.cumsum(mean, axis=-1)
     at = (below < 0.5).sum(axis=-1)
     inside = np.take_along_axis(mean, at[..., None], axis=-1)[..., 0]
@@ -216,15 +218,15 @@ def _normal(name: str) -> dict[str, Measure]:
 
 
 def _once(error: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """The same function, which remembers its last answer: five measures ask for the same angles."""
+    """Return the same function with a cache of its last result, because five measures need the same angles."""
     last: list[Tensor] = []
 
-    def remembered(prediction: Tensor, target: Tensor) -> Tensor:
+    def cached(prediction: Tensor, target: Tensor) -> Tensor:
         if not (last and last[0] is prediction and last[1] is target):
             last[:] = prediction, target, error(prediction, target)
         return last[2]
 
-    return remembered
+    return cached
 
 
 def _linear(intrinsic: Intrinsic) -> dict[str, Measure]:
@@ -241,16 +243,16 @@ def _labels(intrinsic: Intrinsic) -> dict[str, Measure]:
     count = len(intrinsic.classes)
 
     def counts(prediction: Tensor, target: Tensor) -> Tensor:
-        label, truly = (linear(intrinsic, codes)[:, 0] for codes in (prediction, target))
-        return metrics.confusion(label, truly, count).flatten(1)
+        label, true_label = (linear(intrinsic, codes)[:, 0] for codes in (prediction, target))
+        return metrics.confusion(label, true_label, count).flatten(1)
 
     return _overlaps(intrinsic.name, counts, count, "mIoU")
 
 
 def _mask(name: str) -> dict[str, Measure]:
     def counts(prediction: Tensor, target: Tensor) -> Tensor:
-        inside, truly = (codes[:, 0] >= intrinsics.MASK_THRESHOLD for codes in (prediction, target))
-        return metrics.confusion(inside, truly, 2).flatten(1)
+        inside, true_inside = (codes[:, 0] >= intrinsics.MASK_THRESHOLD for codes in (prediction, target))
+        return metrics.confusion(inside, true_inside, 2).flatten(1)
 
     return _overlaps(name, counts, 2, "IoU")
 
@@ -263,7 +265,7 @@ def _overlaps(name: str, counts: Callable[[Tensor, Tensor], Tensor], classes: in
         table = square(mean)
         if classes > 2:
             return metrics.iou_of(table).numpy()
-        # Of the inside alone: nearly all pictures are mostly outside.
+        # Of the inside only: nearly all pictures are mostly outside.
         union = table.sum(dim=(-2, -1)) - table[..., 0, 0]
         return torch.where(union > 0, table[..., 1, 1] / union, torch.nan).numpy()
 

@@ -1,7 +1,7 @@
-"""How far predicted maps are from true ones, picture by picture: the formulas that reports quote.
+"""Errors of predicted maps against true ones, picture by picture.
 
-Everything takes codes [N, C, H, W] in [0, 1] (sgi.engine.intrinsics) unless it says values, and keeps the pictures
-apart, so that sgi.trainer.measures.by_type can average, and resample, over them.
+Arguments are codes [N, C, H, W] in [0, 1] (sgi.engine.intrinsics) unless a docstring says values. Results are per
+picture, so that sgi.trainer.measures.by_type can average and resample over pictures.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ import torch.nn.functional as F
 from torch import Tensor
 
 DEPTH_FLOOR = 0.01
-"""Relative errors of depths below this are taken relative to it; it is 6 cm in the bundled world."""
+"""Least depth that a relative error is divided by; it is 6 cm in the bundled rooms."""
 
 HIGH_PASS_SIZE = 9
 LMSE_SHARE = 0.1
 """Side of a window of the local error, as a share of the picture's."""
 
-_SPLIT = 32  # pictures whose windows are in memory at a time
+_SPLIT = 32  # number of pictures whose windows are in memory at a time
 
 
 def per_picture(values: Tensor) -> Tensor:
-    """Means [N] float64 of [N, ...]."""
+    """Return the means [N] float64 of [N, ...]."""
     return values.flatten(1).mean(dim=1, dtype=torch.float64)
 
 
 def squared_error(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Mean square difference of each picture, [N] float64; the shapes may broadcast."""
+    """Return the mean square difference of each picture, [N] float64; shapes may broadcast."""
     return per_picture((predicted - truth).square())
 
 
 def high_pass(maps: Tensor) -> Tensor:
-    """Maps [N, C, H, W] minus their 9x9 box blur; at the border the box is cut to the picture."""
+    """Return maps [N, C, H, W] minus their 9x9 box blur; at the border the box is cut to the picture."""
     blurred = F.avg_pool2d(maps, HIGH_PASS_SIZE, stride=1, padding=HIGH_PASS_SIZE // 2, count_include_pad=False)
     return maps - blurred
 
 
 def scale_shift(predicted: Tensor, truth: Tensor) -> Tensor:
-    """`predicted` [N, 1, H, W], scaled and shifted per picture to the least square difference from `truth`.
+    """Return `predicted` [N, 1, H, W], scaled and shifted per picture to the least square difference from `truth`.
 
     MiDaS (Ranftl et al., arXiv 1907.01341), equations 2 to 4. A flat prediction becomes the truth's mean.
     """
@@ -50,34 +50,34 @@ def scale_shift(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def absolute_relative(predicted: Tensor, truth: Tensor) -> Tensor:
-    """|predicted - truth| / truth of depths (values, not codes), elementwise."""
+    """Return |predicted - truth| / truth of depths (values, not codes), elementwise."""
     return (predicted - truth).abs() / truth.clamp_min(DEPTH_FLOOR)
 
 
 def within_ratio(predicted: Tensor, truth: Tensor, ratio: float = 1.25) -> Tensor:
-    """Where depths (values) differ by less than a factor, 0 or 1, elementwise: delta1 of Eigen et al., 1406.2283."""
+    """Return 1 where depths (values) differ by less than a factor, else 0: delta1 of Eigen et al., arXiv 1406.2283."""
     p, t = predicted.clamp_min(DEPTH_FLOOR), truth.clamp_min(DEPTH_FLOOR)
     return (torch.maximum(p / t, t / p) < ratio).float()
 
 
 def angles(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Degrees between two maps of normals, codes [N, 3, H, W]: [N, H, W]; neither need be of unit length."""
+    """Return angles [N, H, W] in degrees between normals, codes [N, 3, H, W], which need not be of unit length."""
     p, t = (F.normalize(code.double() * 2 - 1, dim=1) for code in (predicted, truth))
-    # atan2 keeps its precision near 0 degrees, where acos loses half of the digits.
+    # atan2 is precise near 0 degrees, where acos loses half of the digits.
     return torch.rad2deg(torch.atan2(torch.linalg.cross(p, t, dim=1).norm(dim=1), (p * t).sum(1)))
 
 
 def scale_invariant_error(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Mean square difference [N] of values after the best scale of each picture, one for all its channels."""
+    """Return the mean square difference [N] of values after the best scale of each picture, shared by its channels."""
     count = truth[0].numel()
     return _scaled_residue(predicted.flatten(1), truth.flatten(1)) / count
 
 
 def local_error(predicted: Tensor, truth: Tensor) -> Tensor:
-    """LMSE [N] of values: a scale for each window, residues over the truth's energy; all black scores 1.
+    """Return LMSE [N] of values: residues after the best scale per window, over the truth's energy; black gives 1.
 
-    Grosse et al., ICCV 2009, section 5. Windows are a tenth of the picture's side, half a window apart (Chen and
-    Koltun, ICCV 2013, section 5).
+    Grosse et al., ICCV 2009, section 5. Windows have a tenth of the picture's side and are half a window apart (Chen
+    and Koltun, ICCV 2013, section 5).
     """
     side = max(2, round(LMSE_SHARE * truth.shape[-1]))
     parts = []
@@ -89,7 +89,7 @@ def local_error(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def confusion(predicted: Tensor, truth: Tensor, classes: int) -> Tensor:
-    """Counts [N, classes, classes] float64 of pixels by true and told class; labels [N, H, W], integers."""
+    """Return counts [N, classes, classes] float64 of pixels by true and predicted class; labels [N, H, W] integers."""
     pairs = truth.long().flatten(1) * classes + predicted.long().flatten(1)
     counts = torch.zeros(len(pairs), classes * classes, dtype=torch.float64)
     counts.scatter_add_(1, pairs.cpu(), torch.ones(pairs.shape, dtype=torch.float64))
@@ -97,19 +97,19 @@ def confusion(predicted: Tensor, truth: Tensor, classes: int) -> Tensor:
 
 
 def mean_iou(predicted: Tensor, truth: Tensor, classes: int) -> float:
-    """Mean over the classes that occur in either of intersection over union; labels [N, H, W], integers."""
+    """Return the mean intersection over union of the classes that occur in either; labels [N, H, W] integers."""
     return iou_of(confusion(predicted, truth, classes).sum(0)).item()
 
 
 def iou_of(counts: Tensor) -> Tensor:
-    """Mean intersection over union [...] of confusion counts [..., K, K], over the classes that occur."""
+    """Return the mean intersection over union [...] of confusion counts [..., K, K] over the classes that occur."""
     hit = counts.diagonal(dim1=-2, dim2=-1)
     union = counts.sum(-2) + counts.sum(-1) - hit
     return torch.where(union > 0, hit / union, torch.nan).nanmean(dim=-1)
 
 
 def _scaled_residue(p: Tensor, t: Tensor) -> Tensor:
-    """Square error summed over the last axis, float64, after the best scale of p for each other index."""
+    """Return the square error summed over the last axis, float64, after the best scale of p at each other index."""
     p, t = p.double(), t.double()
     energy = p.square().sum(-1)
     scale = torch.where(energy > 1e-12, (p * t).sum(-1) / energy.clamp_min(1e-12), 0.0)

@@ -1,4 +1,4 @@
-"""Offsets as their files hold them, applied to any latents: sampled, inverted or relit ones."""
+"""Apply an offset file to any latents: sampled, inverted or relit ones."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from sgi.trainer.offsets.score import predict_latents
 
 
 def apply_offset(generator: Generator, ws: Tensor, offset: Offset) -> Tensor:
-    """Codes [N, C, R, R] float32 in [0, 1] of G(ws + d), on the CPU; ws [N, num_ws, w_dim] float32."""
+    """Return the codes [N, C, R, R] float32 in [0, 1] of G(ws + d), on the CPU; ws: [N, num_ws, w_dim] float32."""
     tensors = tensors_of(offset)
     return predict_latents(generator, ws, offset.noise_mode, offset.intrinsic, offset.space, tensors)
 
 
 def common_sampling(offsets: Sequence[Offset]) -> Sampling:
-    """The sampling that all of `offsets` (at least one) were fitted under; raises UserError if they differ."""
+    """Return the sampling that all of `offsets` (at least one) were fitted with; raises UserError if they differ."""
     sampling = sampling_of(offsets[0])
     for offset in offsets[1:]:
         if sampling_of(offset) != sampling:
             raise UserError(
-                f"--offset: {offsets[0].type} and {offset.type} were fitted under another psi, noise mode or class; "
-                "give them in commands of their own"
+                f"`offsets`: {offsets[0].type} and {offset.type} were fitted under another psi, noise mode or class; "
+                "use them in separate commands"
             )
     return sampling

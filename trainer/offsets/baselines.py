@@ -1,7 +1,7 @@
-"""What explains a map without the generator's help: the rows every offset's score stands beside.
+"""Baselines: predictions of a map that do not use the generator, for comparison with an offset's score.
 
-Each baseline is fitted in closed form on the fitting pictures and returns a function that predicts codes of
-held-out ones. They are meant to be as strong as their kind can be: an offset is news only beyond them.
+Each baseline is fitted in closed form on the fitting pictures and returns a function that predicts codes of held-out
+pictures. Each is meant to be as strong as its kind allows: an offset is of interest only if it scores better.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from torch import Tensor
 Predictor = Callable[[Tensor], Tensor]
 
 CHUNK = 2048
-"""Pixels (or map entries) treated at a time; bounds the memory, not the result."""
+"""Pixels (or map entries) processed at a time; limits the memory and does not affect the result."""
 
-# In squared display units: pictures say nothing about slopes over colour changes below 1 % of the range.
+# In squared display units: slopes over colour changes below 1 % of the range cannot be estimated from pictures.
 PIXEL_RIDGE = 1e-4
 RIDGE_LAMBDAS = tuple(10.0**k for k in range(-3, 5))
 VALIDATION_SHARE = 0.2
 
 
 def mean_map(codes: Tensor) -> Tensor:
-    """The best constant map, [1, C, H, W] float32, of codes [N, C, H, W]."""
+    """Return the mean map [1, C, H, W] float32 of codes [N, C, H, W]: the best constant prediction."""
     return codes.mean(dim=0, keepdim=True, dtype=torch.float32)
 
 
 def global_affine(images: Tensor, codes: Tensor) -> Predictor:
-    """One affine map from colour to code for all pixels of all pictures, least squares.
+    """Fit one affine map from colour to code for all pixels of all pictures by least squares.
 
-    images: [N, 3, H, W] in [0, 1], codes: [N, C, H, W]; the predictor takes images [M, 3, H, W].
+    images: [N, 3, H, W] in [0, 1]. codes: [N, C, H, W]. Returns a predictor for images [M, 3, H, W].
     """
     channels = codes.shape[1]
     gram = torch.zeros(4, 4, dtype=torch.float64)
@@ -40,7 +40,7 @@ def global_affine(images: Tensor, codes: Tensor) -> Predictor:
         x = torch.cat([x, torch.ones_like(x[:1])])  # [4, pixels]
         gram += x @ x.T
         cross += x @ code.double().transpose(0, 1).reshape(channels, -1).T
-    # The pseudo-inverse: grey pictures have a singular Gram matrix.
+    # Pseudo-inverse, because grey pictures have a singular Gram matrix.
     weights = (torch.linalg.pinv(gram, hermitian=True) @ cross).float()
 
     def predict(pictures: Tensor) -> Tensor:
@@ -50,9 +50,9 @@ def global_affine(images: Tensor, codes: Tensor) -> Predictor:
 
 
 def pixel_affine(images: Tensor, codes: Tensor) -> Predictor:
-    """One affine map from colour to code for each pixel, least squares with a small ridge on the slopes.
+    """Fit one affine map from colour to code for each pixel by least squares with a small ridge on the slopes.
 
-    Knows the average layout and how colour varies about it. Shapes as in `global_affine`.
+    It contains the mean map and the effect of colour changes at each pixel. Shapes as in `global_affine`.
     """
     count, channels, height, width = codes.shape
     pixels = height * width
@@ -74,10 +74,10 @@ def pixel_affine(images: Tensor, codes: Tensor) -> Predictor:
 
 
 def ridge(w: Tensor, codes: Tensor) -> tuple[Predictor, float]:
-    """Ridge regression from w to the whole map; lambda is chosen on the last fifth of the fitting pictures.
+    """Fit a ridge regression from w to the whole map; lambda is chosen on the last fifth of the fitting pictures.
 
-    w: [N, D] float32, codes: [N, C, H, W]; the predictor takes w [M, D]. Returns it with lambda, which is per
-    picture and in units of the mean variance of an entry of w.
+    w: [N, D] float32. codes: [N, C, H, W]. Returns a predictor for w [M, D], and lambda, which is per picture and in
+    units of the mean variance of an entry of w.
     """
     held = max(1, round(len(w) * VALIDATION_SHARE))
     errors = _validation_errors(w[:-held], codes[:-held], w[-held:], codes[-held:])
@@ -96,7 +96,7 @@ def ridge(w: Tensor, codes: Tensor) -> tuple[Predictor, float]:
 
 
 class _Basis:
-    """Centred latents with the eigenvectors of their covariance, in which every lambda is one division."""
+    """Centred latents in the eigenbasis of their covariance, where each lambda costs one division."""
 
     def __init__(self, w: Tensor) -> None:
         self.mean = w.mean(dim=0)
@@ -108,13 +108,13 @@ class _Basis:
         self.unit = max(float(covariance.diagonal().mean()), 1e-12)
 
     def solve(self, y: Tensor, lambdas: list[float]) -> list[Tensor]:
-        """Weights [D, K] for targets y [N, K] (not centred), one tensor for each lambda."""
+        """Return weights [D, K] for targets y [N, K] (not centred), one tensor for each lambda."""
         projected = self.vectors.T @ (self.centred.T @ (y - y.mean(dim=0))) / len(y)
         return [self.vectors @ (projected / (self.values + lam * self.unit)[:, None]) for lam in lambdas]
 
 
 def _validation_errors(w: Tensor, codes: Tensor, held_w: Tensor, held_codes: Tensor) -> Tensor:
-    """Summed square error on the held pictures for each of RIDGE_LAMBDAS."""
+    """Return the summed square error on the validation pictures for each of RIDGE_LAMBDAS."""
     basis = _Basis(w)
     x = held_w - basis.mean
     flat, held = codes.flatten(1), held_codes.flatten(1)

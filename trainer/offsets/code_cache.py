@@ -1,8 +1,8 @@
-"""What teachers told of pictures, kept on disk: a slow teacher is asked about a picture once.
+"""A cache of teachers' targets on disk, so that a slow teacher runs once per picture.
 
-One folder for each (generator, sampling, teacher, type), in it one .npy of float16 codes for each block of seeds. A
-block lies at a multiple of its length, so pools of other counts over the same seeds share blocks. Every file appears
-by rename: what a killed run leaves is whole or not there.
+There is one folder for each (generator, sampling, teacher, type), with one .npy file of float16 codes for each block of
+seeds. Blocks start at multiples of their length, so pools of different counts over the same seeds share blocks. Files
+are written whole or not at all.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ FACTS = "facts.json"
 
 
 def blocks(seeds: range) -> list[range]:
-    """Consecutive seeds cut at the multiples of `BLOCK`."""
+    """Return consecutive seeds cut at the multiples of `BLOCK`."""
     cuts = [seeds.start, *range((seeds.start // BLOCK + 1) * BLOCK, seeds.stop, BLOCK), seeds.stop]
     return [range(start, stop) for start, stop in pairwise(cuts) if start < stop]
 
 
 class CodeCache:
-    """Codes of one type, by one teacher, on the pictures of one generator under one sampling.
+    """Codes of one type by one teacher, for the pictures of one generator under one sampling.
 
-    root: folder that all caches share, made if it is missing. name: of the type. facts: JSON-ready; what else codes
-    depend on but the seed. Raises UserError if the folder cannot be made.
+    root: folder of all caches, created if it is missing. name: of the type. facts: everything else that the codes
+    depend on besides the seed, as JSON-ready values. Raises UserError, naming `cache`, if the folder cannot be created.
     """
 
     def __init__(self, root: str | Path, name: str, facts: Mapping[str, Any]) -> None:
@@ -47,12 +47,12 @@ class CodeCache:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"--cache {root}: cannot make the folder ({error.strerror})") from None
+            raise UserError(f"`cache={root}`: cannot create the folder ({error.strerror})") from None
 
     def load(self, seeds: range, shape: tuple[int, int]) -> Tensor | None:
-        """Codes [len(seeds), C, *shape] float16 of seeds within one block, or None where they are not stored.
+        """Return codes [len(seeds), C, *shape] float16 of seeds within one block, or None where they are not stored.
 
-        A file that is no array of such codes counts as not stored, and is replaced when its block is.
+        A damaged file counts as not stored; `store` replaces it.
         """
         whole = range(seeds.start // BLOCK * BLOCK, seeds.start // BLOCK * BLOCK + BLOCK)
         for stored in dict.fromkeys((whole, seeds)):
@@ -66,7 +66,10 @@ class CodeCache:
         return None
 
     def store(self, seeds: range, codes: Tensor) -> None:
-        """Keep codes [len(seeds), C, H, W] float16 of seeds within one block; raises UserError if the disk refuses."""
+        """Store codes [len(seeds), C, H, W] float16 of seeds within one block.
+
+        Raises UserError, naming `cache`, if they cannot be written.
+        """
         try:
             self.folder.mkdir(exist_ok=True)
             if not (self.folder / FACTS).exists():
@@ -75,7 +78,7 @@ class CodeCache:
             with atomic_write(self._path(seeds)) as temporary:
                 np.save(temporary, codes.numpy(), allow_pickle=False)
         except OSError as error:
-            raise UserError(f"--cache {self.root}: cannot write ({one_line(error.strerror or str(error))})") from None
+            raise UserError(f"`cache={self.root}`: cannot write ({one_line(error.strerror or str(error))})") from None
 
     def _path(self, seeds: range) -> Path:
         return self.folder / f"{seeds.start}-{len(seeds)}.npy"

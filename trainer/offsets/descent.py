@@ -1,8 +1,7 @@
-"""Adam on the coordinates of a fit, and the change of those coordinates on the way.
+"""Adam on the coordinates of a fit, with a preconditioner that is computed during the fit.
 
-Until that change a fit may leave the coarse layers alone: they place what is in the picture, and moved while the map
-has yet to appear they lose it. Bundled rooms, Huber loss, 800 steps on 2000 pictures, seeds for choosing: FVU 0.449
-instead of 0.570 for normals, 0.291 instead of 0.315 for depth, 0.212 either way for shading.
+Before the first preconditioner a fit may keep the coarse rows frozen. They place the objects in the picture, and
+changing them before the map has appeared loses that placement. See docs/experiments.md, "Freezing coarse rows".
 """
 
 from __future__ import annotations
@@ -13,86 +12,94 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgi.trainer.offsets import curvature
-from sgi.trainer.offsets.curvature import Chart
+from sgi.trainer.offsets import preconditioner
 from sgi.trainer.offsets.parameters import Parameters, Tensors
+from sgi.trainer.offsets.preconditioner import Preconditioner
 
 BETAS = (0.9, 0.99)
 
 
 class Descent:
-    """Where a fit stands: it begins in the coordinates of its space, and may move to those of the map.
+    """The state of a fit: what Adam optimises, its moments, and the preconditioner.
 
-    parameters: of the space. lr: Adam's rate there, in their units; charted_lr: in coordinates of the map.
-    fine_first: whether coarse rows rest until it moves on.
+    parameters: of the space. lr: Adam's learning rate before preconditioning, in the units of `parameters`.
+    preconditioned_lr: the rate afterwards. freeze_coarse: whether coarse rows are frozen until `precondition`.
     """
 
-    def __init__(self, parameters: Parameters, lr: float, charted_lr: float, fine_first: bool = False) -> None:
+    def __init__(
+        self, parameters: Parameters, lr: float, preconditioned_lr: float, freeze_coarse: bool = False
+    ) -> None:
         self._parameters = parameters
-        self._fine_first = fine_first
-        self._lr, self._charted_lr = lr, charted_lr
-        self._chart: Chart | None = None
-        self._begin(parameters.leaves)
+        self._freeze_coarse = freeze_coarse
+        self._lr, self._preconditioned_lr = lr, preconditioned_lr
+        self._preconditioner: Preconditioner | None = None
+        self._start(parameters.leaves)
 
-    def _begin(self, leaves: Tensors) -> None:
-        units = self._parameters.units if self._chart is None else dict.fromkeys(leaves, 1.0)
-        self._leaves = {key: leaf.detach().clone().requires_grad_() for key, leaf in leaves.items()}
-        groups = [{"params": [leaf], "unit": units[key]} for key, leaf in self._leaves.items()]
+    def _start(self, coordinates: Tensors) -> None:
+        units = self._parameters.units if self._preconditioner is None else dict.fromkeys(coordinates, 1.0)
+        self._coordinates = {key: tensor.detach().clone().requires_grad_() for key, tensor in coordinates.items()}
+        groups = [{"params": [tensor], "unit": units[key]} for key, tensor in self._coordinates.items()]
         self._optimiser = torch.optim.Adam(groups, betas=BETAS)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Tensors of the offset, differentiable down to what Adam moves."""
-        return self._parameters.unfold(self._unchart(self._leaves))
+        """Return the tensors of the offset, differentiable in what Adam optimises."""
+        return self._parameters.unfold(self._leaves())
 
-    def _unchart(self, leaves: Tensors) -> Tensors:
-        return leaves if self._chart is None else self._chart.leaves(leaves)
+    def _leaves(self) -> Tensors:
+        return self._coordinates if self._preconditioner is None else self._preconditioner.leaves(self._coordinates)
 
-    def move_on(self, show: Callable[[Tensors, Tensor], Tensor], pictures: int, seed: int) -> None:
-        """Go on in the coordinates of the map around where the fit stands.
+    def precondition(self, predict: Callable[[Tensors, Tensor], Tensor], pictures: int, seed: int) -> None:
+        """Continue in coordinates preconditioned at the present offset, which stays the same; Adam starts anew.
 
-        show: (tensors of the offset, indices of pictures) -> shown codes. The rest: see `curvature.chart`.
+        predict: (tensors of the offset, indices of pictures) -> predicted codes. pictures, seed: see
+        `preconditioner.estimate`.
         """
         unfold = self._parameters.unfold
-        leaves = self._unchart(self._leaves)
-        self._chart = curvature.chart(lambda at, index: show(unfold(at), index), leaves, pictures, seed)
-        self._begin({key: torch.zeros_like(leaf) for key, leaf in leaves.items()})
+        leaves = self._leaves()
+        self._preconditioner = preconditioner.estimate(
+            lambda at, index: predict(unfold(at), index), leaves, pictures, seed
+        )
+        self._start({key: torch.zeros_like(leaf) for key, leaf in leaves.items()})
 
     def step(self, loss: Tensor, share: float) -> None:
-        """One step of Adam down `loss`, at `share` of the full rate."""
-        lr = self._lr if self._chart is None else self._charted_lr
+        """Make one step of Adam on `loss`, at `share` of the full learning rate."""
+        lr = self._lr if self._preconditioner is None else self._preconditioned_lr
         for group in self._optimiser.param_groups:
             group["lr"] = lr * group["unit"] * share
         self._optimiser.zero_grad()
         loss.backward()
-        if self._fine_first and self._chart is None:
-            self._rest()
+        if self._freeze_coarse and self._preconditioner is None:
+            self._clear_coarse_gradients()
         self._optimiser.step()
 
-    def _rest(self) -> None:
-        # Adam does not move what never had a gradient.
+    def _clear_coarse_gradients(self) -> None:
+        # Adam does not change entries whose gradients have all been zero.
         for key, count in self._parameters.coarse.items():
-            gradient = self._leaves[key].grad
+            gradient = self._coordinates[key].grad
             assert gradient is not None
             gradient.view(-1, gradient.shape[-1])[:count] = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `step` and `move_on` change, on the CPU."""
-        chart = self._chart
+        """Return everything that `step` and `precondition` change, on the CPU."""
+        found = self._preconditioner
         return {
-            "leaves": _on_cpu(self._leaves),
+            "leaves": _on_cpu(self._coordinates),
             "optimiser": self._optimiser.state_dict(),
-            "chart": chart and {"base": _on_cpu(chart.base), "roots": _on_cpu(chart.roots)},
+            _PRECONDITIONER: found and {"base": _on_cpu(found.base), "roots": _on_cpu(found.roots)},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Stand where another descent of the same parameters stood; raises KeyError or ValueError for other ones."""
-        example = next(iter(self._leaves.values()))
-        chart = state["chart"]
-        if chart is not None:
-            base, roots = ({key: part.to(example) for key, part in chart[name].items()} for name in ("base", "roots"))
-            self._chart = Chart(base, roots)
-        self._begin({key: state["leaves"][key].to(leaf) for key, leaf in self._leaves.items()})
+        """Restore the state of a descent of the same parameters; raises KeyError or ValueError for other parameters."""
+        example = next(iter(self._coordinates.values()))
+        found = state[_PRECONDITIONER]
+        if found is not None:
+            base, roots = ({key: part.to(example) for key, part in found[name].items()} for name in ("base", "roots"))
+            self._preconditioner = Preconditioner(base, roots)
+        self._start({key: state["leaves"][key].to(tensor) for key, tensor in self._coordinates.items()})
         self._optimiser.load_state_dict(state["optimiser"])
+
+
+_PRECONDITIONER = "chart"  # as in checkpoints of earlier versions, which can thus be resumed
 
 
 def _on_cpu(tensors: Tensors) -> dict[str, Tensor]:

@@ -1,9 +1,9 @@
 """Find the offset d of one type: min over d of E_w loss(C(G(w + d)), teacher(G(w))), everything else frozen.
 
-Bhattad et al., arXiv 2306.00987 (the structure; its loss and learning rate are not public). Offsets leave the cloud
-of w: their rows grow to several |w|, so the learning rate is given in units of what a tensor is added to (see
-`parameters`) and is large, and the map only appears after 150 to 300 steps. From then on a fit goes in coordinates of
-that map (see `curvature`).
+Bhattad et al., arXiv 2306.00987 (the structure; its loss and learning rate are not public). Offsets lie far outside the
+distribution of w: their rows grow to several |w|. The learning rate is therefore large; it is given in units of what a
+tensor is added to (see `parameters`). The map appears after 150 to 300 steps; from then on the fit is preconditioned
+(see `preconditioner`).
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256
-from sgi.engine.intrinsics import Kind
+from sgi.engine.intrinsics import Intrinsic
 from sgi.trainer.losses import check_finite, default_loss, get_loss
-from sgi.trainer.offsets import curvature
+from sgi.trainer.offsets import preconditioner
 from sgi.trainer.offsets.descent import Descent
-from sgi.trainer.offsets.journal import Journal
+from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
 from sgi.trainer.offsets.parameters import Tensors
 from sgi.trainer.offsets.pool import Pool
 from sgi.trainer.offsets.readout import readout
@@ -44,12 +43,12 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 class FitSettings:
     """Settings of a fit.
 
-    space: where the offset lives. loss: name of the loss, None for the type's (`for_type`).
-    steps, batch: optimiser steps and pictures in each.
-    lr: learning rate of Adam in the units of `parameters`, for w+ and style a layer's root mean square style
-    over the pool; None becomes the space's default, and the rate in coordinates of the map grows and shrinks with it.
-    seed: of the order of the pictures. precision: of the convolutions, fp32 or bf16. rank: of lora's updates; None
-    becomes 4 there. from_layer: the first row of w+ that may move.
+    space: w, w+, style or lora. loss: see sgi.trainer.losses; None for the default of the type, which `for_type` fills
+    in. steps, batch: number of optimiser steps and of pictures in each. lr: learning rate of Adam in the units of
+    `parameters`, which for w+ and style are a layer's root mean square style over the pool; None becomes the default of
+    the space. The rate of preconditioned steps scales with it. seed: of the order of the pictures. precision: of the
+    convolutions, fp32 or bf16. rank: of lora's updates; None becomes 4 there. from_layer: the first row of w+ that may
+    change. Raises UserError, naming the parameter, for values out of range or of another space.
     """
 
     space: str = "w+"
@@ -64,30 +63,32 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         space = get_space(self.space)
-        # Filled in here, so that fingerprints and files hold what was used, whatever becomes of the defaults.
+        # Filled in here, so that fingerprints and files contain the values used even if the defaults change.
         object.__setattr__(self, "lr", space.lr if self.lr is None else self.lr)
         if space.ranked and self.rank is None:
             object.__setattr__(self, "rank", DEFAULT_RANK)
         if self.rank is not None and (not space.ranked or self.rank < 1):
-            raise UserError(f"--rank {self.rank}: for --space lora, at least 1")
+            raise UserError(f"`rank={self.rank}`: for `space=lora` only, at least 1")
         if self.from_layer and not space.layered:
             raise UserError(
-                f"--from-layer {self.from_layer}: one row moves every layer in --space {self.space}; use w+"
+                f"`from_layer={self.from_layer}`: in `space={self.space}` one row changes every layer; use w+"
             )
         if self.precision not in PRECISIONS:
-            raise UserError(f"--precision {self.precision}: choose from {', '.join(PRECISIONS)}")
-        if self.steps < 1 or self.batch < 1:
-            raise UserError(f"--steps {self.steps} --batch {self.batch}: both must be at least 1")
+            raise UserError(f"`precision={self.precision}`: choose from {', '.join(PRECISIONS)}")
+        if self.steps < 1:
+            raise UserError(f"`steps={self.steps}`: must be at least 1")
+        if self.batch < 1:
+            raise UserError(f"`batch={self.batch}`: must be at least 1")
         if self.lr is None or not (math.isfinite(self.lr) and self.lr > 0):
-            raise UserError(f"--lr {self.lr}: must be positive")
+            raise UserError(f"`lr={self.lr}`: must be positive")
 
-    def for_type(self, kind: Kind) -> FitSettings:
-        """These settings with the type's own loss where none is named."""
+    def for_type(self, kind: Intrinsic) -> FitSettings:
+        """Return these settings with the type's default loss where `loss` is None."""
         return replace(self, loss=self.loss or default_loss(kind))
 
 
 def rate(step: int, steps: int) -> float:
-    """Learning rate of a step as a share of the full one: linear warm-up, cosine to 0 over the last 60 %."""
+    """Return the share of the full learning rate at a step: linear warm-up, cosine to 0 over the last 60 %."""
     warm = min(1.0, (step + 1) / WARMUP_STEPS)
     decay_from = steps * (1 - DECAY_SHARE)
     done = max(0.0, (step - decay_from) / (steps - decay_from))
@@ -95,9 +96,9 @@ def rate(step: int, steps: int) -> float:
 
 
 def batch_indices(step: int, batch: int, count: int, seed: int) -> Tensor:
-    """Pictures of a step, [batch] int64: pass after pass over the pool, each in an order of its own.
+    """Return the indices [batch] int64 of a step's pictures: passes over the pool, each in a different random order.
 
-    A function of the step alone, so a resumed fit needs no state of a random generator.
+    They depend on the arguments only, so a resumed fit needs no state of a random generator.
     """
     positions = np.arange(step * batch, (step + 1) * batch)
     passes = positions // count
@@ -105,12 +106,10 @@ def batch_indices(step: int, batch: int, count: int, seed: int) -> Tensor:
     return torch.tensor([orders[p][i] for p, i in zip(passes, positions % count, strict=True)])
 
 
-def fingerprint(kind: Kind, settings: FitSettings, pool: Pool, generator_hash: str, teacher_hash: str) -> str:
-    """Hash of everything a fit depends on but the machine: two fits that share it may resume one another."""
-    intrinsic = intrinsics.get(kind)
-    what = [intrinsic.name, intrinsic.code_channels, list(intrinsic.classes)]
+def fingerprint(kind: Intrinsic, settings: FitSettings, pool: Pool, generator_hash: str, teacher_hash: str) -> str:
+    """Return the hash of everything a fit depends on except the machine: fits of equal hash may resume one another."""
     facts = [
-        what,
+        [kind.name, kind.code_channels, list(kind.classes)],
         asdict(settings.for_type(kind)),
         describe(pool.seeds),
         asdict(pool.sampling),
@@ -123,30 +122,30 @@ def fingerprint(kind: Kind, settings: FitSettings, pool: Pool, generator_hash: s
 def fit(
     generator: Generator,
     pool: Pool,
-    kind: Kind,
+    kind: Intrinsic,
     settings: FitSettings,
-    journal: Journal | None = None,
+    checkpoint: FitCheckpoint | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> dict[str, Tensor]:
-    """Fit the offset of a type, by its name or description, on a pool; returns its tensors (see the space).
+    """Fit the offset of a type on a pool; returns the tensors of its space, float32 on the CPU.
 
-    They are float32 on the CPU.
-    journal: where to resume from, checkpoint and log. on_step: hears (steps done, loss) every 10 steps and at the
-    end; the loss is nan when there was nothing left to do. Same pool, settings and threads on a CPU give the same
-    offset bit for bit, interrupted or not. Raises UserError when the loss diverges, RuntimeError if a weight of the
-    generator changed.
+    checkpoint: files to resume from, and to write checkpoints and a log to. on_step: called with (steps done, loss) at
+    the start, where the loss is nan, then every 10 steps and at the end. On a CPU the same pool, settings and threads
+    give the same offset bit for bit, interrupted or not. Raises UserError when the loss diverges, and RuntimeError if a
+    weight of the generator has changed.
     """
     before = generator_sha256(generator)
     synthesis = generator.synthesis
     device = generator.mapping.w_avg.device
     space, loss_of = get_space(settings.space), get_loss(settings.loss, kind)
-    target = pool.codes[intrinsics.get(kind).name]
+    target = pool.codes[kind.name]
     zeros = space.zeros(generator.config, settings.rank, settings.from_layer)
     parameters = space.parameters(synthesis, pool.ws, zeros, settings.from_layer)
     assert settings.lr is not None
-    moves = space.charted and curvature.moves_at(curvature.MOVES[0], settings.steps)
-    descent = Descent(parameters, settings.lr, curvature.RATE * settings.lr / space.lr, fine_first=moves)
-    start = journal.restore(descent) if journal else 0
+    will_precondition = space.preconditioned and preconditioner.is_due(preconditioner.SCHEDULE[0], settings.steps)
+    preconditioned_lr = preconditioner.LEARNING_RATE * settings.lr / space.lr
+    descent = Descent(parameters, settings.lr, preconditioned_lr, freeze_coarse=will_precondition)
+    start = checkpoint.restore(descent) if checkpoint else 0
 
     def predict(tensors: Tensors, index: Tensor) -> Tensor:
         styles = space.styles(synthesis, pool.ws[index].to(device), tensors)
@@ -157,8 +156,8 @@ def fit(
     if on_step:
         on_step(start, math.nan)
     for step in range(start, settings.steps):
-        if space.charted and curvature.moves_at(step, settings.steps):
-            descent.move_on(predict, len(pool), step)
+        if space.preconditioned and preconditioner.is_due(step, settings.steps):
+            descent.precondition(predict, len(pool), step)
         index = batch_indices(step, settings.batch, len(pool), settings.seed)
         loss = loss_of(predict(descent.tensors(), index), target[index].to(device).float())
         descent.step(loss, rate(step, settings.steps))
@@ -167,18 +166,18 @@ def fit(
             value = check_finite(loss.detach(), done)
             if on_step:
                 on_step(done, value)
-            if journal:
+            if checkpoint:
                 norm = max(tensor.detach().norm(dim=-1).max().item() for tensor in descent.tensors().values())
                 seconds = round(time.monotonic() - began, 2)
-                journal.log(
+                checkpoint.log(
                     step=done,
                     loss=value,
                     rate=rate(step, settings.steps),
                     largest_row=norm,
                     seconds=seconds,
                 )
-        if journal and (done % CHECKPOINT_EVERY == 0 or done == settings.steps):
-            journal.save(done, descent)
+        if checkpoint and (done % CHECKPOINT_EVERY == 0 or done == settings.steps):
+            checkpoint.save(done, descent)
     if generator_sha256(generator) != before:
-        raise RuntimeError("the generator's weights changed during the fit: the offset would be worth nothing")
+        raise RuntimeError("the generator's weights changed during the fit, so the offset is invalid")
     return {key: tensor.detach().cpu() for key, tensor in descent.tensors().items()}

@@ -1,7 +1,8 @@
-"""One offset from pool to file: fit, score beside the baselines, write down what it was fitted on."""
+"""A job: fit the offset of one type on a pool, score it on held-out pictures, and record both in an `Offset`."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,27 +11,25 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.generator.offset_styles import tensors_of
-from sgi.engine.intrinsics import Kind
+from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.offsets import Offset
+from sgi.engine.progress import SILENT, Progress, Stage
 from sgi.engine.version import __version__
-from sgi.trainer.offsets import fit as fitting_loop
-from sgi.trainer.offsets.fit import FitSettings
-from sgi.trainer.offsets.journal import Journal
+from sgi.trainer.offsets.fit import FitSettings, fingerprint, fit
+from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
 from sgi.trainer.offsets.parameters import rms
 from sgi.trainer.offsets.pool import Pool, Sampling, build_pool
 from sgi.trainer.offsets.score import best_baseline, evaluate
 from sgi.trainer.offsets.seed_splits import describe, fitting_seeds, scoring_seeds
 from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.classes import target_type
-from sgi.trainer.teachers.panel import teacher_of
+from sgi.trainer.teachers.joint_teacher import teacher_of
 
 
 class Pools(NamedTuple):
-    """Pictures to fit on and pictures to score on, of disjoint seeds; `split` names the latter's seeds."""
+    """Pictures to fit on and pictures to score on, of disjoint seeds; `split` is the name of the latter's seeds."""
 
     fitting: Pool
     held: Pool
@@ -46,67 +45,70 @@ def make_pools(
     holdout: int,
     stream: int = 0,
     split: str = "holdout",
-    on_pictures: Callable[[int], None] | None = None,
     cache: str | Path | None = None,
+    progress: Progress = SILENT,
 ) -> Pools:
-    """Pools of `images` fitting and `holdout` scoring seeds; see `build_pool` and sgi.trainer.offsets.seed_splits.
+    """Build pools of `images` fitting and `holdout` scoring seeds.
 
-    Raises UserError for counts, streams, splits, types or a sampling that do not exist, or a cache that cannot be.
+    See `build_pool` and sgi.trainer.offsets.seed_splits. Raises UserError for counts, streams, splits, types or a
+    sampling that do not exist, and a cache that fails.
     """
-    # Both ranges first: a wrong flag should not cost the minutes of the first pool.
+    # Check both ranges first: a wrong value must not cost the minutes of the first pool.
     fitting, held = fitting_seeds(images, stream), scoring_seeds(holdout, split)
-    return Pools(
-        build_pool(generator, teacher, types, fitting, sampling, on_pictures, cache),
-        build_pool(generator, teacher, types, held, sampling, on_pictures, cache),
-        split,
-    )
+    with progress.stage("pictures", images + holdout) as stage:
+        return Pools(
+            build_pool(generator, teacher, types, fitting, sampling, stage.advance, cache),
+            build_pool(generator, teacher, types, held, sampling, stage.advance, cache),
+            split,
+        )
 
 
-def open_journal(
-    workdir: str | Path, generator: Generator, teacher: Teacher, kind: Kind, pool: Pool, settings: FitSettings
-) -> Journal:
-    """The journal in `workdir` of exactly this fit, whether it exists or not."""
-    name = intrinsics.get(kind).name
-    key = fitting_loop.fingerprint(kind, settings, pool, generator_sha256(generator), teacher_of(teacher, name).sha256)
-    return Journal(workdir, name, key)
+def open_checkpoint(
+    workdir: str | Path, generator: Generator, teacher: Teacher, kind: Intrinsic, pool: Pool, settings: FitSettings
+) -> FitCheckpoint:
+    """Return the checkpoint in `workdir` of exactly this fit, whether its file exists or not."""
+    teacher_hash = teacher_of(teacher, kind.name).sha256
+    key = fingerprint(kind, settings, pool, generator_sha256(generator), teacher_hash)
+    return FitCheckpoint(workdir, kind.name, key)
 
 
 def train_offset(
     generator: Generator,
     teacher: Teacher,
-    kind: Kind,
+    kind: Intrinsic,
     pools: Pools,
     settings: FitSettings,
-    journal: Journal | None = None,
-    on_step: Callable[[int, float], None] | None = None,
+    checkpoint: FitCheckpoint | None = None,
+    progress: Progress = SILENT,
 ) -> Offset:
-    """Fit and score the offset of a type, by its name or description; every field of what it returns is filled.
+    """Fit and score the offset of a type; every field of the returned offset is filled.
 
-    Raises what `fit` and `evaluate` raise. The journal's checkpoint stays until its `finish`: call that once the
-    offset is on disk.
+    kind: as `target_type` returns it for the teacher. checkpoint: resumed from if its file exists; call its `finish`
+    once the offset is on disk. Raises the errors of `fit` and `evaluate`.
     """
-    intrinsic, settings = target_type(teacher, kind), settings.for_type(kind)
-    tensors = fitting_loop.fit(generator, pools.fitting, intrinsic, settings, journal, on_step)
+    settings = settings.for_type(kind)
+    with progress.stage(kind.name, settings.steps, "steps") as stage:
+        tensors = fit(generator, pools.fitting, kind, settings, checkpoint, _reporter(stage))
     sampling = pools.fitting.sampling
     offset = Offset(
-        type=intrinsic.name,
+        type=kind.name,
         space=settings.space,
         tensors={key: tensor.numpy() for key, tensor in tensors.items()},
         generator_sha256=generator_sha256(generator),
         psi=sampling.psi,
         cutoff=sampling.cutoff,
         noise_mode=sampling.noise_mode,
-        teacher=teacher_facts(teacher_of(teacher, intrinsic.name)),
+        teacher=teacher_facts(teacher_of(teacher, kind.name)),
         loss=str(settings.loss),
         fit=_fit_facts(settings, pools.fitting, generator),
-        semantics=intrinsic.to_dict(),
+        semantics=kind.to_dict(),
     )
     offset.score = score_offset(generator, teacher, offset, pools)
     return offset
 
 
 def score_offset(generator: Generator, teacher: Teacher, offset: Offset, pools: Pools) -> dict[str, Any]:
-    """Held-out figures of an offset and all baselines, as the offset file keeps them."""
+    """Return the held-out figures of an offset and of all baselines, in the form of the offset file's `score`."""
     tensors = tensors_of(offset)
     rows = evaluate(generator, offset.intrinsic, offset.space, tensors, pools.fitting, pools.held)
     return {
@@ -119,24 +121,36 @@ def score_offset(generator: Generator, teacher: Teacher, offset: Offset, pools: 
 
 
 def sampling_of(offset: Offset) -> Sampling:
-    """The sampling an offset was fitted under."""
+    """Return the sampling that an offset was fitted with."""
     return Sampling(offset.psi, offset.cutoff, offset.noise_mode, offset.fit.get("class_index"))
 
 
 def pool_facts(offset: Offset) -> tuple[int, int]:
-    """Count and stream of the pictures an offset was fitted on; raises UserError if its file does not say."""
+    """Return count and stream of the pictures that an offset was fitted on; raises UserError if its file lacks them."""
     try:
         return int(offset.fit["images"]), int(offset.fit["seed"])
     except KeyError:
         raise UserError(
-            f"the {offset.type} offset does not say which pictures it was fitted on, which the baselines need: "
-            f"fit it with `sgi-engine train --type {offset.type}`"
+            f"the file of the {offset.type} offset does not say which pictures it was fitted on, which the baselines "
+            f"need: fit it with `sgi-engine train --type {offset.type}`"
         ) from None
 
 
 def teacher_facts(teacher: Teacher) -> dict[str, str]:
-    """What a file says of a teacher."""
+    """Return what a file records of a teacher."""
     return {"name": teacher.name, "sha256": teacher.sha256}
+
+
+def _reporter(stage: Stage) -> Callable[[int, float], None]:
+    """Return the `on_step` of a fit that advances a stage."""
+    reported = 0
+
+    def on_step(done: int, loss: float) -> None:
+        nonlocal reported
+        stage.advance(done - reported, "" if math.isnan(loss) else f"loss {loss:.4f}")
+        reported = done
+
+    return on_step
 
 
 def _fit_facts(settings: FitSettings, pool: Pool, generator: Generator) -> dict[str, Any]:

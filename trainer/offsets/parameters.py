@@ -1,10 +1,9 @@
-"""What Adam moves in a fit, how far a step of 1 goes, and how an offset's tensors come out of it.
+"""The parameters that Adam optimises in a fit, their units, and the map from them to an offset's tensors.
 
-Adam steps as far along every coordinate, so the choice of coordinates matters. The affine layers stretch some
-directions of w a thousand times more than others: in w itself those others hardly move. So a row of w+ is sought by
-the styles it should make, each in units of its layer's, and is the row that makes them with the least error (ridge).
-Bundled rooms, 1000 pictures, seeds for choosing: FVU 0.43 instead of 0.47 for depth after 600 steps, 0.070 instead of
-0.073 for albedo after 400.
+Adam's steps are equally long along every coordinate, so the choice of coordinates matters. The affine layers stretch
+some directions of w a thousand times more than others, and a fit in w itself makes little progress along the others. A
+row of w+ is therefore parametrised by the styles it should produce, each in units of its layer's styles; the row is the
+ridge regression solution for these styles. See docs/experiments.md, "Style parameters for w+".
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from sgi.engine.offset_tensors import ROWS, lora_keys, style_key
 
 Tensors = Mapping[str, Tensor]
 UNIT_PICTURES = 256
-# Of the mean squared singular value of a row's matrices: directions that move no style stay short.
+# A share of the mean squared singular value of a row's matrices. It limits directions that change no style.
 RIDGE = 1e-2
 FINE_ROW = 4
 """The first row of w+ that no layer below 16 px reads: it styles the second convolution of 16 px.
 
-Resting the rows before row 3, 4, 6 at first, as `Descent` does, left 0.410, 0.389, 0.430 of normals (800 steps).
+`Descent` freezes the rows before it at first. See docs/experiments.md, "Freezing coarse rows".
 """
 
 
@@ -35,9 +34,9 @@ Resting the rows before row 3, 4, 6 at first, as `Descent` does, left 0.410, 0.3
 class Parameters:
     """The coordinates of a fit.
 
-    leaves: the tensors Adam moves, zero or where the space starts. units: how far a step of 1 moves each of them.
-    unfold: leaves -> tensors of the offset, differentiable. coarse: how many of a leaf's first rows stand
-    for rows of w+ before `FINE_ROW` or the styles that those feed; a leaf of one axis is one row.
+    leaves: the tensors that Adam optimises, at their initial values. units: by leaf, the change by a step of length 1.
+    unfold: leaves -> tensors of the offset, differentiable. coarse: by leaf, the number of its first rows that
+    parametrise rows of w+ before `FINE_ROW` or the styles computed from those; a leaf of one axis is one row.
     """
 
     leaves: dict[str, Tensor]
@@ -47,11 +46,11 @@ class Parameters:
 
 
 @torch.no_grad()
-def as_they_are(synthesis: Synthesis, ws: Tensor, start: Tensors, from_layer: int) -> Parameters:
-    """The tensors themselves, in units of the root mean square of what they are added to, over w+ of a pool.
+def raw_parameters(synthesis: Synthesis, ws: Tensor, start: Tensors, from_layer: int) -> Parameters:
+    """Return the tensors `start` themselves as parameters, in units of the root mean square of what they are added to.
 
-    For a row that is w+ itself, for the rest the layer's style; lora's down, which multiplies w, has the size it
-    starts from.
+    Rows are added to w+, all other tensors to their layer's styles. The down matrix of lora multiplies w; its unit is
+    its initial size. ws: w+ of a pool [N, num_ws, w_dim] float32, over which the root mean squares are taken.
     """
     units = dict.fromkeys(start, rms(ws))
     for name, size in style_sizes(synthesis, ws).items():
@@ -65,18 +64,20 @@ def as_they_are(synthesis: Synthesis, ws: Tensor, start: Tensors, from_layer: in
 
 
 @torch.no_grad()
-def by_their_styles(synthesis: Synthesis, ws: Tensor, start: Tensors, from_layer: int) -> Parameters:
-    """Rows of w+ from `from_layer` on, by the styles they make: leaf [rows, K], K the most styles that a row feeds.
+def style_parameters(synthesis: Synthesis, ws: Tensor, start: Tensors, from_layer: int) -> Parameters:
+    """Return parameters of the rows of w+ from `from_layer` on: the styles they produce.
 
-    With M [K, w_dim] the matrices that a row feeds, each over its layer's root mean square style, coordinates e make
-    the row M^T (M M^T + ridge)^-1 e.
+    The leaf is [rows, K] float32, K the largest number of styles computed from one row. With M [K, w_dim] the affine
+    matrices of a row's layers, each divided by its layer's root mean square style, coordinates e stand for the row
+    M^T (M M^T + ridge)^-1 e.
     """
     sizes = style_sizes(synthesis, ws)
-    fed: dict[int, list[Tensor]] = {}
+    matrices_of: dict[int, list[Tensor]] = {}
     for layer in synthesis.styled_layers():
-        fed.setdefault(layer.row, []).append(layer.module.affine.scaled()[0].double().cpu() / sizes[layer.name])
+        affine = layer.module.affine.scaled()[0].double().cpu() / sizes[layer.name]
+        matrices_of.setdefault(layer.row, []).append(affine)
     solutions = []
-    for _, matrices in sorted(fed.items())[from_layer:]:
+    for _, matrices in sorted(matrices_of.items())[from_layer:]:
         matrix = torch.cat(matrices)
         gram = matrix.T @ matrix
         ridge = RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
@@ -96,12 +97,12 @@ def by_their_styles(synthesis: Synthesis, ws: Tensor, start: Tensors, from_layer
 
 @torch.no_grad()
 def style_sizes(synthesis: Synthesis, ws: Tensor) -> dict[str, float]:
-    """Root mean square of every layer's styles over w+ of a pool [N, num_ws, w_dim], by the layer's name."""
+    """Return the root mean square of every layer's styles over w+ of a pool [N, num_ws, w_dim], by layer name."""
     device = next(synthesis.parameters()).device
     styles = synthesis.styles(ws[:UNIT_PICTURES].to(device))
     return {layer.name: rms(style) for layer, style in zip(synthesis.styled_layers(), styles, strict=True)}
 
 
 def rms(values: Tensor) -> float:
-    """Root mean square of the entries."""
+    """Return the root mean square of the entries."""
     return values.square().mean().sqrt().item()

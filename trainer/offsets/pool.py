@@ -1,7 +1,7 @@
-"""A pool: latents of some seeds, their pictures, and what the teacher tells about them, made once and kept in memory.
+"""A pool: the latents of some seeds, their pictures and the teacher's targets, computed once and kept in memory.
 
-Fits make several passes over a fixed pool, so the teacher and the plain generator run once per picture and a step
-pays for G(w + d) alone.
+Fits make several passes over a fixed pool, so the teacher and the generator without an offset run once per picture,
+and a step computes G(w + d) only.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.seeds import latents
 from sgi.trainer.offsets.code_cache import CodeCache, blocks
 from sgi.trainer.teachers import Teacher
-from sgi.trainer.teachers.panel import teacher_of
+from sgi.trainer.teachers.joint_teacher import teacher_of
 
 RENDER_BATCH = 32
-# Rounding a code to float16 costs 1.4e-4 rms, a hundredth of the error of any teacher, and halves the memory.
+# Halves the memory. Rounding a code costs 1.4e-4 rms, a hundredth of the error of any teacher.
 STORED = torch.float16
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How latents become w+ and pictures.
+    """How seeds become latents w+ and pictures.
 
-    psi, cutoff: truncation. noise_mode: none or const; random noise would not let a seed's picture be made again.
-    class_index: the class of a class-conditional generator, None for others.
+    psi, cutoff: truncation; cutoff is the number of truncated rows, None for all. noise_mode: none or const, because
+    with random noise a seed has no fixed picture. class_index: the class of a conditional generator, else None.
+    Raises UserError, naming `noise_mode`.
     """
 
     psi: float = 1.0
@@ -41,22 +42,24 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.noise_mode not in ("none", "const"):
-            raise UserError(f"--noise-mode {self.noise_mode}: an offset is fitted under none or const")
+            raise UserError(f"`noise_mode={self.noise_mode}`: offsets are fitted with none or const")
 
     def check(self, generator: Generator) -> None:
-        """Raise UserError unless the generator can be sampled in this way and its pictures are RGB."""
+        """Raise UserError unless the generator supports this sampling and its pictures are RGB."""
         config = generator.config
         if config.img_channels != 3:
-            raise UserError(f"--generator: its pictures have {config.img_channels} channels, offsets need RGB")
+            raise UserError(f"`generator`: its pictures have {config.img_channels} channels, offsets need RGB")
         if config.c_dim and self.class_index is None:
-            raise UserError(f"--class is missing: the generator has {config.c_dim} classes, 0 to {config.c_dim - 1}")
+            raise UserError(
+                f"`class_index` is missing: the generator has {config.c_dim} classes, 0 to {config.c_dim - 1}"
+            )
         if not config.c_dim and self.class_index is not None:
-            raise UserError("--class: the generator is unconditional; drop the flag")
+            raise UserError("`class_index`: the generator is unconditional; do not pass it")
         if self.class_index is not None and not 0 <= self.class_index < config.c_dim:
-            raise UserError(f"--class {self.class_index}: the generator's classes are 0 to {config.c_dim - 1}")
+            raise UserError(f"`class_index={self.class_index}`: the generator's classes are 0 to {config.c_dim - 1}")
 
     def ws(self, generator: Generator, seeds: Sequence[int]) -> Tensor:
-        """w+ [N, num_ws, w_dim] float32 of seeds, on the generator's device, truncated."""
+        """Return truncated w+ [N, num_ws, w_dim] float32 of seeds, on the generator's device."""
         config = generator.config
         device = generator.mapping.w_avg.device
         z = torch.from_numpy(latents(seeds, config.z_dim)).float().to(device)
@@ -69,10 +72,10 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Pool:
-    """Latents with pictures and codes, on the CPU.
+    """Latents with pictures and targets, on the CPU.
 
-    seeds: of the latents. sampling: how they were drawn. ws: [N, num_ws, w_dim] float32, truncated.
-    images: [N, 3, R, R] float16, G(w) in [0, 1]. codes: by type, [N, C, R, R] float16, the teacher's, in [0, 1].
+    seeds, sampling: of the latents. ws: [N, num_ws, w_dim] float32, truncated. images: [N, 3, R, R] float16, G(w) in
+    [0, 1]. codes: by name of type, the teacher's targets as display codes [N, C, R, R] float16 in [0, 1].
     """
 
     seeds: range
@@ -86,7 +89,7 @@ class Pool:
 
 
 def ask(teacher: Teacher, image: Tensor, types: Sequence[str]) -> Mapping[str, Tensor]:
-    """What a teacher tells about pictures [N, 3, H, W] in [0, 1], brought into its input range."""
+    """Return a teacher's codes by name of type for pictures [N, 3, H, W] float32 in [0, 1], scaled to its range."""
     low, high = teacher.input_range
     return teacher(image * (high - low) + low, types)
 
@@ -101,40 +104,40 @@ def build_pool(
     on_pictures: Callable[[int], None] | None = None,
     cache: str | Path | None = None,
 ) -> Pool:
-    """Draw, render and ask the teacher; `on_pictures` hears how many pictures each batch added.
+    """Draw latents, render their pictures and compute the teacher's targets of `types`, which are names.
 
-    cache: folder of what teachers told before, see `code_cache`; the pool is the same with it and without.
-    Raises UserError for a type the teacher cannot tell, a sampling the generator does not fit, or a cache that cannot
-    be written.
+    on_pictures: called with the number of pictures of each finished batch. cache: folder of earlier targets, see
+    `code_cache`; the pool is the same with it and without. Raises UserError for a type that the teacher does not
+    support, a sampling that the generator does not support, and a cache folder that cannot be written.
     """
     sampling.check(generator)
     for name in types:
         if name not in teacher.types:
-            raise UserError(f"--type {name}: teacher {teacher.name} tells only {', '.join(teacher.types)}")
+            raise UserError(f"`types={name}`: teacher {teacher.name} supports only {', '.join(teacher.types)}")
     stores = _open_caches(cache, generator, teacher, sampling, types) if cache else {}
     side = generator.config.resolution
     all_ws, images = [], []
     codes: dict[str, list[Tensor]] = {name: [] for name in types}
     for block in blocks(seeds):
-        known = {name: store.load(block, (side, side)) for name, store in stores.items()}
-        kept = {name: part for name, part in known.items() if part is not None}
-        target: dict[str, list[Tensor]] = {name: [] for name in types if name not in kept}
+        cached = {name: store.load(block, (side, side)) for name, store in stores.items()}
+        done = {name: part for name, part in cached.items() if part is not None}
+        missing: dict[str, list[Tensor]] = {name: [] for name in types if name not in done}
         for start in range(0, len(block), RENDER_BATCH):
             ws = sampling.ws(generator, block[start : start + RENDER_BATCH])
             image = (generator.synthesize(ws, sampling.noise_mode) * 0.5 + 0.5).clamp(0, 1)
             all_ws.append(ws.cpu())
             images.append(image.to("cpu", STORED))
-            answer = ask(teacher, image, list(target)) if target else {}
-            for name, parts in target.items():
-                parts.append(answer[name].to("cpu", STORED))
+            target = ask(teacher, image, list(missing)) if missing else {}
+            for name, parts in missing.items():
+                parts.append(target[name].to("cpu", STORED))
             if on_pictures:
                 on_pictures(len(ws))
-        for name, parts in target.items():
-            kept[name] = torch.cat(parts)
+        for name, parts in missing.items():
+            done[name] = torch.cat(parts)
             if name in stores:
-                stores[name].store(block, kept[name])
+                stores[name].store(block, done[name])
         for name in types:
-            codes[name].append(kept[name])
+            codes[name].append(done[name])
     return Pool(
         seeds, sampling, torch.cat(all_ws), torch.cat(images), {name: torch.cat(parts) for name, parts in codes.items()}
     )
@@ -143,6 +146,6 @@ def build_pool(
 def _open_caches(
     cache: str | Path, generator: Generator, teacher: Teacher, sampling: Sampling, types: Sequence[str]
 ) -> dict[str, CodeCache]:
-    """The cache of each type. Under the member's hash where the teacher is a panel: what it told alone counts, too."""
+    """Return the cache of each type; for joint teachers, under the hash of the member that supports the type."""
     facts = {"generator": generator_sha256(generator), "sampling": asdict(sampling)}
     return {name: CodeCache(cache, name, facts | {"teacher": teacher_of(teacher, name).sha256}) for name in types}

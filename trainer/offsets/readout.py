@@ -1,24 +1,22 @@
-"""The readout C_c: what a generated picture says as a map of type c."""
+"""The readout C_c of the paper: from a generated image to the display codes of a map of type c."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from sgi.engine import intrinsics
-from sgi.engine.intrinsics import Kind
+from sgi.engine.intrinsics import Intrinsic
 
 
-def readout(image: Tensor, kind: Kind) -> Tensor:
-    """Display codes of a raw generator image, not clamped: a clamp has no gradient where the fit needs one.
+def readout(image: Tensor, kind: Intrinsic) -> Tensor:
+    """Return the display codes of a raw generator image, not clamped, because a clamp would stop gradients.
 
-    image: [N, 3, R, R] float32 of nominal range [-1, 1] -> u [N, C, R, R] float32 of nominal range [0, 1], where C
-    is the type's number of code channels; one channel is the mean over RGB. kind: a built-in type's name, or any
-    type's description. Raises UserError for an unknown name.
+    image: [N, 3, R, R] float32, nominal range [-1, 1]. Returns u [N, C, R, R] float32, nominal range [0, 1], where C is
+    `kind.code_channels`; one channel is the mean over RGB.
     """
     u = image * 0.5 + 0.5
-    return u.mean(dim=1, keepdim=True) if intrinsics.get(kind).code_channels == 1 else u
+    return u.mean(dim=1, keepdim=True) if kind.code_channels == 1 else u
 
 
-def clamped_readout(image: Tensor, kind: Kind) -> Tensor:
-    """`readout` clamped to [0, 1], after the mean over RGB: what is scored, exported and shown."""
+def clamped_readout(image: Tensor, kind: Intrinsic) -> Tensor:
+    """Return `readout` clamped to [0, 1] after the mean over RGB: the codes that are scored, exported and displayed."""
     return readout(image, kind).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""What a person sees of an offset: the held-out table and the preview sheet."""
+"""Reports of an offset: the table of held-out figures and the preview picture."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from sgi.trainer.offsets.score import BASELINES, OFFSET, predict
 
 PREVIEW_PICTURES = 8
 PREVIEW_WIDTH = 1536
-_NOTHING = 1e-6  # an FVU that a ratio to it would say nothing
+_MIN_FVU = 1e-6  # a ratio to a smaller FVU has no meaning
 
 
 def score_table(offset: Offset, score: dict[str, Any]) -> Table:
-    """The rows of a score (see `score_offset`), the offset first and the best baseline in bold."""
+    """Return the rows of a score (see `score_offset`) as a table, the offset first and the best baseline in bold."""
     rows = score["rows"]
     titles = {key: measure.title for key, measure in measures_of(offset.intrinsic, torch.empty(0)).items()}
     figures = [key for key in titles if key in rows[OFFSET]]
@@ -39,16 +39,16 @@ def score_table(offset: Offset, score: dict[str, Any]) -> Table:
     return table
 
 
-def verdict(score: dict[str, Any]) -> str:
-    """One sentence: what the offset leaves unexplained beside what the best baseline leaves."""
+def compare_to_baseline(score: dict[str, Any]) -> str:
+    """Return one sentence that compares the FVU of the offset with that of the best baseline."""
     rows, best = score["rows"], score["best_baseline"]
     ours, theirs = rows[OFFSET]["fvu"], rows[best]["fvu"]
-    share = f"{ours / theirs:.2f} of" if theirs > _NOTHING else "beside"
-    return f"FVU {ours:.3f}, {share} the best baseline's {theirs:.3f} ({BASELINES[best]})."
+    ratio = f"{ours / theirs:.2f} of" if theirs > _MIN_FVU else "against"
+    return f"FVU {ours:.3f}, {ratio} the best baseline's {theirs:.3f} ({BASELINES[best]})."
 
 
 def write_preview(path: str | Path, generator: Generator, offset: Offset, pool: Pool) -> None:
-    """Write a PNG of the first 8 pictures of a pool, side by side: G(w), the teacher's map, the offset's."""
+    """Write a PNG of the first 8 pictures of a pool in three rows: G(w), the targets, the predictions."""
     tensors = {key: torch.from_numpy(array) for key, array in offset.tensors.items()}
     count = min(PREVIEW_PICTURES, len(pool))
     first = Pool(pool.seeds[:count], pool.sampling, pool.ws[:count], pool.images[:count], {})
@@ -57,7 +57,7 @@ def write_preview(path: str | Path, generator: Generator, offset: Offset, pool: 
 
 
 def _write_rows(path: str | Path, rows: Sequence[Tensor]) -> None:
-    """Each row is [N, 1 or 3, R, R] in [0, 1]; pixels are enlarged whole times to about PREVIEW_WIDTH."""
+    """Write rows of pictures, each [N, 1 or 3, R, R] in [0, 1], enlarged by a whole factor to about PREVIEW_WIDTH."""
     lines = [torch.cat(list(row.expand(-1, 3, -1, -1)), dim=2) for row in rows]
     pixels = (torch.cat(lines, dim=1) * 255).round().byte().permute(1, 2, 0)
     scale = max(1, PREVIEW_WIDTH // pixels.shape[1])

@@ -1,8 +1,8 @@
-"""Which seeds are for what, so that no picture an offset is scored on can have been fitted on.
+"""Which seeds are used for what, so that no picture an offset is scored on has been used to fit it.
 
-The 2^32 seeds fall into three parts: scoring has the low ones (those users look at), choosing (of settings, while
-looking at scores) the next quarter, fitting the upper half, cut into streams so that fits of another --seed see
-other pictures.
+The 2^32 seeds fall into three parts: the low quarter is held out for scores (users look at these pictures most often),
+the next quarter is for choosing settings while looking at scores, and the upper half is for fitting. The upper half is
+cut into streams, so that fits of different `seed` use different pictures.
 """
 
 from __future__ import annotations
@@ -16,24 +16,27 @@ STREAMS = len(FITTING) // STREAM_LENGTH
 
 
 def fitting_seeds(count: int, stream: int) -> range:
-    """The first `count` seeds of a fitting stream; raises UserError, naming --images or --seed."""
+    """Return the first `count` seeds of a fitting stream; raises UserError, naming `images` or `seed`."""
     if not 1 <= count <= STREAM_LENGTH:
-        raise UserError(f"--images {count}: choose from 1 to {STREAM_LENGTH}")
+        raise UserError(f"`images={count}`: choose from 1 to {STREAM_LENGTH}")
     if not 0 <= stream < STREAMS:
-        raise UserError(f"--seed {stream}: choose from 0 to {STREAMS - 1}")
+        raise UserError(f"`seed={stream}`: choose from 0 to {STREAMS - 1}")
     start = FITTING.start + stream * STREAM_LENGTH
     return range(start, start + count)
 
 
 def scoring_seeds(count: int, split: str = "holdout") -> range:
-    """The first `count` seeds of a split, `holdout` or `choosing`; raises UserError, naming --holdout or --split."""
+    """Return the first `count` seeds of a split, `holdout` or `choosing`.
+
+    Raises UserError, naming `holdout` or `split`.
+    """
     if split not in SPLITS:
-        raise UserError(f"--split {split}: choose from {', '.join(SPLITS)}")
+        raise UserError(f"`split={split}`: choose from {', '.join(SPLITS)}")
     if not 2 <= count <= STREAM_LENGTH:
-        raise UserError(f"--holdout {count}: choose from 2 to {STREAM_LENGTH}")
+        raise UserError(f"`holdout={count}`: choose from 2 to {STREAM_LENGTH}")
     return SPLITS[split][:count]
 
 
 def describe(seeds: range) -> str:
-    """The seeds as --seeds takes them, such as 0-255."""
+    """Return the seeds in the form of the `seeds` parameter, such as 0-255."""
     return f"{seeds[0]}-{seeds[-1]}"

@@ -1,6 +1,6 @@
-"""The spaces a fit may search: how their tensors start, what a fit moves, and how they enter the styles.
+"""The spaces of offsets: initial tensors, parameters of a fit, and the styles under an offset.
 
-One table holds what each space needs; what the tensors mean is in sgi.engine.offset_tensors.
+`SPACES` is the table of all spaces; sgi.engine.offset_tensors defines the meaning of the tensors.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sgi.engine.generator import GeneratorConfig
 from sgi.engine.generator.offset_styles import shifted_styles
 from sgi.engine.generator.synthesis import Synthesis
 from sgi.engine.offset_tensors import ROWS, lora_keys, style_key
-from sgi.trainer.offsets.parameters import Parameters, Tensors, as_they_are, by_their_styles
+from sgi.trainer.offsets.parameters import Parameters, Tensors, raw_parameters, style_parameters
 
 DEFAULT_RANK = 4
 _DOWN_SEED = 0
@@ -28,36 +28,36 @@ class Space:
     """One space.
 
     lr: default learning rate, in the units of `parameters`. start: (config, rank, from_layer) -> the tensors of
-    `zeros`. parameters: (synthesis, w+ of a pool, those tensors, from_layer) -> what Adam moves. ranked, layered:
-    whether rank and from_layer mean anything in it. charted: whether a fit goes on in coordinates of the map; lora's
-    tensors multiply each other, so it leaves the region where such coordinates hold and diverges.
+    `zeros`. parameters: (synthesis, w+ of a pool, those tensors, from_layer) -> the parameters of a fit. ranked,
+    layered: whether the space supports `rank` and `from_layer`. preconditioned: whether a fit computes preconditioners.
+    In lora it does not: its tensors multiply each other, so the linearisation soon fails and the fit diverges.
     """
 
     lr: float
     start: Callable[[GeneratorConfig, int, int], dict[str, Tensor]]
-    parameters: Callable[[Synthesis, Tensor, Tensors, int], Parameters] = as_they_are
+    parameters: Callable[[Synthesis, Tensor, Tensors, int], Parameters] = raw_parameters
     ranked: bool = False
     layered: bool = True
-    charted: bool = True
+    preconditioned: bool = True
 
     def zeros(self, config: GeneratorConfig, rank: int | None = None, from_layer: int = 0) -> dict[str, Tensor]:
-        """Tensors that change nothing, where a fit starts, on the CPU; their names are those of the offset file.
+        """Return initial tensors, which leave the styles unchanged, on the CPU; the names are those of the offset file.
 
-        rank: of lora's updates, None for 4. from_layer: rows of w+ below it, or layers that they feed, stay
-        untouched. Raises what `check_row` raises.
+        rank: of lora's updates, None for 4. from_layer: the first row of w+ that may change; layers that read earlier
+        rows stay unchanged. Raises UserError, naming `from_layer`, for a row that the generator does not have.
         """
         check_row(config, from_layer)
         return self.start(config, rank or DEFAULT_RANK, from_layer)
 
     def styles(self, synthesis: Synthesis, ws: Tensor, tensors: Tensors) -> list[Tensor]:
-        """Styles of every layer, each [N, I] float32, of ws [N, num_ws, w_dim] under the tensors."""
+        """Return the styles of every layer, each [N, I] float32, of ws [N, num_ws, w_dim] with the tensors added."""
         return shifted_styles(synthesis, ws, tensors)
 
 
 def check_row(config: GeneratorConfig, from_layer: int) -> None:
-    """Raise UserError, naming --from-layer, for a row of w+ that the generator does not have."""
+    """Raise UserError, naming `from_layer`, for a row of w+ that the generator does not have."""
     if not 0 <= from_layer < config.num_ws:
-        raise UserError(f"--from-layer {from_layer}: the generator has rows 0 to {config.num_ws - 1}")
+        raise UserError(f"`from_layer={from_layer}`: the generator has rows 0 to {config.num_ws - 1}")
 
 
 def _row(config: GeneratorConfig, rank: int, from_layer: int) -> dict[str, Tensor]:
@@ -73,7 +73,7 @@ def _styles(config: GeneratorConfig, rank: int, from_layer: int) -> dict[str, Te
 
 
 def _lora(config: GeneratorConfig, rank: int, from_layer: int) -> dict[str, Tensor]:
-    # Up is zero, so nothing changes; down is not, or neither would have a gradient (Hu et al., arXiv 2106.09685).
+    # Up is zero, so styles are unchanged; down is not, or neither would have a gradient (Hu et al., arXiv 2106.09685).
     draw = torch.Generator().manual_seed(_DOWN_SEED)
     tensors = {}
     for layer in config.styled_layers():
@@ -85,26 +85,26 @@ def _lora(config: GeneratorConfig, rank: int, from_layer: int) -> dict[str, Tens
     return tensors
 
 
-# Rates: the best of three by depth's FVU after 400 steps on bundled rooms, seeds for choosing: style 0.03 0.499, 0.1
-# 0.435, 0.3 0.469; lora 0.01 0.412, 0.03 0.397, 0.1 0.447. w+ takes style's, whose coordinates it is fitted in.
+# Learning rates: docs/experiments.md, "Learning rates of the spaces". w+ has that of style, because its parameters are
+# styles.
 SPACES: dict[str, Space] = {
     "w": Space(0.2, _row, layered=False),
-    "w+": Space(0.1, _rows, by_their_styles),
+    "w+": Space(0.1, _rows, style_parameters),
     "style": Space(0.1, _styles),
-    "lora": Space(0.03, _lora, ranked=True, charted=False),
+    "lora": Space(0.03, _lora, ranked=True, preconditioned=False),
 }
 
 
 def get_space(name: str) -> Space:
-    """The space of that name; raises UserError if there is none."""
+    """Return the space of that name; raises UserError, naming `space`, for an unknown one."""
     try:
         return SPACES[name]
     except KeyError:
-        raise UserError(f"--space {name}: choose from {', '.join(SPACES)}") from None
+        raise UserError(f"`space={name}`: choose from {', '.join(SPACES)}") from None
 
 
 def random_like(tensors: Tensors, seed: int) -> dict[str, Tensor]:
-    """Tensors of random direction whose rows (last axis) have the norms of the given ones, on the CPU."""
+    """Return tensors of random direction whose rows (last axis) have the norms of the given ones, on the CPU."""
     generator = torch.Generator().manual_seed(seed)
     drawn = {}
     for name, tensor in sorted(tensors.items()):

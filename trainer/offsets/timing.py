@@ -1,4 +1,4 @@
-"""How long a picture and a step of a fit take here, from a few of each."""
+"""Estimates of the time of a fit on this machine, from a few pictures and steps."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from typing import NamedTuple
 
 from sgi.engine.generator import Generator
 from sgi.engine.intrinsics import Intrinsic
-from sgi.trainer.offsets import curvature
+from sgi.trainer.offsets import preconditioner
 from sgi.trainer.offsets.fit import FitSettings, fit
 from sgi.trainer.offsets.pool import Pool, Sampling, build_pool
 from sgi.trainer.offsets.seed_splits import scoring_seeds
 from sgi.trainer.teachers import Teacher
 
 _PICTURES, _STEPS = 32, 4
-# What a change of coordinates costs; measured at 64 px.
-_MOVE_STEPS = 80
+# The cost of a preconditioner in steps, measured at 64 px.
+_PRECONDITIONER_STEPS = 80
 
 
 class Timing(NamedTuple):
     """Seconds."""
 
-    picture: float  # drawn, rendered and told about by the teacher
-    step: float
+    picture: float  # to draw and render it and to compute its targets
+    step: float  # of a fit
 
     def fit(self, steps: int) -> float:
-        """Of a fit of so many steps, its changes of coordinates included."""
-        moves = sum(curvature.moves_at(step, steps) for step in range(steps))
-        return (steps + moves * _MOVE_STEPS) * self.step
+        """Return the time of a fit of `steps` steps with its preconditioners."""
+        preconditioners = sum(preconditioner.is_due(step, steps) for step in range(steps))
+        return (steps + preconditioners * _PRECONDITIONER_STEPS) * self.step
 
 
 def time_fit(
     generator: Generator, teacher: Teacher, kinds: Sequence[Intrinsic], sampling: Sampling, settings: FitSettings
 ) -> Timing:
-    """Time a small pool of `kinds`, and some steps of a fit of the first of them; takes about ten steps' time."""
+    """Time a small pool of `kinds` and some steps of a fit of the first; this takes as long as about ten steps."""
 
     def pool(count: int) -> tuple[Pool, float]:
         began = time.monotonic()
-        made = build_pool(generator, teacher, [kind.name for kind in kinds], scoring_seeds(count), sampling)
-        return made, time.monotonic() - began
+        built = build_pool(generator, teacher, [kind.name for kind in kinds], scoring_seeds(count), sampling)
+        return built, time.monotonic() - began
 
     def steps(count: int) -> float:
         began = time.monotonic()
@@ -48,5 +48,5 @@ def time_fit(
         return time.monotonic() - began
 
     pool(2)  # warms up
-    pictures, took = pool(_PICTURES)
-    return Timing(took / _PICTURES, (steps(1 + _STEPS) - steps(1)) / _STEPS)
+    pictures, seconds = pool(_PICTURES)
+    return Timing(seconds / _PICTURES, (steps(1 + _STEPS) - steps(1)) / _STEPS)

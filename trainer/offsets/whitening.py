@@ -1,7 +1,8 @@
-"""The cloud of w as a Gaussian, and the coordinates in which that Gaussian is round.
+"""The distribution of w as a Gaussian, and whitened coordinates, in which its covariance is the identity.
 
-w varies far more along some directions than along others. In whitened coordinates one step size suits all of them,
-and the squared length says how unusual a latent is: what inversion and direction finding pay for leaving the cloud.
+w varies far more along some directions than along others. In whitened coordinates one step size suits all directions,
+and the squared length is the squared Mahalanobis distance from the mean: the penalty of inversion and of the search for
+directions.
 """
 
 from __future__ import annotations
@@ -17,35 +18,38 @@ from sgi.trainer.offsets.seed_splits import fitting_seeds
 
 SAMPLES = 4096
 NEGLIGIBLE = 1e-3
-"""Standard deviations below this share of the largest count as none."""
+"""Standard deviations below this share of the largest count as zero."""
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """mean: [w_dim]. root: [w_dim, w_dim], the symmetric square root of w's covariance; inverse: its own. float32."""
+    """The Gaussian; all float32.
+
+    mean: [w_dim]. root: [w_dim, w_dim], the symmetric square root of w's covariance. inverse: the inverse of root.
+    """
 
     mean: Tensor
     root: Tensor
     inverse: Tensor
 
     def shift(self, v: Tensor) -> Tensor:
-        """The change of w [..., w_dim] that whitened coordinates [..., w_dim] stand for."""
+        """Return the change of w [..., w_dim] by whitened coordinates v [..., w_dim]."""
         return v @ self.root
 
     def point(self, v: Tensor) -> Tensor:
-        """The w [..., w_dim] at whitened coordinates [..., w_dim]; 0 is the mean."""
+        """Return the w [..., w_dim] at whitened coordinates v [..., w_dim]; 0 is the mean."""
         return self.mean + self.shift(v)
 
     def coordinates(self, w: Tensor) -> Tensor:
-        """Whitened coordinates [..., w_dim] of w [..., w_dim]; 0 along directions in which w hardly varies."""
+        """Return whitened coordinates [..., w_dim] of w [..., w_dim]; 0 along directions in which w hardly varies."""
         return (w - self.mean) @ self.inverse
 
 
 @torch.no_grad()
 def whitening(generator: Generator, sampling: Sampling, samples: int = SAMPLES) -> Whitening:
-    """Mean and covariance of w over seeds that are for fitting, not truncated; on the generator's device."""
-    free = Sampling(noise_mode=sampling.noise_mode, class_index=sampling.class_index)
-    w = free.ws(generator, fitting_seeds(samples, 0))[:, -1].double()
+    """Estimate mean and covariance of w over fitting seeds, not truncated; on the generator's device."""
+    untruncated = Sampling(noise_mode=sampling.noise_mode, class_index=sampling.class_index)
+    w = untruncated.ws(generator, fitting_seeds(samples, 0))[:, -1].double()
     mean = w.mean(dim=0)
     values, vectors = torch.linalg.eigh((w - mean).T @ (w - mean) / len(w))
     sizes = values.clamp_min(0).sqrt()

@@ -1,4 +1,4 @@
-"""The procedural world: rooms with exact depth, normals, albedo and shading, drawn and rendered in torch."""
+"""Procedural rooms with exact depth, normals, albedo and shading, sampled and rendered in torch."""
 
 from sgi.trainer.scenes.lights import relight
 from sgi.trainer.scenes.maps import Maps

@@ -1,16 +1,17 @@
-"""Rooms rendered once and kept on disk as uint8 codes, so that a training reads and never waits.
+"""Sets of rendered rooms on disk, as uint8 codes.
 
-A folder holds one .npy file per type and header.json. Blocks of rooms have seeds of their own, derived from
-(seed, block): a stopped rendering goes on where it was, and a larger set begins with the smaller one.
+A folder contains one .npy file per type and header.json. Each block of rooms has its own seed, derived from
+(seed, block). A stopped rendering therefore continues with the same result, and a larger set begins with the smaller
+one.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,13 +19,14 @@ from torch import Tensor
 
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
+from sgi.engine.progress import SILENT, Progress
 from sgi.trainer.scenes.maps import TYPES, Maps
 from sgi.trainer.scenes.render import render
 from sgi.trainer.scenes.rooms import CLASSES, Rooms
 from sgi.trainer.scenes.sampling import sample_rooms
 from sgi.trainer.scenes.variety import RICH, Variety, get_variety
 
-# Raise it with any change of what a seed looks like: folders of another world are refused.
+# Increase it with every change of the rooms of a seed. Folders of another version are refused.
 WORLD = 2
 BLOCK = 256
 CHANNELS: dict[str, int] = {"image": 3, "depth": 1, "normal": 3, "albedo": 3, "shading": 1}
@@ -35,14 +37,14 @@ Indices = Sequence[int] | np.ndarray | Tensor | slice
 
 
 class RoomDataset:
-    """A finished folder of rooms, memory-mapped; reading is safe from several threads and processes."""
+    """A finished set of rooms, memory-mapped. Several threads and processes can read it."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Open the folder. Raises UserError where it is missing, unfinished or of another version."""
+        """Open the folder; raises UserError if it is missing or unfinished."""
         self.path = Path(path)
         header = _read_header(self.path)
         if header is None or header["finished"] < header["count"]:
-            raise UserError(f"{self.path} holds no finished set of rooms; render it with load_or_render")
+            raise UserError(f"{self.path}: not a finished set of rooms; render it with load_or_render")
         self.size: int = header["size"]
         self.seed: int = header["seed"]
         self._arrays = {name: np.load(_file(self.path, name), mmap_mode="r") for name in (*TYPES, SEGMENTATION)}
@@ -57,7 +59,7 @@ class RoomDataset:
     def codes(self, name: str, indices: Indices) -> Tensor:
         """Display codes [N, C, S, S] float32 in [0, 1] of one of TYPES, in steps of 1/255."""
         if name not in TYPES:
-            raise UserError(f"rooms have no type {name!r}; choose from {', '.join(TYPES)}")
+            raise UserError(f"`name={name}`: rooms have no such type; choose from {', '.join(TYPES)}")
         return self._read(name, indices).float().div_(255.0)
 
     def segmentation(self, indices: Indices) -> Tensor:
@@ -72,7 +74,7 @@ class RoomDataset:
 
 
 def block_rooms(seed: int, block: int, device: torch.device | str = "cpu", variety: Variety = RICH) -> Rooms:
-    """The BLOCK rooms of one block of a set: a function of (seed, block) alone."""
+    """The BLOCK rooms of one block of a set. They depend only on (seed, block) and the variety."""
     state = np.random.SeedSequence([seed, block]).generate_state(1, np.uint64)
     return sample_rooms(BLOCK, torch.Generator().manual_seed(int(state[0] >> np.uint64(1))), device, variety)
 
@@ -82,19 +84,20 @@ def load_or_render(
     count: int,
     size: int,
     seed: int,
-    progress: bool = True,
     device: torch.device | str = "cpu",
     variety: Variety = RICH,
+    progress: Progress = SILENT,
 ) -> RoomDataset:
     """Open the set of `count` rooms of `size` x `size` pixels in the folder `path`; render what is missing.
 
-    Takes 13 * size^2 bytes a room. A rendering that was stopped goes on at the first unfinished block, with
-    the same result. Raises UserError where the folder holds another set.
+    Takes 12 * size^2 bytes a room. A stopped rendering continues at the first unfinished block, with the same result.
+    Raises UserError if the folder contains another set.
     """
-    if count < 1 or size < 1 or seed < 0:
-        raise UserError(f"a set of rooms needs count and size of at least 1 and seed >= 0, not {count}, {size}, {seed}")
+    for parameter, value, least in (("count", count, 1), ("size", size, 1), ("seed", seed, 0)):
+        if value < least:
+            raise UserError(f"`{parameter}={value}`: must be at least {least}")
     folder = Path(path)
-    wanted = {
+    wanted: dict[str, Any] = {
         "world": WORLD,
         "variety": variety.name,
         "count": count,
@@ -104,34 +107,34 @@ def load_or_render(
     }
     header = _read_header(folder)
     if header is not None:
-        for key, value in wanted.items():
-            if header.get(key) != value:
+        for key, expected in wanted.items():
+            if header.get(key) != expected:
                 raise UserError(
-                    f"{folder} holds rooms of another {key} ({header.get(key)}, not {value}); "
+                    f"{folder}: contains rooms of another {key} ({header.get(key)}, not {expected}); "
                     "delete it or choose another folder"
                 )
     finished = 0 if header is None else header["finished"]
     if finished < count:
-        _render_missing(folder, wanted, finished, fresh=header is None, progress=progress, device=device)
+        _render_missing(folder, wanted, finished, header is None, device, progress)
     return RoomDataset(folder)
 
 
 def _render_missing(
-    folder: Path, wanted: dict, finished: int, fresh: bool, progress: bool, device: torch.device | str
+    folder: Path, wanted: dict, finished: int, new: bool, device: torch.device | str, progress: Progress
 ) -> None:
     count, size, seed = wanted["count"], wanted["size"], wanted["seed"]
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = _create(folder, count, size) if fresh else _open(folder)
-    with _bar(count, finished, progress) as advance:
+    arrays = _create(folder, count, size) if new else _open(folder)
+    with progress.stage("rooms", count - finished, "rooms") as stage:
         for block in range(finished // BLOCK, -(-count // BLOCK)):
             start, stop = block * BLOCK, min(count, (block + 1) * BLOCK)
             maps = render(block_rooms(seed, block, device, get_variety(wanted["variety"]))[: stop - start], size)
             for name, array in arrays.items():
                 array[start:stop] = _quantised(maps, name)
                 array.flush()
-            # the header follows the data: a block counts only once its bytes are there
+            # The header is written after the data, so it never counts a block that is not on disk.
             _write_header(folder, wanted | {"finished": stop})
-            advance(stop - start)
+            stage.advance(stop - start)
 
 
 def _quantised(maps: Maps, name: str) -> np.ndarray:
@@ -165,13 +168,3 @@ def _read_header(folder: Path) -> dict | None:
 def _write_header(folder: Path, header: dict) -> None:
     with atomic_write(folder / HEADER) as temporary:
         temporary.write_text(json.dumps(header, indent=1))
-
-
-@contextmanager
-def _bar(total: int, finished: int, visible: bool) -> Iterator:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("rendering rooms"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not visible) as bar:
-        task = bar.add_task("rooms", total=total, completed=finished)
-        yield lambda steps: bar.advance(task, steps)

@@ -1,15 +1,15 @@
-"""Random draws for a batch of rooms: one CPU generator, so that every device gets the same rooms."""
+"""Random draws for a batch of rooms, from one CPU generator: the same rooms on every device."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from sgi.trainer.scenes.colour import srgb_decode
+from sgi.trainer.scenes.srgb import srgb_decode
 
 
 class Draw:
-    """Draws of n rows from a `torch.Generator` on the CPU; float32 unless said otherwise."""
+    """Draws n rows from a `torch.Generator` on the CPU; float32 unless noted otherwise."""
 
     def __init__(self, n: int, generator: torch.Generator) -> None:
         self.n = n
@@ -20,7 +20,7 @@ class Draw:
         return low + (high - low) * torch.rand(self.n, *shape, generator=self.generator)
 
     def between(self, low: Tensor, high: Tensor) -> Tensor:
-        """Uniform values between two tensors of the same shape; the middle where they are reversed."""
+        """Uniform values between two tensors of the same shape; their mean where low > high."""
         free = (high - low).clamp_min(0.0)
         return 0.5 * (low + high) + free * (torch.rand(low.shape, generator=self.generator) - 0.5)
 
@@ -35,7 +35,7 @@ class Draw:
         limit: float = 0.82,
         hue: Tensor | None = None,
     ) -> Tensor:
-        """Linear reflectances of any hue ([n], in turns), HSV ranges in sRGB, at most `limit`: [n, 3]."""
+        """Linear reflectances [n, 3], at most `limit`, from HSV ranges in sRGB. hue: [n] in turns; default: uniform."""
         h = self.uniform(0.0, 1.0) if hue is None else hue
         s, v = self.uniform(*saturation), self.uniform(*value)
         # HSV to RGB in closed form: channel k is v - v s max(0, min(k', 4 - k', 1)), k' = (k + 6 h) mod 6

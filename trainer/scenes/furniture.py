@@ -1,7 +1,7 @@
-"""Beds, tables, cabinets: boxes in canonical layouts, cabinet at the right, one batch at a time.
+"""Beds, tables and cabinets as boxes, for a batch of rooms, with the cabinet at the right.
 
-Slots keep things apart by construction: the cabinet takes a strip at the right or at the back, the bed or the
-table gets what is left. `sampling.py` mirrors half of the rooms, so left and right are alike on average.
+Objects cannot overlap: the cabinet occupies a strip at the right or at the back, and the bed or the table is placed in
+the rest. `sampling.py` mirrors half of the rooms, so the distribution is symmetric.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_BOXES = 12
 
 @dataclass
 class Boxes:
-    """Boxes of n rooms while they are being placed: [n, K, ...]; `present` says which exist."""
+    """Boxes of n rooms during placement: [n, K, ...]. present: bool, whether a box exists."""
 
     centre: Tensor
     half: Tensor
@@ -40,7 +40,7 @@ class Boxes:
         )
 
     def packed(self, count: int) -> Boxes:
-        """Present boxes first, absent ones with negative extents behind, cut to `count` slots."""
+        """The first `count` slots after sorting: present boxes first, then absent ones with negative extents."""
         order = torch.argsort(self.present.to(torch.uint8), dim=1, descending=True, stable=True)[:, :count]
         rows = order[..., None].expand(-1, -1, 3)
         present = self.present.gather(1, order)
@@ -50,7 +50,7 @@ class Boxes:
 
 
 def place_furniture(draw: Draw, size: Tensor, variety: Variety) -> tuple[Boxes, Tensor]:
-    """Boxes of n rooms of `size` [n, 3], and the free width [n] of the back wall's right end's strip."""
+    """Boxes of n rooms of `size` [n, 3], and the width [n] that the cabinet occupies at the right of the back wall."""
     cabinet, strip_side, strip_back = _cabinet(draw, size, variety.cabinet)
     is_bed = draw.coin(variety.bed)
     parts = _bed(draw, size, strip_side + strip_back[:, 0], is_bed, variety.bed_at_side)
@@ -65,8 +65,8 @@ def _vec(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
 def _cabinet(draw: Draw, size: Tensor, probability: float) -> tuple[list, Tensor, Tensor]:
     """A cabinet or wardrobe at the right wall or in the right back corner, with a panel on its front.
 
-    Returns its boxes, the width of the strip it takes at the right wall [n] and of the part of the back wall
-    (width, depth) [n, 2]; zero where it takes none.
+    Returns its boxes, the width [n] of its strip at the right wall, and the width and depth [n, 2] of its part of the
+    back wall; zero where it occupies none.
     """
     half_width, _, back = size.unbind(1)
     present, at_side = draw.coin(probability), draw.coin(0.5)
@@ -98,13 +98,13 @@ def _bed(draw: Draw, size: Tensor, strip: Tensor, is_bed: Tensor, sideways: floa
     base, quilt = draw.uniform(0.3, 0.44), draw.uniform(0.06, 0.12)
     head = draw.uniform(0.85, 1.25)
     middle_x = draw.between(-half_width + 0.1 + width / 2, half_width - strip - 0.12 - width / 2)
-    # in a short room the bed keeps to the back wall and may come nearer to the camera than 2 m
+    # In a short room the bed stays at the back wall and can be nearer to the camera than 2 m.
     farthest = back - width / 2 - 0.08
     nearest = torch.minimum(torch.maximum(back - width / 2 - 0.8, 2.0 + width / 2), farthest)
     middle_z = draw.between(nearest, farthest)
 
     def local(along: Tensor, up: Tensor, across: Tensor, ha: Tensor, hy: Tensor, hb: Tensor) -> tuple[Tensor, Tensor]:
-        # "along" runs from the head to the foot, "across" over the width
+        # "along" is the direction from head to foot, "across" that of the width.
         side = _vec(-half_width + along, up, middle_z + across)
         rear = _vec(middle_x + across, up, back - along)
         pick = at_side[:, None]
@@ -139,9 +139,9 @@ def _bed(draw: Draw, size: Tensor, strip: Tensor, is_bed: Tensor, sideways: floa
     small = draw.uniform(0.2, 0.26)
     tall = draw.uniform(0.22, 0.32)
     left = middle_x - width / 2
-    room_for_it = is_bed & ~at_side & (left + half_width > 0.68) & draw.coin(0.6)
+    fits = is_bed & ~at_side & (left + half_width > 0.68) & draw.coin(0.6)
     centre = _vec(left - 0.1 - small, tall, back - 0.03 - small)
-    parts.append(("cabinet", centre, _vec(small, tall, small), draw.colour(VIVID, FULL), room_for_it))
+    parts.append(("cabinet", centre, _vec(small, tall, small), draw.colour(VIVID, FULL), fits))
     return parts
 
 

@@ -1,7 +1,7 @@
-"""Ray casting, vectorised over (room, ray): the nearest hit of camera rays, and blocked shadow rays.
+"""Ray casting, vectorised over (room, ray): the nearest hits of camera rays, and blocked shadow rays.
 
-Rays are three [N, P] tensors per vector. Camera directions have a forward component of 1, so the ray
-parameter t is the z-depth. Slabs: t of a box's middle plane plus or minus t of its half extent.
+A vector of rays is three [N, P] tensors. Camera directions have a forward component of 1, so the ray parameter t is the
+z-depth. Boxes use the slab method: t of the middle plane plus or minus t of the half extent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sgi.trainer.scenes.rooms import BACK, CEILING, FLOOR, FRONT, FRONT_Z, LEFT,
 
 SURFACES = 6
 CYLINDER, SPHERE, LAMP = range(3)
-NOTHING = 1e9
+NO_HIT = 1e9
 
 Vector = tuple[Tensor, Tensor, Tensor]
 
@@ -59,7 +59,7 @@ def camera_rays(camera: Tensor, size: int, shift_x: float, shift_y: float) -> Ve
 
 
 def first_hits(rooms: Rooms, boxes: int, direction: Vector) -> Hits:
-    """The nearest surface or object along camera rays; looks at the first `boxes` box slots only."""
+    """The nearest surface or object along camera rays; only the first `boxes` box slots are tested."""
     origin = columns(torch.stack([rooms.camera[:, 0], rooms.camera[:, 1], torch.zeros_like(rooms.camera[:, 0])], 1))
     inverse = tuple(d.reciprocal() for d in direction)
     half_width, height, back = columns(rooms.size)
@@ -82,7 +82,7 @@ def first_hits(rooms: Rooms, boxes: int, direction: Vector) -> Hits:
     for k in range(boxes):
         centre, half = columns(rooms.box_centre[:, k]), columns(rooms.box_half[:, k])
         near, far = _slabs(tuple(c - o for c, o in zip(centre, origin, strict=True)), half, inverse, absolute)
-        take(near.masked_fill_((near >= far) | (near <= 0.0), NOTHING), SURFACES + k)
+        take(near.masked_fill_((near >= far) | (near <= 0.0), NO_HIT), SURFACES + k)
     first = SURFACES + rooms.box_half.shape[1]
     take(_cylinder(rooms, origin, direction, inverse, absolute), first + CYLINDER)
     for number in (SPHERE, LAMP):
@@ -118,23 +118,23 @@ def _slabs(
 
 
 def _sphere(rooms: Rooms, number: int, origin: Vector, direction: Vector) -> Tensor:
-    """t of the entry, NOTHING where the ray misses or starts inside."""
+    """t of the entry point, NO_HIT where the ray misses or starts inside."""
     radius = rooms.round_half[:, number, 0:1]
     ox, oy, oz = (o - c for o, c in zip(origin, columns(rooms.round_centre[:, number]), strict=True))
     dx, dy, dz = direction
     a = dx * dx + dy * dy + dz * dz
     b = dx * ox + dy * oy + dz * oz
-    # r |r| keeps the sign: an absent sphere has a negative radius and no real root
+    # r |r| keeps the sign: an absent sphere has a negative radius and no real root.
     c = ox * ox + oy * oy + oz * oz - radius * radius.abs()
     root = (b * b).sub_(a * c)
     t = (-b - root.clamp_min(0.0).sqrt_()).div_(a)
-    return t.masked_fill_((root <= 0.0) | (t <= 0.0), NOTHING)
+    return t.masked_fill_((root <= 0.0) | (t <= 0.0), NO_HIT)
 
 
 def _cylinder(
     rooms: Rooms, origin: Vector, direction: Vector, inverse: tuple[Tensor, ...], absolute: tuple[Tensor, ...]
 ) -> Tensor:
-    """t of the entry into the upright solid cylinder: the slab of its height cut with its infinite tube."""
+    """t of the entry point into the upright solid cylinder, the intersection of a horizontal slab and a tube."""
     radius, half = rooms.round_half[:, CYLINDER, 0:1], rooms.round_half[:, CYLINDER, 1:2]
     ox, oy, oz = (o - c for o, c in zip(origin, columns(rooms.round_centre[:, CYLINDER]), strict=True))
     dx, dz = direction[0], direction[2]
@@ -145,4 +145,4 @@ def _cylinder(
     middle, reach = -oy * inverse[1], half * absolute[1]
     near = torch.maximum((-b - width).div_(a), middle - reach)
     far = torch.minimum((width - b).div_(a), middle + reach)
-    return near.masked_fill_((root <= 0.0) | (near >= far) | (near <= 0.0), NOTHING)
+    return near.masked_fill_((root <= 0.0) | (near >= far) | (near <= 0.0), NO_HIT)

@@ -1,4 +1,4 @@
-"""Lights: a small rectangle near the ceiling or beside a side wall, kept out of the furniture."""
+"""Lights: a small rectangle near the ceiling or near a side wall, outside of the furniture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LAMP_EMISSION = 1.4
 
 
 def sample_light(draw: Draw, size: Tensor, box_centre: Tensor, box_half: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """Light fields of `Rooms` for n rooms of `size` [n, 3], all on the CPU, and which are ceiling lights [n]."""
+    """Light fields of `Rooms` for n rooms of `size` [n, 3], all on the CPU, and whether each is at the ceiling [n]."""
     half_width, height, back = (column[:, None] for column in size.unbind(1))
     ceiling = draw.coin(0.65)
     unit = draw.uniform(0.0, 1.0, CANDIDATES, 3)
@@ -52,9 +52,9 @@ def sample_light(draw: Draw, size: Tensor, box_centre: Tensor, box_half: Tensor)
 
 
 def relight(rooms: Rooms, generator: torch.Generator) -> Rooms:
-    """The same rooms, surfaces and cameras under another light; a lamp in them is switched off.
+    """The same rooms, surfaces and cameras with another light; lamps are switched off.
 
-    `generator` is a CPU generator; the result is on the device of `rooms`.
+    generator: on the CPU. The result is on the device of `rooms`.
     """
     draw = Draw(len(rooms), generator)
     light, _ = sample_light(draw, rooms.size.cpu(), rooms.box_centre.cpu(), rooms.box_half.cpu())

@@ -1,4 +1,4 @@
-"""What a rendered batch holds, and its display codes as the generator's types define them."""
+"""The maps of a rendered batch, and their display codes (sgi.engine.intrinsics)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sgi.engine.errors import UserError
-from sgi.trainer.scenes.colour import srgb_encode
+from sgi.trainer.scenes.srgb import srgb_encode
 
 FAR = 6.0
 BRIGHTEST = 1.5
@@ -17,7 +17,7 @@ TYPES: tuple[str, ...] = ("image", "depth", "normal", "albedo", "shading")
 
 @dataclass
 class Maps:
-    """Pictures of N rooms, S x S, float32 unless said otherwise."""
+    """Maps of N rooms, S x S pixels, float32 unless noted otherwise."""
 
     image: Tensor  # [N, 3, S, S] sRGB in [0, 1]; exactly srgb_encode(albedo * shading)
     depth: Tensor  # [N, 1, S, S] z-depth in metres, mean over the pixel
@@ -38,9 +38,9 @@ class Maps:
             return srgb_encode(self.albedo)
         if name == "shading":
             return srgb_encode(self.shading / BRIGHTEST)
-        raise UserError(f"rooms have no type {name!r}; choose from {', '.join(TYPES)}")
+        raise UserError(f"`name={name}`: rooms have no such type; choose from {', '.join(TYPES)}")
 
     @staticmethod
     def cat(parts: list[Maps]) -> Maps:
-        """Several batches as one."""
+        """Several batches concatenated."""
         return Maps(**{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Maps)})

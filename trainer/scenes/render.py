@@ -1,7 +1,7 @@
-"""Rooms to pictures: one pass of rays per subpixel, each lit by another sample of the area light.
+"""The renderer: one pass of rays per subpixel, each with another sample of the area light.
 
-The image is defined as srgb_encode(albedo * shading) with albedo averaged over the subpixels and
-shading = mean(light) / mean(albedo), so the identity holds in every pixel, edges included.
+The image is srgb_encode(albedo * shading), with albedo averaged over the subpixels and
+shading = mean(light) / mean(albedo), so that image = albedo * shading holds in every pixel, also at edges.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sgi.trainer.scenes.colour import srgb_encode
 from sgi.trainer.scenes.geometry import (
     CYLINDER,
     LAMP,
@@ -24,20 +23,21 @@ from sgi.trainer.scenes.geometry import (
 )
 from sgi.trainer.scenes.maps import BRIGHTEST, Maps
 from sgi.trainer.scenes.rooms import CLASS_INDEX, DECALS, FRONT_Z, LEFT, RIGHT, SURFACE_CLASSES, Rooms
+from sgi.trainer.scenes.srgb import srgb_encode
 
 RAYS_PER_CHUNK = {"cpu": 1 << 15, "cuda": 1 << 22}
 FALLOFF = 1.5
-# a smooth shoulder on irradiance: below KNEE linear, above it rising to KNEE + SHOULDER. It depends on the
-# light alone, so that shading shows no trace of albedo, and keeps albedo * shading below 1.
+# Irradiance is linear below KNEE and approaches KNEE + SHOULDER smoothly above it, which keeps albedo * shading below
+# 1. The curve does not depend on albedo, so shading does not either.
 KNEE, SHOULDER = 0.75, 0.45
 LIFT = 2e-3
 
 
 @torch.no_grad()
 def render(rooms: Rooms, size: int = 64, supersample: int = 2) -> Maps:
-    """Pictures of `rooms`, size x size, supersample^2 rays and shadow rays a pixel, on the device of `rooms`."""
+    """Maps of `rooms`, size x size, with supersample^2 rays and shadow rays a pixel, on the device of `rooms`."""
     count = (rooms.box_half[..., 0] > 0).sum(1)
-    # rooms with as many boxes go together: a chunk casts at no more slots than its fullest room has
+    # Rooms are sorted by their number of boxes: a chunk tests as many box slots as its fullest room has.
     order = torch.argsort(count, stable=True)
     per_chunk = max(1, RAYS_PER_CHUNK.get(rooms.device.type, 1 << 20) // (size * size))
     parts = []
@@ -77,7 +77,7 @@ def _render_chunk(rooms: Rooms, boxes: int, size: int, supersample: int) -> Maps
     assert segmentation is not None
     shading = light / albedo.sum(1)
     albedo /= samples
-    # an antialiased edge can mix a bright pane with a pale frame: stay where no channel clips
+    # An antialiased edge can mix a bright pane with a pale frame; limit shading so that no channel clips.
     shading = torch.minimum(shading, albedo.amax(1).reciprocal()).clamp_max_(BRIGHTEST).unsqueeze(1)
     normal = torch.nn.functional.normalize(normal, dim=1)
 
@@ -101,12 +101,12 @@ def _along(rooms: Rooms, direction: Vector, hits: Hits) -> Vector:
 
 
 def _normals(rooms: Rooms, point: Vector, hits: Hits) -> Vector:
-    """Unit normals in world axes, towards the open side: from the hit's place relative to the object's extent."""
+    """Unit normals in world axes, towards the open side, from the position of a hit relative to the object's extent."""
     half_width, height, back = rooms.size.unbind(1)
     zero = torch.zeros_like(height)
     room_centre = torch.stack([zero, 0.5 * height, 0.5 * (back + FRONT_Z)], 1)[:, None].expand(-1, SURFACES, -1)
     room_half = torch.stack([half_width, 0.5 * height, 0.5 * (back - FRONT_Z)], 1)[:, None].expand(-1, SURFACES, -1)
-    # the room is a box seen from inside: a negative extent turns its normals inwards
+    # The room is a box seen from inside: a negative extent gives normals that point inwards.
     centre = torch.cat([room_centre, rooms.box_centre, rooms.round_centre], 1)
     scale = torch.cat([-room_half, rooms.box_half, rooms.round_half], 1).reciprocal()
     q = [(p - _pick(centre[..., a], hits)).mul_(_pick(scale[..., a], hits)) for a, p in enumerate(point)]
@@ -148,7 +148,7 @@ def _surface(rooms: Rooms, point: Vector, hits: Hits) -> tuple[list[Tensor], Ten
     rate[:, :SURFACES] = rooms.stripe_rate
     second = table.clone()
     second[:, :SURFACES] = rooms.stripe_colour
-    # |u| keeps stripes symmetric about the middle of the room, so that a mirrored room has mirrored stripes
+    # |u| makes stripes symmetric about the middle of the room, so that a mirrored room has mirrored stripes.
     striped = (u.abs() * _pick(rate, hits)).frac_() >= 0.5
     for channel in range(3):
         colour[channel] = torch.where(striped, _pick(second[..., channel], hits), colour[channel])
@@ -174,7 +174,7 @@ def _surface(rooms: Rooms, point: Vector, hits: Hits) -> tuple[list[Tensor], Ten
 def _irradiance(rooms: Rooms, boxes: int, point: Vector, normal: Vector, across: float, along: float) -> Tensor:
     """Ambient plus one shadowed light sample at (across, along) in [-1, 1]^2 of the light: [N, P].
 
-    Lambert with I / (d^2 + 1.5); the ambient part is a little weaker on surfaces that look down.
+    Lambertian, with power / (d^2 + 1.5). The ambient part is slightly weaker on surfaces that face down.
     """
     offset = torch.tensor([across, across, along], device=rooms.device)
     target = columns(rooms.light_centre + rooms.light_half * offset)

@@ -1,7 +1,7 @@
-"""What a batch of rooms is: a dataclass of tensors, one row a room, and the names of their parts.
+"""A batch of rooms as a dataclass of tensors, one row per room, and the names of their parts.
 
-World axes: x right, y up, z into the room, metres; the camera stands at z = 0 and the floor is y = 0.
-Objects that a room lacks keep their slot with a negative extent, which no ray can hit.
+World axes: x right, y up, z into the room, in metres. The camera is at z = 0, the floor at y = 0. An object that a room
+does not have keeps its slot with a negative extent, which no ray hits.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Rooms:
     def __getitem__(self, index: slice | Tensor | Sequence[int]) -> Rooms:
         """The rooms of a slice, an index tensor or a list of indices, as a batch."""
         if isinstance(index, int):
-            raise TypeError("index rooms by a slice, a list or a tensor: a room alone is rooms[i : i + 1]")
+            raise TypeError("index rooms by a slice, a list or a tensor: a single room is rooms[i : i + 1]")
         rows = index if isinstance(index, (slice, Tensor)) else torch.as_tensor(list(index), dtype=torch.long)
         return Rooms(**{name: value[rows] for name, value in self._items()})
 
@@ -84,16 +84,16 @@ class Rooms:
 
     @staticmethod
     def cat(parts: Sequence[Rooms]) -> Rooms:
-        """Several batches as one; all on one device."""
+        """Several batches concatenated; all on one device."""
         return Rooms(**{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Rooms)})
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors live."""
+        """The device of the tensors."""
         return self.size.device
 
     def mirrored(self) -> Rooms:
-        """The same rooms seen in a mirror (x to -x): their pictures are the flipped pictures."""
+        """The mirrored rooms (x to -x). Their pictures are the flipped pictures."""
         flip = torch.tensor([-1.0, 1.0, 1.0], device=self.device)
         swap = torch.tensor([FLOOR, CEILING, RIGHT, LEFT, BACK, FRONT], device=self.device)
         on_side = (self.decal_surface == LEFT) | (self.decal_surface == RIGHT)

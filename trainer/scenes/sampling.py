@@ -1,7 +1,7 @@
-"""Random rooms: box, camera, colours, decals, round things, and what `furniture.py` and `lights.py` add.
+"""Random rooms: size, camera, colours, decals and round objects; furniture.py and lights.py sample the rest.
 
-Rooms are drawn in a canonical arrangement and half of them are mirrored, so the distribution is symmetric
-while a single room is not. Colours are drawn without regard to geometry: hue tells nothing about depth.
+Rooms are sampled in one arrangement and half of them are mirrored, so the distribution is symmetric. Colours are
+independent of geometry, so that hue contains no information about depth.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EMITTER_LIMIT = 0.66
 def sample_rooms(
     n: int, generator: torch.Generator, device: torch.device | str = "cpu", variety: Variety = RICH
 ) -> Rooms:
-    """n random rooms on `device`, drawn from a CPU generator: the same rooms on every device."""
+    """n random rooms on `device`. generator: on the CPU, so that the rooms are the same on every device."""
     draw = Draw(n, generator)
     size = torch.stack(
         [draw.uniform(*variety.half_width), draw.uniform(*variety.height), draw.uniform(*variety.back)], 1
@@ -36,7 +36,7 @@ def sample_rooms(
     radius = draw.uniform(0.13, 0.2)
     hang = torch.stack([hang[:, 0], torch.minimum(hang[:, 1], size[:, 1] - radius - 0.1), hang[:, 2]], 1)
     light["light_centre"] = torch.where((lamp & ceiling)[:, None], hang, light["light_centre"])
-    centre, half = _round_things(draw, size, camera, boxes, hang, torch.where(lamp, radius, -1.0), variety)
+    centre, half = _round_objects(draw, size, camera, boxes, hang, torch.where(lamp, radius, -1.0), variety)
     rooms = Rooms(
         size=size,
         camera=camera,
@@ -64,7 +64,7 @@ def sample_rooms(
 
 def _camera(draw: Draw, variety: Variety) -> Tensor:
     x = draw.uniform(-variety.camera_x, variety.camera_x)
-    # looking a little towards the middle keeps both side walls in most pictures
+    # A slight turn towards the middle keeps both side walls in most pictures.
     yaw = draw.uniform(-variety.yaw, variety.yaw) - 0.12 * x
     height, pitch = draw.uniform(1.35, 1.75), draw.uniform(*variety.pitch)
     return torch.stack([x, height, yaw, pitch, draw.uniform(*variety.tangent)], 1)
@@ -90,14 +90,14 @@ def _surfaces(draw: Draw, variety: Variety) -> dict[str, Tensor]:
     striped = draw.coin(variety.stripes, 6)
     striped[:, CEILING] = False
     factor = torch.where(draw.coin(0.5, 6), draw.uniform(0.45, 0.65, 6), draw.uniform(1.5, 1.9, 6))
-    # a stripe is half a pair: at least 0.5 m wide, some five pixels of a 64-pixel picture
+    # A stripe is half a pair: at least 0.5 m wide, about five pixels of a 64-pixel picture.
     rate = torch.where(striped, 1.0 / draw.uniform(1.0, 1.5, 6), 0.0)
     stripe = (colour * factor[..., None]).clamp_max(0.82)
     return {"surface_colour": colour, "stripe_colour": stripe, "stripe_rate": rate}
 
 
 def _decals(draw: Draw, size: Tensor, strip: Tensor, variety: Variety) -> dict[str, Tensor]:
-    """Rug, window and picture (in the order of DECALS); `strip` [n] is the cabinet's width at the back wall."""
+    """Rug, window and picture, in the order of DECALS. strip: [n] width of the cabinet at the back wall."""
     half_width, _, back = size.unbind(1)
     n, ones = draw.n, torch.ones(draw.n)
     surface = torch.full((n, 3), FLOOR)
@@ -161,10 +161,10 @@ def _decals(draw: Draw, size: Tensor, strip: Tensor, variety: Variety) -> dict[s
     }
 
 
-def _round_things(
+def _round_objects(
     draw: Draw, size: Tensor, camera: Tensor, boxes: Boxes, hang: Tensor, lamp_radius: Tensor, variety: Variety
 ) -> tuple[Tensor, Tensor]:
-    """Centres and half extents [n, 3, 3] of cylinder, sphere and lamp; the first two stand where floor is free."""
+    """Centres and half extents [n, 3, 3] of cylinder, sphere and lamp. The first two stand on free floor."""
     half_width, _, back = size.unbind(1)
     x, _, yaw, _, tangent = (column[:, None] for column in camera.unbind(1))
     radius = torch.stack([draw.uniform(0.25, 0.36), draw.uniform(0.26, 0.45)], 1)
@@ -187,7 +187,7 @@ def _round_things(
         good = free & seen
         first = good.to(torch.uint8).argmax(1)
         place = point[torch.arange(draw.n), first]
-        there = good.any(1) & draw.coin(variety.round_things)
+        there = good.any(1) & draw.coin(variety.round_objects)
         centre[:, index] = torch.stack([place[:, 0], tall[:, index], place[:, 1]], 1)
         extent = torch.stack([radius[:, index], tall[:, index], radius[:, index]], 1)
         half[:, index] = torch.where(there[:, None], extent, -1.0)

@@ -1,8 +1,7 @@
-"""What training does to the pictures, so that a teacher of clean renders holds up on generated ones.
+"""Augmentation of rendered pictures, so that a teacher trained on them also works on generated pictures.
 
-A generator's pictures are softer than renders, ring at edges and carry small errors of colour; the maps stay
-those of the clean room. Mirroring applies to picture and maps alike. Colours are left alone: albedo and shading
-are read off them.
+Generated pictures are softer than renders, have ringing at edges and small errors of colour. The maps stay those of
+the clean room. Colours are not changed otherwise, because albedo and shading depend on them.
 """
 
 from __future__ import annotations
@@ -13,19 +12,19 @@ from torch import Tensor
 
 TAPS = 7
 SIGMA = (0.5, 1.5)
-"""Standard deviation in pixels of the blur, drawn evenly."""
+"""Range of the standard deviation of the blur in pixels, sampled uniformly."""
 AMOUNT = (-1.0, 0.6)
-"""What is added of the difference to the blurred picture, drawn evenly: -1 is the blur, above 0 sharpens and rings."""
+"""Range of the factor a in picture + a * (picture - blurred), sampled uniformly: -1 blurs, above 0 sharpens."""
 NOISE = 0.04
-"""Largest standard deviation of the noise; that of each picture is drawn evenly below it."""
+"""Maximal standard deviation of the noise; that of each picture is sampled uniformly from 0 to it."""
 COARSE = 8
-"""Side in pixels of a cell of the coarse noise, which is interpolated to patches of slightly wrong colour."""
+"""Side in pixels of a cell of the coarse noise, which is interpolated: smooth errors of colour."""
 
 
 def degrade(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Soften or sharpen each picture and add noise, or, one time in four, neither.
+    """Blur or sharpen each picture and add noise; leave a quarter of the pictures unchanged.
 
-    image: [N, 3, H, W] float32 in [0, 1]; so is the result. generator: a CPU one; the draws depend on it alone.
+    image: [N, 3, H, W] float32 in [0, 1], like the result. generator: on the CPU.
     """
     count, channels, height, width = image.shape
     draws = torch.rand(count, 5, generator=generator)
@@ -48,7 +47,7 @@ def blur(image: Tensor, sigma: Tensor) -> Tensor:
     offsets = torch.arange(TAPS, dtype=torch.float32) - TAPS // 2
     taps = torch.exp(-0.5 * (offsets / sigma[:, None].cpu()).square())
     taps = (taps / taps.sum(1, keepdim=True)).to(image)
-    # One group per picture and channel: each has its own kernel.
+    # One group per picture and channel, each with its own kernel.
     kernel = taps.repeat_interleave(channels, 0)[:, None, None, :]  # [N * C, 1, 1, TAPS]
     x = F.pad(image, (TAPS // 2,) * 4, mode="replicate").reshape(1, count * channels, height + TAPS - 1, -1)
     x = F.conv2d(F.conv2d(x, kernel, groups=count * channels), kernel.mT, groups=count * channels)

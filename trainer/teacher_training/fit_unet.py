@@ -1,7 +1,7 @@
 """Train the U-Net teacher on rendered rooms, whose maps are exact.
 
-Every draw is a function of the seed and the step, and the state on disk holds all else, so a run that was killed
-and resumed ends with the same bits as one that was not.
+Random draws depend only on the seed and the step, and the state on disk contains everything else. A run that was killed
+and resumed therefore ends with the same bits as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,8 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
+from sgi.engine.progress import SILENT, Progress, Stage
 from sgi.trainer.batches import step_generator
 from sgi.trainer.losses import get_loss
 from sgi.trainer.teacher_training.augment import degrade
@@ -33,7 +34,7 @@ _STREAMS = {"rooms": 0, "mirror": 1, "degrade": 2}
 
 
 class RoomMaps(Protocol):
-    """What training needs of a data set; `sgi.trainer.scenes.dataset.RoomDataset` is one."""
+    """The part of a data set that training uses; implemented by `sgi.trainer.scenes.dataset.RoomDataset`."""
 
     def __len__(self) -> int: ...
 
@@ -52,12 +53,12 @@ class RoomMaps(Protocol):
 
 @dataclass(frozen=True)
 class FitConfig:
-    """Everything a run depends on besides the rooms and the network's shape."""
+    """All settings of a run except the rooms and the architecture."""
 
     steps: int = 4500
-    """Optimiser steps; the learning rate falls linearly to 0 over them."""
+    """Optimiser steps. The learning rate falls linearly to 0 over them."""
     batch: int = 16
-    """Rooms a step."""
+    """Rooms per step."""
     lr: float = 2e-3
     """AdamW learning rate after the warm-up."""
     warmup: int = 100
@@ -65,13 +66,13 @@ class FitConfig:
     weight_decay: float = 1e-2
     """AdamW weight decay."""
     seed: int = 0
-    """Seed of the initial weights and of every draw."""
+    """Seed of the initial weights and of all random draws."""
     precision: str = "bf16"
-    """Of the convolutions, bf16 or fp32; parameters, head and losses are float32."""
+    """Precision of the convolutions, bf16 or fp32. Parameters, head and losses are float32."""
     depth_weight: float = 2.0
-    """Weight of the L1 loss of depth, whose codes span a smaller range than the others'."""
+    """Weight of the L1 loss of depth, whose codes have a smaller range than those of other types."""
     segmentation_weight: float = 0.1
-    """Weight of the cross-entropy of the segmentation, which is there for the features."""
+    """Weight of the cross-entropy of the segmentation, which improves the features."""
 
     def lr_at(self, step: int) -> float:
         """Learning rate of a step, 0 <= step < steps."""
@@ -82,7 +83,7 @@ class FitConfig:
 class Run:
     """A run, finished or not.
 
-    log: one record each time the run was saved: step, seconds of training so far, mean losses since the last.
+    log: one record for each time the run was saved: step, seconds of training, mean losses since the previous record.
     """
 
     net: UNet
@@ -103,19 +104,32 @@ def fit_unet(
     workdir: str | Path,
     device: torch.device | str = "cpu",
     save_every: int = 250,
-    report: Callable[[Run], None] | None = None,
+    progress: Progress = SILENT,
 ) -> Run:
-    """Train a U-Net of `shape` on `rooms`, or go on with the run that `workdir` holds; the net is in eval mode.
+    """Train a U-Net of `shape` on `rooms`, or continue the run in `workdir`; the returned net is in eval mode.
 
-    `report` is called at the start and after each saving, every `save_every` steps. Raises UserError if `workdir`
-    holds a run with other settings, FloatingPointError if the loss is not finite.
+    save_every: steps between two savings of the state. Raises UserError if `workdir` contains a run with other
+    settings, FloatingPointError if the loss is not finite.
     """
     folder = Path(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     run = _open_run(folder, rooms, shape, config, device)
-    if report:
-        report(run)
     run.net.train()
+    with progress.stage("teacher", config.steps - run.step, "steps") as stage:
+        _train(run, rooms, config, folder, device, save_every, stage)
+    run.net.eval()
+    return run
+
+
+def _train(
+    run: Run,
+    rooms: RoomMaps,
+    config: FitConfig,
+    folder: Path,
+    device: torch.device | str,
+    save_every: int,
+    stage: Stage,
+) -> None:
     sums: dict[str, float] = {}
     unsaved, seconds, begin = 0, run.seconds, time.perf_counter()
     while run.step < config.steps:
@@ -130,16 +144,13 @@ def fit_unet(
             run.log.append({"step": run.step, "seconds": elapsed} | means)
             _save(folder, run)
             sums, unsaved = {}, 0
-            if report:
-                report(run)
-    run.net.eval()
-    return run
+        stage.advance(1, ", ".join(f"{name} {losses[name]:.4f}" for name in ("total", "depth", "normal", "albedo")))
 
 
 def draw(
     rooms: RoomMaps, config: FitConfig, step: int, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """A step's degraded pictures [N, 3, H, W] and true codes and labels, half of the rooms mirrored."""
+    """The augmented pictures [N, 3, H, W] of a step, with true codes and labels; half of the rooms are mirrored."""
     indices = torch.randint(len(rooms), (config.batch,), generator=_generator(config, step, "rooms"))
     flip = torch.rand(config.batch, generator=_generator(config, step, "mirror")) < 0.5
     maps = {"image": rooms.images(indices)} | {name: rooms.codes(name, indices) for name in TYPES}
@@ -153,9 +164,9 @@ def draw(
 def losses_of(predicted: dict[str, Tensor], truth: dict[str, Tensor], config: FitConfig) -> dict[str, Tensor]:
     """Weighted losses by name: L1 of the codes, with 1 - cos for normals; cross-entropy of the segmentation.
 
-    predicted: of UNet.forward. truth: codes [N, C, H, W] and labels [N, 1, H, W].
+    predicted: output of UNet.forward. truth: codes [N, C, H, W] and labels [N, 1, H, W].
     """
-    loss_of = {name: get_loss("cosine+l1" if name == "normal" else "l1", name) for name in TYPES}
+    loss_of = {name: get_loss("cosine+l1" if name == "normal" else "l1", intrinsics.get(name)) for name in TYPES}
     losses = {name: loss_of[name](predicted[name], truth[name]) for name in TYPES}
     losses["depth"] = config.depth_weight * losses["depth"]
     entropy = F.cross_entropy(predicted[SEGMENTATION], truth[SEGMENTATION][:, 0].long())
@@ -183,7 +194,7 @@ def _generator(config: FitConfig, step: int, use: str) -> torch.Generator:
 
 
 def _open_run(folder: Path, rooms: RoomMaps, shape: UNetConfig, config: FitConfig, device: torch.device | str) -> Run:
-    """A new run, or the one in `folder` where it stopped; raises UserError if that one has other settings."""
+    """A new run, or the one in `folder`; raises UserError if that one has other settings."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         net = UNet(shape)
@@ -197,7 +208,9 @@ def _open_run(folder: Path, rooms: RoomMaps, shape: UNetConfig, config: FitConfi
     if path.exists():
         state = torch.load(path, weights_only=True, map_location="cpu")
         if state["settings"] != run.settings:
-            raise UserError(f"--workdir {folder}: holds a run with other settings; repeat those or name a new folder")
+            raise UserError(
+                f"`workdir={folder}`: contains a run with other settings; repeat those or choose a new folder"
+            )
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
         run.step, run.log = state["step"], state["log"]

@@ -1,7 +1,8 @@
-"""From a segmenting network's logits to codes of types: every teacher that segments tells them in this way.
+"""From the logits of a segmentation network to codes of `segmentation` and `mask-CLASS`.
 
-`mask-CLASS` is the probability of the class. `segmentation` is the colour of the most probable class, never a mixture,
-which could be the colour of a third; its gradient is that of the expected colour (straight-through).
+`mask-CLASS` is the probability of the class. `segmentation` is the colour of the most probable class. It is not a
+mixture of colours, because a mixture of two can be the colour of a third. Its gradient is that of the expected colour
+(straight-through).
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from torch import Tensor
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import SEGMENTATION, Intrinsic, Kind, mask_name
-from sgi.trainer.teachers import Teacher
+from sgi.trainer.teachers.map_teacher import unsupported
+from sgi.trainer.teachers.teacher import Teacher
 
 
 def class_types(classes: Sequence[str]) -> tuple[str, ...]:
-    """Types that a segmentation into `classes` can tell: `segmentation`, and a mask of each class, once a name."""
+    """Types that a segmentation into `classes` supports: `segmentation` and one mask for each distinct class name."""
     if len(classes) < 2:
         return ()
     return (SEGMENTATION, *dict.fromkeys(mask_name(label) for label in classes))
@@ -27,7 +29,7 @@ def class_types(classes: Sequence[str]) -> tuple[str, ...]:
 def class_codes(logits: Tensor, classes: Sequence[str], name: str) -> Tensor:
     """Codes of `name`, one of `class_types(classes)`, from logits [N, K, H, W] float32: [N, 1 or 3, H, W] in [0, 1].
 
-    Of classes whose masks have one name the probabilities add up.
+    Probabilities of classes whose masks have the same name are added.
     """
     probability = logits.softmax(dim=1)
     if name != SEGMENTATION:
@@ -41,16 +43,16 @@ def class_codes(logits: Tensor, classes: Sequence[str], name: str) -> Tensor:
 
 
 def target_type(teacher: Teacher, kind: Kind) -> Intrinsic:
-    """The description of a type as a teacher tells it: a segmentation gets the teacher's classes.
+    """The description of a type as a teacher predicts it: a segmentation gets the teacher's classes.
 
-    Raises UserError for a type the teacher cannot tell, a segmentation into other classes than the teacher's, and
-    classes that no segmentation can have.
+    Raises UserError for a type that the teacher does not support, a segmentation into other classes than the
+    teacher's, and class lists that no segmentation can have.
     """
     intrinsic = intrinsics.get(kind)
     if intrinsic.name not in teacher.types:
-        raise UserError(f"--type {intrinsic.name}: teacher {teacher.name} tells only {', '.join(teacher.types)}")
+        raise unsupported(teacher, intrinsic.name)
     if intrinsic.decoding == "palette" and not intrinsic.classes:
         return intrinsic.with_classes(tuple(teacher.classes))
     if intrinsic.name == SEGMENTATION and intrinsic.classes != tuple(teacher.classes):
-        raise UserError(f"--teacher: {teacher.name} segments into other classes than the {intrinsic.name} at hand")
+        raise UserError(f"`teacher`: the classes of {teacher.name} are not those of the given {intrinsic.name}")
     return intrinsic

@@ -1,6 +1,6 @@
-"""What models answer, as the display codes of sgi.engine.intrinsics: distances, directions, linear light.
+"""From the outputs of models to display codes (sgi.engine.intrinsics): distances, directions, linear light.
 
-Classes have a module of their own, sgi.trainer.teachers.classes.
+For classes see sgi.trainer.teachers.classes. The texts of this module are part of the hashes of teachers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sgi.engine.intrinsics import SHADING_MAX
-from sgi.trainer.scenes.colour import srgb_encode
+from sgi.trainer.scenes.srgb import srgb_encode
 
 TAIL = 0.02
 DISPARITY = (
@@ -25,7 +25,7 @@ _BLACK = 1e-6
 
 
 def metric(far: float) -> str:
-    """What `metric_codes` does, in words."""
+    """A description of `metric_codes`, for names and notes."""
     return f"depth in metres over {far:g} m, beyond which everything is far"
 
 
@@ -40,7 +40,7 @@ def relative_codes(depth: Tensor) -> Tensor:
 
 
 def metric_codes(depth: Tensor, far: float) -> Tensor:
-    """Depth codes of depth [N, 1, H, W] in the unit of `far`, the distance that is 1."""
+    """Depth codes of depth [N, 1, H, W] in the unit of `far`, the distance whose value is 1."""
     return 1 - depth / far
 
 
@@ -60,14 +60,14 @@ def shading_codes(shading: Tensor) -> Tensor:
 
 
 def _stretch(values: Tensor) -> Tensor:
-    """Each picture's values [N, 1, H, W] from the low to the high quantile brought to [0, 1], not clamped."""
+    """Values [N, 1, H, W], scaled for each picture so that its low quantile is 0 and its high one is 1; not clamped."""
     marks = torch.tensor([TAIL, 1 - TAIL], device=values.device, dtype=values.dtype)
     low, high = torch.quantile(values.flatten(1), marks, dim=1)[..., None, None, None]
     return (values - low) / (high - low).clamp_min(1e-6 * high.abs().clamp_min(1e-6))
 
 
 def mirror(name: str, code: Tensor) -> Tensor:
-    """A map's codes [..., C, H, W] seen in a mirror: flipped left to right, a normal's x negated."""
+    """The codes [..., C, H, W] of a map for the mirrored picture: flipped left to right, x of normals negated."""
     flipped = code.flip(-1)
     if name == "normal":
         flipped = torch.cat([1 - flipped[..., :1, :, :], flipped[..., 1:, :, :]], dim=-3)

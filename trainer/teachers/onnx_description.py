@@ -1,25 +1,25 @@
-"""What a user's YAML says of an ONNX model: how pictures go in, and what its outputs mean.
+"""The YAML description of an ONNX model: how pictures are preprocessed, and what its outputs mean.
 
     file: omnidata-normal.onnx      # beside the YAML
-    name: Omnidata v2               # optional, as is everything that has a usual value here
+    name: Omnidata v2               # optional, like every key that has a default here
     input:
-      range: [0, 1]                 # what black and white pixels are: [0, 255], [-1, 1] ...
-      mean: [0.485, 0.456, 0.406]   # taken off, in that range and the order of `channels`, and
-      std: [0.229, 0.224, 0.225]    # divided by; usual: 0 and 1
-      size: 384                     # side, or [height, width], that pictures are resized to; usual: as they are
+      range: [0, 1]                 # values of black and white pixels: [0, 255], [-1, 1] ...
+      mean: [0.485, 0.456, 0.406]   # subtracted, in that range and in the order of `channels`; default: 0
+      std: [0.229, 0.224, 0.225]    # then divided by; default: 1
+      size: 384                     # side, or [height, width], that pictures are resized to; default: not resized
       layout: nchw                  # or nhwc
       channels: rgb                 # or bgr
       encoding: srgb                # or linear
     outputs:
       - type: normal
-        name: normals               # of the graph's output; usual: its only one
+        name: normals               # name of the graph's output; default: its only output
         layout: nchw                # or nhwc, nhw
-        range: [0, 1]               # the raw values of -1 and 1
-        axes: [right, up, viewer]   # where the raw channels point; also left, down, away
+        range: [0, 1]               # raw values that stand for -1 and 1
+        axes: [right, up, viewer]   # directions of the raw channels; also left, down, away
 
-Other types say: depth `says` (disparity, relative, or distance with `far`, the distance that is 1); albedo `range`,
-`encoding` (srgb or linear) and `scale` (fixed or free); shading the same, of light; segmentation `says` (logits,
-probabilities or labels) and `classes`; edges, masks and types of your own `range`, or `says: logits`.
+Keys of other types: depth has `says` (disparity, relative, or distance with `far`, the distance that becomes 1); albedo
+and shading have `range`, `encoding` (srgb or linear) and `scale` (fixed or free); segmentation has `says` (logits,
+probabilities or labels) and `classes`; edges, masks and types of your own have `range`, or `says: logits`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sgi.engine.errors import UserError
 from sgi.trainer.yaml_file import read_mapping
 
 AXES = {"right": (0, 1), "left": (0, -1), "up": (1, 1), "down": (1, -1), "viewer": (2, 1), "away": (2, -1)}
-"""Our axis and the sign of a direction."""
+"""Direction -> our axis and its sign."""
 _LAYOUTS = ("nchw", "nhwc")
 _ENCODINGS = ("srgb", "linear")
 _COMMON = ("type", "name", "layout")
@@ -52,7 +52,7 @@ _OTHER_SAYS = ("codes", "logits")
 
 @dataclass(frozen=True)
 class Input:
-    """How pictures go in; see the module. size: (height, width) or None."""
+    """How pictures are preprocessed; see the module. size: (height, width) or None."""
 
     low: float
     high: float
@@ -66,7 +66,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """What one output means; see the module. Fields that its type has no use for keep their usual values."""
+    """The meaning of one output; see the module. Fields that do not apply to its type have their defaults."""
 
     type: str
     name: str | None
@@ -83,7 +83,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Description:
-    """A YAML file: `file` is the model's path, `title` what reports call it."""
+    """A parsed YAML file. file: path of the model. title: its name in reports."""
 
     file: Path
     title: str
@@ -91,67 +91,70 @@ class Description:
     outputs: tuple[Output, ...]
 
 
-def read_description(path: str | Path, flag: str) -> Description:
-    """The description in a YAML file; raises UserError, naming file and key, for anything it does not understand."""
-    values = read_mapping(path, flag, "teachers")
+def read_description(path: str | Path, parameter: str) -> Description:
+    """The description in a YAML file; raises UserError, naming file and key, for any invalid value.
+
+    parameter: reference to the file in messages.
+    """
+    values = read_mapping(path, parameter, "teachers")
     if values is None:
-        raise UserError(f"{flag}: describes no model; give file, input and outputs")
-    top = _Section(flag, values, ("file", "name", "input", "outputs"))
+        raise UserError(f"{parameter}: not a description of a model; give file, input and outputs")
+    top = _Section(parameter, values, ("file", "name", "input", "outputs"))
     outputs = values.get("outputs")
     if not (isinstance(outputs, list) and outputs and all(isinstance(output, dict) for output in outputs)):
-        raise UserError(f"{flag}: outputs: must be a list of mappings, each with a type")
-    found = tuple(_output(flag, output) for output in outputs)
+        raise UserError(f"{parameter}: outputs: must be a list of mappings, each with a type")
+    found = tuple(_output(parameter, output) for output in outputs)
     types = [output.type for output in found]
     if len(set(types)) < len(types):
-        raise UserError(f"{flag}: outputs: a type stands there twice ({', '.join(types)})")
+        raise UserError(f"{parameter}: outputs: a type is listed twice ({', '.join(types)})")
     file = Path(path).parent / top.text("file", None)
     if not file.is_file():
-        raise UserError(f"{flag}: file: there is no {file}")
+        raise UserError(f"{parameter}: file: no such file {file}")
     section = values.get("input", {})
     if not isinstance(section, dict):
-        raise UserError(f"{flag}: input: must be a mapping")
-    return Description(file, top.text("name", file.stem), _input(flag, section), found)
+        raise UserError(f"{parameter}: input: must be a mapping")
+    return Description(file, top.text("name", file.stem), _input(parameter, section), found)
 
 
 class _Section:
-    """One mapping of the file, whose values are fetched with their usual ones."""
+    """One mapping of the file: validated values with defaults."""
 
     def __init__(self, where: str, values: Mapping[Any, Any], known: Sequence[str]) -> None:
         self.where = where
         self.values = values
         for key in values:
             if key not in known:
-                raise UserError(f"{where}: {key}: not a key here; choose from {', '.join(known)}")
+                raise UserError(f"{where}: {key}: unknown key; choose from {', '.join(known)}")
 
-    def text(self, key: str, usual: str | None) -> str:
-        value = self.values.get(key, usual)
+    def text(self, key: str, default: str | None) -> str:
+        value = self.values.get(key, default)
         if not (isinstance(value, str) and value):
-            raise UserError(f"{self.where}: {key}: must be a text")
+            raise UserError(f"{self.where}: {key}: must be text")
         return value
 
     def choice(self, key: str, choices: Sequence[str]) -> str:
-        """The usual choice is the first."""
+        """One of `choices`; the first is the default."""
         value = self.values.get(key, choices[0])
         if value not in choices:
             raise UserError(f"{self.where}: {key}: {value}: choose from {', '.join(choices)}")
         return str(value)
 
-    def numbers(self, key: str, count: int, usual: Sequence[float]) -> tuple[float, ...]:
-        value = self.values.get(key, list(usual))
+    def numbers(self, key: str, count: int, default: Sequence[float]) -> tuple[float, ...]:
+        value = self.values.get(key, list(default))
         if not (isinstance(value, list) and len(value) == count and all(map(_finite, value))):
             raise UserError(f"{self.where}: {key}: must be a list of {count} numbers")
         return tuple(float(number) for number in value)
 
-    def span(self, usual: Sequence[float]) -> tuple[float, float]:
-        low, high = self.numbers("range", 2, usual)
+    def span(self, default: Sequence[float]) -> tuple[float, float]:
+        low, high = self.numbers("range", 2, default)
         if low == high:
             raise UserError(f"{self.where}: range: its ends must differ")
         return low, high
 
 
-def _input(flag: str, values: Mapping[str, Any]) -> Input:
+def _input(parameter: str, values: Mapping[str, Any]) -> Input:
     known = ("range", "mean", "std", "size", "layout", "channels", "encoding")
-    section = _Section(f"{flag}: input", values, known)
+    section = _Section(f"{parameter}: input", values, known)
     size = values.get("size")
     if isinstance(size, int) and not isinstance(size, bool):
         size = [size, size]
@@ -159,10 +162,10 @@ def _input(flag: str, values: Mapping[str, Any]) -> Input:
         isinstance(size, list) and len(size) == 2 and all(type(side) is int and 0 < side <= 1 << 14 for side in size)
     )
     if size is not None and not whole:
-        raise UserError(f"{flag}: input: size: must be a number of pixels, or [height, width]")
+        raise UserError(f"{parameter}: input: size: must be a number of pixels, or [height, width]")
     std = section.numbers("std", 3, (1.0, 1.0, 1.0))
     if 0 in std:
-        raise UserError(f"{flag}: input: std: must not be 0")
+        raise UserError(f"{parameter}: input: std: must not be 0")
     return Input(
         *section.span((0.0, 1.0)),
         section.numbers("mean", 3, (0.0, 0.0, 0.0)),
@@ -174,20 +177,20 @@ def _input(flag: str, values: Mapping[str, Any]) -> Input:
     )
 
 
-def _output(flag: str, values: Mapping[Any, Any]) -> Output:
+def _output(parameter: str, values: Mapping[Any, Any]) -> Output:
     kind = values.get("type")
     if not (isinstance(kind, str) and kind):
-        raise UserError(f"{flag}: outputs: every one needs a type")
-    section = _Section(f"{flag}: {kind}", values, (*_COMMON, *_KEYS.get(kind, _OTHER_KEYS)))
+        raise UserError(f"{parameter}: outputs: each needs a type")
+    section = _Section(f"{parameter}: {kind}", values, (*_COMMON, *_KEYS.get(kind, _OTHER_KEYS)))
     says = section.choice("says", _SAYS.get(kind, _OTHER_SAYS))
     far = values.get("far")
     if (says == "distance") != (far is not None) or (far is not None and not (_finite(far) and far > 0)):
-        raise UserError(f"{flag}: {kind}: far: must be a positive number with `says: distance`, and only there")
+        raise UserError(f"{parameter}: {kind}: far: must be a positive number with `says: distance`, and only there")
     classes = values.get("classes", [])
     if not (isinstance(classes, list) and all(isinstance(label, str) and label for label in classes)):
-        raise UserError(f"{flag}: {kind}: classes: must be a list of names")
+        raise UserError(f"{parameter}: {kind}: classes: must be a list of names")
     if kind == "segmentation" and len(classes) < 2:
-        raise UserError(f"{flag}: {kind}: classes: must name at least 2")
+        raise UserError(f"{parameter}: {kind}: classes: must name at least 2")
     low, high = section.span((-1.0, 1.0) if kind == "normal" else (0.0, 1.0))
     return Output(
         type=kind,
@@ -197,19 +200,19 @@ def _output(flag: str, values: Mapping[Any, Any]) -> Output:
         high=high,
         says=says,
         far=float(far) if far is not None else math.inf,
-        axes=_axes(flag, values.get("axes", ["right", "up", "viewer"])),
+        axes=_axes(parameter, values.get("axes", ["right", "up", "viewer"])),
         encoding=section.choice("encoding", _ENCODINGS if kind != "shading" else _ENCODINGS[::-1]),
         scale=section.choice("scale", ("fixed", "free")),
         classes=tuple(classes),
     )
 
 
-def _axes(flag: str, value: Any) -> tuple[str, ...]:
+def _axes(parameter: str, value: Any) -> tuple[str, ...]:
     known = (
         isinstance(value, list) and len(value) == 3 and all(isinstance(name, str) and name in AXES for name in value)
     )
     if not known or len({AXES[name][0] for name in value}) < 3:
-        raise UserError(f"{flag}: normal: axes: must be three of {', '.join(AXES)}, one of each pair")
+        raise UserError(f"{parameter}: normal: axes: must be three of {', '.join(AXES)}, one of each pair")
     return tuple(value)
 
 

@@ -1,8 +1,8 @@
-"""The bundled teacher's network: a small U-Net that reads every intrinsic map off one picture of a room.
+"""The network of the bundled teacher: a small U-Net that predicts every intrinsic map from a picture of a room.
 
-One encoder and one decoder serve all maps; what is particular to a map is a 1x1 head. Coordinate channels tell
-the convolutions where they are, which tells floor from ceiling. Albedo is told as a gain on the picture plus a
-correction: it is the picture over the shading, and a product is what such a network is slow to learn.
+All maps share one encoder and one decoder; each has a 1x1 head of its own. Coordinate channels give the convolutions
+the position of a pixel, which separates floor from ceiling. Albedo is predicted as a gain on the picture plus a
+correction, because it is the picture divided by the shading, and such a network learns products slowly.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ MAX_WIDTH = 1024
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Shape of a U-Net.
+    """Architecture of a U-Net.
 
     widths: channels of each level, finest first; each level after the first halves the resolution.
     classes: names of the segmentation classes, in label order.
     resolution: side in pixels of the square pictures it was trained on.
-    mirrored: whether its answer is the mean of those for the picture and for its mirror image. Trained on rooms and
-    their mirror images it errs differently on the two: on held-out rooms the mean leaves 6 to 9 % less of the variance.
+    mirrored: average the predictions for the picture and for its mirror image, whose errors differ. See
+    docs/experiments.md, Averaging over the mirror image.
     """
 
     classes: tuple[str, ...]
@@ -56,7 +56,7 @@ class UNetConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> UNetConfig:
-        """The inverse of `to_dict`; raises KeyError, TypeError or ValueError on anything else."""
+        """The inverse of `to_dict`; raises KeyError, TypeError or ValueError for invalid values."""
         return cls(
             classes=tuple(str(name) for name in values["classes"]),
             widths=tuple(int(width) for width in values["widths"]),
@@ -66,7 +66,7 @@ class UNetConfig:
 
 
 class UNet(nn.Module):
-    """Picture to codes of all `TYPES` and segmentation logits."""
+    """From a picture to codes of all `TYPES` and segmentation logits."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -76,10 +76,10 @@ class UNet(nn.Module):
             _block(fan_in, width) for fan_in, width in zip((3 + 2, *widths[:-1]), widths, strict=True)
         )
         self.decoder = nn.ModuleList(_block(deep + width, width) for width, deep in pairwise(widths))
-        rest = _resting_outputs(len(config.classes))
-        self.parts = {name: len(bias) for name, bias in rest.items()}
+        biases = _initial_biases(len(config.classes))
+        self.parts = {name: len(bias) for name, bias in biases.items()}
         self.head = nn.Conv2d(widths[0], sum(self.parts.values()), 1)
-        self.head.bias = nn.Parameter(torch.cat(list(rest.values())))
+        self.head.bias = nn.Parameter(torch.cat(list(biases.values())))
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Activations of each level, finest first: level k is [N, widths[k], H / 2^k, W / 2^k]."""
@@ -93,15 +93,15 @@ class UNet(nn.Module):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Codes and segmentation logits of `image` [N, 3, H, W] float32 in [0, 1].
 
-        Returns `TYPES` as [N, C, H, W] float32 codes, NOT clamped (an L1 loss needs the gradient outside of
-        [0, 1]), normals of unit length, and "segmentation" as [N, classes, H, W] float32 logits.
+        Returns `TYPES` as [N, C, H, W] float32 codes, not clamped (an L1 loss needs the gradient outside of [0, 1]),
+        normals of unit length, and "segmentation" as [N, classes, H, W] float32 logits.
         """
         levels = self.encode(image)
         x = levels.pop()
         for block in reversed(self.decoder):
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = block(torch.cat([x, levels.pop()], dim=1))
-        # bfloat16 has 8 bits of mantissa, as coarse as the codes' own 8 bits: the head stays in float32.
+        # The head stays in float32: bfloat16 has 8 bits of mantissa, no more than the 8 bits of a code.
         with torch.autocast(image.device.type, enabled=False):
             parts = dict(zip(self.parts, self.head(x.float()).split(list(self.parts.values()), 1), strict=True))
         parts["normal"] = F.normalize(parts["normal"], dim=1, eps=1e-6) * 0.5 + 0.5
@@ -109,19 +109,19 @@ class UNet(nn.Module):
         return parts
 
 
-def _resting_outputs(classes: int) -> dict[str, Tensor]:
-    """What each head says of no features at all, and so where training begins.
+def _initial_biases(classes: int) -> dict[str, Tensor]:
+    """The initial bias of each head: its output for features of zero.
 
-    Mid grey, normals towards the viewer (a zero vector has no direction), the picture as albedo, no class.
+    Mid grey, normals towards the viewer (a zero vector has no direction), the picture as albedo, equal logits.
     """
-    rest = {name: torch.full((INTRINSICS[name].channels,), 0.5) for name in TYPES}
-    rest["normal"] = torch.tensor([0.0, 0.0, 1.0])
-    rest["albedo"] = torch.zeros(3)
-    return rest | {SEGMENTATION: torch.zeros(classes), _GAIN: torch.ones(1)}
+    biases = {name: torch.full((INTRINSICS[name].channels,), 0.5) for name in TYPES}
+    biases["normal"] = torch.tensor([0.0, 0.0, 1.0])
+    biases["albedo"] = torch.zeros(3)
+    return biases | {SEGMENTATION: torch.zeros(classes), _GAIN: torch.ones(1)}
 
 
 def _block(fan_in: int, width: int) -> nn.Sequential:
-    """Twice: 3x3 convolution, batch norm, ReLU."""
+    """Two 3x3 convolutions, each followed by batch norm and ReLU."""
     layers: list[nn.Module] = []
     for channels in (fan_in, width):
         layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgi.engine import intrinsics
-from sgi.engine.artifact import NOISE_MODES, Artifact
+from sgi.engine.artifact import NOISE_MODES, describe_generator
 from sgi.engine.backends.triton.graph import CapturedGraph
 from sgi.engine.backends.triton.network import Network
 from sgi.engine.backends.triton.values import values
@@ -23,7 +22,6 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256, load_generator
 from sgi.engine.generator.offset_styles import tensors_of
 from sgi.engine.offsets import Offset
-from sgi.engine.version import __version__
 from sgi.kernels.gpu import tune
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -62,25 +60,15 @@ class TritonBackend:
             raise UserError(f"--precision {precision}: choose from {', '.join(PRECISIONS)}")
         if noise_mode not in NOISE_MODES:
             raise UserError(f"--noise-mode {noise_mode}: choose from {', '.join(NOISE_MODES)}")
-        sha256 = generator_sha256(generator)
-        for offset in offsets.values():
-            if offset is not None:
-                offset.check_generator(sha256, generator.config)
-        config = generator.config
         self.device = device
-        self.artifact = Artifact(
-            sgi_version=__version__,
-            resolution=config.resolution,
-            z_dim=config.z_dim,
-            c_dim=config.c_dim,
+        self.artifact = describe_generator(
+            generator.config,
+            generator_sha256(generator),
+            offsets,
             psi=psi,
             cutoff=cutoff,
             noise_mode=noise_mode,
             precision=precision,
-            opset=0,
-            types=tuple(intrinsics.get(name) if o is None else o.intrinsic for name, o in offsets.items()),
-            generator={"sha256": sha256},
-            offsets={name: o.summary for name, o in offsets.items() if o is not None},
         )
         self._types = self.artifact.choose_types(types)
         tensors = [tensors_of(offset, device) for offset in offsets.values()]
@@ -106,31 +94,29 @@ class TritonBackend:
         types: Sequence[str] | None = None,
     ) -> dict[str, np.ndarray]:
         """See `Backend.run`."""
-        given = None if label is None else torch.from_numpy(label)
-        outputs = self.run_on_device(torch.from_numpy(z), psi, given, types)
+        outputs = self.run_on_device(z, psi, label, types)
         # A copy even on the CPU: the caller owns the arrays.
         return {name: value.to("cpu", copy=True).numpy() for name, value in outputs.items()}
 
     def run_on_device(
         self,
-        z: Tensor,
+        z: np.ndarray | Tensor,
         psi: float,
-        label: Tensor | None = None,
+        label: np.ndarray | Tensor | None = None,
         types: Sequence[str] | None = None,
     ) -> dict[str, Tensor]:
-        """Like `run`, with tensors that stay on the device; hand them to others through DLPack.
+        """See `OnDevice.run_on_device`; z and label can also be tensors on any device.
 
-        z: [N, z_dim] float32, label: [N, c_dim] float32 or None, on any device. On CUDA the tensors belong to a
-        captured graph: the next call with the same N and types overwrites them.
+        On CUDA the tensors belong to a captured graph: the next call with the same N and types overwrites them.
         """
         chosen = self._types if types is None else self.artifact.choose_types(types)
-        inputs = [z.to(self.device, torch.float32), torch.tensor(psi, dtype=torch.float32, device=self.device)]
+        inputs = [torch.as_tensor(value, dtype=torch.float32, device=self.device) for value in (z, psi)]
         if label is not None:
-            inputs.append(label.to(self.device, torch.float32))
+            inputs.append(torch.as_tensor(label, dtype=torch.float32, device=self.device))
         with torch.inference_mode():
             if self.device == "cpu":
                 return self._outputs(chosen, *inputs)
-            return self._captured(chosen, z.shape[0])(*inputs)
+            return self._captured(chosen, len(z))(*inputs)
 
     def close(self) -> None:
         """See `Backend.close`."""

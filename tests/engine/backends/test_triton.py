@@ -15,6 +15,7 @@ from tiny_models import ALL_KINDS, kind_name
 from tolerances import BACKEND_PARITY
 
 from sgi.engine import intrinsics
+from sgi.engine.backends import OnDevice
 from sgi.engine.backends.triton import TritonBackend
 from sgi.engine.backends.triton.fitting import FittingSynthesis
 from sgi.engine.backends.triton.network import Network
@@ -143,7 +144,10 @@ def test_only_the_types_asked_for_are_computed(conditional_generator, monkeypatc
     alone = backend.run(z, 1.0, label, types=["normal"])
     assert list(alone) == ["normal"]
     np.testing.assert_allclose(alone["normal"], both["normal"], atol=BACKEND_PARITY)
-    tensors = backend.run_on_device(torch.from_numpy(z), 1.0, torch.from_numpy(label), ["normal"])
+    tensors = backend.run_on_device(z, 1.0, label, ["normal"])
+    assert isinstance(backend, OnDevice)
+    again = backend.run_on_device(torch.from_numpy(z), 1.0, torch.from_numpy(label), ["normal"])
+    assert torch.equal(again["normal"], tensors["normal"])
     np.testing.assert_array_equal(np.from_dlpack(tensors["normal"]), alone["normal"])
     backend.close()
 
@@ -186,7 +190,7 @@ def test_gradients_to_w_match_the_generator(tiny_generator, path):
     [
         ({"precision": "fp8"}, "--precision fp8: choose from"),
         ({"noise_mode": "random"}, "--noise-mode random: choose from"),
-        ({"types": ["albedo"]}, "--type albedo: the model has"),
+        ({"types": ["albedo"]}, "`types=albedo`: the model has"),
     ],
 )
 def test_bad_options_are_refused(tiny_generator, options, message):

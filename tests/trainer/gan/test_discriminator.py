@@ -1,4 +1,4 @@
-"""The discriminator: minibatch statistics, shared passes and precision."""
+"""The discriminator: minibatch standard deviation, joint passes and precision."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rms(difference, reference):
 
 
 def test_minibatch_std_of_two_groups():
-    # The first group spreads by 1 about its mean at every pixel, the second not at all.
+    # The standard deviation of the first group is 1 at every pixel, that of the second 0.
     x = torch.tensor([1.0, 3.0, 5.0, 5.0])[:, None, None, None].expand(4, 2, 3, 3)
     y = minibatch_std(x, group=2)
     assert y.shape == (4, 3, 3, 3)
@@ -29,21 +29,21 @@ def test_minibatch_std_of_two_groups():
     assert y[2:, 2].abs().max() <= 1.01e-4
 
 
-def test_real_and_fake_images_share_a_pass_without_sharing_a_group(discriminator):
+def test_real_and_fake_images_in_one_pass_are_in_separate_groups(discriminator):
     real, fake = torch.randn(4, 3, 16, 16), torch.randn(4, 3, 16, 16) * 3
     together = discriminator(torch.cat([real, fake]))
     apart = torch.cat([discriminator(real), discriminator(fake)])
     assert rms(together - apart, apart) < RMS_FP32
 
 
-def test_logits_depend_on_the_rest_of_the_group(discriminator):
+def test_logits_depend_on_the_other_images_of_the_group(discriminator):
     x = torch.randn(4, 3, 16, 16)
     y = x.clone()
     y[1:] = x[0]
     assert discriminator(x)[0] != discriminator(y)[0]
 
 
-def test_bfloat16_follows_float32(discriminator):
+def test_bfloat16_is_close_to_float32(discriminator):
     x = torch.randn(8, 3, 16, 16)
     full = discriminator(x)
     assert full.shape == (8,)
@@ -52,7 +52,7 @@ def test_bfloat16_follows_float32(discriminator):
     assert rms(half - full, full) < RMS_BF16
 
 
-def test_equalised_convolution_keeps_unit_variance():
+def test_equalised_convolution_preserves_unit_variance():
     torch.manual_seed(0)
     y = EqualConv2d(64, 256, 3)(torch.randn(4, 64, 16, 16))[:, :, 1:-1, 1:-1]
     assert y.std().item() == pytest.approx(1, rel=0.05)

@@ -35,7 +35,7 @@ def test_distance_of_gaussians_whose_covariances_do_not_commute():
     assert result.distance == pytest.approx(expected, rel=CLOSED_FORM)
 
 
-def test_equal_sets_are_at_no_distance_even_with_fewer_samples_than_features():
+def test_distance_of_equal_sets_is_zero_with_fewer_samples_than_features():
     x = np.random.RandomState(0).randn(20, 50).astype(np.float32)
     assert frechet_distance(x, x).relative < CLOSED_FORM
 

@@ -1,4 +1,4 @@
-"""Runs of ten steps: what they change, what they write, and that an interruption leaves no trace."""
+"""Runs of ten steps: changed state, written files, and results that do not depend on interruptions."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ import json
 import signal
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from recorded_progress import RecordedProgress
 
+from sgi.cli import main
 from sgi.engine.errors import UserError
 from sgi.engine.generator import load_generator
 from sgi.trainer.batches import RealImages, latents
-from sgi.trainer.gan import loop
-from sgi.trainer.gan.command import run
+from sgi.trainer.gan import loop, quality
+from sgi.trainer.gan.generator_run import TrainedGenerator, train_generator
 from sgi.trainer.gan.loop import train
 from sgi.trainer.gan.step import Training
 
 CPU = torch.device("cpu")
+TESTS = Path(__file__).parents[2]
 
 
 def tensors(value, prefix=""):
-    """Every tensor of a nested state, by path."""
+    """All tensors of a nested state, by path."""
     if isinstance(value, torch.Tensor):
         return {prefix: value}
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -41,32 +45,32 @@ def assert_same_state(one, other):
 
 @pytest.fixture
 def often(monkeypatch):
-    """Log every second step and save after each, so that ten steps show it all."""
+    """Log every second step and save after each."""
     monkeypatch.setattr(loop, "LOG_KIMG", 0.008)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
 
 
-def test_a_step_changes_what_it_should(tiny, images):
+def test_a_step_changes_all_trained_tensors(tiny, images):
     training = Training(tiny, RealImages(images, 4, 0, True, CPU), CPU)
     before = {k: v.clone() for k, v in tensors(training.state_dict()).items()}
     stats = training.step(1.0)
     after = tensors(training.state_dict())
     assert all(torch.isfinite(v).all() for v in (*after.values(), *(s for s in stats if s is not None)))
-    still = {k for k in before if torch.equal(before[k], after[k])}
+    unchanged = {k for k in before if torch.equal(before[k], after[k])}
     allowed = ("noise_strength", "noise_const", "/generator/mapping.w_avg")
-    assert all(name.endswith(allowed) for name in still), still
+    assert all(name.endswith(allowed) for name in unchanged), unchanged
     assert stats.r1 is not None
     assert training.step(1.0).r1 is None
 
 
-def test_no_rate_changes_no_network(tiny, images):
+def test_zero_learning_rate_changes_no_network(tiny, images):
     training = Training(tiny, RealImages(images, 4, 0, True, CPU), CPU)
     before = training.generator.synthesis.b16.conv1.weight.clone()
     training.step(0.0)
     assert torch.equal(before, training.generator.synthesis.b16.conv1.weight)
 
 
-def test_average_follows_the_generator_and_w(tiny, images):
+def test_average_tracks_the_generator_and_w(tiny, images):
     training = Training(tiny, RealImages(images, 4, 0, True, CPU), CPU)
     old = training.average.mapping.fc0.weight.clone()
     w = training.generator.mapping(latents(0, 0, 4, 16, CPU)).mean(0)
@@ -91,16 +95,16 @@ def test_a_run_writes_its_files(tiny, images, tmp_path, often):
     assert Image.open(grid).size == (128, 128)
 
 
-def test_the_log_holds_what_is_measured(tiny, images, tmp_path, monkeypatch):
+def test_log_contains_measured_figures(tiny, images, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "MEASURE_KIMG", 0.02)
-    asked = []
+    measured = []
 
     def measure(generator):
-        asked.append(generator)
+        measured.append(generator)
         return {"frechet": 0.5}
 
     training = train(tiny, images, tmp_path, CPU, measure=measure)
-    assert asked == [training.average] * 2
+    assert measured == [training.average] * 2
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line for line in lines if "frechet" in line] == [
         {"kimg": 0.02, "frechet": 0.5},
@@ -108,11 +112,11 @@ def test_the_log_holds_what_is_measured(tiny, images, tmp_path, monkeypatch):
     ]
 
 
-def test_a_killed_run_continues_as_if_it_had_not_been(tiny, images, tmp_path, often, monkeypatch):
+def test_a_killed_run_ends_with_the_same_state_as_an_uninterrupted_one(tiny, images, tmp_path, often, monkeypatch):
     whole = train(tiny, images, tmp_path / "whole", CPU)
 
     def die(training, seconds, progress):
-        if training.steps == 4:  # saved after step 3; the log goes on to step 6
+        if training.steps == 4:  # saved after step 3; the log continues to step 6
             monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 1e9)
         if training.steps == 7:
             raise KeyboardInterrupt
@@ -128,37 +132,37 @@ def test_a_killed_run_continues_as_if_it_had_not_been(tiny, images, tmp_path, of
 
 
 SIGNALLED = """
-import os, runpy, signal, sys, torch
+import os, signal, sys, torch
 from pathlib import Path
-from sgi.trainer.gan.config import preset
+from sgi.trainer.gan.train_config import find_preset
 from sgi.trainer.gan.loop import train
 
-folder, conftest, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+folder, number = Path(sys.argv[1]), int(sys.argv[3])
+sys.path.insert(0, sys.argv[2])
+from noise_images import NoiseImages
 torch.set_num_threads(1)
 signal.signal(number, before := signal.default_int_handler)
-images = runpy.run_path(conftest)["NoiseImages"]()
 
 def interrupt(training, seconds, progress):
     if training.steps == 3:
         os.kill(os.getpid(), number)
 
-assert train(preset("tiny"), images, folder, torch.device("cpu"), report=interrupt).steps == 3
+assert train(find_preset("tiny"), NoiseImages(), folder, torch.device("cpu"), report=interrupt).steps == 3
 assert signal.getsignal(number) is before
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_step_and_saves(tiny, images, tmp_path, number):
-    # In a process of its own: a test runner has its own mind about signals.
-    conftest = Path(__file__).with_name("conftest.py")
-    command = [sys.executable, "-c", SIGNALLED, tmp_path, conftest, str(int(number))]
+def test_a_signal_stops_the_run_after_saving(tiny, images, tmp_path, number):
+    # In a separate process, because pytest handles signals itself.
+    command = [sys.executable, "-c", SIGNALLED, tmp_path, TESTS, str(int(number))]
     subprocess.run(list(map(str, command)), check=True)
     continued = []
     train(tiny, images, tmp_path, CPU, report=lambda t, s, p: continued.append(t.steps))
     assert continued[0] == 4
 
 
-def test_no_resume_begins_again(tiny, images, tmp_path):
+def test_without_resume_a_run_starts_again(tiny, images, tmp_path):
     train(tiny, images, tmp_path, CPU)
     steps = []
     train(tiny, images, tmp_path, CPU, resume=False, report=lambda t, s, p: steps.append(t.steps))
@@ -172,7 +176,7 @@ def test_a_longer_budget_continues_a_finished_run(tiny, images, tmp_path):
 
 def test_checkpoints_of_other_settings_are_refused(tiny, images, tmp_path):
     train(dataclasses.replace(tiny, total_kimg=0.004), images, tmp_path, CPU)
-    with pytest.raises(UserError, match=r"checkpoint\.pt.*r1_gamma.*--no-resume"):
+    with pytest.raises(UserError, match=r"checkpoint\.pt.*r1_gamma.*`resume=False`"):
         train(dataclasses.replace(tiny, r1_gamma=9.0), images, tmp_path, CPU)
 
 
@@ -180,18 +184,46 @@ def test_a_damaged_checkpoint_is_refused(tiny, images, tmp_path):
     train(dataclasses.replace(tiny, total_kimg=0.004), images, tmp_path, CPU)
     whole = (tmp_path / "checkpoint.pt").read_bytes()
     (tmp_path / "checkpoint.pt").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"checkpoint\.pt.*--no-resume"):
+    with pytest.raises(UserError, match=r"checkpoint\.pt.*`resume=False`"):
         train(tiny, images, tmp_path, CPU)
 
 
-def test_a_run_without_an_end_is_refused(tiny, images, tmp_path):
-    with pytest.raises(UserError, match="--kimg or --hours"):
+def test_a_run_without_a_budget_is_refused(tiny, images, tmp_path):
+    with pytest.raises(UserError, match="no budget: give `kimg` or `hours`"):
         train(dataclasses.replace(tiny, total_kimg=None), images, tmp_path, CPU)
 
 
-def test_the_command_renders_and_trains(tiny, tmp_path):
-    config = dataclasses.replace(tiny, scenes=8, total_kimg=0.008)
-    line = run(config, tmp_path / "run", tmp_path / "rooms", "cpu", threads=1, resume=True)
-    assert "ema.safetensors" in line
-    assert load_generator(tmp_path / "run/ema.safetensors").config.resolution == 16
+def test_train_generator_renders_and_trains(tmp_path):
+    progress = RecordedProgress()
+    trained = train_generator(
+        tmp_path / "run", "tiny", kimg=0.008, count=8, data=tmp_path / "rooms", teacher=None, progress=progress
+    )
+    assert trained == TrainedGenerator(tmp_path / "run/ema.safetensors", 0.008)
+    assert load_generator(trained.file).config.resolution == 16
     assert (tmp_path / "rooms/header.json").exists()
+    assert progress.stages == [("rooms", 8, 8), ("generator", 50, 50)]  # the first step of two was half of the budget
+    assert progress.notes[-1].startswith("0.0 kimg")
+
+
+def test_run_and_its_measurement_need_no_package_metadata(tmp_path, monkeypatch):
+    """A source tree need not be installed."""
+
+    def refuse(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.distribution", refuse)
+    monkeypatch.setattr("importlib.metadata.version", refuse)
+    monkeypatch.setattr(loop, "MEASURE_KIMG", 0.004)
+    monkeypatch.setattr(quality, "HELD_OUT_ROOMS", 64)
+    train_generator(tmp_path, "tiny", kimg=0.004, count=8)
+    measured = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert measured["images"] == 32
+    assert measured["frechet"] > measured["frechet_floor"]
+
+
+def test_command_reports_the_file(tmp_path, capsys):
+    flags = ["--kimg", "0.008", "--count", "8", "--threads", "1", "--workdir", str(tmp_path)]
+    assert main(["train-generator", "--preset", "tiny", *flags]) == 0
+    assert f"0.0 kimg trained; generator in {tmp_path / 'ema.safetensors'}" in capsys.readouterr().out
+    assert main(["train-generator", "--preset", "tiny", "--kimg", "0", "--workdir", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "error: --kimg 0.0: give a number above 0\n"

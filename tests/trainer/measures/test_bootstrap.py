@@ -1,4 +1,4 @@
-"""Intervals that cover, resamples that are paired, and figures that agree with the plain ones."""
+"""Bootstrap intervals: coverage, paired resamples, averages over fits, agreement with scipy."""
 
 from __future__ import annotations
 
@@ -20,39 +20,51 @@ def test_every_resample_has_as_many_pictures():
     assert weights(40) is shares
 
 
-def test_the_interval_of_a_mean_is_that_of_the_normal_law():
+def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
     values = np.random.default_rng(1).normal(3, 2, size=(400, 1))
-    target = draw(MEAN, [values]).estimate()
-    assert target.value == pytest.approx(values.mean())
+    estimate = draw(MEAN, [values]).estimate()
+    assert estimate.value == pytest.approx(values.mean())
     half = 1.96 * values.std() / 20
-    assert (target.high - target.low) / 2 == pytest.approx(half, rel=0.08)
-    assert target.low < target.value < target.high
+    assert (estimate.high - estimate.low) / 2 == pytest.approx(half, rel=0.08)
+    assert estimate.low < estimate.value < estimate.high
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say():
+def test_intervals_have_their_nominal_coverage():
     rng = np.random.default_rng(2)
     hits = 0
     for _ in range(200):
-        target = draw(RATIO, [rng.normal([1.0, 2.0], 0.3, size=(60, 2))]).estimate()
-        hits += target.low <= 0.5 <= target.high
+        estimate = draw(RATIO, [rng.normal([1.0, 2.0], 0.3, size=(60, 2))]).estimate()
+        hits += estimate.low <= 0.5 <= estimate.high
     assert 0.89 <= hits / 200 <= 0.99
 
 
-def test_fits_are_averaged_and_kept():
+def test_intervals_agree_with_scipy():
+    stats = pytest.importorskip("scipy.stats")
+    values = np.random.default_rng(4).normal([1.0, 2.0], 0.3, size=(200, 2))
+    estimate = draw(RATIO, [values]).estimate()
+    reference = stats.bootstrap(
+        (values[:, 0], values[:, 1]), lambda a, b, axis: a.mean(axis) / b.mean(axis), n_resamples=1000, paired=True,
+        vectorized=True, method="percentile",
+    ).confidence_interval  # fmt: skip
+    width = reference.high - reference.low
+    assert (estimate.low, estimate.high) == pytest.approx((reference.low, reference.high), abs=0.15 * width)
+
+
+def test_fits_are_averaged_and_listed():
     one, other = np.full((10, 1), 1.0), np.full((10, 1), 2.0)
-    target = draw(MEAN, [one, other]).estimate()
-    assert (target.value, target.low, target.high) == pytest.approx((1.5, 1.5, 1.5))
-    assert target.fits == (1.0, 2.0)
+    estimate = draw(MEAN, [one, other]).estimate()
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((1.5, 1.5, 1.5))
+    assert estimate.fits == (1.0, 2.0)
 
 
 def test_comparisons_are_paired():
-    """A figure that is another plus a constant differs from it by exactly that, however both vary."""
+    """A figure and the same figure plus a constant differ by exactly that constant: they share resamples."""
     values = np.random.default_rng(3).normal(size=(50, 1))
     gap = combine(np.subtract, draw(MEAN, [values + 0.1]), draw(MEAN, [values])).estimate()
     assert (gap.value, gap.low, gap.high) == pytest.approx((0.1, 0.1, 0.1))
 
 
-def test_below_asks_for_intervals_that_do_not_overlap():
+def test_below_requires_disjoint_intervals():
     low, high = Estimate(1.0, 0.9, 1.1), Estimate(1.3, 1.05, 1.5)
     assert not low.below(high)
     assert Estimate(1.0, 0.9, 1.04).below(high)
@@ -60,5 +72,5 @@ def test_below_asks_for_intervals_that_do_not_overlap():
     assert not low.within(high, higher_is_better=True)
 
 
-def test_interval_leaves_out_what_is_not_a_number():
+def test_the_interval_ignores_nan():
     assert interval(np.array([np.nan, *np.linspace(0, 1, 101)])) == pytest.approx((0.025, 0.975))

@@ -1,4 +1,4 @@
-"""Figures of each type worked out by hand, and that they are functions of means over pictures."""
+"""Figures of each type against values computed by hand, and that they are functions of means over pictures."""
 
 from __future__ import annotations
 
@@ -13,47 +13,51 @@ from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.trainer.measures.by_type import figures, fvu, measures_of, statistics, type_errors, type_measures
 
+DEPTH, NORMAL, ALBEDO, SHADING, EDGES, BED = map(
+    intrinsics.get, ("depth", "normal", "albedo", "shading", "edges", "mask-bed")
+)
+
 
 def row(*values: float) -> torch.Tensor:
     return torch.tensor(values).reshape(1, 1, 1, -1)
 
 
 def vectors(*degrees: float) -> torch.Tensor:
-    """Codes [1, 3, 1, N] of normals tilted from +Z by degrees."""
+    """Return codes [1, 3, 1, N] of normals tilted from +Z by degrees."""
     tilt = torch.deg2rad(torch.tensor(degrees))
     return (torch.stack([tilt.sin(), torch.zeros_like(tilt), tilt.cos()])[None, :, None] + 1) / 2
 
 
-def test_fvu_of_hand_made_maps():
+def test_fvu_by_hand():
     target = torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1)
-    constant = torch.full((1, 1, 1, 1), 0.5)
-    assert fvu(target, target, constant) == 0
-    assert fvu(constant.expand_as(target), target, constant) == 1
-    assert fvu(torch.tensor([0.25, 0.75]).reshape(2, 1, 1, 1), target, constant) == 0.25
-    assert fvu(1 - target, target, constant) == 4
+    mean = torch.full((1, 1, 1, 1), 0.5)
+    assert fvu(target, target, mean) == 0
+    assert fvu(mean.expand_as(target), target, mean) == 1
+    assert fvu(torch.tensor([0.25, 0.75]).reshape(2, 1, 1, 1), target, mean) == 0.25
+    assert fvu(1 - target, target, mean) == 4
 
 
-def test_fvu_refuses_maps_that_do_not_vary():
+def test_fvu_refuses_constant_targets():
     same = torch.full((3, 1, 4, 4), 0.3)
-    with pytest.raises(UserError, match="same map"):
+    with pytest.raises(UserError, match="the same for every picture"):
         fvu(same, same, same[:1])
 
 
-def test_high_pass_fvu_ignores_what_is_smooth():
+def test_high_pass_fvu_ignores_smooth_changes():
     noise = torch.Generator().manual_seed(0)
     ramps = torch.rand(8, 1, 1, 1, generator=noise).expand(8, 1, 16, 16)
     fine = (torch.rand(8, 1, 16, 16, generator=noise) > 0.5) * 0.1
     target = ramps * 0.8 + fine
-    measures = measures_of("edges", target.mean(dim=0, keepdim=True))
-    told_figures = figures(measures, statistics(measures, ramps * 0.8 + 0.05, target))
-    assert told_figures["fvu"] < 0.1
-    assert told_figures["fvu_high_pass"] == pytest.approx(1, abs=0.25)
-    assert told_figures["edges_rmse"] == pytest.approx(0.05, abs=1e-3)
+    measures = measures_of(EDGES, target.mean(dim=0, keepdim=True))
+    found = figures(measures, statistics(measures, ramps * 0.8 + 0.05, target))
+    assert found["fvu"] < 0.1
+    assert found["fvu_high_pass"] == pytest.approx(1, abs=0.25)
+    assert found["edges_rmse"] == pytest.approx(0.05, abs=1e-3)
 
 
-def test_depth_is_measured_in_values_not_codes():
-    """Codes 0.8 0.5 0.0 are depths 0.2 0.5 1.0; told 0.2 0.8 1.0, the best line is (23 d - 0.6) / 26."""
-    errors = type_errors("depth", row(0.8, 0.2, 0.0), row(0.8, 0.5, 0.0))
+def test_depth_errors_are_of_values_not_codes():
+    """Codes 0.8 0.5 0.0 are depths 0.2 0.5 1.0; for the depths 0.2 0.8 1.0 the best line is (23 d - 0.6) / 26."""
+    errors = type_errors(DEPTH, row(0.8, 0.2, 0.0), row(0.8, 0.5, 0.0))
     assert errors["depth_rmse"] == pytest.approx(0.3 / math.sqrt(3))
     aligned = [(23 * depth - 0.6) / 26 for depth in (0.2, 0.8, 1.0)]
     misses = [abs(a - depth) for a, depth in zip(aligned, (0.2, 0.5, 1.0), strict=True)]
@@ -65,43 +69,43 @@ def test_depth_is_measured_in_values_not_codes():
     assert errors["depth_scale_shift_delta1"] == pytest.approx(1 / 3)
 
 
-def test_normals_are_measured_in_degrees():
-    errors = type_errors("normal", vectors(10, 20, 25, 60, 40), vectors(0, 0, 0, 0, 0))
+def test_normal_errors_are_in_degrees():
+    errors = type_errors(NORMAL, vectors(10, 20, 25, 60, 40), vectors(0, 0, 0, 0, 0))
     assert errors["normal_mean_deg"] == pytest.approx(31, abs=1e-3)
-    # A median of the histogram, whose bins are 0.1 degrees wide there.
+    # The median is read from a histogram whose bins are 0.1 degrees wide there.
     assert errors["normal_median_deg"] == pytest.approx(25, abs=0.1)
     assert errors["normal_under_11_25"] == pytest.approx(1 / 5)
     assert errors["normal_under_22_5"] == pytest.approx(2 / 5)
     assert errors["normal_under_30"] == pytest.approx(3 / 5)
 
 
-def test_the_median_is_that_of_all_pixels():
+def test_the_median_is_over_all_pixels():
     degrees = torch.rand(4001, generator=torch.Generator().manual_seed(0)) * 50
-    target = vectors(*degrees.tolist()), vectors(*[0.0] * 4001)
-    assert type_errors("normal", *target)["normal_median_deg"] == pytest.approx(degrees.median().item(), abs=0.02)
-    assert type_errors("normal", target[0], target[0])["normal_median_deg"] == pytest.approx(0, abs=1e-4)
+    tilted, upright = vectors(*degrees.tolist()), vectors(*[0.0] * 4001)
+    assert type_errors(NORMAL, tilted, upright)["normal_median_deg"] == pytest.approx(degrees.median().item(), abs=0.02)
+    assert type_errors(NORMAL, tilted, tilted)["normal_median_deg"] == pytest.approx(0, abs=1e-4)
 
 
-def test_light_is_measured_in_linear_values():
-    """Half the light everywhere is another code but the same shading up to scale."""
+def test_shading_errors_are_of_linear_values():
+    """Half the light everywhere changes the codes, but not the shading up to scale."""
     values = torch.rand(2, 1, 20, 20, generator=torch.Generator().manual_seed(0)).numpy() + 0.2
-    target, prediction = (torch.from_numpy(intrinsics.encode("shading", v)) for v in (values, values / 2))
-    errors = type_errors("shading", prediction, target)
+    target, prediction = (torch.from_numpy(intrinsics.encode(SHADING, v)) for v in (values, values / 2))
+    errors = type_errors(SHADING, prediction, target)
     assert errors["shading_si_rmse"] == pytest.approx(0, abs=CLOSED_FORM)
     assert errors["shading_lmse"] == pytest.approx(0, abs=CLOSED_FORM)
     assert errors["shading_rmse"] > 0.1
-    black = type_errors("albedo", torch.zeros(2, 1, 20, 20), torch.from_numpy(values / 2))
+    black = type_errors(ALBEDO, torch.zeros(2, 1, 20, 20), torch.from_numpy(values / 2))
     assert black["albedo_lmse"] == pytest.approx(1)
 
 
-def test_masks_count_the_inside_alone():
-    errors = type_errors("mask-bed", row(0.6, 0.4, 0.9, 0.1), row(1.0, 1.0, 0.0, 0.0))
+def test_mask_overlap_is_of_the_inside_only():
+    errors = type_errors(BED, row(0.6, 0.4, 0.9, 0.1), row(1.0, 1.0, 0.0, 0.0))
     assert errors["mask-bed_iou"] == pytest.approx(1 / 3)
     assert errors["mask-bed_accuracy"] == pytest.approx(2 / 4)
-    assert math.isnan(type_errors("mask-bed", row(0.0), row(0.0))["mask-bed_iou"])
+    assert math.isnan(type_errors(BED, row(0.0), row(0.0))["mask-bed_iou"])
 
 
-def test_segmentation_reads_the_nearest_colour():
+def test_segmentation_uses_the_nearest_colour():
     kind = intrinsics.get("segmentation").with_classes(("floor", "wall", "bed"))
 
     def coded(labels):
@@ -113,32 +117,32 @@ def test_segmentation_reads_the_nearest_colour():
     assert errors["segmentation_miou"] == pytest.approx((1 / 2 + 1 / 2 + 1) / 3)
 
 
-def test_edges_correlate_up_to_scale():
+def test_edge_correlation_ignores_scale_and_shift():
     target = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert type_errors("edges", target * 0.5 + 0.1, target)["edges_correlation"] == pytest.approx(1, abs=1e-5)
-    assert type_errors("edges", 1 - target, target)["edges_correlation"] == pytest.approx(-1, abs=1e-5)
+    assert type_errors(EDGES, target * 0.5 + 0.1, target)["edges_correlation"] == pytest.approx(1, abs=1e-5)
+    assert type_errors(EDGES, 1 - target, target)["edges_correlation"] == pytest.approx(-1, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["depth", "normal", "albedo", "shading", "edges", "mask-bed", "image"])
 def test_figures_are_functions_of_means_over_pictures(name):
-    """Two sets of pictures, measured apart and averaged, are what they are together."""
+    """The weighted average of the statistics of two sets of pictures gives the figures of both together."""
     noise = torch.Generator().manual_seed(1)
-    channels = intrinsics.get(name).channels
-    prediction, target = torch.rand(2, 6, channels, 12, 12, generator=noise)
-    measures = measures_of(name, target.mean(dim=0, keepdim=True))
+    kind = intrinsics.get(name)
+    prediction, target = torch.rand(2, 6, kind.channels, 12, 12, generator=noise)
+    measures = measures_of(kind, target.mean(dim=0, keepdim=True))
     whole = statistics(measures, prediction, target)
     parts = [statistics(measures, prediction[part], target[part]) for part in (slice(0, 2), slice(2, 6))]
     for key, measure in measures.items():
         mean = (2 * parts[0][key].mean(axis=0) + 4 * parts[1][key].mean(axis=0)) / 6
         assert float(measure.figure(mean)) == pytest.approx(float(measure.figure(whole[key].mean(axis=0))))
-        # Resampled means come in batches.
+        # Resampled means have a batch axis.
         assert measure.figure(np.stack([mean, mean, mean])).shape == (3,)
 
 
-def test_a_perfect_answer_is_perfect():
+def test_perfect_predictions_have_perfect_figures():
     target = torch.rand(3, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-    for name in ("depth", "normal", "albedo", "shading", "edges", "mask-bed"):
-        codes = target[:, : intrinsics.get(name).channels]
-        for key, measure in type_measures(name).items():
+    for kind in (DEPTH, NORMAL, ALBEDO, SHADING, EDGES, BED):
+        codes = target[:, : kind.channels]
+        for key, measure in type_measures(kind).items():
             wanted = 1 if measure.higher_is_better else 0
-            assert type_errors(name, codes, codes)[key] == pytest.approx(wanted, abs=1e-4), key
+            assert type_errors(kind, codes, codes)[key] == pytest.approx(wanted, abs=1e-4), key

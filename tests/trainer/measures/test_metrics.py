@@ -1,4 +1,4 @@
-"""Formulas against values worked out by hand."""
+"""Formulas against values computed by hand."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def row(*values: float) -> torch.Tensor:
     return torch.tensor(values).reshape(1, 1, 1, -1)
 
 
-def test_squared_error_keeps_pictures_apart():
+def test_squared_error_is_per_picture():
     predicted, truth = torch.zeros(2, 1, 1, 2), torch.tensor([[0.3, 0.1], [1.0, 0.0]]).reshape(2, 1, 1, 2)
     assert metrics.squared_error(predicted, truth).tolist() == pytest.approx([0.05, 0.5])
 
 
-def test_high_pass_takes_the_box_mean_away():
+def test_high_pass_subtracts_the_box_mean():
     maps = torch.zeros(1, 1, 20, 20)
     maps[0, 0, 10, 10] = 81
     passed = metrics.high_pass(maps)[0, 0]
@@ -29,7 +29,7 @@ def test_high_pass_takes_the_box_mean_away():
     assert passed[5, 10].item() == 0
 
 
-def test_high_pass_of_a_flat_map_is_nothing_up_to_the_border():
+def test_high_pass_of_a_flat_map_is_zero_up_to_the_border():
     assert metrics.high_pass(torch.full((1, 2, 12, 12), 0.7)).abs().max().item() < CLOSED_FORM
 
 
@@ -56,8 +56,8 @@ def test_absolute_relative():
 
 
 def test_within_ratio():
-    target = metrics.within_ratio(row(0.2, 0.2, 0.3, 0.0), row(0.24, 0.26, 0.24, metrics.DEPTH_FLOOR))
-    assert target.flatten().tolist() == [1, 0, 0, 1]
+    near = metrics.within_ratio(row(0.2, 0.2, 0.3, 0.0), row(0.24, 0.26, 0.24, metrics.DEPTH_FLOOR))
+    assert near.flatten().tolist() == [1, 0, 0, 1]
 
 
 def test_angles():
@@ -71,14 +71,14 @@ def test_angles():
 
 
 def test_scale_invariant_error_by_hand():
-    """Best scale of (1, 1) for (1, 3) is 2, which leaves 1 and 1; a scaled truth leaves nothing."""
+    """The best scale of (1, 1) for (1, 3) is 2, with residues 1 and 1; a scaled truth has no residue."""
     predicted = torch.cat([row(1.0, 1.0), row(0.2, 0.6), row(0.0, 0.0)])
     truth = row(1.0, 3.0).expand(3, -1, -1, -1)
     assert metrics.scale_invariant_error(predicted, truth).tolist() == pytest.approx([1, 0, 5], abs=CLOSED_FORM)
 
 
-def test_local_error_scales_each_window_alone():
-    """20 px, windows of 2: halves of other scale cost only the windows across the border; black scores 1."""
+def test_local_error_scales_each_window_separately():
+    """20 px, windows of 2: halves of different scale affect only windows across the border; black gives 1."""
     truth = torch.rand(1, 1, 20, 20, generator=torch.Generator().manual_seed(0)) + 0.5
     scaled = torch.cat([truth[..., :10] * 3, truth[..., 10:] * 0.1], dim=-1)
     prediction = torch.cat([scaled, truth * 7, torch.zeros_like(truth)])
@@ -90,9 +90,9 @@ def test_local_error_scales_each_window_alone():
 
 def test_confusion_and_mean_iou():
     truth = torch.tensor([[[0, 0, 1, 1]]], dtype=torch.uint8)
-    target = torch.tensor([[[0, 1, 1, 3]]])
-    counts = metrics.confusion(target, truth, 4)
+    predicted = torch.tensor([[[0, 1, 1, 3]]])
+    counts = metrics.confusion(predicted, truth, 4)
     assert counts[0, 0].tolist() == [1, 1, 0, 0]
     assert counts[0, 1].tolist() == [0, 1, 0, 1]
     # class 0: 1 of 2; class 1: 1 of 3; class 2 occurs nowhere; class 3: 0 of 1.
-    assert metrics.mean_iou(target, truth, 4) == pytest.approx((1 / 2 + 1 / 3 + 0) / 3)
+    assert metrics.mean_iou(predicted, truth, 4) == pytest.approx((1 / 2 + 1 / 3 + 0) / 3)

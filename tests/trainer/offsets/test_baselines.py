@@ -1,4 +1,4 @@
-"""Each baseline solves exactly the case that it is made for, and not the next one."""
+"""Each baseline solves the case it is made for exactly, and not the next harder one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_global_affine_solves_an_affine_colour_target(images, noise):
     assert held_fvu(predict, images, codes) < SOLVED_FVU
 
 
-def test_global_affine_bears_grey_pictures(images):
+def test_global_affine_supports_grey_pictures(images):
     grey = images[:, :1].expand(-1, 3, -1, -1)
     predict = baselines.global_affine(grey[:200], 1 - grey[:200])
     assert held_fvu(predict, grey, 1 - grey) < SOLVED_FVU
@@ -48,7 +48,7 @@ def test_pixel_affine_solves_a_target_that_differs_by_pixel(images, noise):
     assert held_fvu(baselines.global_affine(images[:200], codes[:200]), images, codes) > 0.5
 
 
-def test_pixel_affine_bears_pixels_that_never_change(images):
+def test_pixel_affine_supports_constant_pixels(images):
     images[:, :, 0, 0] = 0.25
     codes = images[:, :1].clone()
     codes[:, :, 0, 0] = 0.75
@@ -73,7 +73,7 @@ def test_ridge_solves_a_target_linear_in_w(noise):
     assert held_fvu(predict, w, codes) < SOLVED_FVU
 
 
-def test_ridge_shrinks_to_the_mean_map_when_w_says_nothing(noise):
+def test_ridge_shrinks_to_the_mean_map_when_w_is_uninformative(noise):
     w = torch.randn(300, 100, generator=noise)
     codes = torch.rand(300, 1, 4, 4, generator=noise)
     predict, chosen = baselines.ridge(w[:200], codes[:200])
@@ -88,7 +88,7 @@ def test_ridge_works_with_fewer_pictures_than_entries_of_w(noise):
     assert held_fvu(predict, w, codes, fitted=40) < 1
 
 
-def test_mean_map_leaves_all_of_the_variance(images):
+def test_mean_map_explains_no_variance(images):
     constant = baselines.mean_map(images[:200])
     assert constant.shape == (1, 3, 5, 7)
     assert fvu(constant.expand(100, -1, -1, -1), images[200:], constant) == 1

@@ -1,4 +1,4 @@
-"""Types of a user's own: what a YAML file gives, and what it must not."""
+"""A user's own types: valid and invalid YAML files."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ def write(tmp_path, text):
     return path
 
 
-def test_what_is_usual_need_not_be_said(tmp_path):
+def test_optional_fields_have_defaults(tmp_path):
     path = write(tmp_path, "name: roughness\nchannels: 1\nmeaning: 0 mirror to 1 chalk\n")
     assert load_type(path) == Intrinsic("roughness", 1, 0, 1, "identity", "0 mirror to 1 chalk")
 
 
-def test_everything_can_be_said(tmp_path):
+def test_every_field_can_be_given(tmp_path):
     path = write(tmp_path, "{name: heat, channels: 1, meaning: C, low: -20, high: 60, decoding: inverse, png_bits: 16}")
     assert load_type(path) == Intrinsic("heat", 1, -20, 60, "inverse", "C", 16)
 
 
-def test_classes_give_the_range(tmp_path):
+def test_classes_determine_the_range(tmp_path):
     path = write(tmp_path, "{name: parts, channels: 1, meaning: m, decoding: palette, classes: [leg, seat, back]}")
     assert load_type(path).high == 2
     assert load_type(path).classes == ("leg", "seat", "back")
@@ -45,15 +45,15 @@ def test_classes_give_the_range(tmp_path):
         ("{name: normal, channels: 1, meaning: m}", "are not the built-in normal"),
     ],
 )
-def test_files_that_describe_no_type(tmp_path, text, says):
+def test_invalid_descriptions_are_refused(tmp_path, text, says):
     with pytest.raises(UserError, match=says) as refused:
         load_type(write(tmp_path, text))
-    assert str(refused.value).startswith("--type-file")
+    assert str(refused.value).startswith("`type_files=")
     assert "\n" not in str(refused.value)
 
 
-def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(UserError, match=r"none\.yaml: no such file"):
+def test_unreadable_files_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"none\.yaml`: no such file"):
         load_type(tmp_path / "none.yaml")
     with pytest.raises(UserError, match="cannot be read"):
         load_type(tmp_path)

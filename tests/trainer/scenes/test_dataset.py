@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from recorded_progress import RecordedProgress
 
 from sgi.engine.errors import UserError
 from sgi.trainer.scenes import dataset, render
@@ -20,8 +21,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def test_reads_back_what_was_rendered(tmp_path: Path) -> None:
-    rooms = load_or_render(tmp_path / "a", 6, 16, seed=3, progress=False)
+def test_reading_returns_the_rendered_maps(tmp_path: Path) -> None:
+    rooms = load_or_render(tmp_path / "a", 6, 16, seed=3)
     assert len(rooms) == 6
     maps = render(dataset.block_rooms(3, 0), 16)
     for name in TYPES:
@@ -30,12 +31,12 @@ def test_reads_back_what_was_rendered(tmp_path: Path) -> None:
         assert torch.equal(codes, (maps.codes(name)[1:3] * 255.0).round() / 255.0)
     assert torch.equal(rooms.images(slice(1, 3)), rooms.codes("image", np.array([1, 2])))
     assert torch.equal(rooms.segmentation(torch.tensor([0])), maps.segmentation[:1])
-    with pytest.raises(UserError, match="'flow'"):
+    with pytest.raises(UserError, match="`name=flow`"):
         rooms.codes("flow", [0])
 
 
-def test_a_stopped_rendering_ends_with_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    load_or_render(tmp_path / "whole", 10, 16, seed=0, progress=False)
+def test_a_continued_rendering_has_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_or_render(tmp_path / "whole", 10, 16, seed=0)
     calls = 0
 
     def fail_in_the_second_block(*arguments: object) -> object:
@@ -48,11 +49,11 @@ def test_a_stopped_rendering_ends_with_the_same_bytes(tmp_path: Path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(dataset, "render", fail_in_the_second_block)
         with pytest.raises(KeyboardInterrupt):
-            load_or_render(tmp_path / "part", 10, 16, seed=0, progress=False)
+            load_or_render(tmp_path / "part", 10, 16, seed=0)
     assert json.loads((tmp_path / "part" / "header.json").read_text())["finished"] == 4
-    with pytest.raises(UserError, match="no finished set"):
+    with pytest.raises(UserError, match="not a finished set"):
         RoomDataset(tmp_path / "part")
-    # what an interrupted write may have left behind the last finished block
+    # an interrupted write after the last finished block
     torn = np.load(tmp_path / "part" / "image.npy", mmap_mode="r+")
     torn[4:7] = 99
     torn.flush()
@@ -64,17 +65,17 @@ def test_a_stopped_rendering_ends_with_the_same_bytes(tmp_path: Path, monkeypatc
 
     calls = 0
     monkeypatch.setattr(dataset, "render", count_calls)
-    load_or_render(tmp_path / "part", 10, 16, seed=0, progress=False)
+    load_or_render(tmp_path / "part", 10, 16, seed=0)
     assert calls == 2
     assert contents(tmp_path / "part") == contents(tmp_path / "whole")
-    load_or_render(tmp_path / "part", 10, 16, seed=0, progress=False)
+    load_or_render(tmp_path / "part", 10, 16, seed=0)
     assert calls == 2
 
 
 def test_a_larger_set_begins_with_the_smaller_one(tmp_path: Path) -> None:
-    small = load_or_render(tmp_path / "small", 6, 16, seed=0, progress=False)
-    large = load_or_render(tmp_path / "large", 9, 16, seed=0, progress=False)
-    other = load_or_render(tmp_path / "other", 6, 16, seed=1, progress=False)
+    small = load_or_render(tmp_path / "small", 6, 16, seed=0)
+    large = load_or_render(tmp_path / "large", 9, 16, seed=0)
+    other = load_or_render(tmp_path / "other", 6, 16, seed=1)
     assert torch.equal(small.images(slice(None)), large.images(slice(0, 6)))
     assert not torch.equal(small.images(slice(None)), other.images(slice(None)))
 
@@ -86,22 +87,23 @@ def test_blocks_differ() -> None:
 @pytest.mark.parametrize(
     ("count", "size", "seed", "word"), [(5, 16, 0, "count"), (4, 8, 0, "size"), (4, 16, 1, "seed")]
 )
-def test_refuses_the_folder_of_another_set(tmp_path: Path, count: int, size: int, seed: int, word: str) -> None:
-    load_or_render(tmp_path, 4, 16, seed=0, progress=False)
+def test_folder_of_another_set_is_refused(tmp_path: Path, count: int, size: int, seed: int, word: str) -> None:
+    load_or_render(tmp_path, 4, 16, seed=0)
     with pytest.raises(UserError, match=f"another {word}"):
-        load_or_render(tmp_path, count, size, seed, progress=False)
+        load_or_render(tmp_path, count, size, seed)
 
 
-def test_refuses_a_missing_folder_and_bad_counts(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no finished set"):
+def test_missing_folder_and_invalid_counts_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not a finished set"):
         RoomDataset(tmp_path / "none")
-    with pytest.raises(UserError, match="at least 1"):
-        load_or_render(tmp_path / "a", 0, 16, seed=0, progress=False)
+    with pytest.raises(UserError, match="`count=0`: must be at least 1"):
+        load_or_render(tmp_path / "a", 0, 16, seed=0)
     assert not (tmp_path / "a").exists()
 
 
-def test_shows_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    load_or_render(tmp_path / "a", 5, 8, seed=0)
-    assert "5/5" in capsys.readouterr().out
-    load_or_render(tmp_path / "b", 5, 8, seed=0, progress=False)
+def test_progress_counts_the_missing_rooms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = RecordedProgress()
+    for _ in range(2):
+        load_or_render(tmp_path / "a", 5, 8, seed=0, progress=progress)
+    assert progress.stages == [("rooms", 5, 5)]
     assert capsys.readouterr().out == ""

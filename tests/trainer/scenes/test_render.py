@@ -7,8 +7,8 @@ from torch import Tensor
 
 from sgi.engine.errors import UserError
 from sgi.trainer.scenes import CLASSES, Maps, Rooms, relight, render, sample_rooms
-from sgi.trainer.scenes.colour import srgb_encode
 from sgi.trainer.scenes.rooms import BACK
+from sgi.trainer.scenes.srgb import srgb_encode
 
 EXACT = ("image", "depth", "normal", "albedo", "shading", "segmentation")
 
@@ -56,11 +56,11 @@ def test_shapes_types_and_ranges(maps: Maps) -> None:
     assert maps.segmentation.dtype == torch.uint8
     assert maps.segmentation.shape == (24, 32, 32)
     assert 0.5 < maps.depth.min() < maps.depth.max() < 6.0
-    with pytest.raises(UserError, match="'flow'"):
+    with pytest.raises(UserError, match="`name=flow`"):
         maps.codes("flow")
 
 
-def test_image_is_exactly_albedo_times_shading(maps: Maps) -> None:
+def test_image_equals_albedo_times_shading(maps: Maps) -> None:
     product = maps.albedo * maps.shading
     assert torch.equal(maps.image, srgb_encode(product))
     assert product.max() <= 1.0
@@ -77,7 +77,7 @@ def test_no_channel_clips_where_a_bright_pane_meets_its_frame() -> None:
     maps = render(replace(room, decal_colour=colour, decal_rect=rect, decal_surface=surface, light_power=light), 64)
     product = maps.albedo * maps.shading
     assert torch.equal(maps.image, srgb_encode(product))
-    # to the last bit of a reciprocal
+    # up to the rounding of a reciprocal
     assert 0.999 < product.max() <= 1.0 + torch.finfo(torch.float32).eps
 
 
@@ -88,7 +88,7 @@ def test_normals_are_unit_and_face_the_camera(rooms: Rooms, maps: Maps) -> None:
 
 
 def test_normals_point_along_the_documented_axes() -> None:
-    # level camera in the middle, looking straight ahead: every surface shows at the picture's edge
+    # The camera is level and in the middle and looks straight ahead: every surface is visible at an edge.
     normal = render(empty((0.0, 1.25, 0.0, 0.0, 0.7)), 16).normal[0]
     for (row, column), axis in (
         ((8, 8), (0.0, 0.0, 1.0)),
@@ -108,11 +108,11 @@ def test_depth_of_the_walls_is_analytic() -> None:
     torch.testing.assert_close(depth[15, 8], torch.tensor(1.25 / (15.0 / 16.0 * 0.7)))
 
 
-def test_depth_follows_a_turned_camera() -> None:
+def test_depth_for_a_rotated_camera() -> None:
     yaw, pitch = torch.tensor(0.2), torch.tensor(-0.15)
     room = empty((0.0, 1.5, yaw.item(), pitch.item(), 0.7))
     depth = render(room, 15, supersample=1).depth[0, 0, 7]
-    # along the camera axis z-depth is distance: back wall at 5 m; right of it a ray leans along (cos, 0, -sin)
+    # Along the camera axis z-depth is distance: the back wall is at 5 m. The next ray turns along (cos, 0, -sin).
     torch.testing.assert_close(depth[7], 5.0 / (yaw.cos() * pitch.cos()))
     x = 0.7 * 2.0 / 15.0
     torch.testing.assert_close(depth[8], 5.0 / (yaw.cos() * pitch.cos() - x * yaw.sin()))
@@ -133,7 +133,7 @@ def test_depth_and_normals_describe_the_same_planes(rooms: Rooms) -> None:
         n = sharp.normal[pick_one]
         agree = (n == sharp.normal[pick_two]).all(1) & ~curved[tuple(one)] & ~curved[tuple(two)]
         agree &= sharp.segmentation[tuple(one)] == sharp.segmentation[tuple(two)]
-        # parallel planes of one class (two chairs, steps of a bed) are told apart by their distance
+        # Parallel planes of one class (two chairs, parts of a bed) are separated by their distance.
         step = ((point[pick_one] - point[pick_two]) * n).sum(1)[agree]
         assert agree.float().mean() > 0.7
         on_one_plane = step.abs() < RAY
@@ -184,7 +184,7 @@ def test_a_box_shades_the_floor_behind_it() -> None:
     assert torch.equal(beyond_the_light.shading[floor], before.shading[floor])
 
 
-def test_relight_keeps_everything_but_the_light(rooms: Rooms, maps: Maps) -> None:
+def test_relight_changes_only_shading_and_image(rooms: Rooms, maps: Maps) -> None:
     lit = render(relight(rooms, torch.Generator().manual_seed(5)), 32)
     for name in ("depth", "normal", "albedo", "segmentation"):
         assert torch.equal(getattr(lit, name), getattr(maps, name)), name
@@ -192,16 +192,16 @@ def test_relight_keeps_everything_but_the_light(rooms: Rooms, maps: Maps) -> Non
     assert ((lit.image - maps.image).abs().mean((1, 2, 3)) > 0.003).all()
 
 
-def test_a_batch_renders_as_its_rooms_alone(rooms: Rooms, maps: Maps) -> None:
+def test_rendering_does_not_depend_on_the_batch(rooms: Rooms, maps: Maps) -> None:
     for i in (0, 5, 23):
         alone = render(rooms[i : i + 1], 32)
         for name in EXACT:
             assert torch.equal(getattr(alone, name)[0], getattr(maps, name)[i]), (name, i)
 
 
-def test_a_mirrored_room_is_the_flipped_picture(rooms: Rooms) -> None:
+def test_picture_of_a_mirrored_room_is_flipped(rooms: Rooms) -> None:
     plain, mirrored = render(rooms, 32, supersample=1), render(rooms.mirrored(), 32, supersample=1)
-    # rays that graze an edge may fall to either side of it
+    # Rays that graze an edge may hit either side of it.
     same = (mirrored.segmentation.flip(-1) == plain.segmentation).float().mean()
     assert same > 0.999
     near = (mirrored.image.flip(-1) - plain.image).abs().amax(1) < RAY

@@ -15,7 +15,7 @@ def same(a: Rooms, b: Rooms) -> bool:
     return all(torch.equal(getattr(a, f.name), getattr(b, f.name)) for f in fields(Rooms))
 
 
-def test_a_seed_gives_the_same_rooms_again() -> None:
+def test_a_seed_always_gives_the_same_rooms() -> None:
     assert same(rooms(5), rooms(5))
     assert not same(rooms(5), rooms(5, seed=1))
 
@@ -31,7 +31,7 @@ def test_indexing_and_cat_are_inverse() -> None:
 def test_left_and_right_walls_differ_in_every_room() -> None:
     colour = rooms(300).surface_colour
     assert ((colour[:, LEFT] - colour[:, RIGHT]).abs().amax(1) > 0).all()
-    # independent hues: far apart in most rooms, not merely unequal
+    # Hues are independent: in most rooms they differ clearly.
     assert ((colour[:, LEFT] - colour[:, RIGHT]).abs().amax(1) > 0.1).float().mean() > 0.8
     assert ((colour[:, LEFT] - colour[:, BACK]).abs().amax(1) > 0).all()
 
@@ -51,7 +51,7 @@ def test_cameras_stay_in_their_range() -> None:
 GROUPS = [("bed", "pillow"), ("table",), ("chair",), ("box",), ("cabinet",)]
 
 
-def test_furniture_stands_apart_and_inside() -> None:
+def test_furniture_does_not_overlap_and_is_inside() -> None:
     batch = rooms(3000)
     low, high = batch.box_centre - batch.box_half, batch.box_centre + batch.box_half
     present = batch.box_half[..., 0] > 0
@@ -67,7 +67,7 @@ def test_furniture_stands_apart_and_inside() -> None:
     assert (apart | ignored).all()
 
 
-def test_round_things_stand_on_free_floor() -> None:
+def test_round_objects_stand_on_free_floor() -> None:
     batch = rooms(3000)
     for index in range(2):
         there = batch.round_half[:, index, 0] > 0
@@ -80,7 +80,7 @@ def test_round_things_stand_on_free_floor() -> None:
     assert (distance > batch.round_half[:, 0, 0] + batch.round_half[:, 1, 0])[both].all()
 
 
-def test_relight_changes_the_light_and_nothing_else() -> None:
+def test_relight_changes_only_the_light() -> None:
     batch = rooms(20)
     lit = relight(batch, torch.Generator().manual_seed(3))
     changed = {f.name for f in fields(Rooms) if not torch.equal(getattr(batch, f.name), getattr(lit, f.name))}
@@ -88,14 +88,14 @@ def test_relight_changes_the_light_and_nothing_else() -> None:
     assert same(lit, relight(batch, torch.Generator().manual_seed(3)))
 
 
-def test_lights_stay_out_of_the_furniture() -> None:
+def test_lights_are_outside_of_the_furniture() -> None:
     batch = rooms(3000)
     inside = ((batch.light_centre[:, None] - batch.box_centre).abs() < batch.box_half).all(-1)
     assert not inside.any()
     assert (batch.light_centre[:, 1] < batch.size[:, 1]).all()
 
 
-def test_every_kind_of_thing_occurs_about_as_often_as_meant() -> None:
+def test_objects_occur_with_their_probabilities() -> None:
     batch = rooms(3000)
     present = batch.box_half[..., 0] > 0
 

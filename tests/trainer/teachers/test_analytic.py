@@ -1,4 +1,4 @@
-"""Analytic teachers against other implementations of their formulas, and against pictures made of known layers."""
+"""Analytic teachers against other implementations of their formulas and against pictures with known layers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tolerances import CLOSED_FORM
 
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
-from sgi.trainer.scenes.colour import srgb_decode, srgb_encode
+from sgi.trainer.scenes.srgb import srgb_decode, srgb_encode
 from sgi.trainer.teachers import Teacher, load_teacher
-from sgi.trainer.teachers.analytic import FORMULAS
-from sgi.trainer.teachers.colour import WHITE_ALBEDO, WHITE_QUANTILE
+from sgi.trainer.teachers.analytic_teacher import FORMULAS
+from sgi.trainer.teachers.luminance import WHITE_ALBEDO, WHITE_QUANTILE
 from sgi.trainer.teachers.retinex import FLOOR, integrate, retinex
 
 
@@ -25,15 +25,15 @@ def image():
 
 @pytest.fixture
 def room():
-    """Flat paints, one above the other, under light that falls off sideways: (picture, albedo, shading)."""
-    paints = torch.tensor([[0.9, 0.9, 0.9], [0.5, 0.2, 0.1], [0.1, 0.3, 0.6]])
-    albedo = paints.repeat_interleave(8, 0).T[None, :, :, None].expand(1, 3, 24, 24)
+    """(picture, albedo, shading) of three flat albedos, one above the other; shading falls from left to right."""
+    colours = torch.tensor([[0.9, 0.9, 0.9], [0.5, 0.2, 0.1], [0.1, 0.3, 0.6]])
+    albedo = colours.repeat_interleave(8, 0).T[None, :, :, None].expand(1, 3, 24, 24)
     shading = torch.linspace(1.0, 0.4, 24).expand(1, 1, 24, 24)
     return srgb_encode(albedo * shading), albedo, shading
 
 
 @pytest.mark.parametrize("kind", FORMULAS)
-def test_tells_every_type_it_declares(kind, image):
+def test_predicts_every_declared_type(kind, image):
     teacher = load_teacher(f"analytic:{kind}")
     assert isinstance(teacher, Teacher)
     assert teacher.classes == ()
@@ -49,7 +49,7 @@ def test_tells_every_type_it_declares(kind, image):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FORMULAS if kind != "canny"])
-def test_is_differentiable_also_where_a_picture_is_flat_and_black(kind, image):
+def test_gradients_are_finite_where_the_picture_is_flat_and_black(kind, image):
     image[:, :, :6] = 0
     teacher = load_teacher(f"analytic:{kind}")
     image.requires_grad_()
@@ -58,29 +58,38 @@ def test_is_differentiable_also_where_a_picture_is_flat_and_black(kind, image):
     assert image.grad.abs().max() > 0
 
 
-def test_hashes_name_the_formula():
+def test_hashes_of_formulas_are_distinct():
     hashes = {load_teacher(f"analytic:{kind}").sha256 for kind in FORMULAS}
     assert len(hashes) == len(FORMULAS)
     assert all(len(digest) == 64 for digest in hashes)
 
 
-def test_an_unknown_formula_is_refused():
-    with pytest.raises(UserError, match=r"--teacher analytic:prewitt: choose from sobel, canny, luminance, retinex"):
+def test_hash_is_that_of_existing_offset_files():
+    """The wording of a formula's note is part of its hash."""
+    assert {kind: load_teacher(f"analytic:{kind}").sha256[:16] for kind in ("sobel", "luminance", "retinex")} == {
+        "sobel": "244cbb97a4d7547c",
+        "luminance": "a49c5d67e78f9996",
+        "retinex": "4592b5dde24d5c4a",
+    }
+
+
+def test_unknown_formula_is_refused():
+    with pytest.raises(UserError, match=r"`teacher=analytic:prewitt`: choose from sobel, canny, luminance, retinex"):
         load_teacher("analytic:prewitt")
 
 
-def test_canny_without_its_package_names_the_extra(monkeypatch):
+def test_canny_without_kornia_names_the_pip_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "kornia", None)
-    with pytest.raises(UserError, match=r'--teacher analytic:canny.*pip install "sgi-engine\[teachers\]"'):
+    with pytest.raises(UserError, match=r'`teacher=analytic:canny`.*pip install "sgi-engine\[teachers\]"'):
         load_teacher("analytic:canny")
 
 
-def test_sobel_is_kornias(image):
+def test_sobel_equals_that_of_kornia(image):
     from kornia.filters import sobel
 
     luma = (image * torch.tensor([0.2126, 0.7152, 0.0722])[:, None, None]).sum(1, keepdim=True)
     edges = load_teacher("analytic:sobel")(image, ["edges"])["edges"]
-    # kornia's taps sum to a half on either side of a pixel.
+    # The weights of kornia's taps sum to a half on each side of a pixel.
     torch.testing.assert_close(edges, (2 * sobel(luma, eps=0.0)).clamp(0, 1), rtol=0, atol=2e-6)
 
 
@@ -92,7 +101,7 @@ def test_a_straight_step_has_strength_one():
     torch.testing.assert_close(edges, expected, rtol=0, atol=2e-6)
 
 
-def test_canny_draws_thin_closed_lines():
+def test_canny_edges_are_thin_and_closed():
     image = torch.zeros(1, 3, 32, 32)
     image[..., 8:24, 8:24] = 1
     edges = load_teacher("analytic:canny")(image, ["edges"])["edges"][0, 0]
@@ -102,7 +111,7 @@ def test_canny_draws_thin_closed_lines():
         assert edges[row].sum() == 2
 
 
-def test_luminance_is_the_green_most(image):
+def test_luminance_weights_are_those_of_bt709(image):
     teacher = load_teacher("analytic:luminance")
     pure = torch.eye(3)[:, :, None, None].expand(3, 3, 4, 4)
     codes = teacher(pure, ["luminance", "shading"])
@@ -117,8 +126,8 @@ def test_integration_inverts_differences():
     torch.testing.assert_close(found, field - field.mean(dim=(-1, -2), keepdim=True))
 
 
-def test_integration_is_the_least_squares_answer():
-    """Against the dense normal equations, for steps that no field has."""
+def test_integration_is_the_least_squares_solution():
+    """Against a dense solver, for steps that are not the differences of any map."""
     generator = torch.Generator().manual_seed(2)
     along_x = torch.randn(4, 4, generator=generator, dtype=torch.float64)
     along_y = torch.randn(3, 5, generator=generator, dtype=torch.float64)
@@ -129,17 +138,17 @@ def test_integration_is_the_least_squares_answer():
     torch.testing.assert_close(integrate(along_x, along_y), expected - expected.mean())
 
 
-def test_retinex_tells_paint_from_light(room):
+def test_retinex_separates_albedo_from_shading(room):
     image, albedo, shading = room
     target, light = retinex(image)
     assert (target / target.max() - albedo / albedo.max()).abs().max() < 0.03
     assert (light / light.max() - shading / shading.max()).abs().max() < 0.03
-    # The picture itself is no such albedo.
+    # The picture itself is not a good albedo.
     linear = srgb_decode(image)
     assert (linear / linear.max() - albedo / albedo.max()).abs().max() > 0.3
 
 
-def test_retinex_leaves_nothing_over(room):
+def test_retinex_product_is_the_picture(room):
     image, _, _ = room
     target, light = retinex(image)
     torch.testing.assert_close(target * light, srgb_decode(image) + FLOOR)
@@ -147,8 +156,8 @@ def test_retinex_leaves_nothing_over(room):
     torch.testing.assert_close(bright, torch.tensor([WHITE_ALBEDO]))
 
 
-def test_a_change_of_colour_is_paint_however_small_its_step():
-    """Two paints of almost one luminance: only the colour's threshold sees the border, where the light has no step."""
+def test_retinex_attributes_changes_of_colour_to_albedo():
+    """Two albedos of almost equal luminance: only the colour threshold detects the border."""
     weights = torch.tensor([0.2126, 0.7152, 0.0722])
     red, green = torch.tensor([0.6, 0.1, 0.1]), torch.tensor([0.1, 0.25, 0.1])
     green = green * 1.06 * (red @ weights) / (green @ weights)

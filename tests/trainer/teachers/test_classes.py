@@ -1,4 +1,4 @@
-"""Codes of classes: masks are probabilities, segmentations are colours of the palette, both with a gradient."""
+"""Codes from logits: masks are probabilities, segmentations are colours of the palette, both with gradients."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def test_a_mask_is_the_probability_of_its_class(logits):
     mask = class_codes(logits, CLASSES, "mask-floor")
     odds = np.exp(logits.numpy().astype(np.float64))
     np.testing.assert_allclose(mask[:, 0].numpy(), odds[:, 0] / odds.sum(1), rtol=1e-5)
-    # The two lamps share a name, and their probabilities add up to the rest.
+    # The two lamp classes have one mask name, so their probabilities are added.
     torch.testing.assert_close(class_codes(logits, CLASSES, "mask-floor-lamp"), 1 - mask)
 
 
-def test_a_segmentation_is_the_colour_of_the_likeliest_class(logits):
+def test_segmentation_is_the_colour_of_the_most_probable_class(logits):
     codes = class_codes(logits, CLASSES, SEGMENTATION)
     kind = intrinsics.get(SEGMENTATION).with_classes(CLASSES)
     np.testing.assert_allclose(codes[1, :, 2, 3], palette(3)[int(logits[1, :, 2, 3].argmax())], atol=1e-7)
@@ -49,7 +49,7 @@ def test_gradients_reach_the_logits(logits, name):
     assert (logits.grad.abs().sum(dim=(0, 2, 3)) > 0).all()
 
 
-def test_the_bundled_kind_of_teacher_tells_classes(net):
+def test_unet_teacher_predicts_classes(net):
     teacher = UNetTeacher(net, "tiny")
     image = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     target = teacher(image, ("mask-bed", "depth", "segmentation"))
@@ -59,7 +59,7 @@ def test_the_bundled_kind_of_teacher_tells_classes(net):
     np.testing.assert_array_equal(intrinsics.decode(kind, target["segmentation"].numpy())[:, 0], labels)
     torch.testing.assert_close(target["mask-bed"][:, 0], teacher.segment(image).softmax(1)[:, 2])
     assert target_type(teacher, kind) == kind
-    with pytest.raises(UserError, match="--teacher: tiny segments into other classes"):
+    with pytest.raises(UserError, match="`teacher`: the classes of tiny are not those"):
         target_type(teacher, kind.with_classes(("wall", "floor", "bed")))
-    with pytest.raises(UserError, match="--type mask-sofa: teacher tiny tells only depth"):
+    with pytest.raises(UserError, match="`types=mask-sofa`: teacher tiny supports only depth"):
         target_type(teacher, "mask-sofa")

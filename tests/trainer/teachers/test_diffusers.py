@@ -1,4 +1,4 @@
-"""Marigold as a teacher, loaded by the library's own code from files of tiny random weights, without network."""
+"""Marigold as a teacher, loaded by the library from files of tiny random weights, without network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tolerances import STORED_CODE
 
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
-from sgi.trainer.scenes.colour import srgb_decode, srgb_encode
+from sgi.trainer.scenes.srgb import srgb_decode, srgb_encode
 from sgi.trainer.teachers import Teacher, load_teacher
 
 SIDE = 24
@@ -35,7 +35,7 @@ TARGETS = {
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
-    """Folder of a pipeline by its kind, saved when it is first asked for."""
+    """Returns the folder of a pipeline by its kind; the pipeline is saved at the first call."""
     root = tmp_path_factory.mktemp("marigold")
 
     def folder(kind):
@@ -50,7 +50,7 @@ def image():
 
 
 def predictions(folder, kind, image, **settings):
-    """What the library's own example code tells of each picture, [N, targets, C, H, W]."""
+    """Predictions of the library's example code for each picture, [N, targets, C, H, W]."""
     import diffusers
 
     pipeline = getattr(diffusers, f"Marigold{kind}Pipeline").from_pretrained(folder)
@@ -62,19 +62,19 @@ def predictions(folder, kind, image, **settings):
     )
 
 
-def test_depth_is_marigolds(hub, image):
+def test_depth_equals_that_of_the_library(hub, image):
     teacher = load_teacher(f"diffusers:{hub('Depth')}")
     assert isinstance(teacher, Teacher)
     assert teacher.types == ("depth",)
     assert teacher.resolution == 16
     target = teacher(image, ["depth"])["depth"]
     assert target.std() > 0.01
-    # Marigold tells 0 for near and 1 for far, as our values are.
+    # Marigold returns 0 for near and 1 for far, like our values.
     values = intrinsics.decode("depth", target.numpy())
     np.testing.assert_allclose(values, predictions(hub("Depth"), "Depth", image)[:, 0], atol=1e-5)
 
 
-def test_normals_are_marigolds(hub, image):
+def test_normals_equal_those_of_the_library(hub, image):
     teacher = load_teacher(f"diffusers:{hub('Normals')}")
     assert teacher.types == ("normal",)
     values = intrinsics.decode("normal", teacher(image, ["normal"])["normal"].numpy())
@@ -83,7 +83,7 @@ def test_normals_are_marigolds(hub, image):
     np.testing.assert_allclose(values, expected, atol=STORED_CODE)
 
 
-def test_albedo_and_shading_are_marigolds_at_the_scale_of_the_picture(hub, image):
+def test_albedo_and_shading_equal_those_of_the_library_after_scaling(hub, image):
     teacher = load_teacher(f"diffusers:{hub('Intrinsics')}")
     assert teacher.types == ("albedo", "shading")
     codes = teacher(image, teacher.types)
@@ -109,7 +109,7 @@ def test_an_albedo_in_srgb_keeps_its_scale(tmp_path, image):
     torch.testing.assert_close(teacher(image, ["albedo"])["albedo"], expected, rtol=0, atol=STORED_CODE)
 
 
-def test_answers_are_repeatable_and_do_not_depend_on_the_batch(hub, image):
+def test_predictions_are_repeatable_and_do_not_depend_on_the_batch(hub, image):
     teacher = load_teacher(f"diffusers:{hub('Depth')}")
     together = teacher(image, ["depth"])["depth"]
     assert torch.equal(teacher(image, ["depth"])["depth"], together)
@@ -126,7 +126,7 @@ def test_options_reach_the_pipeline_and_the_hash(hub, image):
     torch.testing.assert_close(other(image, ["depth"])["depth"], 1 - expected[:, 0])
 
 
-def test_the_hash_is_that_of_the_weights(hub, tmp_path):
+def test_hash_covers_the_weights(hub, tmp_path):
     first = load_teacher(f"diffusers:{hub('Depth')}").sha256
     copy = shutil.copytree(hub("Depth"), tmp_path / "copy")
     assert load_teacher(f"diffusers:{copy}").sha256 == first
@@ -161,14 +161,14 @@ def _make_a_pickle(folder):
         (_make_a_pickle, "cannot be loaded"),
         (lambda folder: (folder / "unet" / "config.json").write_text("{"), "cannot be loaded"),
         (lambda folder: (folder / "model_index.json").unlink(), "cannot be loaded"),
-        (lambda folder: shutil.rmtree(folder / "tokenizer"), "its tokenizer has . pieces, its text encoder 4"),
+        (lambda folder: shutil.rmtree(folder / "tokenizer"), "its tokenizer has . tokens, its text encoder 4"),
         (
             lambda folder: (folder / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"\xff" * 64),
             "cannot be loaded",
         ),
         (
             lambda folder: _change(folder / "model_index.json", _class_name="StableDiffusionPipeline"),
-            "a pipeline StableDiffusionPipeline is not known here",
+            "pipeline class StableDiffusionPipeline is not supported",
         ),
         (
             lambda folder: _change(folder / "model_index.json", unet=["evil", "Evil"]),
@@ -177,26 +177,26 @@ def _make_a_pickle(folder):
         (lambda folder: _change(folder / "model_index.json", scheduler=None), "its scheduler is None"),
         (
             lambda folder: _change(folder / "model_index.json", default_denoising_steps=None),
-            r"does not say how many steps it takes; add \?steps=4",
+            r"has no default number of steps; add \?steps=4",
         ),
         (
             lambda folder: _change(folder / "model_index.json", default_processing_resolution=None),
-            r"does not say at which size it works; add \?size=768",
+            r"has no default size; add \?size=768",
         ),
     ],
 )
-def test_what_is_no_marigold_is_one_line(damage, message, hub, tmp_path):
+def test_damaged_and_unsupported_pipelines_give_one_error_line(damage, message, hub, tmp_path):
     copy = shutil.copytree(hub("Depth"), tmp_path / "copy")
     damage(copy)
-    with pytest.raises(UserError, match=f"--teacher diffusers:.*{message}"):
+    with pytest.raises(UserError, match=f"`teacher=diffusers:.*{message}"):
         load_teacher(f"diffusers:{copy}")
 
 
-def test_code_beside_the_weights_is_not_run(hub, tmp_path):
+def test_code_in_the_model_folder_is_not_run(hub, tmp_path):
     copy = shutil.copytree(hub("Depth"), tmp_path / "copy")
     (copy / "pipeline.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
     _change(copy / "model_index.json", _class_name=["pipeline", "Evil"])
-    with pytest.raises(UserError, match="is not known here"):
+    with pytest.raises(UserError, match="is not supported"):
         load_teacher(f"diffusers:{copy}")
     assert not (tmp_path / "ran").exists()
 
@@ -206,10 +206,10 @@ def test_code_beside_the_weights_is_not_run(hub, tmp_path):
     [
         ("size=9", "size=9: must be a multiple of 2"),
         ("steps=0", "steps=0: must be a positive whole number"),
-        ("far=3", "'far=3' is no option"),
+        ("far=3", "'far=3' is not an option"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options, message, hub):
+def test_invalid_options_are_refused(options, message, hub):
     with pytest.raises(UserError, match=message):
         load_teacher(f"diffusers:{hub('Depth')}?{options}")
 
@@ -217,11 +217,13 @@ def test_options_that_make_no_sense_are_refused(options, message, hub):
 def test_an_intrinsics_model_without_albedo_is_refused(tmp_path):
     properties = {"target_names": ["roughness"]}
     folder = save_marigold("Intrinsics", tmp_path / "model", target_properties=properties)
-    with pytest.raises(UserError, match=r"target_properties name \['roughness'\], not an albedo"):
+    with pytest.raises(
+        UserError, match=r"target_properties name \['roughness'\]: expected 1 targets, one of them albedo"
+    ):
         load_teacher(f"diffusers:{folder}")
 
 
-def test_a_missing_package_names_the_extra(monkeypatch):
+def test_missing_package_names_the_pip_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(UserError, match=r'--teacher diffusers:x: needs diffusers.*"sgi-engine\[teachers\]"'):
+    with pytest.raises(UserError, match=r'`teacher=diffusers:x`: needs diffusers.*"sgi-engine\[teachers\]"'):
         load_teacher("diffusers:x")

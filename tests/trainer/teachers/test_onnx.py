@@ -1,4 +1,4 @@
-"""ONNX models as teachers: 1x1 convolutions whose answers are known, described in every way the YAML has."""
+"""ONNX models as teachers: 1x1 convolutions with known outputs, described by every key of the YAML file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tolerances import CLOSED_FORM
 
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
-from sgi.trainer.scenes.colour import srgb_decode, srgb_encode
+from sgi.trainer.scenes.srgb import srgb_decode, srgb_encode
 from sgi.trainer.teachers import Teacher, load_teacher
 from sgi.trainer.teachers.classes import target_type
-from sgi.trainer.teachers.onnx_ import network_input
 from sgi.trainer.teachers.onnx_description import read_description
+from sgi.trainer.teachers.onnx_teacher import network_input
 
 SIDE = 8
 
@@ -61,7 +61,7 @@ def write(folder, outputs, weights=None, description=None, batch="N", size=("H",
     return path
 
 
-def tell(path, image, *types):
+def predict(path, image, *types):
     teacher = load_teacher(f"onnx:{path}")
     codes = teacher(image, types)
     return [codes[name] for name in types]
@@ -70,54 +70,54 @@ def tell(path, image, *types):
 GREEN = {"out": [[0.0, 1.0, 0.0]]}
 
 
-def test_a_depth_of_inverse_distance(tmp_path, image):
+def test_depth_from_disparity(tmp_path, image):
     path = write(tmp_path, [{"type": "depth", "says": "disparity"}], GREEN, {"name": "Tiny depth"})
     teacher = load_teacher(f"onnx:{path}")
     assert isinstance(teacher, Teacher)
     assert teacher.types == ("depth",)
     assert teacher.name.startswith("Tiny depth (depth: inverse depth of unknown scale")
-    (code,) = tell(path, image, "depth")
+    (code,) = predict(path, image, "depth")
     green = image[:, 1:2].numpy()
     low, high = np.quantile(green.reshape(3, -1), [0.02, 0.98], axis=1)[..., None, None, None]
     np.testing.assert_allclose(code, ((green - low) / (high - low)).clip(0, 1), atol=1e-5)
 
 
-def test_depths_that_grow_with_distance(tmp_path, image):
+def test_depth_from_relative_and_metric_distance(tmp_path, image):
     relative = write(tmp_path, [{"type": "depth", "says": "relative"}], GREEN)
-    (code,) = tell(relative, image, "depth")
+    (code,) = predict(relative, image, "depth")
     green = image[:, 1:2].numpy()
     low, high = np.quantile(green.reshape(3, -1), [0.02, 0.98], axis=1)[..., None, None, None]
     np.testing.assert_allclose(code, 1 - ((green - low) / (high - low)).clip(0, 1), atol=1e-5)
     metric = write(tmp_path, [{"type": "depth", "says": "distance", "far": 0.8}], GREEN)
-    (code,) = tell(metric, image, "depth")
+    (code,) = predict(metric, image, "depth")
     torch.testing.assert_close(code, (1 - image[:, 1:2] / 0.8).clamp(0, 1))
 
 
 def test_normals_in_other_axes(tmp_path, image):
     output = {"type": "normal", "range": [0, 1], "axes": ["away", "left", "down"]}
-    (code,) = tell(write(tmp_path, [output]), image, "normal")
+    (code,) = predict(write(tmp_path, [output]), image, "normal")
     raw = (image * 2 - 1).numpy()
     expected = np.stack([-raw[:, 1], -raw[:, 2], -raw[:, 0]], axis=1)
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(code * 2 - 1, expected, atol=1e-5)
 
 
-def test_albedo_and_light(tmp_path, image):
+def test_albedo_and_shading(tmp_path, image):
     outputs = [{"type": "albedo", "name": "a"}, {"type": "shading", "name": "s", "range": [0, 0.5]}]
     path = write(tmp_path, outputs, {"a": np.eye(3), "s": [[0.0, 0.5, 0.0]]})
-    albedo, shading = tell(path, image, "albedo", "shading")
+    albedo, shading = predict(path, image, "albedo", "shading")
     torch.testing.assert_close(albedo, image, rtol=0, atol=1e-5)
     values = intrinsics.decode("shading", shading.numpy())
     np.testing.assert_allclose(values, image[:, 1:2], atol=1e-5)
 
 
-def test_albedo_and_light_of_free_scale(tmp_path, image):
+def test_albedo_and_shading_of_free_scale(tmp_path, image):
     outputs = [
         {"type": "albedo", "name": "a", "encoding": "linear", "scale": "free"},
         {"type": "shading", "name": "s", "scale": "free"},
     ]
     path = write(tmp_path, outputs, {"a": 0.1 * np.eye(3), "s": 7 * np.eye(3)})
-    albedo, shading = tell(path, image, "albedo", "shading")
+    albedo, shading = predict(path, image, "albedo", "shading")
     bright = torch.quantile(image.flatten(1), 0.99, dim=1)[:, None, None, None]
     torch.testing.assert_close(albedo, srgb_encode(image * 0.9 / bright), rtol=0, atol=1e-5)
     grey = (image * torch.tensor([0.2126, 0.7152, 0.0722])[:, None, None]).sum(1, keepdim=True)
@@ -126,7 +126,7 @@ def test_albedo_and_light_of_free_scale(tmp_path, image):
 
 
 @pytest.mark.parametrize("says", ["logits", "probabilities"])
-def test_segmentations_by_scores(says, tmp_path, image):
+def test_segmentation_from_scores(says, tmp_path, image):
     output = {"type": "segmentation", "says": says, "classes": ["wall", "bed", "bed"]}
     path = write(tmp_path, [output])
     teacher = load_teacher(f"onnx:{path}")
@@ -140,7 +140,7 @@ def test_segmentations_by_scores(says, tmp_path, image):
     torch.testing.assert_close(teacher(image, ["mask-wall"])["mask-wall"], share[:, :1])
 
 
-def test_segmentations_by_labels(tmp_path):
+def test_segmentation_from_labels(tmp_path):
     output = {"type": "segmentation", "says": "labels", "classes": ["wall", "bed", "lamp"]}
     path = write(tmp_path, [output], {"out": [[2.0, 0.0, 0.0]]})
     image = torch.tensor([0.0, 0.5, 1.0, 1.0]).expand(2, 3, 4, 4)
@@ -155,37 +155,37 @@ def test_segmentations_by_labels(tmp_path):
         )
 
 
-def test_edges_and_types_of_a_users_own(tmp_path, image):
+def test_edges_and_custom_types(tmp_path, image):
     outputs = [{"type": "edges", "name": "e", "says": "logits"}, {"type": "gloss", "name": "g", "range": [2, 0]}]
     path = write(tmp_path, outputs, {"e": [[3.0, 0, 0]], "g": [[0, 0, 2.0]]})
-    edges, gloss = tell(path, image, "edges", "gloss")
+    edges, gloss = predict(path, image, "edges", "gloss")
     torch.testing.assert_close(edges, (3 * image[:, :1]).sigmoid())
     torch.testing.assert_close(gloss, 1 - image[:, 2:])
 
 
-def test_only_the_outputs_that_are_asked_for_are_computed(tmp_path, image, monkeypatch):
+def test_only_the_requested_outputs_are_computed(tmp_path, image, monkeypatch):
     outputs = [{"type": "albedo", "name": "a"}, {"type": "edges", "name": "e"}]
     teacher = load_teacher(f"onnx:{write(tmp_path, outputs, {'a': np.eye(3), 'e': [[1.0, 0, 0]]})}")
     assert list(teacher(image, ["edges"])) == ["edges"]
-    asked = []
+    computed = []
 
     class Session:
         def run(self, names, feed):
-            asked.append(names)
+            computed.append(names)
             return [feed["picture"][:, :1]]
 
     monkeypatch.setattr(teacher, "_session", Session())
     teacher(image, ["edges"])
-    assert asked == [["e"]]
+    assert computed == [["e"]]
 
 
-def test_pictures_go_in_as_the_file_says(tmp_path, image):
+def test_preprocessing_follows_the_description(tmp_path, image):
     how = {"range": [0, 255], "mean": [1, 2, 3], "std": [4, 5, 6], "channels": "bgr", "layout": "nhwc"}
     path = write(tmp_path, [{"type": "edges", "layout": "nhwc"}], GREEN, {"input": how}, nhwc=True)
     found = network_input(image, read_description(path, "flag").input)
     expected = (image.numpy()[:, ::-1].transpose(0, 2, 3, 1) * 255 - [1, 2, 3]) / [4, 5, 6]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    (code,) = tell(path, image, "edges")
+    (code,) = predict(path, image, "edges")
     torch.testing.assert_close(code, ((image[:, 1:2] * 255 - 2) / 5).clamp(0, 1))
 
 
@@ -195,7 +195,7 @@ def test_linear_pictures_of_another_size(tmp_path, image):
     found = network_input(image, read_description(path, "flag").input)
     light = torch.nn.functional.interpolate(srgb_decode(image), (4, 16), mode="bilinear", antialias=True)
     np.testing.assert_allclose(found, light, atol=1e-6)
-    (code,) = tell(path, image, "edges")
+    (code,) = predict(path, image, "edges")
     back = torch.nn.functional.interpolate(light[:, 1:2], (SIDE, SIDE), mode="bilinear", align_corners=False)
     torch.testing.assert_close(code, back)
 
@@ -207,24 +207,24 @@ def test_maps_without_a_channel_axis(tmp_path, image):
     model.graph.initializer.append(numpy_helper.from_array(np.array([1]), "axis"))
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", "H", "W"]))
     onnx.save(model, tmp_path / "model.onnx")
-    (code,) = tell(path, image, "depth")
+    (code,) = predict(path, image, "depth")
     torch.testing.assert_close(code, 1 - image[:, 1:2] / 2)
 
 
-@pytest.mark.parametrize("kind", ["batch of one", "half precision", "weights beside it"])
-def test_models_of_other_makes(kind, tmp_path, image):
+@pytest.mark.parametrize("kind", ["batch of one", "half precision", "external weights"])
+def test_fixed_batch_half_precision_and_external_weights(kind, tmp_path, image):
     more = {"batch of one": {"batch": 1}, "half precision": {"dtype": np.float16}}.get(kind, {})
     path = write(tmp_path, [{"type": "edges"}], GREEN, **more)
-    if kind == "weights beside it":
+    if kind == "external weights":
         onnx.save(
             onnx.load(tmp_path / "model.onnx"), tmp_path / "model.onnx", save_as_external_data=True,
             location="model.onnx.data", size_threshold=0,
         )  # fmt: skip
-    (code,) = tell(path, image, "edges")
+    (code,) = predict(path, image, "edges")
     torch.testing.assert_close(code, image[:, 1:2], rtol=0, atol=1e-3 if kind == "half precision" else CLOSED_FORM)
 
 
-def test_the_hash_is_that_of_the_model_and_its_meaning(tmp_path):
+def test_hash_covers_model_and_description(tmp_path):
     def digest(output, weights=GREEN):
         return load_teacher(f"onnx:{write(tmp_path, [output], weights)}").sha256
 
@@ -245,15 +245,15 @@ def test_the_hash_is_that_of_the_model_and_its_meaning(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[1, 2]", "describes no model"),
+        ("[1, 2]", "not a description of a model"),
         ("file: [", "not YAML"),
         ("file: model.onnx", "outputs: must be a list"),
-        ("{file: model.onnx, outputs: [{}]}", "outputs: every one needs a type"),
-        ("{file: other.onnx, outputs: [{type: edges}]}", "file: there is no .*other.onnx"),
-        ("{outputs: [{type: edges}]}", "file: must be a text"),
-        ("{file: model.onnx, inputs: {}, outputs: [{type: edges}]}", "inputs: not a key here; choose from file, name"),
-        ("{file: model.onnx, outputs: [{type: edges, far: 2}]}", "edges: far: not a key here"),
-        ("{file: model.onnx, outputs: [{type: edges}, {type: edges}]}", "a type stands there twice"),
+        ("{file: model.onnx, outputs: [{}]}", "outputs: each needs a type"),
+        ("{file: other.onnx, outputs: [{type: edges}]}", "file: no such file .*other.onnx"),
+        ("{outputs: [{type: edges}]}", "file: must be text"),
+        ("{file: model.onnx, inputs: {}, outputs: [{type: edges}]}", "inputs: unknown key; choose from file, name"),
+        ("{file: model.onnx, outputs: [{type: edges, far: 2}]}", "edges: far: unknown key"),
+        ("{file: model.onnx, outputs: [{type: edges}, {type: edges}]}", "a type is listed twice"),
         ("{file: model.onnx, outputs: [{type: depth, says: metres}]}", "depth: says: metres: choose from disparity"),
         ("{file: model.onnx, outputs: [{type: depth, says: distance}]}", "depth: far: must be a positive number"),
         ("{file: model.onnx, outputs: [{type: depth, far: 2}]}", "depth: far: must be .* only there"),
@@ -269,10 +269,10 @@ def test_the_hash_is_that_of_the_model_and_its_meaning(tmp_path):
         ("{file: model.onnx, input: 3, outputs: [{type: edges}]}", "input: must be a mapping"),
     ],
 )
-def test_descriptions_that_make_no_sense_are_one_line(text, message, tmp_path):
+def test_invalid_descriptions_give_one_error_line(text, message, tmp_path):
     path = write(tmp_path, [{"type": "edges"}], GREEN)
     path.write_text(text)
-    with pytest.raises(UserError, match=f"--teacher onnx:{path}: .*{message}"):
+    with pytest.raises(UserError, match=f"`teacher=onnx:{path}`: .*{message}"):
         load_teacher(f"onnx:{path}")
 
 
@@ -283,17 +283,17 @@ def test_descriptions_that_make_no_sense_are_one_line(text, message, tmp_path):
         ([{"type": "edges"}], {"weights": {"a": np.eye(3), "b": np.eye(3)}}, "outputs are a, b; name one"),
         ([{"type": "edges"}], {"size": (4, 4)}, r"the model takes \['N', 3, 4, 4\], not nchw of size None"),
         ([{"type": "edges"}], {"nhwc": True}, "not nchw of size None"),
-        ([{"type": "edges"}], {"batch": 2}, "its batch is fixed to 2"),
+        ([{"type": "edges"}], {"batch": 2}, "its batch size is fixed to 2"),
         ([{"type": "edges"}], {"dtype": np.float64}, r"cannot open model\.onnx"),
     ],
 )
-def test_models_that_do_not_fit_their_description_are_one_line(outputs, settings, message, tmp_path):
+def test_models_that_do_not_match_their_description_give_one_error_line(outputs, settings, message, tmp_path):
     path = write(tmp_path, outputs, **{"weights": GREEN, **settings})
-    with pytest.raises(UserError, match=f"--teacher onnx:{path}: .*{message}"):
+    with pytest.raises(UserError, match=f"`teacher=onnx:{path}`: .*{message}"):
         load_teacher(f"onnx:{path}")
 
 
-def test_models_of_several_inputs_are_one_line(tmp_path):
+def test_models_with_several_inputs_give_one_error_line(tmp_path):
     path = write(tmp_path, [{"type": "edges"}], GREEN)
     model = onnx.load(tmp_path / "model.onnx")
     model.graph.input.append(helper.make_tensor_value_info("depth", TensorProto.INT64, [1]))
@@ -304,7 +304,7 @@ def test_models_of_several_inputs_are_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("output", [{"type": "depth"}, {"type": "edges", "layout": "nhw"}, {"type": "segmentation"}])
-def test_answers_of_another_shape_are_one_line(output, tmp_path, image):
+def test_outputs_of_another_shape_give_one_error_line(output, tmp_path, image):
     classes = {"classes": ["a", "b"]} if output["type"] == "segmentation" else {}
     path = write(tmp_path, [output | classes])
     with pytest.raises(UserError, match=rf"{output['type']}: the model's output is \[3, 3, 8, 8\], which is not"):
@@ -312,15 +312,15 @@ def test_answers_of_another_shape_are_one_line(output, tmp_path, image):
 
 
 @pytest.mark.parametrize("damage", [b"", b"no model", None])
-def test_damaged_models_are_one_line(damage, tmp_path):
+def test_damaged_models_give_one_error_line(damage, tmp_path):
     path = write(tmp_path, [{"type": "edges"}], GREEN)
     model = tmp_path / "model.onnx"
     model.write_bytes(model.read_bytes()[:60] if damage is None else damage)
-    with pytest.raises(UserError, match=f"--teacher onnx:{path}: file: "):
+    with pytest.raises(UserError, match=f"`teacher=onnx:{path}`: file: "):
         load_teacher(f"onnx:{path}")
 
 
-def test_weights_elsewhere_are_not_read(tmp_path):
+def test_weights_outside_the_folder_are_not_read(tmp_path):
     folder = tmp_path / "inside"
     folder.mkdir()
     path = write(folder, [{"type": "edges"}], GREEN)
@@ -331,19 +331,19 @@ def test_weights_elsewhere_are_not_read(tmp_path):
     weight.data_location = TensorProto.EXTERNAL
     weight.external_data.add(key="location", value="../secret")
     (folder / "model.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(UserError, match="its weights are in secret, which is not beside it"):
+    with pytest.raises(UserError, match="its weights are in secret, which is not in its folder"):
         load_teacher(f"onnx:{path}")
 
 
-def test_a_missing_file_and_a_missing_package_are_one_line(tmp_path, monkeypatch):
-    with pytest.raises(UserError, match=r"--teacher onnx:.*none\.yaml: no such file"):
+def test_missing_file_and_missing_package_give_one_error_line(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"`teacher=onnx:.*none\.yaml`: no such file"):
         load_teacher(f"onnx:{tmp_path / 'none.yaml'}")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UserError, match=r'needs onnxruntime.*pip install "sgi-engine\[cpu\]"'):
         load_teacher(f"onnx:{Path('x.yaml')}")
 
 
-def test_a_gpu_that_is_not_there_is_refused(tmp_path):
+def test_missing_gpu_is_refused(tmp_path):
     path = write(tmp_path, [{"type": "edges"}], GREEN)
     with pytest.raises(UserError, match=r'cannot use the GPU: pip install "sgi-engine\[gpu\]"'):
         load_teacher(f"onnx:{path}", "cuda")

@@ -1,6 +1,6 @@
-"""Hugging Face models as teachers, loaded by the library's own code from files of tiny random weights, without network.
+"""Hugging Face models as teachers, loaded by the library from files of tiny random weights, without network.
 
-What a teacher tells is compared with what the library's image processors and post-processing make of the same model.
+The teacher's codes are compared with the output of the library's image processors and post-processing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tiny_hub import MODELS, save_model
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.trainer.teachers import Teacher, load_teacher
-from sgi.trainer.teachers import transformers_ as module
+from sgi.trainer.teachers import transformers_teacher as module
 from sgi.trainer.teachers.classes import target_type
 
 DEPTH = ("dpt", "depth-anything", "depth-anything-metric", "zoedepth")
@@ -27,7 +27,7 @@ SIDE = 48
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
-    """Folder of a model by its name, saved when it is first asked for."""
+    """Returns the folder of a model by its name; the model is saved at the first call."""
     root = tmp_path_factory.mktemp("hub")
 
     def folder(name):
@@ -38,14 +38,14 @@ def hub(tmp_path_factory):
 
 @pytest.fixture
 def image():
-    """Pictures whose pixels are 8-bit codes, as the library's processors take them."""
+    """Pictures of 8-bit codes, the input of the library's processors."""
     codes = torch.randint(0, 256, (2, 3, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
     smooth = torch.nn.functional.avg_pool2d(codes.float(), 5, 1, 2).round()
     return smooth / 255
 
 
 def library(folder, image):
-    """(model, processor, pixel_values) as the library's own examples get them."""
+    """(model, processor, pixel_values) as in the library's examples."""
     import transformers
 
     processor = transformers.AutoImageProcessor.from_pretrained(folder)
@@ -56,7 +56,7 @@ def library(folder, image):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_pictures_reach_the_network_as_the_librarys_processor_sends_them(name, hub, image):
+def test_network_input_equals_output_of_the_image_processor(name, hub, image):
     _, _, expected = library(hub(name), image)
     teacher = load_teacher(f"transformers:{hub(name)}")
     found = teacher.preprocessing(image)
@@ -67,7 +67,7 @@ def test_pictures_reach_the_network_as_the_librarys_processor_sends_them(name, h
 
 @pytest.mark.parametrize("name", DEPTH)
 @torch.no_grad()
-def test_depth_is_the_librarys_depth_as_a_code(name, hub, image):
+def test_depth_equals_the_depth_of_the_library(name, hub, image):
     model, _, _ = library(hub(name), image)
     teacher = load_teacher(f"transformers:{hub(name)}")
     assert isinstance(teacher, Teacher)
@@ -94,7 +94,7 @@ def test_depth_is_the_librarys_depth_as_a_code(name, hub, image):
 
 @pytest.mark.parametrize("name", SEGMENTING)
 @torch.no_grad()
-def test_segmentations_are_the_librarys(name, hub, image):
+def test_segmentation_equals_that_of_the_library(name, hub, image):
     model, processor, _ = library(hub(name), image)
     teacher = load_teacher(f"transformers:{hub(name)}")
     assert isinstance(teacher, Teacher)
@@ -112,7 +112,7 @@ def test_segmentations_are_the_librarys(name, hub, image):
 
 
 @torch.no_grad()
-def test_chosen_classes_are_told_apart_from_all_others(hub, image):
+def test_chosen_classes_and_other(hub, image):
     everything = load_teacher(f"transformers:{hub('segformer')}")
     teacher = load_teacher(f"transformers:{hub('segformer')}?classes=flooring,bed")
     assert teacher.classes == ("other", "flooring", "bed")
@@ -124,7 +124,7 @@ def test_chosen_classes_are_told_apart_from_all_others(hub, image):
     torch.testing.assert_close(codes["mask-other"], all_codes["mask-wall"] + all_codes["mask-lamp"])
 
 
-def test_classes_of_one_name_share_a_mask(hub):
+def test_classes_with_one_mask_name_share_a_mask(hub):
     teacher = load_teacher(f"transformers:{hub('segformer')}")
     assert teacher.classes == ("wall", "floor, flooring", "bed ", "lamp", "Lamp")
     assert teacher.types == ("segmentation", "mask-wall", "mask-floor-flooring", "mask-bed", "mask-lamp")
@@ -140,14 +140,14 @@ def test_is_differentiable_in_the_picture(name, hub, image):
     assert not any(parameter.requires_grad for parameter in teacher.model.parameters())
 
 
-def test_answers_depend_neither_on_the_batch_nor_on_its_cuts(hub, image, monkeypatch):
+def test_predictions_do_not_depend_on_batch_or_chunk(hub, image, monkeypatch):
     teacher = load_teacher(f"transformers:{hub('dpt')}")
     together = teacher(image, ["depth"])["depth"]
     monkeypatch.setattr(teacher, "chunk", 1)
     torch.testing.assert_close(teacher(image, ["depth"])["depth"], together)
 
 
-def test_the_hash_is_that_of_the_weights_and_settings(hub, tmp_path):
+def test_hash_covers_weights_and_settings(hub, tmp_path):
     first = load_teacher(f"transformers:{hub('zoedepth')}")
     copy = shutil.copytree(hub("zoedepth"), tmp_path / "copy")
     assert load_teacher(f"transformers:{copy}").sha256 == first.sha256
@@ -162,8 +162,8 @@ def test_the_hash_is_that_of_the_weights_and_settings(hub, tmp_path):
     assert load_teacher(f"transformers:{copy}").sha256 != first.sha256
 
 
-def test_weights_that_dpt_never_uses_may_be_missing(hub, tmp_path):
-    """Intel's DPT files leave them out; they are drawn anew at each loading, so the hash must not see them."""
+def test_weights_that_dpt_does_not_use_may_be_missing(hub, tmp_path):
+    """Intel's DPT files omit them. They are random after each loading, so the hash must not cover them."""
     copy = shutil.copytree(hub("dpt"), tmp_path / "copy")
     weights = load_file(copy / "model.safetensors")
     kept = {name: value for name, value in weights.items() if not module._UNUSED.match(name)}
@@ -179,7 +179,7 @@ def test_missing_weights_are_refused(hub, tmp_path):
     del weights["head.head.0.weight"]
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(
-        UserError, match=r"--teacher transformers:.*head\.head\.0\.weight is not in its file.*\(1 weights"
+        UserError, match=r"`teacher=transformers:.*head\.head\.0\.weight is not in its file.*\(1 such weights"
     ):
         load_teacher(f"transformers:{copy}")
 
@@ -188,17 +188,17 @@ def test_pickles_are_not_read(hub, tmp_path):
     copy = shutil.copytree(hub("dpt"), tmp_path / "copy")
     torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
     (copy / "model.safetensors").unlink()
-    with pytest.raises(UserError, match=r"--teacher transformers:.*cannot be loaded.*model\.safetensors"):
+    with pytest.raises(UserError, match=r"`teacher=transformers:.*cannot be loaded.*model\.safetensors"):
         load_teacher(f"transformers:{copy}")
 
 
-def test_code_beside_the_weights_is_not_run(hub, tmp_path):
+def test_code_in_the_model_folder_is_not_run(hub, tmp_path):
     copy = shutil.copytree(hub("dpt"), tmp_path / "copy")
     (copy / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
     config = json.loads((copy / "config.json").read_text())
     own = {"AutoConfig": "evil.Evil", "AutoModelForDepthEstimation": "evil.Evil"}
     (copy / "config.json").write_text(json.dumps(config | {"model_type": "evil", "auto_map": own}))
-    with pytest.raises(UserError, match=r"--teacher transformers:.*cannot be loaded"):
+    with pytest.raises(UserError, match=r"`teacher=transformers:.*cannot be loaded"):
         load_teacher(f"transformers:{copy}")
     assert not (tmp_path / "ran").exists()
 
@@ -210,15 +210,15 @@ def test_code_beside_the_weights_is_not_run(hub, tmp_path):
         (lambda folder: (folder / "config.json").write_text("{"), "cannot be loaded"),
         (lambda folder: (folder / "config.json").unlink(), "cannot be loaded"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"\xff" * 64), "cannot be loaded"),
-        (lambda folder: _change(folder, architectures=["DPTModel"]), "a model DPTModel is not known here"),
-        (lambda folder: _change(folder, architectures=None), "a model dpt is not known here"),
-        (lambda folder: _change(folder, fusion_hidden_size=16), "is not in its file, or of another shape"),
+        (lambda folder: _change(folder, architectures=["DPTModel"]), "model class DPTModel is not supported"),
+        (lambda folder: _change(folder, architectures=None), "model class dpt is not supported"),
+        (lambda folder: _change(folder, fusion_hidden_size=16), "is not in its file or has another shape"),
     ],
 )
-def test_damaged_folders_are_one_line(damage, message, hub, tmp_path):
+def test_damaged_folders_give_one_error_line(damage, message, hub, tmp_path):
     copy = shutil.copytree(hub("dpt"), tmp_path / "copy")
     damage(copy)
-    with pytest.raises(UserError, match=f"--teacher transformers:.*{message}"):
+    with pytest.raises(UserError, match=f"`teacher=transformers:.*{message}"):
         load_teacher(f"transformers:{copy}")
 
 
@@ -230,36 +230,36 @@ def _change(folder, **values):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("dpt", "far=3", "far: the model tells inverse depth"),
-        ("dpt", "classes=bed", "classes: a model of depth has none"),
-        ("segformer", "far=3", "far: a segmentation has no distances"),
+        ("dpt", "far=3", "far: the model predicts inverse depth"),
+        ("dpt", "classes=bed", "classes: a depth model has no classes"),
+        ("segformer", "far=3", "far: a segmentation model has no distances"),
         ("zoedepth", "far=-3", "far=-3: must be a positive number"),
-        ("zoedepth", "near=3", "'near=3' is no option; give far=..., classes=... once"),
-        ("segformer", "classes=sofa", "'sofa' is none of its own"),
+        ("zoedepth", "near=3", "'near=3' is not an option; give far=..., classes=..., each once"),
+        ("segformer", "classes=sofa", "'sofa' is not one of its classes"),
         ("segformer", "classes=bed,bed", "different names"),
-        ("segformer", "classes=floor,flooring", "'flooring' is none of its own, or named twice"),
+        ("segformer", "classes=floor,flooring", "'flooring' is not one of its classes, or is named twice"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(name, options, message, hub):
+def test_invalid_options_are_refused(name, options, message, hub):
     with pytest.raises(UserError, match=message):
         load_teacher(f"transformers:{hub(name)}?{options}")
 
 
-def test_a_name_that_is_nowhere_is_one_line():
-    with pytest.raises(UserError, match=r"--teacher transformers:no/such-model: cannot be loaded"):
+def test_unknown_name_gives_one_error_line():
+    with pytest.raises(UserError, match=r"`teacher=transformers:no/such-model`: cannot be loaded"):
         load_teacher("transformers:no/such-model")
-    with pytest.raises(UserError, match="nothing to open"):
+    with pytest.raises(UserError, match="name what to open"):
         load_teacher("transformers:")
 
 
-def test_a_missing_package_names_the_extra(monkeypatch):
+def test_missing_package_names_the_pip_extra(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(UserError, match=r'--teacher transformers:x: needs transformers.*"sgi-engine\[teachers\]"'):
+    with pytest.raises(UserError, match=r'`teacher=transformers:x`: needs transformers.*"sgi-engine\[teachers\]"'):
         load_teacher("transformers:x")
 
 
 def test_features_are_refused(hub, image):
-    with pytest.raises(UserError, match="gives no features"):
+    with pytest.raises(UserError, match="has no features"):
         load_teacher(f"transformers:{hub('dpt')}").features(image)

@@ -1,4 +1,4 @@
-"""The network: shapes, ranges, where it looks, and what it refuses."""
+"""The U-Net: shapes, ranges, coordinates and invalid configs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_normals_are_unit_and_the_rest_unclamped(net):
     assert maps["albedo"].max() > 1
 
 
-def test_begins_with_the_picture_as_albedo_and_walls_that_face_the_viewer(shape):
+def test_initial_outputs(shape):
     net = UNet(shape)
     torch.nn.init.zeros_(net.head.weight)
     image = torch.rand(2, 3, 16, 16)
@@ -35,13 +35,13 @@ def test_begins_with_the_picture_as_albedo_and_walls_that_face_the_viewer(shape)
     assert (maps["depth"] == 0.5).all()
 
 
-def test_levels_halve(net, shape):
+def test_each_level_halves_the_resolution(net, shape):
     sizes = [tuple(level.shape[1:]) for level in net.encode(torch.rand(1, 3, 16, 24))]
     assert sizes == [(8, 16, 24), (12, 8, 12), (16, 4, 6)]
 
 
-def test_tells_left_from_right_and_top_from_bottom(net):
-    """The same colour everywhere, borders out of reach: only the coordinates can make places differ."""
+def test_output_depends_on_position(net):
+    """On a picture of one colour, away from the borders, only the coordinates differ between places."""
     deep = net.encode(torch.full((1, 3, 64, 64), 0.5))[-1]
     assert (deep[..., 7, 6] - deep[..., 7, 9]).abs().max() > 1e-3
     assert (deep[..., 6, 7] - deep[..., 9, 7]).abs().max() > 1e-3
@@ -68,6 +68,6 @@ def test_config_round_trip(shape):
     "bad",
     [{"widths": (8,)}, {"widths": (8, 0)}, {"widths": (8, 10**9)}, {"resolution": 18}, {"classes": ()}],
 )
-def test_impossible_shapes_are_refused(shape, bad):
+def test_invalid_configs_are_refused(shape, bad):
     with pytest.raises(ValueError, match="expected"):
         UNetConfig(**{**shape.to_dict(), **bad})

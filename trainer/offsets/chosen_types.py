@@ -1,0 +1,32 @@
+"""Map types that a user chooses by name or describes in files, resolved to descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sgi.engine import intrinsics
+from sgi.engine.errors import UserError
+from sgi.engine.intrinsics import MAP_TYPES, Intrinsic
+
+ALL = "all"
+"""Stands for the intrinsic images of a picture, `MAP_TYPES`."""
+KNOWN = ", ".join([*(name for name in intrinsics.INTRINSICS if name != intrinsics.IMAGE), "mask-CLASS", ALL])
+"""The names that can be chosen, for messages."""
+
+
+def chosen_types(types: Sequence[str] | None, own: Mapping[str, Intrinsic]) -> dict[str, Intrinsic]:
+    """Return the descriptions of `types` by name, in the order given.
+
+    types: names of built-in types, of `own`, or `all`; None or empty for all of `own`. own: the user's own types by
+    name. Raises UserError, naming `types`, for an unknown name and for an empty choice.
+    """
+    chosen: dict[str, Intrinsic] = {}
+    for given in types or own:
+        for name in MAP_TYPES if given == ALL else (given,):
+            kind = own.get(name) or intrinsics.find(name)
+            if kind is None or name == intrinsics.IMAGE:
+                raise UserError(f"`types={name}`: choose from {KNOWN}, or describe it with `type_files`")
+            chosen[name] = kind
+    if not chosen:
+        raise UserError(f"`types` is missing: choose from {KNOWN}")
+    return chosen

@@ -1,0 +1,78 @@
+"""A teacher's errors on held-out rooms, beside those of a constant map.
+
+The constant map is the mean of the true maps (for the segmentation, the most frequent class of each pixel). No
+prediction that ignores the picture has a smaller mean square error.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from rich.table import Table
+from torch import Tensor
+
+from sgi.trainer.measures.by_type import all_errors
+from sgi.trainer.measures.metrics import mean_iou
+from sgi.trainer.scenes.maps import TYPES
+from sgi.trainer.teacher_training.fit_unet import RoomMaps
+from sgi.trainer.teachers.teacher import Teacher
+from sgi.trainer.teachers.unet_teacher import UNetTeacher
+
+Errors = dict[str, float]
+_MIOU = "segmentation_miou"
+_WORDS = {
+    "depth_rmse": "depth, rmse of relative depth",
+    "depth_scale_shift_rmse": "depth, the same after scale and shift",
+    "depth_scale_shift_abs_rel": "depth, absolute relative after scale and shift",
+    "normal_mean_deg": "normal, mean angle in degrees",
+    "normal_median_deg": "normal, median angle in degrees",
+    "albedo_rmse": "albedo, rmse of codes",
+    "shading_rmse": "shading, rmse of codes",
+    _MIOU: "segmentation, mean intersection over union",
+}
+
+
+@torch.no_grad()
+def held_out_errors(
+    teacher: Teacher, rooms: RoomMaps, batch: int = 32, device: torch.device | str = "cpu"
+) -> dict[str, Errors]:
+    """Errors of `teacher` and of the constant map on all of `rooms`: {"teacher": ..., "constant": ...}.
+
+    The measures are those of `sgi.trainer.measures.by_type` for every type that both rooms and teacher have, and the
+    mean intersection over union for U-Net teachers.
+    """
+    everything = torch.arange(len(rooms))
+    types = [name for name in teacher.types if name in TYPES]
+    truth = {name: rooms.codes(name, everything) for name in types}
+    parts = [teacher(rooms.images(indices).to(device), types) for indices in everything.split(batch)]
+    predicted = {name: torch.cat([part[name].cpu() for part in parts]) for name in types}
+    result = {
+        "teacher": all_errors(predicted, truth),
+        "constant": all_errors({name: constant_map(name, codes) for name, codes in truth.items()}, truth),
+    }
+    if isinstance(teacher, UNetTeacher):
+        classes = len(teacher.classes)
+        labels = rooms.segmentation(everything)
+        predicted_labels = torch.cat(
+            [teacher.segment(rooms.images(i).to(device)).argmax(1).cpu() for i in everything.split(batch)]
+        )
+        result["teacher"][_MIOU] = mean_iou(predicted_labels, labels, classes)
+        most_frequent = F.one_hot(labels.long(), classes).sum(0).argmax(-1)
+        result["constant"][_MIOU] = mean_iou(most_frequent.expand_as(labels), labels, classes)
+    return result
+
+
+def constant_map(name: str, codes: Tensor) -> Tensor:
+    """The mean of codes [N, C, H, W] over the pictures, normals made unit length again; expanded to N pictures."""
+    mean = codes.mean(0, keepdim=True)
+    if name == "normal":
+        mean = F.normalize(mean * 2 - 1, dim=1) * 0.5 + 0.5
+    return mean.expand_as(codes)
+
+
+def error_table(errors: dict[str, Errors]) -> Table:
+    """The result of `held_out_errors` as a table for the terminal."""
+    table = Table("held-out error", *errors, title=None)
+    for key in next(iter(errors.values())):
+        table.add_row(_WORDS.get(key, key), *(f"{column[key]:.4f}" for column in errors.values()))
+    return table
