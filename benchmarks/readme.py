@@ -77,13 +77,13 @@ def benchmark(name: str, unit: str) -> str:
 
 def precision() -> str:
     """PSNR of every type in half precision, the last measurement of each generator and precision."""
-    told = {
+    latest_of = {
         (line["figures"]["generator"], name): by_type
         for line in recorded("precision")
         for name, by_type in line["figures"]["psnr"].items()
     }
     rows = ["| generator | precision | PSNR of 8-bit maps, dB |", "|---|---|---|"]
-    for (generator, name), by_type in sorted(told.items()):
+    for (generator, name), by_type in sorted(latest_of.items()):
         figures = ", ".join(f"{kind} {value:.1f}" for kind, value in by_type.items())
         rows.append(f"| {generator} | {name} | {figures} |")
     return "\n".join(rows)
@@ -151,9 +151,9 @@ def judge() -> str:
         "| judge | generator | renders | generator, unequal chances | seeds that these amount to |",
         "|---|---|---|---|---|",
     ]
-    for name, told in line["figures"].items():
-        chances = f"{told['unequal_chances']} | {told['effective_seeds']} of {told['seeds']}"
-        rows.append(f"| {name} | {told['frechet']} | {told['floor']} | {chances} |")
+    for name, found in line["figures"].items():
+        chances = f"{found['unequal_chances']} | {found['effective_seeds']} of {found['seeds']}"
+        rows.append(f"| {name} | {found['frechet']} | {found['floor']} | {chances} |")
     return "\n".join(rows)
 
 

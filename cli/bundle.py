@@ -103,10 +103,10 @@ def rebuild_bundle(
 
 
 def _fit(name: str, generator: Path, teacher: str, out: Path, workdir: Path, machine: dict[str, Any]) -> None:
-    from sgi.cli.train import train
+    from sgi.trainer.offsets.train import train_offsets
 
     steps, images = FITS[name]
-    train(
+    train_offsets(
         [name], generator=generator, teacher=teacher, steps=steps, images=images, noise_mode="none", out=out,
         workdir=workdir, preview=False, **machine,
     )  # fmt: skip

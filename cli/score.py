@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sgi.cli.options import Cache, Device, GeneratorFile, Holdout, Split, Threads
+from sgi.cli.options import Device, GeneratorFile, Holdout, Split, TeacherCache, Threads
 from sgi.cli.progress import progress
 from sgi.cli.train import TEACHER_HELP
 
@@ -24,7 +24,7 @@ def score(
     teacher: Annotated[str, typer.Option(help=TEACHER_HELP)] = "bundled",
     holdout: Holdout = 256,
     split: Split = "holdout",
-    cache: Cache = None,
+    cache: TeacherCache = None,
     device: Device = "cpu",
     threads: Threads = None,
 ) -> None:

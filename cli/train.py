@@ -9,7 +9,6 @@ import typer
 
 from sgi.cli.options import (
     Batch,
-    Cache,
     ClassIndex,
     Cutoff,
     Device,
@@ -18,6 +17,7 @@ from sgi.cli.options import (
     NoiseMode,
     Precision,
     Split,
+    TeacherCache,
     Threads,
     Trunc,
     TypeFiles,
@@ -84,7 +84,7 @@ def train(
     workdir: Annotated[
         Path | None, typer.Option(help="Folder of checkpoints and logs. Default: fits, beside the offsets.")
     ] = None,
-    cache: Cache = None,
+    cache: TeacherCache = None,
     device: Device = "cpu",
     threads: Threads = None,
     precision: Precision = None,

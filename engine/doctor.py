@@ -14,7 +14,7 @@ from sgi.engine.backends import backend_names, devices_of, has_nvidia_driver, mi
 from sgi.engine.backends.engine_file import MODULES, TENSORRT, is_installed
 from sgi.engine.cores import available_cores
 from sgi.engine.errors import UserError, one_line
-from sgi.engine.gpu import driver_version, find_gpus
+from sgi.engine.gpu import find_driver, find_gpus, has_gpu
 from sgi.engine.seeds import latents
 from sgi.engine.version import __version__
 
@@ -23,7 +23,7 @@ ENGINE_BACKEND = "tensorrt"
 """The backend that runs TensorRT engines. There is no engine for every GPU, so that it cannot be tried."""
 PACKAGES = (
     "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "triton",
-    "tensorrt", "tensorrt-rtx-cu13", "cuda-bindings", "pycuda",
+    "tensorrt", "tensorrt-rtx-cu13", "cuda-bindings", "nvidia-ml-py", "pycuda",
 )  # fmt: skip
 _DETAIL_LENGTH = 200
 _TEST_BYTES = 1 << 20
@@ -54,19 +54,24 @@ def check_system() -> list[Finding]:
 
 
 def check_gpus() -> list[Finding]:
-    """The GPUs that the NVIDIA driver lists."""
-    gpus, version = find_gpus(), driver_version()
+    """The NVIDIA GPUs that CUDA programs can use."""
+    try:
+        gpus, driver = find_gpus(), find_driver()
+    except UserError as error:
+        return [Finding("GPU", "untried", str(error))]
+    if driver is None:
+        return [Finding("GPU", "no", "no NVIDIA driver was found")]
+    text = f"driver {driver.version} for CUDA {driver.cuda}"
     if not gpus:
-        reason = "no NVIDIA driver was found" if version is None else f"a driver (CUDA {version}) was found, but no GPU"
-        return [Finding("GPU", "no", reason)]
+        return [Finding("GPU", "no", f"{text}, and no GPU that CUDA programs can use")]
     return [
         Finding(
-            f"GPU {i}", "yes",
-            f"{gpu.name}, SM{gpu.capability[0]}{gpu.capability[1]}, {gpu.memory / 2**30:.0f} GiB, "
-            f"driver for CUDA {version}",
+            f"GPU {i}",
+            "yes",
+            f"{gpu.name}, SM{gpu.capability[0]}{gpu.capability[1]}, {gpu.memory / 2**30:.0f} GiB, {text}",
         )
         for i, gpu in enumerate(gpus)
-    ]  # fmt: skip
+    ]
 
 
 def check_backends() -> list[Finding]:
@@ -110,7 +115,7 @@ def check_builders() -> list[Finding]:
         what = f"builder {module}"
         if not is_installed(module):
             findings.append(Finding(what, "no", f'not installed: pip install "sgi-engine[{extra}]"'))
-        elif module == TENSORRT and not find_gpus():
+        elif module == TENSORRT and not has_gpu():
             findings.append(Finding(what, "no", "it builds on the GPU that will run the engine; no GPU was found"))
         else:
             findings.append(_builder(what, module))

@@ -13,7 +13,7 @@ from sgi.engine.artifact import ONNX_SUFFIX, SIDECAR_SUFFIXES, Artifact
 from sgi.engine.backends.backend import Backend, OnDevice, Overlapping
 from sgi.engine.backends.table import AUTO, BACKENDS, BackendRow, backend_names, find_backend, is_installed
 from sgi.engine.errors import UserError
-from sgi.engine.gpu import find_gpus
+from sgi.engine.gpu import has_gpu
 
 __all__ = [
     "AUTO",
@@ -110,7 +110,7 @@ def missing(backend: str, device: str) -> str | None:
 
 def has_nvidia_driver() -> bool:
     """Whether there is an NVIDIA driver with at least one GPU; loads no framework."""
-    return bool(find_gpus())
+    return has_gpu()
 
 
 def _choose_device(device: str, suffix: str = ONNX_SUFFIX) -> str:

@@ -66,8 +66,8 @@ def test_the_score_in_the_file_can_be_measured_again():
     with torch.no_grad():
         rows = torch.from_numpy(np.array(offset.rows(network.config.num_ws)))
         shown = clamped_readout(network.synthesize(pool.ws + rows, offset.noise_mode), offset.intrinsic)
-    told = pool.codes["depth"].float()
-    again = fvu(shown, told, told.mean(dim=0, keepdim=True))
+    target = pool.codes["depth"].float()
+    again = fvu(shown, target, target.mean(dim=0, keepdim=True))
     assert again == pytest.approx(offset.score["rows"]["offset"]["fvu_about_holdout"], abs=0.08)
 
 

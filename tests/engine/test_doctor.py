@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from types import SimpleNamespace
 
 import pytest
 from fake_cuda import FakeRuntime
 from fake_gpu import FakeGpu
+from fake_nvml import FakeDriver, FakeNvml, install
 
-from sgi.engine import bundle, doctor, gpu
+from sgi.engine import bundle, doctor
 from sgi.engine.backends import cuda_memory
 from sgi.engine.backends.cuda_memory import CudaPythonMemory
 from sgi.engine.gpu import Gpu
@@ -20,8 +20,7 @@ H200 = Gpu("NVIDIA H200", (9, 0), 141 << 30)
 
 @pytest.fixture
 def no_gpu(monkeypatch):
-    monkeypatch.setattr(doctor, "find_gpus", list)
-    monkeypatch.setattr(doctor, "driver_version", lambda: None)
+    install(monkeypatch, None, None)
     monkeypatch.setattr(doctor, "has_nvidia_driver", lambda: False)
 
 
@@ -61,10 +60,23 @@ def test_without_a_bundled_model_backends_are_untried(no_gpu, tmp_path, monkeypa
     assert states(doctor.check_backends())["backend onnxruntime on cpu"] == "untried"
 
 
-def test_with_a_gpu(monkeypatch):
-    monkeypatch.setattr(doctor, "find_gpus", lambda: [H200])
-    monkeypatch.setattr(doctor, "driver_version", lambda: "13.0")
-    assert doctor.check_gpus() == [doctor.Finding("GPU 0", "yes", "NVIDIA H200, SM90, 141 GiB, driver for CUDA 13.0")]
+def test_gpu_and_driver_are_listed(monkeypatch):
+    install(monkeypatch, FakeDriver(), FakeNvml([H200]))
+    detail = "NVIDIA H200, SM90, 141 GiB, driver 580.65.06 for CUDA 13.0"
+    assert doctor.check_gpus() == [doctor.Finding("GPU 0", "yes", detail)]
+
+
+def test_driver_without_gpu_is_listed(monkeypatch):
+    install(monkeypatch, FakeDriver(visible=()), FakeNvml([]))
+    detail = "driver 580.65.06 for CUDA 13.0, and no GPU that CUDA programs can use"
+    assert doctor.check_gpus() == [doctor.Finding("GPU", "no", detail)]
+
+
+def test_gpu_without_nvidia_ml_py_is_untried(monkeypatch):
+    install(monkeypatch, FakeDriver(), None)
+    (found,) = doctor.check_gpus()
+    assert found.state == "untried"
+    assert "pip install nvidia-ml-py" in found.detail
 
 
 @pytest.fixture
@@ -116,43 +128,3 @@ def test_packages_have_their_versions():
     import numpy
 
     assert doctor.Finding("numpy", "yes", numpy.__version__) in doctor.check_packages()
-
-
-class Driver:
-    """A fake libcuda with one GPU."""
-
-    def __init__(self, count=1, error=0):
-        self.count, self.error = count, error
-
-    def cuInit(self, flags):
-        return self.error
-
-    def cuDriverGetVersion(self, version):
-        version._obj.value = 13000
-        return 0
-
-    def cuDeviceGetCount(self, count):
-        count._obj.value = self.count
-        return 0
-
-    def cuDeviceGet(self, device, index):
-        device._obj.value = index
-
-    def cuDeviceGetName(self, name, size, device):
-        ctypes.memmove(name, H200.name.encode(), len(H200.name))
-
-    def cuDeviceTotalMem_v2(self, memory, device):
-        memory._obj.value = H200.memory
-
-    def cuDeviceGetAttribute(self, number, attribute, device):
-        number._obj.value = {75: 9, 76: 0}[attribute]
-
-
-def test_gpus_and_version_come_from_the_driver(monkeypatch):
-    monkeypatch.setattr(gpu, "_driver", Driver)
-    assert gpu.find_gpus() == [H200]
-    assert gpu.driver_version() == "13.0"
-    for driver in (None, Driver(count=0), Driver(error=100)):
-        monkeypatch.setattr(gpu, "_driver", lambda driver=driver: driver)
-        assert gpu.find_gpus() == []
-    assert doctor.check_gpus()[0].detail == "a driver (CUDA 13.0) was found, but no GPU"
