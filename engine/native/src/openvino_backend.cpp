@@ -40,8 +40,8 @@ bool has_bf16(const ov::Core &core) {
     return std::find(found.begin(), found.end(), ov::device::capability::BF16) != found.end();
 }
 
-// Compiled for static batch sizes, because a dynamic one is up to 1.8 times slower. The sizes are powers of two up to
-// the largest pass; smaller passes are padded with zeros, so that few compilations are enough for every count.
+// Compiled for static batch sizes, because a dynamic one is slower (docs/experiments.md, OpenVINO settings). The sizes
+// are powers of two up to the largest pass; smaller passes are padded with zeros, so that few compilations are enough.
 class OpenVinoBackend final : public Backend {
   public:
     OpenVinoBackend(std::string_view model, const Artifact &artifact, const BackendOptions &options)
@@ -50,7 +50,7 @@ class OpenVinoBackend final : public Backend {
         const bool bf16 = options.precision == "bf16";
         if (bf16 && !has_bf16(core_))
             throw Failure(SGI_ERROR_BACKEND, "sgi_options.precision: this CPU does not have bf16; leave it NULL");
-        // OpenVINO's default is bfloat16 on CPUs that support it, with an error of 1e-2.
+        // OpenVINO's default is bfloat16 on CPUs that support it, which exceeds the parity bound of exports.
         settings_ = {ov::hint::inference_precision(bf16 ? ov::element::bf16 : ov::element::f32),
                      ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY)};
         if (options.threads) settings_.insert(ov::inference_num_threads(static_cast<int>(options.threads)));

@@ -24,8 +24,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (sgi_info(engine, &info) != SGI_OK || !info.type_count) std::abort();
     for (size_t i = 0; i < info.type_count; ++i) {
         const sgi_type &type = info.types[i];
-        for (uint32_t k = 0; k < type.class_count; ++k)
-            if (!type.classes[k] || std::strlen(type.classes[k]) > size || type.colours[3 * k + 2] > 255) std::abort();
+        [[maybe_unused]] static volatile uint8_t read; // so that AddressSanitizer checks every colour
+        for (uint32_t k = 0; k < type.class_count; ++k) {
+            if (!type.classes[k] || std::strlen(type.classes[k]) > size) std::abort();
+            for (uint32_t c = 0; c < 3; ++c) read = type.colours[3 * k + c];
+        }
     }
     if (info.resolution <= 64) {
         const sgi_type &type = info.types[0];
