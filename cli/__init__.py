@@ -33,7 +33,7 @@ COMMANDS = {
     "train": "Fit the offset that turns the generator's pictures into maps, and score it on held-out seeds.",
     "score": "Score offsets on held-out seeds, "
     "beside baselines fitted on the pictures that the offsets were fitted on.",
-    "combine": "Add offsets, each times its weight: average fits, add a direction to a map, or scale an offset.",
+    "combine": "Add offsets up, each times its weight: average fits, add a direction to a map, go part of the way.",
     "invert": "Find the latents of your own pictures and show their maps. "
     "Beyond the paper, which is about generated pictures.",
     "relight": "Find directions that change the light, and measure whether maps bear it.",

@@ -1,4 +1,8 @@
-"""Flags that several commands share: one name, one meaning, one line of help."""
+"""Options that several commands share: one name, one meaning, one line of help.
+
+The Python parameter that takes an option has the name of the library's parameter (`psi: Trunc` for --trunc), because
+error messages name parameters and sgi.cli.errors replaces them with flags. Each type states its flag for that reason.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +11,65 @@ from typing import Annotated
 
 import typer
 
+from sgi.engine.writers import FORMATS
+
+# What to compute: parameters `types`, `type_files`, `generator`, `offsets`, `teacher`.
+Types = Annotated[
+    list[str] | None,
+    typer.Option("--type", help="Map type, such as depth; repeat it for several, `all` for every one."),
+]
 TypeFiles = Annotated[
     list[Path] | None,
-    typer.Option("--type-file", help="Describe a type of your own in YAML (name, channels, meaning, ...)."),
+    typer.Option("--type-file", help="YAML file that describes a type of your own (name, channels, meaning, ...)."),
 ]
-GeneratorFile = Annotated[Path | None, typer.Option(help="Generator file. Default: the bundled rooms.")]
-Trunc = Annotated[float, typer.Option("--trunc", help="Truncation psi of the pictures.")]
-Cutoff = Annotated[int | None, typer.Option("--trunc-cutoff", min=0, help="Truncate only the first rows.")]
+GeneratorFile = Annotated[
+    Path | None, typer.Option("--generator", help="Generator file or StyleGAN2 checkpoint. Default: the bundled rooms.")
+]
+OffsetFiles = Annotated[
+    list[Path] | None, typer.Option("--offset", help="Offset file; repeat it for several. Default: the bundled ones.")
+]
+Teacher = Annotated[
+    str,
+    typer.Option(
+        "--teacher",
+        help="`bundled`, a teacher file, analytic:NAME (sobel, canny, luminance, retinex), onnx:FILE.yaml, or "
+        "transformers: or diffusers: with a Hugging Face name or folder; A+B: B for the types that A does not have.",
+    ),
+]
+
+# How images are generated: parameters `psi`, `cutoff`, `noise_mode`, `class_index`.
+Trunc = Annotated[float, typer.Option("--trunc", help="Truncation psi of the images.")]
+Cutoff = Annotated[
+    int | None,
+    typer.Option("--trunc-cutoff", min=0, help="Truncate only the first rows of w+, this many. Default: all."),
+]
 NoiseMode = Annotated[
-    str | None, typer.Option(help="none or const. Default: none for the bundled generator, else const.")
+    str | None, typer.Option("--noise-mode", help="none or const. Default: none for the bundled generator, else const.")
 ]
-ClassIndex = Annotated[int | None, typer.Option("--class", help="Class, of a conditional generator.")]
-Batch = Annotated[int, typer.Option(min=1, help="Pictures a step.")]
-Holdout = Annotated[int, typer.Option(help="Held-out pictures to score on.")]
-Split = Annotated[str, typer.Option(help="Score on `holdout` seeds, or on those for `choosing` settings.")]
-TeacherCache = Annotated[
-    Path | None, typer.Option("--cache", help="Folder that keeps the teacher's maps, so that it runs once per picture.")
+ClassIndex = Annotated[int | None, typer.Option("--class", help="Class index, for a conditional generator.")]
+
+# How offsets are fitted and scored.
+Batch = Annotated[int, typer.Option("--batch", min=1, help="Images per optimiser step.")]
+Holdout = Annotated[int, typer.Option("--holdout", help="Held-out images to score on.")]
+Split = Annotated[
+    str,
+    typer.Option("--split", help="Score on the `holdout` seeds, or on the `choosing` seeds for choosing settings."),
 ]
-Device = Annotated[str, typer.Option(help="cpu or cuda.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; one is best beside other work.")]
-Precision = Annotated[str | None, typer.Option(help="fp32 or bf16. Default: bf16 where the hardware has it.")]
+Seed = Annotated[int, typer.Option("--seed", help="Selects the images to fit on, and their order.")]
+Cache = Annotated[
+    Path | None, typer.Option("--cache", help="Folder that keeps the teacher's maps, so that they are computed once.")
+]
+Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Continue an interrupted run of the same settings.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the work and its estimated time, and stop.")]
+
+# Where work runs: parameters `device`, `threads`, `precision`.
+Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all cores.")]
+Precision = Annotated[
+    str | None, typer.Option("--precision", help="fp32 or bf16. Default: bf16 where the hardware supports it.")
+]
+
+# Results: parameters `file_format`, `preview`, `quiet`.
+MapFormat = Annotated[str, typer.Option("--format", help=f"File format of the maps: {' or '.join(FORMATS)}.")]
+Preview = Annotated[bool, typer.Option("--preview/--no-preview", help="Also write a picture of the first results.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]

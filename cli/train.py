@@ -9,6 +9,7 @@ import typer
 
 from sgi.cli.options import (
     Batch,
+    Cache,
     ClassIndex,
     Cutoff,
     Device,
@@ -16,8 +17,10 @@ from sgi.cli.options import (
     Holdout,
     NoiseMode,
     Precision,
+    Resume,
+    Seed,
     Split,
-    TeacherCache,
+    Teacher,
     Threads,
     Trunc,
     TypeFiles,
@@ -31,11 +34,6 @@ if TYPE_CHECKING:
     from sgi.engine.intrinsics import Intrinsic
     from sgi.trainer.offsets.train import TrainedOffset
 
-TEACHER_HELP = (
-    "`bundled`, a teacher file, analytic:NAME (sobel, canny, luminance, retinex), onnx:FILE.yaml, or transformers: "
-    "or diffusers: with a Hugging Face name or folder; A+B: B for the types that A does not support."
-)
-
 
 def train(
     types: Annotated[
@@ -44,7 +42,7 @@ def train(
     ] = None,
     type_files: TypeFiles = None,
     generator: GeneratorFile = None,
-    teacher: Annotated[str, typer.Option(help=TEACHER_HELP)] = "bundled",
+    teacher: Teacher = "bundled",
     space: Annotated[
         str,
         typer.Option(
@@ -75,7 +73,7 @@ def train(
             help="l1, l2, huber, cosine, ssi, bce, dice, ce, perceptual, lpips, or a sum. Default: the type's."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Which pictures to fit on, and their order.")] = 0,
+    seed: Seed = 0,
     holdout: Holdout = 256,
     split: Split = "holdout",
     out: Annotated[
@@ -84,11 +82,11 @@ def train(
     workdir: Annotated[
         Path | None, typer.Option(help="Folder of checkpoints and logs. Default: fits, beside the offsets.")
     ] = None,
-    cache: TeacherCache = None,
+    cache: Cache = None,
     device: Device = "cpu",
     threads: Threads = None,
     precision: Precision = None,
-    resume: Annotated[bool, typer.Option(help="Continue an interrupted fit of the same settings.")] = True,
+    resume: Resume = True,
     preview: Annotated[bool, typer.Option(help="Write a picture beside each offset.")] = True,
 ) -> None:
     """Fit the offset that turns the generator's pictures into maps, and score it on held-out seeds."""
