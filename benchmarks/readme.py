@@ -97,14 +97,14 @@ def report() -> dict[str, Any]:
 
 def brief() -> str:
     """The study's verdicts, a line a map."""
-    from sgi.trainer.studies.evaluation.markdown import brief_table
+    from sgi.trainer.studies.evaluation.markdown_report import brief_table
 
     return brief_table(report())
 
 
 def study() -> str:
     """The study's tables and verdict."""
-    from sgi.trainer.studies.evaluation.markdown import markdown_table
+    from sgi.trainer.studies.evaluation.markdown_report import markdown_table
 
     return markdown_table(report())
 

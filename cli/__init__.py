@@ -34,13 +34,12 @@ COMMANDS = {
     "score": "Score offsets on held-out seeds, "
     "beside baselines fitted on the pictures that the offsets were fitted on.",
     "combine": "Add offsets up, each times its weight: average fits, add a direction to a map, go part of the way.",
-    "invert": "Find the latents of your own pictures and show their maps. "
+    "invert": "Find the latents of your own pictures and their maps. "
     "Beyond the paper, which is about generated pictures.",
-    "relight": "Find directions that change the light, and measure whether maps bear it.",
+    "relight": "Find directions that change the light, and measure how maps change with it.",
     "eval": "Fit maps and controls, score all of them with intervals beside baselines, "
     "and write a report with a verdict.",
-    "ablate": "Ask what a map depends on: the space of its offset, its rows, its length, "
-    "the pictures it was fitted on.",
+    "ablate": "Measure how a map depends on its offset's space, rows and length, and on the number of pictures.",
     "train-generator": "Train a generator on rooms; stop and continue at will with Ctrl-C and the same command.",
     "train-teacher": "Train the U-Net teacher on rendered rooms, measure it on held-out ones and write its file.",
     "doctor": "Say what is installed, which GPU is here, and which backends work and why the others do not.",

@@ -1,4 +1,4 @@
-"""`sgi-engine eval`: what does a generator know, and what can it only be forced to show."""
+"""`sgi-engine eval`: which maps a generator knows, and which a fit can only force."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from sgi.cli.doctor import available_cores
 from sgi.cli.options import (
     Batch,
     ClassIndex,
@@ -20,19 +19,17 @@ from sgi.cli.options import (
     Trunc,
     TypeFiles,
 )
-from sgi.cli.train import own_kinds, progress_bar
-from sgi.engine import bundle
-from sgi.engine.errors import UserError
-from sgi.engine.intrinsics import IMAGE, MAP_TYPES, SEGMENTATION
-
-DEFAULT_TYPES = (*MAP_TYPES, SEGMENTATION, "mask-bed", "edges")
-REPORT, PAGE, WORK = "report.json", "report.html", "work"
+from sgi.cli.progress import progress
 
 
 def eval(
     types: Annotated[
         list[str] | None,
-        typer.Option("--type", help=f"Map to study; repeat it. Default: of {', '.join(DEFAULT_TYPES)} what is told."),
+        typer.Option(
+            "--type",
+            help="Map to study; repeat it. Default: depth, normal, albedo, shading, segmentation, mask-bed and edges, "
+            "as far as the teacher predicts them.",
+        ),
     ] = None,
     type_files: TypeFiles = None,
     generator: GeneratorFile = None,
@@ -46,18 +43,18 @@ def eval(
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of every fit.")] = 600,
     fits: Annotated[int, typer.Option(min=1, help="Fits of every map, each on other pictures.")] = 3,
     control_fits: Annotated[int, typer.Option(min=1, help="Fits of every other row.")] = 1,
-    controls: Annotated[bool, typer.Option(help="Fit controls, without which there is no verdict.")] = True,
+    controls: Annotated[bool, typer.Option(help="Fit controls, without which no map is called known.")] = True,
     batch: Batch = 16,
     lr: Annotated[float | None, typer.Option(help="Learning rate as in `train`. Default: the space's.")] = None,
     images: Annotated[int, typer.Option(min=2, help="Pictures to fit on.")] = 2000,
     holdout: Holdout = 256,
-    trunc: Trunc = 1.0,
+    psi: Trunc = 1.0,
     cutoff: Cutoff = None,
     noise_mode: NoiseMode = None,
     class_index: ClassIndex = None,
     rooms: Annotated[
         str | None,
-        typer.Option(help="Variety of rendered rooms to score on as truth, or none. Default: the generator's own."),
+        typer.Option(help="Variety of rendered rooms with exact maps, or none. Default: the generator's own."),
     ] = None,
     directions: Annotated[
         Path | None, typer.Option(help="Directions of light (.npy, of `relight`) to measure robustness with.")
@@ -68,71 +65,37 @@ def eval(
     ] = None,
     device: Device = "cpu",
     precision: Precision = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is to do, and how long it takes.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the number of tasks and the estimated time, and stop.")
+    ] = False,
 ) -> None:
     """Fit maps and controls, score all of them with intervals beside baselines, and write a report with a verdict.
 
-    Stop and continue at will with Ctrl-C and the same command.
+    After Ctrl-C, the same command resumes.
     """
     import time
 
     from rich.console import Console
 
-    from sgi.engine.generator import checkpoints, generator_sha256
-    from sgi.trainer.device import find_device, preferred_precision
-    from sgi.trainer.offsets.pool import Sampling
-    from sgi.trainer.offsets.seed_splits import fitting_seeds, scoring_seeds
-    from sgi.trainer.studies.evaluation import report, sections
-    from sgi.trainer.studies.evaluation.html import page
-    from sgi.trainer.studies.evaluation.markdown import sentences
-    from sgi.trainer.studies.evaluation.pictures import sheets
-    from sgi.trainer.studies.evaluation.study import estimate, run_tasks, unfinished
-    from sgi.trainer.studies.evaluation.tasks import plan
-    from sgi.trainer.studies.evaluation.work import Study, given_rows, open_world
-    from sgi.trainer.teachers import load_teacher
+    from sgi.trainer.offsets.type_file import load_types
+    from sgi.trainer.studies.evaluation import EvaluationSettings, evaluate, plan_evaluation
 
-    # A wrong flag should not cost minutes.
-    fitting_seeds(images, max(fits, control_fits) - 1)
-    scoring_seeds(holdout)
-    where, console, began = find_device(device, 1), Console(), time.monotonic()
-    told_by = load_teacher(teacher, device)
-    others = [load_teacher(spec, device) for spec in references or ()]
-    own = own_kinds(type_files or [])
-    names = tuple(dict.fromkeys(types or [*own] or [name for name in DEFAULT_TYPES if name in told_by.types]))
-    if not names or IMAGE in names:
-        raise UserError(f"--type: choose from {', '.join(told_by.types)}")
-    path = generator or bundle.GENERATOR
-    network = checkpoints.load(path, where)
-    variety = sections.checked_variety(rooms, path)
-    sampling = Sampling(trunc, cutoff, noise_mode or ("const" if generator else "none"), class_index)
-    sampling.check(network)
-    if offsets is None and generator is None:
-        offsets = bundle.OFFSETS
-    study = Study(
-        str(path), teacher, generator_sha256(network), told_by.sha256, names, sampling, out / WORK, images, holdout,
-        "holdout", steps, batch, lr, precision or preferred_precision(where), device, 1, offsets, tuple(own.values()),
+    own = load_types(type_files or ())
+    settings = EvaluationSettings(
+        types=tuple(own.get(name, name) for name in types or own), generator=generator, teacher=teacher,
+        references=tuple(references or ()), offsets=offsets, steps=steps, fits=fits, control_fits=control_fits,
+        controls=controls, batch=batch, lr=lr, images=images, holdout=holdout, psi=psi, cutoff=cutoff,
+        noise_mode=noise_mode, class_index=class_index, rooms=rooms, directions=directions, out=out, jobs=jobs,
+        device=device, precision=precision,
     )  # fmt: skip
-    world = open_world(study)
-    tasks = plan(names, fits, control_fits, controls, given_rows(study))
-    workers = jobs or (1 if device == "cuda" else available_cores())
-    minutes = estimate(world, tasks, workers, variety is not None) / 60
-    console.print(
-        f"{len(tasks)} tasks, {len(unfinished(study, tasks))} to do: about {max(1, round(minutes))} min on "
-        f"{workers} processes; finished ones stay in {study.folder}"
-    )
+    console, began = Console(), time.monotonic()
     if dry_run:
+        console.print(str(plan_evaluation(settings)))
         return
-    with progress_bar() as bar:
-        line = bar.add_task("fits", total=len(tasks), note="")
-        results = run_tasks(study, tasks, workers, lambda task: bar.update(line, advance=1, note=task.row.label))
-    console.print("drawing up the report")
-    find_device(device, workers)  # the processes are gone, so their cores are free
-    found = report.build(world, results, fits, control_fits)
-    found["references"] = [report.reference(world, results, other) for other in others]
-    measured = sections.measure(world, results, variety, directions)
-    found["sections"] = {title: sections.figures_only(section) for title, section in measured.items()}
-    report.write(out / REPORT, found)
-    report.write(out / PAGE, page(found, sheets(world, results), measured))
-    for sentence in sentences(found):
+    with progress() as receiver:
+        report = evaluate(settings, receiver)
+    written = report.write(out)
+    for sentence in report.sentences():
         console.print(f"- {sentence}")
-    console.print(f"wrote {out / REPORT} and {out / PAGE} in {(time.monotonic() - began) / 60:.1f} minutes")
+    minutes = (time.monotonic() - began) / 60
+    console.print(f"wrote {written[0]} and {written[1]} in {minutes:.1f} minutes")

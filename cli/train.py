@@ -29,9 +29,6 @@ from sgi.cli.progress import progress
 from sgi.engine.intrinsics import MAP_TYPES
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from sgi.engine.intrinsics import Intrinsic
     from sgi.trainer.offsets.train import TrainedOffset
 
 
@@ -111,20 +108,3 @@ def _report(trained: TrainedOffset) -> None:
     console.print(score_table(trained.offset, trained.offset.score))
     console.print(compare_to_baseline(trained.offset.score))
     console.print("wrote", " and ".join(str(path) for path in (trained.path, trained.preview) if path))
-
-
-def own_kinds(type_files: list[Path]) -> dict[str, Intrinsic]:
-    """Return the types that files describe, by name; see `sgi.trainer.offsets.type_file.load_types`."""
-    from sgi.trainer.offsets.type_file import load_types
-
-    return load_types(type_files)
-
-
-def progress_bar() -> Progress:
-    """Return a bar with the remaining time and a note; it disappears at the end."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"), transient=True,
-    )  # fmt: skip

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-import sgi.trainer.studies.evaluation.work
 from sgi.engine.generator import generator_sha256, save_generator
+from sgi.trainer import teachers
 from sgi.trainer.offsets.pool import Sampling
-from sgi.trainer.studies.evaluation.work import Study, open_world
+from sgi.trainer.studies.evaluation.context import open_context
+from sgi.trainer.studies.evaluation.study import Study
 
 
 @pytest.fixture
@@ -15,8 +16,8 @@ def study(tmp_path, generator, teacher, monkeypatch) -> Study:
     """12 steps on 40 pictures of 16 px, scored on 12."""
     path = tmp_path / "tiny.safetensors"
     save_generator(path, generator)
-    monkeypatch.setattr(sgi.trainer.studies.evaluation.work, "load_teacher", lambda spec, device: teacher)
-    open_world.cache_clear()
+    monkeypatch.setattr(teachers, "load_teacher", lambda spec, device: teacher)
+    open_context.cache_clear()
     return Study(
         generator=str(path),
         teacher="inverse",

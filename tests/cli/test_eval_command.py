@@ -8,22 +8,21 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import sgi.trainer.studies.evaluation.work
 import sgi.trainer.teachers
+from sgi.cli.errors import flags_of, with_flags
 from sgi.cli.eval import eval
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256, random_generator
 from sgi.engine.offsets import Offset
-from sgi.trainer.studies.evaluation import study as studies
+from sgi.trainer.studies.evaluation import run_tasks
 from sgi.trainer.teachers.analytic_teacher import open_teacher
 
 QUICK = ("--steps", "4", "--fits", "2", "--images", "20", "--holdout", "8", "--jobs", "1", "--noise-mode", "none")
 
 
 @pytest.fixture
-def run(study, teacher, monkeypatch, tmp_path):
-    """Calls the command on the study's generator file and gives what it printed."""
-    monkeypatch.setattr(sgi.trainer.teachers, "load_teacher", lambda spec, device: teacher)
+def run(study, monkeypatch, tmp_path):
+    """Calls the command on the study's generator file and returns its output."""
     monkeypatch.chdir(tmp_path)
 
     def call(*flags):
@@ -32,14 +31,14 @@ def run(study, teacher, monkeypatch, tmp_path):
         arguments = ("--generator", study.generator, *QUICK, *map(str, flags))
         result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
         if isinstance(result.exception, UserError):
-            raise result.exception
+            raise UserError(with_flags(str(result.exception), flags_of(typer.main.get_command(app))))
         assert result.exit_code == 0, result.output
         return result.output
 
     return call
 
 
-def test_eval_writes_the_report_and_says_the_verdict(run, tmp_path, generator, monkeypatch):
+def test_eval_writes_the_report_and_prints_the_verdict(run, tmp_path, generator, monkeypatch):
     given = tmp_path / "given"
     given.mkdir()
     tensors = {"offset": generator.mapping.w_avg.new_ones(1, 8).numpy()}
@@ -58,14 +57,13 @@ def test_eval_writes_the_report_and_says_the_verdict(run, tmp_path, generator, m
     assert report["verdicts"]["summary"][0] in " ".join(printed.split())
     assert f"{len(report['rows']) + 1} tasks" in printed
 
-    monkeypatch.setattr(studies, "run_task", None)
+    monkeypatch.setattr(run_tasks, "run_task", None)
     assert "0 to do" in run(*flags)
 
 
-def test_a_type_of_ones_own_is_studied_like_the_others(run, tmp_path, monkeypatch):
+def test_user_defined_type_is_evaluated_like_the_others(run, tmp_path, monkeypatch):
     luminance = open_teacher("luminance")
-    for module in (sgi.trainer.teachers, sgi.trainer.studies.evaluation.work):
-        monkeypatch.setattr(module, "load_teacher", lambda spec, device: luminance)
+    monkeypatch.setattr(sgi.trainer.teachers, "load_teacher", lambda spec, device: luminance)
     (tmp_path / "mine.yaml").write_text("{name: luminance, channels: 1, meaning: how bright, low: 0, high: 4}")
     run("--type-file", "mine.yaml", "--no-controls", "--fits", "1")
     report = json.loads((tmp_path / "eval" / "report.json").read_text())
@@ -76,7 +74,7 @@ def test_a_type_of_ones_own_is_studied_like_the_others(run, tmp_path, monkeypatc
     assert "1 to do" in run("--type-file", "mine.yaml", "--no-controls", "--fits", "1", "--dry-run")
 
 
-def test_a_dry_run_tells_the_time_and_does_nothing(run, tmp_path):
+def test_dry_run_prints_the_time_and_writes_nothing(run, tmp_path):
     before = set(tmp_path.iterdir())
     printed = run("--type", "depth", "--no-controls", "--dry-run")
     assert "2 tasks, 2 to do: about 1 min on 1 processes" in printed
@@ -92,11 +90,11 @@ def test_a_dry_run_tells_the_time_and_does_nothing(run, tmp_path):
         (("--noise-mode", "random"), "--noise-mode random"),
         (("--class", "1"), "--class: the generator is unconditional"),
         (("--offsets", "none"), "--offsets none: no offset files there"),
-        (("--rooms", "messy"), "variety 'messy'"),
+        (("--rooms", "messy"), "variety=messy"),
         (("--device", "tpu"), "--device tpu"),
     ],
 )
-def test_eval_refuses_before_it_fits(run, tmp_path, flags, message):
+def test_errors_are_reported_before_the_fits(run, tmp_path, flags, message):
     before = set(tmp_path.iterdir())
     with pytest.raises(UserError) as refused:
         run(*flags)

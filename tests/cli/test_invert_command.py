@@ -1,4 +1,4 @@
-"""`invert` from a picture file to latents, maps and preview, and what it refuses."""
+"""`invert` from a picture file to latents, maps and preview, and its errors."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from PIL import Image
 from tolerances import OPTIMISED
 from typer.testing import CliRunner
 
+from sgi.cli.errors import flags_of, with_flags
 from sgi.cli.invert import invert
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256, random_generator, save_generator
 from sgi.engine.offsets import Offset
 from sgi.trainer.studies.truth.latents_file import Latents
-from sgi.trainer.studies.truth.pictures import load_picture
+from sgi.trainer.studies.truth.user_picture import load_picture
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def run(*arguments):
     app.command()(invert)
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
     if isinstance(result.exception, UserError):
-        raise result.exception
+        raise UserError(with_flags(str(result.exception), flags_of(typer.main.get_command(app))))
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -55,29 +56,29 @@ def test_writes_latents_maps_and_preview(tmp_path, file, offset, photo, generato
     printed = run(photo, "--generator", file, "--offset", offset, "--out", out, "--steps", 3, "--threads", 1)
     names = {"photo_ws.safetensors", "photo_image.png", "photo_depth.png", "inverted.png"}
     assert {path.name for path in out.iterdir()} == names
-    assert "the generator shows another picture" in printed
+    assert "low: the maps are those of another picture" in printed
     assert "beyond the paper" in printed
     latents = Latents.load(out / "photo_ws.safetensors")
     assert (latents.picture, latents.noise_mode, latents.settings["steps"]) == ("photo.jpg", "none", 3)
     latents.check_generator(generator_sha256(generator))
     with torch.no_grad():
-        shown = (generator.synthesize(latents.ws[None], "none")[0] * 0.5 + 0.5).clamp(0, 1)
+        reproduced = (generator.synthesize(latents.ws[None], "none")[0] * 0.5 + 0.5).clamp(0, 1)
     stored = np.asarray(Image.open(out / "photo_image.png")).transpose(2, 0, 1) / 255
-    assert np.abs(stored - shown.numpy()).max() < 0.5 / 255 + OPTIMISED
+    assert np.abs(stored - reproduced.numpy()).max() < 0.5 / 255 + OPTIMISED
     with pytest.raises(UserError, match="belong to generator"):
         latents.check_generator("0" * 64)
 
 
-def test_without_offsets_a_generator_of_ones_own_gives_latents_and_picture(tmp_path, file, photo):
+def test_without_offsets_latents_and_picture_are_written(tmp_path, file, photo):
     run(photo, "--generator", file, "--out", tmp_path / "out", "--steps", 1, "--format", "npy")
     names = {"photo_ws.safetensors", "photo_image.npy", "inverted.png"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
 
 
-def test_a_picture_is_turned_cropped_and_reduced(tmp_path):
+def test_picture_is_rotated_cropped_and_reduced(tmp_path):
     pixels = np.zeros((40, 80, 3), np.uint8)
-    pixels[:, :40, 1] = 255  # the green half is below, once the picture is turned upright
-    pixels[:, :10, 2] = pixels[:, 70:, 2] = 255  # blue is outside of the middle square
+    pixels[:, :40, 1] = 255  # the green half is below, once the picture is upright
+    pixels[:, :10, 2] = pixels[:, 70:, 2] = 255  # blue is outside the middle square
     exif = Image.Exif()
     exif[0x0112] = 8  # stored with its top at the right
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
@@ -101,7 +102,10 @@ def test_refuses(tmp_path, file, offset, photo, generator):
         ((photo, photo), "photo: two pictures of one name"),
         ((photo, "--generator", other, "--offset", offset), "was fitted on generator"),
         ((photo, "--generator", file, "--noise-mode", "random"), "--noise-mode random"),
-        ((photo, "--generator", file, "--offset", offset, "--noise-mode", "const"), "the offsets say under which"),
+        (
+            (photo, "--generator", file, "--offset", offset, "--noise-mode", "const"),
+            "--noise-mode and --class: the offsets' files fix both",
+        ),
         ((photo, "--generator", file, "--steps", 0), "--steps 0"),
     ):
         with pytest.raises(UserError, match=message):

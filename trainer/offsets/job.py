@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +15,11 @@ from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.generator.offset_styles import tensors_of
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.offsets import Offset
-from sgi.engine.progress import SILENT, Progress, Stage
+from sgi.engine.progress import SILENT, Progress
 from sgi.engine.version import __version__
 from sgi.trainer.offsets.fit import FitSettings, fingerprint, fit
 from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
+from sgi.trainer.offsets.fit_steps import report_steps
 from sgi.trainer.offsets.parameters import rms
 from sgi.trainer.offsets.pool import Pool, Sampling, build_pool
 from sgi.trainer.offsets.score import best_baseline, evaluate
@@ -88,7 +88,7 @@ def train_offset(
     """
     settings = settings.for_type(kind)
     with progress.stage(kind.name, settings.steps, "steps") as stage:
-        tensors = fit(generator, pools.fitting, kind, settings, checkpoint, _reporter(stage))
+        tensors = fit(generator, pools.fitting, kind, settings, checkpoint, report_steps(stage))
     sampling = pools.fitting.sampling
     offset = Offset(
         type=kind.name,
@@ -139,18 +139,6 @@ def pool_facts(offset: Offset) -> tuple[int, int]:
 def teacher_facts(teacher: Teacher) -> dict[str, str]:
     """Return what a file records of a teacher."""
     return {"name": teacher.name, "sha256": teacher.sha256}
-
-
-def _reporter(stage: Stage) -> Callable[[int, float], None]:
-    """Return the `on_step` of a fit that advances a stage."""
-    reported = 0
-
-    def on_step(done: int, loss: float) -> None:
-        nonlocal reported
-        stage.advance(done - reported, "" if math.isnan(loss) else f"loss {loss:.4f}")
-        reported = done
-
-    return on_step
 
 
 def _fit_facts(settings: FitSettings, pool: Pool, generator: Generator) -> dict[str, Any]:

@@ -1,1 +1,11 @@
-"""Ablations: how the map depends on where the offset lives, on its rows, on the pictures seen, and on its length."""
+"""The ablations: how a map depends on its offset's space, rows and length, and on the number of pictures."""
+
+from sgi.trainer.studies.ablations.ablation_study import (
+    AblationPlan,
+    AblationReport,
+    AblationSettings,
+    ablate,
+    plan_ablation,
+)
+
+__all__ = ["AblationPlan", "AblationReport", "AblationSettings", "ablate", "plan_ablation"]

@@ -1,4 +1,4 @@
-"""What each ablation compares: lists of cases, points of its plot."""
+"""What each ablation compares: lists of cases, the points of its plot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import GeneratorConfig
 from sgi.trainer.offsets.fit import FitSettings
 from sgi.trainer.offsets.spaces import SPACES
-from sgi.trainer.studies.evaluation.tasks import prefix_row
+from sgi.trainer.studies.w_rows import first_row_of_side
 
 IMAGES = (1, 10, 100, 1000, 2000)
 ALPHAS = (-0.5, 0.0, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
@@ -18,7 +18,7 @@ ALPHAS = (-0.5, 0.0, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
 
 @dataclass(frozen=True)
 class Case:
-    """One point: an offset, how it is fitted and what is done to it before it is scored.
+    """One point: an offset, how it is fitted, and how it is changed before it is scored.
 
     type: the map. series, label: the curve it belongs to and its place on it. settings, images: of the fit; cases that
     share them share the fit. alpha: factor on the offset. rows: of w+ that keep it, None for all.
@@ -34,12 +34,12 @@ class Case:
 
     @property
     def fit(self) -> tuple[str, FitSettings, int]:
-        """What the fit depends on."""
+        """The settings that the fit depends on."""
         return self.type, self.settings, self.images
 
     @property
     def path(self) -> str:
-        """The case's name among figures."""
+        """The case's key among figures."""
         return f"{self.type}/{self.series}/{self.label}"
 
 
@@ -49,14 +49,14 @@ def spaces(name: str, base: FitSettings, images: int, config: GeneratorConfig) -
 
 
 def rows(name: str, base: FitSettings, images: int, config: GeneratorConfig) -> list[Case]:
-    """Which rows of w+ carry the map: fits that leave the first rows alone, and one fit with rows taken away.
+    """The rows of w+ that the map needs: fits without the first rows, and one fit of which rows are removed.
 
     `fitted from` is a fit that may move a resolution's rows and all later ones. `without` and `only` are the ordinary
     offset with one row at 0, and with all others at 0.
     """
     cases = []
     for side in config.resolutions:
-        first = max(prefix_row(side), 0)
+        first = first_row_of_side(side)
         cases.append(Case(name, "fitted from", f"{side} px", replace(base, from_layer=first), images))
     everything = range(config.num_ws)
     for row in everything:
@@ -67,13 +67,13 @@ def rows(name: str, base: FitSettings, images: int, config: GeneratorConfig) -> 
 
 
 def images(name: str, base: FitSettings, images: int, config: GeneratorConfig) -> list[Case]:
-    """Fits on 1, 10, 100 ... pictures, as far as there are `images`, with as many steps each."""
+    """Fits on 1, 10, 100 ... and `images` pictures, with the same number of steps."""
     counts = sorted({count for count in IMAGES if count < images} | {images})
     return [Case(name, "images", str(count), base, count) for count in counts]
 
 
 def alphas(name: str, base: FitSettings, images: int, config: GeneratorConfig) -> list[Case]:
-    """One fit, times a factor: how far along the offset the map appears, and whether further is better."""
+    """One fit, times a factor: at which length the map appears, and at which it is best."""
     return [Case(name, "alpha", f"{alpha:g}", base, images, alpha=alpha) for alpha in ALPHAS]
 
 
@@ -90,10 +90,10 @@ NUMERIC = {"images": "log", "alpha": "linear"}
 """Series whose labels are numbers, and the scale they are drawn on."""
 
 
-def plan(what: str, types: list[str], base: FitSettings, images: int, config: GeneratorConfig) -> list[Case]:
-    """The cases of an ablation, type after type; raises UserError, naming --what, if there is none of that name."""
+def cases_of(what: str, types: list[str], base: FitSettings, images: int, config: GeneratorConfig) -> list[Case]:
+    """The cases of an ablation, type after type; raises UserError for one that does not exist."""
     if what not in ABLATIONS:
-        raise UserError(f"--what {what}: choose from {', '.join(ABLATIONS)}")
+        raise UserError(f"`what={what}`: choose from {', '.join(ABLATIONS)}")
     return [
         case for name in types for case in ABLATIONS[what](name, base.for_type(intrinsics.get(name)), images, config)
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sgi.engine.errors import UserError
 from sgi.trainer.studies.ablations.cases import BASELINE, BASELINES, NUMERIC, UNORDERED, Case
-from sgi.trainer.studies.section import Figure
+from sgi.trainer.studies.figures import Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ _BASELINES = {"ridge": "--", "pixel_affine": ":"}
 _WIDTH, _HEIGHT = 5.2, 3.6  # inches of a panel
 _DPI = 110
 _CEILING = 2.0
-"""Panels end here: beyond 1 an offset is worse than a constant map, and how much worse hides the rest."""
+"""Upper end of the panels: above 1 an offset is worse than a constant map, and larger values would hide the rest."""
 
 
 def draw_plot(
@@ -27,7 +27,11 @@ def draw_plot(
     measures: Sequence[str],
     titles: Mapping[str, str],
 ) -> bytes:
-    """The bytes of a PNG; figures as in `section`. Raises UserError when matplotlib is not installed."""
+    """The bytes of a PNG.
+
+    figures, titles: as in `FigureSet`, of every case and of BASELINES. measures: names, a panel each. Raises UserError
+    when matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure as Drawing
     except ImportError:
@@ -48,13 +52,13 @@ def draw_plot(
 
 
 def _draw_panel(axes: Axes, name: str, cases: Sequence[Case], figures: Mapping[str, Figure], measure: str) -> None:
-    """One series: a line for each type, its baselines, and 1, where a map is no better than a constant one."""
+    """One series: a line for each type, its baselines, and a line at 1, the FVU of a constant map."""
     for number, kind in enumerate(dict.fromkeys(case.type for case in cases)):
         chosen = [case for case in cases if case.type == kind]
-        target = [_numbers(figures[f"{case.path}/{measure}"]) for case in chosen]
+        drawn = [_numbers(figures[f"{case.path}/{measure}"]) for case in chosen]
         places = [float(c.label) for c in chosen] if name in NUMERIC else [float(i) for i in range(len(chosen))]
-        values = [t["value"] for t in target]
-        errors = [[t["value"] - t["low"] for t in target], [t["high"] - t["value"] for t in target]]
+        values = [t["value"] for t in drawn]
+        errors = [[t["value"] - t["low"] for t in drawn], [t["high"] - t["value"] for t in drawn]]
         axes.errorbar(
             places, values, yerr=errors, label=kind, color=f"C{number}", marker="o", ms=4, capsize=2, lw=1.2,
             elinewidth=1.2, ls="" if name in UNORDERED else "-",

@@ -1,8 +1,8 @@
-"""Controls: targets that a generator has no reason to know, made from pictures or maps that it shows well.
+"""Controls: targets that are no property of the scene, made from pictures or from maps by moving or changing them.
 
-A control keeps a type's name, readout and loss and changes the codes alone, so it is fitted exactly like an
-intrinsic. Bhattad et al. (arXiv 2306.00987) state that there are transformations that an offset will not produce; on
-a small generator some of these can be forced, which is why the study measures them all.
+A control keeps a type's name, readout and loss and changes the codes alone, so it is fitted exactly like an intrinsic.
+Bhattad et al. (arXiv 2306.00987) state that there are transformations that an offset will not produce. On a small
+generator a fit can force some of these, so the study measures them all.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ Expected = Literal["hard", "easy", "impossible"]
 class Control:
     """One control.
 
-    text: what it asks for. expected: `hard` where the picture determines the target but moves its places, so that
-    knowing the map does not help; `easy` where a colour change does it; `impossible` where nothing can, which
-    checks the machinery. apply: (codes [N, C, H, W] in [0, 1], seeds) to the targets, the same shape.
+    text: description of the target. expected: `hard` where the picture determines the target but content moves to
+    other places, so that a correct map does not help; `easy` where a change of colours is enough; `impossible` where
+    the picture does not determine the target, which checks the evaluation itself. apply: (codes [N, C, H, W] in
+    [0, 1], seeds) to the targets, the same shape.
     """
 
     text: str
@@ -88,7 +89,7 @@ def get_control(name: str) -> Control:
     try:
         return CONTROLS[name]
     except KeyError:
-        raise UserError(f"--control {name}: choose from {', '.join(CONTROLS)}") from None
+        raise UserError(f"`control={name}`: choose from {', '.join(CONTROLS)}") from None
 
 
 def controlled(pool: Pool, kind: str, control: str | None) -> Pool:

@@ -1,4 +1,4 @@
-"""What a study fits and scores: its rows, and the list of tasks that fills them."""
+"""The rows of an evaluation, and the tasks that fit and score them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Literal
 
 from sgi.engine.intrinsics import IMAGE, MAP_TYPES
 from sgi.trainer.studies.evaluation.controls import CONTROLS
+from sgi.trainer.studies.w_rows import first_row_of_side
 
 Role = Literal["intrinsic", "control", "prefix", "low-rank", "random weights", "given"]
 
 PREFIX_SIDE = 16
-"""Offsets kept out of the first layers leave everything below this side, in pixels, untouched."""
-# What each control is tried on; of depth, the others would say nothing that they do not say of the picture.
+"""Side in pixels of the first convolution that an offset of role `prefix` moves."""
+# The types that each control is applied to; on depth the other controls repeat those on the picture.
 CONTROLLED = {IMAGE: tuple(CONTROLS), "depth": ("half-swap", "hflip", "rot180", "tile-shuffle")}
 SWAP = "half-swap"
 BUNDLED = "bundled"
@@ -24,8 +25,8 @@ RANDOM_WEIGHTS_TYPES = ("depth", "albedo")
 class Row:
     """One line of the report.
 
-    type: whose readout and loss. control: the change of its target, or none. space, from_layer: where the offset
-    lives. random_weights: fitted on a generator of random weights instead, to the same targets. given: an existing
+    type: whose readout and loss are used. control: the change of its target, or none. space, from_layer: of the
+    offset. random_weights: fitted on a generator of random weights instead, to the same targets. given: an existing
     offset, scored without a fit: BUNDLED, or the name of its file without the suffix.
     """
 
@@ -38,7 +39,7 @@ class Row:
 
     @property
     def role(self) -> Role:
-        """What the row is there for."""
+        """The purpose of the row."""
         if self.given is not None:
             return "given"
         if self.random_weights:
@@ -51,7 +52,7 @@ class Row:
 
     @property
     def target(self) -> str:
-        """The map that is asked for, such as `depth` or `image half-swap`."""
+        """The map that is fitted to, such as `depth` or `image half-swap`."""
         return f"{self.type} {self.control}" if self.control else self.type
 
     @property
@@ -68,15 +69,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Task:
-    """One fit of a row: stream says which pictures it sees, and in which order."""
+    """One fit of a row; stream: of the pictures it is fitted on, and of their order."""
 
     row: Row
     stream: int = 0
-
-
-def prefix_row(side: int = PREFIX_SIDE) -> int:
-    """First row of w+ that styles a convolution of that side or above: two rows a side, but one for 4 px."""
-    return 2 * (side.bit_length() - 1) - 5
 
 
 def plan(
@@ -86,10 +82,10 @@ def plan(
     controls: bool = True,
     given: Sequence[Row] = (),
 ) -> list[Task]:
-    """The tasks of a study, those of one stream together, so that a worker needs its pictures only once.
+    """The tasks of a study, those of one stream together, so that a process makes their pictures only once.
 
-    types: every one `fits` times. Everything else `control_fits` times: the four maps of the paper kept out of the
-    first layers, the controls of CONTROLLED, the swaps kept out of the first layers, low-rank updates to depth and to
+    types: every one `fits` times. Everything else `control_fits` times: the four maps of the paper without the
+    first layers, the controls of CONTROLLED, the swaps without the first layers, low-rank updates to depth and to
     the swaps, and generators of random weights. given: rows of existing offsets, scored once.
     """
     rows = {Row(name): fits for name in types} | dict.fromkeys(given, 1)
@@ -102,8 +98,8 @@ def _controls(types: Sequence[str]) -> list[Row]:
     maps = [name for name in MAP_TYPES if name in types]
     controlled = [name for name in CONTROLLED if name == IMAGE or name in types]
     rows = [Row(name, control) for name in controlled for control in CONTROLLED[name]]
-    rows += [Row(name, from_layer=prefix_row()) for name in maps]
-    rows += [Row(name, SWAP, from_layer=prefix_row()) for name in controlled]
+    rows += [Row(name, from_layer=first_row_of_side(PREFIX_SIDE)) for name in maps]
+    rows += [Row(name, SWAP, from_layer=first_row_of_side(PREFIX_SIDE)) for name in controlled]
     rows += [Row(name, space="lora") for name in maps if name in controlled]
     rows += [Row(name, SWAP, space="lora") for name in controlled]
     return rows + [Row(name, random_weights=True) for name in maps if name in RANDOM_WEIGHTS_TYPES]

@@ -1,7 +1,7 @@
-"""Where the line between "knows" and "can be forced to" falls, in figures and in words.
+"""The verdict on each map, in figures and in sentences: "knows", "can be forced to" or "does not show".
 
-An offset can be forced to show targets that the generator has no reason to know, so a low error alone proves
-nothing. The line on a measure is where the best of the hard controls stands: a map is known only beyond it.
+A fit can force targets that are no property of the scene, so a low error alone proves nothing. The line on a measure
+is the figure of the best hard control: a map is known only if it is better than that.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from sgi.trainer.measures.bootstrap import Estimate
 from sgi.trainer.measures.by_type import FVU, HIGH_PASS_FVU
-from sgi.trainer.studies.evaluation.summary import BEYOND_RIDGE, Entry, estimate_of, rounded
+from sgi.trainer.studies.evaluation.report_rows import BEYOND_RIDGE, Entry, estimate_of, rounded
 from sgi.trainer.studies.evaluation.tasks import PREFIX_SIDE, SWAP
 
 PREFIX_FVU = "fvu_prefix"
@@ -21,13 +21,14 @@ SEPARATING = {
     PREFIX_FVU: f"FVU of the offset from {PREFIX_SIDE} px on",
     BEYOND_RIDGE: "share explained beyond ridge on w",
 }
-"""The measures that may tell knowledge from force, by key; DECIDING is the one that verdicts rest on."""
+"""Titles of the measures that may separate known maps from forced ones, by key; verdicts depend on DECIDING."""
 DECIDING = HIGH_PASS_FVU
 KNOWS, FORCED, NOT = "knows", "can be forced to", "does not show"
 
 COLOUR_BASELINES = ("global_affine", "pixel_affine")
 
-Told = dict[str, Estimate]
+Estimates = dict[str, Estimate]
+"""By key of SEPARATING."""
 
 
 def judge(rows: Sequence[Entry]) -> dict[str, Any]:
@@ -36,18 +37,18 @@ def judge(rows: Sequence[Entry]) -> dict[str, Any]:
     separating: for each measure of SEPARATING that both sides have: key, title, line (the value of the best hard
     control), control (its label), interval (its estimate), known and forced (labels of the intrinsics on either side:
     known are those whose whole interval lies beyond the whole interval of that control).
-    rows: {label: {verdict, text, as_good_as}} of intrinsics, given offsets and controls; as_good_as, of controls,
-    names the intrinsics that they fit as well as, by measure. flags: sentences about controls that do what they should
-    not. low_rank: what the low-rank rows say. summary: sentences.
+    rows: {label: {verdict, text, as_good_as}} of intrinsics, given offsets and controls; as_good_as, of controls: by
+    measure, the intrinsics that are fitted no better than the control. flags: sentences about controls with
+    unexpected results. low_rank: a sentence on the low-rank rows. summary: sentences.
     """
     intrinsics = [row for row in rows if row["role"] == "intrinsic"]
     given = [row for row in rows if row["role"] == "given"]
     hard = [row for row in rows if row["role"] == "control" and row["expected"] == "hard"]
-    told = {row["label"]: separating_figures(row, rows) for row in rows if row["role"] in ("intrinsic", "control")}
-    lines = [line for key in SEPARATING if (line := _line(key, intrinsics, hard, told)) is not None]
+    estimates = {row["label"]: separating_figures(row, rows) for row in rows if row["role"] in ("intrinsic", "control")}
+    lines = [line for key in SEPARATING if (line := _line(key, intrinsics, hard, estimates)) is not None]
     deciding = next((line for line in lines if line["key"] == DECIDING), None)
     verdicts = {row["label"]: _of_map(row, _baselines_of(row, rows), deciding) for row in (*intrinsics, *given)}
-    verdicts |= {row["label"]: _of_control(row, intrinsics, told) for row in rows if row["role"] == "control"}
+    verdicts |= {row["label"]: _of_control(row, intrinsics, estimates) for row in rows if row["role"] == "control"}
     return {
         "separating": lines,
         "rows": verdicts,
@@ -57,27 +58,27 @@ def judge(rows: Sequence[Entry]) -> dict[str, Any]:
     }
 
 
-def separating_figures(row: Entry, rows: Sequence[Entry]) -> Told:
-    """What the separating measures say of a row; the prefix's comes from the row of the same target kept to it."""
-    told = {key: estimate_of(row["figures"][key]) for key in (FVU, HIGH_PASS_FVU)}
+def separating_figures(row: Entry, rows: Sequence[Entry]) -> Estimates:
+    """The separating measures of a row; PREFIX_FVU is taken from the row of role `prefix` with the same target."""
+    estimates = {key: estimate_of(row["figures"][key]) for key in (FVU, HIGH_PASS_FVU)}
     if BEYOND_RIDGE in row:
-        told[BEYOND_RIDGE] = estimate_of(row[BEYOND_RIDGE])
+        estimates[BEYOND_RIDGE] = estimate_of(row[BEYOND_RIDGE])
     for other in rows:
         if other["role"] == "prefix" and _target(other) == _target(row):
-            told[PREFIX_FVU] = estimate_of(other["figures"][FVU])
-    return told
+            estimates[PREFIX_FVU] = estimate_of(other["figures"][FVU])
+    return estimates
 
 
 def _better(key: str, one: Estimate, other: Estimate) -> bool:
-    """Whether one's whole interval is beyond the other's, on the good side."""
+    """Whether the whole interval of `one` is better than that of `other`."""
     return other.below(one) if key == BEYOND_RIDGE else one.below(other)
 
 
 def _line(
-    key: str, intrinsics: Sequence[Entry], hard: Sequence[Entry], told: Mapping[str, Told]
+    key: str, intrinsics: Sequence[Entry], hard: Sequence[Entry], estimates: Mapping[str, Estimates]
 ) -> dict[str, Any] | None:
-    ours = {row["label"]: told[row["label"]][key] for row in intrinsics if key in told[row["label"]]}
-    theirs = {row["label"]: told[row["label"]][key] for row in hard if key in told[row["label"]]}
+    ours = {row["label"]: estimates[row["label"]][key] for row in intrinsics if key in estimates[row["label"]]}
+    theirs = {row["label"]: estimates[row["label"]][key] for row in hard if key in estimates[row["label"]]}
     if not ours or not theirs:
         return None
     pick = max if key == BEYOND_RIDGE else min
@@ -95,13 +96,13 @@ def _line(
 
 
 def _baselines_of(row: Entry, rows: Sequence[Entry]) -> Mapping[str, Any]:
-    """The baselines of a row, which a given offset takes from the fits of its type."""
+    """The baselines of a row; for a given offset, those of the fits of its type."""
     return next(other["baselines"] for other in rows if "baselines" in other and _target(other) == _target(row))
 
 
 def _beats(row: Entry, baselines: Mapping[str, Any]) -> bool:
     ours = estimate_of(row["figures"][FVU])
-    return all(ours.below(estimate_of(told[FVU])) for told in baselines.values())
+    return all(ours.below(estimate_of(figures[FVU])) for figures in baselines.values())
 
 
 def _of_map(row: Entry, baselines: Mapping[str, Any], deciding: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -119,27 +120,27 @@ def _of_map(row: Entry, baselines: Mapping[str, Any], deciding: Mapping[str, Any
     return {"verdict": KNOWS if known else FORCED, "text": text}
 
 
-def _of_control(row: Entry, intrinsics: Sequence[Entry], told: Mapping[str, Told]) -> dict[str, Any]:
+def _of_control(row: Entry, intrinsics: Sequence[Entry], estimates: Mapping[str, Estimates]) -> dict[str, Any]:
     as_good_as = {}
-    for key, estimate in told[row["label"]].items():
+    for key, estimate in estimates[row["label"]].items():
         beaten = [
             other["label"]
             for other in intrinsics
-            if key in told[other["label"]] and estimate.within(told[other["label"]][key], key == BEYOND_RIDGE)
+            if key in estimates[other["label"]] and estimate.within(estimates[other["label"]][key], key == BEYOND_RIDGE)
         ]
         if beaten:
             as_good_as[key] = beaten
     baselines = row["baselines"]
     if row["expected"] == "easy":
-        # Such a target is an affine of colour, which is no reason to call the offset worse than nothing.
-        baselines = {name: told for name, told in baselines.items() if name not in COLOUR_BASELINES}
+        # Such a target is an affine function of the colours, so colour baselines are exact and prove nothing here.
+        baselines = {name: figures for name, figures in baselines.items() if name not in COLOUR_BASELINES}
     forced = _beats(row, baselines)
     text = f"FVU {row['figures'][FVU]['value']:.3f}, high-pass {row['figures'][HIGH_PASS_FVU]['value']:.3f}"
     return {"verdict": FORCED if forced else NOT, "text": text, "as_good_as": as_good_as}
 
 
 def _flag(row: Entry, verdicts: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """What to say aloud of a control that fits as well as an intrinsic, or that should be impossible and is not."""
+    """A sentence on a control that is fitted as well as an intrinsic, or that should be impossible and is not."""
     if row["role"] != "control" or row["expected"] == "easy":
         return None
     verdict = verdicts[row["label"]]
@@ -155,11 +156,11 @@ def _flag(row: Entry, verdicts: Mapping[str, Mapping[str, Any]]) -> str | None:
 
 
 def _low_rank(rows: Sequence[Entry]) -> str:
-    """What low-rank updates do to maps and to swapped maps, which is why they are no evidence."""
+    """A sentence on the low-rank rows: their figures on maps, and on swapped maps."""
     ordinary = {_target(row): row["figures"][FVU]["value"] for row in rows if row["role"] in ("intrinsic", "control")}
     low = {_target(row): row["figures"][FVU]["value"] for row in rows if row["role"] == "low-rank"}
 
-    def told(swapped: bool) -> str:
+    def figures(swapped: bool) -> str:
         return ", ".join(
             f"{' '.join(filter(None, target))} {value:.3f}"
             + (f" (w+ {ordinary[target]:.3f})" if target in ordinary else "")
@@ -167,15 +168,17 @@ def _low_rank(rows: Sequence[Entry]) -> str:
             if (target[1] == SWAP) == swapped
         )
 
-    if not told(swapped=False):
+    if not figures(swapped=False):
         return ""
-    text = f"The low-rank update is the accuracy variant: FVU {told(swapped=False)}."
+    text = f"The low-rank update is the accuracy variant: FVU {figures(swapped=False)}."
     swaps = [target for target in low if target[1] == SWAP]
     if not swaps:
         return text
     if all(low[target] < ordinary.get(target, 0) for target in swaps):
-        return f"{text} It regresses swapped targets better too, so its scores are no evidence: {told(swapped=True)}."
-    return f"{text} On swapped targets: {told(swapped=True)}."
+        return (
+            f"{text} It regresses swapped targets better too, so its scores are no evidence: {figures(swapped=True)}."
+        )
+    return f"{text} On swapped targets: {figures(swapped=True)}."
 
 
 def _target(row: Entry) -> tuple[str, str | None]:
@@ -188,15 +191,15 @@ def _summary(
     verdicts: Mapping[str, Mapping[str, Any]],
     lines: Sequence[Mapping[str, Any]],
 ) -> list[str]:
-    words = {KNOWS: "the generator knows", FORCED: "it can be forced to show", NOT: "it does not show"}
+    phrases = {KNOWS: "the generator knows", FORCED: "it can be forced to show", NOT: "it does not show"}
     sentences = []
     for group, begin in ((intrinsics, "By the fits of this study"), (given, "By the given offsets")):
         named = {
-            words[verdict]: [row["label"] for row in group if verdicts[row["label"]]["verdict"] == verdict]
-            for verdict in words
+            phrases[verdict]: [row["label"] for row in group if verdicts[row["label"]]["verdict"] == verdict]
+            for verdict in phrases
         }
-        said = "; ".join(f"{verb} {', '.join(labels)}" for verb, labels in named.items() if labels)
-        sentences += [f"{begin}, {said}."] if said else []
+        statement = "; ".join(f"{verb} {', '.join(labels)}" for verb, labels in named.items() if labels)
+        sentences += [f"{begin}, {statement}."] if statement else []
     for line in lines:
         where = f"{line['title']}: the best hard control is {line['control']} at {line['line']:.3f}"
         if not line["forced"]:

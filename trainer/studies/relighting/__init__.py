@@ -1,6 +1,5 @@
-"""Relighting: directions of w+ that change the light and little else, and what maps do when the light changes."""
+"""The relighting study: directions of w+ that change the light and little else, and how maps change with it."""
 
-from sgi.trainer.studies.relighting.directions import DirectionSettings, find, load_directions, save_directions
-from sgi.trainer.studies.relighting.measure import measure
+from sgi.trainer.studies.relighting.relighting_study import RelightingReport, RelightingSettings, relight
 
-__all__ = ["DirectionSettings", "find", "load_directions", "measure", "save_directions"]
+__all__ = ["RelightingReport", "RelightingSettings", "relight"]

@@ -2,14 +2,13 @@
 
 After StyLitGAN (Bhattad et al., arXiv 2205.10351): the teacher's albedo must stay, its shading must change, and
 differently for each direction, by a log-determinant of the changes. Depth and normals are no part of the loss, since
-how they bear a change of light is what is measured with these directions; geometry is kept by leaving the coarse rows
-alone and by paying for whitened length.
+the study measures how they react to a change of light. Geometry is kept by leaving the coarse rows of w+ alone and by
+penalising whitened length.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from torch.nn import functional as F
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, GeneratorConfig
+from sgi.engine.progress import SILENT, Progress
 from sgi.trainer.losses import check_finite
 from sgi.trainer.offsets.fit import PRECISIONS, batch_indices, rate
 from sgi.trainer.offsets.pool import Sampling, ask
@@ -31,24 +31,24 @@ from sgi.trainer.teachers import Teacher
 BETAS = (0.9, 0.99)
 IMAGES = 1024
 SHADING_SIDE = 8
-"""Shadings are compared as means over this many boxes a side: light is smooth, and detail is not light."""
+"""Shadings are compared as means over this many boxes a side: light is smooth, and finer detail is not light."""
 NOTICEABLE = 0.05
-"""A change of shading code that counts as one: the unit in which changes are summed and told apart."""
+"""The unit of changes of shading: the smallest change of a code that counts as a change of light."""
 UNNOTICED = 2.0
-"""Price of a direction that changes no shading, against the logarithm of `diversity`."""
-_TINY = 1e-12  # under a square root
+"""Weight of the penalty on directions that change no shading, relative to the log-determinant of `diversity`."""
+_TINY = 1e-12  # keeps the gradient of a square root finite
 _SLACK = 1.0  # nominal range of a generated picture is [-1, 1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DirectionSettings:
-    """Settings of a search.
+    """Settings of the search for directions.
 
-    count: K, how many directions. steps: of Adam. batch: pictures a step, each of them relit K times. lr, start: of
-    Adam, and the standard deviation of the random start, both in whitened units (see sgi.trainer.offsets.whitening).
-    from_layer: first row of w+ that may move. keep: price of a mean absolute change of albedo code. prior: price of a
-    mean square whitened coordinate. seed: of the start and of the order of the pictures. precision: of the
-    convolutions.
+    count: K, the number of directions. steps: of Adam. batch: pictures a step, each of them relit K times. lr, start:
+    learning rate of Adam and standard deviation of the random start, both in whitened units (see
+    sgi.trainer.offsets.whitening). from_layer: first row of w+ that may move. keep: weight of the mean absolute change
+    of albedo codes. prior: weight of the mean square whitened coordinate. seed: of the start and of the order of the
+    pictures. precision: of the convolutions, fp32 or bf16. Raises UserError for values out of range.
     """
 
     count: int = 8
@@ -63,58 +63,58 @@ class DirectionSettings:
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
-        for flag, number in (("--count", self.count), ("--steps", self.steps), ("--batch", self.batch)):
-            if number < 1:
-                raise UserError(f"{flag} {number}: must be at least 1")
+        for name in ("count", "steps", "batch"):
+            if getattr(self, name) < 1:
+                raise UserError(f"`{name}={getattr(self, name)}`: must be at least 1")
         if self.precision not in PRECISIONS:
-            raise UserError(f"--precision {self.precision}: choose from {', '.join(PRECISIONS)}")
-        for flag, value in (("--lr", self.lr), ("--keep", self.keep), ("--prior", self.prior), ("--start", self.start)):
+            raise UserError(f"`precision={self.precision}`: choose from {', '.join(PRECISIONS)}")
+        for name in ("lr", "keep", "prior", "start"):
+            value = getattr(self, name)
             if not math.isfinite(value) or value < 0:
-                raise UserError(f"{flag} {value}: must be a number of at least 0")
+                raise UserError(f"`{name}={value}`: must be a number of at least 0")
 
 
-def find(
+def find_directions(
     generator: Generator,
     teacher: Teacher,
     sampling: Sampling | None = None,
     settings: DirectionSettings | None = None,
-    on_step: Callable[[int, float], None] | None = None,
+    progress: Progress = SILENT,
 ) -> Tensor:
     """Directions [K, num_ws, w_dim] float32 on the CPU, to be added to w+.
 
-    on_step hears (steps done, loss). Deterministic on one device. Raises UserError when the teacher does not tell
-    albedo and shading differentiably, the loss diverges, or from_layer leaves no row.
+    Deterministic on one device. Raises UserError when the teacher does not predict albedo and shading, or not
+    differentiably, when the loss diverges, or when from_layer leaves no row.
     """
     sampling, settings = sampling or Sampling(), settings or DirectionSettings()
     sampling.check(generator)
     config, device = generator.config, generator.mapping.w_avg.device
     free = config.num_ws - settings.from_layer
     if not 0 < free <= config.num_ws:
-        raise UserError(f"--from-layer {settings.from_layer}: choose from 0 to {config.num_ws - 1}")
+        raise UserError(f"`from_layer={settings.from_layer}`: choose from 0 to {config.num_ws - 1}")
     for name in ("albedo", "shading"):
         if name not in teacher.types:
             raise UserError(
-                f"--teacher: {teacher.name} tells no {name}, which a search for light needs; give `bundled`"
+                f"`teacher`: {teacher.name} does not predict {name}, which a search for light needs; give `bundled`"
             )
     cloud = whitening(generator, sampling)
     start = torch.randn(settings.count, free, config.w_dim, generator=torch.Generator().manual_seed(settings.seed))
     moved = (settings.start * start).to(device).requires_grad_()
     optimiser = torch.optim.Adam([moved], betas=BETAS)
     seeds = fitting_seeds(IMAGES, settings.seed)
-    for step in range(settings.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = settings.lr * rate(step, settings.steps)
-        chosen = batch_indices(step, settings.batch, len(seeds), settings.seed)
-        ws = sampling.ws(generator, [seeds[i] for i in chosen.tolist()])
-        directions = _padded(cloud.shift(moved), settings.from_layer)
-        loss = _loss(generator, teacher, ws, directions, sampling.noise_mode, settings)
-        loss = loss + settings.prior * moved.square().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        value = check_finite(loss.detach(), step + 1)
-        if on_step:
-            on_step(step + 1, value)
+    with progress.stage("search for directions", settings.steps, "steps") as stage:
+        for step in range(settings.steps):
+            for group in optimiser.param_groups:
+                group["lr"] = settings.lr * rate(step, settings.steps)
+            chosen = batch_indices(step, settings.batch, len(seeds), settings.seed)
+            ws = sampling.ws(generator, [seeds[i] for i in chosen.tolist()])
+            directions = _padded(cloud.shift(moved), settings.from_layer)
+            loss = _loss(generator, teacher, ws, directions, sampling.noise_mode, settings)
+            loss = loss + settings.prior * moved.square().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            stage.advance(1, f"loss {check_finite(loss.detach(), step + 1):.3f}")
     return _padded(cloud.shift(moved.detach()), settings.from_layer).cpu()
 
 
@@ -148,21 +148,22 @@ def save_directions(path: str | Path, directions: Tensor) -> None:
 
 
 def load_directions(path: str | Path, config: GeneratorConfig) -> Tensor:
-    """Directions [K, num_ws, w_dim] float32 of an .npy file, of the layout of StyLitGAN's own.
+    """Directions [K, num_ws, w_dim] float32 of an .npy file, the layout of StyLitGAN's own.
 
-    Raises UserError for a file that is none, of another shape, or not finite.
+    Raises UserError for a file that is no .npy file, of another shape, or not finite.
     """
+    reference = f"`directions={path}`"
     try:
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError:
-        raise UserError(f"--directions {path}: no such file") from None
+        raise UserError(f"{reference}: no such file") from None
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"--directions {path}: not a readable .npy file ({error})") from None
+        raise UserError(f"{reference}: not a readable .npy file ({error})") from None
     expected = f"[K, {config.num_ws}, {config.w_dim}]"
     if not isinstance(array, np.ndarray) or array.ndim != 3 or array.shape[1:] != (config.num_ws, config.w_dim):
-        raise UserError(f"--directions {path}: this generator needs {expected}, got {list(np.shape(array))}")
+        raise UserError(f"{reference}: this generator needs {expected}, got {list(np.shape(array))}")
     if not len(array) or array.dtype.kind != "f" or not np.isfinite(array).all():
-        raise UserError(f"--directions {path}: expected {expected} finite floats")
+        raise UserError(f"{reference}: expected {expected} finite floats")
     return torch.from_numpy(array.astype(np.float32))
 
 
@@ -174,21 +175,21 @@ def _loss(
     noise_mode: str,
     settings: DirectionSettings,
 ) -> Tensor:
-    """What the relit pictures of a batch ws [N, L, D] cost, without the prior."""
+    """The loss of the relit pictures of a batch ws [N, L, D], without the prior."""
     types = ("albedo", "shading")
     dtype = PRECISIONS[settings.precision]
     with torch.no_grad():
         before = ask(teacher, (generator.synthesize(ws, noise_mode, dtype) * 0.5 + 0.5).clamp(0, 1), types)
     raw = generator.synthesize(relit(ws, directions).flatten(0, 1), noise_mode, dtype)
-    target = ask(teacher, (raw * 0.5 + 0.5).clamp(0, 1), types)
-    if not all(target[name].requires_grad for name in types):
-        raise UserError(f"--teacher: {teacher.name} is not differentiable; give --directions, or `bundled`")
+    after = ask(teacher, (raw * 0.5 + 0.5).clamp(0, 1), types)
+    if not all(after[name].requires_grad for name in types):
+        raise UserError(f"`teacher`: {teacher.name} is not differentiable; give `directions`, or another `teacher`")
     shape = (len(ws), len(directions))
-    albedo_change = target["albedo"].unflatten(0, shape) - before["albedo"][:, None]
-    shading_change = coarse(target["shading"].unflatten(0, shape)) - coarse(before["shading"])[:, None]
+    albedo_change = after["albedo"].unflatten(0, shape) - before["albedo"][:, None]
+    shading_change = coarse(after["shading"].unflatten(0, shape)) - coarse(before["shading"])[:, None]
     saturated = (raw.abs() - _SLACK).clamp_min(0).mean()
     change = shading_change.square().mean(dim=(0, 2)).clamp_min(_TINY).sqrt() / NOTICEABLE
-    # The log-determinant is flat at 0, where the price of albedo is not: without this, weak directions die out.
+    # The log-determinant has no slope at 0, the penalty on albedo has: without this term weak directions shrink to 0.
     unnoticed = (1 - change).clamp_min(0).mean()
     return (
         settings.keep * (albedo_change.abs().mean() + saturated)

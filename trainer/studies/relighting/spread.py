@@ -1,4 +1,4 @@
-"""How far maps of one scene lie apart when only its light differs: 0 is the answer for anything but light itself."""
+"""How far maps of one scene lie apart when only its light differs; ideally 0 for every type but shading."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SPREAD, RELATIVE = "spread", "relative_spread"
 
 
 def spread_measures(name: str) -> dict[str, Measure]:
-    """Measures of codes [N, K, C, H, W] in [0, 1] of N scenes under K lights; nothing is told to them.
+    """Measures of codes [N, K, C, H, W] in [0, 1] of N scenes under K lights; they need no target.
 
     spread: mean distance of a map from the mean over the scene's lights, degrees for normals (as StyLitGAN's figure
     11 has it, there in radians) and codes for the rest. relative_spread: the variance over lights as a share of the
-    variance over scenes of the scenes' mean maps. A blurred map spreads less because it says less, and a constant one
-    not at all: the relative spread counts that against it.
+    variance over scenes of the scenes' mean maps. A blurred map has a smaller spread because it contains less, and a
+    constant one has none: dividing by the variance over scenes corrects for that.
     """
     distance = _angle_from_mean if name == "normal" else _distance_from_mean
     return {
@@ -34,7 +34,7 @@ def _distance_from_mean(maps: Tensor) -> Tensor:
 
 
 def _angle_from_mean(maps: Tensor) -> Tensor:
-    # The mean of unit vectors points the mean way; `angles` does not ask for its length.
+    # The mean of unit vectors has the mean direction; `angles` does not depend on its length.
     mean = maps.mean(dim=1, keepdim=True).expand_as(maps)
     degrees = per_picture(angles(maps.flatten(0, 1), mean.flatten(0, 1)))
     return degrees.unflatten(0, maps.shape[:2]).mean(dim=1, keepdim=True)

@@ -1,6 +1,12 @@
-"""Truth, which generated pictures do not have: rendered rooms, inverted into the generator, know their exact maps."""
+"""Inversion, and the truth study: offsets against the exact maps of rendered rooms.
 
-from sgi.trainer.studies.truth.inversion import Inversion, InversionSettings, invert
-from sgi.trainer.studies.truth.measure import measure
+Generated pictures have no exact maps. Rendered rooms have them, so the study inverts renders into the generator and
+compares the maps there.
+"""
 
-__all__ = ["Inversion", "InversionSettings", "invert", "measure"]
+from sgi.trainer.studies.truth.inversion_study import InversionReport, InversionSettings, invert
+from sgi.trainer.studies.truth.truth_study import TruthReport, TruthSettings, compare_with_truth
+
+__all__ = [
+    "InversionReport", "InversionSettings", "TruthReport", "TruthSettings", "compare_with_truth", "invert",
+]  # fmt: skip

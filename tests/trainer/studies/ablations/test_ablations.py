@@ -1,4 +1,4 @@
-"""Ablations: their cases, what is done to an offset, resuming, the plot, and the command."""
+"""Ablations: their cases, changes to offsets, resuming, the plot, and the command."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
+from recorded_progress import RecordedProgress
 from typer.testing import CliRunner
 
 import sgi.trainer.teachers
@@ -21,19 +22,20 @@ from sgi.engine.offsets import Offset
 from sgi.trainer.offsets.fit import FitSettings
 from sgi.trainer.offsets.pool import Sampling
 from sgi.trainer.offsets.timing import Timing, time_fit
-from sgi.trainer.studies.ablations.cases import ABLATIONS, ALPHAS, plan
-from sgi.trainer.studies.ablations.run import Bench, changed, measure
+from sgi.trainer.studies.ablations import AblationReport
+from sgi.trainer.studies.ablations.case_fits import CaseFits, changed, score_cases
+from sgi.trainer.studies.ablations.cases import ABLATIONS, ALPHAS, cases_of
 
 QUICK = FitSettings(steps=3, batch=4)
 
 
 @pytest.fixture
-def bench(generator, teacher, known_pools, tmp_path):
-    return Bench(generator, teacher, known_pools.fitting, known_pools.held, tmp_path / "fits")
+def fits(generator, teacher, known_pools, tmp_path):
+    return CaseFits(generator, teacher, known_pools.fitting, known_pools.held, tmp_path / "fits")
 
 
 def cases(what, generator, images=64, settings=QUICK):
-    return plan(what, ["albedo"], settings, images, generator.config)
+    return cases_of(what, ["albedo"], settings, images, generator.config)
 
 
 def test_cases(generator):
@@ -46,8 +48,8 @@ def test_cases(generator):
     assert [c.images for c in cases("images", generator)] == [1, 10, 64]
     assert [c.images for c in cases("images", generator, 2000)] == [1, 10, 100, 1000, 2000]
     assert len({case.fit for case in cases("alpha", generator)}) == 1
-    with pytest.raises(UserError, match="--what layers: choose from spaces, rows, images, alpha"):
-        plan("layers", ["albedo"], QUICK, 64, generator.config)
+    with pytest.raises(UserError, match="`what=layers`: choose from spaces, rows, images, alpha"):
+        cases_of("layers", ["albedo"], QUICK, 64, generator.config)
 
 
 def test_changes_to_an_offset(generator):
@@ -60,52 +62,49 @@ def test_changes_to_an_offset(generator):
     assert (changed(offset(), half).tensors["offset"] == 0.5).all()
 
 
-def test_the_whole_offset_is_best_where_it_was_fitted(bench, generator):
-    found = measure("alpha", bench, cases("alpha", generator, settings=FitSettings(steps=100)))
-    fvu = {alpha: found["figures"][f"albedo/alpha/{alpha:g}/fvu"]["value"] for alpha in ALPHAS}
+def test_offset_is_best_at_the_length_it_was_fitted(fits, generator):
+    scored = score_cases("alpha", fits, cases("alpha", generator, settings=FitSettings(steps=100)))
+    figures = scored.figures.figures
+    fvu = {alpha: figures[f"albedo/alpha/{alpha:g}/fvu"]["value"] for alpha in ALPHAS}
     assert min(fvu, key=fvu.__getitem__) == 1
     assert fvu[0] > 1
-    assert found["figures"]["albedo/baseline/ridge/fvu"]["value"] > fvu[1]
-    assert found["cases"][0]["numbers"] == 48
+    assert figures["albedo/baseline/ridge/fvu"]["value"] > fvu[1]
+    assert scored.cases[0]["numbers"] == 48
 
 
 @pytest.mark.parametrize("what", ABLATIONS)
-def test_every_ablation_has_figures_and_a_plot(what, bench, generator):
+def test_every_ablation_has_figures_and_a_plot(what, fits, generator):
     todo = cases(what, generator)
-    found = measure(what, bench, todo)
+    scored = score_cases(what, fits, todo)
     for case in todo:
-        figure = found["figures"][f"{case.path}/fvu"]
+        figure = scored.figures.figures[f"{case.path}/fvu"]
         assert figure["low"] <= figure["value"] <= figure["high"]
-    (picture,) = found.pop("pictures").values()
+    (picture,) = scored.figures.pictures.values()
     assert np.asarray(Image.open(io.BytesIO(picture)).convert("L")).std() > 10
-    assert json.loads(json.dumps(found))["what"] == what
+    report = AblationReport(what, 32, scored).to_dict()
+    assert json.loads(json.dumps(report))["what"] == what
 
 
-def test_a_stopped_ablation_goes_on_where_it_was(bench, generator):
+def test_interrupted_ablation_resumes(fits, generator):
     todo = cases("spaces", generator)
-    target = []
-
-    def stop(case, done, loss):
-        target.append((case.label, done))
-        if case.label == "style" and done == 3:
-            raise KeyboardInterrupt
-
+    # w and w+ are done after 3 steps each; the third fit is interrupted at its last step.
     with pytest.raises(KeyboardInterrupt):
-        measure("spaces", bench, todo, stop)
-    assert [case.label for case in bench.missing(todo)] == ["style", "lora"]
-    target.clear()
-    measure("spaces", bench, todo, lambda case, done, loss: target.append((case.label, done)))
-    assert {label for label, _ in target} == {"style", "lora"}
-    assert not bench.missing(todo)
-    target.clear()
-    again = measure("spaces", bench, todo, lambda case, done, loss: target.append((case.label, done)))
-    assert not target
-    assert all(case["seconds"] is None for case in again["cases"])
+        score_cases("spaces", fits, todo, RecordedProgress(stop_at=9))
+    assert [case.label for case in fits.missing(todo)] == ["style", "lora"]
+    progress = RecordedProgress()
+    score_cases("spaces", fits, todo, progress)
+    assert progress.totals == {"spaces": 6}
+    assert {note.split()[2] for note in progress.notes["spaces"]} == {"style", "lora"}
+    assert not fits.missing(todo)
+    progress = RecordedProgress()
+    again = score_cases("spaces", fits, todo, progress)
+    assert not progress.done
+    assert all(case["seconds"] is None for case in again.cases)
     # Another setting is another fit.
-    assert len(bench.missing([replace(todo[0], settings=replace(todo[0].settings, steps=4))])) == 1
+    assert len(fits.missing([replace(todo[0], settings=replace(todo[0].settings, steps=4))])) == 1
 
 
-def test_times_a_fit(generator, teacher):
+def test_estimates_the_time_of_a_fit(generator, teacher):
     timing = time_fit(generator, teacher, [intrinsics.get("albedo")], Sampling(), QUICK)
     assert timing.picture > 0
     assert np.isfinite(timing.step)
@@ -113,7 +112,7 @@ def test_times_a_fit(generator, teacher):
     assert Timing(1.0, 2.0).fit(100) == 200 < Timing(1.0, 2.0).fit(1000) / 10
 
 
-def test_the_command(tmp_path, generator, teacher, monkeypatch):
+def test_command(tmp_path, generator, teacher, monkeypatch):
     monkeypatch.setattr(sgi.trainer.teachers, "load_teacher", lambda spec, device: teacher)
     file, out = tmp_path / "tiny.safetensors", tmp_path / "out"
     save_generator(file, generator)

@@ -1,4 +1,4 @@
-"""Controls against what their names say, on maps small enough to write down."""
+"""Each control on maps small enough to write down."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def test_tile_shuffle_moves_every_tile_and_loses_none():
     torch.testing.assert_close(apply("tile-shuffle", codes), moved)
 
 
-def test_random_maps_belong_to_seeds():
+def test_random_maps_depend_on_the_seed_alone():
     drawn = apply("random-map", maps())
     assert drawn.shape == (3, 2, 16, 16)
     assert not torch.equal(drawn[0], drawn[1])
     torch.testing.assert_close(get_control("random-map").apply(maps()[:1], range(6, 7))[0], drawn[1])
 
 
-def test_other_seed_tells_the_map_of_a_neighbour():
+def test_other_seed_is_the_map_of_the_previous_seed():
     codes = maps()
     torch.testing.assert_close(apply("other-seed", codes)[1], codes[0])
     torch.testing.assert_close(apply("other-seed", codes)[0], codes[2])
@@ -61,7 +61,7 @@ def test_controls_keep_shape_and_range_and_change_the_map(name):
     assert not torch.equal(changed, codes)
 
 
-def test_a_controlled_pool_is_the_pool_with_other_codes(known_pools):
+def test_controlled_pool_differs_in_its_codes_only(known_pools):
     pool = known_pools.held
     swapped = controlled(pool, "depth", "half-swap")
     assert list(swapped.codes) == ["depth"]
@@ -72,5 +72,5 @@ def test_a_controlled_pool_is_the_pool_with_other_codes(known_pools):
 
 
 def test_unknown_controls_are_refused():
-    with pytest.raises(UserError, match="--control swap: choose from half-swap"):
+    with pytest.raises(UserError, match="`control=swap`: choose from half-swap"):
         get_control("swap")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
@@ -12,18 +13,23 @@ import pytest
 import torch
 from PIL import Image
 
+from sgi.engine.errors import UserError
 from sgi.trainer.measures.bootstrap import Estimate
 from sgi.trainer.measures.by_type import HIGH_PASS_FVU
 from sgi.trainer.offsets.score import BASELINES
-from sgi.trainer.studies.evaluation import report as reporting
-from sgi.trainer.studies.evaluation.chart import Mark, strip_chart
-from sgi.trainer.studies.evaluation.html import page
-from sgi.trainer.studies.evaluation.markdown import brief_table, markdown_table
-from sgi.trainer.studies.evaluation.pictures import SEEDS, sheets
-from sgi.trainer.studies.evaluation.study import run_tasks
+from sgi.trainer.studies.evaluation.cell_text import figure
+from sgi.trainer.studies.evaluation.context import StudyContext
+from sgi.trainer.studies.evaluation.evaluation_report import make_report
+from sgi.trainer.studies.evaluation.html_report import templates
+from sgi.trainer.studies.evaluation.map_sheets import SEEDS, map_sheets
+from sgi.trainer.studies.evaluation.markdown_report import brief_table, markdown_table
+from sgi.trainer.studies.evaluation.model_facts import parameters
+from sgi.trainer.studies.evaluation.reference_scores import REFERENCE_BASELINES, reference_scores
+from sgi.trainer.studies.evaluation.run_tasks import run_tasks
+from sgi.trainer.studies.evaluation.strip_chart import Mark, strip_chart
 from sgi.trainer.studies.evaluation.tasks import Row, Task
-from sgi.trainer.studies.evaluation.words import figure
-from sgi.trainer.studies.evaluation.work import World
+from sgi.trainer.studies.figures import FigureSet
+from sgi.trainer.studies.relighting.relit_maps import LightFigures
 
 TASKS = [
     Task(Row("depth"), 0),
@@ -46,10 +52,10 @@ def shared(tmp_path_factory):
 
 @pytest.fixture
 def made(study, shared):
-    """World, results and report of TASKS."""
+    """Context, results and report of TASKS."""
     study = replace(study, types=("depth", "albedo", "shading"), folder=shared)
-    results, world = run_tasks(study, TASKS), World(study)
-    return world, results, reporting.build(world, results, 2, 1)
+    results, context = run_tasks(study, TASKS), StudyContext(study)
+    return context, results, make_report(context, results, fits=2, control_fits=1)
 
 
 class Tags(HTMLParser):
@@ -71,10 +77,11 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_report_says_everything_and_survives_the_file(made, tmp_path, generator):
-    _, _, report = made
-    reporting.write(tmp_path / "new" / "report.json", report)
-    assert json.loads((tmp_path / "new" / "report.json").read_text()) == report
+def test_report_is_complete_and_round_trips(made, tmp_path, generator):
+    written = made[2].write(tmp_path / "new")
+    report = made[2].to_dict()
+    assert json.loads(written[0].read_text()) == report
+    assert written[1].read_text().startswith("<!doctype html>")
     assert [row["label"] for row in report["rows"]] == list(dict.fromkeys(task.row.label for task in TASKS))
     assert report["generator"]["parameters"] == sum(p.numel() for p in generator.parameters())
     assert report["teacher"]["parameters"] == 0
@@ -84,46 +91,46 @@ def test_the_report_says_everything_and_survives_the_file(made, tmp_path, genera
     assert next(row for row in report["rows"] if row["role"] == "prefix")["parameters"] == 3 * 8
 
 
-def test_parameters_are_those_of_the_modules_an_object_holds():
+def test_parameters_of_an_object_are_those_of_its_modules():
     class Holder:
         def __init__(self):
             self.net, self.name = torch.nn.Linear(3, 2), "x"
 
-    assert reporting.parameters(Holder()) == 8
-    assert reporting.parameters(torch.nn.Linear(3, 2)) == 8
+    assert parameters(Holder()) == 8
+    assert parameters(torch.nn.Linear(3, 2)) == 8
 
 
 def test_reconstruction_multiplies_in_linear_light(made):
-    """The teacher tells the inverse of the picture as both maps, so its product can be written down."""
-    world, _, report = made
-    target = world.held().codes
+    """Both targets are the inverse of the picture, so their product is known."""
+    context, _, report = made
+    target = context.held().codes
     albedo, shading = (torch.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) for c in
                        (target["albedo"].float(), target["shading"].float()))  # fmt: skip
     light = (albedo * shading * 1.5).clamp(0, 1)
     encoded = torch.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-    wanted = (encoded - world.held().images.float()).square().mean().sqrt().item()
-    assert report["reconstruction"]["teacher"]["value"] == pytest.approx(wanted, rel=1e-3)
-    assert set(report["reconstruction"]) == {"offset", "teacher"}
+    wanted = (encoded - context.held().images.float()).square().mean().sqrt().item()
+    assert report.reconstruction["teacher"]["value"] == pytest.approx(wanted, rel=1e-3)
+    assert set(report.reconstruction) == {"offset", "teacher"}
 
 
-def test_another_teacher_marks_the_offsets(made, teacher):
-    """One that agrees with the study's teacher finds its maps perfect, and the offsets' figures the same."""
+def test_offsets_are_scored_against_another_teacher(made, teacher):
+    """Against one that equals the study's teacher, the teacher's maps are exact and the offsets' figures the same."""
 
     class Other(type(teacher)):
         name, types = "other", ("depth", "normal")
 
-    world, results, report = made
-    found = reporting.reference(world, results, Other())
+    context, results, report = made
+    found = reference_scores(context, results, Other())
     assert (found["name"], list(found["types"])) == ("other", ["depth"])
-    target, ours = found["types"]["depth"], report["rows"][0]["figures"]["fvu"]["fits"]
-    assert list(target) == ["offset", "teacher", *reporting.BESIDE_REFERENCE]
+    target, ours = found["types"]["depth"], report.rows[0]["figures"]["fvu"]["fits"]
+    assert list(target) == ["offset", "teacher", *REFERENCE_BASELINES]
     assert target["teacher"]["fvu"]["value"] == 0
     # The second fit's own mean map is that of other pictures.
     assert target["offset"]["fvu"]["fits"] == [pytest.approx(ours[0], rel=1e-3), pytest.approx(ours[1], rel=0.2)]
 
 
 def test_markdown_has_every_map_baseline_and_control(made):
-    _, _, report = made
+    report = made[2].to_dict()
     text = markdown_table(json.loads(json.dumps(report)))
     for label in ("depth", "image half-swap", "image other-seed", "depth (low-rank)", *BASELINES.values()):
         assert f"| {label} |" in text
@@ -136,8 +143,7 @@ def test_markdown_has_every_map_baseline_and_control(made):
 
 
 def test_brief_table_has_the_maps_and_the_hardest_control(made):
-    _, _, report = made
-    report = json.loads(json.dumps(report))
+    report = json.loads(json.dumps(made[2].to_dict()))
     rows, verdicts = report["rows"], report["verdicts"]["rows"]
     control = next(row for row in rows if row["role"] == "control" and row["expected"] == "hard")
     for shift, label in ((0.2, "softer"), (-0.2, "hardest")):
@@ -151,19 +157,21 @@ def test_brief_table_has_the_maps_and_the_hardest_control(made):
     assert f"| {figure(rows[-1]['figures'][HIGH_PASS_FVU])} |" in lines[-1]
 
 
-def test_the_page_needs_nothing_else(made):
-    world, results, report = made
-    report["references"] = [{"name": "<b>", "sha256": "", "parameters": 3, "types": {}}]
-    section = {
-        "figures": {
-            "depth/offset/fvu": {"value": 0.5, "low": 0.4, "high": 0.6},
-            "inversion/psnr": {"value": 21.0, "low": 20.0, "high": 22.0},
-        },
-        "rows": {"offset": "G(w + d)"},
-        "titles": {"fvu": "FVU"},
-        "pictures": {"Truth": _png()},
+def test_page_is_complete_and_needs_no_other_file(made):
+    _, _, report = made
+    figures = {
+        "depth/offset/fvu": {"value": 0.5, "low": 0.4, "high": 0.6},
+        "inversion/psnr": {"value": 21.0, "low": 20.0, "high": 22.0},
     }
-    text = page(report, sheets(world, results), {"Against the truth": section})
+    section = LightFigures(3, 2, {"ratio": 0.75}, FigureSet({"offset": "G(w + d)"}, figures, {"fvu": "FVU"}))
+    section_dict = section.to_dict() | {"rows": section.figures.rows}
+    report = replace(
+        report,
+        references=[{"name": "<b>", "sha256": "", "parameters": 3, "types": {}}],
+        sections={"Against the truth": section_dict},
+        section_pictures={"Against the truth": {"Truth": _png()}},
+    )
+    text = report.to_html()
     tags = Tags()
     tags.feed(text)
     assert tags.open == []
@@ -175,8 +183,9 @@ def test_the_page_needs_nothing_else(made):
     assert "&lt;b&gt;" in text
     assert "G(w + d)" in text
     assert "0.500 (0.400-0.600)" in text
+    assert "<td>0.750</td>" in text
     assert sum(tag == "img" for tag, _ in tags.seen) == 3 + 1 + 1
-    assert sum(tag == "svg" for tag, _ in tags.seen) == len(report["verdicts"]["separating"])
+    assert sum(tag == "svg" for tag, _ in tags.seen) == len(report.verdicts["separating"])
 
 
 def _png():
@@ -186,8 +195,8 @@ def _png():
 
 
 def test_sheets_show_every_row(made):
-    world, results, _ = made
-    drawn = sheets(world, results)
+    context, results, _ = made
+    drawn = map_sheets(context, results)
     assert list(drawn) == ["depth", "albedo", "shading", "Controls: image"]
     picture = Image.open(BytesIO(drawn["depth"]))
     # G(w), teacher, offset, from 16 px, low-rank, random weights; a column for each seed.
@@ -196,20 +205,30 @@ def test_sheets_show_every_row(made):
     assert picture.width == pytest.approx(SEEDS * cell, abs=200)
 
 
-def test_marks_lie_where_their_figures_are():
+def test_marks_lie_at_their_figures():
     chart = strip_chart(
         [Mark("a & b", Estimate(0.5, 0.4, 0.6), "map"), Mark("c", Estimate(9, 8, 10), "hard")], 0.3, 1.0
     )
-    assert "a &amp; b" in chart
-    first, last = (float(x) for x in re.findall(r'circle cx="([\d.]+)"', chart))
-    axis = [float(x) for x in re.findall(r'class="grid" x1="([\d.]+)"', chart)]
+    first, last = (float(mark.value) for mark in chart.marks)
+    axis = [float(x) for x, _ in chart.ticks]
     assert first == pytest.approx((axis[0] + axis[-1]) / 2)
     assert last == axis[-1]
-    assert ">9.0</text>" in chart
-    assert 'class="border" x1="346.0"' in chart
+    assert [mark.beyond for mark in chart.marks] == ["", "9.0"]
+    assert chart.border == "346.0"
+    drawn = templates().get_template("strip_chart.svg").render(chart=chart)
+    assert "a &amp; b" in drawn
+    assert 'class="border" x1="346.0"' in drawn
+    assert ">9.0</text>" in drawn
 
 
-def test_figures_in_words():
+def test_missing_jinja2_is_reported(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    templates.cache_clear()
+    with pytest.raises(UserError, match="the HTML report needs jinja2"):
+        templates()
+
+
+def test_figures_as_text():
     assert figure({"value": 0.37123, "low": 0.35, "high": 0.39}) == "0.371 (0.350-0.390)"
     assert figure({"value": -0.1, "low": -0.2, "high": 0.0}) == "-0.100 (-0.200 to 0.000)"
     assert figure({"value": 12.34, "low": 12.0, "high": 13.0}, spread=False) == "12.3"

@@ -1,21 +1,23 @@
-"""What a study consists of."""
+"""Rows and tasks of an evaluation."""
 
 from __future__ import annotations
 
 from sgi.engine.generator import GeneratorConfig
-from sgi.trainer.studies.evaluation.tasks import Row, Task, plan, prefix_row
+from sgi.trainer.studies.evaluation.tasks import PREFIX_SIDE, Row, Task, plan
+from sgi.trainer.studies.w_rows import first_row_of_side
 
 CONFIG = GeneratorConfig(64, z_dim=8, w_dim=8)
 
 
-def test_the_prefix_ends_where_its_side_begins():
+def test_first_row_of_a_side():
     """Rows of w+: 4 px has one convolution, every other side two."""
     layers = CONFIG.styled_layers()
-    assert layers[[layer.row for layer in layers].index(prefix_row())].name == "synthesis.b8.torgb"
-    assert next(layer.name for layer in layers if layer.row == prefix_row() and "conv" in layer.name).startswith(
-        "synthesis.b16.conv0"
-    )
-    assert prefix_row(8) == 1
+    assert layers[[layer.row for layer in layers].index(first_row_of_side(PREFIX_SIDE))].name == "synthesis.b8.torgb"
+    assert next(
+        layer.name for layer in layers if layer.row == first_row_of_side(PREFIX_SIDE) and "conv" in layer.name
+    ).startswith("synthesis.b16.conv0")
+    assert first_row_of_side(8) == 1
+    assert first_row_of_side(4) == 0
 
 
 def test_every_type_is_fitted_often_and_every_control_once():

@@ -1,4 +1,4 @@
-"""Verdicts on reports written by hand: who knows, who is forced, and which control does what it should not."""
+"""Verdicts on rows written by hand: known maps, forced maps, and controls with unexpected results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def by_key(judged):
     return {line["key"]: line for line in judged["separating"]}
 
 
-def test_the_line_is_the_best_hard_control():
+def test_line_is_the_best_hard_control():
     rows = [
         row("albedo", 0.1, 0.2),
         row("depth", 0.5, 0.8),
@@ -47,7 +47,7 @@ def test_the_line_is_the_best_hard_control():
     line = by_key(judged)["fvu_high_pass"]
     assert (line["line"], line["control"]) == (0.97, "image half-swap")
     assert (line["known"], line["forced"]) == (["albedo", "depth"], [])
-    assert {label: told["verdict"] for label, told in judged["rows"].items()} == {
+    assert {label: verdict["verdict"] for label, verdict in judged["rows"].items()} == {
         "albedo": KNOWS,
         "depth": KNOWS,
         "image half-swap": FORCED,
@@ -60,7 +60,7 @@ def test_the_line_is_the_best_hard_control():
     assert "every map is clearly beyond it" in judged["summary"][2]
 
 
-def test_a_control_as_good_as_an_intrinsic_is_flagged_and_moves_the_line():
+def test_control_as_good_as_an_intrinsic_is_flagged_and_moves_the_line():
     rows = [row("albedo", 0.1, 0.2), row("depth", 0.5, 0.8), row("image", 0.4, 0.6, "hflip")]
     judged = judge(rows)
     assert judged["rows"]["depth"]["verdict"] == FORCED
@@ -77,7 +77,7 @@ def test_a_control_as_good_as_an_intrinsic_is_flagged_and_moves_the_line():
     assert by_key(judged)["beyond_ridge"]["forced"] == ["depth"]
 
 
-def test_overlapping_intervals_are_no_knowledge():
+def test_overlapping_intervals_are_not_known():
     judged = judge([row("depth", 0.5, 0.8, half=0.2), row("image", 0.6, 0.9, "half-swap", half=0.2)])
     assert judged["rows"]["depth"]["verdict"] == NOT
     judged = judge([row("depth", 0.4, 0.8, half=0.2), row("image", 0.6, 0.9, "half-swap", half=0.2)])
@@ -85,7 +85,7 @@ def test_overlapping_intervals_are_no_knowledge():
     assert "no map is clearly beyond it" in judged["summary"][1]
 
 
-def test_an_intrinsic_no_better_than_a_baseline_is_not_shown():
+def test_intrinsic_no_better_than_a_baseline_is_not_shown():
     assert judge([row("depth", 0.71, 0.2)])["rows"]["depth"]["verdict"] == NOT
 
 
@@ -96,7 +96,7 @@ def test_without_controls_there_is_no_line():
     assert "no hard control" in judged["rows"]["depth"]["text"]
 
 
-def test_the_prefix_counts_for_its_target():
+def test_prefix_row_belongs_to_its_target():
     rows = [
         row("depth", 0.5, 0.8),
         row("depth", 0.6, 0.9, role="prefix"),
@@ -108,12 +108,12 @@ def test_the_prefix_counts_for_its_target():
     assert (line["line"], line["control"], line["known"]) == (0.95, "depth half-swap", ["depth"])
 
 
-def test_what_cannot_be_known_and_is_shown_discredits_the_report():
+def test_impossible_control_that_beats_baselines_is_flagged():
     judged = judge([row("depth", 0.3, 0.2), row("image", 0.5, 0.5, "random-map", expected="impossible")])
     assert judged["flags"] == ["image random-map cannot be known and yet beats every baseline: distrust this report"]
 
 
-def test_the_low_rank_variant_is_named_for_what_it_is():
+def test_sentence_on_low_rank_rows():
     maps = [row("depth", 0.3, 0.8), row("depth", 0.5, 1.0, "half-swap"), row("depth", 0.2, 0.7, role="low-rank")]
     swapped = judge([*maps, row("depth", 0.25, 0.9, "half-swap", role="low-rank")])["low_rank"]
     assert "accuracy variant: FVU depth 0.200 (w+ 0.300)" in swapped

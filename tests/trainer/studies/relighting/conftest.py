@@ -1,4 +1,4 @@
-"""A teacher whose albedo is a picture's colour and whose shading is its brightness, and directions that do either."""
+"""A teacher whose albedo is a picture's colour and whose shading is its brightness, offsets and directions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sgi.engine.offsets import Offset
 
 
 class LightTeacher:
-    """Shading is the mean over RGB, albedo what is left; depth is the red channel."""
+    """Shading is the mean over RGB, albedo the remainder, depth the red channel."""
 
     name = "light"
     sha256 = hashlib.sha256(b"light").hexdigest()

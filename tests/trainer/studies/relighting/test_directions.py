@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from recorded_progress import RecordedProgress
 from tolerances import CLOSED_FORM
 
 from sgi.engine.errors import UserError
@@ -17,12 +18,12 @@ from sgi.trainer.studies.relighting.directions import (
     DirectionSettings,
     coarse,
     diversity,
-    find,
+    find_directions,
     load_directions,
     relit,
     save_directions,
 )
-from sgi.trainer.studies.relighting.measure import pictures
+from sgi.trainer.studies.relighting.relit_maps import pictures
 
 QUICK = DirectionSettings(count=3, steps=40, batch=4, keep=20.0, lr=0.1, from_layer=1)
 
@@ -36,20 +37,23 @@ def changes(generator, teacher, directions):
 
 
 def test_changes_shading_and_keeps_albedo(generator, light_teacher):
-    target = []
-    found = find(generator, light_teacher, settings=QUICK, on_step=lambda step, loss: target.append((step, loss)))
+    progress = RecordedProgress()
+    found = find_directions(generator, light_teacher, settings=QUICK, progress=progress)
     assert found.shape == (3, 6, 8)
     assert (found[:, :1] == 0).all()
-    assert [step for step, _ in target] == list(range(1, 41))
-    assert target[-1][1] < target[0][1]
+    (notes,) = progress.notes.values()
+    assert len(notes) == 40
+    assert float(notes[-1].split()[1]) < float(notes[0].split()[1])
     change = changes(generator, light_teacher, found)
     assert change["shading"] > NOTICEABLE / 2
-    free = changes(generator, light_teacher, find(generator, light_teacher, settings=replace(QUICK, keep=0.0)))
+    free = changes(
+        generator, light_teacher, find_directions(generator, light_teacher, settings=replace(QUICK, keep=0.0))
+    )
     assert change["albedo"] / change["shading"] < 0.8 * free["albedo"] / free["shading"]
-    assert torch.equal(found, find(generator, light_teacher, settings=QUICK))
+    assert torch.equal(found, find_directions(generator, light_teacher, settings=QUICK))
 
 
-def test_diversity_counts_lights_that_differ():
+def test_diversity_grows_with_lights_that_differ():
     light = torch.zeros(1, 2, 64)
     assert diversity(light).item() == 0
     light[0, 0, :32] = light[0, 1, :32] = NOTICEABLE * 2**0.5
@@ -68,17 +72,19 @@ def test_coarse_shading_is_means_of_boxes():
     assert boxes[0, 0, 0] == (0 + 1 + 16 + 17) / 4
 
 
-def test_refuses_teachers_that_cannot_lead(generator, teacher, light_teacher, monkeypatch):
-    with pytest.raises(UserError, match="--from-layer 6: choose from 0 to 5"):
-        find(generator, light_teacher, settings=replace(QUICK, from_layer=6))
+def test_search_refuses_unsuitable_teachers(generator, teacher, light_teacher, monkeypatch):
+    with pytest.raises(UserError, match="`from_layer=6`: choose from 0 to 5"):
+        find_directions(generator, light_teacher, settings=replace(QUICK, from_layer=6))
     monkeypatch.setattr(type(light_teacher), "types", ("albedo",))
-    with pytest.raises(UserError, match="light tells no shading"):
-        find(generator, light_teacher, settings=QUICK)
+    with pytest.raises(UserError, match="light does not predict shading"):
+        find_directions(generator, light_teacher, settings=QUICK)
     monkeypatch.setattr(type(light_teacher), "types", ("albedo", "shading"))
-    tell = type(light_teacher).__call__
-    monkeypatch.setattr(type(light_teacher), "__call__", lambda self, image, types: tell(self, image.detach(), types))
+    predict = type(light_teacher).__call__
+    monkeypatch.setattr(
+        type(light_teacher), "__call__", lambda self, image, types: predict(self, image.detach(), types)
+    )
     with pytest.raises(UserError, match="light is not differentiable"):
-        find(generator, light_teacher, settings=QUICK)
+        find_directions(generator, light_teacher, settings=QUICK)
 
 
 def test_files_of_directions(generator, directions, tmp_path):
@@ -104,10 +110,10 @@ def test_files_of_directions(generator, directions, tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"count": 0}, "--count 0"),
-        ({"keep": -1.0}, "--keep"),
-        ({"lr": float("inf")}, "--lr"),
-        ({"batch": 0}, "--batch"),
+        ({"count": 0}, "`count=0`"),
+        ({"keep": -1.0}, "`keep="),
+        ({"lr": float("inf")}, "`lr=inf`"),
+        ({"batch": 0}, "`batch=0`"),
     ],
 )
 def test_settings_refuse(values, message):

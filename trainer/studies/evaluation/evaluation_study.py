@@ -1,0 +1,190 @@
+"""The evaluation: fit maps and controls, score all of them beside baselines, and report a verdict on each map."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sgi.engine import bundle
+from sgi.engine.errors import UserError
+from sgi.engine.generator import generator_sha256
+from sgi.engine.intrinsics import IMAGE, MAP_TYPES, SEGMENTATION, Intrinsic, Kind
+from sgi.engine.progress import SILENT, Progress
+from sgi.trainer import teachers
+from sgi.trainer.device import find_device
+from sgi.trainer.offsets.seed_splits import fitting_seeds, scoring_seeds
+from sgi.trainer.studies.evaluation.context import StudyContext, given_rows, open_context
+from sgi.trainer.studies.evaluation.evaluation_report import EvaluationReport, make_report
+from sgi.trainer.studies.evaluation.html_report import templates
+from sgi.trainer.studies.evaluation.run_tasks import estimate_seconds, run_tasks, unfinished
+from sgi.trainer.studies.evaluation.study import Study
+from sgi.trainer.studies.evaluation.tasks import Task, plan
+from sgi.trainer.studies.evaluation.truth_and_lights import checked_variety, measure_sections
+from sgi.trainer.studies.study_inputs import open_generator, study_precision, study_sampling
+from sgi.trainer.teachers import Teacher
+
+DEFAULT_TYPES = (*MAP_TYPES, SEGMENTATION, "mask-bed", "edges")
+WORK = "work"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """Settings of an evaluation.
+
+    types: maps to study, by name or by description; () is those of DEFAULT_TYPES that the teacher predicts. generator:
+    file; None is the bundled one. teacher: spec, see sgi.trainer.teachers. references: specs of other teachers to
+    score against. offsets: folder of existing offsets to score; None is the bundled ones for the bundled generator,
+    and none for others. steps, batch, lr: of every fit; lr None is the space's own. fits: of every map, each on other
+    pictures. control_fits: of every other row. controls: whether to fit controls, without which no map is called known.
+    images: pictures to fit on. holdout: held-out pictures to score on. psi, cutoff, noise_mode, class_index: see
+    `Sampling`; noise_mode None is none for the bundled generator and const for others. rooms: variety of rendered
+    rooms for the truth study, or "none"; None is the variety of the generator's training. directions: .npy file of
+    directions of light; None searches for some. out: folder of the work. jobs: processes; None is one for each core,
+    and one on a GPU. device: cpu or cuda. precision: fp32 or bf16; None is the device's preferred one.
+    """
+
+    types: tuple[Kind, ...] = ()
+    generator: Path | None = None
+    teacher: str = "bundled"
+    references: tuple[str, ...] = ()
+    offsets: Path | None = None
+    steps: int = 600
+    fits: int = 3
+    control_fits: int = 1
+    controls: bool = True
+    batch: int = 16
+    lr: float | None = None
+    images: int = 2000
+    holdout: int = 256
+    psi: float = 1.0
+    cutoff: int | None = None
+    noise_mode: str | None = None
+    class_index: int | None = None
+    rooms: str | None = None
+    directions: Path | None = None
+    out: Path = Path("eval")
+    jobs: int | None = None
+    device: str = "cpu"
+    precision: str | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """What an evaluation computes.
+
+    tasks: all of them. unfinished: how many have no result yet. seconds: estimate for these. jobs: processes. folder:
+    of the work.
+    """
+
+    tasks: tuple[Task, ...]
+    unfinished: int
+    seconds: float
+    jobs: int
+    folder: Path
+
+    def __str__(self) -> str:
+        minutes = max(1, round(self.seconds / 60))
+        return (
+            f"{len(self.tasks)} tasks, {self.unfinished} to do: about {minutes} min on {self.jobs} processes; "
+            f"finished ones stay in {self.folder}"
+        )
+
+
+def plan_evaluation(settings: EvaluationSettings) -> EvaluationPlan:
+    """List the tasks of an evaluation and estimate their time from a few steps made here.
+
+    Raises UserError for settings that do not fit together; writes nothing.
+    """
+    return _open(settings).plan
+
+
+def evaluate(settings: EvaluationSettings, progress: Progress = SILENT) -> EvaluationReport:
+    """Fit maps and controls, score all of them with intervals beside baselines, and judge each map.
+
+    The work stays in `out`: an interrupted evaluation resumes. Raises UserError for settings that do not fit together,
+    and when a loss diverges.
+
+        from pathlib import Path
+        from sgi.trainer.studies.evaluation import EvaluationSettings, evaluate
+
+        report = evaluate(EvaluationSettings(types=("depth",), fits=1, steps=200))
+        report.write(Path("eval"))
+
+    With jobs other than 1, a script needs the guard `if __name__ == "__main__":`, since the processes import it.
+    """
+    templates()  # without jinja2, raises before the fits rather than after them
+    opened = _open(settings)
+    plan = opened.plan
+    progress.message(str(plan))
+    results = run_tasks(opened.context.study, plan.tasks, plan.jobs, progress)
+    progress.message("making the report")
+    find_device(settings.device, plan.jobs)  # the processes have ended, so their cores are free
+    sections = measure_sections(opened.context, results, opened.variety, settings.directions, progress)
+    return make_report(
+        opened.context,
+        results,
+        fits=settings.fits,
+        control_fits=settings.control_fits,
+        references=opened.references,
+        sections=sections,
+    )
+
+
+@dataclass(frozen=True)
+class _Opened:
+    context: StudyContext
+    plan: EvaluationPlan
+    references: list[Teacher]
+    variety: str | None
+
+
+def _open(settings: EvaluationSettings) -> _Opened:
+    """Load the models, check the settings and plan the tasks."""
+    fitting_seeds(settings.images, max(settings.fits, settings.control_fits) - 1)
+    scoring_seeds(settings.holdout)
+    device = find_device(settings.device, 1)
+    teacher = teachers.load_teacher(settings.teacher, settings.device)
+    references = [teachers.load_teacher(spec, settings.device) for spec in settings.references]
+    own = {kind.name: kind for kind in settings.types if isinstance(kind, Intrinsic)}
+    names = [kind.name if isinstance(kind, Intrinsic) else kind for kind in settings.types]
+    types = tuple(dict.fromkeys(names or [name for name in DEFAULT_TYPES if name in teacher.types]))
+    if not types or IMAGE in types:
+        raise UserError(f"`types`: choose from {', '.join(teacher.types)}")
+    generator = open_generator(settings.generator, device)
+    path = settings.generator or bundle.GENERATOR
+    variety = checked_variety(settings.rooms, path)
+    sampling = study_sampling(
+        settings.generator, settings.psi, settings.cutoff, settings.noise_mode, settings.class_index
+    )
+    sampling.check(generator)
+    study = Study(
+        generator=str(path),
+        teacher=settings.teacher,
+        generator_sha256=generator_sha256(generator),
+        teacher_sha256=teacher.sha256,
+        types=types,
+        sampling=sampling,
+        folder=settings.out / WORK,
+        images=settings.images,
+        holdout=settings.holdout,
+        steps=settings.steps,
+        batch=settings.batch,
+        lr=settings.lr,
+        precision=study_precision(settings.precision, device),
+        device=settings.device,
+        threads=1,
+        offsets=settings.offsets or (bundle.OFFSETS if settings.generator is None else None),
+        own=tuple(own.values()),
+    )
+    context = open_context(study)
+    tasks = plan(types, settings.fits, settings.control_fits, settings.controls, given_rows(study))
+    jobs = settings.jobs or (1 if settings.device == "cuda" else _available_cores())
+    seconds = estimate_seconds(context, tasks, jobs, variety is not None)
+    planned = EvaluationPlan(tuple(tasks), len(unfinished(study, tasks)), seconds, jobs, study.folder)
+    return _Opened(context, planned, references, variety)
+
+
+def _available_cores() -> int:
+    """Cores that this process may use, where the system reports them, else those that exist."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,116 @@
+"""The relighting study: find directions that change the light, and measure how maps change with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from sgi.engine.errors import UserError
+from sgi.engine.files import atomic_write
+from sgi.engine.progress import SILENT, Progress
+from sgi.trainer import teachers
+from sgi.trainer.device import find_device
+from sgi.trainer.offsets.apply_offset import common_sampling
+from sgi.trainer.studies.relighting.directions import (
+    DirectionSettings,
+    find_directions,
+    load_directions,
+    save_directions,
+)
+from sgi.trainer.studies.relighting.relit_maps import SCENES, LightFigures, measure_relit_maps
+from sgi.trainer.studies.study_inputs import open_generator, open_offsets, study_precision
+
+REPORT, DIRECTIONS = "relight.json", "directions.npy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelightingSettings:
+    """Settings of the relighting study.
+
+    out: folder of the files. directions: .npy file [K, num_ws, w_dim] of directions to measure; None searches for
+    them. generator: file; None is the bundled one. offsets: files to measure; () is the bundled ones, for the bundled
+    generator. teacher: spec, see sgi.trainer.teachers. count, steps, keep, from_layer, seed: of the search, see
+    `DirectionSettings`. scenes: number of held-out seeds, and of rooms, to measure on. variety: of the rooms. device:
+    cpu or cuda. threads: CPU threads; None leaves them. precision: fp32 or bf16; None is the device's preferred one.
+    """
+
+    out: Path = Path("relit")
+    directions: Path | None = None
+    generator: Path | None = None
+    offsets: tuple[Path, ...] = ()
+    teacher: str = "bundled"
+    count: int = 8
+    steps: int = 200
+    keep: float = 20.0
+    from_layer: int = 3
+    seed: int = 0
+    scenes: int = SCENES
+    variety: str = "calm"
+    device: str = "cpu"
+    threads: int | None = None
+    precision: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.generator and not self.offsets:
+            raise UserError("`offsets` is missing: give the offsets that were fitted on `generator`")
+
+
+@dataclass(frozen=True)
+class RelightingReport:
+    """Result of the relighting study.
+
+    directions: [K, num_ws, w_dim] float32, found or read. measured: the figures, their pictures, and checks that the
+    light changed.
+    """
+
+    directions: Tensor
+    measured: LightFigures
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but directions and pictures, JSON-ready."""
+        return self.measured.to_dict()
+
+    def write(self, folder: Path) -> None:
+        """Write relight.json and the pictures."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for title, picture in self.measured.figures.pictures.items():
+            with atomic_write(folder / f"{title.lower().replace(' ', '-')}.png") as temporary:
+                temporary.write_bytes(picture)
+        with atomic_write(folder / REPORT) as temporary:
+            temporary.write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+
+
+def relight(settings: RelightingSettings, progress: Progress = SILENT) -> RelightingReport:
+    """Find directions that change the light, or read them, and measure how maps change with it.
+
+    Directions that were found are written to `out` before they are measured. Raises UserError for files, offsets and
+    settings that do not fit together.
+
+        from pathlib import Path
+        from sgi.trainer.studies.relighting import RelightingSettings, relight
+
+        report = relight(RelightingSettings(count=4, steps=100))
+        report.write(Path("relit"))
+    """
+    device = find_device(settings.device, settings.threads)
+    search = DirectionSettings(
+        count=settings.count, steps=settings.steps, keep=settings.keep, from_layer=settings.from_layer,
+        seed=settings.seed, precision=study_precision(settings.precision, device),
+    )  # fmt: skip
+    generator = open_generator(settings.generator, device)
+    offsets = open_offsets(settings.offsets, settings.generator, generator)
+    sampling = common_sampling(offsets)
+    teacher = teachers.load_teacher(settings.teacher, settings.device)
+    if settings.directions is not None:
+        directions = load_directions(settings.directions, generator.config)
+    else:
+        directions = find_directions(generator, teacher, sampling, search, progress)
+        settings.out.mkdir(parents=True, exist_ok=True)
+        save_directions(settings.out / DIRECTIONS, directions)
+    progress.message(f"measuring {len(directions)} lights on {settings.scenes} scenes")
+    measured = measure_relit_maps(generator, teacher, offsets, directions, settings.scenes, settings.variety)
+    return RelightingReport(directions, measured)

@@ -1,0 +1,156 @@
+"""Inversion of a user's pictures: their latents, and the maps of offsets there.
+
+This goes beyond the paper, which is about generated pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgi.engine import intrinsics
+from sgi.engine.errors import UserError
+from sgi.engine.files import atomic_write
+from sgi.engine.generator import generator_sha256
+from sgi.engine.intrinsics import Intrinsic
+from sgi.engine.progress import SILENT, Progress
+from sgi.engine.writers import get_format
+from sgi.engine.writers.preview import draw_sheet
+from sgi.trainer.device import find_device
+from sgi.trainer.offsets.apply_offset import apply_offset, common_sampling
+from sgi.trainer.offsets.pool import Sampling
+from sgi.trainer.studies.study_inputs import open_generator, open_offsets, study_precision
+from sgi.trainer.studies.truth.latent_search import Inversion, SearchSettings, find_latents
+from sgi.trainer.studies.truth.latents_file import Latents
+from sgi.trainer.studies.truth.user_picture import load_picture
+
+PREVIEW = "inverted.png"
+FAITHFUL = 20.0
+"""PSNR in decibels below which pictures of the bundled rooms show another room than the given one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InversionSettings:
+    """Settings of an inversion of pictures.
+
+    pictures: PNG or JPEG files; the middle square of each is inverted. generator: file; None is the bundled one.
+    offsets: files of maps to show; () is the bundled ones for the bundled generator, and none for others. steps, prior,
+    rows: of the search, see `SearchSettings`. noise_mode, class_index: where no offset fixes them; noise_mode None is
+    const. device: cpu or cuda. threads: CPU threads; None leaves them. precision: fp32 or bf16; None is the device's
+    preferred one. Raises UserError for two pictures of one name, whose files would overwrite each other.
+    """
+
+    pictures: tuple[Path, ...]
+    generator: Path | None = None
+    offsets: tuple[Path, ...] = ()
+    steps: int = 200
+    prior: float = 0.03
+    rows: float = 0.3
+    noise_mode: str | None = None
+    class_index: int | None = None
+    device: str = "cpu"
+    threads: int | None = None
+    precision: str | None = None
+
+    def __post_init__(self) -> None:
+        stems = [path.stem for path in self.pictures]
+        for stem in stems:
+            if stems.count(stem) > 1:
+                raise UserError(f"{stem}: two pictures of one name would overwrite each other's maps; rename one")
+
+
+@dataclass(frozen=True)
+class InversionReport:
+    """Inverted pictures and their maps.
+
+    pictures: the files, N of them. target: [N, 3, R, R] float32 in [0, 1], their middle squares. inversion: latents,
+    G(w) and PSNR. maps: {type: codes [N, C, R, R] float32 in [0, 1]}. types: descriptions of these types.
+    generator_sha256, noise_mode, search: written to the latents' files.
+    """
+
+    pictures: tuple[Path, ...]
+    target: Tensor
+    inversion: Inversion
+    maps: dict[str, np.ndarray]
+    types: dict[str, Intrinsic]
+    generator_sha256: str
+    noise_mode: str
+    search: SearchSettings
+
+    def is_faithful(self, index: int) -> bool:
+        """Whether the generator reproduces a picture well enough for its maps to be maps of that picture."""
+        return self.inversion.psnr[index].item() >= FAITHFUL
+
+    def to_dict(self) -> dict[str, Any]:
+        """{picture's file name: {"psnr": decibels, "faithful": see `is_faithful`}}, JSON-ready."""
+        return {
+            path.name: {"psnr": self.inversion.psnr[index].item(), "faithful": self.is_faithful(index)}
+            for index, path in enumerate(self.pictures)
+        }
+
+    def write(self, folder: Path, file_format: str = "png") -> Path:
+        """Write latents, maps and a preview; returns the preview's path. file_format: png or npy, of the maps."""
+        form = get_format(file_format)
+        folder.mkdir(parents=True, exist_ok=True)
+        sheet = {}
+        for index, path in enumerate(self.pictures):
+            psnr = self.inversion.psnr[index].item()
+            latents = Latents(
+                self.inversion.ws[index], self.generator_sha256, self.noise_mode, psnr, path.name, asdict(self.search)
+            )
+            latents.save(folder / f"{path.stem}_ws.safetensors")
+            codes = {intrinsics.IMAGE: self.inversion.images[index].numpy()}
+            codes |= {name: maps[index] for name, maps in self.maps.items()}
+            for name, code in codes.items():
+                kind = self.types.get(name) or intrinsics.get(name)
+                with atomic_write(folder / f"{path.stem}_{name}{form.suffix}") as temporary:
+                    temporary.write_bytes(form.encode(kind, intrinsics.decode(kind, code)))
+            columns = {"G(w)" if name == intrinsics.IMAGE else name: code for name, code in codes.items()}
+            sheet[path.stem] = {"picture": self.target[index].numpy()} | columns
+        with atomic_write(folder / PREVIEW) as temporary:
+            temporary.write_bytes(draw_sheet(sheet))
+        return folder / PREVIEW
+
+
+def invert(settings: InversionSettings, progress: Progress = SILENT) -> InversionReport:
+    """Find the latents of pictures and the maps of offsets there.
+
+    Raises UserError for files that cannot be read, offsets of another generator, and noise_mode or class_index beside
+    offsets, whose files fix them.
+
+        from pathlib import Path
+        from sgi.trainer.studies.truth import InversionSettings, invert
+
+        report = invert(InversionSettings(pictures=(Path("photo.png"),)))
+        report.write(Path("inverted"))
+    """
+    device = find_device(settings.device, settings.threads)
+    search = SearchSettings(
+        steps=settings.steps, prior=settings.prior, rows=settings.rows,
+        precision=study_precision(settings.precision, device),
+    )  # fmt: skip
+    generator = open_generator(settings.generator, device)
+    offsets = open_offsets(settings.offsets, settings.generator, generator)
+    if offsets and (settings.noise_mode, settings.class_index) != (None, None):
+        raise UserError("`noise_mode` and `class_index`: the offsets' files fix both; leave them out")
+    if offsets:
+        sampling = common_sampling(offsets)
+    else:
+        sampling = Sampling(1.0, None, settings.noise_mode or "const", settings.class_index)
+    target = torch.stack([load_picture(path, generator.config.resolution) for path in settings.pictures])
+    inversion = find_latents(generator, target, sampling, search, progress)
+    return InversionReport(
+        pictures=settings.pictures,
+        target=target,
+        inversion=inversion,
+        maps={offset.type: apply_offset(generator, inversion.ws, offset).numpy() for offset in offsets},
+        types={offset.type: offset.intrinsic for offset in offsets},
+        generator_sha256=generator_sha256(generator),
+        noise_mode=sampling.noise_mode,
+        search=search,
+    )
