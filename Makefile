@@ -1,15 +1,25 @@
-# make run   a fresh machine to 1000 seeds' maps and a preview picture
-# make test  set up, format check, lint, types, C++ build and every test
+# make run        a fresh machine to 1000 seeds' maps and a preview picture
+# make test       set-up, format check, lint, types, C++ build and every test
+# make docs       the pages of docs/ and the API reference, into build/site
+# make precommit  every check of .pre-commit-config.yaml on every file
+# make dist       source distribution and wheel, their contents checked, into dist/
 PYTHON ?= python3
 SEEDS ?= 0-999
 OUTDIR ?= out/rooms
 WORKERS ?= 2
+TESTS ?= tests
 RUN := .venv-run
 DEV := .venv
 PACKAGES := cli engine kernels export trainer
 NATIVE_SOURCES = $(shell find engine/native -name '*.[ch]' -o -name '*.[ch]pp')
+# Everything that `pip install .` copies: RUN is made again when one of these changes, at any depth.
+PACKAGE_FILES := $(shell find $(PACKAGES) \( -path engine/native -o -name __pycache__ \) -prune -o -type f -print)
+# Test files and benchmarks import each other by bare names, from these folders.
+SCRIPT_FOLDERS := tests:benchmarks:benchmarks/gpu:.ci:docs:docs/pictures
+SCRIPTS := .ci docs benchmarks tests engine/native/examples/service.py engine/native/tests/data/make.py
 
-.PHONY: run test setup format lint types native native-deps pytest bundle clean
+.PHONY: run test setup format lint types types-packages types-scripts native native-deps pytest docs docs-serve \
+  precommit dist bundle clean
 
 run: $(RUN)/.ready
 	$(RUN)/bin/sgi-engine run --seeds $(SEEDS) --outdir $(OUTDIR)
@@ -28,8 +38,14 @@ lint: setup
 	$(DEV)/bin/clang-format --dry-run --Werror $(NATIVE_SOURCES)
 	$(DEV)/bin/ruff check .
 
-types: setup .typing/sgi
+types: types-packages
+
+types-packages: setup .typing/sgi
 	MYPYPATH=.typing $(DEV)/bin/mypy $(addprefix -p sgi.,$(PACKAGES))
+
+# Test functions need no annotations; their bodies are checked all the same.
+types-scripts: setup .typing/sgi
+	MYPYPATH=.typing:$(SCRIPT_FOLDERS) $(DEV)/bin/mypy --allow-untyped-defs $(SCRIPTS)
 
 # The C++ library as tests/native runs it: release, sanitizers, OpenVINO.
 native: setup
@@ -40,7 +56,22 @@ native-deps:
 	engine/native/get-deps.sh build/deps
 
 pytest: setup
-	$(DEV)/bin/pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0
+	$(DEV)/bin/pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0 $(TESTS)
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(DEV)/bin/mkdocs build --strict --quiet --site-dir build/site
+
+docs-serve: setup
+	NO_MKDOCS_2_WARNING=1 $(DEV)/bin/mkdocs serve
+
+precommit: setup
+	$(DEV)/bin/pre-commit run --all-files
+
+# build/lib is removed because setuptools would put files of earlier versions from it into the wheel.
+dist: setup
+	rm -rf build/lib build/bdist.* dist
+	$(DEV)/bin/python -m build --outdir dist .
+	$(DEV)/bin/python .ci/check_dist.py dist
 
 bundle: setup
 	$(DEV)/bin/sgi-engine bundle --workdir build/bundle
@@ -48,14 +79,15 @@ bundle: setup
 clean:
 	rm -rf $(RUN) $(DEV) .typing build dist *.egg-info
 
-$(RUN)/.ready: pyproject.toml $(wildcard engine/*.py engine/*/*.py engine/bundle/*)
+$(RUN)/.ready: pyproject.toml $(PACKAGE_FILES)
 	$(PYTHON) -m venv $(RUN)
+	rm -rf build/lib build/bdist.*
 	$(RUN)/bin/pip install --quiet --disable-pip-version-check --upgrade ".[cpu]"
 	touch $@
 
 $(DEV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
-	$(DEV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	$(DEV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
 # mypy does not follow editable installs; this gives the folders their import name.

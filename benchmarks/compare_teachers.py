@@ -1,12 +1,12 @@
-"""What the generator's Frechet distance hangs on: who judges, and how often each room is drawn.
+"""The Frechet distance of the bundled generator by the features of different teachers, and its sampling part.
 
-python benchmarks/compare_teachers.py [--rooms FOLDER] [--teacher FILE ...] [--seeds N]
+    python benchmarks/compare_teachers.py [--rooms FOLDER] [--teacher FILE ...] [--seeds N]
 
-For the bundled teacher and each --teacher: the distance of the bundled generator from held-out renders, that of renders
-from renders, and the distance that is left when seeds are drawn with unequal chances. The chances are found by descent
-on the distance from one half of the renders and judged on the other. Not one picture changes: what they gain is a
-matter of how often a room is drawn (Kynkaanniemi et al., arXiv 2203.06026, on Inception features). Appends a line to
-results.jsonl.
+For the bundled teacher and each --teacher it measures the distance of generated images from held-out renders, that of
+renders from renders, and the distance that is left when seeds are sampled with fitted probabilities. The probabilities
+minimise the distance from one half of the renders by gradient descent and are measured on the other half. The images do
+not change, so the difference is due to how often each room is sampled (Kynkaanniemi et al., arXiv 2203.06026, show this
+for Inception features). Appends a line to results.jsonl.
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ DRAWS = 5
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Measure the teachers of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--rooms", type=Path, default=Path("held-out"), help="folder of held-out rooms; made if missing"
+        "--rooms", type=Path, default=Path("held-out"), help="folder of held-out rooms; rendered if missing"
     )
-    parser.add_argument("--teacher", type=Path, nargs="+", default=[], help="other judges beside the bundled one")
-    parser.add_argument("--seeds", type=int, default=16384, help="seeds that are drawn with unequal chances")
+    parser.add_argument("--teacher", type=Path, nargs="+", default=[], help="teachers to compare with the bundled one")
+    parser.add_argument("--seeds", type=int, default=16384, help="seeds that are sampled with fitted probabilities")
     asked = parser.parse_args()
     if asked.seeds < HELD_OUT_ROOMS // 2:
-        parser.error(f"--seeds {asked.seeds}: at least {HELD_OUT_ROOMS // 2}, as many as renders are compared with")
+        parser.error(f"--seeds {asked.seeds}: at least {HELD_OUT_ROOMS // 2}, the number of renders in one half")
     if len({path.stem for path in asked.teacher} | {"bundled"}) <= len(asked.teacher):
-        parser.error("--teacher: give the files different names, which become the names of the judges")
+        parser.error("--teacher: give the files different names; the table has a row for each name")
     torch.set_flush_denormal(True)
     generator = load_generator(bundle.GENERATOR)
-    variety = read_header(bundle.GENERATOR)["notes"]["training"]["variety"]
+    variety = read_header(bundle.GENERATOR).notes["training"]["variety"]
     rooms = held_out_rooms(asked.rooms, generator.config.resolution, variety)
     figures = {}
     for path in (bundle.TEACHER, *asked.teacher):
         name = "bundled" if path == bundle.TEACHER else path.stem
-        figures[name] = judge(generator, load_unet_teacher(path), rooms, asked.seeds)
+        figures[name] = distances(generator, load_unet_teacher(path), rooms, asked.seeds)
     append("judge", figures)
 
 
-def judge(generator: Generator, teacher: UNetTeacher, rooms: RoomDataset, seeds: int) -> dict[str, Any]:
-    """Relative Frechet distances by one teacher, and how many seeds the unequal chances amount to."""
+def distances(generator: Generator, teacher: UNetTeacher, rooms: RoomDataset, seeds: int) -> dict[str, Any]:
+    """Relative Frechet distances by one teacher, and the effective number of seeds of the fitted probabilities."""
     first, second = real_features(teacher, rooms)
     count = len(first)
     generated = generated_features(generator, teacher, seeds)
-    chances = unequal_chances(second, generated)
+    chances = fitted_probabilities(second, generated)
     draw = np.random.default_rng(0)
     drawn = [generated[draw.choice(seeds, count, p=chances)] for _ in range(DRAWS)]
     return {
@@ -73,8 +73,8 @@ def judge(generator: Generator, teacher: UNetTeacher, rooms: RoomDataset, seeds:
     }
 
 
-def unequal_chances(real: np.ndarray, generated: np.ndarray) -> np.ndarray:
-    """Chances [M] float64 under which `generated: [M, F]` is nearest to `real: [N, F]` by Frechet distance."""
+def fitted_probabilities(real: np.ndarray, generated: np.ndarray) -> np.ndarray:
+    """Probabilities [M] float64 under which generated [M, F] is nearest to real [N, F] by Frechet distance."""
     target, features = torch.from_numpy(real).double(), torch.from_numpy(generated).double()
     mean, covariance = target.mean(0), target.T.cov()
     root = torch.from_numpy(symmetric_root(covariance.numpy()))
@@ -85,7 +85,7 @@ def unequal_chances(real: np.ndarray, generated: np.ndarray) -> np.ndarray:
         centre = chances @ features
         apart = features - centre
         spread = (apart * chances[:, None]).T @ apart
-        # Eigenvalues at zero have no finite derivative of their root.
+        # The derivative of the root is not finite at an eigenvalue of 0.
         cross = torch.linalg.eigvalsh(root @ spread @ root).clamp(min=1e-12).sqrt().sum()
         distance = (mean - centre).square().sum() + covariance.trace() + spread.trace() - 2 * cross
         optimiser.zero_grad()

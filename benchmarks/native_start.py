@@ -1,9 +1,10 @@
-"""The C++ library's promises in figures: start to first image under 0.15 s, overhead under 2 % of the bare runtime.
+"""The C++ library's start-up time and overhead; the targets are 0.15 s and 2 % of the bare runtime's time.
 
     python benchmarks/native_start.py [MODEL] [--build build/native-release]
 
-Start is the whole of a process, `sgi-run MODEL --seeds 0 --format npy`: exec, runtime, model, one image, files written.
-Build first with `make native-deps native` and `cmake --build build/native-release --target bench_overhead`.
+The start-up time is that of the process `sgi-run MODEL --seeds 0 --format npy`: it loads the runtime and the model,
+computes one image and writes its files. Build first with `make native-deps native` and
+`cmake --build build/native-release --target bench_overhead`.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def start_times(program: Path, model: Path, runs: int, types: str, environment: dict[str, str]) -> dict[str, float]:
-    """Seconds from exec to exit, and of CPU time; the first run, which fills the page cache, is left out.
+    """Seconds of wall time and of CPU time of the process; the first run, which fills the page cache, is left out.
 
-    The CPU time is over all threads; unlike the other it hardly changes when the machine is busy.
+    The CPU time is summed over all threads. It depends less on the load of the machine than the wall time.
     """
     times, cpu = [], []
     with tempfile.TemporaryDirectory() as folder:
-        command = [program, model, "--seeds", "0", "--format", "npy", "--outdir", folder]
+        command = [str(program), str(model), "--seeds", "0", "--format", "npy", "--outdir", folder]
         command += ["--type", types] if types else []
         for _ in range(runs + 1):
             begin, begin_cpu = time.perf_counter(), children_cpu()
@@ -46,7 +47,7 @@ def start_times(program: Path, model: Path, runs: int, types: str, environment: 
 
 
 def children_cpu() -> float:
-    """Seconds of CPU time that finished child processes took."""
+    """Seconds of CPU time of all finished child processes."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 

@@ -1,11 +1,12 @@
-"""What fp16 and bf16 cost in quality: PSNR of every type's 8-bit maps against the generator in float32.
+"""Accuracy of fp16 and bf16: PSNR of every type's 8-bit maps against the generator in float32.
 
-python benchmarks/precision.py [--generator FILE | --random SIDE] [--offset FILE ...] [--seeds N] [--precision P ...]
+    python benchmarks/precision.py [--generator FILE | --random SIDE] [--offset FILE ...] [--seeds N]
+        [--precision P ...]
 
-Graphs run in the exporter's emulator, which rounds after every operator as a GPU does at worst. --random makes a
-generator of StyleGAN2's config-f widths with random weights and activations clamped at 256; its maps mean nothing, but
-overflow would show there. Types are the image and those of the offsets: the bundled ones where they are of this
-generator, and --offset. Appends a line to results.jsonl.
+Graphs run in the exporter's emulator, which rounds after every operator, the worst case of a GPU. --random builds a
+generator of StyleGAN2's config-f widths with random weights and activations clamped at 256, which detects overflow at
+high resolution. The types are the image and those of the offsets: the bundled ones that were fitted on this generator,
+and --offset. Appends a line to results.jsonl.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ PSI = 0.7
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Measure the precisions of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--generator", type=Path, help="a generator or checkpoint; default: the bundled rooms")
+    parser.add_argument("--generator", type=Path, help="a generator or checkpoint; default: the bundled generator")
     parser.add_argument("--random", type=int, metavar="SIDE", help="random weights of config-f at this side instead")
     parser.add_argument("--offset", type=Path, nargs="+", default=[], help="offsets of this generator")
     parser.add_argument("--seeds", type=int, default=4)
@@ -53,7 +54,10 @@ def main() -> None:
 
 
 def choose_offsets(generator: Generator, files: Sequence[Path]) -> dict[str, Offset | None]:
-    """Type -> offset: the bundled ones that were fitted on this generator, then those of `files`, which must be."""
+    """Type -> offset: the bundled ones that were fitted on this generator, then those of `files`.
+
+    Raises UserError for a file whose offset was fitted on another generator.
+    """
     sha256 = generator_sha256(generator)
     bundled = [Offset.load(path) for path in sorted(bundle.OFFSETS.glob("*.safetensors"))]
     named = [Offset.load(path) for path in files]
@@ -64,7 +68,7 @@ def choose_offsets(generator: Generator, files: Sequence[Path]) -> dict[str, Off
 
 
 def measure(generator: Generator, offsets: dict[str, Offset | None], precision: str, seeds: int) -> dict[str, float]:
-    """Type -> PSNR in dB over seeds 0 to N - 1, one at a time to spare memory."""
+    """Type -> PSNR in dB over seeds 0 to N - 1, one at a time to save memory."""
     artifact = describe(generator, offsets, psi=PSI, noise_mode="const", precision=precision)
     z = latents(range(seeds), artifact.z_dim).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:

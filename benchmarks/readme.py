@@ -1,10 +1,10 @@
-"""Fill the generated blocks of README.md and docs/knows.md from the files that hold their figures.
+"""Fill the generated blocks of README.md and docs/knows.md from the files that contain their figures.
 
     python benchmarks/readme.py [--check]
 
-The bundle's own headers, benchmarks/results.jsonl and docs/knows/report.json, which `sgi-engine eval` wrote. A block
-stands between `<!-- begin NAME -->` and `<!-- end NAME -->`; nothing in it is typed by hand. `--check` fails when a
-block is not what the files say.
+The figures come from the headers of the bundled files, benchmarks/results.jsonl, and docs/knows/report.json, which is
+the output of `sgi-engine eval`. A block stands between `<!-- begin NAME -->` and `<!-- end NAME -->`. With `--check`
+nothing is written, and the exit code is 1 if a block is out of date.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ def offsets() -> str:
 
 
 def teacher() -> str:
-    """The teacher's errors against the renderer, a line a type."""
+    """Errors of the teacher against the renderer, one row for each figure."""
     return teacher_table(header(bundle.TEACHER, "sgi_teacher"), TEACHER_ROWS)
 
 
 def benchmark(name: str, unit: str) -> str:
-    """The last line of a benchmark as a table, with its machine."""
+    """The latest result of a benchmark as a table, with hardware and versions."""
     line = latest(name)
     if line is None:
         return f"Not measured yet: `python benchmarks/{name}.py`."
@@ -77,13 +77,13 @@ def benchmark(name: str, unit: str) -> str:
 
 def precision() -> str:
     """PSNR of every type in half precision, the last measurement of each generator and precision."""
-    told = {
+    latest_of = {
         (line["figures"]["generator"], name): by_type
         for line in recorded("precision")
         for name, by_type in line["figures"]["psnr"].items()
     }
     rows = ["| generator | precision | PSNR of 8-bit maps, dB |", "|---|---|---|"]
-    for (generator, name), by_type in sorted(told.items()):
+    for (generator, name), by_type in sorted(latest_of.items()):
         figures = ", ".join(f"{kind} {value:.1f}" for kind, value in by_type.items())
         rows.append(f"| {generator} | {name} | {figures} |")
     return "\n".join(rows)
@@ -151,9 +151,9 @@ def judge() -> str:
         "| judge | generator | renders | generator, unequal chances | seeds that these amount to |",
         "|---|---|---|---|---|",
     ]
-    for name, told in line["figures"].items():
-        chances = f"{told['unequal_chances']} | {told['effective_seeds']} of {told['seeds']}"
-        rows.append(f"| {name} | {told['frechet']} | {told['floor']} | {chances} |")
+    for name, found in line["figures"].items():
+        chances = f"{found['unequal_chances']} | {found['effective_seeds']} of {found['seeds']}"
+        rows.append(f"| {name} | {found['frechet']} | {found['floor']} | {chances} |")
     return "\n".join(rows)
 
 
@@ -174,20 +174,20 @@ BLOCKS = {
 
 
 def block(name: str) -> str:
-    """One block; raises KeyError for one that nobody makes."""
+    """The text of a block; raises KeyError for an unknown name."""
     if name in OF_REPORT and not REPORT.exists():
         return "Not measured yet: `sgi-engine eval`."
     return BLOCKS[name]()
 
 
 def filled(text: str) -> str:
-    """The text with every block made anew."""
+    """The text with every block generated again."""
     pattern = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
     return pattern.sub(lambda m: f"{m[1]}{block(m[2])}\n{m[3]}", text)
 
 
 def main() -> int:
-    """Rewrite the pages, or with --check compare."""
+    """Write the pages, or compare them with --check. Returns the exit code."""
     stale = 0
     for page in PAGES:
         text = page.read_text()

@@ -1,4 +1,4 @@
-"""The one results file: every benchmark appends a line, README tables are made from the last of each."""
+"""The results file: every benchmark appends a line, and README tables are generated from the last line of each."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from sgi.engine.version import __version__
+
 RESULTS = Path(__file__).parent / "results.jsonl"
-PACKAGES = ("sgi-engine", "numpy", "onnxruntime", "openvino", "torch", "triton")
+PACKAGES = ("numpy", "onnxruntime", "openvino", "torch", "triton")
 
 
 def machine() -> dict[str, Any]:
@@ -21,7 +23,7 @@ def machine() -> dict[str, Any]:
     if cpuinfo.exists():
         names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
-    versions = {}
+    versions = {"sgi-engine": __version__}
     for name in PACKAGES:
         try:
             versions[name] = version(name)
@@ -31,7 +33,7 @@ def machine() -> dict[str, Any]:
 
 
 def append(benchmark: str, figures: dict[str, Any]) -> None:
-    """Add a line: the benchmark's name, today, the machine and the figures."""
+    """Append a line: the benchmark's name, today's date, the machine and the figures."""
     line = {"benchmark": benchmark, "date": time.strftime("%Y-%m-%d"), "machine": machine(), "figures": figures}
     with RESULTS.open("a") as file:
         file.write(json.dumps(line, sort_keys=True) + "\n")
@@ -39,11 +41,11 @@ def append(benchmark: str, figures: dict[str, Any]) -> None:
 
 
 def lines(benchmark: str) -> list[dict[str, Any]]:
-    """All lines of a benchmark, the oldest first."""
+    """All lines of a benchmark, oldest first."""
     if not RESULTS.exists():
         return []
-    told = [json.loads(line) for line in RESULTS.read_text().splitlines()]
-    return [line for line in told if line["benchmark"] == benchmark]
+    found = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    return [line for line in found if line["benchmark"] == benchmark]
 
 
 def latest(benchmark: str) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Wall time of whole processes, start to finish: `--help`, and one seed with the bundled model by each runtime.
+"""Wall time of whole processes: `--help`, and one seed of the bundled model by each runtime.
 
 python benchmarks/startup.py [RUNS]
 """
@@ -10,20 +10,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
+from command import COMMAND
 from record import append
 
 from sgi.engine import bundle
 from sgi.engine.backends import installed_backends
 
-COMMAND = str(Path(sys.executable).with_name("sgi-engine"))
-
 
 def seconds(arguments: list[str]) -> float:
     """Wall time of one run of the command."""
     start = time.perf_counter()
-    subprocess.run([COMMAND, *arguments], check=True, capture_output=True)
+    subprocess.run([*COMMAND, *arguments], check=True, capture_output=True)
     return time.perf_counter() - start
 
 

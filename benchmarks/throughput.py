@@ -1,8 +1,8 @@
-"""Seeds a second of the bundled model by runtime, types and batch; generation alone, then with files written.
+"""Seeds a second of the bundled model by runtime, types and batch size, without and with writing files.
 
-python benchmarks/throughput.py [ROUNDS]
+    python benchmarks/throughput.py [ROUNDS]
 
-Files go to $TMPDIR: in /dev/shm no disk has a part in the figures.
+Files are written to $TMPDIR; TMPDIR=/dev/shm measures without the disk.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
+from command import COMMAND
 from record import append
 
 from sgi.engine import Engine, bundle
@@ -29,7 +29,7 @@ TYPES = {"depth": ["depth"], "image and four maps": None}
 
 
 def main(rounds: int) -> None:
-    """Interleave all cases in one process, and append medians of seeds a second."""
+    """Run all cases in turn in one process, and append the medians of seeds a second."""
     z = latents(range(SEEDS), Engine.open().artifact.z_dim).astype(np.float32)
     figures: dict[str, float] = {}
     for label, types in TYPES.items():
@@ -54,7 +54,7 @@ def main(rounds: int) -> None:
 
 
 def ways() -> dict[str, tuple[str, str | None]]:
-    """Backend and precision of every way to run the bundled model on this CPU, by the name it has in the table."""
+    """Name in the table -> backend and precision, for every way to run the bundled model on this CPU."""
     found: dict[str, tuple[str, str | None]] = {name: (name, None) for name in installed_backends(bundle.MODEL, "cpu")}
     with suppress(UserError):
         Engine.open(backend="openvino", device="cpu", precision="bf16").close()
@@ -63,11 +63,10 @@ def ways() -> dict[str, tuple[str, str | None]]:
 
 
 def whole_run(*flags: str) -> float:
-    """Wall time of `run --seeds 0-999` with the bundled model and `flags`, process start to preview."""
-    command = str(Path(sys.executable).with_name("sgi-engine"))
+    """Wall time of the whole process `run --seeds 0-999` with the bundled model and `flags`."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        call = [command, "run", "--seeds", "0-999", "--outdir", folder, *flags]
+        call = [*COMMAND, "run", "--seeds", "0-999", "--outdir", folder, *flags]
         subprocess.run(call, check=True, capture_output=True)
         return time.perf_counter() - start
 

@@ -1,7 +1,7 @@
-"""The `sgi-engine` command: a table of commands, each in a module of its own that is imported only when it runs.
+"""The `sgi-engine` command: a table of commands, each in its own module, which is imported when the command runs.
 
-`main` is the whole error policy: what a user can mend is one line on stderr and exit code 2, Ctrl-C is 130, a closed
-pipe is quiet; anything else is a bug and keeps its traceback.
+`main` handles errors. A mistake that the user can correct is one line on stderr and exit code 2; Ctrl-C is exit code
+130; a closed pipe prints nothing. Any other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from inspect import getdoc  # not the module: `sgi.cli.inspect` is a command
 from typing import Annotated, Any
 
 import typer
@@ -21,39 +22,41 @@ from typer.core import TyperCommand, TyperGroup
 from sgi.cli.errors import flags_of, with_flags
 from sgi.engine.errors import UserError
 
-# Command -> its line in `sgi-engine --help`, which its docstring opens with. `train-teacher` is the function
-# `train_teacher` of the module `train_teacher` in this folder.
 COMMANDS = {
-    "run": "Write the maps of seeds as files.",
-    "inspect": "Say what a file is: a generator, a checkpoint, an offset or an exported model; "
-    "nothing in it is executed.",
-    "import": "Turn a StyleGAN2 checkpoint of any common format into a native generator, running none of its code.",
-    "export": "Bake offsets into a generator, write one verified file, "
-    "and build an engine or a server's repository of it.",
-    "train": "Fit the offset that turns the generator's pictures into maps, and score it on held-out seeds.",
-    "score": "Score offsets on held-out seeds, "
-    "beside baselines fitted on the pictures that the offsets were fitted on.",
-    "combine": "Add offsets up, each times its weight: average fits, add a direction to a map, go part of the way.",
-    "invert": "Find the latents of your own pictures and their maps. "
-    "Beyond the paper, which is about generated pictures.",
-    "relight": "Find directions that change the light, and measure how maps change with it.",
-    "eval": "Fit maps and controls, score all of them with intervals beside baselines, "
-    "and write a report with a verdict.",
-    "ablate": "Measure how a map depends on its offset's space, rows and length, and on the number of pictures.",
-    "train-generator": "Train a generator on rooms; stop and continue at will with Ctrl-C and the same command.",
-    "train-teacher": "Train the U-Net teacher on rendered rooms, measure it on held-out ones and write its file.",
-    "doctor": "Say what is installed, which GPU is here, and which backends work and why the others do not.",
-    "bundle": "Train generator and teacher on rooms, fit every offset, export, and write manifest and model card.",
+    "run": "Write the maps of seeds as files; the same command continues a stopped run.",
+    "inspect": "Describe a generator, checkpoint, offset or exported model; nothing in the file is executed.",
+    "import": "Convert a StyleGAN2 checkpoint to a generator file; nothing in it is executed.",
+    "export": "Bake offsets into a generator and write one verified model: ONNX, TensorRT or a Triton repository.",
+    "train": "Fit the offset of a map type to a teacher and score it on held-out seeds.",
+    "score": "Score offsets on held-out seeds, beside baselines that are fitted to the same data.",
+    "combine": "Write the weighted sum of offsets as a new offset.",
+    "invert": "Find the w+ latents of your own pictures and write their maps.",
+    "relight": "Find directions in w+ that change the light, and measure how much the maps change with it.",
+    "eval": "Fit offsets and controls, score them with confidence intervals, and write a report with a verdict.",
+    "ablate": "Measure how the score of a map depends on the space, rows, images or scale of its offset.",
+    "train-generator": "Train a StyleGAN2 on procedural rooms; the same command continues a stopped run.",
+    "train-teacher": "Train the U-Net teacher on rendered rooms and measure it on held-out rooms.",
+    "doctor": "List what is installed, the GPUs, and which backends work, with the reason where one does not.",
+    "bundle": "Rebuild the bundled files: train generator and teacher, fit the offsets, export, write the model card.",
 }
+"""Command -> its first line of help.
+
+The command `train-teacher` is the function `train_teacher` of the module `train_teacher` in this folder. The rest of
+its help is the function's docstring after the first paragraph.
+"""
 
 INTERRUPTED = 130
 USER_ERROR = 2
-_BROKEN_PIPE = 1  # as typer answers it where it sees it first
+_BROKEN_PIPE = 1  # the exit code of typer for it
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+_EXTRAS = {"run": "cpu", "doctor": "cpu", "import": "export", "inspect": "export", "export": "export"}
+_DEFAULT_EXTRA = "train"
+_OPTIONAL = {"torch", "onnx", "ml_dtypes", "onnxruntime", "openvino", "matplotlib", "yaml"}
+"""Modules that come with an extra of the package; _EXTRAS: the extra that a command needs."""
 
 
 class _LazyGroup(TyperGroup):
-    """Lists commands from the table and imports one only to run it."""
+    """A group that lists its commands from COMMANDS and imports a command only to run it."""
 
     running: Any = None
 
@@ -71,15 +74,17 @@ class _LazyGroup(TyperGroup):
 
 
 def load_command(name: str) -> Any:
-    """Import a command's module and make it a typer command."""
-    function = name.replace("-", "_") + ("_" if keyword.iskeyword(name) else "")
+    """Import the module of a command and return its click command."""
+    name_of_function = name.replace("-", "_") + ("_" if keyword.iskeyword(name) else "")
+    function = getattr(import_module(f"sgi.cli.{name_of_function}"), name_of_function)
+    _, _, details = (getdoc(function) or "").partition("\n\n")
     single = typer.Typer(add_completion=False)
-    single.command(name)(getattr(import_module(f"sgi.cli.{function}"), function))
+    single.command(name, help=f"{COMMANDS[name]}\n\n{details}".rstrip())(function)
     return typer.main.get_command(single)
 
 
 def build() -> Any:
-    """Make the command group; nothing of a command is imported yet."""
+    """The command group; no command is imported yet."""
     app = typer.Typer(cls=_LazyGroup, add_completion=False)
     app.callback()(sgi_engine)
     group: Any = typer.main.get_command(app)
@@ -87,8 +92,8 @@ def build() -> Any:
     return group
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         from sgi.engine import __version__
 
         typer.echo(f"sgi-engine {__version__}")
@@ -100,22 +105,22 @@ def sgi_engine(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Depth, normals, albedo and shading out of a StyleGAN2, exported and fast."""
+    """Compute depth, normals, albedo and shading with a StyleGAN2."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the command line and give its exit code: 0 done, 2 a mistake the user can mend, 130 Ctrl-C."""
-    asked = list(sys.argv[1:] if args is None else args) or ["--help"]
+    """Run the command line. Returns its exit code: 0 success, 2 a mistake that the user can correct, 130 Ctrl-C."""
+    arguments = list(sys.argv[1:] if args is None else args) or ["--help"]
     warnings.formatwarning = _warning
     group = build()
     try:
-        result = group.main(args=asked, prog_name="sgi-engine", standalone_mode=False)
+        result = group.main(args=arguments, prog_name="sgi-engine", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except UserError as error:
         return _fail(with_flags(str(error), flags_of(group.running)))
     except BrokenPipeError:
-        # The interpreter flushes stdout once more at exit, into a pipe that nobody reads.
+        # The interpreter flushes stdout at exit, which would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
     except (KeyboardInterrupt, typer.Abort):
@@ -124,8 +129,13 @@ def main(args: Sequence[str] | None = None) -> int:
         if error.errno not in _DISK_ERRORS:
             raise
         return _fail(f"{error.filename or 'writing'}: {error.strerror}; free space or choose a folder you can write to")
+    except ModuleNotFoundError as error:
+        if error.name not in _OPTIONAL:
+            raise
+        extra = _EXTRAS.get(getattr(group.running, "name", ""), _DEFAULT_EXTRA)
+        return _fail(f'{error.name} is not installed: pip install "sgi-engine[{extra}]"')
     except Exception as error:
-        # typer's usage errors; their classes moved between versions of typer, this method did not.
+        # Usage errors of typer. Their classes differ between versions of typer, this method does not.
         if not hasattr(error, "format_message"):
             raise
         return _fail(" ".join(error.format_message().split()))
@@ -134,7 +144,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """A warning as one line, without the place in the code that Python adds: it is for who typed the command."""
+    """A warning as one line, without the source position that Python adds."""
     return f"warning: {message}\n"
 
 

@@ -1,5 +1,5 @@
-"""`python -m sgi.cli`: the command where it is not installed."""
+"""`python -m sgi.cli`: the command line where the console script is not installed."""
 
 from sgi.cli import main
 
-main()
+raise SystemExit(main())

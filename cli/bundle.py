@@ -103,16 +103,16 @@ def rebuild_bundle(
 
 
 def _fit(name: str, generator: Path, teacher: str, out: Path, workdir: Path, machine: dict[str, Any]) -> None:
-    from sgi.cli.train import train
+    from sgi.trainer.offsets.train import train_offsets
 
     steps, images = FITS[name]
-    train(
+    train_offsets(
         [name], generator=generator, teacher=teacher, steps=steps, images=images, noise_mode="none", out=out,
         workdir=workdir, preview=False, **machine,
     )  # fmt: skip
 
 
 def _export(generator: Path, offsets: list[Path], out: Path) -> None:
-    from sgi.cli.export import export
+    from sgi.export import export_model
 
-    export(["all"], generator=generator, offset=offsets, out=out, noise_mode="none")
+    export_model(types=["all"], generator=generator, offsets=offsets, out=out, noise_mode="none")

@@ -18,7 +18,7 @@ def combine(
         typer.Option("--weight", help="Weight of each file, in their order; repeat it. Default: 1 each."),
     ] = None,
 ) -> None:
-    """Add offsets up, each times its weight: average fits, add a direction to a map, go part of the way."""
+    """Add offsets, each times its weight: average fits, add a direction to a map, or scale an offset."""
     from rich.console import Console
 
     from sgi.trainer.offsets.combine import combine_offsets

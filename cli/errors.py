@@ -1,7 +1,7 @@
-"""From a library's error to a command's: parameter names become the flags of the command that ran.
+"""Replace parameter names in error messages of the library by the flags of the command that ran.
 
-Messages of the rooms below name parameters in backticks, `class_index=9` or `class_index`. Of a command that has the
-parameter they become its flag, `--class 9`; other text in backticks stays as it is.
+Rooms below the command line name parameters in backticks: `class_index=9` or `class_index`. If the command has that
+parameter, the message shows its flag: `--class 9`. Other text in backticks is unchanged.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ _REFERENCE = re.compile(r"`([a-z_][a-z0-9_]*)(?:=([^`]*))?`")
 
 
 def flags_of(command: Any) -> dict[str, tuple[str, str]]:
-    """Parameter name -> the flag that sets it and the flag that clears it ("" for none), of a click command."""
+    """Flags of a click command: parameter name -> (flag that sets it, flag that clears it or "")."""
     flags = {}
     for parameter in command.params:
         if parameter.param_type_name == "argument":
-            flags[parameter.name] = (parameter.name.upper(), "")
+            flags[parameter.name] = ((parameter.metavar or parameter.name.upper()).rstrip("."), "")
         else:
             longest = max(parameter.opts, key=len)
             flags[parameter.name] = (longest, max(parameter.secondary_opts, key=len, default=""))
@@ -25,7 +25,7 @@ def flags_of(command: Any) -> dict[str, tuple[str, str]]:
 
 
 def with_flags(text: str, flags: dict[str, tuple[str, str]]) -> str:
-    """`text` with every reference to a parameter in `flags` replaced by the flag as a user types it."""
+    """`text` with every reference to a parameter of `flags` replaced by its flag."""
 
     def flag(match: re.Match[str]) -> str:
         name, value = match.groups()

@@ -56,7 +56,7 @@ Split = Annotated[
     typer.Option("--split", help="Score on the `holdout` seeds, or on the `choosing` seeds for choosing settings."),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Selects the images to fit on, and their order.")]
-Cache = Annotated[
+TeacherCache = Annotated[
     Path | None, typer.Option("--cache", help="Folder that keeps the teacher's maps, so that they are computed once.")
 ]
 Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Continue an interrupted run of the same settings.")]

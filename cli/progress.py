@@ -1,86 +1,136 @@
-"""Progress of long commands: bars on a terminal, plain lines in a log, nothing with --quiet."""
+"""Progress of long commands on stderr: bars on a terminal, plain lines elsewhere, nothing with --quiet."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, TextIO
 
 from sgi.engine.progress import SILENT, Progress, Stage
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
+    from rich.console import Console
+    from rich.progress import Progress as RichProgress
 
 LINE_SECONDS = 5.0
-"""Time between two lines of a stage where output is no terminal."""
+"""Least time between two lines of a stage."""
+WINDOW_LINES = 6
+"""Lines whose speed gives the time left: the finished part of a continued run passes at once and must not count."""
 
 
 @contextmanager
 def progress(quiet: bool = False) -> Iterator[Progress]:
-    """The `Progress` that fits where stderr goes."""
+    """The progress display for stderr."""
     if quiet:
         yield SILENT
     elif sys.stderr.isatty():
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
-            TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-        )  # fmt: skip
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-            yield _Bars(bars)
+        with bars(Console(stderr=True)) as shown:
+            yield shown
     else:
-        yield _Lines(sys.stderr)
+        yield Lines(sys.stderr)
+
+
+@contextmanager
+def bars(console: Console) -> Iterator[Progress]:
+    """A progress display that draws one bar for each running stage and removes it when the stage ends."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
+        TimeRemainingColumn(), TextColumn("{task.fields[note]}", markup=False),
+    )  # fmt: skip
+    # rich would send what is printed to stdout meanwhile to the console, that is to stderr.
+    with Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as display:
+        yield _Bars(display)
 
 
 class _Bars:
-    def __init__(self, bars: Bars) -> None:
-        self._bars = bars
+    def __init__(self, display: RichProgress) -> None:
+        self._display = display
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str = "") -> Iterator[Stage]:
-        yield _BarStage(self._bars, name, total, unit)
+        bar = _Bar(self._display, name, total, unit)
+        try:
+            yield bar
+        finally:
+            bar.remove()
 
     def message(self, text: str) -> None:
-        self._bars.console.print(text, markup=False, highlight=False)
+        self._display.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-class _BarStage:
-    def __init__(self, bars: Bars, name: str, total: int, unit: str) -> None:
-        self._bars, self._task = bars, bars.add_task(name, total=total, unit=unit, note="")
+class _Bar:
+    def __init__(self, display: RichProgress, name: str, total: int, unit: str) -> None:
+        self._display = display
+        self._task = display.add_task(name, total=total, unit=unit, note="")
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        self._bars.update(self._task, advance=count, note=note)
+        self._display.update(self._task, advance=count, note=note)
+
+    def remove(self) -> None:
+        self._display.remove_task(self._task)
 
 
-class _Lines:
-    def __init__(self, out: TextIO) -> None:
+class Lines:
+    """A progress display of plain lines, such as `seeds: 500 of 1000, 0:00:04 left, 141.8 img/s`.
+
+    A stage prints a line every LINE_SECONDS and, if it printed any, one at its end; a short stage prints none.
+    out: where to. clock: the time in seconds.
+    """
+
+    def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._out = out
+        self._clock = clock
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str = "") -> Iterator[Stage]:
-        yield _LineStage(self._out, name, total, unit)
+        """See `Progress.stage`."""
+        stage = _LineStage(self.message, self._clock, name, total, unit)
+        yield stage
+        stage.end()
 
     def message(self, text: str) -> None:
+        """See `Progress.message`."""
         print(text, file=self._out, flush=True)
 
 
 class _LineStage:
-    def __init__(self, out: TextIO, name: str, total: int, unit: str) -> None:
-        self._out, self._name, self._total, self._unit = out, name, total, unit
-        self._done, self._began = 0, time.monotonic()
-        self._last = self._began
+    def __init__(
+        self, message: Callable[[str], None], clock: Callable[[], float], name: str, total: int, unit: str
+    ) -> None:
+        self._message, self._clock = message, clock
+        self._name, self._total, self._unit = name, total, unit
+        self._done = 0
+        self._began = clock()
+        self._marks = deque([(self._began, 0)], maxlen=WINDOW_LINES)  # (time, units done) at the last lines
 
     def advance(self, count: int = 1, note: str = "") -> None:
         self._done += count
-        now = time.monotonic()
-        if now - self._last < LINE_SECONDS:
+        now = self._clock()
+        if now - self._marks[-1][0] < LINE_SECONDS:
             return
-        self._last = now
-        rate = self._done / (now - self._began)
-        left = (self._total - self._done) / rate if rate else 0.0
-        words = [f"{self._name}: {self._done} of {self._total}", self._unit, f"({left:.0f} s left)", note]
-        print(" ".join(filter(None, words)), file=self._out, flush=True)
+        then, done = self._marks[0]
+        self._marks.append((now, self._done))
+        words = [f"{self._count()} of {self._total} {self._unit}".rstrip()]
+        if self._done > done:
+            left = max(self._total - self._done, 0) * (now - then) / (self._done - done)
+            words.append(f"{_time(left)} left")
+        self._message(", ".join(filter(None, [*words, note])))
+
+    def end(self) -> None:
+        if self._marks[-1][0] > self._began:
+            self._message(f"{self._count()} {self._unit}".rstrip() + f" in {_time(self._clock() - self._began)}")
+
+    def _count(self) -> str:
+        return f"{self._name}: {self._done}"
+
+
+def _time(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sgi.cli.options import Cache, Device, GeneratorFile, Holdout, Split, Teacher, Threads
+from sgi.cli.options import Device, GeneratorFile, Holdout, Split, Teacher, TeacherCache, Threads
 from sgi.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def score(
     teacher: Teacher = "bundled",
     holdout: Holdout = 256,
     split: Split = "holdout",
-    cache: Cache = None,
+    cache: TeacherCache = None,
     device: Device = "cpu",
     threads: Threads = None,
 ) -> None:

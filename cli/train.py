@@ -9,7 +9,6 @@ import typer
 
 from sgi.cli.options import (
     Batch,
-    Cache,
     ClassIndex,
     Cutoff,
     Device,
@@ -21,6 +20,7 @@ from sgi.cli.options import (
     Seed,
     Split,
     Teacher,
+    TeacherCache,
     Threads,
     Trunc,
     TypeFiles,
@@ -79,7 +79,7 @@ def train(
     workdir: Annotated[
         Path | None, typer.Option(help="Folder of checkpoints and logs. Default: fits, beside the offsets.")
     ] = None,
-    cache: Cache = None,
+    cache: TeacherCache = None,
     device: Device = "cpu",
     threads: Threads = None,
     precision: Precision = None,

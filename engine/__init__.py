@@ -1,6 +1,6 @@
-"""Run exported generators: `Engine.open("depth.onnx")(seeds=[0, 1])` gives a dict of arrays.
+"""Run exported generators: `Engine.open("depth.onnx")(seeds=[0, 1])` returns a dict of arrays.
 
-Names load on first use, so that `import sgi.engine` costs nothing.
+The names are imported on first use, so that `import sgi.engine` is fast.
 """
 
 from __future__ import annotations

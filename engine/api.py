@@ -1,4 +1,4 @@
-"""Python use of an exported model in three lines.
+"""The Python API of an exported model.
 
 from sgi.engine import Engine
 with Engine.open("depth.onnx") as engine:
@@ -22,10 +22,10 @@ from sgi.engine.seeds import as_seeds, latents
 
 
 class Engine:
-    """A loaded model: seeds or latents in, maps out.
+    """A loaded model, which computes maps of seeds or latents.
 
-    artifact: what the model says of itself: its types with ranges and meaning, resolution, z_dim, default psi.
-    backend: what runs it. batch: the largest number of images in one pass. Not thread-safe.
+    artifact: the description of the model: its types with ranges and meaning, resolution, z_dim, default psi.
+    backend: the runtime. batch: largest number of images in one pass. Not thread-safe.
     """
 
     def __init__(self, backend: Backend, batch: int = DEFAULT_BATCH) -> None:
@@ -44,15 +44,15 @@ class Engine:
         threads: int | None = None,
         precision: str | None = None,
     ) -> Engine:
-        """Load an exported model; None is the bundled one.
+        """Load an exported model; without `path`, the bundled one.
 
-        backend: openvino, onnxruntime, tensorrt (engines) or auto, the faster one installed. device: cpu, cuda,
-        tensorrt or auto.
-        types: outputs to load, None for all. threads: CPU threads, None for all cores. precision: bf16 is faster on a
-        CPU that has it, and good for 8-bit pictures; None is the model's own.
+        backend: openvino, onnxruntime, tensorrt (for engines), the name of a plugin, or auto, the faster installed one.
+        device: cpu, cuda, tensorrt or auto. types: outputs to load, None for all. batch: images in one pass.
+        threads: CPU threads, None for all cores. precision: bf16 is faster on CPUs that support it and precise enough
+        for 8-bit pictures; None for the precision of the model.
 
-        Raises UserError for a file that is no model of ours, a type it does not have, a backend that is not installed
-        and a device that is not there.
+        Raises UserError for a file that is not an exported model, a type it does not have, a backend that is not
+        installed and a device that is not available.
         """
         path = path or bundled_model()
         return cls(open_backend(path, backend, device, types, batch, threads, precision=precision), batch)
@@ -66,14 +66,14 @@ class Engine:
         types: Sequence[str] | None = None,
         class_index: int | Sequence[int] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Generate maps; any number of images, in passes of at most `batch`.
+        """Compute maps of any number of images, in passes of at most `batch`.
 
-        seeds: 5, [0, 1] or "0-5,9"; or z: [N, z_dim]; one of the two. psi: truncation, None for the model's own.
-        types: None for all that were loaded; the others are not computed.
-        class_index: of a conditional model, one for all images or one each.
+        Pass either seeds, such as 5, [0, 1] or "0-5,9", or z: [N, z_dim]. psi: truncation, None for the model's
+        default. types: outputs to compute, None for all that were loaded.
+        class_index: for a conditional model, one class for all images or one for each.
 
-        Gives {type: [N, C, R, R] float32}: values with the range and meaning that `artifact.types` states.
-        Raises UserError for seeds, types, shapes or classes that the model cannot take.
+        Returns {type: [N, C, R, R] float32}; `artifact.types` contains the range and the meaning of the values.
+        Raises UserError for wrong seeds, types, shapes and classes.
         """
         latent = self._latents(seeds, z)
         label = one_hot(class_index, len(latent), self.artifact.c_dim)
@@ -91,10 +91,10 @@ class Engine:
         types: Sequence[str] | None = None,
         class_index: int | None = None,
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Generate batch after batch: the maps of each, in order.
+        """Compute batch after batch; yields the maps of each, in order.
 
         batches: latents [N, z_dim], each N at most `batch`. psi, types, class_index: as in a call.
-        On the GPU an engine computes a batch while the maps of the one before are copied and used, so it asks for one
+        A TensorRT engine computes a batch while the maps of the previous one are copied and used, so this reads one
         batch ahead.
         """
 
@@ -138,46 +138,46 @@ class Engine:
 
     def _pass(self, latent: np.ndarray, label: np.ndarray | None, start: int) -> tuple[np.ndarray, np.ndarray | None]:
         stop = min(start + self.batch, len(latent))
-        # A shorter last pass would cost some backends a compilation: fill it up with copies of its last row.
+        # A new batch size makes some backends compile: pad a shorter last pass with copies of its last row.
         missing = start + self.batch - stop if start else 0
         return pad_rows(latent[start:stop], missing), None if label is None else pad_rows(label[start:stop], missing)
 
     def _latents(self, seeds: str | int | Iterable[int] | None, z: ArrayLike | None) -> np.ndarray:
         if (seeds is None) == (z is None):
-            raise UserError("give either seeds or z")
+            raise UserError("pass either `seeds` or `z`")
         z_dim = self.artifact.z_dim
         latent = latents(as_seeds(seeds), z_dim) if seeds is not None else np.asarray(z)
         if latent.ndim != 2 or latent.shape[1] != z_dim or not len(latent):
-            raise UserError(f"z is {list(latent.shape)}: the model takes [N, {z_dim}] with N at least 1")
+            raise UserError(f"`z` has shape {list(latent.shape)}: the model needs [N, {z_dim}] with N at least 1")
         return np.ascontiguousarray(latent, np.float32)
 
 
 def bundled_model() -> Path:
-    """Path of the model that comes with the package."""
+    """Path of the bundled model."""
     from sgi.engine import bundle
 
     return bundle.MODEL
 
 
 def pad_rows(rows: np.ndarray, missing: int) -> np.ndarray:
-    """Append `missing` copies of the last row: [N, W] -> [N + missing, W]."""
+    """`rows` with `missing` copies of the last row appended: [N, W] -> [N + missing, W]."""
     return np.pad(rows, ((0, missing), (0, 0)), mode="edge") if missing else rows
 
 
 def one_hot(class_index: int | Sequence[int] | None, count: int, c_dim: int) -> np.ndarray | None:
-    """Make labels [count, c_dim] float32 from one class or `count` classes; None for a model without classes.
+    """Labels [count, c_dim] float32 of one class or of `count` classes; None for a model without classes.
 
-    Raises UserError, naming --class, for a class the model does not have, a missing and an unneeded one.
+    Raises UserError for a class that the model does not have, for a missing class, and for one that is not needed.
     """
     if c_dim == 0:
         if class_index is not None:
-            raise UserError("--class: the model has no classes; leave it out")
+            raise UserError("`class_index`: the model has no classes; leave it out")
         return None
     if class_index is None:
-        raise UserError(f"--class: the model needs a class, 0 to {c_dim - 1}")
+        raise UserError(f"`class_index`: the model needs a class, 0 to {c_dim - 1}")
     classes = np.asarray(class_index)
     if classes.shape not in ((), (count,)) or classes.min() < 0 or classes.max() >= c_dim:
-        raise UserError(f"--class {class_index}: choose 0 to {c_dim - 1}, one for all images or one each")
+        raise UserError(f"`class_index={class_index}`: choose 0 to {c_dim - 1}, one for all images or one each")
     label = np.zeros((count, c_dim), np.float32)
     label[np.arange(count), classes] = 1
     return label

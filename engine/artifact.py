@@ -1,7 +1,7 @@
-"""What an exported model says of itself: `Artifact`, JSON inside the .onnx or beside an engine.
+"""The description of an exported model: `Artifact`, JSON inside the .onnx or beside an engine.
 
-Written by export, read by everything that runs a model; torch-free. The JSON stands in the metadata property
-`sgi_engine` of an .onnx, and for formats without metadata (`.engine`, `.plan`) in `X.json` beside the file.
+Exporters write it, and everything that runs a model reads it. An .onnx contains the JSON in its metadata property
+`sgi_engine`; formats without metadata (`X.engine`, `X.plan`) have it in a file `X.json` beside them. Torch-free.
 """
 
 from __future__ import annotations
@@ -9,14 +9,22 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
+from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import Intrinsic
+from sgi.engine.offset_tensors import StyledConfig
 from sgi.engine.onnx_wire import NotOnnxError, read_metadata
+from sgi.engine.version import __version__
+
+if TYPE_CHECKING:
+    from sgi.engine.offsets import Offset
 
 FORMAT = 1
 METADATA_KEY = "sgi_engine"
@@ -28,16 +36,29 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EXPORT_AGAIN = "export it again with `sgi-engine export`"
 
 
+class GeneratorSizes(StyledConfig, Protocol):
+    """The sizes of a generator that its description contains; `GeneratorConfig` has them."""
+
+    @property
+    def resolution(self) -> int: ...
+    @property
+    def z_dim(self) -> int: ...
+    @property
+    def c_dim(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class Artifact:
-    """A model's description.
+    """The description of a model.
 
-    resolution: R, pixels. z_dim, c_dim: sizes of the inputs `z` and `label` (no label if c_dim is 0).
-    psi: truncation used when none is asked for; cutoff: rows of w+ it acts on, None for all.
-    noise_mode: none or const; precision: fp32, fp16 or bf16; opset: of the ONNX graph it came from, 0 for none.
-    types: the outputs, `name` [N, channels, R, R] float32 each.
+    sgi_version: version of sgi-engine that wrote it. resolution: R, the side of the maps in pixels.
+    z_dim, c_dim: sizes of the inputs `z` and `label`; a model with c_dim 0 has no input `label`.
+    psi: truncation used when the caller gives none; cutoff: rows of w+ that are truncated, None for all.
+    noise_mode: none or const; precision: fp32, fp16 or bf16; opset: of the ONNX graph, 0 for a model without one.
+    types: the outputs, `name` [N, channels, R, R] float32 each, in the model's order.
     generator: {"sha256": ..., more}; offsets: {type: {"sha256": ..., more}}.
-    parity: the figures of export's verification.
+    parity: differences from torch as the export measured them.
+    format: version of this description.
 
     Raises UserError for values that no model can have.
     """
@@ -59,25 +80,23 @@ class Artifact:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "types", tuple(self.types))
-        _require(isinstance(self.sgi_version, str), "sgi_version")
         for name, least in (("resolution", 4), ("z_dim", 1), ("c_dim", 0), ("opset", 0)):
-            _require(_is_int(getattr(self, name)) and getattr(self, name) >= least, name)
+            _require(getattr(self, name) >= least, name)
         _require(self.resolution & (self.resolution - 1) == 0, "resolution")
-        _require(_is_number(self.psi), "psi")
-        _require(self.cutoff is None or (_is_int(self.cutoff) and self.cutoff >= 0), "cutoff")
+        _require(math.isfinite(self.psi), "psi")
+        _require(self.cutoff is None or self.cutoff >= 0, "cutoff")
         _require(self.noise_mode in NOISE_MODES, "noise_mode")
         _require(self.precision in PRECISIONS, "precision")
         _require(len(self.types) > 0 and len(set(self.type_names)) == len(self.types), "types")
         _require(all(output.classes or output.decoding != "palette" for output in self.types), "types: classes")
         _require(_has_sha256(self.generator), "generator.sha256")
-        _require(isinstance(self.offsets, dict) and set(self.offsets) <= set(self.type_names), "offsets")
+        _require(set(self.offsets) <= set(self.type_names), "offsets")
         for name, offset in self.offsets.items():
             _require(_has_sha256(offset), f"offsets.{name}.sha256")
-        _require(isinstance(self.parity, dict), "parity")
 
     @property
     def type_names(self) -> tuple[str, ...]:
-        """Names of the outputs, in the model's order."""
+        """Names of the outputs, in the order of the model."""
         return tuple(output.name for output in self.types)
 
     def output(self, name: str) -> Intrinsic:
@@ -85,44 +104,45 @@ class Artifact:
         return {output.name: output for output in self.types}[name]
 
     def choose_types(self, wanted: Iterable[str] | None) -> tuple[str, ...]:
-        """Put the wanted types (None: all) in the model's order; raises UserError, naming --type."""
+        """The wanted types (None: all) in the order of the model; raises UserError for one that it does not have."""
         names = self.type_names if wanted is None else tuple(wanted)
         for name in names:
             if name not in self.type_names:
-                raise UserError(f"--type {name}: the model has {', '.join(self.type_names)}")
+                raise UserError(f"`types={name}`: the model has {', '.join(self.type_names)}")
         if not names:
-            raise UserError(f"--type: name at least one of {', '.join(self.type_names)}")
+            raise UserError(f"`types`: name at least one of {', '.join(self.type_names)}")
         return tuple(name for name in self.type_names if name in names)
 
     def to_json(self) -> str:
-        """The description as JSON text on one line, with its keys sorted."""
+        """The description as one line of JSON with sorted keys."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Artifact:
-        """Read `to_json`'s text; raises UserError for another format version or values that make no sense."""
+        """Read the text that `to_json` wrote; unknown fields are ignored.
+
+        Raises UserError for another format version, and for missing and wrong fields.
+        """
         try:
             values = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise UserError("its description is not JSON") from None
         _require(isinstance(values, dict), "the top level")
         found = values.get("format")
         if found != FORMAT:
             raise UserError(f"its description has format {found}, this version reads {FORMAT}: upgrade sgi-engine")
-        known = {f.name for f in fields(cls)}
         types = values.get("types")
         _require(isinstance(types, list), "types")
         try:
-            values["types"] = tuple(_output(entry) for entry in types)
-            return cls(**{name: value for name, value in values.items() if name in known})
-        except TypeError as error:
-            raise UserError(f"its description lacks a field or has one too many ({error})") from None
+            return msgspec.convert({**values, "types": tuple(_output(entry) for entry in types)}, cls)
+        except msgspec.ValidationError as error:
+            raise UserError(f"its description is wrong ({error}); {_EXPORT_AGAIN}") from None
 
     @classmethod
     def read(cls, path: str | Path) -> Artifact:
         """Read the description of an exported model without loading a runtime.
 
-        Raises UserError if the file is missing, cut short, no model, or a model without our metadata.
+        Raises UserError if the file is missing, truncated, no model, or a model without sgi-engine metadata.
         """
         path = Path(path)
         try:
@@ -135,6 +155,43 @@ class Artifact:
             return cls.from_json(text)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
+
+
+def describe_generator(
+    config: GeneratorSizes,
+    sha256: str,
+    offsets: Mapping[str, Offset | None],
+    *,
+    psi: float = 1.0,
+    cutoff: int | None = None,
+    noise_mode: str = "const",
+    precision: str = "fp32",
+    opset: int = 0,
+) -> Artifact:
+    """The description of a generator with offsets baked in.
+
+    config, sha256: sizes and hash of the generator. offsets: type -> offset, None for the plain image; the outputs
+    have this order. The other arguments are fields of `Artifact`.
+
+    Raises UserError for an offset of another generator, and for values that no model can have.
+    """
+    for offset in offsets.values():
+        if offset is not None:
+            offset.check_generator(sha256, config)
+    return Artifact(
+        sgi_version=__version__,
+        resolution=config.resolution,
+        z_dim=config.z_dim,
+        c_dim=config.c_dim,
+        psi=psi,
+        cutoff=cutoff,
+        noise_mode=noise_mode,
+        precision=precision,
+        opset=opset,
+        types=tuple(intrinsics.get(name) if offset is None else offset.intrinsic for name, offset in offsets.items()),
+        generator={"sha256": sha256},
+        offsets={name: offset.summary for name, offset in offsets.items() if offset is not None},
+    )
 
 
 def _output(entry: object) -> Intrinsic:
@@ -174,13 +231,5 @@ def _require(condition: bool, what: str) -> None:
         raise UserError(f"its description is wrong at {what}; {_EXPORT_AGAIN}")
 
 
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _has_sha256(entry: object) -> bool:
-    return isinstance(entry, dict) and bool(_SHA256.fullmatch(str(entry.get("sha256", ""))))
+def _has_sha256(entry: dict[str, Any]) -> bool:
+    return bool(_SHA256.fullmatch(str(entry.get("sha256", ""))))

@@ -1,6 +1,7 @@
-"""The one exception for mistakes a user can mend: bad flags, bad files, missing packages or hardware.
+"""The exception for mistakes that a user can correct: wrong parameters and files, missing packages and hardware.
 
-The command line prints it as one line and exits with 2; library users catch it by name.
+The command line prints it as one line and exits with status 2. Below the command line, messages name parameters in
+backticks, `class_index=9`; sgi.cli.errors replaces them by flags.
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ MAX_LENGTH = 1000
 
 
 def one_line(text: str, limit: int = MAX_LENGTH) -> str:
-    """Text fit for a terminal: what cannot be printed (line breaks, escapes) replaced, and cut at `limit` characters.
+    """Text on one line for a terminal: unprintable characters are replaced, and it is cut at `limit` characters.
 
-    Messages and reports quote names out of files, which can hold anything.
+    Messages and reports quote names in files, which can contain any characters.
     """
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:limit])
     return shown if len(text) <= limit else f"{shown}..."
 
 
 class UserError(Exception):
-    """A mistake the user can mend; its text is one line naming the flag or file and the remedy."""
+    """A mistake that the user can correct; its text is one line with the parameter or file and the remedy."""
 
     def __init__(self, text: str) -> None:
         super().__init__(one_line(text))

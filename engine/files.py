@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all, and their hashes.
+"""Writing files atomically, and hashing them.
 
-Everything the project writes goes through `atomic_write`, so a crash, a kill or a full disk never leaves a file
-that looks finished and is not.
+All files are written through `atomic_write`, so that a crash, a kill or a full disk leaves no incomplete file under its
+final name.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _CHUNK_BYTES = 1 << 20
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` on success, remove it on failure.
+    """A context with a temporary path beside `path`, which is renamed to `path` on success and removed on failure.
 
-    The temporary name keeps the suffix of `path` (`.room.part-1f3a9c02.png`), so writers that choose a format by
-    suffix work. The folder must exist. Raises whatever the body or the rename raises.
+    The temporary name has the suffix of `path` (`.room.part-1f3a9c02.png`), for writers that choose a format by the
+    suffix. The folder must exist. Exceptions of the body and of the rename propagate.
     """
     target = Path(path)
-    # Random, not the process id: two machines may share a folder.
+    # Random instead of the process id, because machines can share a folder.
     temporary = target.with_name(f".{target.stem}{TEMPORARY_MARK}{os.urandom(4).hex()}{target.suffix}")
     try:
         yield temporary
@@ -35,7 +35,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
-    """Hash a file's bytes: 64 hex digits of SHA-256."""
+    """SHA-256 of the bytes of a file, 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK_BYTES):

@@ -1,9 +1,9 @@
-"""The one table of types: what a map means, how the generator shows it, how files encode it.
+"""The table of types: what the values of a map mean and how files encode them.
 
-A generator shows every type as a picture, so each type has a display code u in [0, 1] (what G(w + d) is
-fitted to look like) and a value (what a user gets). This table holds both and the way between them;
-everything that names, decodes, writes or documents a type reads it here. Types of a user's own and the classes of a
-segmentation travel as an `Intrinsic` inside offset files and exported models.
+A generator shows every type as a picture. So a type has a display code u in [0, 1], which G(w + d) is fitted to show,
+and a value, which users read. A row of the table describes both; sgi.engine.decoding has the formulas between them.
+Code that names, decodes, writes or documents types reads this table. User-defined types and the classes of a
+segmentation are stored as an `Intrinsic` in offset files and exported models.
 """
 
 from __future__ import annotations
@@ -11,19 +11,16 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sgi.engine.decoding import DECODINGS, NUMPY, Floats, Operations
 from sgi.engine.errors import UserError
-from sgi.engine.palette import MAX_CLASSES, nearest, palette
-
-Floats = NDArray[np.floating]
-Decoding = Literal["identity", "inverse", "unit", "linear", "palette"]
+from sgi.engine.palette import MAX_CLASSES, palette
 
 SHADING_MAX = 1.5
-UNIT_EPS = 1e-6
 MASK = "mask-"
 MASK_THRESHOLD = 0.5
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
@@ -38,19 +35,19 @@ def _is_number(value: object) -> bool:
 class Intrinsic:
     """One type of map.
 
-    channels: of a value, 1 or 3. low, high: range of a value. decoding: how a display code becomes a value, see
-    `decode`. meaning: semantics, units, axes, colour space. png_bits: bits a channel in a PNG file.
-    classes: names of a segmentation's classes in the order of their indices; only for the decoding `palette`, where
-    none means that the teacher has yet to name them.
+    channels: number of channels of a value, 1 or 3. low, high: range of a value. decoding: how a display code becomes
+    a value, a key of `sgi.engine.decoding.DECODINGS`. meaning: semantics, units, axes, colour space. png_bits: bits
+    per channel in a PNG file. classes: names of a segmentation's classes in the order of their indices; only for the
+    decoding `palette`; empty until a teacher provides them.
 
-    Raises UserError, naming the type, for values that do not go together.
+    Raises UserError, which names the type, for fields that contradict each other.
     """
 
     name: str
     channels: int
     low: float
     high: float
-    decoding: Decoding
+    decoding: str
     meaning: str
     png_bits: int = 8
     classes: tuple[str, ...] = ()
@@ -69,7 +66,9 @@ class Intrinsic:
 
     def _rules(self) -> list[tuple[bool, str]]:
         in_order = _is_number(self.low) and _is_number(self.high) and self.low < self.high
-        unit, labels = self.decoding == "unit", self.decoding == "palette"
+        decoding = DECODINGS.get(self.decoding) if isinstance(self.decoding, str) else None
+        fixed = decoding.fixed if decoding else {}
+        has_classes, rule = bool(decoding and decoding.has_classes), decoding.rule if decoding else ""
         count = len(self.classes)
         return [
             (
@@ -77,45 +76,40 @@ class Intrinsic:
                 f"has {self.channels} channels, not 1 or 3",
             ),
             (in_order, f"its range is {self.low} to {self.high}, not two numbers in order"),
-            (self.decoding in DECODINGS, f"decoding {self.decoding}: choose from {', '.join(DECODINGS)}"),
-            (isinstance(self.meaning, str), "its meaning is no text"),
+            (decoding is not None, f"decoding {self.decoding}: choose from {', '.join(DECODINGS)}"),
+            (isinstance(self.meaning, str), "its meaning is not a text"),
             (self.png_bits == 8 or (self.png_bits == 16 and self.channels == 1), "png_bits is 8, or 16 of one channel"),
             (
                 isinstance(self.classes, tuple) and all(isinstance(label, str) for label in self.classes),
-                "its classes are no list of names",
+                "its classes are not a list of names",
             ),
-            (not unit or (self.channels, self.low, self.high) == (3, -1, 1), "unit vectors have 3 channels, -1 to 1"),
-            (not labels or (self.channels, self.png_bits) == (1, 8), "class indices have 1 channel and 8 bits"),
-            (not count or labels, "classes need the decoding `palette`"),
+            (all(getattr(self, name) == value for name, value in fixed.items()), rule),
+            (not count or has_classes, "classes need the decoding `palette`"),
             (not count or 2 <= count <= MAX_CLASSES, f"has {count} classes, not 2 to {MAX_CLASSES}"),
             (not count or (self.low, self.high) == (0, count - 1), f"indices of {count} classes are 0 to {count - 1}"),
         ]
 
     @property
     def code_channels(self) -> int:
-        """Channels of the display code: 1 is the mean over the generator's RGB, 3 are the RGB themselves."""
-        return 3 if self.decoding == "palette" else self.channels
+        """Number of channels of the display code: 1 is the mean over the generator's RGB, 3 is RGB itself."""
+        return DECODINGS[self.decoding].code_channels or self.channels
 
     @property
     def is_mask(self) -> bool:
-        """Whether values of at least `MASK_THRESHOLD` are inside and the others outside of a class."""
+        """Whether the type is a mask: values of at least `MASK_THRESHOLD` are inside a class, lower ones outside."""
         return self.name.startswith(MASK)
 
     @property
     def png_code(self) -> str:
-        """What the code of a PNG file says, as a formula of the value."""
-        if self.decoding == "palette":
-            return "index of the class, with a colour each"
+        """The code of a PNG file as a formula of the value."""
         share = {0.0: "value", -1.0: "(value + 1)"}.get(self.low, f"(value - {self.low:g})")
         share += "" if self.high - self.low == 1 else f" / {self.high - self.low:g}"
         if self.png_bits == 16:
             return f"{share} * 65535"
-        return {"inverse": f"(1 - {share}) * 255", "linear": f"sRGB encoding of {share}, * 255"}.get(
-            self.decoding, f"{share} * 255"
-        )
+        return DECODINGS[self.decoding].png_code.format(share=share)
 
     def with_classes(self, classes: tuple[str, ...]) -> Intrinsic:
-        """This segmentation with the classes of a teacher; raises UserError unless they are 2 to 256."""
+        """This segmentation with class names of a teacher; raises UserError unless there are 2 to 256."""
         return replace(self, classes=classes, high=max(1, len(classes) - 1))
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,10 +118,10 @@ class Intrinsic:
 
     @classmethod
     def from_dict(cls, values: object) -> Intrinsic:
-        """The inverse of `to_dict`. What a built-in type leaves out, its row of the table says.
+        """The inverse of `to_dict`; fields that a built-in type leaves out are those of its row in the table.
 
-        Raises UserError for no mapping, a missing or unknown field, values that do not go together, and a built-in
-        name with other channels or another decoding than the table's.
+        Raises UserError for anything but a mapping, a missing or unknown field, fields that contradict each other,
+        and a built-in name with other channels or another decoding than in the table.
         """
         if not isinstance(values, dict):
             raise UserError("a type's description has no fields")
@@ -135,7 +129,7 @@ class Intrinsic:
         known = find(name)
         unknown = set(values) - {f.name for f in fields(cls)}
         if unknown:
-            raise UserError(f"type {name}: {', '.join(sorted(unknown))} is one field too many")
+            raise UserError(f"type {name}: unknown field {', '.join(sorted(unknown))}")
         try:
             row = cls(**{**(asdict(known) if known else {}), **values})
         except TypeError as error:
@@ -147,7 +141,6 @@ class Intrinsic:
         return row
 
 
-DECODINGS: tuple[str, ...] = get_args(Decoding)
 _TABLE = (
     Intrinsic(
         "image", 3, 0.0, 1.0, "identity",
@@ -185,14 +178,14 @@ INTRINSICS: dict[str, Intrinsic] = {intrinsic.name: intrinsic for intrinsic in _
 IMAGE = "image"
 SEGMENTATION = "segmentation"
 MAP_TYPES = ("depth", "normal", "albedo", "shading")
-"""The intrinsic images of a picture, which `all` stands for where offsets are fitted."""
+"""The intrinsic images of a picture; `all` means these where offsets are fitted."""
 
 Kind = str | Intrinsic
-"""A type by its name, for built-in ones, or by its description."""
+"""A type: its description, or its name if it is built in."""
 
 
 def find(name: object) -> Intrinsic | None:
-    """The row of a built-in type, `mask-CLASS` among them, or None: also for what a damaged file has for a name."""
+    """The row of a built-in type, including `mask-CLASS`; None for any other name and for values that are not names."""
     if not isinstance(name, str):
         return None
     if name.startswith(MASK) and len(name) > len(MASK):
@@ -202,7 +195,7 @@ def find(name: object) -> Intrinsic | None:
 
 
 def get(kind: Kind) -> Intrinsic:
-    """The description of a type, given one or its name; raises UserError for a name that is not built in."""
+    """The description of a type from itself or its name; raises UserError for a name that is not built in."""
     if isinstance(kind, Intrinsic):
         return kind
     row = find(kind)
@@ -212,58 +205,42 @@ def get(kind: Kind) -> Intrinsic:
 
 
 def mask_name(label: str) -> str:
-    """The type of the masks of a class: `mask-floor-lamp` of "Floor lamp"."""
+    """Name of the type of a class's masks: `mask-floor-lamp` for "Floor lamp"."""
     return MASK + re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
 
 
-def srgb_decode(u: Floats) -> Floats:
-    """Linear light of sRGB codes in [0, 1]; IEC 61966-2-1."""
-    return np.where(u <= 0.04045, u / 12.92, ((np.maximum(u, 0.04045) + 0.055) / 1.055) ** 2.4)
-
-
-def srgb_encode(linear: Floats) -> Floats:
-    """sRGB codes of linear light in [0, 1]; IEC 61966-2-1."""
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055)
-
-
 def colours(kind: Kind) -> NDArray[np.float64]:
-    """Colours [K, 3] in [0, 1] of the classes of a segmentation; raises UserError where it has none."""
+    """Colours [K, 3] in [0, 1] of the classes of a segmentation; raises UserError if it has no classes."""
     intrinsic = get(kind)
-    if not intrinsic.classes:
-        raise UserError(f"type {intrinsic.name}: its classes are not known; a teacher or an offset file names them")
+    _require_classes(intrinsic)
     return palette(len(intrinsic.classes))
 
 
 def decode(kind: Kind, u: Floats) -> Floats:
     """Values [..., channels, H, W] of display codes u [..., code_channels, H, W] in [0, 1].
 
-    identity, inverse and linear: u, 1 - u and the linear light of u, stretched from [0, 1] to [low, high].
-    unit: 2 u - 1 at length 1. palette: the index of the class whose colour is nearest.
+    See `sgi.engine.decoding.DECODINGS` for the formulas. Raises UserError for a segmentation without classes.
     """
+    return decode_with(kind, u, NUMPY)
+
+
+def decode_with(kind: Kind, u: Any, operations: Operations) -> Any:
+    """`decode` in another framework: u and the result are arrays of the framework of `operations`."""
     intrinsic = get(kind)
-    if intrinsic.decoding == "palette":
-        return nearest(colours(intrinsic), u).astype(u.dtype)
-    if intrinsic.decoding == "unit":
-        n = 2.0 * u - 1.0
-        return n / np.sqrt(np.square(n).sum(axis=-3, keepdims=True) + UNIT_EPS)
-    share = u
-    if intrinsic.decoding == "inverse":
-        share = 1.0 - u
-    elif intrinsic.decoding == "linear":
-        share = srgb_decode(u)
-    return share * (intrinsic.high - intrinsic.low) + intrinsic.low
+    _require_classes(intrinsic)
+    return DECODINGS[intrinsic.decoding].decode(intrinsic, u, operations)
 
 
 def encode(kind: Kind, value: Floats) -> Floats:
-    """Display codes of values [..., channels, H, W], clipped to [0, 1]; the inverse of `decode`."""
+    """Display codes [..., code_channels, H, W] of values [..., channels, H, W], clipped to [0, 1].
+
+    The inverse of `decode`. Raises UserError for a segmentation without classes.
+    """
     intrinsic = get(kind)
-    if intrinsic.decoding == "palette":
-        table = colours(intrinsic)
-        index = np.clip(np.rint(value[..., 0, :, :]), 0, len(table) - 1).astype(np.intp)
-        return np.moveaxis(table[index], -1, -3)
-    share = (value - intrinsic.low) / (intrinsic.high - intrinsic.low)
-    if intrinsic.decoding == "inverse":
-        share = 1.0 - share
-    elif intrinsic.decoding == "linear":
-        share = srgb_encode(np.clip(share, 0.0, 1.0))
-    return np.clip(share, 0.0, 1.0)
+    _require_classes(intrinsic)
+    return np.clip(DECODINGS[intrinsic.decoding].encode(intrinsic, value), 0.0, 1.0)
+
+
+def _require_classes(intrinsic: Intrinsic) -> None:
+    if DECODINGS[intrinsic.decoding].has_classes and not intrinsic.classes:
+        raise UserError(f"type {intrinsic.name}: its classes are not known; a teacher or an offset file names them")

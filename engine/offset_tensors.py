@@ -1,8 +1,8 @@
-"""What the tensors of each space mean, and their arithmetic.
+"""The tensors of an offset in each space, and their arithmetic.
 
-Styles are s = A w + b. An offset, whatever its space, makes them (A + U V) w + (A d + b + e): d is a row of w+, e a
-shift of the style, U V an update of low rank, each of them absent where the space has none. Everything is linear in
-d, e and U, so offsets scale, add up, and cost nothing once A and b have absorbed them. Torch-free.
+A style is s = A w + b. With an offset it is (A + U V) w + (A d + b + e): d is a row of w+, e a shift of the style, and
+U V a low-rank update. A space has some of these terms. The result is linear in d, e and U, so offsets can be scaled and
+added, and they can be baked into A and b, where they cost nothing at run time. Torch-free.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Tensors = Mapping[str, Array]
 
-# From the narrowest: what an offset of one space shows, the later ones can show too.
+# Each space contains the offsets of the spaces before it.
 SPACES = ("w", "w+", "style", "lora")
 ROWS = "offset"
 
 
 class LayerShape(NamedTuple):
-    """A layer that takes a style: its state-dict name, the row of w+ that feeds it, and the style's length I."""
+    """A layer with a style: its state-dict name, its row of w+, and the length I of the style."""
 
     name: str
     row: int
@@ -30,7 +30,7 @@ class LayerShape(NamedTuple):
 
 
 class StyledConfig(Protocol):
-    """What an offset must know of a generator; `GeneratorConfig` is one."""
+    """The sizes of a generator that offsets depend on; `GeneratorConfig` has them."""
 
     @property
     def num_ws(self) -> int: ...
@@ -40,7 +40,7 @@ class StyledConfig(Protocol):
 
 
 class LoraKeys(NamedTuple):
-    """Names of a layer's low-rank tensors: up U [I, r], down V [r, w_dim], bias e [I]."""
+    """Names of the low-rank tensors of a layer: up U [I, r], down V [r, w_dim], bias e [I]."""
 
     down: str
     up: str
@@ -48,7 +48,7 @@ class LoraKeys(NamedTuple):
 
 
 def style_key(layer: str) -> str:
-    """Name of the shift of a layer's style, e [I]."""
+    """Name of the shift of the style of a layer, e [I]."""
     return f"style.{layer}"
 
 
@@ -60,11 +60,11 @@ def lora_keys(layer: str) -> LoraKeys:
 def mismatch(
     tensors: Mapping[str, Any], space: str, layers: Sequence[LayerShape], num_ws: int, w_dim: int
 ) -> str | None:
-    """What is wrong with tensors of a space on a generator of these layers, or None.
+    """The first tensor that is missing, unknown or of a wrong shape, in words; None if all match the generator.
 
-    w: `offset` [1, w_dim]. w+: `offset` [num_ws, w_dim]. style: `style.<layer>` [I] of any layers. lora:
-    `lora.<layer>.down` [r, w_dim], `.up` [I, r] and `.bias` [I] of any layers. style and lora may hold the tensors of
-    the spaces before them besides, as sums do.
+    w: `offset` [1, w_dim]. w+: `offset` [num_ws, w_dim]. style: `style.<layer>` [I] for some layers. lora:
+    `lora.<layer>.down` [r, w_dim], `.up` [I, r] and `.bias` [I] for some layers. style and lora can also contain the
+    tensors of the spaces before them, as sums of offsets do.
     """
     allowed: dict[str, list[tuple[int, ...]]] = {ROWS: [(1, w_dim), (num_ws, w_dim)]}
     if space in ("w", "w+"):
@@ -86,14 +86,14 @@ def mismatch(
             }
     for name, tensor in tensors.items():
         if name not in allowed:
-            return f"a tensor {name}, for which space {space} on this generator has no place"
+            return f"a tensor {name}, which does not exist in space {space} of this generator"
         if tuple(tensor.shape) not in allowed[name]:
             return f"{name} of shape {list(tensor.shape)} where the generator needs {list(allowed[name][-1])}"
     return None
 
 
 def scaled(tensors: Tensors, alpha: float) -> dict[str, Array]:
-    """Tensors that move every style alpha times as far."""
+    """Tensors of an offset multiplied by alpha."""
     return {
         name: tensor.copy() if name.startswith("lora.") and name.endswith(".down") else tensor * np.float32(alpha)
         for name, tensor in tensors.items()
@@ -101,7 +101,7 @@ def scaled(tensors: Tensors, alpha: float) -> dict[str, Array]:
 
 
 def added(one: Tensors, other: Tensors) -> dict[str, Array]:
-    """Tensors that move every style as far as both together; a low-rank update has the sum of both ranks."""
+    """Tensors of the sum of two offsets; the rank of a low-rank update is the sum of both ranks."""
     total = {name: tensor.copy() for name, tensor in one.items()}
     for name, tensor in other.items():
         if name not in total:

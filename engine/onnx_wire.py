@@ -1,8 +1,8 @@
-"""The two things done to an .onnx file without the `onnx` package: read its metadata, cut it down to some outputs.
+"""Reads the metadata of an .onnx file and removes outputs from it, without the `onnx` package.
 
-Where models only run, `onnx` is not installed, and a runtime takes 0.1 s and more to load. The protobuf wire format is
-simple enough to walk: field numbers below are those of onnx.proto. A length that passes the end of the file is how
-a truncated model is told from a whole one.
+Where models only run, `onnx` is not installed, and loading a runtime takes 0.1 s or more. This module therefore reads
+the protobuf wire format itself; the field numbers are those of onnx.proto. A file is truncated if a length exceeds the
+end of the file.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _CONTROL_FLOW = {b"If", b"Loop", b"Scan", b"SequenceMap"}
 
 
 class NotOnnxError(ValueError):
-    """The file is not a whole ONNX model; the text says whether it is cut short or something else."""
+    """The file is not a complete ONNX model; the text is `truncated` or `not an ONNX model`."""
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Give a model's metadata_props, skipping the weights by a seek.
+    """The metadata_props of a model, key -> value; the weights are not read.
 
     Raises NotOnnxError, or OSError if the file cannot be read.
     """
@@ -50,7 +50,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
             if wire_type == _VARINT:
                 continue
             if file.tell() + length > size:
-                raise NotOnnxError("cut short")
+                raise NotOnnxError("truncated")
             if number == _MODEL_METADATA:
                 key, value = _string_pair(file.read(length))
                 properties[key] = value
@@ -58,16 +58,16 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
                 file.seek(length, os.SEEK_CUR)
             has_graph |= number == _MODEL_GRAPH
     if not has_graph:
-        raise NotOnnxError("cut short")
+        raise NotOnnxError("truncated")
     return properties
 
 
 def keep_outputs(model: bytes, names: Collection[str]) -> bytes:
-    """Cut a model down to some of its outputs: nodes and weights that only other outputs need are left out.
+    """A model with only some of its outputs, without the nodes and weights that only the others need.
 
-    ONNX Runtime computes every node of a graph whatever outputs are fetched (1.31, with and without
-    `only_execute_path_to_fetches`), so unasked types must be gone before it loads the model. A model with control flow,
-    whose inner graphs may use any outer value, is given back whole.
+    ONNX Runtime computes every node of a graph, also for outputs that are not fetched (1.31, with and without
+    `only_execute_path_to_fetches`), so outputs that are not needed must be removed before it loads the model. A model
+    with control flow, whose inner graphs can use any outer value, is returned unchanged.
     """
     parts: list[bytes | memoryview] = []
     for field in _fields(memoryview(model)):
@@ -158,7 +158,7 @@ def _varint(file: BinaryIO) -> int:
     for shift in range(0, 70, 7):
         byte = file.read(1)
         if not byte:
-            raise NotOnnxError("cut short")
+            raise NotOnnxError("truncated")
         value |= (byte[0] & 0x7F) << shift
         if byte[0] < 0x80:
             return value
@@ -166,7 +166,7 @@ def _varint(file: BinaryIO) -> int:
 
 
 def _string_pair(entry: bytes) -> tuple[str, str]:
-    """Parse a StringStringEntryProto: key = 1, value = 2."""
+    """Key and value of a StringStringEntryProto, whose fields are key = 1 and value = 2."""
     file = io.BytesIO(entry)
     strings = {1: b"", 2: b""}
     while file.tell() < len(entry):

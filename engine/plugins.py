@@ -1,6 +1,6 @@
 """Plugins: things that other installed packages add to one of our tables, such as a teacher, a backend or a map format.
 
-A package declares an entry point in its pyproject.toml. The group says which table, the name is the new entry's name:
+A package declares an entry point in its pyproject.toml. The group selects the table, the name is that of the new entry:
 
     [project.entry-points."sgi_engine.formats"]
     tiff = "my_package.tiff_format:Tiff"
@@ -61,5 +61,5 @@ def load_plugin(group: str, name: str) -> Any | None:
 
 
 def package_of(entry: EntryPoint) -> str:
-    """Name of the package that provides an entry point, as pip knows it."""
+    """Name of the package that provides an entry point, as pip lists it."""
     return entry.dist.name if entry.dist else entry.module

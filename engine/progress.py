@@ -1,4 +1,4 @@
-"""How long work reports its progress: library functions take a `Progress`, the command line shows it."""
+"""Progress of long work: library functions take a `Progress`, and the command line displays it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Stage(Protocol):
     """One stage of the work while it runs."""
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Report that `count` more units are done; note: what a reader sees beside the bar, such as the loss."""
+        """Report that `count` more units are done; note: text beside the bar, such as the loss."""
         ...
 
 
@@ -19,11 +19,11 @@ class Progress(Protocol):
     """A receiver of progress."""
 
     def stage(self, name: str, total: int, unit: str = "") -> AbstractContextManager[Stage]:
-        """Begin a stage of `total` units; the stage ends with the context."""
+        """Start a stage of `total` units, which ends with the context."""
         ...
 
     def message(self, text: str) -> None:
-        """Report one line, such as what the work will take."""
+        """Report one line of text, such as the expected time."""
         ...
 
 

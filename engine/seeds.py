@@ -1,8 +1,8 @@
-"""Seeds as users write them, and the latents they stand for.
+"""Lists of seeds, and the latents of seeds.
 
-`0-5,9` is kept as ranges, so four billion seeds cost no memory. A seed's latent is NumPy's legacy
-`RandomState(seed).randn(1, z_dim)`, one generator per seed, as in NVIDIA's generate.py: a seed gives the same z alone
-and in any batch, and row 0 of a larger draw would not.
+`0-5,9` is stored as ranges, so the memory does not depend on the number of seeds. The latent of a seed is NumPy's
+legacy `RandomState(seed).randn(1, z_dim)`, with one random generator for each seed, as in NVIDIA's generate.py. The
+latent of a seed therefore does not depend on the batch.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from sgi.engine.errors import UserError, one_line
 
 SEED_MAX = 2**32 - 1
 _REMEDY = "write seeds and inclusive ranges such as 0-5,9,12-14"
-_SHOWN = 60  # characters of a faulty text that a message quotes
+_SHOWN = 60  # characters of a wrong text that a message quotes
 _ITEM = re.compile(r"(\d{1,20})(?:\s*-\s*(\d{1,20}))?")
 
 
 class Seeds(Sequence[int]):
-    """Distinct seeds in the order given, held as ranges.
+    """Distinct seeds in the given order, stored as ranges.
 
-    Indexing, slicing (which gives Seeds), `len` and iteration work as on a list; `duplicates` counts the seeds that
-    were dropped because they had come before.
+    Indexing, slicing (which returns Seeds), `len` and iteration work as on a list. duplicates: number of seeds that
+    were dropped because they occurred before.
     """
 
     def __init__(self, ranges: Iterable[range], duplicates: int = 0) -> None:
@@ -73,11 +73,11 @@ class Seeds(Sequence[int]):
 
     @property
     def digits(self) -> int:
-        """Decimal digits that file names of these seeds are padded to, at least 4."""
+        """Number of decimal digits to which file names of these seeds are padded, at least 4."""
         return max(4, len(str(max((part[-1] for part in self.ranges), default=0))))
 
     def shard(self, part: int, count: int) -> Seeds:
-        """Give one part (from 1) of `count` contiguous parts whose sizes differ by one at most."""
+        """Part `part`, counted from 1, of `count` contiguous parts; their sizes differ by at most one."""
         return self[len(self) * (part - 1) // count : len(self) * part // count]
 
     def _between(self, start: int, stop: int) -> Iterator[range]:
@@ -89,17 +89,17 @@ class Seeds(Sequence[int]):
 
 
 def parse_seeds(text: str) -> Seeds:
-    """Read `0-5,9, 12-14`: seeds and inclusive ranges, order kept, duplicates dropped and counted.
+    """Parse `0-5,9, 12-14`: seeds and inclusive ranges. The order is kept; duplicates are dropped and counted.
 
-    Raises UserError, naming --seeds, for an empty list, a reversed range, or anything outside 0 to 2^32 - 1.
+    Raises UserError for an empty list, a reversed range, and anything outside 0 to 2^32 - 1.
     """
     if not text.strip():
-        raise UserError(f"--seeds is empty: {_REMEDY}")
+        raise UserError(f"`seeds` is empty: {_REMEDY}")
     return _distinct(_parse_item(item.strip(), text) for item in text.split(","))
 
 
 def as_seeds(seeds: str | int | Iterable[int]) -> Sequence[int]:
-    """Accept what Python callers pass: seed text, one integer, or integers in any iterable (kept as they are).
+    """The seeds of a Python call: text for `parse_seeds`, one integer, or an iterable of integers, duplicates kept.
 
     Raises UserError for a seed outside 0 to 2^32 - 1.
     """
@@ -110,41 +110,40 @@ def as_seeds(seeds: str | int | Iterable[int]) -> Sequence[int]:
     values = [index(seed) for seed in (seeds if isinstance(seeds, Iterable) else [seeds])]
     for value in values:
         if not 0 <= value <= SEED_MAX:
-            raise UserError(f"seed {value} is not between 0 and {SEED_MAX}")
+            raise UserError(f"`seeds={value}`: a seed is an integer from 0 to {SEED_MAX}")
     return values
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """Read `k/n`, part k of n counted from 1; raises UserError, naming --shard."""
+    """Parse `k/n`, part k of n counted from 1; raises UserError for anything else."""
     match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
     if match and 1 <= int(match[1]) <= int(match[2]):
         return int(match[1]), int(match[2])
-    raise UserError(f"--shard {text}: write k/n with k from 1 to n, such as 1/4")
+    raise UserError(f"`shard={one_line(text, _SHOWN)}`: write k/n with k from 1 to n, such as 1/4")
 
 
 def latents(seeds: Iterable[int], z_dim: int) -> np.ndarray:
-    """Draw z [N, z_dim] float64, row i being `RandomState(seeds[i]).randn(1, z_dim)` bit for bit."""
+    """Latents z [N, z_dim] float64; row i is exactly `RandomState(seeds[i]).randn(1, z_dim)`."""
     rows = [np.random.RandomState(seed).randn(1, z_dim) for seed in seeds]
     return np.concatenate(rows) if rows else np.empty((0, z_dim))
 
 
 def seed_stem(seed: int, digits: int = 4) -> str:
-    """Name a seed's files: `seed0042` for 42 with 4 digits."""
+    """The start of the file names of a seed: `seed0042` for 42 with 4 digits."""
     return f"seed{seed:0{digits}d}"
 
 
 def _parse_item(item: str, text: str) -> range:
+    shown = one_line(text, _SHOWN)
     match = _ITEM.fullmatch(item)
     if not match:
-        what = "has an empty item" if not item else f"cannot be read at '{one_line(item, _SHOWN)}'"
-        raise UserError(f"--seeds {one_line(text, _SHOWN)}: {what}; {_REMEDY}")
+        what = "an item is empty" if not item else f"'{one_line(item, _SHOWN)}' is neither a seed nor a range"
+        raise UserError(f"`seeds={shown}`: {what}; {_REMEDY}")
     first, last = int(match[1]), int(match[2] or match[1])
     if max(first, last) > SEED_MAX:
-        raise UserError(
-            f"--seeds {one_line(text, _SHOWN)}: {max(first, last)} is more than the largest seed, {SEED_MAX}"
-        )
+        raise UserError(f"`seeds={shown}`: {max(first, last)} is more than the largest seed, {SEED_MAX}")
     if last < first:
-        raise UserError(f"--seeds {one_line(text, _SHOWN)}: the range {item} is reversed; write {last}-{first}")
+        raise UserError(f"`seeds={shown}`: the range {item} is reversed; write {last}-{first}")
     return range(first, last + 1)
 
 

@@ -1,8 +1,8 @@
 """Safetensors files with a JSON header: the container of offsets, generators, teachers, discriminators and latents.
 
-The header is one metadata string under a key of the file's kind. It holds `format`, a version number, and the fields
-of the kind's `msgspec.Struct`; unknown fields are ignored. docs/formats.md lists all kinds. Torch-free: the framework
-is chosen by the caller.
+The header is one metadata string under the key of the file's kind. It contains `format`, a version number, and the
+fields of the kind's `msgspec.Struct`. Unknown fields are ignored. docs/formats.md describes every kind. This module
+does not import torch; the caller chooses the framework of the tensors.
 """
 
 from __future__ import annotations
@@ -41,17 +41,18 @@ class FileKind(Generic[Header]):
     remedy: str
 
     def write(self, path: str | Path, tensors: Mapping[str, Any], header: Header) -> None:
-        """Write the file whole or not at all.
+        """Write the file. It appears complete or not at all.
 
-        tensors: all numpy arrays or all torch tensors, by name; torch tensors on the CPU and contiguous.
+        tensors: name -> array, all numpy arrays or all torch tensors; torch tensors on the CPU and contiguous.
+        The file gets the permissions of any new file.
         """
-        values = msgspec.to_builtins(header) | {"format": self.format}
-        metadata = {self.key: json.dumps(values, sort_keys=True)}
+        values = {**msgspec.structs.asdict(header), "format": self.format}
+        metadata = {self.key: json.dumps(values, sort_keys=True, default=msgspec.to_builtins)}
         arrays = dict(tensors)
         framework = "numpy" if all(isinstance(array, np.ndarray) for array in arrays.values()) else "torch"
         save_file = import_module(f"safetensors.{framework}").save_file
         with atomic_write(path) as temporary:
-            # save_file makes a file that only its owner can read; `save` would hold all tensors in memory twice.
+            # save_file creates files with mode 0600, and `save` needs twice the memory of the tensors.
             temporary.touch()
             mode = temporary.stat().st_mode
             save_file(arrays, temporary, metadata=metadata)
@@ -62,10 +63,11 @@ class FileKind(Generic[Header]):
         return self._open(path, None)[0]
 
     def read(self, path: str | Path, framework: str = "np") -> tuple[Header, dict[str, Any]]:
-        """Header and tensors by name; framework: np for numpy arrays, pt for torch tensors.
+        """Header and tensors, name -> array, of a file.
 
-        Raises UserError for a file that is missing, cut short, of another kind or version, or whose header does not
-        match the schema.
+        framework: np for numpy arrays, pt for torch tensors on the CPU.
+        Raises UserError for a file that is missing, truncated, of another kind or version, or whose header does not
+        match the schema; the message contains the path of the wrong field, such as `$.fit.rank`.
         """
         return self._open(path, framework)
 
@@ -73,8 +75,7 @@ class FileKind(Generic[Header]):
         tensors: dict[str, Any] = {}
         try:
             with safe_open(str(path), framework=framework or "np") as file:
-                text = (file.metadata() or {}).get(self.key)
-                header = self._parse(path, text)
+                header = self._parse(path, (file.metadata() or {}).get(self.key))
                 if framework:
                     tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except FileNotFoundError:
@@ -87,14 +88,16 @@ class FileKind(Generic[Header]):
         if text is None:
             raise UserError(f"{path}: not {self.noun} file; {self.remedy}")
         try:
-            version = msgspec.json.decode(text, type=_Version).format
+            # Not msgspec.json: figures in files of earlier versions can be NaN, which strict JSON does not have.
+            values = json.loads(text)
+            version = msgspec.convert(values, _Version).format
             if version != self.format:
                 raise UserError(
                     f"{path}: {self.noun} file of format {version}, this version reads {self.format}: "
                     f"upgrade sgi-engine, or {self.remedy}"
                 )
-            return msgspec.json.decode(text, type=self.header)
-        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+            return msgspec.convert(values, self.header)
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: damaged header ({error}); copy the file again") from None
 
 
@@ -103,7 +106,11 @@ class _Version(msgspec.Struct):
 
 
 def tensors_sha256(tensors: Mapping[str, NDArray[Any]], prefix: str = "") -> str:
-    """SHA-256 of tensors as float32, in order of their names, after `prefix`: the same whatever file held them."""
+    """SHA-256 of tensors as float32, 64 hexadecimal digits, the same for every dtype and order in the file.
+
+    The hashed bytes are `prefix` in UTF-8 and then, for each tensor in the order of names, the text
+    `NAME:[d0, d1, ...]` and the numbers as little-endian float32 in C order.
+    """
     digest = hashlib.sha256(prefix.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name}:{list(tensor.shape)}".encode())

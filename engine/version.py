@@ -1,3 +1,3 @@
-"""The version of sgi-engine: the one place that states it. pyproject.toml and CMakeLists.txt read it from here."""
+"""The version of sgi-engine. pyproject.toml and CMakeLists.txt read it from this file."""
 
 __version__ = "0.1.0"

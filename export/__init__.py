@@ -1,1 +1,6 @@
-"""Bake offsets into a generator, lower it to static tensors, write it for other runtimes, verify it."""
+"""Export of generators with baked offsets to other runtimes: `export_model` writes one verified file of any format."""
+
+from sgi.export.exporter import Exported
+from sgi.export.model import export_model
+
+__all__ = ["Exported", "export_model"]

@@ -1,8 +1,8 @@
-"""Baking: an offset disappears into the affine layers, at no cost at run time.
+"""Baking: an offset becomes part of the affine layers and costs nothing at run time.
 
 Styles are affine in w: (A + U V) w + A (w + d) - A w + b + e is one matrix and one bias, whatever the offset's space.
-Types whose offsets have no update U V share the generator's matrices and differ in their biases only (arXiv 2306.00987
-gives the offsets; the identity is elementary).
+Types whose offsets have no update U V share the generator's matrices and differ only in their biases. The offsets are
+those of arXiv 2306.00987.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Array = NDArray[np.float32]
 
 
 class Baked(NamedTuple):
-    """x @ weight + bias, as it acts, gains applied (to-rgb's 1 / sqrt(I) not): weight [w_dim, I], bias [I]."""
+    """x @ weight + bias with weight [w_dim, I] and bias [I]; gains are applied, except to-rgb's 1 / sqrt(I)."""
 
     weight: Array
     bias: Array
 
 
 def bake(generator: Generator, offsets: Mapping[str, Offset | None]) -> dict[str, dict[str, Baked]]:
-    """Affine layers of several types (None: the plain generator): type -> layer name -> matrix and bias."""
+    """Affine layers with baked offsets: type -> layer name -> matrix and bias; offset None is the plain generator."""
     device = generator.mapping.w_avg.device
     baked = {}
     for name, offset in offsets.items():

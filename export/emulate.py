@@ -1,8 +1,9 @@
-"""Runs an exported graph in torch, rounding every result to the type that the graph gives it.
+"""An emulator of exported graphs in torch that rounds every result to its data type in the graph.
 
-CPU runtimes cannot judge a reduced precision: ONNX Runtime computes float16 graphs in float32 and drops the casts in
-between, overflow and all, and has no bfloat16. A GPU accumulates in float32 and rounds at the end of each operator or,
-where it fuses, less often: this is its worst case. Knows the operators that `export` emits and no others.
+CPU runtimes cannot verify a reduced precision: ONNX Runtime computes float16 graphs in float32 and removes the casts
+between operators, so that no overflow shows, and it does not support bfloat16. A GPU accumulates in float32 and rounds
+after each operator or, with fused operators, less often; the emulator is the worst case. It supports only the operators
+that `export` emits.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _TYPES = {
 
 
 class Emulator:
-    """A loaded graph; Emulator(path).run(z, psi, label) computes every output, as `Backend.run` does."""
+    """A loaded graph; `Emulator(path).run` computes every output like `Backend.run`."""
 
     def __init__(self, path: str | Path) -> None:
         graph = onnx.load(path).graph
@@ -38,7 +39,7 @@ class Emulator:
         self._last_use = {name: i for i, node in enumerate(self._nodes) for name in node.input}
 
     def run(self, z: NDArray[Any], psi: float, label: NDArray[Any] | None = None) -> dict[str, NDArray[np.float32]]:
-        """z [N, z_dim], label [N, c_dim] where the model has classes -> {type: [N, C, R, R] float32}."""
+        """z [N, z_dim] and, for conditional models, label [N, c_dim] -> {type: [N, C, R, R] float32}."""
         values = self._constants | {"z": torch.from_numpy(z), "psi": torch.tensor(psi, dtype=torch.float32)}
         if label is not None:
             values["label"] = torch.from_numpy(label)
@@ -62,7 +63,7 @@ def _tensor(proto: onnx.TensorProto) -> Tensor:
 
 
 def _rounded(compute: Callable[..., Tensor]) -> Callable[[list[Tensor], dict[str, Any]], list[Tensor]]:
-    """An operator computed in float32 and rounded to the type of its first argument."""
+    """An operator that computes in float32 and rounds to the data type of its first argument."""
 
     def operator(arguments: list[Tensor], attributes: dict[str, Any]) -> list[Tensor]:
         wide = [a.float() if a.is_floating_point() else a for a in arguments]
@@ -72,7 +73,7 @@ def _rounded(compute: Callable[..., Tensor]) -> Callable[[list[Tensor], dict[str
 
 
 def _exact(compute: Callable[..., Tensor]) -> Callable[[list[Tensor], dict[str, Any]], list[Tensor]]:
-    """An operator that moves numbers without computing any."""
+    """An operator that copies numbers without computing."""
     return lambda arguments, attributes: [compute(*arguments, **attributes)]
 
 

@@ -1,4 +1,4 @@
-"""A small builder of ONNX graphs: names, shared initializers, operators as method calls."""
+"""A builder of ONNX graphs: unique names, shared initializers, operators as method calls."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-MIN_OPSET = 18  # the first in which ReduceMean takes its axes as an input, as every later one does
+MIN_OPSET = 18  # the first in which the axes of ReduceMean are an input
 MAX_OPSET = 23
 
 
 class GraphBuilder:
     """Collects nodes and initializers; equal constants are stored once.
 
-    Values are handled by their names; `op` appends a node and returns the name of its output.
+    Values are referred to by name: `op` appends a node and returns the name of its output.
     """
 
     def __init__(self, opset: int, outputs: Iterable[str] = ()) -> None:
-        """outputs: names of the graph's outputs, which no other value gets."""
+        """outputs: names of the graph's outputs; they are reserved."""
         self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
@@ -29,7 +29,7 @@ class GraphBuilder:
         self._names = dict.fromkeys(outputs, 1)
 
     def name(self, stem: str) -> str:
-        """A name not used before: the stem, or the stem with a number."""
+        """An unused name: the stem, or the stem with a number."""
         count = self._names.get(stem, 0)
         self._names[stem] = count + 1
         return stem if count == 0 else f"{stem}_{count}"
@@ -47,13 +47,13 @@ class GraphBuilder:
         return self._constants[key]
 
     def op(self, kind: str, *inputs: str, stem: str | None = None, output: str | None = None, **attributes: Any) -> str:
-        """Append a node of one output, named `output` or after `stem`; returns the output's name."""
+        """Append a node with one output, named `output` or by `stem`; returns the output's name."""
         output = output or self.name(stem or kind.lower())
         self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
         return output
 
     def split(self, value: str, sizes: Sequence[int], stems: Sequence[str], axis: int) -> list[str]:
-        """Cut a value along an axis; returns the names of the parts."""
+        """Split a value along an axis; returns the names of the parts."""
         outputs = [self.name(stem) for stem in stems]
         node = helper.make_node("Split", [value, self.constant(sizes)], outputs, name=outputs[0], axis=axis)
         self.nodes.append(node)

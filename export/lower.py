@@ -1,6 +1,6 @@
-"""Lowering: the generator but its affine layers (see `bake`) as plain arrays, with every constant folded.
+"""Lowering: the generator without its affine layers (see `bake`) as plain arrays, with all constants folded.
 
-Folded in: equalised-lr gains, the leaky ReLU's sqrt 2 (into demodulation, bias and noise), to-rgb's style gain,
+Folded constants: equalised-lr gains, the leaky ReLU's sqrt 2 (into demodulation, bias and noise), to-rgb's style gain,
 noise times its strength, the energies of the demodulation.
 """
 
@@ -31,7 +31,7 @@ class Conv:
     """A modulated 3x3 convolution: y = lrelu(conv(s x) * sqrt(2) demod + noise + bias), then +-clamp.
 
     weight: [O, I, 3, 3]; energy: [I, O], sum over taps of weight squared; bias: [O]; noise: [R, R] or None;
-    row: row of w+ that feeds it.
+    row: index of its row of w+.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Rgb:
     bias: Array
 
     def mean(self) -> Rgb:
-        """The layer whose one channel is the mean of this one's: what one-channel types need of the skip path."""
+        """The layer whose only channel is the mean over this one's channels; one-channel types use it."""
         weight, bias = self.weight.mean(0, keepdims=True), self.bias.mean(0, keepdims=True)
         return Rgb(self.name, self.row, weight, bias)
 
@@ -70,7 +70,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Lowered:
-    """A whole generator: embed is None without classes; mapping's layers have gain sqrt 2 folded."""
+    """A whole generator. embed: None without classes; mapping: layers with the gain sqrt 2 folded in."""
 
     config: GeneratorConfig
     embed: Linear | None
@@ -92,9 +92,9 @@ def fir2d(gain: float) -> Array:
 
 
 def lower(generator: Generator, noise_mode: str = "const") -> Lowered:
-    """Arrays of a generator; noise_mode is none or const (a file has no random noise)."""
+    """Arrays of a generator; noise_mode: none or const, because a file has no random noise."""
     if noise_mode not in ("none", "const"):
-        raise ValueError(f"noise mode {noise_mode!r}: an exported model has none or const")
+        raise ValueError(f"`noise_mode={noise_mode}`: an exported model has none or const")
     rows = {name: row for name, row, _ in generator.synthesis.styled_layers()}
     blocks = []
     for resolution, block in generator.synthesis.blocks():

@@ -1,7 +1,7 @@
-"""The ONNX form of a lowered generator: mapping once, then one synthesis branch a type over shared weights.
+"""A lowered generator as ONNX nodes: the mapping once, then one synthesis branch per type over shared weights.
 
-A branch per type lets a runtime skip the types nobody asked for, and branches whose affine layers agree in the first
-layers share those layers' nodes (offsets fitted from a later row on).
+With one branch per type a runtime can skip the types that are not requested. Branches with equal affine layers up to
+some layer share the nodes of these layers (offsets that were fitted from a later row of w+ on).
 """
 
 from __future__ import annotations
@@ -11,11 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto
 
-from sgi.engine import intrinsics, palette
 from sgi.engine.generator.layers import LRELU_SLOPE
-from sgi.engine.intrinsics import UNIT_EPS, Intrinsic
 from sgi.export.bake import Baked
 from sgi.export.graph import GraphBuilder
 from sgi.export.lower import Lowered
@@ -27,7 +24,7 @@ Affines = Mapping[str, Baked]
 
 
 def emit_w(g: GraphBuilder, lowered: Lowered, z: str, label: str | None) -> str:
-    """w [N, w_dim] of z [N, z_dim] and, for generators with classes, label [N, c_dim]."""
+    """Emit w [N, w_dim] from z [N, z_dim] and, for conditional generators, label [N, c_dim]; returns its name."""
     x = _normalise_second_moment(g, z)
     if lowered.embed is not None and label is not None:
         y = g.op("Gemm", label, g.constant(lowered.embed.weight, "mapping.embed"), g.constant(lowered.embed.bias))
@@ -39,15 +36,16 @@ def emit_w(g: GraphBuilder, lowered: Lowered, z: str, label: str | None) -> str:
 
 
 def emit_truncated(g: GraphBuilder, lowered: Lowered, w: str, psi: str) -> str:
-    """w_avg + psi (w - w_avg): [N, w_dim]."""
+    """Emit the truncation w_avg + psi (w - w_avg), [N, w_dim]; returns its name."""
     average = g.constant(lowered.w_avg, "w_avg")
     return g.op("Add", average, g.op("Mul", psi, g.op("Sub", w, average)), stem="w_truncated")
 
 
 class Synthesiser:
-    """Emits synthesis branches; layers reached by equal styles are emitted once.
+    """Emits synthesis branches; layers with equal inputs and styles are emitted once.
 
-    w, truncated: names of [N, w_dim]; rows of w+ from `cutoff` on take the former (None: none does).
+    w, truncated: names of values [N, w_dim]. Rows of w+ before `cutoff` use truncated, later rows use w; with cutoff
+    None all rows use truncated.
     """
 
     def __init__(
@@ -57,7 +55,7 @@ class Synthesiser:
         self.lowered = lowered
         limit = lowered.config.num_ws if cutoff is None else cutoff
         layers = lowered.layers()
-        # Rows of w+ never decrease along the layers, so the two groups are in order.
+        # Rows of w+ never decrease along the layers, so both groups keep the order of the layers.
         self._groups = [
             (truncated, [layer.name for layer in layers if layer.row < limit]),
             (w, [layer.name for layer in layers if layer.row >= limit]),
@@ -66,9 +64,9 @@ class Synthesiser:
         self._done: dict[str, str] = {}
 
     def emit(self, affines: Affines, channels: int) -> str:
-        """Raw picture [N, channels, R, R] of the styles of `affines`; one channel is the mean over RGB."""
+        """Emit the raw picture [N, channels, R, R] for the styles of `affines`; one channel is the mean over RGB."""
         g, lowered = self.g, self.lowered
-        # The mean passes through sums and filters, not through a clamp: then it is taken at the end.
+        # The mean commutes with sums and filters, but not with a clamp: with a clamp it is taken at the end.
         fold = channels == 1 and lowered.config.conv_clamp is None
         styles = self._styles(affines)
         prefix = ""
@@ -90,7 +88,7 @@ class Synthesiser:
         return img
 
     def _styles(self, affines: Affines) -> dict[str, str]:
-        """Layer name -> style [N, I], by one addition and one split."""
+        """Layer name -> style [N, I], with one addition and one split."""
         names = [layer.name for layer in self.lowered.layers()]
         bias = self.g.constant(np.concatenate([affines[name].bias for name in names]), "affine.bias")
         styles = self.g.op("Add", self._products(affines), bias)
@@ -98,7 +96,7 @@ class Synthesiser:
         return dict(zip(names, self.g.split(styles, sizes, [f"{name}.style" for name in names], axis=1), strict=True))
 
     def _products(self, affines: Affines) -> str:
-        """A w of all layers side by side, [N, sum of I], shared by the types of equal matrices: all but lora's."""
+        """A w of all layers, concatenated to [N, sum of I]; types with equal matrices (all but lora) share it."""
         g = self.g
         key = _digest("products", *(affines[name].weight for _, group in self._groups for name in group))
         if key not in self._done:
@@ -111,36 +109,6 @@ class Synthesiser:
                     parts.append(g.op("MatMul", source, matrix))
             self._done[key] = parts[0] if len(parts) == 1 else g.op("Concat", *parts, axis=1)
         return self._done[key]
-
-
-def emit_value(g: GraphBuilder, raw: str, intrinsic: Intrinsic) -> str:
-    """Value of a type from the raw picture: clip to a display code, decode; the twin of `intrinsics.decode`."""
-    half = g.constant(0.5)
-    output = intrinsic.name
-    u = g.op("Clip", g.op("Add", g.op("Mul", raw, half), half), g.constant(0.0), g.constant(1.0))
-    if intrinsic.decoding == "palette":
-        weight, bias = palette.scores(intrinsics.colours(intrinsic))
-        kernel = g.constant(weight[:, :, None, None].astype(np.float32), f"{output}.colours")
-        scores = g.op("Conv", u, kernel, g.constant(bias.astype(np.float32)), kernel_shape=[1, 1])
-        index = g.op("ArgMax", scores, axis=1, keepdims=1, select_last_index=0)
-        return g.op("Cast", index, to=TensorProto.FLOAT, output=output)
-    if intrinsic.decoding == "unit":
-        n = g.op("Sub", g.op("Mul", u, g.constant(2.0)), g.constant(1.0))
-        square = g.op("ReduceSum", g.op("Mul", n, n), g.constant([1]), keepdims=1)
-        return g.op("Div", n, g.op("Sqrt", g.op("Add", square, g.constant(UNIT_EPS))), output=output)
-    share = u
-    if intrinsic.decoding == "inverse":
-        share = g.op("Sub", g.constant(1.0), u)
-    elif intrinsic.decoding == "linear":
-        threshold = g.constant(0.04045)
-        low = g.op("Div", u, g.constant(12.92))
-        base = g.op("Div", g.op("Add", g.op("Max", u, threshold), g.constant(0.055)), g.constant(1.055))
-        share = g.op("Where", g.op("LessOrEqual", u, threshold), low, g.op("Pow", base, g.constant(2.4)))
-    if intrinsic.high - intrinsic.low != 1:
-        share = g.op("Mul", share, g.constant(float(intrinsic.high - intrinsic.low)))
-    if intrinsic.low != 0:
-        share = g.op("Add", share, g.constant(float(intrinsic.low)))
-    return g.op("Identity", share, output=output)
 
 
 def _normalise_second_moment(g: GraphBuilder, x: str) -> str:

@@ -1,29 +1,45 @@
-"""Export to ONNX: bake, lower, write one file with its description, verify it, and only then let it appear."""
+"""Export to ONNX: bake, lower, write one file with its description, verify it, and move it to its place."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 from onnx import helper
 
-from sgi.engine import intrinsics
-from sgi.engine.artifact import METADATA_KEY, Artifact
+from sgi.engine.artifact import METADATA_KEY, ONNX_SUFFIX, Artifact, describe_generator
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.offsets import Offset
-from sgi.engine.version import __version__
+from sgi.engine.progress import SILENT, Progress
 from sgi.export import precision as precisions
 from sgi.export.bake import bake
+from sgi.export.exporter import Exported, NoSettings, Source
 from sgi.export.graph import MAX_OPSET, GraphBuilder
 from sgi.export.lower import lower
-from sgi.export.network import Synthesiser, emit_truncated, emit_value, emit_w
+from sgi.export.network import Synthesiser, emit_truncated, emit_w
+from sgi.export.onnx_values import emit_value
 from sgi.export.verify import verify
 
 DEFAULT_OPSET = 20
+
+
+class OnnxExporter:
+    """One .onnx file; see `sgi.export.exporter.Exporter`."""
+
+    suffixes: tuple[str, ...] = (ONNX_SUFFIX,)
+    settings: type[Any] = NoSettings
+
+    def check(self, settings: NoSettings) -> None:
+        """See `Exporter.check`."""
+
+    def write(self, source: Source, out: Path, settings: NoSettings, progress: Progress) -> Exported:
+        """See `Exporter.write`."""
+        return Exported(out, source.write_onnx(out))
 
 
 def export_onnx(
@@ -36,23 +52,26 @@ def export_onnx(
     noise_mode: str = "const",
     precision: str = "fp32",
     opset: int | None = None,
+    progress: Progress = SILENT,
 ) -> Artifact:
-    """Write `out`: z [N, z_dim] and psi [] (and label [N, c_dim]) to one output a type, values in float32.
+    """Write `out`, a model with inputs z [N, z_dim], psi [] (and label [N, c_dim]) and one output per type, float32.
 
-    offsets: type -> offset, None for the plain image; the outputs come in this order.
-    psi: the truncation used when a run names none; cutoff: rows of w+ that it acts on, None for all.
-    noise_mode: none or const, fixed in the file. Batch is the only dynamic axis.
-    precision: of the convolutions, fp32, fp16 or bf16. opset: None for 20, or 22 in bf16, the first that has it.
+    offsets: type -> offset, None for the picture; the outputs are in this order.
+    psi: default truncation; cutoff: number of rows of w+ that it truncates, None for all.
+    noise_mode: none or const, fixed in the file. The batch is the only dynamic axis.
+    precision: of the convolutions, fp32, fp16 or bf16. opset: None for 20, or 22 in bf16.
     Returns the file's description with the figures of its verification. Raises UserError for an offset of another
-    generator, an opset out of range, or a file that does not reproduce the generator; then no file is left.
+    generator, an opset out of range, or a file that does not reproduce the generator; then nothing is written.
     """
     artifact = describe(
         generator, offsets, psi=psi, cutoff=cutoff, noise_mode=noise_mode, precision=precision, opset=opset
     )
-    model = build(generator, offsets, artifact)
+    with progress.stage("graph", 1) as stage:
+        model = build(generator, offsets, artifact)
+        stage.advance()
     with atomic_write(out) as temporary:
         onnx.save(model, temporary)
-        artifact = replace(artifact, parity=verify(temporary, generator, offsets, artifact))
+        artifact = replace(artifact, parity=verify(temporary, generator, offsets, artifact, progress))
         helper.set_model_props(model, {METADATA_KEY: artifact.to_json()})
         onnx.save(model, temporary)
     return artifact
@@ -68,28 +87,20 @@ def describe(
     precision: str = "fp32",
     opset: int | None = None,
 ) -> Artifact:
-    """The description of a file to be, with `export_onnx`'s arguments, checks and errors."""
+    """The description of the file that `export_onnx` writes for the same arguments, with the same checks and errors."""
     plan = precisions.get(precision)
     opset = max(DEFAULT_OPSET, plan.min_opset) if opset is None else opset
     if not plan.min_opset <= opset <= MAX_OPSET:
-        raise UserError(f"--opset {opset}: choose from {plan.min_opset} to {MAX_OPSET} for {precision}")
-    sha256, config = generator_sha256(generator), generator.config
-    for offset in offsets.values():
-        if offset is not None:
-            offset.check_generator(sha256, config)
-    return Artifact(
-        sgi_version=__version__,
-        resolution=config.resolution,
-        z_dim=config.z_dim,
-        c_dim=config.c_dim,
+        raise UserError(f"`opset={opset}`: choose from {plan.min_opset} to {MAX_OPSET} for {precision}")
+    return describe_generator(
+        generator.config,
+        generator_sha256(generator),
+        offsets,
         psi=psi,
         cutoff=cutoff,
         noise_mode=noise_mode,
         precision=precision,
         opset=opset,
-        types=tuple(intrinsics.get(name) if o is None else o.intrinsic for name, o in offsets.items()),
-        generator={"sha256": sha256},
-        offsets={name: offset.summary for name, offset in offsets.items() if offset is not None},
     )
 
 

@@ -1,9 +1,8 @@
-"""The ONNX form of the layers that take a style: modulated convolutions and to-rgb, in any precision.
+"""The layers with a style as ONNX nodes: modulated convolutions and to-rgb, in any precision.
 
-In float16 a sum over 512 channels can pass 65504, so styles are divided by their largest entry and weights by theirs
-times sqrt(fan-in), as NVIDIA's generators do; what was divided out comes back in float32, in the factor of
-demodulation or after to-rgb, where it is exact up to rounding. bfloat16 has float32's range and needs none of this, but
-the same graph serves it.
+In float16 a sum over 512 channels can exceed 65504. So, as in NVIDIA's generators, styles are divided by their largest
+entry and weights by their largest entry times sqrt(fan-in). The factors are applied again in float32, in demodulation
+or after to-rgb. bfloat16 has the range of float32 and does not need this, but uses the same graph.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ from sgi.export.lower import Conv, Rgb, fir2d
 from sgi.export.precision import Precision
 
 Array = NDArray[np.float32]
-_TINY = 1e-12  # keeps layers of zero weights or styles finite
+_TINY = 1e-12  # keeps layers with zero weights or styles finite
 
 
 @dataclass(frozen=True)
 class _Style:
-    """A style as a layer multiplies by it: maps [N, I, 1, 1]; bound [N, 1] float32, what it was divided by, or None."""
+    """A style as a factor: maps [N, I, 1, 1]; bound [N, 1] float32, its divisor, or None if it was not divided."""
 
     maps: str
     bound: str | None
 
 
 class LayerEmitter:
-    """Emits layers into a graph; activations have the precision's type, skip-path pictures are float32."""
+    """Emits layers into a graph; activations have the precision's data type, pictures of the skip path are float32."""
 
     def __init__(self, g: GraphBuilder, precision: Precision, clamp: float | None) -> None:
         self.g = g
@@ -72,7 +71,7 @@ class LayerEmitter:
         return g.op("Clip", x, self._constant(-bound, "clamp.low"), self._constant(bound, "clamp.high"))
 
     def rgb(self, x: str, style: str, rgb: Rgb, below: str | None) -> str:
-        """x [N, I, H, W] and style [N, I] to a picture [N, C, H, W] float32, added to the one of half its side."""
+        """x [N, I, H, W] and style [N, I] to a picture [N, C, H, W] float32, added to the upsampled picture `below`."""
         g = self.g
         modulation = self._style(style)
         x = g.op("Mul", x, modulation.maps)
@@ -91,7 +90,7 @@ class LayerEmitter:
         if below is None:
             return x
         channels = rgb.weight.shape[0]
-        # A dense kernel with zeros off the diagonal: grouped transposed convolutions are slow or refused elsewhere.
+        # A dense kernel with zeros off the diagonal: runtimes run grouped transposed convolutions slowly or not at all.
         kernel = g.constant(np.eye(channels, dtype=np.float32)[:, :, None, None] * fir2d(4.0), "skip.fir")
         below = g.op("ConvTranspose", below, kernel, strides=[2, 2], kernel_shape=[4, 4], pads=[1, 1, 1, 1])
         return g.op("Add", below, x)
@@ -106,12 +105,12 @@ class LayerEmitter:
             kernel = self._constant(phases(weight), f"{name}.weight")
             x = g.op("Conv", x, kernel, kernel_shape=[2, 2], pads=[1, 1, 1, 1], stem=f"{name}.conv")
             x = g.op("DepthToSpace", x, blocksize=2, mode="CRD")
-            pads = [1, 1, 0, 0]  # the last row and column are zeros already
+            pads = [1, 1, 0, 0]  # the last row and column are already zero
         fir = self._constant(np.broadcast_to(fir2d(4.0), (channels, 1, 4, 4)), "fir")
         return g.op("Conv", x, fir, group=channels, kernel_shape=[4, 4], pads=pads)
 
     def _normalised(self, weight: Array) -> tuple[Array, Array | None]:
-        """Weight [O, I, K, K] and what each of its outputs was divided by, [1, O]: None in float32."""
+        """The scaled weight [O, I, K, K] and the divisor of each output, [1, O]; in float32 unscaled and None."""
         if not self.precision.reduced:
             return weight, None
         fan_in = math.prod(weight.shape[1:])
@@ -139,8 +138,8 @@ class LayerEmitter:
 def phases(weight: Array) -> Array:
     """A 3x3 up-convolution [O, I, 3, 3] as a 2x2 convolution [4 O, I, 2, 2] whose channels are the phases.
 
-    With one pixel of padding and depth-to-space (channel-row-column) it is the stride-2 transposed convolution: even
-    output rows 2i take w[2] x[i - 1] + w[0] x[i], odd ones w[1] x[i]; a last row and column of zeros is added.
+    With one pixel of padding and depth-to-space (channel-row-column) it equals the transposed convolution of stride 2:
+    even output rows 2i are w[2] x[i - 1] + w[0] x[i], odd ones w[1] x[i]; one more row and column are zero.
     """
     outputs, inputs = weight.shape[:2]
     kernel = np.zeros((outputs, 2, 2, inputs, 2, 2), np.float32)

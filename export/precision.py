@@ -1,7 +1,7 @@
-"""The precisions of an export: which type convolutions have, and what agreement each must reach.
+"""The precisions of an export: data type of the convolutions, and the required agreement with torch.
 
-Strongly typed runtimes take the types of the graph as they stand, so the plan is written into it: mapping, styles,
-demodulation, the sum of to-rgb and the decoding of values are float32 in every precision.
+The graph states all data types, and strongly typed runtimes use them unchanged: mapping, styles, demodulation, the sum
+of to-rgb and the decoding of values are float32 in every precision.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from sgi.engine.artifact import PRECISIONS as NAMES
 from sgi.engine.errors import UserError
 from sgi.export.graph import MIN_OPSET
 
-BF16_OPSET = 22  # the first in which Conv takes bfloat16
+BF16_OPSET = 22  # the first in which Conv supports bfloat16
 
 
 @dataclass(frozen=True)
 class Precision:
     """How the convolutions of a graph are computed.
 
-    dtype, onnx_type: of activations and weights. min_opset: the first ONNX opset that has them.
-    max_error: largest difference from torch in float32, as a fraction of a type's range; None where `min_psnr` binds.
-    min_psnr: least PSNR in dB of a type's 8-bit maps against torch in float32; None where `max_error` binds.
+    dtype, onnx_type: data type of activations and weights. min_opset: the first ONNX opset that supports it.
+    max_error: largest difference from torch in float32, as a fraction of a type's range; None if `min_psnr` applies.
+    min_psnr: least PSNR in dB of a type's 8-bit maps against torch in float32; None if `max_error` applies.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Precision:
 
     @property
     def reduced(self) -> bool:
-        """Whether convolutions have fewer bits than float32."""
+        """Whether convolutions use fewer bits than float32."""
         return self.name != "fp32"
 
     @property
     def transposed(self) -> bool:
-        """Whether up-convolutions are transposed convolutions, which TensorRT has not got in bfloat16."""
+        """Whether up-convolutions are transposed convolutions; TensorRT does not support these in bfloat16."""
         return self.name != "bf16"
 
 
@@ -59,7 +59,7 @@ assert tuple(PRECISIONS) == NAMES
 
 
 def get(name: str) -> Precision:
-    """The precision of a name; raises UserError, naming --precision, for another."""
+    """The precision of a name; raises UserError for an unknown name."""
     if name not in PRECISIONS:
-        raise UserError(f"--precision {name}: choose from {', '.join(PRECISIONS)}")
+        raise UserError(f"`precision={name}`: choose from {', '.join(PRECISIONS)}")
     return PRECISIONS[name]

@@ -1,4 +1,4 @@
-"""Verification: fixed seeds through torch and through the exported file; an export that disagrees is no export."""
+"""Verification of an export: the same seeds through torch and through the exported file."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from sgi.engine.generator.offset_styles import shifted_styles, tensors_of
 from sgi.engine.intrinsics import Kind
 from sgi.engine.offsets import Offset
 from sgi.engine.palette import border_distance
+from sgi.engine.progress import SILENT, Progress
 from sgi.engine.seeds import latents
 from sgi.export import precision as precisions
 from sgi.export.emulate import Emulator
@@ -28,8 +29,8 @@ from sgi.export.precision import Precision
 
 SEEDS = tuple(range(8))
 BATCHES = (1, 3, 8)
-PSNR_CAP = 99.0  # dB, of equal maps: JSON has no infinity
-MOST_DIFFER = 0.02  # share of pixels of another class where the codes behind them are not known
+PSNR_CAP = 99.0  # dB, for equal maps: JSON has no infinity
+MOST_DIFFER = 0.02  # largest share of pixels of another class if the display codes are not known
 
 Values = NDArray[Any]
 Run = Callable[[Values, float, Values | None], dict[str, Values]]
@@ -38,12 +39,12 @@ Run = Callable[[Values, float, Values | None], dict[str, Values]]
 def reference_codes(
     generator: Generator, offset: Offset | None, kind: Kind, artifact: Artifact, z: NDArray[Any], psi: float
 ) -> NDArray[np.float32]:
-    """Display codes [N, C, R, R] float32 of a type by the torch generator; classes are taken in turn."""
+    """Display codes [N, C, R, R] float32 of a type by the torch generator; image i has class i mod c_dim."""
     intrinsic = intrinsics.get(kind)
     with torch.no_grad():
         label = torch.from_numpy(labels(len(z), artifact.c_dim)) if artifact.c_dim else None
         ws = generator.map(torch.from_numpy(z).float(), label, psi, artifact.cutoff)
-        # The offset as it was fitted, not as it was baked: the two have only the generator in common.
+        # Applied as in fitting, not baked, so that the comparison covers baking.
         styles = shifted_styles(generator.synthesis, ws, tensors_of(offset))
         img = generator.synthesis.render(styles, artifact.noise_mode)
         if intrinsic.code_channels == 1:
@@ -52,19 +53,23 @@ def reference_codes(
 
 
 def labels(count: int, c_dim: int) -> NDArray[np.float32]:
-    """One-hot labels [count, c_dim], the classes in turn."""
+    """One-hot labels [count, c_dim]; label i has class i mod c_dim."""
     return np.eye(c_dim, dtype=np.float32)[np.arange(count) % c_dim]
 
 
 def verify(
-    path: str | Path, generator: Generator, offsets: Mapping[str, Offset | None], artifact: Artifact
+    path: str | Path,
+    generator: Generator,
+    offsets: Mapping[str, Offset | None],
+    artifact: Artifact,
+    progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Compare every output at batches 1, 3 and 8, at the model's psi and at 0.5, through every runtime installed.
+    """Compare every output with torch at batches 1, 3 and 8, at the model's psi and at 0.5, in every installed runtime.
 
-    fp16 and bf16 also go through `Emulator`, which rounds as a GPU does where CPU runtimes compute in float32; a
-    runtime that has no kernels for the precision is left out and named.
-    Returns {"seeds": 8, "bound": ..., "runtimes": {runtime: {type: `figures_of`}}, "left_out": {runtime: why}}.
-    Raises UserError naming the worst output when one passes the precision's bound or is not finite.
+    fp16 and bf16 also run in `Emulator`, which rounds like a GPU; CPU runtimes compute them in float32. A runtime
+    without kernels for the precision is left out.
+    Returns {"seeds": 8, "bound": ..., "runtimes": {runtime: {type: `figures_of`}}, "left_out": {runtime: reason}}.
+    Raises UserError, which names the output, for one that exceeds the precision's bound or is not finite.
     """
     precision = precisions.get(artifact.precision)
     z = latents(SEEDS, artifact.z_dim).astype(np.float32)
@@ -78,28 +83,34 @@ def verify(
     expected = {key: intrinsics.decode(artifact.output(key[0]), u) for key, u in codes.items()}
     runtimes: dict[str, Any] = {}
     left_out = {}
+    usable = {}
     for runtime, opened in _runtimes(path, precision).items():
         if isinstance(opened, str):
             left_out[runtime] = opened
-            continue
-        pairs: dict[str, list[tuple[Values, Values]]] = {name: [] for name in offsets}
-        behind: dict[str, list[Values]] = {name: [] for name in offsets}
-        for batch in BATCHES:
-            with opened(batch) as run:
-                for psi in psis:
-                    some = run(z[:batch], psi, None if label is None else label[:batch])
-                    for name, value in some.items():
-                        pairs[name].append((value, expected[name, psi][:batch]))
-                        behind[name].append(codes[name, psi][:batch])
-        runtimes[runtime] = {name: figures_of(artifact.output(name), pairs[name], behind[name]) for name in offsets}
-        for name, figures in runtimes[runtime].items():
-            check(name, runtime, figures, precision)
+        else:
+            usable[runtime] = opened
+    with progress.stage("verification", len(usable) * len(BATCHES), "batches") as stage:
+        for runtime, opened in usable.items():
+            pairs: dict[str, list[tuple[Values, Values]]] = {name: [] for name in offsets}
+            behind: dict[str, list[Values]] = {name: [] for name in offsets}
+            for batch in BATCHES:
+                with opened(batch) as run:
+                    for psi in psis:
+                        got = run(z[:batch], psi, None if label is None else label[:batch])
+                        for name, value in got.items():
+                            pairs[name].append((value, expected[name, psi][:batch]))
+                            behind[name].append(codes[name, psi][:batch])
+                stage.advance(1, runtime)
+            figures = {name: figures_of(artifact.output(name), pairs[name], behind[name]) for name in offsets}
+            for name in offsets:
+                check(name, runtime, figures[name], precision)
+            runtimes[runtime] = figures
     bound = {"max": precision.max_error} if precision.max_error is not None else {"psnr": precision.min_psnr}
     return {"seeds": len(SEEDS), "bound": bound, "runtimes": runtimes, "left_out": left_out}
 
 
 def _runtimes(path: str | Path, precision: Precision) -> dict[str, Callable[[int], Any] | str]:
-    """Ways to run the file: name -> an opener for a batch size, or why it cannot."""
+    """Runtimes for the file: name -> a function that opens it for a batch size, or the reason why none can."""
 
     def opener(runtime: str) -> Callable[[int], Any]:
         @contextmanager
@@ -119,7 +130,7 @@ def _runtimes(path: str | Path, precision: Precision) -> dict[str, Callable[[int
 
 
 def check(name: str, runtime: str, figures: Mapping[str, float], precision: Precision) -> None:
-    """Raise UserError where the figures of a type pass the precision's bound or are not finite."""
+    """Raise UserError if the figures of a type exceed the precision's bound or are not finite."""
     worst = None
     if not all(map(math.isfinite, figures.values())):
         worst = "gives values that are not finite"
@@ -133,20 +144,19 @@ def check(name: str, runtime: str, figures: Mapping[str, float], precision: Prec
     elif precision.min_psnr is not None and figures["psnr"] < precision.min_psnr:
         worst = f"has a PSNR of {figures['psnr']:.1f} dB to the generator, less than {precision.min_psnr:g}"
     if worst:
-        remedy = "; export it with --precision fp32" if precision.reduced else ""
+        remedy = "; export it with `precision=fp32`" if precision.reduced else ""
         raise UserError(f"export: {name} through {runtime} {worst}; no file was written{remedy}")
 
 
 def figures_of(kind: Kind, pairs: Sequence[tuple[Values, Values]], codes: Sequence[Values] = ()) -> dict[str, float]:
-    """Errors of a type over pairs of values (got, expected); codes: the display codes of the latter, where known.
+    """Errors of a type over pairs of values (got, expected); codes: display codes of the expected values, if known.
 
     max and rms are fractions of the type's range, psnr is in dB of the 8-bit maps (`PSNR_CAP` for equal ones).
 
-    A class is an argmin, and the smallest error moves a pixel over the border between two colours. Its error is how
-    far the expected code is from that border (`border_distance`), the least change of code that explains the class
-    got, as a share of the code's range in each channel. So the bounds on it are those of any other type, and a pixel in
-    the middle of a class must not differ. `differ` is the share of pixels of another class, and all there is to say
-    without codes.
+    Class indices come from an argmin, so that rounding can move a pixel over the border between two colours. The error
+    of such a pixel is the distance of its expected code from that border (`border_distance`), as a share of the code's
+    range per channel. It is held to the bounds of all other types, so that a pixel inside a class must not differ.
+    `differ` is the share of pixels of another class, the only figure if the codes are not known.
     """
     row = intrinsics.get(kind)
     got, expected = (np.concatenate([pair[i].astype(np.float64) for pair in pairs]) for i in (0, 1))

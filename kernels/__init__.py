@@ -1,1 +1,1 @@
-"""Kernels of StyleGAN2's synthesis: `gpu` (Triton)."""
+"""Kernels of StyleGAN2's synthesis network: `gpu` contains the Triton kernels."""

@@ -1,4 +1,4 @@
-"""Models and the command line for the tests of the running path."""
+"""Fixtures: exported models and the command line, for tests that run models."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from tiny_models import ALL_KINDS, describe, write_model
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of image and depth."""
+    """An exported model with the types image and depth."""
     return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx", describe())
 
 
 @pytest.fixture(scope="session")
 def all_types_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of every type."""
+    """An exported model with every type."""
     return write_model(tmp_path_factory.mktemp("model") / "all.onnx", describe(ALL_KINDS))
 
 
 @pytest.fixture(scope="session")
 def class_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A conditional model of three classes."""
+    """An exported conditional model with three classes."""
     return write_model(tmp_path_factory.mktemp("model") / "classes.onnx", describe(c_dim=3))
 
 

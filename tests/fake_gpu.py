@@ -1,7 +1,7 @@
-"""A GPU made of host memory.
+"""A GPU in host memory, to test asynchronous code.
 
-What is enqueued on a stream happens when something waits for it, and not before: what a program forgets to wait for, it
-never gets, and what it overwrites too early, the GPU sees. With `eager`, everything happens at once.
+Work that is enqueued on a stream runs when something waits for it, as late as possible, so that a missing wait gives
+missing results and an early overwrite gives wrong ones. With `eager`, work runs when it is enqueued.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 
 
 class Mark:
-    """A place in a stream."""
+    """A position in a stream, for events."""
 
     def __init__(self, stream):
         self.stream, self.reached = stream, False
 
 
 class FakeGpu:
-    """Blocks of memory by address, streams by handle; `done` says in words what has happened so far."""
+    """Blocks of memory by address, streams by handle; `done` lists what has run so far."""
 
     def __init__(self, capacity=1 << 30, pinned_capacity=1 << 30, eager=False):
         self.capacity, self.pinned_capacity, self.eager = capacity, pinned_capacity, eager
@@ -31,7 +31,7 @@ class FakeGpu:
         self.graphs: dict[int, list] = {}
         self.recording: list | None = None
         self.done: list[str] = []
-        self.fails: set[str] = set()  # names of calls that give an error
+        self.fails: set[str] = set()  # names of calls that return an error
         self._handles = 0
 
     def handle(self):
@@ -39,7 +39,7 @@ class FakeGpu:
         return self._handles
 
     def allocate(self, size, host=False):
-        """Address of a block full of NaN, None where there is no room."""
+        """Address of a new block filled with NaN, None if there is no memory left."""
         blocks, capacity = (self.pinned, self.pinned_capacity) if host else (self.blocks, self.capacity)
         if sum(map(len, blocks.values())) + size > capacity:
             return None
@@ -48,7 +48,7 @@ class FakeGpu:
         return ctypes.addressof(block)
 
     def free(self, address, host=False):
-        """As CUDA does, after all that is enqueued."""
+        """Free a block after all enqueued work, as CUDA does."""
         for stream in self.streams:
             self.finish(stream)
         del (self.pinned if host else self.blocks)[address]
@@ -58,7 +58,7 @@ class FakeGpu:
         return np.frombuffer(memoryview(self.blocks[address]), np.float32)
 
     def copy(self, target, source, size):
-        """Between blocks that are there."""
+        """Copy between allocated blocks."""
         for address in (target, source):
             block = self.blocks.get(address) or self.pinned.get(address)
             assert block is not None, "a copy into or out of memory that has been freed"

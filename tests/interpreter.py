@@ -1,6 +1,6 @@
-"""Turns Triton's interpreter on, which it must be before anything imports Triton: import this module first.
+"""Enables Triton's interpreter. Triton reads the setting when it is imported, so import this module first.
 
-TRITON_INTERPRET=0 in the environment runs the same tests as compiled kernels, on a machine with a GPU.
+TRITON_INTERPRET=0 in the environment runs the same tests with compiled kernels on a machine with a GPU.
 """
 
 from __future__ import annotations

@@ -19,11 +19,11 @@ DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 
 @dataclass(frozen=True)
 class Layer:
-    """Operands of a modulated convolution, random; `arguments` gives them in the operators' order."""
+    """Operands of a modulated convolution; `arguments` returns them in the operators' order."""
 
     x: Tensor
     weight: Tensor
-    six: Tensor | None
+    phase_weights: Tensor | None
     style: Tensor | None
     scale: Tensor
     noise: Tensor | None
@@ -40,7 +40,7 @@ class Layer:
 def layer(
     n: int, nx: int, height: int, width: int, inputs: int, outputs: int, dtype: torch.dtype, up: bool = False
 ) -> Layer:
-    """Every operand present; noise differs between images, and the clamp cuts a tenth of the values."""
+    """Random operands, all present; noise differs between images, and the clamp affects a tenth of the values."""
     torch.manual_seed(0)
     packed = pack_conv(torch.randn(outputs, inputs, 3, 3), dtype, up=up)
     factor = 2 if up else 1
@@ -51,7 +51,7 @@ def layer(
     operands = (
         torch.randn(nx, height, width, inputs).to(dtype),
         packed.taps,
-        packed.six,
+        packed.phase_weights,
         torch.randn(n, inputs),
         torch.rand(n, outputs) + 0.5,
         torch.randn(n, height * factor, width * factor),
@@ -61,12 +61,12 @@ def layer(
 
 
 def wide(arguments: Sequence[Any]) -> list[Any]:
-    """The same operands in float64: what the kernels' inputs exactly are."""
+    """The same operands in float64, which represents the kernels' inputs exactly."""
     return [a.double() if isinstance(a, Tensor) else a for a in arguments]
 
 
 def rms_ratio(value: Tensor, reference: Tensor) -> float:
-    """RMS of the difference over RMS of the reference; not finite where the value is not."""
+    """RMS of the difference over RMS of the reference; not finite if the value is not."""
     assert value.shape == reference.shape
     return float((value.double() - reference.double()).norm() / reference.double().norm())
 

@@ -1,4 +1,4 @@
-"""The C++ library as its tests reach it: where it is built, its C interface through ctypes."""
+"""The C++ library for its tests: its build folders, and its C interface through ctypes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from sgi.engine.decoding import DECODINGS
+from sgi.engine.intrinsics import Intrinsic
 
 ROOT = Path(__file__).parents[1]
 _FLOATS = ctypes.POINTER(ctypes.c_float)
@@ -36,6 +39,32 @@ class _Request(ctypes.Structure):
 
 class _Output(ctypes.Structure):
     _fields_ = [("type", ctypes.c_char_p), ("data", _FLOATS), ("bytes", ctypes.c_size_t)]
+
+
+class _Type(ctypes.Structure):
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("channels", ctypes.c_uint32),
+        ("low", ctypes.c_float),
+        ("high", ctypes.c_float),
+        ("meaning", ctypes.c_char_p),
+        ("decoding", ctypes.c_int),
+        ("png_bits", ctypes.c_uint32),
+        ("class_count", ctypes.c_uint32),
+        ("classes", ctypes.POINTER(ctypes.c_char_p)),
+        ("colours", ctypes.POINTER(ctypes.c_uint8)),
+    ]
+
+
+class _ModelInfo(ctypes.Structure):
+    _fields_ = [
+        ("size", ctypes.c_size_t),
+        *((name, ctypes.c_uint32) for name in ("resolution", "z_dim", "c_dim")),
+        ("psi", ctypes.c_float),
+        *((name, ctypes.c_char_p) for name in ("backend", "device", "runtime", "generator_sha256", "description")),
+        ("types", ctypes.POINTER(_Type)),
+        ("type_count", ctypes.c_size_t),
+    ]
 
 
 class NativeError(Exception):
@@ -71,7 +100,7 @@ class NativeLibrary:
         classes: Sequence[int] | None = None,
         **options: str | int,
     ) -> dict[str, np.ndarray]:
-        """Open a model, make the maps of `shapes`, {type: [N, C, R, R]}, and close it; raises NativeError."""
+        """Open a model, generate the maps of `shapes`, {type: [N, C, R, R]}, and close it; raises NativeError."""
         encoded = {name: value.encode() if isinstance(value, str) else value for name, value in options.items()}
         engine = ctypes.c_void_p()
         asked = _Options(ctypes.sizeof(_Options), **encoded)
@@ -94,6 +123,26 @@ class NativeLibrary:
             self._library.sgi_close(engine)
         return maps
 
+    def types(self, model: Path) -> list[tuple[Intrinsic, np.ndarray]]:
+        """The types of a model by sgi_info, and the colours [K, 3] uint8 of their classes; raises NativeError."""
+        engine = ctypes.c_void_p()
+        options = _Options(ctypes.sizeof(_Options))
+        self._check(self._library.sgi_open(str(model).encode(), ctypes.byref(options), ctypes.byref(engine)))
+        try:
+            info = _ModelInfo(ctypes.sizeof(_ModelInfo))
+            self._check(self._library.sgi_info(engine, ctypes.byref(info)))
+            return [_python_type(info.types[i]) for i in range(info.type_count)]
+        finally:
+            self._library.sgi_close(engine)
+
     def _check(self, status: int) -> None:
         if status:
             raise NativeError(status, self._library.sgi_last_error().decode())
+
+
+def _python_type(type_: _Type) -> tuple[Intrinsic, np.ndarray]:
+    row = Intrinsic(
+        type_.name.decode(), type_.channels, type_.low, type_.high, tuple(DECODINGS)[type_.decoding],
+        type_.meaning.decode(), type_.png_bits, tuple(type_.classes[i].decode() for i in range(type_.class_count)),
+    )  # fmt: skip
+    return row, np.array(type_.colours[: 3 * type_.class_count], np.uint8).reshape(-1, 3)

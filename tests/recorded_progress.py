@@ -1,42 +1,28 @@
-"""A `Progress` that records what it receives, and can interrupt the work."""
+"""A receiver of progress that records what it gets."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class RecordedProgress:
-    """Counts, notes and totals by name of the stage; stop_at: units of a stage after which it raises Ctrl-C.
+    """Records stages as (name, total, units done), and all notes and messages."""
 
-    Counts of 0 are left out.
-    """
-
-    def __init__(self, stop_at=None):
-        self.stop_at = stop_at
-        self.counts, self.notes, self.totals = defaultdict(list), defaultdict(list), {}
-        self.messages = []
-
-    @property
-    def done(self):
-        return {name: sum(counts) for name, counts in self.counts.items()}
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int, int]] = []
+        self.notes: list[str] = []
+        self.messages: list[str] = []
 
     @contextmanager
-    def stage(self, name, total, unit=""):
-        self.totals[name] = total
-        yield _RecordedStage(self, name)
+    def stage(self, name: str, total: int, unit: str = "") -> Iterator[RecordedProgress]:
+        self.stages.append((name, total, 0))
+        yield self
 
-    def message(self, text):
+    def advance(self, count: int = 1, note: str = "") -> None:
+        name, total, done = self.stages[-1]
+        self.stages[-1] = (name, total, done + count)
+        self.notes.append(note)
+
+    def message(self, text: str) -> None:
         self.messages.append(text)
-
-
-class _RecordedStage:
-    def __init__(self, progress, name):
-        self.progress, self.name = progress, name
-
-    def advance(self, count=1, note=""):
-        if count:
-            self.progress.counts[self.name].append(count)
-            self.progress.notes[self.name].append(note)
-        if self.progress.stop_at is not None and self.progress.done.get(self.name) == self.progress.stop_at:
-            raise KeyboardInterrupt

@@ -33,7 +33,9 @@ ALLOWED: dict[str, set[str]] = {
     "engine.backends": {"engine"},
     "engine.backends.triton": {"engine", "engine.backends", "engine.generator", "kernels.gpu"},
     "engine.api": {"engine", "engine.backends", "engine.bundle"},
-    "engine.run": {"engine", "engine.api", "engine.writers"},
+    "engine.run": {"engine", "engine.api", "engine.backends", "engine.writers"},
+    "engine.doctor": {"engine", "engine.backends", "engine.bundle"},
+    "engine.inspect_file": {"engine", "engine.generator"},
     "export": _ENGINE,
     "trainer": {"engine"},
     "trainer.scenes": {"engine", "trainer"},
@@ -52,8 +54,8 @@ ALLOWED: dict[str, set[str]] = {
         "trainer.teachers",
     },
     "cli": {
-        *_RUN, "export", "trainer", "trainer.gan", "trainer.losses", "trainer.offsets", "trainer.scenes",
-        "trainer.studies", "trainer.teacher_training", "trainer.teachers",
+        *_RUN, "engine.doctor", "engine.inspect_file", "export", "trainer", "trainer.gan", "trainer.losses",
+        "trainer.offsets", "trainer.scenes", "trainer.studies", "trainer.teacher_training", "trainer.teachers",
     },
 }  # fmt: skip
 """Room -> the rooms it may import besides itself. A module belongs to the room of the longest name that it begins with.
@@ -64,7 +66,10 @@ re-exports.
 PUBLIC = {"engine": "engine.api"}
 """Packages whose `__init__` re-exports another room's names -> that room."""
 
-RUNNING_PATH = ("cli", "engine", "engine.api", "engine.backends", "engine.bundle", "engine.run", "engine.writers")
+RUNNING_PATH = (
+    "cli", "engine", "engine.api", "engine.backends", "engine.bundle", "engine.doctor", "engine.inspect_file",
+    "engine.run", "engine.writers",
+)  # fmt: skip
 HEAVY = ("torch", "onnx", "triton")
 
 

@@ -1,4 +1,4 @@
-"""Tiny exported models, made in code: a few matrix products with the project's metadata."""
+"""Tiny exported models of a few matrix products, with the metadata of sgi-engine."""
 
 from __future__ import annotations
 
@@ -16,16 +16,24 @@ Z_DIM = 8
 SIDE = 16
 ROOM = intrinsics.get(intrinsics.SEGMENTATION).with_classes(("floor", "wall", "bed"))
 HEAT = Intrinsic("heat-map", 1, -20.0, 60.0, "inverse", "degrees Celsius", png_bits=16)
+USER_DEFINED = (
+    Intrinsic("glow", 3, -2.0, 6.0, "linear", "radiance"),
+    Intrinsic("motion", 3, -1.0, 1.0, "unit", "direction of motion"),
+    Intrinsic("parts", 1, 0.0, 4.0, "palette", "parts of a chair", classes=("leg", "seat", "back", "arm", "none")),
+    Intrinsic("height", 1, 5.0, 6.0, "identity", "metres", png_bits=16),
+    Intrinsic("nearness", 1, -20.0, 60.0, "inverse", "decibel"),
+)
+"""A user-defined type of every decoding."""
 ALL_KINDS: tuple[Kind, ...] = (
     *(ROOM if name == ROOM.name else name for name in intrinsics.INTRINSICS),
     "mask-bed",
     HEAT,
 )
-"""Every built-in type, the segmentation with classes, a mask and a type of a user's own."""
+"""Every built-in type, the segmentation with classes, a mask and a custom type."""
 
 
 def kind_name(kind: Kind) -> str:
-    """The name of a type: for the names of test cases."""
+    """The name of a type, for names of test cases."""
     return intrinsics.get(kind).name
 
 

@@ -1,7 +1,7 @@
-"""Correctness before speed: every kernel and the whole network against float64, on fresh random operands.
+"""Correctness checks that run before the measurements: every kernel and the whole network against float64.
 
-Memory that a kernel must write is poisoned with NaN, each launch runs twice and must repeat to the bit, and sizes
-cover the real layers' block shapes as well as odd ones.
+Operands are random. Output memory is filled with NaN before a launch, each launch runs twice and must repeat to the
+bit, and the sizes include the block shapes of the real layers and odd sides.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from workload import CHECK_CONFIG, TINY_CONFIG, TINY_SIZES, Size, build
 
 from sgi.engine.backends.triton.fitting import FittingSynthesis
-from sgi.engine.backends.triton.network import Network
+from sgi.engine.backends.triton.fused_network import FusedNetwork
 from sgi.kernels.gpu import fused_conv, modulated_conv, pack_conv, to_rgb, up_conv
 from sgi.kernels.gpu.conv import reference
 from sgi.kernels.gpu.torgb import reference as torgb_reference
@@ -24,7 +24,7 @@ from sgi.kernels.gpu.upconv import reference as upconv_reference
 LIMITS = {torch.float32: 1e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
 # images, images of x, height, width, input channels, output channels
 SMALL_SHAPES = [(3, 3, 5, 7, 19, 35), (6, 2, 4, 4, 512, 512)]
-# Their block shapes are those of the real layers, whose type is float16.
+# Layers of the real networks, in float16 as they run.
 LARGE_SHAPES = [
     (2, 2, 64, 64, 512, 512),
     (2, 2, 128, 128, 256, 256),
@@ -36,9 +36,9 @@ Row = dict[str, Any]
 
 @contextmanager
 def poisoned() -> Iterator[None]:
-    """torch.empty gives NaN within the block."""
+    """Within the block torch.empty returns NaN."""
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = True
+    torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
     try:
         yield
     finally:
@@ -56,7 +56,7 @@ def wide(arguments: tuple[Any, ...]) -> list[Any]:
 
 
 def cases(sizes: tuple[Size, ...], device: str, tiny: bool) -> Iterator[tuple[str, Callable[[], list[Row]]]]:
-    """(name, function that gives rows of name, error, limit and whether the check passed)."""
+    """(name, function that returns rows of name, error, limit and whether the check passed)."""
 
     def case(rows: Callable[..., Iterator[Row]], *arguments: Any) -> Callable[[], list[Row]]:
         def run() -> list[Row]:
@@ -78,7 +78,7 @@ def cases(sizes: tuple[Size, ...], device: str, tiny: bool) -> Iterator[tuple[st
 
 
 def _row(name: str, dtype: torch.dtype, error: float, limit: float, repeats: bool = True) -> Row:
-    # A NaN is not below any limit.
+    # NaN compares false with any limit, so it fails.
     return {
         "name": name, "dtype": str(dtype).removeprefix("torch."), "error": error, "limit": limit,
         "repeats": repeats, "passed": error < limit and repeats,
@@ -113,15 +113,15 @@ def _operators(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Itera
     yield _row(f"to_rgb {label}", dtype, ratio(to_rgb(rounded, *rgb), colours), LIMITS[torch.float32])
     arguments = (x, packed.taps, style, scale, double_noise, bias, 2.0)
     expected = upconv_reference.up_conv(*wide(arguments))
-    for form in ("fir", "six"):
-        first, again = (up_conv(*arguments, packed.six, form) for _ in range(2))
+    for form in ("fir", "phases"):
+        first, again = (up_conv(*arguments, packed.phase_weights, form) for _ in range(2))
         repeats = bool((first == again).all())
         yield _row(f"up_conv {form} {label}", dtype, ratio(first, expected), LIMITS[dtype], repeats)
 
 
 def _network(size: Size, dtype: torch.dtype, device: str) -> Iterator[Row]:
     generator = build(size, device)
-    network = Network(generator, [{}], dtype)
+    network = FusedNetwork(generator, [{}], dtype)
     selection = network.select([0])
     z = torch.randn(2, size.config.z_dim, device=device)
     with torch.inference_mode():
@@ -150,10 +150,10 @@ def _gradients(device: str) -> Iterator[Row]:
             yield _row(f"{name} gradient of {part}", torch.float32, ratio(one, other), LIMITS[torch.float32])
     generator = build(TINY_SIZES[0], device)
     ws = torch.randn(2, generator.config.num_ws, generator.config.w_dim, device=device)
-    found = _gradient_of_ws(FittingSynthesis(generator, torch.float32), ws)
+    fitted = _gradient_of_ws(FittingSynthesis(generator, torch.float32), ws)
     double = generator.double()
-    expected = _gradient_of_ws(lambda given: double.synthesize(given, dtype=torch.float64), ws.double())
-    yield _row("gradient of w+ through the network", torch.float32, ratio(found, expected), LIMITS[torch.float32])
+    exact = _gradient_of_ws(lambda given: double.synthesize(given, dtype=torch.float64), ws.double())
+    yield _row("gradient of w+ through the network", torch.float32, ratio(fitted, exact), LIMITS[torch.float32])
 
 
 def _differentiate(function: Any, operands: list[Any], probe: Tensor) -> tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""Timing: events around repeated calls on a GPU, a wall clock without one; and the machine's two ceilings."""
+"""Timing by CUDA events, or by a wall clock without a GPU; the machine's peak rates and its description."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any
 
 import torch
 
-SECONDS_A_MEASUREMENT = 0.4
+from sgi.engine.errors import UserError
+from sgi.engine.gpu import find_driver
+
+SECONDS_PER_MEASUREMENT = 0.4
 MAX_REPEATS = 200
-# True while kernels are compiled ahead of the measurements: everything runs once.
+# True while kernels are compiled ahead of the measurements: every function runs once.
 warming = False
 
 
@@ -25,7 +28,7 @@ def measure(function: Callable[[], object], device: str) -> dict[str, float]:
     for _ in range(2):
         function()
     once = _events(function, 1)[0]
-    repeats = int(min(MAX_REPEATS, max(10, 1e3 * SECONDS_A_MEASUREMENT / max(once, 1e-3))))
+    repeats = int(min(MAX_REPEATS, max(10, 1e3 * SECONDS_PER_MEASUREMENT / max(once, 1e-3))))
     times = sorted(_events(function, repeats))
     return {
         "ms": statistics.median(times),
@@ -46,11 +49,11 @@ def _events(function: Callable[[], object], repeats: int) -> list[float]:
 
 
 def ceilings(device: str, tiny: bool) -> dict[str, float]:
-    """Rates that no kernel passes: a large matrix product (FLOP/s, fp16 and bf16) and a large copy (B/s)."""
+    """Attainable peak rates: a large matrix product (FLOP/s, fp16 and bf16) and a large copy (B/s)."""
     side = 64 if tiny else 8192
     rates = {}
     for name, dtype in (("fp16", torch.float16), ("bf16", torch.bfloat16)):
-        # Random operands: a product of zeros draws less power and runs faster than real data can.
+        # Random operands, because a product of zeros draws less power and runs faster.
         a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
         out = torch.empty_like(a)
         rates[f"matmul_{name}"] = 2.0 * side**3 / (1e-3 * measure(lambda: torch.mm(a, b, out=out), device)["ms"])  # noqa: B023
@@ -62,7 +65,7 @@ def ceilings(device: str, tiny: bool) -> dict[str, float]:
 
 
 def machine(device: str) -> dict[str, Any]:
-    """GPU, driver-side facts and versions."""
+    """GPU, driver and versions."""
     import triton
 
     facts: dict[str, Any] = {"device": device, "torch": torch.__version__, "triton": triton.__version__}
@@ -72,4 +75,13 @@ def machine(device: str) -> dict[str, Any]:
         facts["multiprocessors"] = properties.multi_processor_count
         facts["memory_gib"] = round(properties.total_memory / 2**30, 1)
         facts["cuda"] = torch.version.cuda
+        facts["driver"] = _driver()
     return facts
+
+
+def _driver() -> str:
+    try:
+        driver = find_driver()
+    except UserError as error:
+        return f"unknown: {error}"
+    return "none" if driver is None else f"{driver.version} for CUDA {driver.cuda}"

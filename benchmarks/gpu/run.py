@@ -1,10 +1,10 @@
-"""Measure the kernels on a GPU: correctness first, then speed against torch, torch.compile, NVIDIA and the floors.
+"""Check the kernels on a GPU, then measure them against torch, torch.compile, NVIDIA's code and the roofline bound.
 
     PYTHONPATH=.typing python benchmarks/gpu/run.py --out gpu.json [--stylegan3 FOLDER] [--minutes 9]
 
-`.typing` is what `make types` leaves; an installed package needs no PYTHONPATH. The script needs torch and triton,
-starts nothing new after its minutes, writes the file after every row, and measures nothing when a check fails.
-`--tiny` runs every section at toy sizes, on the CPU through Triton's interpreter where no GPU is.
+`make types` creates `.typing`; an installed package needs no PYTHONPATH. The script needs torch and triton. It starts
+no new case after --minutes, writes the file after every row, and measures nothing if a check fails.
+`--tiny` runs every section at toy sizes; without a GPU it runs on the CPU through Triton's interpreter.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-# Triton decides when it is imported whether it interprets.
+# Triton reads the variable when it is imported.
 if "--tiny" in sys.argv and not Path("/dev/nvidiactl").exists():
     os.environ["TRITON_INTERPRET"] = "1"
 
 import checks
 import clock
-import contenders
-import sections
+import implementations
+import measurements
 import torch
 from workload import SIZES, TINY_SIZES, Size
 
-COMPILE_SECONDS = 240  # for each torch.compile case, which runs in a process that can be stopped
+COMPILE_SECONDS = 240  # limit of each torch.compile case, which runs in a process of its own
 WARMERS = 12  # processes that compile the kernels before anything is measured
 WARM_SECONDS = 150
 TINY_TYPES = 2
@@ -40,7 +41,7 @@ TINY_TYPES = 2
 
 @dataclass(frozen=True)
 class Case:
-    """One measurement: rows of a section. warm: whether running it once compiles kernels of ours."""
+    """One measurement: rows of a section. warm: whether running it once compiles kernels of this project."""
 
     section: str
     name: str
@@ -50,7 +51,7 @@ class Case:
 
 @dataclass
 class Record:
-    """The results file, whole after every row."""
+    """The results file, written after every row."""
 
     path: Path | None
     results: dict[str, Any] = field(default_factory=lambda: {"failed": [], "skipped": []})
@@ -62,7 +63,7 @@ class Record:
             self.path.write_text(json.dumps(self.results, indent=1))
 
     def run(self, case: Case) -> None:
-        """Add the rows of a case; one that raises is recorded and does not stop the rest."""
+        """Add the rows of a case; an exception is recorded and does not stop the other cases."""
         try:
             for row in case.rows():
                 self.set(case.section, [*self.results.get(case.section, []), row])
@@ -76,7 +77,7 @@ class Record:
 
 
 def check_cases(options: argparse.Namespace, sizes: tuple[Size, ...], device: str) -> Iterator[Case]:
-    """Correctness."""
+    """The correctness checks."""
     for name, rows in checks.cases(sizes, device, options.tiny):
         yield Case("checks", name, rows)
 
@@ -84,20 +85,20 @@ def check_cases(options: argparse.Namespace, sizes: tuple[Size, ...], device: st
 def speed_cases(
     options: argparse.Namespace, sizes: tuple[Size, ...], device: str, rates: dict[str, float]
 ) -> Iterator[Case]:
-    """Everything that is timed, in order of worth."""
+    """The timed cases, the most important first."""
     pairs = [(size, batch) for size in sizes for batch in size.batches]
 
-    def network(name: str, make: Callable[..., contenders.Run], size: Size, batch: int, warm: bool) -> Case:
+    def network(name: str, make: Callable[..., implementations.Run], size: Size, batch: int, warm: bool) -> Case:
         def rows() -> list[Any]:
-            return [sections.network(name, make, size, batch, device)]
+            return [measurements.network(name, make, size, batch, device)]
 
         return Case("networks", f"{name}, {size.name}, batch {batch}", rows, warm)
 
-    def floor(size: Size, batch: int) -> Case:
+    def bound(size: Size, batch: int) -> Case:
         def rows() -> list[Any]:
-            return [{"size": size.name, "batch": batch, "ms": sections.floor_ms(size, batch, rates)}]
+            return [{"size": size.name, "batch": batch, "ms": measurements.bound_ms(size, batch, rates)}]
 
-        return Case("floors", f"{size.name}, batch {batch}", rows, warm=False)
+        return Case("bounds", f"{size.name}, batch {batch}", rows, warm=False)
 
     def compiled(size: Size, batch: int) -> Case:
         return Case(
@@ -107,27 +108,27 @@ def speed_cases(
             warm=False,
         )
 
-    yield from (floor(*pair) for pair in pairs)
-    yield from (network("kernels", contenders.kernels, *pair, warm=True) for pair in pairs)
-    yield from (network("torch", contenders.eager, *pair, warm=False) for pair in pairs)
+    yield from (bound(*pair) for pair in pairs)
+    yield from (network("kernels", implementations.kernels, *pair, warm=True) for pair in pairs)
+    yield from (network("torch", implementations.eager, *pair, warm=False) for pair in pairs)
     if options.stylegan3:
-        nvidia = contenders.nvidia(options.stylegan3)
+        nvidia = implementations.nvidia(options.stylegan3)
         yield from (network("NVIDIA stylegan3", nvidia, *pair, warm=False) for pair in pairs)
-    count = TINY_TYPES if options.tiny else sections.TYPES
+    count = TINY_TYPES if options.tiny else measurements.TYPES
     for batch in sizes[-1].batches[:2]:
-        yield Case("types", f"batch {batch}", lambda batch=batch: sections.types(sizes[-1], batch, device, count))
+        yield Case("types", f"batch {batch}", partial(measurements.types, sizes[-1], batch, device, count))
     for size in sizes[1:] or sizes:
-        yield Case("fit", size.name, lambda size=size: sections.fit(size, device))
+        yield Case("fit", size.name, partial(measurements.fit, size, device))
     largest = sizes[0]
     batch = largest.batches[0]
-    yield Case("layers", largest.name, lambda: sections.layer_rows(largest, batch, device, rates))
+    yield Case("layers", largest.name, lambda: measurements.layer_rows(largest, batch, device, rates))
     yield from (compiled(size, batch) for size, batch in pairs if batch != 8)
-    yield network("kernels, tuned", contenders.tuned, *pairs[0], warm=False)
+    yield network("kernels, tuned", implementations.tuned, *pairs[0], warm=False)
     yield from (compiled(size, batch) for size, batch in pairs if batch == 8)
 
 
 def in_other_process(options: argparse.Namespace, arguments: list[str], seconds: float) -> Any:
-    """The JSON that this script prints last with other arguments, within a time."""
+    """The JSON in the last line that this script prints with other arguments; seconds: time limit."""
     command = [sys.executable, __file__, *arguments, "--out", str(options.out)]
     command += ["--tiny"] if options.tiny else []
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
@@ -137,7 +138,7 @@ def in_other_process(options: argparse.Namespace, arguments: list[str], seconds:
 
 
 def warm_up(options: argparse.Namespace) -> None:
-    """Compile the kernels of all cases in parallel processes; Triton keeps the machine code on disk."""
+    """Compile the kernels of all cases in parallel processes; Triton caches the machine code on disk."""
     command = [sys.executable, __file__, "--out", str(options.out)]
     processes = [
         subprocess.Popen([*command, "--warm", str(i)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -155,7 +156,7 @@ def main() -> int:
     """Exit status 1 when a check fails, 2 when a case raises."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, type=Path, help="results file, JSON")
-    parser.add_argument("--minutes", type=float, default=9.0, help="nothing new starts after this long")
+    parser.add_argument("--minutes", type=float, default=9.0, help="no new case starts after this time")
     parser.add_argument("--stylegan3", type=Path, help="folder of NVIDIA's stylegan3 repository")
     parser.add_argument("--tiny", action="store_true", help="toy sizes, also without a GPU")
     parser.add_argument("--compiled", nargs=2, help=argparse.SUPPRESS)
@@ -169,7 +170,7 @@ def main() -> int:
     if options.compiled:
         name, batch = options.compiled
         size = next(size for size in sizes if size.name == name)
-        print(json.dumps(sections.network("torch.compile", contenders.compiled, size, int(batch), device)))
+        print(json.dumps(measurements.network("torch.compile", implementations.compiled, size, int(batch), device)))
         return 0
     if options.warm is not None:
         clock.warming = True

@@ -1,4 +1,4 @@
-"""What is measured: generators, and the arithmetic and traffic that each layer cannot do without."""
+"""The generators that are measured, and the least arithmetic and memory traffic of each layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sgi.engine.generator.layers import ModulatedConv
 
 @dataclass(frozen=True)
 class Size:
-    """A generator to measure and the batches it is measured at."""
+    """A generator and the batch sizes it is measured at."""
 
     name: str
     config: GeneratorConfig
@@ -32,7 +32,10 @@ CHECK_CONFIG = GeneratorConfig(32, channel_base=4096, channel_max=96, conv_clamp
 
 @dataclass(frozen=True)
 class LayerWork:
-    """A convolution's floor. flops: 2 per multiply-add of 9 taps; bytes: input, output and weight once, 16-bit."""
+    """The least work of a convolution.
+
+    flops: 2 per multiply-add of 9 taps. bytes: input, output and weight once, 16 bit.
+    """
 
     name: str
     module: ModulatedConv
@@ -44,7 +47,7 @@ class LayerWork:
     weight_bytes: float
 
     def seconds(self, batch: int, matmul_rate: float, copy_rate: float) -> float:
-        """The larger of arithmetic and traffic at the measured rates (FLOP/s, B/s)."""
+        """Roofline lower bound: the larger of arithmetic and traffic at the given rates (FLOP/s, B/s)."""
         traffic = batch * self.activation_bytes + self.weight_bytes
         return max(batch * self.flops / matmul_rate, traffic / copy_rate)
 
@@ -57,7 +60,7 @@ def layers(generator: Generator) -> list[LayerWork]:
             outputs, inputs = module.weight.shape[:2]
             side = module.resolution
             source = side // 2 if module.up else side
-            # A transposed convolution of 9 taps does its work at the low resolution.
+            # A transposed convolution has 9 multiply-adds per pixel of the low resolution.
             flops = 2.0 * 9 * inputs * outputs * source * source
             traffic = 2.0 * (source * source * inputs + side * side * outputs)
             works.append(LayerWork(name, module, side, inputs, outputs, flops, traffic, 2.0 * 9 * inputs * outputs))
@@ -65,13 +68,13 @@ def layers(generator: Generator) -> list[LayerWork]:
 
 
 def build(size: Size, device: str) -> Generator:
-    """A generator of random weights: speed does not depend on them."""
+    """A generator of random weights, because speed does not depend on them."""
     with torch.random.fork_rng(devices=[]):
         return random_generator(size.config, seed=0).to(device)
 
 
 def offset_from(config: GeneratorConfig, seed: int, from_side: int) -> torch.Tensor:
-    """A random offset [num_ws, w_dim] that leaves every layer up to `from_side` px alone (0: none)."""
+    """A random offset [num_ws, w_dim] that is zero for every layer up to `from_side` px (0: for none)."""
     random = torch.Generator().manual_seed(seed)
     offset = torch.randn(config.num_ws, config.w_dim, generator=random) * 0.1
     # Blocks up to side s take convolution rows 0 .. 2 log2(s) - 4, one for 4 px and two for each block after it.

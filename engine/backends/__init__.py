@@ -1,118 +1,49 @@
-"""Runtimes behind one small Protocol, chosen by name and imported on demand.
+"""Backends: runtimes behind one interface (`backend.Backend`), chosen by name and imported on demand.
 
-A backend that is not installed, a file it cannot run and a device that is not there are each a UserError with
-the remedy; nothing falls back in silence.
+A backend that is not installed, a file that it cannot run and a device that is not available each raise a UserError
+with the remedy. Nothing is replaced by something else without a message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol, runtime_checkable
-
-import numpy as np
 
 from sgi.engine.artifact import ONNX_SUFFIX, SIDECAR_SUFFIXES, Artifact
+from sgi.engine.backends.backend import Backend, OnDevice, Overlapping
+from sgi.engine.backends.table import AUTO, BACKENDS, BackendRow, backend_names, find_backend, is_installed
 from sgi.engine.errors import UserError
-from sgi.engine.gpu import find_gpus
+from sgi.engine.gpu import has_gpu
 
-AUTO = "auto"
+__all__ = [
+    "AUTO",
+    "BACKENDS",
+    "DEFAULT_BATCH",
+    "DEVICES",
+    "FEW_IMAGES",
+    "PRECISIONS",
+    "Backend",
+    "BackendRow",
+    "OnDevice",
+    "Overlapping",
+    "backend_names",
+    "devices_of",
+    "has_nvidia_driver",
+    "installed_backends",
+    "missing",
+    "open_backend",
+    "runs",
+]
+
 DEVICES = ("cpu", "cuda", "tensorrt")
 DEFAULT_BATCH = 8
-# What `precision` may ask of a model of any other one.
 PRECISIONS = ("bf16",)
-# OpenVINO makes an image about a third faster than ONNX Runtime and starts 0.6 s later: by benchmarks/throughput.py and
-# startup.py it wins from some 200 images of the bundled 64 px model, and from some 20 of a 256 px one.
+"""Precisions in which a model of any other precision can be run."""
 FEW_IMAGES = 32
+"""Up to this number of images `auto` prefers ONNX Runtime, which starts faster than OpenVINO and runs slower.
 
-
-class Backend(Protocol):
-    """A loaded model. Not thread-safe: one thread runs it at a time."""
-
-    name: str
-    device: str
-    artifact: Artifact
-
-    def run(
-        self,
-        z: np.ndarray,
-        psi: float,
-        label: np.ndarray | None = None,
-        types: Sequence[str] | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Generate one batch.
-
-        z: [N, z_dim] float32. psi: truncation. label: [N, c_dim] float32, one-hot, if and only if c_dim > 0.
-        types: outputs to compute, None for those the backend was opened with; the others cost nothing.
-        Gives {type: [N, C, R, R] float32}, arrays that the caller owns. A new N may cost a compilation.
-        """
-        ...
-
-    def close(self) -> None:
-        """Free the model; the backend cannot run any more."""
-        ...
-
-
-@runtime_checkable
-class Overlapping(Backend, Protocol):
-    """A backend that computes a batch while the maps of the one before are copied to the host and used there."""
-
-    def start(
-        self,
-        z: np.ndarray,
-        psi: float,
-        label: np.ndarray | None = None,
-        types: Sequence[str] | None = None,
-    ) -> Callable[[], dict[str, np.ndarray]]:
-        """Begin one batch as `run` does it; gives what waits for its maps and gives them.
-
-        Two batches overlap; a third first waits for the maps of the first, which are kept until they are asked for.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """How to find a backend: its class, the package it needs, the pip extra that brings it, what it can do."""
-
-    module: str
-    factory: str
-    package: str | None  # None: the backend finds out from the file what it needs
-    extras: Mapping[str, str]  # device -> pip extra
-    suffixes: tuple[str, ...]
-    lacks: tuple[tuple[str, str], ...] = ()  # (device, precision) that it has no kernels for
-    casts: tuple[tuple[str, str], ...] = ()  # (device, precision) that it can run a model of any other in
-
-
-_BACKENDS = {
-    "openvino": _Entry(
-        "sgi.engine.backends.openvino",
-        "OpenVinoBackend",
-        "openvino",
-        {"cpu": "cpu"},
-        (ONNX_SUFFIX,),
-        casts=(("cpu", "bf16"),),
-    ),
-    "onnxruntime": _Entry(
-        "sgi.engine.backends.onnxruntime",
-        "OnnxRuntimeBackend",
-        "onnxruntime",
-        {"cpu": "cpu", "cuda": "gpu", "tensorrt": "gpu"},
-        (ONNX_SUFFIX,),
-        lacks=(("cpu", "bf16"),),
-    ),
-    "tensorrt": _Entry(
-        "sgi.engine.backends.tensorrt",
-        "TensorRtBackend",
-        None,
-        {"cuda": "tensorrt", "tensorrt": "tensorrt"},
-        SIDECAR_SUFFIXES,
-    ),
-}
-BACKENDS = tuple(_BACKENDS)
+See docs/experiments.md, Number of images from which OpenVINO is faster.
+"""
 
 
 def open_backend(
@@ -127,15 +58,16 @@ def open_backend(
 ) -> Backend:
     """Load an exported model.
 
-    backend: a name of BACKENDS, or auto: the faster one installed for `images` images (None: many) on the device.
-    device: cpu, cuda, tensorrt (of ONNX Runtime for an .onnx), or auto: tensorrt for an engine, cuda where an NVIDIA
-    driver and a CUDA build of a backend are, else cpu.
-    types: outputs to load (None: all). batch: rows that most calls will have. threads: CPU threads, None for all cores.
-    precision: bf16 is faster on a CPU that has it and far less exact than what the model was verified to; None is the
-    model's own.
+    backend: a name of `backend_names()`, or auto: of the installed built-in backends, the fastest for `images` images
+    (None: many) on the device.
+    device: cpu, cuda, tensorrt (for an .onnx: ONNX Runtime's TensorRT provider), or auto: tensorrt for an engine, cuda
+    where an NVIDIA driver and a CUDA build of a backend are installed, otherwise cpu.
+    types: outputs to load, None for all. batch: number of rows of most calls. threads: CPU threads, None for all cores.
+    precision: bf16 is faster on CPUs that support it, with larger errors than the model was verified to; None for the
+    precision of the model.
 
-    Raises UserError for a file that is no model of ours, a backend that is not installed or cannot run the file,
-    a device that is not there, and a precision that it does not have.
+    Raises UserError for a file that is not an exported model, a backend that is not installed or cannot run the file,
+    a device that is not available, and a precision that the backend does not support.
     """
     path = Path(path)
     artifact = Artifact.read(path)
@@ -144,74 +76,57 @@ def open_backend(
     if precision is not None:
         backend = _casting(backend, device, precision)
     name = _choose_backend(backend, device, path, images, artifact.precision)
-    factory = getattr(_import(name, device), _BACKENDS[name].factory)
     options = {} if precision is None else {"precision": precision}
-    return factory(path, artifact, device=device, types=chosen, batch=batch, threads=threads, **options)
+    opened: Backend = find_backend(name).load(name, device)(
+        path, artifact, device=device, types=chosen, batch=batch, threads=threads, **options
+    )
+    return opened
 
 
 def installed_backends(path: str | Path, device: str, precision: str | None = None) -> tuple[str, ...]:
-    """Names of the installed backends that run a file of this suffix on `device` (cpu or cuda), in this precision."""
-    suffix = Path(path).suffix
-    return tuple(
-        name
-        for name, entry in _BACKENDS.items()
-        if suffix in entry.suffixes and device in entry.extras and _is_installed(entry.package)
-        if (device, precision) not in entry.lacks
-    )
+    """Names of the installed built-in backends that can run the file on `device` (cpu or cuda) in this precision."""
+    able = _able(Path(path).suffix, device, precision)
+    return tuple(name for name, row in able.items() if row.is_installed)
 
 
 def devices_of(backend: str) -> tuple[str, ...]:
-    """Devices that a backend has anywhere."""
-    return tuple(_BACKENDS[backend].extras)
+    """Devices that a backend supports, on this or another machine."""
+    return tuple(find_backend(backend).install)
 
 
 def runs(backend: str, path: str | Path) -> bool:
-    """Whether a backend runs files of this suffix."""
-    return Path(path).suffix in _BACKENDS[backend].suffixes
+    """Whether a backend can run files with this suffix."""
+    return Path(path).suffix in find_backend(backend).suffixes
 
 
 def missing(backend: str, device: str) -> str | None:
-    """What a backend lacks to be imported, as one line with the remedy; None if nothing."""
+    """Why a backend cannot be imported, one line with the remedy; None if it can."""
     try:
-        _import(backend, device)
+        find_backend(backend).load(backend, device)
     except UserError as error:
         return str(error)
     return None
 
 
-def check_inputs(path: Path, artifact: Artifact, shapes: Mapping[str, Sequence[object]]) -> None:
-    """Compare a loaded model's inputs, {name: shape}, with its description; raises UserError where they differ."""
-    expected = {"psi": [], "z": [artifact.z_dim]} | ({"label": [artifact.c_dim]} if artifact.c_dim else {})
-    batched = {name: list(shape)[1:] if name in ("z", "label") else list(shape) for name, shape in shapes.items()}
-    if batched != expected:
-        raise UserError(f"{path}: its inputs are not those its description gives; export it again")
-
-
-def load_error(path: Path, runtime: str, error: Exception) -> UserError:
-    """Turn a runtime's exception at loading into one line."""
-    reason = " ".join(str(error).split())[:200]
-    return UserError(f"{path}: {runtime} cannot load it ({reason}); export it again, or choose another --backend")
-
-
 def has_nvidia_driver() -> bool:
-    """Tell whether an NVIDIA driver with at least one device is there, without loading a framework."""
-    return bool(find_gpus())
+    """Whether there is an NVIDIA driver with at least one GPU; loads no framework."""
+    return has_gpu()
 
 
 def _choose_device(device: str, suffix: str = ONNX_SUFFIX) -> str:
     if device == AUTO and suffix in SIDECAR_SUFFIXES:
-        return "tensorrt"  # the backend says what an engine lacks here
+        return "tensorrt"  # the backend checks the needs of the engine
     if device == AUTO:
         return "cuda" if has_nvidia_driver() and _has_cuda_build() else "cpu"
     if device not in DEVICES:
-        raise UserError(f"--device {device}: choose from {', '.join((AUTO, *DEVICES))}")
+        raise UserError(f"`device={device}`: choose from {', '.join((AUTO, *DEVICES))}")
     if device != "cpu" and not has_nvidia_driver():
-        raise UserError(f"--device {device}: no NVIDIA GPU with a driver is here; use --device cpu")
+        raise UserError(f"`device={device}`: no NVIDIA GPU with a driver was found; use `device=cpu`")
     return device
 
 
 def _has_cuda_build() -> bool:
-    if not _is_installed("onnxruntime"):
+    if not is_installed("onnxruntime"):
         return False
     import onnxruntime
 
@@ -222,61 +137,48 @@ def _choose_backend(
     backend: str, device: str, path: Path, images: int | None = None, precision: str | None = None
 ) -> str:
     if backend != AUTO:
-        if backend not in _BACKENDS:
-            raise UserError(f"--backend {backend}: choose from {', '.join((AUTO, *BACKENDS))}")
-        entry = _BACKENDS[backend]
-        if path.suffix not in entry.suffixes:
-            raise UserError(f"--backend {backend}: it cannot run {path.name}; it runs {', '.join(entry.suffixes)}")
-        if device not in entry.extras:
-            raise UserError(f"--backend {backend}: it has no device {device}; use --device {'|'.join(entry.extras)}")
-        if (device, precision) in entry.lacks:
+        row = find_backend(backend)
+        if path.suffix not in row.suffixes:
+            raise UserError(f"`backend={backend}`: it cannot run {path.name}; it runs {', '.join(row.suffixes)}")
+        if device not in row.install:
             raise UserError(
-                f"--backend {backend}: it has no {precision} on {device}; export {path.name} as fp32 or fp16"
+                f"`backend={backend}`: it does not support `device={device}`; it supports {', '.join(row.install)}"
+            )
+        if (device, precision) in row.lacks:
+            raise UserError(
+                f"`backend={backend}`: it does not support {precision} on {device}; export {path.name} as fp32 or fp16"
             )
         return backend
-    able = [
-        name
-        for name, e in _BACKENDS.items()
-        if path.suffix in e.suffixes and device in e.extras and (device, precision) not in e.lacks
-    ]
+    able = _able(path.suffix, device, precision)
     if not able:
         raise UserError(f"{path}: no backend of this version runs {path.suffix} on {device}; use an .onnx export")
+    names = list(able)
     if images is not None and images <= FEW_IMAGES:
-        able.sort(key=lambda name: name != "onnxruntime")
-    installed = [name for name in able if _is_installed(_BACKENDS[name].package)]
-    return (installed or able)[0]
+        names.sort(key=lambda name: name != "onnxruntime")
+    return next((name for name in names if able[name].is_installed), names[0])
+
+
+def _able(suffix: str, device: str, precision: str | None) -> dict[str, BackendRow]:
+    """The built-in backends that can run a model, installed or not."""
+    return {
+        name: row
+        for name, row in BACKENDS.items()
+        if suffix in row.suffixes and device in row.install and (device, precision) not in row.lacks
+    }
 
 
 def _casting(backend: str, device: str, precision: str) -> str:
-    """The backend itself, or for auto the one that runs any model in `precision` on `device`."""
+    """`backend`, or for auto the one that runs models of any precision in `precision` on `device`."""
     if precision not in PRECISIONS:
         raise UserError(
-            f"--precision {precision}: choose {' or '.join(PRECISIONS)}, or leave it out for the model's own"
+            f"`precision={precision}`: choose {' or '.join(PRECISIONS)}, or leave it out for the precision of the model"
         )
-    able = [name for name, entry in _BACKENDS.items() if (device, precision) in entry.casts]
+    rows = BACKENDS if backend in (AUTO, *BACKENDS) else {**BACKENDS, backend: find_backend(backend)}
+    able = [name for name, row in rows.items() if (device, precision) in row.casts]
     if not able:
-        raise UserError(f"--precision {precision}: for a CPU; use --device cpu, or export the model in it")
-    if backend not in (AUTO, *able):
         raise UserError(
-            f"--precision {precision}: --backend {backend} does not have it; use --backend {'|'.join(able)}"
+            f"`precision={precision}`: only a CPU can run any model in it; use `device=cpu`, or export the model in it"
         )
-    return able[0]
-
-
-def _import(name: str, device: str) -> object:
-    entry = _BACKENDS[name]
-    remedy = f'pip install "sgi-engine[{entry.extras[device]}]"'
-    if not _is_installed(entry.package):
-        raise UserError(f"backend {name} is not installed: {remedy}")
-    try:
-        return import_module(entry.module)
-    except ImportError as error:
-        raise UserError(f"backend {name} does not import ({error}): {remedy}") from None
-
-
-def _is_installed(package: str | None) -> bool:
-    if package is None:
-        return True
-    # Uninstalling one of onnxruntime and onnxruntime-gpu leaves an empty folder, which imports as a namespace.
-    spec = find_spec(package)
-    return spec is not None and spec.origin is not None
+    if backend not in (AUTO, *able):
+        raise UserError(f"`precision={precision}`: `backend={backend}` does not support it; use {' or '.join(able)}")
+    return able[0] if backend == AUTO else backend

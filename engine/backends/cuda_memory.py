@@ -1,7 +1,7 @@
-"""Device memory, copies, streams, events and CUDA graphs behind a small interface, by cuda-python or by pycuda.
+"""Device memory, copies, streams, events and CUDA graphs behind one interface, through cuda-python or pycuda.
 
-cuda-python has wheels and is the default; pycuda is compiled at installation and has no graphs, so with it every batch
-is enqueued anew.
+cuda-python has wheels and is the default. pycuda is compiled at installation and has no graphs, so that every batch is
+enqueued kernel by kernel.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from sgi.engine.errors import UserError
 
 
 class OutOfDeviceMemoryError(MemoryError):
-    """The GPU has not got that much memory free."""
+    """The GPU does not have enough free memory."""
 
     def __str__(self) -> str:
-        return "the GPU has no memory free"
+        return "the GPU has no free memory"
 
 
 class CudaMemory(Protocol):
-    """What the backend needs of CUDA, on the first device: a stream that computes, and one beside it that copies out.
+    """The CUDA functions that the TensorRT backend needs, on the first device.
 
-    Whatever is enqueued happens later, in the order of its stream; an event marks a place in one.
+    There are two streams, one for computation and one for copies to the host. Enqueued work is done later, in the order
+    of its stream; an event marks a position in a stream.
     """
 
     name: str
@@ -41,24 +42,24 @@ class CudaMemory(Protocol):
         ...
 
     def free(self, address: int) -> None:
-        """Give an allocation back."""
+        """Free an allocation."""
         ...
 
     def pinned(self, shape: tuple[int, ...]) -> np.ndarray:
-        """An array of float32 on the host that copies at full speed; freed with the last reference to it.
+        """A float32 array in page-locked host memory, for fast copies; freed with the last reference to it.
 
-        Raises OutOfDeviceMemoryError where the host has no more of that memory.
+        Raises OutOfDeviceMemoryError where the host has no more page-locked memory.
         """
         ...
 
     def to_device(self, address: int, source: np.ndarray) -> None:
-        """Enqueue a copy of a pinned array to the device, on the stream that computes."""
+        """Enqueue a copy of a pinned array to the device, on the computation stream."""
         ...
 
     def to_host(self, copies: Sequence[tuple[np.ndarray, int]], after: Any, done: Any) -> None:
-        """Enqueue copies (pinned array, address) from the device on the other stream.
+        """Enqueue copies (pinned array, address) from the device, on the copy stream.
 
-        after: the event they wait for. done: the event that is set when the last is there.
+        after: event that the copies wait for. done: event that is set after the last copy.
         """
         ...
 
@@ -67,24 +68,24 @@ class CudaMemory(Protocol):
         ...
 
     def record(self, event: Any) -> None:
-        """Enqueue the setting of an event on the stream that computes."""
+        """Enqueue the setting of an event, on the computation stream."""
         ...
 
     def wait(self, event: Any) -> None:
-        """Return when an event is set as it was last enqueued; at once if it never was."""
+        """Wait until the last enqueued setting of an event is done; returns at once if there is none."""
         ...
 
     def capture(self, work: Callable[[], object]) -> Callable[[], None] | None:
-        """Record what `work` enqueues as a graph and give what replays it; None where that cannot be."""
+        """Record the work that `work` enqueues as a graph; returns a function that replays it, None without graphs."""
         ...
 
     def synchronize(self) -> None:
-        """Wait for everything enqueued on the stream that computes."""
+        """Wait for all work on the computation stream."""
         ...
 
 
 def open_memory() -> CudaMemory:
-    """The implementation that is installed; raises UserError with the pip extras where none is."""
+    """The installed implementation; raises UserError with the pip command where none is installed."""
     if find_spec("cuda") is not None and find_spec("cuda.bindings") is not None:
         return CudaPythonMemory()
     if find_spec("pycuda") is not None:
@@ -95,7 +96,7 @@ def open_memory() -> CudaMemory:
 
 
 class CudaPythonMemory:
-    """By cuda-python's bindings of the CUDA runtime."""
+    """`CudaMemory` through the CUDA runtime bindings of cuda-python."""
 
     name = "cuda-python"
 
@@ -179,14 +180,14 @@ class CudaPythonMemory:
 
 
 class _Event:
-    """A CUDA event, as an object that a finalizer can be tied to."""
+    """A CUDA event as a Python object, for its finalizer."""
 
     def __init__(self, handle: Any) -> None:
         self.handle = handle
 
 
 class _Replay:
-    """The launch of a graph, likewise."""
+    """The launch of a graph as a Python object, for its finalizer."""
 
     def __init__(self, launch: Callable[[], None]) -> None:
         self._launch = launch
@@ -196,9 +197,9 @@ class _Replay:
 
 
 class PycudaMemory:
-    """By pycuda, in the primary context of the first GPU, which TensorRT uses too.
+    """`CudaMemory` through pycuda, in the primary context of the first GPU, which TensorRT uses too.
 
-    The context is current only while something is done in it: pycuda ends the process where one still is at exit.
+    The context is current only during calls, because pycuda aborts the process if a context is current at exit.
     """
 
     name = "pycuda"

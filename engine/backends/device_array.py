@@ -1,4 +1,4 @@
-"""Maps that stay on the GPU: an address and a shape, as `__cuda_array_interface__` and as DLPack."""
+"""Arrays in GPU memory for other libraries, through `__cuda_array_interface__` and DLPack."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _FLOAT, _BITS = 2, 32
 
 @dataclass(frozen=True)
 class DeviceArray:
-    """A float32 array on the GPU, for torch.as_tensor and torch.from_dlpack, cupy, numba, jax.
+    """A float32 array on the GPU, for torch.as_tensor and torch.from_dlpack, CuPy, Numba, JAX.
 
-    shape: [N, C, R, R]. address: of its first element. stream: the CUDA stream that fills it, None once it is filled.
-    wait: returns when it is filled; DLPack's users, who are not told the stream, get it then.
-    owner: what the memory belongs to, kept alive by the array; None where a backend reuses it.
-    device: DLPack's type and number.
+    shape: [N, C, R, R]. address: of the first element. stream: CUDA stream that writes the array, None if it is
+    complete. wait: function that returns when the array is complete; DLPack calls it, because its consumers do not get
+    the stream. owner: owner of the memory, which this object keeps alive; None where a backend reuses the memory.
+    device: type and number of the device in DLPack.
     """
 
     shape: tuple[int, ...]
@@ -51,7 +51,7 @@ class DeviceArray:
         return _new_capsule(address, _NAME, _delete_unused)
 
 
-# The structures of dlpack.h, version 0: what every consumer still takes.
+# The structures of dlpack.h, version 0, which all consumers support.
 class _DLTensor(ctypes.Structure):
     _fields_ = (
         ("data", ctypes.c_void_p),
@@ -72,7 +72,7 @@ class _DLManagedTensor(ctypes.Structure):
 
 
 class _Managed:
-    """A structure, and everything it points at."""
+    """A structure and the objects that it points to."""
 
     def __init__(self, array: DeviceArray) -> None:
         self.array = array
@@ -97,13 +97,13 @@ _pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
 
 @ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
 def _release(address: int) -> None:
-    """The structure's deleter: its consumer is done."""
+    """The deleter of a structure, which its consumer calls."""
     _alive.pop(address, None)
 
 
 @ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
 def _delete_unused_capsule(capsule: int) -> None:
-    """The capsule's destructor; a consumed capsule has another name, and its consumer calls the deleter."""
+    """The destructor of a capsule. A consumed capsule has another name, and its consumer calls the deleter."""
     if _is_valid(capsule, _NAME):
         _alive.pop(_pointer(capsule, _NAME), None)
 

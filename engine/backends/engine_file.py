@@ -1,17 +1,17 @@
-"""What a TensorRT engine says of its build, in the JSON beside it, and whether it can run here.
+"""How a TensorRT engine was built, from the JSON beside it, and whether it can run on this machine.
 
-An engine holds machine code for one version of its library and one kind of GPU, so both are checked before a library
-is loaded, and a mismatch is one line with the command that builds it again.
+An engine contains machine code for one version of its library and one kind of GPU. Both are checked before the library
+is loaded, and an error names the command that builds the engine again.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from sgi.engine.artifact import Artifact
 from sgi.engine.errors import UserError
@@ -25,9 +25,10 @@ MODULES = {TENSORRT: "tensorrt", RTX: "tensorrt-rtx"}  # Python module -> pip ex
 class EngineFacts:
     """The `builder` entry of a sidecar.
 
-    module, version: what built it. gpu, compute_capability: the GPU it was built on, None for a build for targets;
-    targets: compute capabilities such as SM120. batch: least, best and largest number of rows.
-    optimization_level: 0 to 5, None for the builder's own. onnx_sha256, engine_sha256: of the graph and the file.
+    module, version: Python module that built it, and its version. gpu, compute_capability: name and (major, minor) of
+    the GPU it was built on, None for a build for targets. targets: compute capabilities it was built for, such as
+    SM120. batch: smallest, optimal and largest number of rows. optimization_level: 0 to 5, None for the builder's
+    default. onnx_sha256, engine_sha256: hashes of the ONNX file and of the engine.
     """
 
     module: str
@@ -42,17 +43,13 @@ class EngineFacts:
 
     @classmethod
     def read(cls, path: Path) -> EngineFacts:
-        """Read the sidecar of an engine; raises UserError where it does not tell how the engine was built."""
+        """Read the sidecar of an engine; raises UserError where its `builder` entry is missing or wrong."""
+        sidecar = path.with_suffix(".json")
         try:
-            values: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["builder"]
-            capability = values["compute_capability"]
-            values["compute_capability"] = None if capability is None else (int(capability[0]), int(capability[1]))
-            values["targets"] = tuple(str(target) for target in values["targets"])
-            least, best, largest = (int(rows) for rows in values["batch"])
-            return cls(**{**values, "batch": (least, best, largest)})
-        except (KeyError, IndexError, TypeError, ValueError):
+            return msgspec.json.decode(sidecar.read_bytes(), type=_Sidecar).builder
+        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
             raise UserError(
-                f"{path}: {path.with_suffix('.json').name} does not say how it was built; build it again with "
+                f"{path}: {sidecar.name} does not describe how it was built ({error}); build it again with "
                 "`sgi-engine export --format tensorrt`"
             ) from None
 
@@ -60,11 +57,13 @@ class EngineFacts:
         """Raise UserError where the first GPU of this machine cannot run the engine."""
         if not gpus:
             raise UserError(
-                f"{path}: an engine runs on an NVIDIA GPU, and none with a driver is here; use an .onnx export"
+                f"{path}: an engine needs an NVIDIA GPU, and none with a driver was found; use an .onnx export"
             )
         here = gpus[0]
         if self.compute_capability is not None and (self.gpu, self.compute_capability) != (here.name, here.capability):
-            raise UserError(f"{path}: built on {self.gpu}, and this is {here.name}; {rebuild(path, artifact, self)}")
+            raise UserError(
+                f"{path}: built on {self.gpu}, and this GPU is {here.name}; {rebuild(path, artifact, self)}"
+            )
         name = "SM{}{}".format(*here.capability)
         if self.targets and name not in self.targets:
             raise UserError(
@@ -73,7 +72,7 @@ class EngineFacts:
             )
 
     def check_version(self, path: Path, artifact: Artifact, version: str) -> None:
-        """Raise UserError where the library here is another than the one that built the engine."""
+        """Raise UserError where the installed library is not the version that built the engine."""
         if version != self.version:
             raise UserError(
                 f"{path}: built by {self.module} {self.version}, and {version} is installed; "
@@ -81,8 +80,12 @@ class EngineFacts:
             )
 
 
+class _Sidecar(msgspec.Struct):
+    builder: EngineFacts
+
+
 def rebuild(path: Path, artifact: Artifact, facts: EngineFacts) -> str:
-    """The advice to build an engine again, with the flags that it was built with."""
+    """The remedy for an engine that cannot run here: the command that builds it again with the same options."""
     types = " ".join(f"--type {name}" for name in artifact.type_names)
     batch = ",".join(map(str, facts.batch))
     return (

@@ -11,14 +11,14 @@ import numpy as np
 import onnxruntime
 
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import check_inputs, load_error
+from sgi.engine.backends.backend import check_inputs, load_error
 from sgi.engine.backends.device_array import DeviceArray
 from sgi.engine.errors import UserError
 from sgi.engine.onnx_wire import keep_outputs
 
 _ERRORS_ONLY = 3
 _SESSIONS_KEPT = 4
-# TF32 keeps 10 bits of mantissa: more error than the parity a model is verified to.
+# TF32 has 10 bits of mantissa, and its errors exceed the bound that models are verified to.
 _CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
 _CPU: tuple[str, dict[str, str]] = ("CPUExecutionProvider", {})
 _PROVIDERS: dict[str, list[tuple[str, dict[str, str]]]] = {
@@ -27,14 +27,14 @@ _PROVIDERS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "tensorrt": [("TensorrtExecutionProvider", {}), _CUDA, _CPU],
 }
 _REMEDIES = {
-    "cuda": 'cannot use the GPU; pip uninstall onnxruntime and pip install "sgi-engine[gpu]", or use --device cpu',
-    "tensorrt": "cannot use TensorRT, whose version 10 it needs; build an engine with "
-    "`sgi-engine export --format tensorrt`, or use --device cuda",
+    "cuda": 'cannot use the GPU; pip uninstall onnxruntime and pip install "sgi-engine[gpu]", or use `device=cpu`',
+    "tensorrt": "cannot use TensorRT, of which it needs version 10; build an engine with "
+    "`sgi-engine export --format tensorrt`, or use `device=cuda`",
 }
 
 
 class OnnxRuntimeBackend:
-    """A model in ONNX Runtime; one session for each set of outputs that is asked for."""
+    """A model in ONNX Runtime, with one session for each requested set of outputs."""
 
     name = "onnxruntime"
 
@@ -78,7 +78,7 @@ class OnnxRuntimeBackend:
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> dict[str, DeviceArray]:
-        """As `run` on a GPU, leaving the maps there."""
+        """See `OnDevice.run_on_device`; each run has memory of its own. Only on a GPU."""
         chosen = self._types if types is None else self.artifact.choose_types(types)
         values = self._run_bound(chosen, self._inputs(z, psi, label))
         return {name: DeviceArray(tuple(v.shape()), v.data_ptr(), None, owner=v) for name, v in values.items()}
@@ -91,7 +91,7 @@ class OnnxRuntimeBackend:
         return {"z": z, "psi": np.array(psi, np.float32)} | ({} if label is None else {"label": label})
 
     def _run_bound(self, types: tuple[str, ...], inputs: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Outputs as values in GPU memory: only what is asked for crosses to the host, once."""
+        """The outputs as values in GPU memory."""
         session = self._session(types)
         binding = session.io_binding()
         for name, value in inputs.items():
@@ -107,7 +107,7 @@ class OnnxRuntimeBackend:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = self._threads or 0
-        # Between two runs the cores belong to whoever encodes the maps.
+        # Between two runs the cores are needed for encoding the maps.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
             whole = set(types) == set(self.artifact.type_names)
@@ -122,4 +122,4 @@ class OnnxRuntimeBackend:
 
     def _check_device(self, providers: Sequence[str]) -> None:
         if _PROVIDERS[self.device][0][0] not in providers:
-            raise UserError(f"--device {self.device}: this ONNX Runtime {_REMEDIES[self.device]}")
+            raise UserError(f"`device={self.device}`: this ONNX Runtime {_REMEDIES[self.device]}")

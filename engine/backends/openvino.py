@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: the fastest of the CPU runtimes once it is warm."""
+"""OpenVINO on the CPU: slow to start, and the fastest CPU runtime afterwards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import openvino
 
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import check_inputs, load_error
+from sgi.engine.backends.backend import check_inputs, load_error
 from sgi.engine.errors import UserError
 from sgi.engine.onnx_wire import keep_outputs
 
@@ -19,10 +19,10 @@ _COMPILED_KEPT = 4
 
 
 class OpenVinoBackend:
-    """A model in OpenVINO; one compiled model for each batch size and set of outputs that is asked for.
+    """A model in OpenVINO, with one compiled model for each batch size and requested set of outputs.
 
-    The batch is static because a dynamic one is up to 1.8 times slower. Compiled models stay in memory only: CACHE_DIR
-    would save 0.15 s of a start at the price of a copy of the weights on disk for each batch size.
+    The batch is static because a dynamic batch is slower. Compiled models are not cached on disk, because a cache saves
+    little of the start and stores the weights for each batch size. See docs/experiments.md, OpenVINO settings.
     """
 
     name = "openvino"
@@ -44,8 +44,8 @@ class OpenVinoBackend:
         self._types = types
         self._core = openvino.Core()
         if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise UserError(f"--precision {precision}: this CPU does not have it; leave it out")
-        # OpenVINO's own default is bfloat16 on CPUs that have it, with an error of 1e-2.
+            raise UserError(f"`precision={precision}`: this CPU does not support it; leave it out")
+        # On CPUs that support bfloat16 it is OpenVINO's default, with errors of 1e-2.
         hint = precision or "f32"
         self._settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
         if threads:

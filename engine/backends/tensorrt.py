@@ -1,7 +1,7 @@
 """TensorRT and TensorRT-RTX engines: buffers and CUDA graphs for each batch size, outputs on the host or the GPU.
 
-An engine computes every type it was built with; types nobody asked for are not copied. A batch is computed while the
-maps of the one before are copied.
+An engine computes every type it was built with; types that are not requested are not copied. A batch is computed while
+the maps of the previous one are copied.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import check_inputs
+from sgi.engine.backends.backend import check_inputs
 from sgi.engine.backends.cuda_memory import OutOfDeviceMemoryError, open_memory
 from sgi.engine.backends.device_array import DeviceArray
 from sgi.engine.backends.engine_file import MODULES, EngineFacts, is_installed, rebuild
@@ -24,12 +24,12 @@ from sgi.engine.backends.tensorrt_batch import Batch, Maps
 from sgi.engine.errors import UserError
 from sgi.engine.gpu import find_gpus
 
-# Each has its own buffers and scratch memory: few sizes are worth keeping.
+# Each batch size has buffers and scratch memory.
 _SIZES_KEPT = 2
 
 
 class TensorRtBackend:
-    """An engine on the first GPU; see `sgi.engine.backends.Backend`."""
+    """An engine on the first GPU; see `Backend`, `Overlapping` and `OnDevice`."""
 
     name = "tensorrt"
 
@@ -55,7 +55,7 @@ class TensorRtBackend:
         self._runtime = trt.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self._engine is None:
-            raise UserError(f"{path}: {self.facts.module} refuses it; {rebuild(path, artifact, self.facts)}")
+            raise UserError(f"{path}: {self.facts.module} cannot load it; {rebuild(path, artifact, self.facts)}")
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         inputs = [n for n in names if self._engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT]
         check_inputs(path, artifact, {name: tuple(self._engine.get_tensor_shape(name)) for name in inputs})
@@ -70,7 +70,7 @@ class TensorRtBackend:
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> Maps:
-        """See `Backend.run`; more rows than the engine takes are run in parts."""
+        """See `Backend.run`; more rows than the largest batch of the engine are run in parts."""
         return self.start(z, psi, label, types)()
 
     def start(
@@ -103,14 +103,14 @@ class TensorRtBackend:
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> dict[str, DeviceArray]:
-        """As `run`, leaving the maps on the GPU, where they are valid until the next run of this many rows.
+        """See `OnDevice.run_on_device`; the maps are valid until the next run of the same number of rows.
 
-        Raises UserError for more rows than the engine takes at once.
+        Raises UserError for more rows than the largest batch of the engine.
         """
         chosen = self._types if types is None else self.artifact.choose_types(types)
         batch = self._batch(len(z)) if len(z) <= self._most else None
         if batch is None:
-            raise UserError(f"--batch {len(z)}: {self._path.name} takes at most {self._most} rows at once here")
+            raise UserError(f"`batch={len(z)}`: {self._path.name} runs at most {self._most} rows at once here")
         return batch.enqueue(z, psi, label).on_device(chosen, len(z))
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class TensorRtBackend:
             self._sizes.popitem()[1].free()
 
     def _batch(self, rows: int) -> Batch | None:
-        """Buffers for at least `rows`; None after halving the largest batch, because the GPU had no memory for it."""
+        """Buffers for at least `rows` rows; None if the GPU has no memory for them and the largest batch was halved."""
         rows = max(rows, self._least)
         if rows in self._sizes:
             self._sizes.move_to_end(rows)
@@ -143,11 +143,11 @@ class TensorRtBackend:
     def _halve(self, rows: int) -> None:
         if rows // 2 < self._least:
             raise UserError(
-                f"{self._path}: the GPU has no memory for {rows} rows, the least this engine runs; free some, or "
-                f"{rebuild(self._path, self.artifact, self.facts)}"
+                f"{self._path}: the GPU has no memory for {rows} rows, the smallest batch of this engine; free memory, "
+                f"or {rebuild(self._path, self.artifact, self.facts)}"
             )
         self._most = rows // 2
-        warnings.warn(f"--batch {rows}: the GPU has no memory for it; going on with {self._most}", stacklevel=2)
+        warnings.warn(f"`batch={rows}`: the GPU has no memory for it; continuing with {self._most}", stacklevel=2)
 
 
 def _joined(parts: Sequence[Maps]) -> Maps:
@@ -155,10 +155,10 @@ def _joined(parts: Sequence[Maps]) -> Maps:
 
 
 def load_module(path: Path, facts: EngineFacts) -> Any:
-    """The Python module that an engine needs; raises UserError with the pip extra where it is missing."""
+    """The Python module that an engine needs; raises UserError with the pip command where it is missing."""
     name = facts.module
     if name not in MODULES:
-        raise UserError(f"{path}: built by {name}, which this version does not know: upgrade sgi-engine")
+        raise UserError(f"{path}: built by {name}, which this version does not support: upgrade sgi-engine")
     remedy = f'pip install "sgi-engine[{MODULES[name]}]"'
     if not is_installed(name):
         raise UserError(f"{path}: needs {name} {facts.version}, which is not installed: {remedy}")

@@ -1,6 +1,6 @@
-"""An engine at one batch size: an execution context, and two sets of buffers that take turns.
+"""An engine at one batch size: an execution context, and two sets of buffers that are used in turn.
 
-While the maps of one set are copied to the host and read there, the next batch is computed in the other.
+While the maps in one set are copied to the host and read there, the next batch is computed in the other set.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _SETS = 2
 
 
 class Batch:
-    """A batch size; its sets share the context, whose runs are one after the other.
+    """The buffers of one batch size; both sets share an execution context, which runs one batch at a time.
 
-    Raises OutOfDeviceMemoryError where the GPU has no room for one set.
+    Raises OutOfDeviceMemoryError where the GPU has no memory for one set.
     """
 
     def __init__(self, engine: Any, memory: CudaMemory, artifact: Artifact, rows: int) -> None:
@@ -35,16 +35,16 @@ class Batch:
             self._inputs["label"] = (rows, artifact.c_dim)
         self._outputs: dict[str, tuple[int, ...]] = {o.name: (rows, o.channels, side, side) for o in artifact.types}
         self._context = engine.create_execution_context()
-        if self._context is None:  # TensorRT's only word for a lack of scratch memory
+        if self._context is None:  # TensorRT reports a lack of scratch memory only by this
             raise OutOfDeviceMemoryError
         for name, shape in self._inputs.items():
             self._context.set_input_shape(name, shape)
         self._sets = deque([self._new()])
 
     def enqueue(self, z: np.ndarray, psi: float, label: np.ndarray | None) -> _Buffers:
-        """Begin a batch in the set that has rested longest; rows that are missing are copies of the last."""
-        if self._sets[0].is_waited_for and len(self._sets) < _SETS:
-            # Without room for another set, batches follow each other: slower, and the same maps.
+        """Start a batch in the least recently used set; missing rows are filled with copies of the last row."""
+        if self._sets[0].is_unread and len(self._sets) < _SETS:
+            # Without memory for a second set, batches do not overlap; the maps are the same.
             with suppress(OutOfDeviceMemoryError):
                 self._sets.appendleft(self._new())
         buffers = self._sets[0]
@@ -53,7 +53,7 @@ class Batch:
         return buffers
 
     def free(self) -> None:
-        """Give the buffers back; maps on their way are read before."""
+        """Free the buffers, after reading maps that are still being copied."""
         while self._sets:
             self._sets.pop().free()
 
@@ -90,14 +90,14 @@ class _Buffers:
             raise
 
     @property
-    def is_waited_for(self) -> bool:
-        """Whether the last batch's maps are on their way to the host, and nobody has asked for them yet."""
+    def is_unread(self) -> bool:
+        """Whether the maps of the last batch are being copied to the host and have not been read."""
         return self._unread is not None
 
     def enqueue(self, z: np.ndarray, psi: float, label: np.ndarray | None) -> None:
-        """Begin a batch; maps of the last one that are on their way are read first."""
+        """Start a batch, after reading maps of the previous one that are still being copied."""
         self._read()
-        self._memory.wait(self._computed)  # until then the copy of the last inputs may not have happened
+        self._memory.wait(self._computed)  # before that, the previous inputs may not have been copied
         self._host["psi"][...] = psi
         for name, value in (("z", z), ("label", label)):
             if value is not None:
@@ -105,7 +105,7 @@ class _Buffers:
                 self._host[name][len(value) :] = value[-1]
         for name in self._inputs:
             self._memory.to_device(self._addresses[name], self._host[name])
-        # The first run of a shape allocates and tunes, which no graph may hold; the second is recorded.
+        # The first run of a shape allocates and tunes, which a graph cannot contain; the second is recorded.
         if self._runs == 1 and self._capturable():
             self._replay = self._memory.capture(self._compute)
         self._runs += 1
@@ -116,13 +116,13 @@ class _Buffers:
         self._memory.record(self._computed)
 
     def to_host(self, types: Sequence[str], rows: int) -> Callable[[], Maps]:
-        """Send the batch's maps on their way; gives what waits for them and gives them as the caller's own arrays."""
+        """Start copying the maps to the host; returns a function that waits for them and returns arrays of its own."""
         self._memory.to_host([(self._host[n], self._addresses[n]) for n in types], self._computed, self._copied)
         self._unread = _Reading(self, types, rows)
         return self._unread
 
     def on_device(self, types: Sequence[str], rows: int) -> dict[str, DeviceArray]:
-        """The batch's maps where they are."""
+        """The maps of the batch in the memory of the device."""
         memory = self._memory
         return {
             name: DeviceArray(
@@ -132,13 +132,13 @@ class _Buffers:
         }
 
     def take(self, types: Sequence[str], rows: int) -> Maps:
-        """Wait for the maps on their way, and copy them to arrays of the caller's own."""
+        """Wait until the maps are on the host, and copy them to new arrays."""
         self._unread = None
         self._memory.wait(self._copied)
         return {name: self._host[name][:rows].copy() for name in types}
 
     def free(self) -> None:
-        """Give the buffers back; maps on their way are read before."""
+        """Free the buffers, after reading maps that are still being copied."""
         try:
             self._read()
         finally:
@@ -153,19 +153,19 @@ class _Buffers:
             self._memory.free(self._addresses.popitem()[1])
 
     def _capturable(self) -> bool:
-        # Only TensorRT-RTX has the question, because it may compile kernels at any run.
-        asked = getattr(self._context, "is_stream_capturable", None)
-        return asked is None or bool(asked(self._memory.stream))
+        # Only TensorRT-RTX has this method, because it can compile kernels at any run.
+        capturable = getattr(self._context, "is_stream_capturable", None)
+        return capturable is None or bool(capturable(self._memory.stream))
 
     def _compute(self) -> None:
         for name, address in self._addresses.items():
             self._context.set_tensor_address(name, address)
         if not self._context.execute_async_v3(self._memory.stream):
-            raise RuntimeError("TensorRT could not enqueue the batch; its log on stderr says why")
+            raise RuntimeError("TensorRT could not enqueue the batch; see its log on stderr")
 
 
 class _Reading:
-    """The maps of one batch, on their way from a set until somebody asks, and from then on kept here."""
+    """The maps of one batch: in a set until they are read, then in this object."""
 
     def __init__(self, buffers: _Buffers, types: Sequence[str], rows: int) -> None:
         self._buffers: _Buffers | None = buffers

@@ -1,4 +1,4 @@
-"""Where the bundled files are: the rooms generator, its teacher, its offsets and its exported model."""
+"""Paths of the bundled files: the rooms generator, its teacher, its offsets and its exported model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the bundle holds: a manifest of hashes, and a model card written from the files' own headers."""
+"""The manifest of the bundle with the hashes of its files, and the model card, made from the headers of the files."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def write_manifest(folder: Path = FOLDER) -> None:
 
 
 def header(path: Path, key: str) -> dict[str, Any]:
-    """JSON that a safetensors file of ours keeps under `key`."""
+    """The JSON header of a safetensors file under its metadata key."""
     with safe_open(str(path), framework="np") as file:
         return json.loads(file.metadata()[key])
 
 
 def write_card(folder: Path = FOLDER) -> None:
-    """Write CARD.md from what the generator, teacher, offsets and model say of themselves."""
+    """Write CARD.md from the headers of the generator, the teacher, the offsets and the exported model."""
     generator = header(folder / GENERATOR.name, "sgi_generator")
     teacher = header(folder / "teacher.safetensors", "sgi_teacher")
     offsets = [Offset.load(path) for path in sorted((folder / "offsets").glob("*.safetensors"))]
@@ -51,7 +51,7 @@ def write_card(folder: Path = FOLDER) -> None:
 
 
 def offset_table(offsets: list[Offset]) -> str:
-    """Markdown table: held-out figures of every offset beside its best baseline."""
+    """Markdown table of the held-out scores of every offset and of its best baseline."""
     lines = [
         "| type | FVU | best baseline | FVU of it | high-pass FVU | other figures |",
         "|---|---|---|---|---|---|",
@@ -72,7 +72,7 @@ def offset_table(offsets: list[Offset]) -> str:
 
 
 def teacher_table(teacher: dict[str, Any], figures: Sequence[str] | None = None) -> str:
-    """Markdown table: the teacher's errors on held-out renders, all or some, beside the constant mean map's."""
+    """Markdown table of the errors of the teacher and of the constant mean map on held-out renders; figures: rows."""
     columns = teacher["notes"]["held_out"]
     names = list(columns)
     lines = [f"| figure | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
@@ -96,9 +96,9 @@ def _card(
     errors = [f["max"] for by_type in artifact.parity["runtimes"].values() for f in by_type.values()]
     return f"""# Bundled rooms: model card
 
-A StyleGAN2 of {artifact.resolution} px trained by this project's own code on its own procedural rooms, a teacher
-trained on the same rooms' exact maps, and offsets that turn the generator's pictures into maps. Apache-2.0, like the
-code; no data of anybody else's went into it. `make bundle` rebuilds all of it from nothing.
+A StyleGAN2 of {artifact.resolution} px, trained by the code of this project on its procedural rooms; a teacher
+trained on the exact maps of the same rooms; and offsets that turn the images of the generator into maps. Apache-2.0,
+like the code. No data from other sources was used. `make bundle` builds all files again from scratch.
 
 | file | size |
 |---|---|
@@ -119,11 +119,11 @@ Held-out renders, against the renderer's exact maps, in display codes (depth: 6 
 ## Offsets
 Scored on {offsets[0].score["seeds"]}, against the teacher's maps of the same pictures.
 FVU: variance about the mean map left unexplained, 0 perfect, 1 no better than the mean map. High-pass: the same of
-the maps minus their 9x9 box blur, which asks for detail.
+the maps minus their 9x9 box blur, which measures detail.
 
 {offset_table(offsets)}
 
-Regenerate with `sgi-engine score --type all`.
+`sgi-engine score --type all` measures these figures again.
 
 ## Exported model
 {", ".join(artifact.type_names)}; opset {artifact.opset}; largest difference from torch through any runtime, as a
@@ -131,6 +131,6 @@ fraction of a type's range: {max(errors):.1e}.
 
 ## Limits
 Rooms of one procedural family, {artifact.resolution} px. Maps are as soft as the generator's pictures: small
-furniture is blurred. Scores are agreement with the teacher, whose own errors stand above. Depth is relative to 6 m
-of this world and means nothing elsewhere.
+furniture is blurred. Scores measure agreement with the teacher, whose errors are listed above. Depth is
+relative to 6 m of these rooms and has no meaning for other scenes.
 """

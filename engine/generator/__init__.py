@@ -1,4 +1,4 @@
-"""StyleGAN2 in plain torch, and the readers of its checkpoints."""
+"""StyleGAN2 in torch, its file, and the readers of other projects' checkpoints."""
 
 from sgi.engine.generator.config import GeneratorConfig
 from sgi.engine.generator.file import generator_sha256, load_generator, random_generator, save_generator

@@ -1,4 +1,4 @@
-"""The shape of a StyleGAN2 generator, from which every layer's size follows."""
+"""The sizes of a StyleGAN2 generator, which determine the size of every layer."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ class GeneratorConfig:
 
     resolution: output side in pixels, a power of two from 16 to 1024.
     z_dim, w_dim: latent sizes. c_dim: number of classes, 0 for an unconditional generator.
-    mapping_layers: fully connected layers of the mapping network; mapping_lr_multiplier: their rate.
+    mapping_layers: number of fully connected layers of the mapping network; mapping_lr_multiplier: factor of their
+    learning rate.
     channel_base, channel_max: a block of side r has min(channel_base // r, channel_max) channels.
     conv_clamp: activations are clamped to +-conv_clamp (the checkpoints of stylegan2-ada-pytorch), or None.
 
-    Raises UserError for sizes that no StyleGAN2 has.
+    Raises UserError for sizes that a StyleGAN2 cannot have or that exceed the limits.
     """
 
     resolution: int
@@ -49,34 +50,34 @@ class GeneratorConfig:
         for name in _COUNTS:
             value = getattr(self, name)
             low, high = lowest.get(name, 1), highest.get(name, MAX_SIZE)
-            # A bool is an int; a header can hold anything.
+            # Not isinstance: a bool is an int. Headers of files can contain any values.
             if type(value) is not int or not low <= value <= high:
-                raise UserError(f"{name} {value!s:.40}: a StyleGAN2 here has an integer from {low} to {high}")
+                raise UserError(f"`{name}={value!s:.40}`: an integer from {low} to {high} is needed")
         if self.resolution & (self.resolution - 1):
-            raise UserError(f"resolution {self.resolution}: a StyleGAN2 has a power of two")
+            raise UserError(f"`resolution={self.resolution}`: a power of two is needed")
         for name in ("mapping_lr_multiplier", "conv_clamp"):
             value = getattr(self, name)
             if value is None and name == "conv_clamp":
                 continue
             if type(value) not in (int, float) or not 0 < value < math.inf:
-                raise UserError(f"{name} {value!s:.40}: a positive number is expected")
+                raise UserError(f"`{name}={value!s:.40}`: a positive number is needed")
 
     @property
     def resolutions(self) -> tuple[int, ...]:
-        """Sides of the blocks, 4 to the output's."""
+        """Sides of the blocks in pixels, from 4 to `resolution`."""
         return tuple(2**k for k in range(2, self.resolution.bit_length()))
 
     @property
     def num_ws(self) -> int:
-        """Rows of w+: one per convolution and one for the last to-rgb, 2 log2(resolution) - 2."""
+        """Rows of w+: one for each convolution and one for the last to-rgb, 2 log2(resolution) - 2."""
         return 2 * len(self.resolutions)
 
     def channels(self, resolution: int) -> int:
-        """Channels of the block of that side."""
+        """Channels of the block with this side."""
         return min(self.channel_base // resolution, self.channel_max)
 
     def styled_layers(self) -> tuple[LayerShape, ...]:
-        """Every layer that takes a style, in the order in which synthesis meets them."""
+        """Every layer with a style, in the order of synthesis."""
         layers = []
         row = 0
         for resolution in self.resolutions:
@@ -91,16 +92,16 @@ class GeneratorConfig:
         return tuple(layers)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as a dict that JSON can hold."""
+        """The fields as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> GeneratorConfig:
-        """The config of a `to_dict`; raises UserError for fields it does not know or lacks."""
+        """The config from the result of `to_dict`; raises UserError for unknown, missing and wrong fields."""
         known = {f.name for f in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
             raise UserError(f"generator config has unknown fields {', '.join(unknown)}: upgrade sgi-engine")
         if "resolution" not in values:
-            raise UserError("generator config has no resolution: the file is not a generator")
+            raise UserError("generator config has no `resolution`: the file is not a generator")
         return cls(**values)

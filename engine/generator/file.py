@@ -1,33 +1,40 @@
-"""The native generator file: safetensors, with the config and its history in the header."""
+"""The generator file: safetensors, with the config, the hash and notes in the header."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from sgi.engine.errors import UserError
-from sgi.engine.files import atomic_write
 from sgi.engine.generator.config import GeneratorConfig
 from sgi.engine.generator.layers import ModulatedConv
 from sgi.engine.generator.model import Generator
+from sgi.engine.tensor_file import FileKind, tensors_sha256
 
-FORMAT = 1
-HEADER_KEY = "sgi_generator"
+
+class GeneratorHeader(msgspec.Struct):
+    """The header of a generator file.
+
+    config: the fields of `GeneratorConfig`. sha256: `generator_sha256` of the stored network. notes: source, licence,
+    training and other facts.
+    """
+
+    config: dict[str, Any]
+    sha256: str = ""
+    notes: dict[str, Any] = {}
+
+
+GENERATOR_FILE = FileKind("sgi_generator", 1, GeneratorHeader, "a generator", "convert it with `sgi-engine import`")
 
 
 def generator_sha256(generator: Generator) -> str:
-    """Hash of a network: its config and float32 tensors, the same whatever file held them."""
-    digest = hashlib.sha256(json.dumps(generator.config.to_dict(), sort_keys=True).encode())
-    for name, tensor in sorted(generator.state_dict().items()):
-        digest.update(f"{name}:{list(tensor.shape)}".encode())
-        digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
-    return digest.hexdigest()
+    """SHA-256 of a network: its config as JSON with sorted keys, then its tensors as float32 (`tensors_sha256`)."""
+    state = {name: tensor.detach().float().cpu().numpy() for name, tensor in generator.state_dict().items()}
+    return tensors_sha256(state, prefix=json.dumps(generator.config.to_dict(), sort_keys=True))
 
 
 def save_generator(
@@ -36,70 +43,41 @@ def save_generator(
     notes: dict[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> str:
-    """Write a generator and `notes` (source, licence, training ...); returns its sha256 as stored.
+    """Write a generator and `notes` (source, licence, training ...); returns the sha256 of the stored network.
 
-    dtype float16 halves the file; the network is then the rounded one, and so is its hash.
+    dtype: of the stored tensors; float16 halves the file. The hash is that of the rounded network.
     """
     state = {k: v.detach().to("cpu", dtype).contiguous() for k, v in generator.state_dict().items()}
     stored = materialise(generator.config, {k: v.float() for k, v in state.items()})
-    sha256 = generator_sha256(stored)
-    header = {
-        "format": FORMAT,
-        "config": generator.config.to_dict(),
-        "sha256": sha256,
-        "notes": notes or {},
-    }
-    with atomic_write(path) as temporary:
-        # save_file makes a file that only its owner can read; `save` would need the network's size in memory twice.
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        save_file(state, temporary, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)})
-        temporary.chmod(mode)
-    return sha256
+    header = GeneratorHeader(generator.config.to_dict(), generator_sha256(stored), notes or {})
+    GENERATOR_FILE.write(path, state, header)
+    return header.sha256
 
 
-def read_header(path: str | Path) -> dict[str, Any]:
-    """Header of a native generator file; raises UserError if the file is not one."""
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            text = (file.metadata() or {}).get(HEADER_KEY)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not a readable safetensors file ({error})") from None
-    if text is None:
-        raise UserError(f"{path}: a safetensors file without a generator header; convert with `sgi-engine import`")
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError):
-        header = None
-    if not isinstance(header, dict) or not isinstance(header.get("config"), dict):
-        raise UserError(f"{path}: its generator header is damaged; fetch or import the file again")
-    if header.get("format") != FORMAT:
-        raise UserError(f"{path}: generator format {header.get('format')}, expected {FORMAT}: upgrade sgi-engine")
-    return header
+def read_header(path: str | Path) -> GeneratorHeader:
+    """Header of a generator file; raises UserError if the file is not one."""
+    return GENERATOR_FILE.read_header(path)
 
 
 def load_generator(path: str | Path, device: str | torch.device = "cpu") -> Generator:
-    """The generator of a native file, float32, in eval mode and frozen.
+    """The network of a generator file, float32, in eval mode, without gradients.
 
-    Raises UserError when the file is no generator, is cut short, or its tensors do not fit its config.
+    Raises UserError when the file is no generator file, is truncated, or its tensors do not match its config.
     """
-    header = read_header(path)
-    with safe_open(str(path), framework="pt") as file:
-        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    header, state = GENERATOR_FILE.read(path, "pt")
     try:
-        generator = materialise(GeneratorConfig.from_dict(header["config"]), state)
+        config = GeneratorConfig.from_dict(header.config)
+        generator = materialise(config, {name: tensor.float() for name, tensor in state.items()})
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except (RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[-1].strip()
-        raise UserError(f"{path}: tensors do not fit the config ({reason})") from None
+        raise UserError(f"{path}: tensors do not match the config ({reason})") from None
     return generator.to(device)
 
 
 def materialise(config: GeneratorConfig, state: dict[str, torch.Tensor]) -> Generator:
-    """A frozen generator in eval mode that takes over the float32 tensors of `state` without a copy."""
+    """A generator in eval mode, without gradients, whose float32 tensors are those of `state`, not copies."""
     with torch.device("meta"):
         generator = Generator(config)
     generator.load_state_dict(state, assign=True)
@@ -109,7 +87,7 @@ def materialise(config: GeneratorConfig, state: dict[str, torch.Tensor]) -> Gene
 
 
 def random_generator(config: GeneratorConfig, seed: int) -> Generator:
-    """A generator of random weights, noise strengths and biases, so that every term matters in a test."""
+    """A generator with random weights, noise strengths and biases, so that tests exercise every term."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator = Generator(config)

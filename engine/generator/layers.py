@@ -1,7 +1,7 @@
-"""Layers of StyleGAN2 in the scale-conv-scale form.
+"""Layers of StyleGAN2, with modulated inputs and demodulated outputs instead of modulated weights.
 
-Modulating the input and demodulating the output (Karras et al., arXiv 1912.04958, section 2.2 and
-appendix B) keeps one static weight for any batch: y = demod * conv(W, s * x).
+y = demod * conv(W, s * x), which has one weight for all images of a batch. Source: Karras et al., arXiv 1912.04958,
+section 2.2 and appendix B.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
 def random_normal(*shape: int, std: float = 1.0) -> Tensor:
-    """Normal random numbers of that shape, on the default device; on the meta device, none.
+    """Normal random numbers of this shape on the default device; an uninitialised tensor on the meta device.
 
-    There arithmetic goes through torch's compiler, whose import takes seconds and 170 MB.
+    On the meta device, arithmetic imports torch's compiler, which takes seconds and 170 MB.
     """
     tensor = torch.empty(shape)
     return tensor if tensor.is_meta else tensor.normal_(std=std)
 
 
 class FullyConnected(nn.Module):
-    """Linear layer with equalised learning rate: weight * lr / sqrt(in), bias * lr.
+    """Linear layer with equalised learning rate, weight * lr / sqrt(in) and bias * lr.
 
     x: [N, in] float32 -> [N, out] float32; the activation is a leaky ReLU (slope 0.2, gain sqrt 2) or none.
     Source: Karras et al., arXiv 1710.10196, section 4.1.
@@ -45,7 +45,7 @@ class FullyConnected(nn.Module):
         self.bias = nn.Parameter(torch.full((outputs,), float(bias_init)))
 
     def scaled(self) -> tuple[Tensor, Tensor]:
-        """Weight [out, in] and bias [out] as they act, gains applied."""
+        """Effective weight [out, in] and bias [out], gains applied."""
         return self.weight * self.weight_gain, self.bias * self.bias_gain
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,15 +55,15 @@ class FullyConnected(nn.Module):
 
 
 def fir_kernel(like: Tensor, gain: float) -> Tensor:
-    """The filter FIR_TAPS as a depthwise weight [C, 1, 4, 4] of sum `gain` for like [N, C, H, W], in its type."""
-    # Made on the device: a CUDA graph cannot hold a copy from the host.
+    """The filter FIR_TAPS as a depthwise weight [C, 1, 4, 4] of sum `gain`, with C and dtype of like [N, C, H, W]."""
+    # Created on the device, because a CUDA graph cannot contain a copy from the host.
     taps = torch.stack([torch.full((), tap, dtype=like.dtype, device=like.device) for tap in FIR_TAPS])
     kernel = torch.outer(taps, taps) * (gain / sum(FIR_TAPS) ** 2)
     return kernel.expand(like.shape[1], 1, 4, 4).contiguous()
 
 
 def upsample2(img: Tensor) -> Tensor:
-    """Double the side by zero insertion and the FIR of gain 4, as the skip path does.
+    """Double the side by zero insertion and the FIR filter with gain 4, as in the skip path.
 
     img: [N, C, H, W] -> [N, C, 2H, 2W]. Source: Karras et al., arXiv 1912.04958, figure 7 (skip).
     """
@@ -73,11 +73,11 @@ def upsample2(img: Tensor) -> Tensor:
 
 
 class ModulatedConv(nn.Module):
-    """Modulated 3x3 convolution, doubling the side or not, with noise, bias and leaky ReLU.
+    """Modulated 3x3 convolution with noise, bias and leaky ReLU; `up` doubles the side.
 
     x: [N, I, H, W], s: [N, I] float32 -> [N, O, H', W'] in x's dtype, with H' = 2H when `up`.
     Order: conv -> demodulation -> FIR (up) -> + noise * strength -> bias -> leaky ReLU * sqrt 2 -> +-clamp.
-    The gain is folded into demodulation, noise and bias: the leaky ReLU is positively homogeneous.
+    The gain sqrt 2 is applied to demodulation, noise and bias, because the leaky ReLU is positively homogeneous.
     Source: Karras et al., arXiv 1912.04958, section 2.2 and equation 3.
     """
 
@@ -102,7 +102,7 @@ class ModulatedConv(nn.Module):
         return (s.square() @ q.T + DEMOD_EPS).rsqrt()
 
     def noise(self, batch: int, mode: str) -> Tensor | None:
-        """Noise to add, [1 or N, 1, R, R] float32, before the activation's gain; None when there is none."""
+        """Noise to add, [1 or N, 1, R, R] float32, without the gain of the activation; None for mode none."""
         if mode == "none":
             return None
         if mode == "const":
@@ -116,7 +116,7 @@ class ModulatedConv(nn.Module):
         x = x * s.to(dtype)[:, :, None, None]
         weight = self.weight.to(dtype)
         if self.up:
-            # Stored weights correlate; the transposed convolution takes them unflipped (facts of the format).
+            # The stored weights are those of a correlation, and the transposed convolution uses them unflipped.
             x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
             x = F.conv2d(x, fir_kernel(x, gain=4.0), padding=1, groups=x.shape[1])
         else:
@@ -131,7 +131,7 @@ class ModulatedConv(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """Modulated 1x1 convolution to colours: no demodulation, style scaled by 1 / sqrt(I).
+    """Modulated 1x1 convolution to colours, without demodulation, with the style scaled by 1 / sqrt(I).
 
     x: [N, I, H, W], s: [N, I] float32 (unscaled) -> [N, C, H, W] float32.
     """

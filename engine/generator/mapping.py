@@ -19,7 +19,7 @@ class Mapping(nn.Module):
 
     z: [N, z_dim] float32, label: [N, c_dim] float32 (one-hot) when c_dim > 0 -> w [N, w_dim] float32.
     Source: Karras et al., arXiv 1812.04948, section 2; labels as in arXiv 2006.06676 (embedded, then
-    concatenated after both halves were normalised).
+    concatenated after z and the embedding were normalised).
     """
 
     w_avg: Tensor
@@ -46,7 +46,7 @@ class Mapping(nn.Module):
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         if (label is None) != (self.config.c_dim == 0):
             wanted = f"a label [N, {self.config.c_dim}]" if self.config.c_dim else "no label"
-            raise ValueError(f"this generator takes {wanted}")
+            raise ValueError(f"this generator needs {wanted}")
         x = normalise_second_moment(z)
         if label is not None:
             x = torch.cat([x, normalise_second_moment(self.embed(label))], dim=1)

@@ -1,4 +1,4 @@
-"""The generator: one class that is trained, differentiated, baked, exported and accelerated."""
+"""The generator: the module that is trained, fitted, baked, exported and run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sgi.engine.generator.synthesis import Synthesis
 
 
 class Generator(nn.Module):
-    """StyleGAN2 (mapping and synthesis) with state-dict names as in stylegan2-ada-pytorch."""
+    """StyleGAN2, mapping and synthesis, with the state-dict names of stylegan2-ada-pytorch."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class Generator(nn.Module):
         self.synthesis = Synthesis(config)
 
     def map(self, z: Tensor, label: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
-        """w+ of latents, truncated towards w_avg by psi in the first `cutoff` rows (None: in all).
+        """w+ of latents, truncated towards w_avg by psi in the first `cutoff` rows (None: all rows).
 
         z: [N, z_dim] float32; label: [N, c_dim] float32 for class-conditional generators.
         Returns ws [N, num_ws, w_dim] float32. Source: Karras et al., arXiv 1812.04948, appendix B.

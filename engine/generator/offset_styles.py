@@ -1,6 +1,6 @@
-"""Styles and affine layers of a generator under an offset of any space.
+"""Styles and affine layers of a generator with an offset in any space.
 
-`shifted_styles` is what is fitted, scored and verified against; `baked_affines` is the same offset baked in.
+Offsets are fitted, scored and verified with `shifted_styles`. `baked_affines` bakes the same offset into the layers.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from sgi.engine.offsets import Offset
 
 
 class Affine(NamedTuple):
-    """An affine layer as it acts, gains applied: weight [I, w_dim], bias [I], float32."""
+    """An affine layer with gains applied: weight [I, w_dim], bias [I], float32."""
 
     weight: Tensor
     bias: Tensor
 
 
 def tensors_of(offset: Offset | None, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """The tensors of an offset on a device; none for the plain picture."""
+    """The tensors of an offset on a device, name -> tensor; empty for None, the plain image."""
     return {} if offset is None else {key: torch.from_numpy(array).to(device) for key, array in offset.tensors.items()}
 
 
 def shifted_styles(synthesis: Synthesis, ws: Tensor, tensors: Mapping[str, Tensor]) -> list[Tensor]:
-    """Styles of every layer, each [N, I] float32, from ws [N, num_ws, w_dim] and tensors (`offset_tensors`).
+    """Styles of every layer, each [N, I] float32, from ws [N, num_ws, w_dim] and the tensors of an offset.
 
-    The update of low rank acts on w itself, not on w + d. Differentiable in ws and tensors, all on one device.
+    The low-rank update is applied to w, not to w + d. Differentiable in ws and tensors, which are on one device.
     """
     plain = synthesis.styles(ws + tensors[ROWS] if ROWS in tensors else ws)
     styles = []
@@ -49,12 +49,12 @@ def shifted_styles(synthesis: Synthesis, ws: Tensor, tensors: Mapping[str, Tenso
 
 @torch.no_grad()
 def baked_affines(synthesis: Synthesis, tensors: Mapping[str, Tensor]) -> dict[str, Affine]:
-    """Every affine layer with the offset in it, by the layer's name: A + U V and A d + b + e of A and b.
+    """Every affine layer with an offset baked in, by the name of the layer: A + U V and A d + b + e instead of A and b.
 
-    Computed in float64, on the synthesis' device, where the tensors are too. A weight without an update is the
-    generator's to the bit.
+    Computed in float64 on the device of the synthesis network, where the tensors must be. A weight without a low-rank
+    update is exactly that of the generator.
     """
-    moved = {}
+    baked = {}
     for layer in synthesis.styled_layers():
         weight, bias = (t.double() for t in layer.module.affine.scaled())
         if ROWS in tensors:
@@ -66,5 +66,5 @@ def baked_affines(synthesis: Synthesis, tensors: Mapping[str, Tensor]) -> dict[s
         if keys.up in tensors:
             weight = weight + tensors[keys.up].double() @ tensors[keys.down].double()
             bias = bias + tensors[keys.bias].double()
-        moved[layer.name] = Affine(weight.float(), bias.float())
-    return moved
+        baked[layer.name] = Affine(weight.float(), bias.float())
+    return baked

@@ -1,4 +1,4 @@
-"""The synthesis network: w+ to an image, by styles."""
+"""The synthesis network: from w+ to an image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOISE_MODES = ("none", "const", "random")
 
 
 class StyledLayer(NamedTuple):
-    """One layer that takes a style: its state-dict name, the row of w+ that feeds it, and the module."""
+    """A layer with a style: its state-dict name, its row of w+, and the module."""
 
     name: str
     row: int
@@ -23,7 +23,7 @@ class StyledLayer(NamedTuple):
 
 
 class Block(nn.Module):
-    """All layers of one resolution: conv0 (up, absent at 4 px), conv1 and to-rgb."""
+    """The layers of one resolution: conv0 (doubles the side; absent at 4 px), conv1 and to-rgb."""
 
     const: Tensor
     conv0: ModulatedConv
@@ -45,9 +45,8 @@ class Synthesis(nn.Module):
     """StyleGAN2's synthesis network, skip architecture.
 
     ws: [N, num_ws, w_dim] float32 -> image [N, C, R, R] float32 of nominal range [-1, 1], not clamped.
-    Row i of w+ feeds the i-th convolution; the to-rgb of a block shares its row with the next block's
-    conv0. Source: Karras et al., arXiv 1912.04958, figure 7; rows as in stylegan2-ada-pytorch's
-    training/networks.py (described in its layout of ws).
+    The i-th convolution uses row i of w+; the to-rgb of a block uses the row of the conv0 of the next block.
+    Source: Karras et al., arXiv 1912.04958, figure 7; rows as in training/networks.py of stylegan2-ada-pytorch.
     """
 
     def __init__(self, config: GeneratorConfig) -> None:
@@ -57,12 +56,12 @@ class Synthesis(nn.Module):
             self.add_module(f"b{resolution}", Block(config, resolution))
 
     def blocks(self) -> Iterator[tuple[int, Block]]:
-        """Pairs (side, block), 4 px first."""
+        """Pairs (side, block), from 4 px upwards."""
         for resolution in self.config.resolutions:
             yield resolution, self.get_submodule(f"b{resolution}")  # type: ignore[misc]
 
     def styled_layers(self) -> list[StyledLayer]:
-        """Every layer that takes a style, in the order in which `render` consumes styles."""
+        """Every layer with a style, in the order of the styles of `render`."""
         shapes = self.config.styled_layers()
         return [StyledLayer(s.name, s.row, self.get_submodule(s.name.removeprefix("synthesis."))) for s in shapes]  # type: ignore[arg-type]
 
@@ -71,16 +70,19 @@ class Synthesis(nn.Module):
         return [layer.module.affine(ws[:, layer.row]) for layer in self.styled_layers()]
 
     def render(self, styles: list[Tensor], noise_mode: str = "const", dtype: torch.dtype = torch.float32) -> Tensor:
-        """Image of a list of styles (see `styled_layers`), convolutions in `dtype`, colours in float32."""
+        """Image of styles in the order of `styled_layers`; dtype: of the convolutions, colours are float32.
+
+        Raises ValueError for an unknown noise mode.
+        """
         if noise_mode not in NOISE_MODES:
-            raise ValueError(f"noise mode {noise_mode!r}: choose from {', '.join(NOISE_MODES)}")
+            raise ValueError(f"`noise_mode={noise_mode}`: choose from {', '.join(NOISE_MODES)}")
         queue = iter(styles)
         batch = styles[0].shape[0]
         x = img = torch.empty(0)
         for resolution, block in self.blocks():
             if resolution == 4:
                 x = block.const.to(dtype).expand(batch, -1, -1, -1)
-                # NHWC is several times faster than NCHW for narrow layers, on CPUs and tensor cores alike.
+                # NHWC is several times faster than NCHW for layers of few channels, on CPUs and on tensor cores.
                 x = x.contiguous(memory_format=torch.channels_last)
             else:
                 x = block.conv0(x, next(queue), noise_mode)

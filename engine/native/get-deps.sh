@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Fetch what the C++ library is built with into a folder of its own: no root, nothing installed, apt's state untouched.
+# Download the build requirements of the C++ library into a folder: without root, without installing anything, and
+# without changing apt's state.
 #
 #   engine/native/get-deps.sh build/deps && cmake -B build -D CMAKE_PREFIX_PATH=$PWD/build/deps/usr
 #
-# ONNX Runtime's headers come from Debian trixie (older releases have none; headers depend on no other package), the
-# rest from this machine's own release, and only what is not installed. Mirrors are those of the machine's sources.
+# ONNX Runtime's headers come from Debian trixie, because older releases do not have them. The other packages come from
+# this machine's release, unless they are installed. Mirrors are those of the machine's sources.
 set -euo pipefail
 deps=${1:?usage: get-deps.sh FOLDER}
 onnxruntime=libonnxruntime-dev
 packages=(nlohmann-json3-dev libcpp-httplib-dev libpng-dev)
 
 if ! command -v apt-get dpkg >/dev/null; then
-  echo "error: no apt here; install the headers of ONNX Runtime, nlohmann-json, libpng and cpp-httplib," \
-       "and name their prefix in CMAKE_PREFIX_PATH" >&2
+  echo "error: apt is missing; install the headers of ONNX Runtime, nlohmann-json, libpng and cpp-httplib," \
+       "and add their prefix to CMAKE_PREFIX_PATH" >&2
   exit 2
 fi
 mkdir -p "$deps"
@@ -28,7 +29,7 @@ trixie=("${own[@]}" -o Dir::State::Lists="$work/trixie" -o Dir::Etc::SourceList=
 apt-get "${own[@]}" update
 mirror=$(apt-get "${own[@]}" indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | sed -n 1p)
 if [ -z "$mirror" ]; then
-  echo "error: none of this machine's apt sources is a Debian mirror; install $onnxruntime and ${packages[*]} yourself" >&2
+  echo "error: this machine has no apt source of Debian; install $onnxruntime and ${packages[*]} yourself" >&2
   exit 2
 fi
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" > "$work/trixie.list"
@@ -36,7 +37,7 @@ apt-get "${trixie[@]}" update
 
 cd "$work/debs"
 apt-get "${trixie[@]}" download $onnxruntime
-# --print-uris resolves dependencies against what is installed, so this is the missing part alone.
+# --print-uris lists only packages that are not installed.
 apt-get "${own[@]}" install --print-uris --yes --no-install-recommends "${packages[@]}" \
   | sed -n "s/^'[^']*' \([^_]*\)_.*/\1/p" | xargs --no-run-if-empty apt-get "${own[@]}" download
 for deb in *.deb; do dpkg -x "$deb" "$deps"; done

@@ -1,0 +1,9 @@
+"""Write the maps of seeds as files.
+
+from sgi.engine.run import run_seeds
+report = run_seeds("0-999", model="pairs.onnx", outdir="pairs")
+"""
+
+from sgi.engine.run.runner import RunInterrupted, RunReport, run_seeds
+
+__all__ = ["RunInterrupted", "RunReport", "run_seeds"]

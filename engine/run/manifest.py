@@ -1,8 +1,8 @@
-"""The two records of an output folder: run.json, what made it, and manifest.jsonl, one line for each finished seed.
+"""The two records of an output folder: run.json, its settings, and manifest.jsonl, one line for each finished seed.
 
-A line is appended when all files of a seed are there, and the file is put into seed order by rename at the end, so a
-run that was killed and continued ends with the same bytes as one that was not. A kill can cut the last line or lose
-it; the files themselves say what is finished, and a lost line is written anew from them.
+A line is appended when all files of a seed exist. At the end the file is sorted by seed and replaced by a rename, so a
+run that was killed and continued writes the same bytes as an uninterrupted one. A kill can truncate or lose the last
+line. The map files decide which seeds are finished, and a lost line is computed from them again.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import os
 from array import array
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
+
+import msgspec
 
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
@@ -26,7 +28,12 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What decides the contents of an output folder, and so what a continued run must share with it."""
+    """The settings that determine the files of an output folder; a continued run must have the same.
+
+    model_sha256: hash of the model file. types: types that are written, in the model's order. psi: truncation.
+    class_index: class of all images, None for a model without classes. file_format: a name of `writers.FORMATS`.
+    digits: decimal digits of the seed in file names. precision: bf16, or None for the model's own.
+    """
 
     model_sha256: str
     types: tuple[str, ...]
@@ -37,52 +44,65 @@ class RunRecord:
     precision: str | None = None
 
 
-# Field -> what a user calls it.
-_SETTINGS = {
-    "model_sha256": "--model",
-    "types": "--type",
-    "psi": "--trunc",
-    "class_index": "--class",
-    "file_format": "--format",
-    "precision": "--precision",
+class _RunFile(msgspec.Struct):
+    format: int
+
+
+# Field of RunRecord -> parameter that sets it.
+_PARAMETERS = {
+    "model_sha256": "model",
+    "types": "types",
+    "psi": "psi",
+    "class_index": "class_index",
+    "file_format": "file_format",
+    "precision": "precision",
 }
 
 
 def claim_folder(outdir: Path, record: RunRecord) -> RunRecord:
-    """Mark a folder as made by `record`, or find it made by the same settings before; gives the record in force.
+    """Write run.json into a new folder, or compare that of a started one with `record`.
 
-    The record in force is the folder's: its names may be padded to more digits than the seeds of this run need.
-    Raises UserError for a folder of other settings or of narrower names.
+    Returns the record of the folder. It differs from `record` in `digits` alone: file names of a started folder can be
+    padded to more digits than the seeds of this run need.
+    Raises UserError for a folder with other settings or with fewer digits.
     """
     path = outdir / RUN_FILE
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = _read_record(path)
     except FileNotFoundError:
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps({"format": FORMAT, **asdict(record)}, indent=2) + "\n", encoding="utf-8")
         return record
-    except ValueError:
-        found = None
-    asked = json.loads(json.dumps(asdict(record)))
-    if not isinstance(found, dict) or found.get("format") != FORMAT or not set(asked) <= set(found):
-        raise UserError(f"--outdir {outdir}: its {RUN_FILE} is not one this version wrote; choose another --outdir")
-    different = [flag for name, flag in _SETTINGS.items() if found[name] != asked[name]]
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"`outdir={outdir}`: its {RUN_FILE} was not written by this version ({error}); choose another `outdir`"
+        ) from None
+    different = [f"`{to}`" for name, to in _PARAMETERS.items() if getattr(found, name) != getattr(record, name)]
     if different:
         raise UserError(
-            f"--outdir {outdir}: it holds maps made with another {', '.join(different)}; choose another --outdir"
+            f"`outdir={outdir}`: it contains maps of another {', '.join(different)}; choose another `outdir`"
         )
-    if found["digits"] < record.digits:
+    if found.digits < record.digits:
         raise UserError(
-            f"--outdir {outdir}: its files have {found['digits']}-digit seeds and these need {record.digits}; "
-            "choose another --outdir"
+            f"`outdir={outdir}`: its file names have {found.digits} digits for the seed and these seeds need "
+            f"{record.digits}; choose another `outdir`"
         )
-    return RunRecord(**{**asdict(record), "digits": found["digits"]})
+    return replace(record, digits=found.digits)
+
+
+def _read_record(path: Path) -> RunRecord:
+    """The record in a run.json; raises ValueError for another format and for missing and wrong fields."""
+    data = path.read_bytes()
+    version = msgspec.json.decode(data, type=_RunFile).format
+    if version != FORMAT:
+        raise ValueError(f"format {version}")
+    return msgspec.json.decode(data, type=RunRecord)
 
 
 class Manifest:
-    """The lines of finished seeds, open for appending by one run at a time.
+    """The lines of the finished seeds of a folder, open for appending by one run at a time.
 
-    Holds the place of each line, not its text, so that a folder of millions of seeds fits in memory.
+    Keeps the position of each line in memory, not its text: 24 bytes and a dict entry for each seed.
     Raises UserError if another run has the file open.
     """
 
@@ -95,7 +115,7 @@ class Manifest:
         try:
             _lock(self._file, path)
             self._end = self._read()
-            os.ftruncate(self._file, self._end)  # a torn last line
+            os.ftruncate(self._file, self._end)  # removes a truncated last line
         except BaseException:
             os.close(self._file)
             raise
@@ -118,7 +138,7 @@ class Manifest:
         self._end += len(line)
 
     def sort(self) -> None:
-        """Put the lines into seed order, one for each seed, by rename; a file in order is left alone."""
+        """Sort the lines by seed and drop duplicates; a file in order is not written again."""
         seeds = sorted(self._places)
         order = [self._places[seed] for seed in seeds]
         in_order = all(place == position for position, place in enumerate(order))
@@ -129,7 +149,7 @@ class Manifest:
                 file.write(os.pread(self._file, self._lengths[place], self._starts[place]))
 
     def close(self) -> None:
-        """Let another run have the file."""
+        """Close the file, so that another run can open it."""
         os.close(self._file)
 
     def __enter__(self) -> Manifest:
@@ -141,7 +161,7 @@ class Manifest:
         self.close()
 
     def _read(self) -> int:
-        """Index the whole lines; gives the position after the last of them."""
+        """Read the positions of the complete lines; returns the position after the last of them."""
         position = 0
         with os.fdopen(os.dup(self._file), "rb") as file:
             file.seek(0)
@@ -165,7 +185,7 @@ def _lock(file: int, path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise UserError(
-            f"--outdir {path.parent}: another run is writing there; wait for it, or choose another --outdir"
+            f"`outdir={path.parent}`: another run is writing there; wait for it, or choose another `outdir`"
         ) from None
     except OSError:  # a file system without locks
         return

@@ -1,8 +1,9 @@
-"""The run loop: seeds to files, generation overlapped with copies and encoding, continued where it stopped.
+"""The run loop: computes the maps of seeds and writes them to files; a stopped run can be continued.
 
-A seed is finished when all its files are there, which their appearing by rename makes true. Batches are cut from the
-whole list of seeds and filled up to one size, so a continued run computes a seed in the same place of the same batch
-and its files have the bytes they would have had.
+Generation overlaps with copies, encoding and writing. A seed is finished when all its files exist; files appear by
+rename, so an existing file is complete. Batches are cut from the complete list of seeds and padded to one size, so a
+continued run computes each seed at the same position of the same batch and writes the same bytes as an uninterrupted
+one.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ _TEMPORARY = re.compile(rf"\.(?P<stem>(?:seed(?P<seed>\d+)_)?.*){re.escape(TEMPO
 
 @dataclass(frozen=True)
 class Job:
-    """What to write and where.
+    """What to write, and where.
 
-    seeds: of the whole run; shard: (k, n), part k of n of them, which another process may do beside this one.
-    record: the settings that the folder is bound to; its types are what is written.
+    outdir: folder of the files. seeds: of the complete run. record: settings of the folder; `record.types` are written.
+    shard: (k, n), only part k of n of the seeds, so that n processes can share the work.
     """
 
     outdir: Path
@@ -51,7 +52,7 @@ class Job:
         return self.seeds.shard(*self.shard)
 
     def named(self, name: str) -> Path:
-        """Path of one of the run's own files: `preview.png`, or `preview-2-of-4.png` of a shard."""
+        """Path of a file of the run itself: `preview.png`, or `preview-2-of-4.png` for a shard."""
         path = self.outdir / name
         k, n = self.shard
         return path if n == 1 else path.with_name(f"{path.stem}-{k}-of-{n}{path.suffix}")
@@ -70,7 +71,7 @@ class Job:
 
 @dataclass
 class Outcome:
-    """What a run did: seeds written now, seeds finished before, and the seconds of the loop."""
+    """The result of a run: seeds written by it, seeds found finished, and seconds of the loop."""
 
     written: int = 0
     found: int = 0
@@ -78,9 +79,9 @@ class Outcome:
 
 
 def prepare(job: Job) -> Job:
-    """Make the folder and bind it to the job's settings; gives the job with the folder's own record.
+    """Create the folder and its run.json; returns the job with the record of the folder.
 
-    Raises UserError, naming --outdir, for a folder of other settings and one that cannot be written.
+    Raises UserError for a folder with other settings and for one that cannot be written.
     """
     with disk_errors(job.outdir):
         job.outdir.mkdir(parents=True, exist_ok=True)
@@ -88,12 +89,12 @@ def prepare(job: Job) -> Job:
 
 
 def run(engine: Engine, job: Job, outcome: Outcome, progress: Callable[[], None] = lambda: None) -> None:
-    """Write all maps of a prepared job that are not there yet, and the manifest.
+    """Write all missing maps of a prepared job, and the manifest.
 
-    outcome: kept up to date; progress: called after each change of it, on the calling thread.
+    outcome: updated during the run. progress: called after each update, on the calling thread.
 
-    Raises UserError, naming --outdir, when the folder cannot be written, the disk is full, or another run is at it.
-    On any error and on KeyboardInterrupt what is finished stays, nothing is half-written, and the same job continues.
+    Raises UserError when the folder cannot be written, the disk is full, or another run uses the folder. After any
+    error and after KeyboardInterrupt, finished files remain, no file is incomplete, and the same job can be continued.
     """
     with disk_errors(job.outdir), Manifest(job.manifest) as manifest:
         _sweep(job)
@@ -102,7 +103,7 @@ def run(engine: Engine, job: Job, outcome: Outcome, progress: Callable[[], None]
 
 
 def write_preview(job: Job, artifact: Artifact) -> Path:
-    """Write the contact sheet of the first seeds of a finished job of a model, from their files; gives its path."""
+    """Write the contact sheet of the first seeds of a finished job from their files; returns its path."""
     decode = get_format(job.record.file_format).decode
     kinds = {name: artifact.output(name) for name in job.record.types}
     path = job.named("preview.png")
@@ -116,7 +117,7 @@ def write_preview(job: Job, artifact: Artifact) -> Path:
 
 
 class _Loop:
-    """Generates on the calling thread, encodes and writes on others, records on the calling thread."""
+    """The loop of one run: generates and records on the calling thread, encodes and writes on a thread pool."""
 
     def __init__(
         self,
@@ -132,7 +133,7 @@ class _Loop:
         self.outcome = outcome
         self.progress = progress
         self.started = time.perf_counter()
-        self.generating: deque[tuple[Seeds, list[int]]] = deque()  # a batch, and its rows that are to be written
+        self.generating: deque[tuple[Seeds, list[int]]] = deque()  # a batch, and the rows of it to write
         self.waiting: deque[tuple[int, Future[dict[str, str]]]] = deque()
 
     def run(self) -> None:
@@ -154,14 +155,14 @@ class _Loop:
                 raise
 
     def _batches(self) -> Iterator[np.ndarray]:
-        """Latents of every batch with an unfinished seed."""
+        """Latents [batch, z_dim] of every batch that contains an unfinished seed."""
         seeds = self.job.part
         batch = min(self.engine.batch, len(seeds))
         for start in range(0, len(seeds), batch or 1):
             part = seeds[start : start + batch]
             unfinished = [row for row, seed in enumerate(part) if not self._is_finished(seed)]
             if not unfinished:
-                self._tell()
+                self._report()
                 continue
             self.generating.append((part, unfinished))
             yield pad_rows(latents(part, self.engine.artifact.z_dim), batch - len(part))
@@ -189,18 +190,21 @@ class _Loop:
             self._append(seed, future.result())
             self.waiting.popleft()
             self.outcome.written += 1
-            self._tell()
+            self._report()
 
     def _append(self, seed: int, sha256: dict[str, str]) -> None:
         self.manifest.append(seed, {name: path.name for name, path in self.job.files(seed).items()}, sha256)
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         self.outcome.seconds = time.perf_counter() - self.started
         self.progress()
 
 
 def write_maps(job: Job, artifact: Artifact, seed: int, values: dict[str, np.ndarray]) -> dict[str, str]:
-    """Encode and write a model's maps of a seed, {type: [C, H, W]}, that are not there; gives the hashes of all."""
+    """Encode and write the missing maps of a seed; returns the SHA-256 of every file, type -> hash.
+
+    values: type -> map [C, H, W] float32.
+    """
     encode = get_format(job.record.file_format).encode
     sha256 = {}
     for name, path in job.files(seed).items():
@@ -213,15 +217,15 @@ def write_maps(job: Job, artifact: Artifact, seed: int, values: dict[str, np.nda
 
 @contextmanager
 def disk_errors(outdir: Path) -> Iterator[None]:
-    """Turn errors of the file system into a UserError that names --outdir and the remedy."""
+    """Turn errors of the file system into a UserError with the remedy."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            remedy = "the disk is full; free space and run the same command again, which continues"
+            remedy = "the disk is full; free space and run the same command again to continue"
         else:
-            remedy = f"cannot write there ({error.strerror}); choose another --outdir"
-        raise UserError(f"--outdir {outdir}: {remedy}") from None
+            remedy = f"cannot write there ({error.strerror}); choose another `outdir`"
+        raise UserError(f"`outdir={outdir}`: {remedy}") from None
 
 
 def _sweep(job: Job) -> None:

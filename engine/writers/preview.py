@@ -1,4 +1,4 @@
-"""The contact sheet: one row for each seed, one column for each type, as the generator shows them."""
+"""The contact sheet: a PNG with one row for each seed and one column for each type."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 ROWS = 8
-_SMALLEST, _LARGEST = 192, 256  # pixels of a cell's side: smaller maps are enlarged, larger ones reduced
+_SMALLEST, _LARGEST = 192, 256  # side of a cell in pixels: smaller maps are enlarged, larger ones reduced
 _GAP = 8
 _PAPER, _INK = (250, 250, 250), (60, 60, 60)
 
 
 def write_sheet(path: Path, rows: Mapping[str, Mapping[str, np.ndarray]], types: Sequence[Intrinsic]) -> None:
-    """Write a PNG of maps beside each other.
+    """Write a PNG with maps side by side.
 
-    rows: {row label: {type: values [C, R, R]}}. Values are shown as display codes: depth bright where near, albedo and
-    shading sRGB-encoded, normals as colours, classes in their palette.
+    rows: {row label: {type: values [C, R, R]}}. Values are drawn as display codes: depth is bright where it is near,
+    albedo and shading are sRGB-encoded, normals are colours, and classes have the colours of their palette.
     """
     codes = {label: {t.name: intrinsics.encode(t, maps[t.name]) for t in types} for label, maps in rows.items()}
     with atomic_write(path) as temporary:
@@ -34,7 +34,7 @@ def write_sheet(path: Path, rows: Mapping[str, Mapping[str, np.ndarray]], types:
 
 
 def draw_sheet(rows: Mapping[str, Mapping[str, np.ndarray]]) -> bytes:
-    """The bytes of a PNG of labelled pictures, a row of the sheet for each row.
+    """The bytes of a PNG with labelled pictures in rows and columns.
 
     rows: {row label: {column label: display codes [1 or 3, R, R] in [0, 1]}}; every row has the same columns.
     """

@@ -1,8 +1,12 @@
-"""Triton kernels of StyleGAN2's synthesis, each beside its torch reference, as torch operators."""
+"""Triton kernels of StyleGAN2's synthesis network as torch operators.
+
+A folder an operation: `kernel` (the Triton code), `launch` (shape checks, grid), `ops` (the operator with its
+gradient), `fused` (variants for inference) and `reference` (the definition in plain torch).
+"""
 
 from sgi.kernels.gpu.conv.fused import fused_conv
 from sgi.kernels.gpu.conv.ops import modulated_conv
-from sgi.kernels.gpu.pack import PackedConv, pack_conv
+from sgi.kernels.gpu.packed_weights import PackedConv, pack_conv
 from sgi.kernels.gpu.torgb.ops import to_rgb
 from sgi.kernels.gpu.upconv.fused import fused_up_conv
 from sgi.kernels.gpu.upconv.ops import up_conv

@@ -1,4 +1,4 @@
-"""What the launchers take, with the checks that keep a wrong shape from reaching a kernel."""
+"""Operands of the launchers, and the checks of their shapes: kernels themselves check nothing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from sgi.kernels.gpu.dispatch import require
 
 @dataclass(frozen=True)
 class Epilogue:
-    """What follows the sums: y = clamp(lrelu(sum * scale + noise + bias)) * next_style.
+    """Operands of a convolution's epilogue: y = clamp(lrelu(sum * scale + noise + bias)) * next_style.
 
     scale, next_style: [N, O] float32 with unit stride along O; noise: [1 or N, H, W] float32; bias: [O] float32.
+    act: whether the leaky ReLU is applied. None leaves an operand out.
     """
 
     scale: Tensor | None = None
@@ -36,15 +37,16 @@ class Epilogue:
 
     @property
     def noise_stride(self) -> int:
+        """Distance between the noise of two images in elements, 0 if all images share it."""
         return 0 if self.noise is None or self.noise.shape[0] == 1 else self.noise[0].numel()
 
 
 @dataclass(frozen=True)
 class RgbTail:
-    """A to-rgb layer fused behind the convolution, and the picture below it.
+    """A to-rgb layer fused into a convolution's epilogue, and the picture of the resolution below.
 
     style: [N, O] float32; weight: [C, O] float32 with the layer's gain; bias: [C] float32;
-    below: [NB, C, H / 2, W / 2] float32 or None at 4 px, image i adding below[i % NB].
+    below: [NB, C, H / 2, W / 2] float32 or None at 4 px; image i adds below[i % NB].
     """
 
     style: Tensor
@@ -80,5 +82,5 @@ def check_images(x: Tensor, weight: Tensor, n: int) -> None:
 
 
 def row_stride(vectors: Tensor | None) -> int:
-    """Distance between the vectors of two images: slices of one wide tensor need no copy."""
+    """Distance between the vectors of two images in elements; vectors may be slices of a wider tensor."""
     return 0 if vectors is None else vectors.stride(0)

@@ -1,7 +1,7 @@
-"""What the compiler makes of every kernel and block shape, for a GPU that need not be there.
+"""Registers, memory and matrix instructions of every compiled kernel and block shape; needs no GPU.
 
-Launches run on meta tensors with a driver that names a target and compiles instead of launching, so the compiled
-code is that of the real launches. `python -m sgi.kernels.gpu.resources --arch 90` prints a line of JSON for each.
+The launchers run on meta tensors with a driver that compiles for a target instead of launching, so the compiled code is
+that of real launches. `python -m sgi.kernels.gpu.resources --arch 90` prints one line of JSON for each kernel.
 TRITON_INTERPRET must be unset.
 """
 
@@ -30,24 +30,24 @@ from sgi.kernels.gpu import tune
 from sgi.kernels.gpu.conv.launch import conv
 from sgi.kernels.gpu.gradient.launch import activation_gradient, style_gradient
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
-from sgi.kernels.gpu.pack import PackedConv
+from sgi.kernels.gpu.packed_weights import PackedConv
 from sgi.kernels.gpu.styles.launch import StyleTable, launch_scales
 from sgi.kernels.gpu.torgb.launch import torgb, torgb_gradient
-from sgi.kernels.gpu.upconv.launch import fir, phases
+from sgi.kernels.gpu.upconv.launch import fir, transposed_conv
 
 IMAGES = 8
-HEAVY = ("inference", "six")
-ALL_FLAVOURS = ("inference", "styled", "gradient", "up gradient", "phases", "six")
-# Side and output channels of a layer that each width of block is for: those of a 1024 px generator of base 32768.
+HEAVY = ("inference", "phases")
+ALL_VARIANTS = ("inference", "styled", "gradient", "up gradient", "transposed", "phases")
+# Width of a block -> side and channels of a layer that uses it, in a 1024 px generator of channel base 32768.
 LAYERS = {256: (128, 256), 128: (64, 512), 64: (512, 64), 32: (1024, 32)}
 
 
 @dataclass(frozen=True)
-class Report:
-    """One compiled kernel.
+class CompiledKernel:
+    """Resources of one compiled kernel.
 
-    shared: bytes of shared memory; stack: bytes a thread, not 0 where registers spill; wgmma, mma: matrix
-    instructions in the PTX; from_registers: those of wgmma that read an operand from registers, not shared memory.
+    shared: bytes of shared memory; stack: bytes a thread, above 0 if registers spill; wgmma, mma: number of matrix
+    instructions in the PTX; from_registers: wgmma instructions that read an operand from registers.
     """
 
     case: str
@@ -62,7 +62,7 @@ class Report:
 
 
 class _TargetDriver:
-    """Just enough of a Triton driver to compile for a target."""
+    """The part of a Triton driver that compilation for a target needs."""
 
     def __init__(self, arch: int) -> None:
         self._target = GPUTarget("cuda", arch, 32)
@@ -79,7 +79,7 @@ class _TargetDriver:
 
 @contextmanager
 def compiling_for(arch: int) -> Iterator[list[tuple[str, Any]]]:
-    """Within the block, launches compile for compute capability `arch`; gives the list they are added to."""
+    """Within the block, launches only compile, for compute capability `arch`; yields the list of (name, kernel)."""
     compiled: list[tuple[str, Any]] = []
     original = JITFunction.run
 
@@ -96,7 +96,7 @@ def compiling_for(arch: int) -> Iterator[list[tuple[str, Any]]]:
         JITFunction.run = original
 
 
-def report(case: str, config: str, name: str, kernel: Any) -> Report:
+def inspect(case: str, config: str, name: str, kernel: Any) -> CompiledKernel:
     """Read registers and stack from the machine code, matrix instructions from the PTX."""
     tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
@@ -105,10 +105,10 @@ def report(case: str, config: str, name: str, kernel: Any) -> Report:
         usage = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
     found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
     if found is None:
-        raise RuntimeError(f"cuobjdump -res-usage says nothing of registers:\n{usage}")
+        raise RuntimeError(f"cuobjdump -res-usage printed no registers:\n{usage}")
     ptx = kernel.asm["ptx"]
     wgmma = re.findall(r"wgmma\.mma_async[^;]*;", ptx)
-    return Report(
+    return CompiledKernel(
         case=case,
         kernel=name,
         config=config,
@@ -116,7 +116,7 @@ def report(case: str, config: str, name: str, kernel: Any) -> Report:
         stack=int(found[2]),
         shared=kernel.metadata.shared,
         wgmma=len(wgmma),
-        # The first braces hold the sums; a second pair holds an operand.
+        # The first pair of braces lists the sums; a second pair lists an operand in registers.
         from_registers=sum(text.count("{") > 1 for text in wgmma),
         mma=len(re.findall(r"\bmma\.sync", ptx)),
     )
@@ -133,8 +133,8 @@ def _epilogue(side: int, channels: int, ahead: bool) -> Epilogue:
     )
 
 
-def gemm_cases(config: tune.Config, dtype: torch.dtype, flavours: tuple[str, ...]) -> Iterator[tuple[str, Callable]]:
-    """(name, launch) of the kernels that take a block shape, on a layer which that shape is for."""
+def gemm_cases(config: tune.Config, dtype: torch.dtype, variants: tuple[str, ...]) -> Iterator[tuple[str, Callable]]:
+    """(name, launch) of the kernels that have block shapes, on a layer that uses this one."""
     side, channels = LAYERS[config.bn] if config.bm > 16 else (4, 512)
     x = _meta(IMAGES, side, side, channels, dtype=dtype)
     style = _meta(IMAGES, channels)
@@ -153,8 +153,8 @@ def gemm_cases(config: tune.Config, dtype: torch.dtype, flavours: tuple[str, ...
             transposed=True,
             config=config,
         ),
-        "phases": lambda: phases(x, weight, IMAGES, None, config),
-        "six": lambda: conv(
+        "transposed": lambda: transposed_conv(x, weight, IMAGES, None, config),
+        "phases": lambda: conv(
             x,
             _meta(9, channels, 4 * channels, dtype=dtype),
             IMAGES,
@@ -164,14 +164,14 @@ def gemm_cases(config: tune.Config, dtype: torch.dtype, flavours: tuple[str, ...
             config=config,
         ),
     }
-    for flavour in flavours:
-        if flavour in HEAVY and config.bn > tune.HEAVY_MAX_COLUMNS:
+    for variant in variants:
+        if variant in HEAVY and config.bn > tune.HEAVY_MAX_COLUMNS:
             continue
-        yield flavour, cases[flavour]
+        yield variant, cases[variant]
 
 
 def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
-    """(name, launch) of the kernels without a choice of block shape."""
+    """(name, launch) of the kernels that have no block shapes."""
     side, channels = 64, 512
     x = _meta(IMAGES, side, side, channels, dtype=dtype)
     style, noise, bias = _meta(IMAGES, channels), _meta(1, side, side), _meta(channels)
@@ -187,13 +187,13 @@ def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
     yield "styles", lambda: launch_scales(_meta(IMAGES, 2 * channels), StyleTable.of([packed, packed]))
 
 
-def reports(arch: int, dtype: torch.dtype, flavours: tuple[str, ...], others: bool) -> Iterator[Report]:
-    """Compile every block shape of a type in each flavour, and with `others` the kernels without one."""
+def compile_all(arch: int, dtype: torch.dtype, variants: tuple[str, ...], others: bool) -> Iterator[CompiledKernel]:
+    """Compile every block shape of a type in each variant; others: also the kernels that have no block shapes."""
     with compiling_for(arch) as compiled:
         cases = [
-            (flavour, f"{c.bm}x{c.bn}x{c.bk} w{c.warps} s{c.stages}", launch)
+            (variant, f"{c.bm}x{c.bn}x{c.bk} w{c.warps} s{c.stages}", launch)
             for c in tune.configs(dtype)
-            for flavour, launch in gemm_cases(c, dtype, flavours)
+            for variant, launch in gemm_cases(c, dtype, variants)
         ]
         if others:
             cases += [(case, "", launch) for case, launch in other_cases(dtype)]
@@ -201,10 +201,10 @@ def reports(arch: int, dtype: torch.dtype, flavours: tuple[str, ...], others: bo
             compiled.clear()
             launch()
             for name, kernel in compiled:
-                yield report(case, config, name, kernel)
+                yield inspect(case, config, name, kernel)
 
 
-def _row(line: Report) -> str:
+def _row(line: CompiledKernel) -> str:
     wgmma = f"{line.wgmma} (A in registers)" if line.from_registers else str(line.wgmma)
     spills = f", {line.stack} B stack" if line.stack else ""
     cells = (
@@ -220,17 +220,17 @@ def _row(line: Report) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Print the reports as JSON lines."""
+    """Print one line for each compiled kernel."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--arch", type=int, default=90, help="compute capability times 10")
     parser.add_argument("--dtype", default="float16")
-    parser.add_argument("--flavours", nargs="*", default=ALL_FLAVOURS, choices=ALL_FLAVOURS)
-    parser.add_argument("--others", action="store_true", help="also the kernels without a choice of block shape")
+    parser.add_argument("--variants", nargs="*", default=ALL_VARIANTS, choices=ALL_VARIANTS)
+    parser.add_argument("--others", action="store_true", help="also the kernels that have no block shapes")
     parser.add_argument("--table", action="store_true", help="Markdown instead of JSON")
     options = parser.parse_args(arguments)
     if options.table:
         print("| kernel | case | block | registers | shared, KB | wgmma | mma |\n|---|---|---|---|---|---|---|")
-    for line in reports(options.arch, getattr(torch, options.dtype), tuple(options.flavours), options.others):
+    for line in compile_all(options.arch, getattr(torch, options.dtype), tuple(options.variants), options.others):
         print(_row(line) if options.table else json.dumps(asdict(line)), flush=True)
 
 

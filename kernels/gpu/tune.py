@@ -1,7 +1,7 @@
-"""Block shapes: a short list, a cost model that picks from it, and an optional measurement kept on disk.
+"""Block shapes: a list, a cost model that picks from it, and an optional measurement kept on disk.
 
-The model alone decides by default and whenever results must not depend on a measurement: another block shape sums
-in another order and changes last bits. `tuning(True)` times the list on the GPU, once per shape and GPU.
+By default the model decides, so that results do not depend on a measurement: another block shape sums in another order
+and changes the last bits. `tuning(True)` times the list on the GPU, once per shape and GPU.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 
 @dataclass(frozen=True)
 class Config:
-    """A block of `bm` rows x `bn` columns, `bk` deep; rate: its share of the best block's speed, a guess."""
+    """A block of `bm` rows x `bn` columns, `bk` channels a step; rate: assumed share of the best block's speed."""
 
     bm: int
     bn: int
@@ -29,7 +29,7 @@ class Config:
     rate: float = 1.0
 
     def fitted(self, inner: int, columns: int) -> Config:
-        """The config with no side wider than the operands need; tl.dot takes 16 and more."""
+        """The config with no side wider than the operands need, and at least 16, the minimum of tl.dot."""
         return replace(self, bn=min(self.bn, _block(columns)), bk=min(self.bk, _block(inner)))
 
 
@@ -60,14 +60,14 @@ FLOAT_CONFIGS = (
 
 
 def configs(dtype: torch.dtype) -> tuple[Config, ...]:
-    """The list of block shapes for operands of that type."""
+    """The list of block shapes for operands of a type."""
     return FLOAT_CONFIGS if dtype == torch.float32 else HALF_CONFIGS
 
 
 def candidates(dtype: torch.dtype, inner: int, columns: int, heavy: bool = False) -> list[Config]:
     """The distinct configs that fit operands of `inner` input channels and `columns` columns.
 
-    heavy: the epilogue keeps several vectors a column besides the sums, for which the widest block has no registers.
+    heavy: the epilogue needs several vectors a column, for which the widest block has too few registers.
     """
     fitted: dict[Config, Config] = {}
     widest = max(_block(columns), min(config.bn for config in configs(dtype)))
@@ -80,8 +80,8 @@ def candidates(dtype: torch.dtype, inner: int, columns: int, heavy: bool = False
     return list(fitted.values())
 
 
-def modelled(options: Sequence[Config], rows: int, columns: int, multiprocessors: int) -> Config:
-    """The config with the least waves x work of a block / rate."""
+def cheapest(options: Sequence[Config], rows: int, columns: int, multiprocessors: int) -> Config:
+    """The config with the least (waves of blocks) x (area of a block) / rate."""
 
     def cost(config: Config) -> float:
         blocks = -(-rows // config.bm) * -(-columns // config.bn)
@@ -91,7 +91,7 @@ def modelled(options: Sequence[Config], rows: int, columns: int, multiprocessors
 
 
 class _Cache:
-    """Measured choices: in memory, and on disk in one JSON file per GPU and Triton version."""
+    """Measured choices, in memory and on disk in one JSON file per GPU and Triton version."""
 
     def __init__(self) -> None:
         self.enabled = False
@@ -120,14 +120,14 @@ _cache = _Cache()
 
 
 def cache_folder() -> Path:
-    """Where measured choices lie: $SGI_CACHE, or sgi-engine in the user's cache folder."""
+    """Folder of measured choices: $SGI_CACHE, or sgi-engine in the user's cache folder."""
     base = os.environ.get("SGI_CACHE")
     return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sgi-engine"
 
 
 @contextmanager
 def tuning(enabled: bool) -> Iterator[None]:
-    """Within the block, kernels of unknown shape are timed (True) or chosen by the model alone (False)."""
+    """Within the block, choices are measured (True) or made by the cost model alone (False)."""
     before, _cache.enabled = _cache.enabled, enabled
     try:
         yield
@@ -136,7 +136,7 @@ def tuning(enabled: bool) -> Iterator[None]:
 
 
 def pick(kind: str, key: dict[str, Any], options: Sequence[Any], default: Any, run: Callable[[Any], object]) -> Any:
-    """One of `options`: the measured best for `key` when tuning, else `default`.
+    """One of `options`: the measured fastest for `key` within `tuning(True)`, else `default`.
 
     run(option) launches the work. Nothing is measured without a GPU or while a graph is being captured.
     """
@@ -164,7 +164,7 @@ def _fastest(options: Sequence[Any], run: Callable[[Any], object]) -> int:
     for option in options:
         try:
             times.append(float(do_bench(lambda option=option: run(option), warmup=5, rep=20, return_mode="median")))
-        except OutOfResources:  # a smaller GPU has less shared memory
+        except OutOfResources:  # GPUs differ in their shared memory
             times.append(float("inf"))
     return min(range(len(times)), key=times.__getitem__)
 
@@ -181,9 +181,9 @@ def choose_blocks(
 ) -> Config:
     """Block shape for a GEMM of rows x columns over `inner` channels of x's type."""
     options = candidates(x.dtype, inner, columns, heavy)
-    # The interpreter runs one program after another.
+    # The interpreter runs one program at a time.
     processors = torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 1
-    default = modelled(options, rows, columns, processors)
-    # Batches that differ in less than a power of two share a choice.
+    default = cheapest(options, rows, columns, processors)
+    # Batches of the same power of two share a choice.
     key = {**key, "rows": (rows - 1).bit_length(), "inner": inner, "columns": columns, "dtype": str(x.dtype)}
     return pick(kind, key, options, default, run)

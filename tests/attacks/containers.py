@@ -1,4 +1,4 @@
-"""Torch files and safetensors whose storages, tensors, directories and headers lie."""
+"""Torch files and safetensors with wrong storages, tensors, directories and headers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attacks.opcodes import Attack, archive, call, flat, program, safetensors, s
 
 
 def torch_files() -> dict[str, Attack]:
-    """Torch's containers with storages and tensors that lie."""
+    """Torch's containers with wrong storages and tensors."""
     one = struct.pack("<q", 1) + bytes(4)
     keys = b"]" + text("0") + b"a."
     good = tensor(storage(1))
@@ -63,27 +63,27 @@ def torch_files() -> dict[str, Attack]:
         ),
         "a view": (old(tensor(storage(1, view=b"K\x01"))), "a view of another one"),
         "an offset outside": (old(tensor(storage(1), offset=1)), "larger than its storage"),
-        "an offset below": (old(tensor(storage(1), offset=-1)), "sizes that are no sizes"),
+        "an offset below": (old(tensor(storage(1), offset=-1)), "wrong sizes"),
         "a stride outside": (old(tensor(storage(1), shape=(2,), stride=(1,))), "larger than its storage"),
-        "a stride below": (old(tensor(storage(1), shape=(2,), stride=(-1,))), "sizes that are no sizes"),
+        "a stride below": (old(tensor(storage(1), shape=(2,), stride=(-1,))), "wrong sizes"),
         "a stride of 0": (old(tensor(storage(1), shape=(1 << 39,), stride=(0,))), "larger than its storage"),
         "a size that overflows": (old(tensor(storage(1), shape=(1 << 39,) * 4, stride=(0,) * 4)), "larger than"),
         "sizes of text": (
-            old(call("torch._utils", "_rebuild_tensor_v2", storage(1), *[text("x")] * 5)), "sizes that are no sizes"
+            old(call("torch._utils", "_rebuild_tensor_v2", storage(1), *[text("x")] * 5)), "wrong sizes"
         ),
-        "90 axes": (old(tensor(storage(1), shape=(1,) * 90, stride=(1,) * 90)), "sizes that are no sizes"),
+        "90 axes": (old(tensor(storage(1), shape=(1,) * 90, stride=(1,) * 90)), "wrong sizes"),
         "a tensor of too few arguments": (
-            program(flat(call("torch._utils", "_rebuild_tensor_v2"))), "is no plain tensor"
+            program(flat(call("torch._utils", "_rebuild_tensor_v2"))), "is not a plain tensor"
         ),
         "a parameter in a parameter": (
             old(call("torch._utils", "_rebuild_parameter", call("torch._utils", "_rebuild_parameter"), b"N", b"N")),
-            "is no plain tensor|its storages",
+            "is not a plain tensor|its storages",
         ),
         "a storage from bytes that are none": (
             program(flat(tensor(call("torch.storage", "_load_from_bytes", text("x"))))), "a storage of unknown kind"
         ),
         "a tensor of another type": (
-            program(flat(call("torch._tensor", "_rebuild_from_type_v2", b"N"))), "is no plain tensor"
+            program(flat(call("torch._tensor", "_rebuild_from_type_v2", b"N"))), "is not a plain tensor"
         ),
         "a compressed zip": (
             archive({"archive/data.pkl": b"\x80\x02" + bytes(10_000_000)}, zipfile.ZIP_DEFLATED), "compressed"
@@ -92,11 +92,11 @@ def torch_files() -> dict[str, Attack]:
         "two pickles in a zip": (archive({"a/data.pkl": b"", "b/data.pkl": b""}), "torch did not write"),
         "TorchScript": (zipped(good, **{"archive/code/__torch__.py": b"x"}), "TorchScript"),
         "a zip without a storage": (archive({"archive/data.pkl": program(flat(good), 2)}), damaged),
-        "a zip without a directory": (b"PK\x03\x04" + bytes(100), "zip: cut short"),
-        "a zip of 4 bytes": (b"PK\x03\x04", "zip: cut short"),
-        "more entries than a directory has": (many, "out of bounds|cut short"),
+        "a zip without a directory": (b"PK\x03\x04" + bytes(100), "zip: truncated"),
+        "a zip of 4 bytes": (b"PK\x03\x04", "zip: truncated"),
+        "more entries than a directory has": (many, "out of bounds|truncated"),
         "a directory outside": (outside, "out of bounds"),
-        "an entry outside": (lost, "zip: cut short"),
+        "an entry outside": (lost, "zip: truncated"),
         "an entry of two sizes": (uneven, "compressed or damaged"),
         "an entry longer than the file": (longer, "out of bounds"),
         "a tar": (buffer.getvalue(), "neither a pickle"),
@@ -107,15 +107,15 @@ def torch_files() -> dict[str, Attack]:
 
 
 def safetensors_files() -> dict[str, Attack]:
-    """Safetensors files with hostile headers."""
+    """Safetensors files with malicious headers."""
     one = b'{"synthesis.b4.const":{"dtype":"F32","shape":[%s],"data_offsets":[%s]}}'
-    bad = "not a readable safetensors|neither a pickle|not a StyleGAN2|is damaged"
-    native = b'{"__metadata__":{"sgi_generator":"%s"}}'
+    bad = "not a readable safetensors|neither a pickle|not a StyleGAN2|is damaged|damaged header"
+    ours = b'{"__metadata__":{"sgi_generator":"%s"}}'
     return {
         "header of 8 EiB": (safetensors(b"{}", length=1 << 62), bad),
         "header longer than the file": (safetensors(b"{}", length=50), bad),
         "header of 0 bytes": (safetensors(b""), bad),
-        "header cut short": (safetensors(b'{"a":'), bad),
+        "header truncated": (safetensors(b'{"a":'), bad),
         "header that is a list": (safetensors(b"[]      "), bad),
         "header nested": (safetensors(b'{"a":' * 100_000), bad),
         "header of brackets": (safetensors(b"{" + b"[" * 1_000_000), bad),
@@ -129,7 +129,7 @@ def safetensors_files() -> dict[str, Attack]:
         "data left over": (safetensors(one % (b"1", b"0,4"), bytes(9)), bad),
         "an unknown type": (safetensors((one % (b"1", b"0,4")).replace(b"F32", b"O64"), bytes(4)), bad),
         "a flat dict of one tensor": (safetensors(one % (b"1", b"0,4"), bytes(4)), "not a StyleGAN2"),
-        "a native header that is no JSON": (safetensors(native % b"{"), bad),
-        "a native header of brackets": (safetensors(native % (b"[" * 100_000)), bad),
-        "a native header of one number": (safetensors(native % b"1"), bad),
+        "a generator header that is not JSON": (safetensors(ours % b"{"), bad),
+        "a generator header of brackets": (safetensors(ours % (b"[" * 100_000)), bad),
+        "a generator header of one number": (safetensors(ours % b"1"), bad),
     }

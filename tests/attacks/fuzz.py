@@ -1,8 +1,8 @@
-"""Changes good checkpoints at random for a given time and counts what came of it.
+"""Changes good checkpoints at random for a given time and counts the results.
 
-`python tests/attacks/fuzz.py --minutes 10 [--seed 0]` stops at the first file that gives anything but a network or a
-one-line refusal, that takes longer than SLOW seconds of processor time, or that makes the audit hook of `victim` see
-something; it leaves that file beside it. Exit code 1 then.
+`python tests/attacks/fuzz.py --minutes 10 [--seed 0]` stops with exit code 1 at the first file that gives neither a
+network nor a one-line error, that takes more than SLOW seconds of processor time, or for which the audit hook of
+`victim` records an event. The file is saved beside this one.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ INTERESTING = (
 
 
 def corpus(folder: Path) -> list[bytes]:
-    """Good files of every format, and the hostile ones that are small."""
+    """Good files of every format, and the small malicious files."""
     config = GeneratorConfig(16, z_dim=4, w_dim=4, mapping_layers=1, channel_base=64, channel_max=4)
     generator = random_generator(config, seed=0)
-    save_generator(folder / "native.safetensors", generator)
+    save_generator(folder / "generator.safetensors", generator)
     good = [
         files.nvidia(generator),
         files.nvidia(generator, protocol=4),
@@ -46,7 +46,7 @@ def corpus(folder: Path) -> list[bytes]:
         files.rosinality(generator, zipped=False),
         files.encoder(generator),
         safetensors_bytes(dict(generator.state_dict())),
-        (folder / "native.safetensors").read_bytes(),
+        (folder / "generator.safetensors").read_bytes(),
     ]
     bad = [data for data, _ in hostile.every(generator, str(folder / "canary")).values() if len(data) < 100_000]
     return good * (1 + len(bad) // len(good)) + bad
@@ -59,37 +59,37 @@ def flip(data: bytearray, dice: random.Random) -> None:
 
 
 def overwrite(data: bytearray, dice: random.Random) -> None:
-    """Put something with a meaning somewhere."""
+    """Overwrite bytes with a meaningful sequence."""
     place, what = dice.randrange(len(data)), dice.choice(INTERESTING)
     data[place : place + len(what)] = what
 
 
 def insert(data: bytearray, dice: random.Random) -> None:
-    """Shift the rest by something with a meaning."""
+    """Insert a meaningful sequence."""
     place = dice.randrange(len(data))
     data[place:place] = dice.choice(INTERESTING)
 
 
 def delete(data: bytearray, dice: random.Random) -> None:
-    """Take a piece out."""
+    """Remove some bytes."""
     place = dice.randrange(len(data))
     del data[place : place + dice.randint(1, 64)]
 
 
 def repeat(data: bytearray, dice: random.Random) -> None:
-    """Double a piece, at its place or elsewhere."""
+    """Copy some bytes to the same or another position."""
     start = dice.randrange(len(data))
     place = dice.choice((start, dice.randrange(len(data))))
     data[place:place] = data[start : start + dice.randint(1, 2000)]
 
 
 def cut(data: bytearray, dice: random.Random) -> None:
-    """Drop the end."""
+    """Truncate the file."""
     del data[dice.randrange(len(data)) :]
 
 
 def add(data: bytearray, dice: random.Random) -> None:
-    """Add 1 or take 1 from a byte: counts, codes, memo places."""
+    """Add 1 to a byte or subtract 1: counts, codes, memo indices."""
     place = dice.randrange(len(data))
     data[place] = (data[place] + dice.choice((-1, 1))) % 256
 
@@ -107,7 +107,7 @@ CHANGES: tuple[Callable[[bytearray, random.Random], None], ...] = (
 
 
 def changed(sources: list[bytes], dice: random.Random) -> bytes:
-    """A file of the corpus after one to four changes, most of them near its start, where structure is."""
+    """A file of the corpus after one to four changes, most of them near its start, which has most of the structure."""
     data = bytearray(dice.choice(sources))
     for _ in range(dice.randint(1, 4)):
         if not data:
@@ -119,27 +119,27 @@ def changed(sources: list[bytes], dice: random.Random) -> bytes:
     return bytes(data)
 
 
-def meet(path: Path) -> str:
-    """What came of one file: `network`, `refused`, or the defect."""
-    said = []
+def try_file(path: Path) -> str:
+    """The result for one file: `network`, `refused`, or the defect."""
+    results = []
     for read in (load, report):
         victim.watching = True
         try:
             result = read(path)
-            said.append("network" if isinstance(result, Generator | dict) else f"a {type(result).__name__}")
+            results.append("network" if isinstance(result, Generator | dict) else f"a {type(result).__name__}")
         except UserError as error:
             line = str(error)
-            said.append("refused" if line.startswith(f"{path}: ") and line.isprintable() else f"unclear: {line!r}")
+            results.append("refused" if line.startswith(f"{path}: ") and line.isprintable() else f"unclear: {line!r}")
         except BaseException as error:
-            said.append(f"{type(error).__name__}: {error}")
+            results.append(f"{type(error).__name__}: {error}")
         finally:
             victim.watching = False
-    defects = [line for line in said if line not in ("network", "refused")] + victim.events
-    return f"defect: {defects[0]}" if defects else said[0]
+    defects = [line for line in results if line not in ("network", "refused")] + victim.events
+    return f"defect: {defects[0]}" if defects else results[0]
 
 
 def main() -> int:
-    """Fuzz until the time is up; 1 on a defect."""
+    """Fuzz for the given time; returns 1 after a defect."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
@@ -151,14 +151,14 @@ def main() -> int:
         path = folder / "fuzzed"
         for data in sources[:8]:
             path.write_bytes(data)
-            meet(path)
+            try_file(path)
         sys.addaudithook(victim.watch)
         end = time.monotonic() + 60 * options.minutes
         while time.monotonic() < end:
             data = changed(sources, dice)
             path.write_bytes(data)
             start = time.process_time()
-            outcome = meet(path)
+            outcome = try_file(path)
             seconds = time.process_time() - start
             if seconds > SLOW:
                 outcome = f"defect: {seconds:.1f} s"

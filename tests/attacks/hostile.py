@@ -1,4 +1,4 @@
-"""Every hostile file by name, each with what its one-line refusal must say."""
+"""Every malicious file by name, with the text that its error must contain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sgi.engine.generator import Generator
 
 
 def every(generator: Generator, canary: str) -> dict[str, Attack]:
-    """All of them; `canary` is a file that those which run would make."""
+    """All malicious files; canary: path of a file that their code would create."""
     return {
         **code_runners(canary),
         **bombs(),

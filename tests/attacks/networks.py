@@ -1,4 +1,4 @@
-"""Whole networks of NVIDIA with something hostile in a storage, a module, an attribute or an array."""
+"""Complete NVIDIA networks with a malicious storage, module, attribute or array."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sgi.engine.generator import Generator
 
 
 class Reduce:
-    """Pickles as a call of any function."""
+    """An object whose pickle calls a function."""
 
     def __init__(self, function: Callable[..., Any], *args: Any) -> None:
         self.parts = function, args
@@ -24,7 +24,7 @@ class Reduce:
 
 
 def nested_storages(generator: Generator, canary: str) -> dict[str, Attack]:
-    """NVIDIA pickles whose storages, modules or attributes are hostile."""
+    """NVIDIA pickles with malicious storages, modules or attributes."""
     touch = text(f"touch {canary}")
 
     def with_storage(data: bytes) -> bytes:
@@ -76,7 +76,7 @@ def nested_storages(generator: Generator, canary: str) -> dict[str, Attack]:
     for _ in range(60):
         doubling = (doubling, doubling)
 
-    hostile = "the file is hostile or damaged"
+    hostile = "the file is malicious or damaged"
     padded = b"N0" * 500
     persistent = ("torch_utils.persistence", "_reconstruct_persistent_obj")
     return {
@@ -118,7 +118,7 @@ def nested_storages(generator: Generator, canary: str) -> dict[str, Attack]:
 
 
 def tensorflow_arrays(generator: Generator) -> dict[str, Attack]:
-    """TensorFlow pickles whose arrays are hostile."""
+    """TensorFlow pickles with malicious arrays."""
 
     def with_array(array: Any) -> bytes:
         def change(state: Any, variables: Any) -> None:
@@ -133,7 +133,7 @@ def tensorflow_arrays(generator: Generator) -> dict[str, Attack]:
         "an array of text": (with_array(np.array(["x"])), "plain numbers expected"),
         "an array of dates": (with_array(np.zeros(1, "M8[s]")), "plain numbers expected"),
         "complex numbers": (with_array(np.zeros(16, np.complex64)), "plain numbers expected"),
-        "a scalar for an array": (with_array(np.float32(1)), "is no plain tensor"),
+        "a scalar for an array": (with_array(np.float32(1)), "is not a plain tensor"),
         "a list for an array": (with_array([1.0] * 16), "not a tensor"),
         "another shape": (with_array(np.zeros((4, 4), np.float32)), "has the shape"),
         "a network that is text": (

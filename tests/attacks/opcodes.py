@@ -1,4 +1,4 @@
-"""An assembler of hostile files: pickle opcodes, torch's containers, safetensors."""
+"""Builds malicious files from pickle opcodes, torch's containers and safetensors."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def text(value: str) -> bytes:
 
 
 def call(module: str, name: str, *args: bytes) -> bytes:
-    """Opcodes that call module.name on arguments given as opcodes."""
+    """Opcodes that call module.name with arguments given as opcodes."""
     return f"c{module}\n{name}\n(".encode() + b"".join(args) + b"tR"
 
 
 def program(body: bytes, protocol: int = 4) -> bytes:
-    """A whole pickle of some opcodes."""
+    """A complete pickle of some opcodes."""
     return b"\x80" + bytes([protocol]) + body + b"."
 
 

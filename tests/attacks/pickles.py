@@ -1,4 +1,4 @@
-"""Pickles that would run something, and pickles that ask for memory or time."""
+"""Pickles that would execute code, and pickles that need much memory or time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MILLION = 1_000_000
 
 
 def code_runners(canary: str) -> dict[str, Attack]:
-    """Calls that would run something, at the places where a loader meets them."""
+    """Calls that would execute code, at the positions where a loader reaches them."""
     touch = text(f"touch {canary}")
     source = text(f"open({canary!r}, 'w')")
     attacks: dict[str, Attack] = {}
@@ -27,7 +27,7 @@ def code_runners(canary: str) -> dict[str, Attack]:
         ("collections", "namedtuple", touch), ("copyreg", "_reconstructor", touch), ("sys", "exit", touch),
         ("os.path", "exists", touch), ("pathlib", "Path", touch), ("webbrowser", "open", touch),
     ):  # fmt: skip
-        attacks[f"reduce {module}.{name}"] = program(call(module, name, argument)), "the file is hostile or damaged"
+        attacks[f"reduce {module}.{name}"] = program(call(module, name, argument)), "the file is malicious or damaged"
     for module, name, argument in (
         ("torch", "load", text(canary)), ("torch.hub", "load", touch), ("torch.serialization", "load", touch),
         ("torch.utils.collect_env", "run", touch), ("torch.jit.unsupported_tensor_ops", "execWrapper", source),
@@ -38,7 +38,7 @@ def code_runners(canary: str) -> dict[str, Attack]:
         attacks[f"reduce {module}.{name}"] = program(call(module, name, argument)), "not a StyleGAN2 checkpoint"
         attacks[f"G_ema by {module}.{name}"] = in_dict("G_ema", call(module, name, argument)), "not a StyleGAN2"
     system = call("os", "system", touch)
-    hostile = "the file is hostile or damaged"
+    hostile = "the file is malicious or damaged"
     attacks["by memo and a stack global"] = (
         program(text("os") + b"\x94" + text("system") + b"\x93(" + touch + b"tR"),
         hostile,
@@ -65,7 +65,7 @@ def code_runners(canary: str) -> dict[str, Attack]:
 
 
 def bombs() -> dict[str, Attack]:
-    """Files that ask for memory or time."""
+    """Files that need much memory or time."""
     nested = b"]\x94" * DEEP + b"a" * (DEEP - 1)
     laughs = b"]\x940" + b"".join(b"](h%ch%ce\x940" % (i, i) for i in range(100)) + b"hd"
     tuples = b"K\x00\x85\x94" + b"".join(b"h%ch%c\x86\x94" % (i, i) for i in range(100))
@@ -89,29 +89,29 @@ def bombs() -> dict[str, Attack]:
         "colliding integer keys": (program(b"}(" + colliding + b"u"), "a dict key that is neither"),
         "itself as an element": (program(b"]\x94h\x00a"), "checkpoint: a list"),
         "itself as G_ema": (program(b"}\x94" + text("G_ema") + b"h\x00s"), "not a StyleGAN2"),
-        "bytes of 4 EiB": (program(b"\x8e" + struct.pack("<Q", 1 << 62)), "cut short"),
-        "bytes of -1": (program(b"\x8e" + b"\xff" * 8), "cut short"),
+        "bytes of 4 EiB": (program(b"\x8e" + struct.pack("<Q", 1 << 62)), "truncated"),
+        "bytes of -1": (program(b"\x8e" + b"\xff" * 8), "truncated"),
         "text of 1 TiB": (program(b"\x8d" + struct.pack("<Q", 1 << 40)), "bytes of text"),
         "text of 4 GiB": (program(b"X\xff\xff\xff\xff"), "bytes of text"),
         "text, 20 MB": (program(text("x" * 20_000_000)), "bytes of text"),
-        "a frame of 1 EiB": (program(b"\x95" + struct.pack("<Q", 1 << 60)), "cut short"),
-        "a name without an end": (program(b"c" + b"x" * MILLION), "a name that does not end"),
-        "an integer cut short": (program(b"\x8a\xff\x01"), "cut short"),
+        "a frame of 1 EiB": (program(b"\x95" + struct.pack("<Q", 1 << 60)), "truncated"),
+        "a name without an end": (program(b"c" + b"x" * MILLION), "a name without an end"),
+        "an integer truncated": (program(b"\x8a\xff\x01"), "truncated"),
         "an integer of 2 GB": (program(b"\x8b\xff\xff\xff\x7f"), "outside the data opcodes"),
         "text that is not UTF-8": (program(b"X\x02\x00\x00\x00\xff\xfe"), "text that is not UTF-8"),
-        "a name of numbers": (program(b"K\x01K\x02\x93"), "a name that is no text"),
+        "a name of numbers": (program(b"K\x01K\x02\x93"), "a name that is not text"),
         "a name with a line break": (program(text("a\nb") + text("c") + b"\x93"), "a name that is not plain text"),
-        "a call of a number": (program(b"K\x01)R"), "a call of what is no name"),
-        "arguments that are none": (program(b"cx\ny\nK\x01R"), "a call of what is no name"),
+        "a call of a number": (program(b"K\x01)R"), "a call of an object that is not a name"),
+        "arguments that are none": (program(b"cx\ny\nK\x01R"), "a call of an object that is not a name"),
         "an empty stack": (program(b"s"), "an empty stack"),
         "a missing mark": (program(b"Nt"), "a missing mark"),
         "a mark taken for a value": (program(b"(0"), "an empty stack"),
-        "odd items": (program(b"}(Nu"), "SETITEM on what is no dict"),
-        "items of a number": (program(b"K\x01NNs"), "SETITEM on what is no dict"),
-        "append to a number": (program(b"K\x01Na"), "APPEND to what is no list"),
-        "build on a number": (program(b"K\x01Nb"), "BUILD on what is no object"),
+        "odd items": (program(b"}(Nu"), "SETITEM on an object that is not a dict"),
+        "items of a number": (program(b"K\x01NNs"), "SETITEM on an object that is not a dict"),
+        "append to a number": (program(b"K\x01Na"), "APPEND to an object that is not a list"),
+        "build on a number": (program(b"K\x01Nb"), "BUILD on a value that is not an object"),
         "a later protocol": (program(b"N", 6), "protocol 6"),
         "protocol 0": (b"(lp0\n.", "neither a pickle"),
-        "nothing after the start": (b"\x80", "cut short"),
+        "nothing after the start": (b"\x80", "truncated"),
         "9999 tensors": (program(b"}" + text("synthesis.b4.const") + b"Ns(" + many + b"u"), "not a tensor"),
     }  # fmt: skip

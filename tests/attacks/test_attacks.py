@@ -1,4 +1,4 @@
-"""Hostile files get one clear line; nothing of them runs, within bounded memory and seconds."""
+"""Malicious files raise one clear line, and nothing in them is executed, with limited memory and time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALL = GeneratorConfig(16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128
 FOLDER = Path(__file__).parent
 KIBIBYTE = 1024
 
-MESSAGES = {name: says for name, (_, says) in hostile.every(random_generator(SMALL, seed=0), "canary").items()}
+MESSAGES = {name: message for name, (_, message) in hostile.every(random_generator(SMALL, seed=0), "canary").items()}
 NAMES = list(MESSAGES)
 
 
@@ -51,7 +51,7 @@ def canary(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory, generator, canary):
-    """What came of every attack, in one process that is not ours."""
+    """The result of every attack, in a separate process."""
     folder = tmp_path_factory.mktemp("attacks")
     for i, data in enumerate(good_files(generator).values()):
         (folder / f"good{i}").write_bytes(data)
@@ -66,22 +66,22 @@ def outcomes(tmp_path_factory, generator, canary):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_hostile_file_is_one_clear_line_and_nothing_runs(name, outcomes, canary):
+def test_a_malicious_file_raises_one_line_and_executes_nothing(name, outcomes, canary):
     outcome = outcomes[name]
-    says = MESSAGES[name]
-    assert re.search(f"^UserError: .*/attack\\d+: .*({says})", outcome["load"]), outcome["load"]
+    message = MESSAGES[name]
+    assert re.search(f"^UserError: .*/attack\\d+: .*({message})", outcome["load"]), outcome["load"]
     assert outcome["load"].isprintable()
     assert len(outcome["load"]) < 500
-    # `inspect` says the same line, as its finding where the network is known by name.
+    # `inspect` reports the same line, or lists the reason for a recognised network.
     assert outcome["report"] in (outcome["load"], "accepted")
     assert outcome["events"] == []
     assert not canary.exists()
 
 
-@pytest.mark.parametrize("form", [*good_files(random_generator(SMALL, seed=0)), "native"])
-def test_a_file_cut_at_every_kibibyte(tmp_path, generator, form):
+@pytest.mark.parametrize("form", [*good_files(random_generator(SMALL, seed=0)), "generator file"])
+def test_a_file_truncated_at_every_kibibyte_is_refused(tmp_path, generator, form):
     path = tmp_path / "cut"
-    if form == "native":
+    if form == "generator file":
         save_generator(path, generator)
         data = path.read_bytes()
     else:
@@ -99,14 +99,14 @@ GOOD = list(good_files(random_generator(SMALL, seed=0)).values())
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(GOOD), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8))
-def test_bytes_changed_at_random_give_a_network_or_one_clear_line(tmp_path, data, changes):
+def test_randomly_changed_bytes_give_a_network_or_one_line(tmp_path, data, changes):
     changed = bytearray(data)
     for place, value in changes:
         changed[int(place * (len(changed) - 1))] = value
     path = tmp_path / "flipped"
     path.write_bytes(changed)
     try:
-        said = type(load(path)).__name__
+        result = type(load(path)).__name__
     except UserError as error:
-        said = str(error)
-    assert said == "Generator" or (said.startswith(f"{path}: ") and said.isprintable())
+        result = str(error)
+    assert result == "Generator" or (result.startswith(f"{path}: ") and result.isprintable())

@@ -1,7 +1,7 @@
-"""Opens hostile files in a process of its own, under limits of memory and time, and tells what came of each.
+"""Opens malicious files in a separate process with limits of memory and time, and reports the result of each.
 
-Run as `victim.py FOLDER`; prints one JSON line a file. An audit hook counts everything a payload would need: imports,
-compiled or executed code, processes, sockets, the stock unpickler, files opened for writing.
+Run as `victim.py FOLDER`; prints one JSON line for each file. An audit hook records the operations that an attack
+needs: imports, compiled or executed code, processes, sockets, Python's unpickler, files opened for writing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy.random  # noqa: F401  numpy imports it at first use, which the hook would take for a payload's
+import numpy.random  # noqa: F401  numpy imports it on first use, which the hook would record
 import torch
 
 from sgi.engine.errors import UserError
@@ -31,41 +31,41 @@ watching = False
 
 
 def watch(event: str, args: tuple[Any, ...]) -> None:
-    """Note what should not happen while a file is open."""
+    """Record forbidden operations while a file is open."""
     if watching and (
         event in FORBIDDEN or (event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+"))
     ):
         events.append(f"{event} {args[0]!s:.60}")
 
 
-def meet(path: Path) -> dict[str, Any]:
+def try_file(path: Path) -> dict[str, Any]:
     """Load and inspect one file."""
     global watching
     events.clear()
-    said = []
+    results = []
     for read in (checkpoints.load, checkpoints.report):
         watching = True
         signal.alarm(SECONDS)
         try:
             read(path)
-            said.append("accepted")
+            results.append("accepted")
         except UserError as error:
-            said.append(f"UserError: {error}")
+            results.append(f"UserError: {error}")
         except BaseException as error:
-            said.append(f"{type(error).__name__}: {error}")
+            results.append(f"{type(error).__name__}: {error}")
         finally:
             watching = False
             signal.alarm(0)
-    return {"name": path.name, "load": said[0], "report": said[1], "events": list(events)}
+    return {"name": path.name, "load": results[0], "report": results[1], "events": list(events)}
 
 
 def out_of_time(*_: object) -> None:
-    """Make a hang an outcome."""
+    """Turn a hang into an error."""
     raise TimeoutError
 
 
 def main(folder: Path) -> None:
-    """Warm up on a good file, so that lazy imports are done, then meet the others."""
+    """Read the good files first, so that lazy imports are done, then the malicious ones."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGALRM, out_of_time)
     for good in sorted(folder.glob("good*")):
@@ -77,7 +77,7 @@ def main(folder: Path) -> None:
         limit = pages * resource.getpagesize() + HEADROOM_BYTES
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     for path in sorted(folder.glob("attack*")):
-        print(json.dumps(meet(path)), flush=True)
+        print(json.dumps(try_file(path)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Writes checkpoints as the code bases of the field write them, with classes of our own that pickle to their opcodes.
+"""Writes checkpoints in the formats of other projects, with classes of our own that pickle to the same opcodes.
 
-Each writer takes a generator of ours and gives bytes: what NVIDIA's persistence module, tflib, or torch.save in
-rosinality's and the encoders' trainers would have left on disk for the same network.
+Each writer takes a generator and returns the bytes that NVIDIA's persistence module, tflib, or torch.save in the
+trainers of rosinality and of the encoders writes for the same network.
 """
 
 from checkpoint_files.nvidia import Persistent, module_state, nvidia

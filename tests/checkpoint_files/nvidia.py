@@ -1,4 +1,4 @@
-"""Pickles of NVIDIA's PyTorch code: every module an object of a persistent class that carries its source."""
+"""Pickles of NVIDIA's PyTorch code: every module is an object of a persistent class, with its source code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _reconstruct(meta: dict[str, Any]) -> None:
 
 
 class Persistent:
-    """An object of a persistent class: pickles as `_reconstruct_persistent_obj((meta,))`."""
+    """An object of a persistent class, pickled as `_reconstruct_persistent_obj((meta,))`."""
 
     def __init__(self, class_name: str, state: dict[str, Any], version: int = 6, source: str = "import os\n") -> None:
         meta = {"type": "class", "version": version, "module_src": source, "class_name": class_name, "state": state}
@@ -50,7 +50,7 @@ def module_state(
 
 
 def nvidia_states(generator: Generator, *, fp16_from: int = 1 << 20, noise: bool = True) -> dict[str, Any]:
-    """(class name, state) of every module of G_ema by path, children still by path; to be changed by a test."""
+    """(class name, state) of every module of G_ema by path, with the paths of its children; tests change them."""
     config, values = generator.config, generator.state_dict()
 
     def own(path: str, *names: str) -> dict[str, Tensor]:
@@ -110,7 +110,7 @@ def nvidia_states(generator: Generator, *, fp16_from: int = 1 << 20, noise: bool
 
 
 def nvidia_object(states: dict[str, Any], path: str = "") -> Persistent:
-    """The persistent module at a path, its children built from the other states."""
+    """The persistent module at a path, with children from the other states."""
     kind, state = states[path]
     state = dict(state)
     state["_modules"] = OrderedDict(
@@ -124,7 +124,7 @@ def nvidia(
     generator: Generator, change: Change | None = None, protocol: int = 3, rest: dict[str, Any] | None = None,
     **options: Any,
 ) -> bytes:  # fmt: skip
-    """A network-snapshot.pkl; `change` alters the dict of (class name, state) by path before it is pickled."""
+    """A network-snapshot.pkl; change: function that modifies the dict path -> (class name, state) before pickling."""
     states = nvidia_states(generator, **options)
     if change:
         change(states)
@@ -134,7 +134,7 @@ def nvidia(
 
 
 def pickled_nvidia(content: Any, protocol: int = 3) -> bytes:
-    """Any object, with NVIDIA's module names lent to our classes."""
+    """The pickle of an object, with NVIDIA's module names for our classes."""
     with modules(
         dnnlib__util={"EasyDict": EasyDict}, torch_utils__persistence={"_reconstruct_persistent_obj": _reconstruct}
     ):

@@ -1,4 +1,4 @@
-"""Module names lent to classes of ours, so that they pickle to the opcodes of NVIDIA's; torch's own files."""
+"""Pickling of our classes under the module names of NVIDIA's, and files of torch.save."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIR = torch.outer(torch.tensor([1.0, 3, 3, 1]), torch.tensor([1.0, 3, 3, 1])) / 
 
 @contextmanager
 def modules(**classes: dict[str, Any]) -> Iterator[None]:
-    """Lend module names to our classes, so that the pickler writes them down; `__` in a keyword stands for a dot."""
+    """Give our classes other module names, which the pickler writes; `__` in a keyword stands for a dot."""
     names = {name.replace("__", "."): members for name, members in classes.items()}
     parents = {".".join(name.split(".")[: i + 1]) for name in names for i in range(name.count("."))}
     added = {name: types.ModuleType(name) for name in (*parents, *names)}
@@ -39,11 +39,11 @@ def modules(**classes: dict[str, Any]) -> Iterator[None]:
 
 
 class EasyDict(dict):  # type: ignore[type-arg]
-    """dnnlib.util.EasyDict to the pickler."""
+    """Pickled as dnnlib.util.EasyDict."""
 
 
 def saved(content: Any, zipped: bool = True) -> bytes:
-    """torch.save in the zip format or in the older stream."""
+    """The bytes that torch.save writes, in the zip format or in the older stream format."""
     buffer = io.BytesIO()
     torch.save(content, buffer, _use_new_zipfile_serialization=zipped)
     return buffer.getvalue()

@@ -15,7 +15,7 @@ from sgi.engine.generator import Generator
 
 
 def rosinality_state(generator: Generator) -> dict[str, Tensor]:
-    """State dict under rosinality's names and shapes."""
+    """State dict with rosinality's names and shapes."""
     values = generator.state_dict()
     names = {"weight": "conv.weight", "bias": "activate.bias", "noise_strength": "noise.weight"}
     state: dict[str, Tensor] = {}
@@ -68,7 +68,7 @@ def rosinality(generator: Generator, zipped: bool = True, change: Change | None 
 
 
 def encoder(generator: Generator, change: Change | None = None) -> bytes:
-    """A pSp or e4e checkpoint, whose mean of w has a row for each row of w+."""
+    """A pSp or e4e checkpoint, in which the mean of w has a row for each row of w+."""
     decoder = {f"decoder.{name}": tensor for name, tensor in rosinality_state(generator).items()}
     content: dict[str, Any] = {
         "state_dict": {"encoder.input_layer.0.weight": torch.zeros(1), **decoder},

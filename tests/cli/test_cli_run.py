@@ -1,4 +1,4 @@
-"""`sgi-engine run` from outside: files, refusals, kill -9, Ctrl-C, and no torch on the way."""
+"""`sgi-engine run`: its files, its errors, kill -9, Ctrl-C, and that it does not import torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_maps_manifest_preview_and_report(command, model, tmp_path):
     outdir = tmp_path / "out"
     code, out, err = command("run", "--seeds", "0-2, 1, 7", "--model", model, "--outdir", outdir, "--trunc", "0.5")
-    assert (code, err) == (0, "--seeds: 1 duplicates dropped\n")
+    assert (code, err) == (0, "1 duplicate seeds dropped\n")
     assert "wrote 4 seeds, 8 maps (image, depth) in" in out
     assert "img/s (onnxruntime, cpu)" in out
     for words in (
@@ -60,7 +60,7 @@ def test_types_format_shard_and_no_preview(command, model, tmp_path):
     assert np.load(tmp_path / names[0]).shape == (1, SIDE, SIDE)
 
 
-def test_all_types_and_a_second_call(command, model, tmp_path):
+def test_a_second_run_finds_all_seeds_finished(command, model, tmp_path):
     arguments = ("run", "--seeds", "0-1", "--model", model, "--outdir", tmp_path, "--type", "all")
     assert command(*arguments)[0] == 0
     code, out, _ = command(*arguments)
@@ -69,15 +69,15 @@ def test_all_types_and_a_second_call(command, model, tmp_path):
     assert "found 2 seeds finished before" in out
 
 
-def test_a_class_is_one_of_the_models(command, class_model, tmp_path):
+def test_class_is_required_for_conditional_models(command, class_model, tmp_path):
     arguments = ("run", "--seeds", "0", "--model", class_model, "--outdir", tmp_path)
-    assert command(*arguments)[2] == "error: --class: the model needs a class, 0 to 2\n"
+    assert command(*arguments)[2].startswith("error: --class: the model needs a class, 0 to 2")
     assert not list(tmp_path.iterdir())
     assert command(*arguments, "--class", "2")[0] == 0
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--seeds", "5-1"], "--seeds 5-1: the range 5-1 is reversed; write 1-5"),
         (["--seeds", ""], "--seeds is empty: write seeds"),
@@ -88,31 +88,31 @@ def test_a_class_is_one_of_the_models(command, class_model, tmp_path):
         (["--class", "1"], "--class: the model has no classes"),
         (["--backend", "torch"], "--backend torch: choose from auto"),
         (["--device", "tpu"], "--device tpu: choose from auto, cpu, cuda"),
-        (["--device", "cuda"], "--device cuda: no NVIDIA GPU with a driver is here"),
+        (["--device", "cuda"], "--device cuda: no NVIDIA GPU with a driver was found"),
         (["--model", "none.onnx"], "none.onnx: no such file"),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_leaves_no_folder(command, model, tmp_path, monkeypatch, arguments, says):
+def test_errors_are_one_line_and_create_no_folder(command, model, tmp_path, monkeypatch, arguments, message):
     monkeypatch.setattr("sgi.engine.backends.has_nvidia_driver", lambda: False)
     given = {"--seeds": "0", "--model": str(model), "--outdir": str(tmp_path / "out"), arguments[0]: arguments[1]}
     code, out, err = command("run", *[word for pair in given.items() for word in pair])
     assert (code, out) == (2, "")
-    assert err.startswith(f"error: {says}")
+    assert err.startswith(f"error: {message}")
     assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
-def test_bad_models_are_one_line(command, model, tmp_path):
+def test_damaged_models_are_one_line(command, model, tmp_path):
     (tmp_path / "cut.onnx").write_bytes(model.read_bytes()[:-20])
     write_model(tmp_path / "bare.onnx", describe(), metadata={})
-    for name, says in (("cut.onnx", "cut short"), ("bare.onnx", "a model without sgi-engine metadata")):
+    for name, message in (("cut.onnx", "truncated"), ("bare.onnx", "a model without sgi-engine metadata")):
         code, _, err = command("run", "--seeds", "0", "--model", tmp_path / name, "--outdir", tmp_path / "out")
         assert code == 2
-        assert err.startswith(f"error: {tmp_path / name}: {says}")
+        assert err.startswith(f"error: {tmp_path / name}: {message}")
         assert not (tmp_path / "out").exists()
 
 
-def test_the_precision_is_used_recorded_and_kept(command, model, tmp_path, monkeypatch):
+def test_precision_reaches_the_backend_and_the_record(command, model, tmp_path, monkeypatch):
     used = []
 
     class Cast(OpenVinoBackend):
@@ -129,16 +129,16 @@ def test_the_precision_is_used_recorded_and_kept(command, model, tmp_path, monke
     assert json.loads((tmp_path / "run.json").read_text())["precision"] == "bf16"
     code, _, err = command(*arguments)
     assert code == 2
-    assert "it holds maps made with another --precision" in err
+    assert "it contains maps of another --precision" in err
 
 
-def test_a_folder_of_other_settings_is_refused_untouched(command, model, tmp_path):
+def test_a_folder_with_other_settings_is_refused_and_unchanged(command, model, tmp_path):
     arguments = ("run", "--seeds", "0-1", "--model", model, "--outdir", tmp_path)
     command(*arguments)
     before = contents(tmp_path)
     code, _, err = command(*arguments, "--trunc", "1")
     assert code == 2
-    assert err == f"error: --outdir {tmp_path}: it holds maps made with another --trunc; choose another --outdir\n"
+    assert err == f"error: --outdir {tmp_path}: it contains maps of another --trunc; choose another --outdir\n"
     assert contents(tmp_path) == before
 
 
@@ -158,10 +158,10 @@ def test_the_running_path_imports_no_torch(model, tmp_path):
 
 
 SEEDS = 600
-ARGUMENTS = ["--seeds", f"0-{SEEDS - 1}", "--backend", "onnxruntime", "--threads", "1"]
+ARGUMENTS = ["--seeds", f"0-{SEEDS - 1}", "--backend", "onnxruntime", "--threads", "1", "--quiet"]
 
 
-# A run whose writers wait at a number of files, until a file says go: however late the signal is sent, it is not over.
+# A run whose writers wait at a number of files until another file exists, so that it cannot end before the signal.
 HELD = """
 import os, sys, time
 import sgi.cli as cli, sgi.engine.run.pipeline as pipeline
@@ -181,7 +181,7 @@ def start(model: Path, outdir: Path, call: list[str] = CALL) -> subprocess.Popen
 
 
 def start_and_wait(model: Path, outdir: Path, count: int, go: Path) -> subprocess.Popen:
-    """A run that has written count maps, writes on, and finishes after go exists."""
+    """A run that has written `count` maps and cannot finish before the file `go` exists."""
     process = start(model, outdir, [sys.executable, "-c", HELD, str(go), str(count + 100), "run"])
     while process.poll() is None:
         if sum(name.startswith("seed") for name in os.listdir(outdir)) >= count:
@@ -198,7 +198,7 @@ def state(outdir: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, model):
-    """What an uninterrupted run writes."""
+    """The files of an uninterrupted run."""
     outdir = tmp_path_factory.mktemp("whole")
     process = start(model, outdir)
     _, err = process.communicate()
@@ -206,7 +206,7 @@ def whole(tmp_path_factory, model):
     return contents(outdir)
 
 
-def test_kill_9_anywhere_then_the_same_command_is_as_if_uninterrupted(model, tmp_path, whole):
+def test_runs_continued_after_kill_9_write_the_files_of_an_uninterrupted_run(model, tmp_path, whole):
     seen: dict[str, tuple[int, int]] = {}
     for count in (1, 350, 1000):
         process = start_and_wait(model, tmp_path, count, tmp_path / "never")
@@ -228,7 +228,7 @@ def test_kill_9_anywhere_then_the_same_command_is_as_if_uninterrupted(model, tmp
     assert "seeds finished before" in out
 
 
-def test_ctrl_c_is_one_line_and_130_and_the_same_command_continues(model, tmp_path, tmp_path_factory, whole):
+def test_ctrl_c_is_one_line_and_the_same_command_continues(model, tmp_path, tmp_path_factory, whole):
     go = tmp_path_factory.mktemp("signal") / "go"
     process = start_and_wait(model, tmp_path, 200, go)
     process.send_signal(signal.SIGINT)
@@ -246,8 +246,8 @@ def test_ctrl_c_is_one_line_and_130_and_the_same_command_continues(model, tmp_pa
     assert contents(tmp_path) == whole
 
 
-def test_a_full_disk_in_earnest(model, tmp_path):
-    """On a file system of one megabyte, where this process may mount one."""
+def test_a_full_disk(model, tmp_path):
+    """Runs on a file system of one megabyte; skipped without the right to mount one."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True).returncode:
@@ -257,8 +257,7 @@ def test_a_full_disk_in_earnest(model, tmp_path):
         _, err = process.communicate()
         assert process.returncode == 2
         assert err == (
-            f"error: --outdir {disk / 'out'}: the disk is full; "
-            "free space and run the same command again, which continues\n"
+            f"error: --outdir {disk / 'out'}: the disk is full; free space and run the same command again to continue\n"
         )
         names = os.listdir(disk / "out")
         assert len(names) > 100

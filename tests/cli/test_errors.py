@@ -1,4 +1,4 @@
-"""Parameter names in a library's message become the flags of the command that ran."""
+"""Parameter names in messages of the library become the flags of the command that ran."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def test_references_become_flags(text, shown):
     assert with_flags(text, flags) == shown
 
 
-def test_the_flags_are_those_of_the_command():
+def test_flags_of_commands():
     flags = flags_of(load_command("run"))
     assert flags["class_index"] == ("--class", "")
     assert flags["preview"] == ("--preview", "--no-preview")
-    assert flags_of(load_command("invert"))["pictures"] == ("PICTURES", "")
+    assert flags["psi"] == ("--trunc", "")
+    assert flags_of(load_command("import"))["checkpoint"] == ("FILE", "")

@@ -82,7 +82,7 @@ def test_every_type_from_teacher_to_files(folder, capsys):
     offsets = [word for name in names for word in ("--offset", f"{name}.safetensors")]
     assert main(["export", "--generator", "tiny.safetensors", *types, *offsets, "--out", "maps.onnx"]) == 0
     printed = capsys.readouterr()
-    assert "of the pixels are of another class" in " ".join(printed.out.split())
+    assert "of the pixels have another class" in " ".join(printed.out.split())
 
     segmentation = Offset.load("segmentation.safetensors")
     assert segmentation.intrinsic.classes == CLASSES

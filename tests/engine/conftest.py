@@ -1,4 +1,4 @@
-"""The models and the command line of tests/engine_fixtures.py."""
+"""The fixtures of tests/engine_fixtures.py."""
 
 from engine_fixtures import all_types_model, class_model, command, model
 

@@ -1,4 +1,4 @@
-"""Engine: seeds or latents in, maps out, for any number of images."""
+"""Engine: maps of any number of seeds or latents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sgi.engine.seeds import latents
 
 
 class Recorder:
-    """A backend that counts rows: depth is z's first column, image its second."""
+    """A backend that counts rows: depth is the first column of z, image the second."""
 
     name, device = "recorder", "cpu"
 
@@ -37,7 +37,7 @@ def recorder(model):
     return Recorder(Artifact.read(model))
 
 
-def test_three_lines(model):
+def test_the_example_of_the_readme(model):
     maps = Engine.open(model)(seeds=[0, 1])
     assert {name: (values.shape, values.dtype) for name, values in maps.items()} == {
         "image": ((2, 3, SIDE, SIDE), np.float32),
@@ -46,7 +46,7 @@ def test_three_lines(model):
 
 
 @pytest.mark.parametrize("backend", ONNX_BACKENDS)
-def test_a_seed_is_the_same_alone_and_in_any_batch(model, backend):
+def test_a_seed_gives_the_same_maps_in_any_batch(model, backend):
     pytest.importorskip(backend)
     with Engine.open(model, backend=backend, device="cpu", batch=3) as engine:
         together = engine(seeds="0-6")
@@ -58,7 +58,7 @@ def test_a_seed_is_the_same_alone_and_in_any_batch(model, backend):
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 8, 9])
-def test_any_count_runs_in_full_passes(recorder, count):
+def test_any_count_runs_in_passes_of_one_size(recorder, count):
     engine = Engine(recorder, batch=4)
     z = latents(range(count), Z_DIM)
     maps = engine(z=z)
@@ -79,7 +79,7 @@ def test_psi_types_and_seeds_reach_the_backend(recorder):
     assert recorder.calls[-1] == "closed"
 
 
-def test_z_and_seeds_are_the_same_thing(model):
+def test_seeds_and_their_latents_give_the_same_maps(model):
     with Engine.open(model, device="cpu") as engine:
         by_seed = engine(seeds=[7, 9])
         by_latent = engine(z=latents([7, 9], Z_DIM))
@@ -93,24 +93,24 @@ def test_classes(class_model):
         mixed = engine(seeds=[0, 0], class_index=[0, 2])["depth"]
         np.testing.assert_array_equal(zero[0], mixed[0])
         assert not np.allclose(zero[1], mixed[1])
-        with pytest.raises(UserError, match="--class: the model needs a class, 0 to 2"):
+        with pytest.raises(UserError, match="`class_index`: the model needs a class, 0 to 2"):
             engine(seeds=[0])
         for wrong in (3, -1, [0, 1, 2]):
-            with pytest.raises(UserError, match="--class .*: choose 0 to 2"):
+            with pytest.raises(UserError, match="`class_index=.*`: choose 0 to 2"):
                 engine(seeds=[0, 1], class_index=wrong)
 
 
-def test_what_the_model_cannot_take(recorder):
+def test_wrong_arguments_are_refused(recorder):
     engine = Engine(recorder)
-    with pytest.raises(UserError, match="--class: the model has no classes"):
+    with pytest.raises(UserError, match="`class_index`: the model has no classes"):
         engine(seeds=[0], class_index=1)
     for arguments in ({}, {"seeds": [0], "z": np.zeros((1, Z_DIM))}):
-        with pytest.raises(UserError, match="give either seeds or z"):
+        with pytest.raises(UserError, match="pass either `seeds` or `z`"):
             engine(**arguments)
     for z in (np.zeros(Z_DIM), np.zeros((1, Z_DIM + 1)), np.zeros((0, Z_DIM))):
-        with pytest.raises(UserError, match=rf"the model takes \[N, {Z_DIM}\]"):
+        with pytest.raises(UserError, match=rf"the model needs \[N, {Z_DIM}\]"):
             engine(z=z)
-    with pytest.raises(UserError, match="--type albedo"):
+    with pytest.raises(UserError, match="`types=albedo`"):
         engine(seeds=[0], types=["albedo"])
 
 

@@ -1,4 +1,4 @@
-"""What a model says of itself: round trip, and every way a file can be no model of ours."""
+"""The description of a model: round trip, and refusal of wrong descriptions and other files."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def test_later_versions_may_add_fields():
     assert Artifact.from_json(text) == describe()
 
 
-def test_types_are_chosen_in_the_models_order():
+def test_chosen_types_have_the_order_of_the_model():
     artifact = describe(("image", "depth", "normal"))
     assert artifact.choose_types(None) == ("image", "depth", "normal")
     assert artifact.choose_types(["normal", "image", "normal"]) == ("image", "normal")
-    with pytest.raises(UserError, match="--type albedo: the model has image, depth, normal"):
+    with pytest.raises(UserError, match="`types=albedo`: the model has image, depth, normal"):
         artifact.choose_types(["albedo"])
-    with pytest.raises(UserError, match="--type: name at least one of"):
+    with pytest.raises(UserError, match="`types`: name at least one of"):
         artifact.choose_types([])
 
 
@@ -53,6 +53,8 @@ def test_types_are_chosen_in_the_models_order():
         ("types", []),
         ("types", "depth"),
         ("generator", {}),
+        ("generator", "a"),
+        ("offsets", {"depth": 1}),
         ("generator", {"sha256": "A" * 64}),
         ("offsets", {"depth": {"sha256": "b" * 63}}),
         ("offsets", {"fish": {"sha256": "b" * 64}}),
@@ -62,39 +64,45 @@ def test_types_are_chosen_in_the_models_order():
 )
 def test_a_wrong_field_is_named(field, value):
     text = json.dumps({**json.loads(describe().to_json()), field: value})
-    with pytest.raises(UserError, match=f"wrong at {field}"):
+    with pytest.raises(UserError, match=rf"description is wrong (at {field}|.*`\$\.{field})"):
+        Artifact.from_json(text)
+
+
+@pytest.mark.parametrize("text", ['{"format": 1, "types": ' + "[" * 100_000, "[" * 100_000])
+def test_json_nested_too_deep_is_refused(text):
+    with pytest.raises(UserError, match="its description is not JSON"):
         Artifact.from_json(text)
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"name": "Fish,1"}, "type 'Fish,1': a name has lower-case letters"),
         ({"channels": 2}, "type depth: has 2 channels"),
         ({"channels": 3, "png_bits": 8}, "type depth: 3 channels decoded by inverse are not the built-in depth"),
         ({"low": 1.0, "high": 0.0}, "type depth: its range is 1.0 to 0.0"),
         ({"low": "0"}, "type depth: its range is 0 to 1.0"),
-        ({"unit": "m"}, "type depth: unit is one field too many"),
+        ({"unit": "m"}, "type depth: unknown field unit"),
         (
             {"name": "segmentation", "channels": 1, "low": 0, "high": 255, "decoding": "palette", "png_bits": 8},
             "classes",
         ),
     ],
 )
-def test_a_wrong_type_entry_is_refused(change, says):
+def test_a_wrong_type_entry_is_refused(change, message):
     values = json.loads(describe(("depth",), offsets={}).to_json())
     values["types"][0] |= change
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         Artifact.from_json(json.dumps(values))
 
 
-def test_types_of_earlier_files_are_those_of_the_table():
+def test_fields_missing_in_earlier_files_come_from_the_table_of_types():
     values = json.loads(describe(("shading",), offsets={}).to_json())
     values["types"][0] = {key: values["types"][0][key] for key in ("name", "channels", "low", "high", "meaning")}
     assert Artifact.from_json(json.dumps(values)) == describe(("shading",), offsets={})
 
 
-def test_a_type_of_ones_own_travels_whole():
+def test_a_custom_type_is_described_completely():
     artifact = describe(ALL_KINDS)
     assert Artifact.from_json(artifact.to_json()) == artifact
     assert artifact.output("heat-map") == HEAT
@@ -110,7 +118,7 @@ def test_another_format_version_is_refused():
 def test_missing_fields_and_other_json_are_refused():
     values = json.loads(describe().to_json())
     del values["psi"]
-    with pytest.raises(UserError, match="lacks a field"):
+    with pytest.raises(UserError, match="missing required field `psi`"):
         Artifact.from_json(json.dumps(values))
     for text in ("[]", "{", "null", ""):
         with pytest.raises(UserError, match="its description"):
@@ -129,7 +137,7 @@ def test_metadata_of_another_format_names_the_file(tmp_path):
         Artifact.read(path)
 
 
-def test_truncated_models_are_told_at_any_length(tmp_path, model):
+def test_truncated_models_are_refused_at_any_length(tmp_path, model):
     data = model.read_bytes()
     path = tmp_path / "cut.onnx"
     whole_fields = 0
@@ -137,10 +145,10 @@ def test_truncated_models_are_told_at_any_length(tmp_path, model):
         path.write_bytes(data[:length])
         with pytest.raises(UserError, match="cut.onnx: ") as error:
             Artifact.read(path)
-        if "cut short; copy it again" not in str(error.value):
+        if "truncated; copy it again" not in str(error.value):
             assert "without sgi-engine metadata" in str(error.value)
             whole_fields += 1
-    assert whole_fields == 2  # the ends of the graph and of the opset before the metadata: a model, but not ours
+    assert whole_fields == 2  # cut after the graph and after the opset, before the metadata
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"version https://git-lfs.github.com/spec/v1\n", b"\x80" * 40])

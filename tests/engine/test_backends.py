@@ -1,4 +1,4 @@
-"""Runtimes: the same maps from each, only what is asked for, and a clear refusal of what is not there."""
+"""Backends: equal maps from all of them, only the requested outputs, and messages for what is not available."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tiny_models import ONNX_BACKENDS, SIDE, Z_DIM, describe, write_model
 from tolerances import BACKEND_PARITY, RMS_BF16
 
 from sgi.engine import backends, intrinsics
-from sgi.engine.backends import FEW_IMAGES, open_backend
+from sgi.engine.backends import FEW_IMAGES, open_backend, table
 from sgi.engine.errors import UserError
 from sgi.engine.onnx_wire import keep_outputs
 
@@ -53,7 +53,7 @@ def test_values_at_any_batch_size(model, name):
 
 
 @pytest.mark.parametrize("name", ONNX_BACKENDS)
-def test_results_belong_to_the_caller_and_psi_matters(model, name):
+def test_results_are_not_overwritten_and_depend_on_psi(model, name):
     pytest.importorskip(name)
     backend = open_backend(model, backend=name, device="cpu", batch=1)
     z = np.ones((1, Z_DIM), np.float32)
@@ -66,15 +66,15 @@ def test_results_belong_to_the_caller_and_psi_matters(model, name):
 
 
 @pytest.mark.parametrize("name", ONNX_BACKENDS)
-def test_only_the_asked_types_are_loaded_and_more_come_on_demand(all_types_model, name):
+def test_only_requested_types_are_loaded_and_others_on_demand(all_types_model, name):
     pytest.importorskip(name)
     backend = open_backend(all_types_model, backend=name, device="cpu", types=["normal", "depth"], batch=2)
     z = np.ones((2, Z_DIM), np.float32)
     assert list(backend.run(z, 1.0)) == ["depth", "normal"]
     assert list(backend.run(z, 1.0, types=["shading"])) == ["shading"]
-    with pytest.raises(UserError, match="--type fish: the model has"):
+    with pytest.raises(UserError, match="`types=fish`: the model has"):
         backend.run(z, 1.0, types=["fish"])
-    with pytest.raises(UserError, match="--type fish"):
+    with pytest.raises(UserError, match="`types=fish`"):
         open_backend(all_types_model, backend=name, device="cpu", types=["fish"])
 
 
@@ -86,7 +86,7 @@ def test_labels(class_model, name):
     assert not np.allclose(maps["depth"][0], maps["depth"][1])
 
 
-def test_cut_models_hold_what_their_outputs_need_and_nothing_else(all_types_model, model):
+def test_reduced_models_contain_only_what_their_outputs_need(all_types_model, model):
     whole = onnx.load(all_types_model)
     cut = onnx.load_from_string(keep_outputs(all_types_model.read_bytes(), ["depth"]))
     onnx.checker.check_model(cut)
@@ -99,7 +99,7 @@ def test_cut_models_hold_what_their_outputs_need_and_nothing_else(all_types_mode
     assert everything == onnx.load(model)
 
 
-def test_models_with_control_flow_are_not_cut(model):
+def test_models_with_control_flow_are_not_reduced(model):
     proto = onnx.load(model)
     body = onnx.helper.make_graph([], "body", [], [])
     proto.graph.node.append(onnx.helper.make_node("If", ["c"], [], then_branch=body, else_branch=body))
@@ -107,12 +107,12 @@ def test_models_with_control_flow_are_not_cut(model):
     assert onnx.load_from_string(keep_outputs(data, ["depth"])) == proto
 
 
-def test_auto_takes_the_faster_one_installed(model, monkeypatch, no_gpu):
+def test_auto_chooses_the_fastest_installed_backend(model, monkeypatch, no_gpu):
     def chosen(images):
         return backends._choose_backend("auto", "cpu", model, images)
 
     installed = {"openvino", "onnxruntime"}
-    monkeypatch.setattr(backends, "_is_installed", lambda package: package in installed)
+    monkeypatch.setattr(table, "is_installed", lambda package: package in installed)
     assert (chosen(None), chosen(FEW_IMAGES + 1), chosen(FEW_IMAGES)) == ("openvino", "openvino", "onnxruntime")
     installed.remove("openvino")
     assert chosen(None) == "onnxruntime"
@@ -128,14 +128,14 @@ def test_missing_package_names_the_extra(model, monkeypatch, name):
         open_backend(model, backend=name, device="cpu")
 
 
-def test_the_empty_folder_that_an_uninstall_leaves_is_no_package(model, monkeypatch, tmp_path):
+def test_an_empty_folder_left_by_uninstalling_is_not_a_package(model, monkeypatch, tmp_path):
     (tmp_path / "left_behind").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert not backends._is_installed("left_behind")
-    assert backends._is_installed("numpy")
+    assert not table.is_installed("left_behind")
+    assert table.is_installed("numpy")
 
 
-def test_package_that_does_not_import_says_why(model, monkeypatch, tmp_path):
+def test_the_reason_of_a_failed_import_is_reported(model, monkeypatch, tmp_path):
     (tmp_path / "openvino.py").write_text("raise ImportError('libtbb.so is missing')")
     monkeypatch.syspath_prepend(str(tmp_path))
     for name in [n for n in sys.modules if n.split(".")[0] == "openvino" or n == "sgi.engine.backends.openvino"]:
@@ -145,32 +145,32 @@ def test_package_that_does_not_import_says_why(model, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
-        ({"backend": "torch"}, "--backend torch: choose from auto, openvino, onnxruntime, tensorrt"),
-        ({"device": "tpu"}, "--device tpu: choose from auto, cpu, cuda"),
-        ({"device": "cuda"}, "--device cuda: no NVIDIA GPU with a driver is here; use --device cpu"),
-        ({"device": "tensorrt"}, "--device tensorrt: no NVIDIA GPU with a driver is here; use --device cpu"),
-        ({"device": "cuda", "backend": "onnxruntime"}, "--device cuda: no NVIDIA GPU with a driver is here"),
-        ({"precision": "int8"}, "--precision int8: choose bf16, or leave it out for the model's own"),
+        ({"backend": "torch"}, "`backend=torch`: choose from auto, openvino, onnxruntime, tensorrt"),
+        ({"device": "tpu"}, "`device=tpu`: choose from auto, cpu, cuda"),
+        ({"device": "cuda"}, "`device=cuda`: no NVIDIA GPU with a driver was found; use `device=cpu`"),
+        ({"device": "tensorrt"}, "`device=tensorrt`: no NVIDIA GPU with a driver was found; use `device=cpu`"),
+        ({"device": "cuda", "backend": "onnxruntime"}, "`device=cuda`: no NVIDIA GPU with a driver was found"),
+        ({"precision": "int8"}, "`precision=int8`: choose bf16, or leave it out for the precision of the model"),
         (
             {"precision": "bf16", "backend": "onnxruntime", "device": "cpu"},
-            "--precision bf16: --backend onnxruntime does not have it; use --backend openvino",
+            "`precision=bf16`: `backend=onnxruntime` does not support it; use openvino",
         ),
     ],
 )
-def test_what_is_not_there_is_refused(model, no_gpu, options, says):
+def test_unavailable_options_are_refused(model, no_gpu, options, message):
     with pytest.raises(UserError) as error:
         open_backend(model, **options)
-    assert says in str(error.value)
+    assert message in str(error.value)
 
 
-def test_any_model_runs_in_bf16_where_the_cpu_has_it(model):
+def test_any_model_runs_in_bf16_on_cpus_that_support_it(model):
     openvino = pytest.importorskip("openvino")
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this CPU has no bf16")
     z = np.random.RandomState(3).randn(8, Z_DIM).astype(np.float32)
-    # Few images, for which auto would take ONNX Runtime.
+    # Few images, for which auto prefers ONNX Runtime.
     backend = open_backend(model, device="cpu", batch=8, images=8, precision="bf16")
     assert backend.name == "openvino"
     reference, maps = expected(model, z, 0.7), backend.run(z, 0.7)
@@ -179,22 +179,25 @@ def test_any_model_runs_in_bf16_where_the_cpu_has_it(model):
         assert BACKEND_PARITY < error < RMS_BF16
 
 
-def test_a_cpu_without_bf16_is_told_so(model, monkeypatch):
+def test_bf16_is_refused_on_cpus_that_do_not_support_it(model, monkeypatch):
     openvino = pytest.importorskip("openvino")
     monkeypatch.setattr(openvino.Core, "get_property", lambda self, device, name: ["FP32"])
-    with pytest.raises(UserError, match="--precision bf16: this CPU does not have it; leave it out"):
+    with pytest.raises(UserError, match="`precision=bf16`: this CPU does not support it; leave it out"):
         open_backend(model, device="cpu", precision="bf16")
 
 
-def test_on_a_gpu_the_precision_is_the_model_s(model, monkeypatch):
+def test_precision_is_refused_on_a_gpu(model, monkeypatch):
     monkeypatch.setattr(backends, "has_nvidia_driver", lambda: True)
-    with pytest.raises(UserError, match="--precision bf16: for a CPU; use --device cpu, or export the model in it"):
+    with pytest.raises(
+        UserError,
+        match="`precision=bf16`: only a CPU can run any model in it; use `device=cpu`, or export the model in it",
+    ):
         open_backend(model, device="cuda", precision="bf16")
 
 
 @pytest.mark.parametrize("listed", [["CPUExecutionProvider"], ["CUDAExecutionProvider", "CPUExecutionProvider"]])
 def test_a_gpu_that_the_runtime_cannot_use_is_refused(model, monkeypatch, listed):
-    """Without a CUDA build, and with one whose session falls back to the CPU, which it does in silence."""
+    """Without a CUDA build, and with a session that falls back to the CPU without an error."""
     onnxruntime = pytest.importorskip("onnxruntime")
     session = onnxruntime.InferenceSession
 
@@ -203,12 +206,12 @@ def test_a_gpu_that_the_runtime_cannot_use_is_refused(model, monkeypatch, listed
     monkeypatch.setattr(
         onnxruntime, "InferenceSession", lambda path, *_, **__: session(path, providers=["CPUExecutionProvider"])
     )
-    with pytest.raises(UserError, match="--device cuda: this ONNX Runtime cannot use the GPU"):
+    with pytest.raises(UserError, match="`device=cuda`: this ONNX Runtime cannot use the GPU"):
         open_backend(model, device="cuda")
 
 
-def test_a_gpu_session_binds_its_outputs_there(model, monkeypatch):
-    """Through a session that claims CUDA and runs on the CPU: what is asked for, and that TF32 is off."""
+def test_a_gpu_session_binds_its_outputs_on_the_gpu(model, monkeypatch):
+    """A session that reports CUDA and runs on the CPU: requested outputs, and TF32 switched off."""
     onnxruntime = pytest.importorskip("onnxruntime")
     make, seen = onnxruntime.InferenceSession, {"outputs": []}
 
@@ -249,11 +252,11 @@ def test_a_tensorrt_provider_that_does_not_start_is_refused(model, monkeypatch):
     onnxruntime = pytest.importorskip("onnxruntime")
     monkeypatch.setattr(backends, "has_nvidia_driver", lambda: True)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    with pytest.raises(UserError, match="--device tensorrt: this ONNX Runtime cannot use TensorRT"):
+    with pytest.raises(UserError, match="`device=tensorrt`: this ONNX Runtime cannot use TensorRT"):
         open_backend(model, device="tensorrt")
 
 
-def test_auto_means_the_gpu_where_driver_and_cuda_build_are(model, monkeypatch, no_gpu):
+def test_auto_is_the_gpu_with_a_driver_and_a_cuda_build(model, monkeypatch, no_gpu):
     onnxruntime = pytest.importorskip("onnxruntime")
     assert backends._choose_device("auto") == "cpu"
     monkeypatch.setattr(backends, "has_nvidia_driver", lambda: True)
@@ -261,17 +264,17 @@ def test_auto_means_the_gpu_where_driver_and_cuda_build_are(model, monkeypatch, 
     assert backends._choose_device("auto") == "cpu"
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     assert backends._choose_device("auto") == "cuda"
-    with pytest.raises(UserError, match="--backend openvino: it has no device cuda; use --device cpu"):
+    with pytest.raises(UserError, match="`backend=openvino`: it does not support `device=cuda`; it supports cpu"):
         open_backend(model, backend="openvino")
 
 
-def test_formats_that_no_backend_runs_are_refused(tmp_path, no_gpu):
+def test_suffixes_that_no_backend_runs_are_refused(tmp_path, no_gpu):
     path = tmp_path / "depth.plan"
     path.write_bytes(b"engine")
     path.with_suffix(".json").write_text(describe().to_json())
     with pytest.raises(UserError, match=r"no backend of this version runs .plan on cpu; use an .onnx export"):
         open_backend(path, device="cpu")
-    with pytest.raises(UserError, match=r"--backend openvino: it cannot run depth.plan; it runs .onnx"):
+    with pytest.raises(UserError, match=r"`backend=openvino`: it cannot run depth.plan; it runs .onnx"):
         open_backend(path, backend="openvino")
 
 
@@ -280,12 +283,12 @@ def test_description_and_graph_must_agree(tmp_path, name):
     pytest.importorskip(name)
     lying = describe(z_dim=Z_DIM + 1)
     path = write_model(tmp_path / "lies.onnx", describe(), metadata={"sgi_engine": lying.to_json()})
-    with pytest.raises(UserError, match=r"lies.onnx: its inputs are not those its description gives"):
+    with pytest.raises(UserError, match=r"lies.onnx: its inputs differ from its description"):
         open_backend(path, backend=name, device="cpu")
 
 
 @pytest.mark.parametrize("name", ONNX_BACKENDS)
-def test_a_damaged_graph_is_one_line(tmp_path, model, name):
+def test_a_damaged_graph_raises_one_line(tmp_path, model, name):
     pytest.importorskip(name)
     proto = onnx.load(model)
     proto.graph.node[0].op_type = "NoSuchOperator"

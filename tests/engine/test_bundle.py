@@ -1,4 +1,4 @@
-"""The bundle: its files are those of the manifest, belong together, and are as good as the README says."""
+"""The bundle: its files match the manifest and each other, and their scores match the README."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 MAX_BYTES = 40 * 1024**2
 
 
-def test_files_are_those_of_the_manifest():
+def test_files_match_the_manifest():
     manifest = json.loads((bundle.FOLDER / contents.MANIFEST).read_text())
     found = {p.relative_to(bundle.FOLDER).as_posix(): p for p in contents.data_files()}
     assert set(found) == set(manifest)
@@ -28,7 +28,7 @@ def test_files_are_those_of_the_manifest():
     assert sum(entry["bytes"] for entry in manifest.values()) < MAX_BYTES
 
 
-def test_everything_is_of_one_generator_and_one_teacher():
+def test_all_files_have_one_generator_and_one_teacher():
     generator = contents.header(bundle.GENERATOR, "sgi_generator")["sha256"]
     teacher = contents.header(bundle.TEACHER, "sgi_teacher")["sha256"]
     artifact = Artifact.read(bundle.MODEL)
@@ -42,14 +42,14 @@ def test_everything_is_of_one_generator_and_one_teacher():
 
 
 @pytest.mark.parametrize("name", intrinsics.MAP_TYPES)
-def test_an_offset_beats_every_baseline(name):
+def test_every_offset_is_better_than_its_baselines(name):
     rows = Offset.load(bundle.offset(name)).score["rows"]
     ours = rows.pop("offset")["fvu"]
     assert all(ours < row["fvu"] for row in rows.values())
 
 
-def test_the_score_in_the_file_is_measured_again():
-    """On a quarter of the held-out seeds, by the teacher and generator of the bundle."""
+def test_the_score_in_the_file_can_be_measured_again():
+    """On a quarter of the held-out seeds, with the teacher and the generator of the bundle."""
     from sgi.engine.generator import load_generator
     from sgi.trainer.measures.by_type import fvu
     from sgi.trainer.offsets.job import sampling_of
@@ -66,12 +66,12 @@ def test_the_score_in_the_file_is_measured_again():
     with torch.no_grad():
         rows = torch.from_numpy(np.array(offset.rows(network.config.num_ws)))
         shown = clamped_readout(network.synthesize(pool.ws + rows, offset.noise_mode), offset.intrinsic)
-    told = pool.codes["depth"].float()
-    again = fvu(shown, told, told.mean(dim=0, keepdim=True))
+    target = pool.codes["depth"].float()
+    again = fvu(shown, target, target.mean(dim=0, keepdim=True))
     assert again == pytest.approx(offset.score["rows"]["offset"]["fvu_about_holdout"], abs=0.08)
 
 
-def test_card_and_readme_say_what_the_files_say(tmp_path):
+def test_card_and_readme_match_the_files(tmp_path):
     card = (bundle.FOLDER / contents.CARD).read_text()
     assert contents.offset_table([Offset.load(p) for p in sorted(bundle.OFFSETS.glob("*.safetensors"))]) in card
     command = [sys.executable, str(ROOT / "benchmarks/readme.py"), "--check"]

@@ -1,4 +1,4 @@
-"""The two implementations of device memory do the same on a fake GPU, and the fake has only names that are real."""
+"""Both implementations of device memory on a fake GPU, whose functions all exist in the real library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sgi.engine.backends.cuda_memory import CudaPythonMemory, OutOfDeviceMemoryE
 
 @pytest.fixture(params=["cuda-python", "pycuda"])
 def memory_on(request):
-    """Opens an implementation on a GPU."""
+    """A function that opens an implementation on a fake GPU."""
     api, memory = (FakeRuntime, CudaPythonMemory) if request.param == "cuda-python" else (FakePycuda, PycudaMemory)
     return lambda gpu: memory(api(gpu))
 
@@ -53,7 +53,7 @@ def test_streams_and_scalars(gpu, memory_on):
     assert gpu.floats(address)[0] == 0.5
 
 
-def test_copies_out_do_not_wait_for_what_is_enqueued_after_their_event(gpu, memory_on):
+def test_copies_to_the_host_do_not_wait_for_later_work(gpu, memory_on):
     memory = memory_on(gpu)
     address, there, back = memory.allocate(24), memory.pinned((2, 3)), memory.pinned((2, 3))
     after, done = memory.event(), memory.event()
@@ -73,7 +73,7 @@ def test_an_event_that_was_never_recorded_is_set(gpu, memory_on):
     memory.wait(memory.event())
 
 
-def test_memory_is_given_back_and_its_end_is_told(gpu, memory_on):
+def test_memory_is_freed_and_its_exhaustion_is_an_error(gpu, memory_on):
     memory = memory_on(gpu)
     address, array = memory.allocate(900), memory.pinned((200,))
     with pytest.raises(OutOfDeviceMemoryError):
@@ -101,7 +101,7 @@ def test_events_are_freed(gpu, memory_on):
     assert not gpu.events
 
 
-def test_other_errors_are_told_in_words(gpu, memory_on):
+def test_other_errors_have_a_message(gpu, memory_on):
     memory = memory_on(gpu)
     address = memory.allocate(4)
     gpu.fails.add("cudaFree")
@@ -124,7 +124,7 @@ def test_cuda_python_records_a_graph_and_replays_it(gpu):
     assert not gpu.graphs
 
 
-def test_what_fails_while_it_is_recorded_ends_the_recording(gpu):
+def test_an_error_during_recording_ends_the_recording(gpu):
     memory = CudaPythonMemory(FakeRuntime(gpu))
     with pytest.raises(ZeroDivisionError):
         memory.capture(lambda: 1 // 0)
@@ -138,11 +138,11 @@ def test_pycuda_has_no_graphs_and_leaves_no_context_current(gpu):
     with pytest.raises(OutOfDeviceMemoryError):
         memory.allocate(2000)
     memory.wait(memory.event())
-    # One left at exit ends the process with "The context stack was not empty upon module cleanup".
+    # A current context at exit aborts the process: "The context stack was not empty upon module cleanup".
     assert driver.current == 0
 
 
-def test_the_one_that_is_installed_is_taken_and_cuda_python_first(gpu, monkeypatch):
+def test_the_installed_one_is_opened_and_cuda_python_is_preferred(gpu, monkeypatch):
     packages = {"cuda", "cuda.bindings", "pycuda"}
     monkeypatch.setattr(cuda_memory, "find_spec", lambda name: SimpleNamespace() if name in packages else None)
     modules = {"cuda.bindings.runtime": FakeRuntime(gpu), "pycuda.driver": FakePycuda(gpu)}
@@ -152,7 +152,7 @@ def test_the_one_that_is_installed_is_taken_and_cuda_python_first(gpu, monkeypat
     assert cuda_memory.open_memory().name == "pycuda"
 
 
-def test_the_fake_runtime_has_only_names_of_the_real_one():
+def test_all_functions_of_the_fake_exist_in_the_real_runtime():
     runtime = pytest.importorskip("cuda.bindings.runtime")
     for name in (n for n in dir(FakeRuntime) if n.startswith("cuda")):
         real, fake = getattr(runtime, name), getattr(FakeRuntime, name)

@@ -1,4 +1,4 @@
-"""Arrays on a device as DLPack: read by numpy, with the host's memory in place of a GPU's."""
+"""DLPack arrays read by numpy, with host memory instead of GPU memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_dlpack_shares_the_memory_after_waiting_for_it(values):
     np.testing.assert_array_equal(read, values)
 
 
-def test_the_owner_lives_as_long_as_the_consumer_and_no_longer(values):
+def test_the_owner_is_freed_after_the_consumer(values):
     array = DeviceArray(values.shape, values.ctypes.data, None, owner=values, device=CPU)
     read = np.from_dlpack(array)
     del array
@@ -38,7 +38,7 @@ def test_the_owner_lives_as_long_as_the_consumer_and_no_longer(values):
     assert not device_array._alive
 
 
-def test_a_capsule_that_nobody_takes_is_freed(values):
+def test_an_unused_capsule_is_freed(values):
     array = DeviceArray(values.shape, values.ctypes.data, None, device=CPU)
     capsule = array.__dlpack__(stream=-1, max_version=(1, 0), dl_device=None, copy=None)
     assert len(device_array._alive) == 1

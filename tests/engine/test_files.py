@@ -1,4 +1,4 @@
-"""Atomic files: whole or not at all, and the hash of their bytes."""
+"""Atomic writing, and the hash of a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from sgi.engine.files import atomic_write, sha256_file
 
 
-def test_file_appears_only_when_the_body_ends(tmp_path):
+def test_the_file_appears_only_after_the_body(tmp_path):
     target = tmp_path / "room.png"
     with atomic_write(target) as temporary:
         temporary.write_bytes(b"pixels")
@@ -29,7 +29,7 @@ def _fail_writing(target, data, error):
 
 @pytest.mark.parametrize("data", [b"half", b""])
 @pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt()])
-def test_failure_keeps_the_old_file_and_leaves_nothing_beside_it(tmp_path, data, error):
+def test_a_failure_keeps_the_old_file_and_removes_the_temporary_one(tmp_path, data, error):
     target = tmp_path / "room.png"
     target.write_bytes(b"old")
     with pytest.raises(type(error)):

@@ -1,4 +1,4 @@
-"""The table of types: decoding, encoding, and what each row promises."""
+"""The table of types: decoding, encoding, and the checks of a description."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tiny_models import ALL_KINDS, HEAT, ROOM, kind_name
 from tolerances import CLOSED_FORM
 
 from sgi.engine import intrinsics
+from sgi.engine.decoding import srgb_decode, srgb_encode
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import Intrinsic, decode, encode, get
 from sgi.engine.palette import border_distance, nearest, palette
@@ -36,7 +37,7 @@ def test_encode_inverts_decode(kind):
     np.testing.assert_allclose(encode(kind, decode(kind, u)), u, atol=CLOSED_FORM)
 
 
-def test_codes_mean_what_the_table_says():
+def test_values_of_known_codes():
     one = np.ones((1, 1, 1, 1))
     assert decode("depth", one * 0.25) == 0.75
     assert decode("shading", one) == 1.5
@@ -54,13 +55,13 @@ def test_normals_are_unit_vectors():
     np.testing.assert_allclose(decode("normal", encode("normal", n)), n, atol=2e-4)
 
 
-def test_srgb_is_continuous_at_its_knees():
-    for function, knee in ((intrinsics.srgb_decode, 0.04045), (intrinsics.srgb_encode, 0.0031308)):
+def test_srgb_curves_are_continuous():
+    for function, knee in ((srgb_decode, 0.04045), (srgb_encode, 0.0031308)):
         below, above = function(np.array([knee - 1e-9, knee + 1e-9]))
         assert abs(above - below) < CLOSED_FORM
 
 
-def test_a_class_is_the_nearest_colour():
+def test_palette_decodes_to_the_nearest_colour():
     u = random_codes(ROOM)
     apart = np.linalg.norm(u[:, None] - palette(3)[None, :, :, None, None], axis=2)
     np.testing.assert_array_equal(decode(ROOM, u)[:, 0], apart.argmin(axis=1))
@@ -68,13 +69,13 @@ def test_a_class_is_the_nearest_colour():
     np.testing.assert_array_equal(decode(ROOM, encode(ROOM, labels)), labels)
 
 
-def test_a_segmentation_without_classes_has_no_values():
+def test_segmentation_without_classes_cannot_be_decoded():
     with pytest.raises(UserError, match="segmentation: its classes are not known"):
         decode("segmentation", random_codes(ROOM))
 
 
 @pytest.mark.parametrize(("count", "least"), [(2, 1.73), (8, 0.7), (15, 0.6), (150, 0.18), (256, 0.12)])
-def test_colours_are_far_apart_and_those_of_fewer_classes(count, least):
+def test_palette_distances_and_prefixes(count, least):
     colours = palette(count)
     apart = np.linalg.norm(colours[:, None] - colours, axis=-1) + 9 * np.eye(count)
     assert apart.min() >= least
@@ -82,7 +83,7 @@ def test_colours_are_far_apart_and_those_of_fewer_classes(count, least):
     np.testing.assert_array_equal(colours[:2], palette(2))
 
 
-def test_the_distance_to_a_border_is_the_least_change_that_crosses_it():
+def test_border_distance():
     colours = palette(2)  # black and white, the border in the middle
     u = np.array([0.4, 0.4, 0.4]).reshape(3, 1, 1)
     one = np.ones((1, 1, 1), int)
@@ -97,7 +98,7 @@ def test_unknown_type_is_refused():
         get("dept")
 
 
-def test_masks_are_a_family():
+def test_mask_types():
     assert get("mask-floor-lamp").is_mask
     assert get(intrinsics.mask_name("Floor lamp; light")).name == "mask-floor-lamp-light"
     with pytest.raises(UserError, match="unknown type 'mask-'"):
@@ -107,7 +108,7 @@ def test_masks_are_a_family():
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS, ids=kind_name)
-def test_a_description_survives_json(kind):
+def test_description_round_trips_through_json(kind):
     assert Intrinsic.from_dict(json.loads(json.dumps(get(kind).to_dict()))) == get(kind)
 
 
@@ -123,7 +124,7 @@ def test_a_description_survives_json(kind):
         ({"low": 60}, "its range is 60 to 60"),
         ({"high": float("inf")}, "its range is -20 to inf"),
         ({"decoding": "log"}, "decoding log: choose from identity"),
-        ({"meaning": None}, "its meaning is no text"),
+        ({"meaning": None}, "its meaning is not a text"),
         ({"png_bits": 12}, "png_bits is 8, or 16 of one channel"),
         ({"png_bits": 16, "channels": 3}, "png_bits is 8, or 16 of one channel"),
         ({"decoding": "unit"}, "unit vectors have 3 channels, -1 to 1"),
@@ -131,29 +132,29 @@ def test_a_description_survives_json(kind):
         ({"classes": ["a", "b"]}, "classes need the decoding `palette`"),
         ({"decoding": "palette", "classes": ["a", "b"]}, "indices of 2 classes are 0 to 1"),
         ({"decoding": "palette", "classes": ["a"]}, "has 1 classes, not 2 to 256"),
-        ({"decoding": "palette", "classes": "ab"}, "its classes are no list of names"),
+        ({"decoding": "palette", "classes": "ab"}, "its classes are not a list of names"),
         ({"decoding": "palette", "classes": 5}, "one of a wrong kind"),
-        ({"colour": "red"}, "colour is one field too many"),
+        ({"colour": "red"}, "unknown field colour"),
     ],
 )
-def test_descriptions_that_make_no_sense(change, says):
+def test_contradicting_fields_are_refused(change, says):
     assert Intrinsic.from_dict(OWN).name == "heat"
     with pytest.raises(UserError, match=says):
         Intrinsic.from_dict(OWN | change)
 
 
 @pytest.mark.parametrize("values", [None, 5, "depth", [1], {}, {"name": ["depth"]}])
-def test_what_is_no_description(values):
+def test_values_that_are_not_descriptions_are_refused(values):
     with pytest.raises(UserError, match=r"no fields|type None|type \['depth'\]"):
         Intrinsic.from_dict(values)
 
 
 @pytest.mark.parametrize("name", [5, None, ["depth"]])
-def test_what_is_no_name(name):
+def test_values_that_are_not_names_are_refused(name):
     with pytest.raises(UserError, match="unknown type"):
         get(name)
 
 
-def test_a_description_that_lacks_a_field():
+def test_description_without_a_field_is_refused():
     with pytest.raises(UserError, match="type heat: lacks a field"):
         Intrinsic.from_dict({key: value for key, value in OWN.items() if key != "meaning"})

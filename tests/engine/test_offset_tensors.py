@@ -1,4 +1,4 @@
-"""Offsets of every space: what they do to styles, what they become when baked, how they add up."""
+"""Offsets in every space: their effect on styles, baking, scaling and addition."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sgi.trainer.offsets.spaces import get_space
 
 
 def make(generator, space, seed=0, **changes):
-    """A random offset of a space: depth, rank 2."""
+    """A random depth offset in a space, of rank 2 for lora."""
     random = np.random.RandomState(seed)
     zeros = get_space(space).zeros(generator.config, rank=2)
     tensors = {key: random.randn(*zero.shape).astype(np.float32) / 2 for key, zero in zeros.items()}
@@ -29,7 +29,7 @@ def make(generator, space, seed=0, **changes):
 
 
 def moves(generator, offset):
-    """How far an offset moves the styles of three latents, [3, sum of I]."""
+    """Change of the styles of three latents by an offset, [3, sum of I]."""
     ws = torch.randn(3, generator.config.num_ws, 12, generator=torch.Generator().manual_seed(1))
     moved, plain = (shifted_styles(generator.synthesis, ws, tensors_of(o)) for o in (offset, None))
     return torch.cat(moved, dim=1) - torch.cat(plain, dim=1)
@@ -54,7 +54,7 @@ def test_baked_layers_give_the_shifted_styles(space, tiny_generator):
 
 @torch.no_grad()
 @pytest.mark.parametrize("space", SPACES)
-def test_alpha_goes_part_of_the_way(space, tiny_generator):
+def test_alpha_scales_the_change_of_styles(space, tiny_generator):
     offset = make(tiny_generator, space, score={"rows": {}})
     half = offset.scaled(0.5)
     agree(moves(tiny_generator, half), moves(tiny_generator, offset) / 2)
@@ -64,7 +64,7 @@ def test_alpha_goes_part_of_the_way(space, tiny_generator):
 
 @torch.no_grad()
 @pytest.mark.parametrize("pair", list(itertools.combinations_with_replacement(SPACES, 2)))
-def test_a_sum_moves_as_far_as_both(pair, tiny_generator):
+def test_a_sum_changes_styles_by_both_offsets(pair, tiny_generator):
     one, other = (make(tiny_generator, space, seed) for seed, space in enumerate(pair))
     for total in (one.plus(other), other.plus(one)):
         assert total.space == pair[1]
@@ -72,27 +72,27 @@ def test_a_sum_moves_as_far_as_both(pair, tiny_generator):
         agree(moves(tiny_generator, total), moves(tiny_generator, one) + moves(tiny_generator, other))
 
 
-def test_a_sum_says_what_it_is_of(tiny_generator):
+def test_a_sum_lists_its_terms(tiny_generator):
     depth, normal = make(tiny_generator, "w+"), make(tiny_generator, "lora", 1, type="normal", fit={"rank": 2})
     total = depth.scaled(3).plus(normal).scaled(0.5).plus(depth)
     assert (total.type, total.label, total.score) == ("depth", "lora", {})
-    said = [(part["type"], part["space"], part["alpha"]) for part in total.fit["parts"]]
-    assert said == [("depth", "w+", 1.5), ("normal", "lora of rank 2", 0.5), ("depth", "w+", 1.0)]
+    found = [(part["type"], part["space"], part["alpha"]) for part in total.fit["parts"]]
+    assert found == [("depth", "w+", 1.5), ("normal", "lora of rank 2", 0.5), ("depth", "w+", 1.0)]
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
-        ({"psi": 0.5}, "--trunc 1.0 .* and 0.5"),
-        ({"cutoff": 2}, "--trunc-cutoff"),
-        ({"noise_mode": "const"}, "--noise-mode none .* and const"),
-        ({"fit": {"class_index": 1}}, "--class"),
+        ({"psi": 0.5}, "`psi=1.0` .* with `psi=0.5`"),
+        ({"cutoff": 2}, "`cutoff=None` .* with `cutoff=2`"),
+        ({"noise_mode": "const"}, "`noise_mode=none` .* `noise_mode=const`"),
+        ({"fit": {"class_index": 1}}, "`class_index=None`"),
         ({"generator_sha256": "b" * 64}, "fitted on generator"),
         ({"tensors": {"offset": np.zeros((4, 12), np.float32)}}, "differ in shape"),
     ],
 )
-def test_what_does_not_add_up(changes, says, tiny_generator):
-    with pytest.raises(UserError, match=says):
+def test_offsets_that_cannot_be_added_are_refused(changes, message, tiny_generator):
+    with pytest.raises(UserError, match=message):
         make(tiny_generator, "w+").plus(make(tiny_generator, "w+", **changes))
 
 
@@ -100,13 +100,17 @@ LAYER = "synthesis.b8.conv0"
 
 
 @pytest.mark.parametrize(
-    ("space", "tensors", "says"),
+    ("space", "tensors", "message"),
     [
         ("w", {"offset": (6, 12)}, r"offset of shape \[6, 12\] where the generator needs \[1, 12\]"),
         ("w+", {"offset": (1, 12)}, r"needs \[6, 12\]"),
         ("w+", {"offset": (6, 8)}, r"needs \[6, 12\]"),
         ("w+", {}, "no tensor offset"),
-        ("w+", {"offset": (6, 12), f"style.{LAYER}": (16,)}, f"a tensor style.{LAYER}, for which space w"),
+        (
+            "w+",
+            {"offset": (6, 12), f"style.{LAYER}": (16,)},
+            f"a tensor style.{LAYER}, which does not exist in space w",
+        ),
         ("style", {"style.synthesis.b32.conv0": (16,)}, "a tensor style.synthesis.b32.conv0"),
         ("style", {f"style.{LAYER}": (8,)}, r"needs \[16\]"),
         ("lora", {f"lora.{LAYER}.up": (16, 2)}, f"no tensor lora.{LAYER}.down"),
@@ -122,21 +126,21 @@ LAYER = "synthesis.b8.conv0"
         ),
     ],
 )
-def test_tensors_without_a_place_are_refused(space, tensors, says, tiny_generator):
+def test_unknown_tensors_are_refused(space, tensors, message, tiny_generator):
     arrays = {name: np.zeros(shape, np.float32) for name, shape in tensors.items()}
     sha256 = generator_sha256(tiny_generator)
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         Offset("depth", space, arrays, sha256).check_generator(sha256, tiny_generator.config)
 
 
-def test_only_rows_are_rows(tiny_generator):
+def test_only_offsets_in_w_and_w_plus_have_rows(tiny_generator):
     with pytest.raises(UserError, match="the depth offset is in style"):
         make(tiny_generator, "style").rows(6)
 
 
 @pytest.fixture
 def folder(tiny_generator, tmp_path, monkeypatch):
-    """A working folder with g, a (depth, w+) and b (normal, lora) .safetensors."""
+    """A folder with g.safetensors, a.safetensors (depth, w+) and b.safetensors (normal, lora)."""
     monkeypatch.chdir(tmp_path)
     save_generator("g.safetensors", tiny_generator)
     make(tiny_generator, "w+").save("a.safetensors")
@@ -144,9 +148,19 @@ def folder(tiny_generator, tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_combine_and_export_part_of_the_way(folder, tiny_generator, capsys):
-    asked = ["combine", "a.safetensors", "b.safetensors", "--weight", "0.5", "--weight", "-2", "--out", "c.safetensors"]
-    assert cli.main(asked) == 0
+def test_combine_and_export_with_alpha(folder, tiny_generator, capsys):
+    arguments = [
+        "combine",
+        "a.safetensors",
+        "b.safetensors",
+        "--weight",
+        "0.5",
+        "--weight",
+        "-2",
+        "--out",
+        "c.safetensors",
+    ]
+    assert cli.main(arguments) == 0
     assert "0.5 x a.safetensors + -2 x b.safetensors, depth in lora" in capsys.readouterr().out
     one, other, total = (Offset.load(f"{name}.safetensors") for name in "abc")
     with torch.no_grad():
@@ -157,12 +171,12 @@ def test_combine_and_export_part_of_the_way(folder, tiny_generator, capsys):
     assert "tensors offset [6, 12], lora of 8 layers" in shown
     assert "fit.parts.1.alpha -2" in shown
     assert cli.main(["export", "--generator", "g.safetensors", "--offset", "c.safetensors", "--alpha", "0.5"]) == 0
-    said = Artifact.read("depth.onnx").offsets["depth"]
-    assert (said["space"], said["alpha"], said["sha256"]) == ("lora", 0.5, total.scaled(0.5).sha256)
+    found = Artifact.read("depth.onnx").offsets["depth"]
+    assert (found["space"], found["alpha"], found["sha256"]) == ("lora", 0.5, total.scaled(0.5).sha256)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["a.safetensors"], "nothing to combine"),
         (["a.safetensors", "b.safetensors", "--weight", "1"], "--weight: 1 weights for 2 files"),
@@ -171,8 +185,8 @@ def test_combine_and_export_part_of_the_way(folder, tiny_generator, capsys):
         (["a.safetensors", "b.safetensors", "--out", "c.onnx"], "--out c.onnx: the name of an offset file"),
     ],
 )
-def test_combine_refuses(arguments, says, folder, capsys):
+def test_combine_refuses(arguments, message, folder, capsys):
     before = sorted(folder.iterdir())
     assert cli.main(["combine", "--out", "c.safetensors", *arguments]) == 2
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert sorted(folder.iterdir()) == before

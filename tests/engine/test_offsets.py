@@ -1,15 +1,16 @@
-"""Offset files: round trip, refusal of what they are not."""
+"""Offset files: round trip, and refusal of other and damaged files."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from sgi.engine.errors import UserError
-from sgi.engine.offsets import Offset
+from sgi.engine.offsets import Offset, OffsetHeader
 
 
 def make(rows=6, **changes):
@@ -25,7 +26,12 @@ def test_round_trip(tmp_path):
     assert read == offset
 
 
-def test_hash_is_of_the_tensors():
+def test_the_header_has_all_fields_but_the_tensors():
+    names = [field.name for field in fields(Offset)]
+    assert sorted(OffsetHeader.__struct_fields__) == sorted(set(names) - {"tensors"})
+
+
+def test_the_hash_depends_on_the_tensors_only():
     changed = make()
     changed.tensors["offset"][0, 0] += 1
     assert make(psi=0.5).sha256 == make().sha256 != changed.sha256
@@ -46,7 +52,7 @@ def test_another_generator_is_refused():
         make().check_generator("b" * 64)
 
 
-def test_files_that_are_no_offsets(tmp_path):
+def test_other_and_truncated_files_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"missing\.safetensors: no such file"):
         Offset.load(tmp_path / "missing.safetensors")
     plain = tmp_path / "plain.safetensors"
@@ -76,7 +82,7 @@ def test_a_damaged_file_is_refused(damage, tmp_path):
         header |= damage
     path = tmp_path / "damaged.safetensors"
     save_file({"offset": rows}, path, {"sgi_offset": damage if isinstance(damage, str) else json.dumps(header)})
-    with pytest.raises(UserError, match=r"damaged\.safetensors: a damaged offset file; copy it again"):
+    with pytest.raises(UserError, match=r"damaged\.safetensors: damaged (header|offset file) .*; copy the file again"):
         Offset.load(path)
 
 
@@ -87,7 +93,7 @@ def test_semantics_of_another_type_are_refused(semantics):
 
 
 @pytest.mark.parametrize(("field", "value"), [("type", "dept"), ("space", "z")])
-def test_unknown_words_are_refused(field, value):
+def test_unknown_types_and_spaces_are_refused(field, value):
     values = {"type": "depth", "space": "w+", "tensors": {}, "generator_sha256": "a" * 64} | {field: value}
     with pytest.raises(UserError, match="choose from"):
         Offset(**values)

@@ -1,4 +1,4 @@
-"""Seed syntax, and z bit for bit as NumPy draws it."""
+"""Syntax of seeds, and latents equal to NumPy's."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ def test_parse(text, seeds, duplicates):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("", "is empty"),
         ("  ", "is empty"),
         ("5-1", "the range 5-1 is reversed; write 1-5"),
-        ("-3", "cannot be read at '-3'"),
-        ("0--3", "cannot be read at '0--3'"),
-        ("1,,2", "has an empty item"),
-        ("1,2,", "has an empty item"),
-        ("one", "cannot be read at 'one'"),
-        ("1.5", "cannot be read at '1.5'"),
-        ("1-2-3", "cannot be read at '1-2-3'"),
+        ("-3", "'-3' is neither a seed nor a range"),
+        ("0--3", "'0--3' is neither a seed nor a range"),
+        ("1,,2", "an item is empty"),
+        ("1,2,", "an item is empty"),
+        ("one", "'one' is neither a seed nor a range"),
+        ("1.5", "'1.5' is neither a seed nor a range"),
+        ("1-2-3", "'1-2-3' is neither a seed nor a range"),
         (f"{SEED_MAX + 1}", f"{SEED_MAX + 1} is more than the largest seed, {SEED_MAX}"),
         ("0-9999999999", "9999999999 is more than the largest seed"),
-        ("9" * 5000, "cannot be read"),
+        ("9" * 5000, "is neither a seed nor a range"),
     ],
 )
-def test_bad_text_names_the_flag_and_the_fault(text, says):
+def test_wrong_text_is_refused_with_the_reason(text, message):
     with pytest.raises(UserError) as error:
         parse_seeds(text)
-    assert str(error.value).startswith("--seeds")
-    assert says in str(error.value)
+    assert str(error.value).startswith("`seeds")
+    assert message in str(error.value)
 
 
-def test_four_billion_seeds_cost_nothing():
+def test_four_billion_seeds_need_little_memory():
     seeds = parse_seeds("0-4294967295")
     assert len(seeds) == 2**32
     assert (seeds[0], seeds[-1]) == (0, SEED_MAX)
@@ -68,7 +68,7 @@ _items = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 8)), min_size=1, 
 
 
 @given(items=_items, cut=st.tuples(st.integers(-40, 40), st.integers(-40, 40)), shards=st.integers(1, 5))
-def test_behaves_as_the_list_without_repeats(items, cut, shards):
+def test_behaves_like_a_list_without_duplicates(items, cut, shards):
     written = [seed for first, more in items for seed in range(first, first + more + 1)]
     expected = list(dict.fromkeys(written))
     seeds = parse_seeds(",".join(f"{first}-{first + more}" for first, more in items))
@@ -86,12 +86,12 @@ def test_shard(text, shard):
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1/0", "1", "a/b", "-1/4", ""])
-def test_bad_shard_names_the_flag(text):
-    with pytest.raises(UserError, match="--shard .*: write k/n with k from 1 to n"):
+def test_wrong_shards_are_refused(text):
+    with pytest.raises(UserError, match="`shard=.*`: write k/n with k from 1 to n"):
         parse_shard(text)
 
 
-# float.hex of z[0, 0], z[0, 1] and z[0, 511] of RandomState(seed).randn(1, 512), drawn by NumPy 2.4.
+# float.hex of z[0, 0], z[0, 1] and z[0, 511] of RandomState(seed).randn(1, 512), computed by NumPy 2.4.
 GOLDEN = {
     0: ("0x1.c398ef3e5cfa5p+0", "0x1.99c2cfacc8953p-2", "0x1.5ffda5225543bp+0"),
     1: ("0x1.9fd5190657c50p+0", "-0x1.393822fb7d9adp-1", "0x1.9330767b9b1e3p-3"),
@@ -101,7 +101,7 @@ GOLDEN = {
 }
 
 
-def test_latents_are_the_golden_values_wherever_in_a_batch():
+def test_latents_equal_the_recorded_values_at_any_position():
     z = latents(GOLDEN, 512)
     assert z.shape == (5, 512)
     assert z.dtype == np.float64
@@ -110,16 +110,16 @@ def test_latents_are_the_golden_values_wherever_in_a_batch():
     np.testing.assert_array_equal(latents([999], 512)[0], z[3])
 
 
-def test_as_seeds_keeps_repeats_of_a_list_and_refuses_what_is_no_seed():
+def test_as_seeds_keeps_duplicates_and_refuses_wrong_seeds():
     assert as_seeds([3, 3, np.uint32(1)]) == [3, 3, 1]
     assert as_seeds(5) == [5]
     assert list(as_seeds("0-2")) == [0, 1, 2]
-    with pytest.raises(UserError, match="seed -1 is not between"):
+    with pytest.raises(UserError, match="`seeds=-1`: a seed is an integer from 0"):
         as_seeds([0, -1])
     with pytest.raises(TypeError):
         as_seeds([1.5])
 
 
 @pytest.mark.parametrize(("text", "stem"), [("7", "seed0007"), ("0-9999", "seed0007"), ("7-10000", "seed00007")])
-def test_stems_are_padded_to_the_width_of_the_range(text, stem):
+def test_file_names_are_padded_to_the_largest_seed(text, stem):
     assert seed_stem(7, parse_seeds(text).digits) == stem

@@ -1,4 +1,4 @@
-"""The TensorRT backend's logic on a fake GPU: batches, graphs, memory, and what an engine says where it cannot run."""
+"""The TensorRT backend on a fake GPU: batches, graphs, memory, and messages for engines that cannot run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tiny_models import SIDE, describe
 from tolerances import CLOSED_FORM
 
 from sgi.engine import backends
-from sgi.engine.backends import cuda_memory, open_backend, tensorrt
+from sgi.engine.backends import OnDevice, cuda_memory, open_backend, tensorrt
 from sgi.engine.errors import UserError
 
 
@@ -40,12 +40,12 @@ def test_values_of_any_number_of_rows(tmp_path, monkeypatch, memory_of, rows, ea
         np.testing.assert_allclose(maps["image"][:, 2, -1, -1], -0.5 * latent(rows).mean(1), atol=CLOSED_FORM)
 
 
-def test_fewer_rows_than_the_engine_takes_are_filled_up(tmp_path, monkeypatch):
+def test_fewer_rows_than_the_smallest_batch_are_padded(tmp_path, monkeypatch):
     with opened(tmp_path, monkeypatch, facts=replace(FACTS, batch=(4, 4, 8))) as (backend, _):
         assert_depth(backend.run(latent(2), 1.0), latent(2))
 
 
-def test_the_second_run_of_a_size_is_recorded_and_then_replayed(tmp_path, monkeypatch):
+def test_the_second_run_of_a_batch_size_is_recorded_and_replayed(tmp_path, monkeypatch):
     with opened(tmp_path, monkeypatch) as (backend, gpu):
         for _ in range(3):
             backend.run(latent(2), 1.0, types=["depth"])
@@ -58,9 +58,9 @@ def test_the_second_run_of_a_size_is_recorded_and_then_replayed(tmp_path, monkey
 
 
 @each_memory
-def test_nothing_is_recorded_where_it_cannot_be(tmp_path, monkeypatch, memory_of):
+def test_nothing_is_recorded_without_graphs(tmp_path, monkeypatch, memory_of):
     class Compiling(FakeContext):
-        def is_stream_capturable(self, stream):  # TensorRT-RTX asks; pycuda has no graphs at all
+        def is_stream_capturable(self, stream):  # a method of TensorRT-RTX; pycuda has no graphs
             return False
 
     with opened(tmp_path, monkeypatch, None, memory_of, context=Compiling) as (backend, gpu):
@@ -70,8 +70,9 @@ def test_nothing_is_recorded_where_it_cannot_be(tmp_path, monkeypatch, memory_of
 
 
 @each_memory
-def test_maps_stay_on_the_gpu(tmp_path, monkeypatch, memory_of):
+def test_maps_can_stay_on_the_gpu(tmp_path, monkeypatch, memory_of):
     with opened(tmp_path, monkeypatch, None, memory_of) as (backend, gpu):
+        assert isinstance(backend, OnDevice)
         arrays = backend.run_on_device(latent(2), 1.0, types=["depth"])
         interface = arrays["depth"].__cuda_array_interface__
         assert (interface["shape"], interface["typestr"]) == ((2, 1, SIDE, SIDE), "<f4")
@@ -79,11 +80,11 @@ def test_maps_stay_on_the_gpu(tmp_path, monkeypatch, memory_of):
         arrays["depth"].wait()
         assert "copied out" not in gpu.done
         assert_depth(values_of(gpu, arrays), latent(2))
-        with pytest.raises(UserError, match="--batch 9: maps.engine takes at most 8 rows at once here"):
+        with pytest.raises(UserError, match="`batch=9`: maps.engine runs at most 8 rows at once here"):
             backend.run_on_device(latent(9), 1.0)
 
 
-def test_few_sizes_are_kept(tmp_path, monkeypatch):
+def test_buffers_of_few_batch_sizes_are_kept(tmp_path, monkeypatch):
     with opened(tmp_path, monkeypatch) as (backend, gpu):
         for rows in (1, 2, 3, 4, 5):
             backend.run(latent(rows), 1.0)
@@ -93,12 +94,12 @@ def test_few_sizes_are_kept(tmp_path, monkeypatch):
 @each_memory
 def test_out_of_memory_halves_the_batch_with_a_warning(tmp_path, monkeypatch, memory_of):
     with opened(tmp_path, monkeypatch, FakeGpu(5 * BYTES_A_ROW), memory_of) as (backend, _):
-        with pytest.warns(UserWarning, match="--batch 8: the GPU has no memory for it; going on with 4"):
+        with pytest.warns(UserWarning, match="`batch=8`: the GPU has no memory for it; continuing with 4"):
             maps = backend.run(latent(8), 1.0)
         assert_depth(maps, latent(8))
 
 
-def test_other_sizes_are_given_up_before_the_batch_is_halved(tmp_path, monkeypatch):
+def test_other_batch_sizes_are_freed_before_the_batch_is_halved(tmp_path, monkeypatch):
     with opened(tmp_path, monkeypatch, FakeGpu(10 * BYTES_A_ROW)) as (backend, _):
         waiting = backend.start(latent(4), 0.5)
         assert_depth(backend.run(latent(8), 1.0), latent(8))
@@ -106,20 +107,22 @@ def test_other_sizes_are_given_up_before_the_batch_is_halved(tmp_path, monkeypat
 
 
 @each_memory
-def test_no_pinned_memory_is_no_memory(tmp_path, monkeypatch, memory_of):
+def test_missing_pinned_memory_halves_the_batch(tmp_path, monkeypatch, memory_of):
     gpu = FakeGpu(pinned_capacity=5 * BYTES_A_ROW)
     with opened(tmp_path, monkeypatch, gpu, memory_of) as (backend, _):
-        with pytest.warns(UserWarning, match="going on with 4"):
+        with pytest.warns(UserWarning, match="continuing with 4"):
             maps = backend.run(latent(8), 1.0)
         assert_depth(maps, latent(8))
 
 
 @each_memory
-def test_out_of_memory_for_the_least_batch_is_an_error(tmp_path, monkeypatch, memory_of):
+def test_out_of_memory_for_the_smallest_batch_is_an_error(tmp_path, monkeypatch, memory_of):
     with (
         opened(tmp_path, monkeypatch, FakeGpu(BYTES_A_ROW // 2), memory_of) as (backend, gpu),
-        pytest.warns(UserWarning, match="going on with 1"),
-        pytest.raises(UserError, match="maps.engine: the GPU has no memory for 1 rows, the least this engine runs"),
+        pytest.warns(UserWarning, match="continuing with 1"),
+        pytest.raises(
+            UserError, match="maps.engine: the GPU has no memory for 1 rows, the smallest batch of this engine"
+        ),
     ):
         backend.run(latent(2), 1.0)
     assert not gpu.blocks
@@ -131,55 +134,55 @@ def test_a_context_without_scratch_memory_halves_the_batch(tmp_path, monkeypatch
         backend,
         _,
     ):
-        with pytest.warns(UserWarning, match="--batch 8: .* going on with 4"):
+        with pytest.warns(UserWarning, match="`batch=8`: .* continuing with 4"):
             maps = backend.run(latent(8), 1.0)
         assert_depth(maps, latent(8))
 
 
 @pytest.mark.parametrize(
-    ("changes", "gpus", "says"),
+    ("changes", "gpus", "message"),
     [
-        ({}, (), "an engine runs on an NVIDIA GPU, and none with a driver is here; use an .onnx export"),
+        ({}, (), "an engine needs an NVIDIA GPU, and none with a driver was found; use an .onnx export"),
         (
             {"gpu": "NVIDIA L40S", "compute_capability": (8, 9)},
             (HERE,),
-            "built on NVIDIA L40S, and this is NVIDIA",
+            "built on NVIDIA L40S, and this GPU is NVIDIA",
         ),
         ({"gpu": None, "compute_capability": None, "targets": ("SM80", "SM120")}, (HERE,), "NVIDIA H200 is SM90"),
         ({"version": "10.13.3"}, (HERE,), "built by tensorrt 10.13.3, and 11.4.0 is installed"),
-        ({"module": "tensorflow"}, (HERE,), "built by tensorflow, which this version does not know"),
+        ({"module": "tensorflow"}, (HERE,), "built by tensorflow, which this version does not support"),
     ],
 )
-def test_an_engine_of_elsewhere_is_refused_in_one_line(tmp_path, monkeypatch, changes, gpus, says):
+def test_an_engine_of_another_machine_is_refused_in_one_line(tmp_path, monkeypatch, changes, gpus, message):
     with (
         pytest.raises(UserError) as error,
         opened(tmp_path, monkeypatch, facts=replace(FACTS, **changes), gpus=gpus),
     ):
         pass
-    assert says in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
     if gpus and "module" not in changes:
         command = "sgi-engine export --format tensorrt --precision fp32 --batch-profile 1,4,8 --type image --type depth"
         assert f"`{command} --out {tmp_path}/maps.engine`" in str(error.value)
 
 
-def test_an_engine_that_the_library_refuses(tmp_path, monkeypatch):
+def test_an_engine_that_the_library_cannot_load(tmp_path, monkeypatch):
     with (
-        pytest.raises(UserError, match="maps.engine: tensorrt refuses it; build it again here"),
+        pytest.raises(UserError, match="maps.engine: tensorrt cannot load it; build it again here"),
         opened(tmp_path, monkeypatch, engine=False),
     ):
         pass
 
 
-def test_a_sidecar_without_the_build_is_refused(tmp_path, monkeypatch):
+def test_a_sidecar_without_a_builder_entry_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "maps.plan"
     path.write_bytes(b"engine")
     path.with_suffix(".json").write_text(describe().to_json())
-    with pytest.raises(UserError, match="maps.json does not say how it was built; build it again"):
+    with pytest.raises(UserError, match="maps.json does not describe how it was built .*; build it again"):
         open_backend(path)
 
 
-def test_missing_packages_name_their_extra(tmp_path, monkeypatch):
+def test_missing_packages_are_reported_with_the_pip_command(tmp_path, monkeypatch):
     monkeypatch.setattr(tensorrt, "is_installed", lambda name: False)
     with pytest.raises(UserError, match=r'needs tensorrt 11.4.0, which is not installed: pip install "sgi-engine\[t'):
         tensorrt.load_module(tmp_path / "maps.engine", FACTS)
@@ -191,10 +194,10 @@ def test_missing_packages_name_their_extra(tmp_path, monkeypatch):
         cuda_memory.open_memory()
 
 
-def test_a_device_without_a_gpu_is_refused_before_the_file_is(tmp_path, monkeypatch):
+def test_a_missing_gpu_is_reported_before_the_file_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(backends, "has_nvidia_driver", lambda: False)
     path = tmp_path / "maps.plan"
     path.write_bytes(b"engine")
     path.with_suffix(".json").write_text(describe().to_json())
-    with pytest.raises(UserError, match="--device cuda: no NVIDIA GPU with a driver is here"):
+    with pytest.raises(UserError, match="`device=cuda`: no NVIDIA GPU with a driver was found"):
         open_backend(path, device="cuda")

@@ -1,4 +1,4 @@
-"""Map formats: codes as the table of types states them, and PNG files that others read."""
+"""Map formats: the codes of each type, and PNG files that Pillow reads."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from tiny_models import ALL_KINDS, ROOM, kind_name
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import Kind
-from sgi.engine.writers import FORMATS, Png, get_format
+from sgi.engine.writers import FORMATS, get_format
 from sgi.engine.writers.png import encode_png
+from sgi.engine.writers.png_format import Png
 
 SMOOTH_KINDS = [kind for kind in ALL_KINDS if kind is not ROOM]
 
@@ -29,7 +30,7 @@ def test_pillow_reads_every_pixel(shape, channels, dtype):
         np.testing.assert_array_equal(np.asarray(picture), pixels)
 
 
-def test_pixels_need_not_be_contiguous():
+def test_pixels_that_are_not_contiguous_are_encoded():
     pixels = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(3, 2, 4).transpose(1, 2, 0)
     with Image.open(io.BytesIO(encode_png(pixels))) as picture:
         np.testing.assert_array_equal(np.asarray(picture), pixels)
@@ -41,7 +42,7 @@ def codes(kind: Kind, value: np.ndarray) -> np.ndarray:
 
 
 def flat(*values: float) -> np.ndarray:
-    """Values as one row of pixels, alike in three channels where there are three."""
+    """Values as one row of pixels, equal in all channels."""
     return np.array(values)[None, None, :]
 
 
@@ -57,7 +58,7 @@ def test_png_codes_of_each_type():
     np.testing.assert_array_equal(codes("normal", normal)[0, 0], [128, 128, 255])
 
 
-def test_pictures_round_as_nvidia_does():
+def test_images_are_rounded_like_nvidia():
     x = np.linspace(-1, 1, 4096, dtype=np.float32)
     theirs = np.floor(x.astype(np.float64) * 127.5 + 128).clip(0, 255).astype(int)
     ours = codes("image", flat(*(x.astype(np.float64) * 0.5 + 0.5)).repeat(3, 0))[0, :, 0]
@@ -73,7 +74,7 @@ def test_values_out_of_range_are_clipped_not_wrapped(kind):
 
 @pytest.mark.parametrize("kind", SMOOTH_KINDS, ids=kind_name)
 @pytest.mark.parametrize("name", FORMATS)
-def test_values_come_back_within_half_a_step(kind, name):
+def test_decoded_values_are_within_half_a_step(kind, name):
     row = intrinsics.get(kind)
     u = np.random.RandomState(0).rand(row.channels, 8, 8)
     value = intrinsics.decode(row, u).astype(np.float32)
@@ -86,7 +87,7 @@ def test_values_come_back_within_half_a_step(kind, name):
         assert np.abs(back - value).max() <= 0.51 * (row.high - row.low) / 65535
     else:
         error = np.abs(intrinsics.encode(row, back) - intrinsics.encode(row, value))
-        # Decoding a normal puts its rounded code back on the sphere: up to one more half step.
+        # Decoding normalises the rounded code of a normal, which adds up to half a step.
         assert error.max() <= (1.5 if row.decoding == "unit" else 0.51) / 255
 
 
@@ -105,7 +106,7 @@ def test_classes_are_an_indexed_png():
         np.testing.assert_array_equal(back, inside)
 
 
-def test_npy_is_what_numpy_writes_chw():
+def test_npy_contains_the_values_as_chw():
     value = np.arange(12, dtype=np.float64).reshape(3, 2, 2)
     loaded = np.load(io.BytesIO(get_format("npy").encode("image", value)))
     assert loaded.dtype == np.float32
@@ -113,5 +114,5 @@ def test_npy_is_what_numpy_writes_chw():
 
 
 def test_unknown_format():
-    with pytest.raises(UserError, match="--format jpg: choose from png, npy"):
+    with pytest.raises(UserError, match="`file_format=jpg`: choose from png, npy"):
         get_format("jpg")

@@ -1,4 +1,4 @@
-"""Exported files: what they compute, what they say of themselves, what they refuse."""
+"""Exported files: values, descriptions and refusals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAPS = ("depth", "normal", "albedo", "shading")
 
 
 def offsets_for(generator, *types, space="w+", zero_rows=0):
-    """Random offsets of a space that leave the first rows of w+ alone."""
+    """Random offsets of a space that are zero in the first rows of w+."""
     made = {}
     for i, name in enumerate(types):
         random = np.random.RandomState(i)
@@ -66,7 +66,7 @@ def inputs_of(folder):
     return onnx.load(folder / "maps.onnx").graph.input
 
 
-def test_batch_size_changes_nothing(tiny_generator, tmp_path):
+def test_values_do_not_depend_on_the_batch_size(tiny_generator, tmp_path):
     path = tmp_path / "depth.onnx"
     export_onnx(tiny_generator, offsets_for(tiny_generator, "depth"), path)
     z = latents(range(5), 8).astype(np.float32)
@@ -85,7 +85,7 @@ def test_opsets(tiny_generator, tmp_path, opset):
     assert Artifact.read(path).opset == opset
 
 
-def test_the_file_describes_itself(tiny_generator, tmp_path):
+def test_description_of_the_file(tiny_generator, tmp_path):
     path = tmp_path / "depth.onnx"
     offsets = offsets_for(tiny_generator, "depth")
     written = export_onnx(tiny_generator, offsets, path, psi=0.7, noise_mode="none")
@@ -97,7 +97,7 @@ def test_the_file_describes_itself(tiny_generator, tmp_path):
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_baking_costs_nothing(space, tiny_generator, tmp_path):
+def test_baking_adds_no_nodes_or_weights(space, tiny_generator, tmp_path):
     def cost(path):
         graph = onnx.load(path).graph
         return [node.op_type for node in graph.node], [list(tensor.dims) for tensor in graph.initializer]
@@ -135,7 +135,7 @@ def test_types_with_equal_first_rows_share_those_layers(space, tiny_generator, t
     export_onnx(tiny_generator, offsets_for(tiny_generator, "normal", "albedo", space=space), apart)
     export_onnx(tiny_generator, offsets_for(tiny_generator, "normal", "albedo", space=space, zero_rows=4), shared)
     # Rows 0 to 3 feed b4.conv1, b8.conv0, b8.conv1 and b16.conv0 (three layers and two filters), and b4 and b8's to-rgb
-    # with its filter: 6 convolutions of the main path and 3 of the skip path are met twice without sharing.
+    # with its filter: without sharing, 6 convolutions of the main path and 3 of the skip path occur twice.
     assert len(convolutions(apart)) - len(convolutions(shared)) == 9
 
 
@@ -154,7 +154,7 @@ def test_an_offset_of_another_generator_is_refused(tiny_generator, conditional_g
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_disagrees_is_not_written(tiny_generator, tmp_path, monkeypatch):
+def test_file_that_disagrees_is_not_written(tiny_generator, tmp_path, monkeypatch):
     monkeypatch.setattr(
         verification, "reference_codes", lambda g, o, kind, artifact, z, psi: np.zeros((len(z), 1, 16, 16), np.float32)
     )
@@ -163,12 +163,12 @@ def test_a_file_that_disagrees_is_not_written(tiny_generator, tmp_path, monkeypa
     assert not list(tmp_path.iterdir())
 
 
-def test_opset_out_of_range(tiny_generator, tmp_path):
-    with pytest.raises(UserError, match="--opset 17: choose from 18 to 23"):
+def test_opset_out_of_range_is_refused(tiny_generator, tmp_path):
+    with pytest.raises(UserError, match="`opset=17`: choose from 18 to 23"):
         export_onnx(tiny_generator, {"image": None}, tmp_path / "image.onnx", opset=17)
 
 
-def test_baking_is_the_offset_itself(tiny_generator):
+def test_baked_bias_is_the_offset_through_the_affine_layer(tiny_generator):
     offset = offsets_for(tiny_generator, "depth")["depth"]
     baked = bake(tiny_generator, {"depth": offset, "image": None})
     for layer in lower(tiny_generator).layers():
@@ -182,10 +182,10 @@ def test_an_offset_of_other_layers_is_refused(tiny_generator, tmp_path):
     offset = offsets_for(tiny_generator, "depth", space="lora")
     tensors = offset["depth"].tensors
     tensors["lora.synthesis.b8.conv0.bias"] = np.zeros(3, np.float32)
-    with pytest.raises(UserError, match=r"conv0\.bias of shape \[3\] where the generator needs \[16\]: fit it anew"):
+    with pytest.raises(UserError, match=r"conv0\.bias of shape \[3\] where the generator needs \[16\]: fit it again"):
         export_onnx(tiny_generator, offset, tmp_path / "depth.onnx")
 
 
-def test_random_noise_is_no_file(tiny_generator):
+def test_random_noise_is_refused(tiny_generator):
     with pytest.raises(ValueError, match="none or const"):
         lower(tiny_generator, "random")

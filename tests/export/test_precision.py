@@ -1,4 +1,4 @@
-"""fp16 and bf16 exports: they agree with torch, keep float32 where the plan says so, and do not overflow."""
+"""fp16 and bf16 exports: agreement with torch, float32 outside the convolutions, no overflow."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def exports(tiny_generator, tmp_path_factory):
 
 @pytest.fixture
 def loud_generator():
-    """Activations at the clamp of 256 and weights of a few hundred: what float16 cannot sum up as it stands."""
+    """A generator with activations at the clamp of 256 and weights of a few hundred, whose sums exceed float16."""
     generator = random_generator(LOUD, seed=3)
     for layer in generator.synthesis.styled_layers():
         if isinstance(layer.module, ModulatedConv):
@@ -68,16 +68,16 @@ def test_agrees_with_torch(exports, name):
             assert PRECISIONS[name].min_psnr <= figures["psnr"] < verification.PSNR_CAP
 
 
-def test_what_cannot_judge_bf16_is_named(exports):
+def test_runtimes_without_bf16_are_listed(exports):
     _, artifact = exports["bf16"]
     assert artifact.parity["left_out"] == {"onnxruntime": "it has no bf16 on the CPU"}
     assert exports["fp16"][1].parity["left_out"] == {}
 
 
-def test_bf16_runs_only_where_kernels_are(exports):
+def test_bf16_needs_a_backend_with_kernels(exports):
     path, _ = exports["bf16"]
     with pytest.raises(
-        UserError, match="--backend onnxruntime: it has no bf16 on cpu; export bf16.onnx as fp32 or fp16"
+        UserError, match="`backend=onnxruntime`: it does not support bf16 on cpu; export bf16.onnx as fp32 or fp16"
     ):
         open_backend(path, backend="onnxruntime", device="cpu")
     backend = open_backend(path, device="cpu", images=1, batch=1)
@@ -108,7 +108,7 @@ def test_large_activations_and_weights_do_not_overflow(loud_generator, tmp_path)
     assert artifact.parity["runtimes"]["emulation"]["image"]["psnr"] >= PRECISIONS["fp16"].min_psnr
 
 
-def test_they_would_without_normalisation_and_the_export_says_so(loud_generator, tmp_path, monkeypatch):
+def test_without_normalisation_they_overflow_and_the_export_fails(loud_generator, tmp_path, monkeypatch):
     monkeypatch.setattr(
         LayerEmitter, "_normalised", lambda self, weight: (weight, np.ones((1, len(weight)), np.float32))
     )
@@ -145,13 +145,13 @@ def test_the_emulator_rounds_and_overflows_where_onnx_runtime_does_not(tmp_path)
 def test_psnr_of_known_errors():
     u = np.full((1, 3, 2, 2), 0.4)
     assert verification.psnr("image", u, u) == verification.PSNR_CAP
-    # One code in 255 everywhere.
+    # Every pixel differs by one code of 255.
     assert verification.psnr("image", u, u + 1 / 255) == pytest.approx(20 * np.log10(255))
     assert verification.psnr("image", u * np.nan, u) == -np.inf
 
 
-def test_flags_are_checked(tiny_generator, tmp_path):
-    with pytest.raises(UserError, match="--precision int8: choose from fp32, fp16, bf16"):
+def test_precision_and_opset_are_checked(tiny_generator, tmp_path):
+    with pytest.raises(UserError, match="`precision=int8`: choose from fp32, fp16, bf16"):
         export_onnx(tiny_generator, {"image": None}, tmp_path / "image.onnx", precision="int8")
-    with pytest.raises(UserError, match="--opset 20: choose from 22 to 23 for bf16"):
+    with pytest.raises(UserError, match="`opset=20`: choose from 22 to 23 for bf16"):
         export_onnx(tiny_generator, {"image": None}, tmp_path / "image.onnx", precision="bf16", opset=20)

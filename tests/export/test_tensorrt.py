@@ -1,4 +1,4 @@
-"""Engines: TensorRT-RTX parses and builds every precision without a GPU, and says clearly what it cannot."""
+"""TensorRT engines: TensorRT-RTX parses and builds every precision without a GPU; refusals name the cause."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from sgi.engine.files import sha256_file
 from sgi.engine.generator import load_generator, save_generator
 from sgi.engine.gpu import Gpu
 from sgi.engine.offsets import Offset
-from sgi.export import tensorrt
+from sgi.export import tensorrt, tensorrt_build, tensorrt_settings
 from sgi.export.onnx import build, describe, export_onnx
-from sgi.export.tensorrt import BuildSettings, build_engine
+from sgi.export.tensorrt import build_engine
+from sgi.export.tensorrt_build import EngineBuild
+from sgi.export.tensorrt_settings import BuildSettings
 
 TARGETS = ("SM80", "SM120")
-SETTINGS = BuildSettings(batch=(1, 2, 4), level=0, targets=TARGETS)
+SETTINGS = BuildSettings(batch_profile=(1, 2, 4), optimization_level=0, compute_capability=TARGETS)
 
 
 @pytest.fixture
@@ -33,9 +35,14 @@ def rtx():
     return pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: pip install .[tensorrt-rtx]")
 
 
+def set_gpus(monkeypatch, *gpus):
+    for module in (tensorrt, tensorrt_build, tensorrt_settings):
+        monkeypatch.setattr(module, "find_gpus", lambda: list(gpus))
+
+
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch):
-    monkeypatch.setattr(tensorrt, "find_gpus", list)
+    set_gpus(monkeypatch)
 
 
 def write(generator, path, precision="fp32"):
@@ -45,7 +52,7 @@ def write(generator, path, precision="fp32"):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_builds_for_both_ends_of_the_range(rtx, conditional_generator, tmp_path, precision):
+def test_builds_for_the_oldest_and_newest_targets(rtx, conditional_generator, tmp_path, precision):
     model = write(conditional_generator, tmp_path / "maps.onnx", precision)
     sidecar = build_engine(model, tmp_path / "maps.engine", SETTINGS)
     assert (tmp_path / "maps.engine").stat().st_size > model.stat().st_size
@@ -62,7 +69,7 @@ def test_builds_for_both_ends_of_the_range(rtx, conditional_generator, tmp_path,
 
 @pytest.fixture
 def gpu_that_multiplies_by(rtx, tiny_generator, tmp_path, monkeypatch):
-    """Build a depth engine where its GPU is here; the GPU gives ONNX Runtime's values times a factor."""
+    """Build an engine on a machine with its GPU, a stand-in that returns ONNX Runtime's values times a factor."""
     open_backend = tensorrt.open_backend
     model = write(tiny_generator, tmp_path / "maps.onnx")
 
@@ -82,15 +89,15 @@ def gpu_that_multiplies_by(rtx, tiny_generator, tmp_path, monkeypatch):
         def opened(path, device, **options):
             return Scaled(path) if device == "tensorrt" else open_backend(path, device=device, **options)
 
-        monkeypatch.setattr(tensorrt, "find_gpus", lambda: [Gpu("NVIDIA RTX 5090", (12, 0), 1)])
+        set_gpus(monkeypatch, Gpu("NVIDIA RTX 5090", (12, 0), 1))
         monkeypatch.setattr(tensorrt, "open_backend", opened)
-        settings = replace(SETTINGS, module="tensorrt_rtx", targets=("SM120",))
+        settings = replace(SETTINGS, builder="tensorrt_rtx", compute_capability=("SM120",))
         return build_engine(model, tmp_path / "maps.engine", settings)
 
     return build_with
 
 
-def test_where_its_gpu_is_here_an_engine_is_run_and_compared(gpu_that_multiplies_by, tmp_path):
+def test_engine_is_compared_with_its_graph_if_its_gpu_is_present(gpu_that_multiplies_by, tmp_path):
     parity = gpu_that_multiplies_by(1.0)["parity"]
     assert parity["left_out"] == {}
     assert set(parity["runtimes"]["tensorrt_rtx"]) == {"image", "depth"}
@@ -99,7 +106,7 @@ def test_where_its_gpu_is_here_an_engine_is_run_and_compared(gpu_that_multiplies
 
 
 @pytest.mark.parametrize(("factor", "says"), [(0.9, "differs from the generator"), (np.nan, "are not finite")])
-def test_an_engine_that_disagrees_is_not_written(gpu_that_multiplies_by, tmp_path, factor, says):
+def test_engine_that_disagrees_is_not_written(gpu_that_multiplies_by, tmp_path, factor, says):
     with pytest.raises(UserError, match=f"through tensorrt .*{says}.* no file was written"):
         gpu_that_multiplies_by(factor)
     assert [path.name for path in tmp_path.iterdir()] == ["maps.onnx"]
@@ -108,7 +115,7 @@ def test_an_engine_that_disagrees_is_not_written(gpu_that_multiplies_by, tmp_pat
 @pytest.mark.skipif(not bundle.MODEL.exists(), reason="the bundled model is not there yet")
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_builds_the_bundled_model(rtx, tmp_path, precision):
-    """The bundled file as it is; in fp16, its generator and offsets exported anew, which holds them to their PSNR."""
+    """fp32: the bundled file. fp16: a new export of its generator and offsets, which must reach the PSNR bound."""
     model = bundle.MODEL
     if precision != "fp32":
         described, model = Artifact.read(bundle.MODEL), tmp_path / "rooms.onnx"
@@ -123,7 +130,7 @@ def test_builds_the_bundled_model(rtx, tmp_path, precision):
 
 
 def test_inputs_and_types_of_the_network(rtx, conditional_generator, tmp_path):
-    """Every convolution has the precision's type, the rest and the borders float32: nothing left to the builder."""
+    """Convolutions have the precision's data type, everything else float32; the builder chooses no data type."""
     for precision, kind in (("fp32", rtx.DataType.FLOAT), ("fp16", rtx.DataType.HALF), ("bf16", rtx.DataType.BF16)):
         model = write(conditional_generator, tmp_path / "maps.onnx", precision)
         logger = rtx.Logger(rtx.Logger.ERROR)
@@ -131,7 +138,7 @@ def test_inputs_and_types_of_the_network(rtx, conditional_generator, tmp_path):
         network = builder.create_network(1 << int(rtx.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         parser = rtx.OnnxParser(network, logger)
         assert parser.parse(model.read_bytes())
-        tensorrt.check_network(rtx, network, Artifact.read(model), model)
+        tensorrt_build.check_network(rtx, network, Artifact.read(model), model)
         layers = [network.get_layer(i) for i in range(network.num_layers)]
         kinds = {
             layer.get_output(0).dtype
@@ -139,12 +146,12 @@ def test_inputs_and_types_of_the_network(rtx, conditional_generator, tmp_path):
             if layer.type == rtx.LayerType.CONVOLUTION and layer.num_outputs
         }
         assert kinds == {kind}
-        profile = tensorrt._Build(rtx, "tensorrt_rtx", SETTINGS)
+        profile = EngineBuild(rtx, "tensorrt_rtx", SETTINGS)
         assert profile._config(network).num_optimization_profiles == 1
 
 
 class Cached:
-    """A builder's config of full TensorRT, as far as timing caches go."""
+    """The timing-cache methods of a builder's config in TensorRT."""
 
     def create_timing_cache(self, data):
         return data if data in (b"", b"timings") else None
@@ -156,67 +163,67 @@ class Cached:
         return SimpleNamespace(serialize=lambda: b"timings")
 
 
-def test_a_timing_cache_is_read_written_and_refused(tmp_path):
+def test_timing_cache_is_read_written_and_checked(tmp_path):
     cache = tmp_path / "timings"
-    tensorrt.read_cache(Cached(), cache, "tensorrt")
-    tensorrt.write_cache(Cached(), cache)
+    tensorrt_build.read_cache(Cached(), cache, "tensorrt")
+    tensorrt_build.write_cache(Cached(), cache)
     assert cache.read_bytes() == b"timings"
-    tensorrt.read_cache(Cached(), cache, "tensorrt")
+    tensorrt_build.read_cache(Cached(), cache, "tensorrt")
     cache.write_bytes(b"of another GPU")
-    with pytest.raises(UserError, match="--timing-cache .*timings: not a cache of this tensorrt"):
-        tensorrt.read_cache(Cached(), cache, "tensorrt")
+    with pytest.raises(UserError, match="`timing_cache=.*timings`: not a cache of this tensorrt"):
+        tensorrt_build.read_cache(Cached(), cache, "tensorrt")
 
 
-def test_a_graph_it_cannot_take_is_named_by_its_node(rtx, tiny_generator, tmp_path):
+def test_error_names_an_unsupported_node(rtx, tiny_generator, tmp_path):
     model = onnx.load(write(tiny_generator, tmp_path / "maps.onnx"))
     model.graph.node.append(helper.make_node("Det", ["image"], ["det"], name="the_culprit"))
     onnx.save(model, tmp_path / "odd.onnx")
-    with pytest.raises(UserError, match=r"odd.onnx: tensorrt_rtx cannot take .*the_culprit \(Det\)"):
+    with pytest.raises(UserError, match=r"odd.onnx: tensorrt_rtx does not support .*the_culprit \(Det\)"):
         build_engine(tmp_path / "odd.onnx", tmp_path / "odd.engine", SETTINGS)
     assert not list(tmp_path.glob("odd.engine")) + list(tmp_path.glob("*.json"))
 
 
-def test_a_network_of_another_description_is_refused(rtx, tiny_generator, tmp_path):
+def test_network_of_another_description_is_refused(rtx, tiny_generator, tmp_path):
     model = onnx.load(write(tiny_generator, tmp_path / "maps.onnx"))
-    lying = replace(Artifact.read(tmp_path / "maps.onnx"), z_dim=9)
-    helper.set_model_props(model, {METADATA_KEY: lying.to_json()})
-    onnx.save(model, tmp_path / "lying.onnx")
-    with pytest.raises(UserError, match="lying.onnx: its inputs or outputs are not those its description gives"):
-        build_engine(tmp_path / "lying.onnx", tmp_path / "lying.engine", SETTINGS)
+    changed = replace(Artifact.read(tmp_path / "maps.onnx"), z_dim=9)
+    helper.set_model_props(model, {METADATA_KEY: changed.to_json()})
+    onnx.save(model, tmp_path / "changed.onnx")
+    with pytest.raises(UserError, match="changed.onnx: its inputs or outputs are not those of its description"):
+        build_engine(tmp_path / "changed.onnx", tmp_path / "changed.engine", SETTINGS)
 
 
-def test_what_is_missing_is_named(monkeypatch, rtx):
+def test_errors_name_missing_packages_and_gpus(monkeypatch, rtx):
     def module(**settings):
-        return tensorrt.load_module(BuildSettings(**settings))[1]
+        return tensorrt_settings.load_module(BuildSettings(**settings))[1]
 
     assert module() == "tensorrt_rtx"
-    with pytest.raises(UserError, match="--builder nvcc: choose from auto, tensorrt, tensorrt_rtx"):
-        module(module="nvcc")
-    monkeypatch.setattr(tensorrt, "is_installed", lambda name: False)
+    with pytest.raises(UserError, match="`builder=nvcc`: choose from auto, tensorrt, tensorrt_rtx"):
+        module(builder="nvcc")
+    monkeypatch.setattr(tensorrt_settings, "is_installed", lambda name: False)
     with pytest.raises(UserError, match=r'tensorrt is not installed: pip install "sgi-engine\[tensorrt\]"'):
-        module(module="tensorrt")
+        module(builder="tensorrt")
     with pytest.raises(UserError, match=r'tensorrt_rtx is not installed: pip install "sgi-engine\[tensorrt-rtx\]"'):
         module()
-    monkeypatch.setattr(tensorrt, "is_installed", lambda name: True)
-    with pytest.raises(UserError, match="--builder tensorrt: TensorRT builds on the GPU that will run the engine"):
-        module(module="tensorrt")
-    with pytest.raises(UserError, match="--compute-capability: TensorRT builds for the GPU it runs on"):
-        module(module="tensorrt", targets=("SM90",))
-    monkeypatch.setattr(tensorrt, "find_gpus", lambda: [Gpu("H200", (9, 0), 1)])
-    monkeypatch.setattr(tensorrt, "import_module", lambda name: name)
+    monkeypatch.setattr(tensorrt_settings, "is_installed", lambda name: True)
+    with pytest.raises(UserError, match="`builder=tensorrt`: TensorRT builds on the GPU that will run the engine"):
+        module(builder="tensorrt")
+    with pytest.raises(UserError, match="`compute_capability`: TensorRT builds for the GPU it runs on"):
+        module(builder="tensorrt", compute_capability=("SM90",))
+    set_gpus(monkeypatch, Gpu("H200", (9, 0), 1))
+    monkeypatch.setattr(tensorrt_settings, "import_module", lambda name: name)
     assert module() == "tensorrt"
-    assert module(targets=("SM120",)) == "tensorrt_rtx"
+    assert module(compute_capability=("SM120",)) == "tensorrt_rtx"
 
 
-def test_flags_are_checked(rtx, tiny_generator, tmp_path):
-    with pytest.raises(UserError, match="--batch-profile 4,2,8: give 1 <= least <= best <= largest"):
-        BuildSettings(batch=(4, 2, 8))
-    with pytest.raises(UserError, match="--optimization-level 6: choose from 0 to 5"):
-        BuildSettings(level=6)
+def test_settings_are_checked(rtx, tiny_generator, tmp_path):
+    with pytest.raises(UserError, match="`batch_profile=4,2,8`: give 1 <= least <= best <= largest"):
+        BuildSettings(batch_profile=(4, 2, 8))
+    with pytest.raises(UserError, match="`optimization_level=6`: choose from 0 to 5"):
+        BuildSettings(optimization_level=6)
     model = write(tiny_generator, tmp_path / "maps.onnx")
-    with pytest.raises(UserError, match="--compute-capability SM90: this TensorRT-RTX builds for .*SM120"):
-        build_engine(model, tmp_path / "maps.engine", BuildSettings(targets=("SM90",)))
-    with pytest.raises(UserError, match=r"--out .*maps.trt: the name must end in .engine or .plan"):
+    with pytest.raises(UserError, match="`compute_capability=SM90`: this TensorRT-RTX builds for .*SM120"):
+        build_engine(model, tmp_path / "maps.engine", BuildSettings(compute_capability=("SM90",)))
+    with pytest.raises(UserError, match=r"`out=.*maps.trt`: the name must end in .engine or .plan"):
         build_engine(model, tmp_path / "maps.trt", SETTINGS)
 
 
@@ -232,7 +239,7 @@ def test_the_command(rtx, tiny_generator, tmp_path, capsys):
         "export", "--generator", tmp_path / "tiny.safetensors", "--type", "image", "--format", "tensorrt",
         "--precision", "fp16", "--compute-capability", "SM120", "--batch-profile", "1,1,2", "--out", out,
     )  # fmt: skip
-    assert (code, error) == (0, "")
+    assert code == 0, error
     assert "emulation" in printed
     assert "for SM120" in printed.replace("\n", " ")
     assert Artifact.read(out).precision == "fp16"

@@ -16,10 +16,10 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import save_generator
 from sgi.export import triton_server
 from sgi.export.onnx import build, describe
-from sgi.export.tensorrt import BuildSettings
+from sgi.export.tensorrt_settings import BuildSettings
 from sgi.export.triton_server import write_repository
 
-SETTINGS = BuildSettings(batch=(1, 4, 8))
+SETTINGS = BuildSettings(batch_profile=(1, 4, 8))
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def parsed(folder):
     return schema, text_format.Parse((folder / "config.pbtxt").read_text(), schema.ModelConfig())
 
 
-def test_the_configuration_fits_the_servers_schema(model, tmp_path):
+def test_configuration_follows_the_schema_of_the_server(model, tmp_path):
     folder = write_repository(model, tmp_path / "models", "maps", SETTINGS)
     schema, config = parsed(folder)
     assert (config.name, config.platform, config.max_batch_size) == ("maps", "onnxruntime_onnx", 8)
@@ -50,8 +50,8 @@ def test_the_configuration_fits_the_servers_schema(model, tmp_path):
     assert described == Artifact.read(model)
 
 
-def test_the_configuration_is_that_of_the_file(model, tmp_path):
-    """With a batch of its own, each shape in the configuration is the model's: what the server checks at loading."""
+def test_configuration_has_the_shapes_of_the_model(model, tmp_path):
+    """Each shape in the configuration is that of the model plus the batch; the server checks this when it loads."""
     folder = write_repository(model, tmp_path / "models", "maps", SETTINGS)
     _, config = parsed(folder)
     graph = onnx.load(folder / "1/model.onnx").graph
@@ -76,26 +76,26 @@ def test_every_row_has_its_own_psi(model, tmp_path):
         assert np.abs(both[i] - alone[0]).max() < BACKEND_PARITY
 
 
-def test_an_engine_for_the_server(model, tmp_path):
+def test_repository_with_an_engine(model, tmp_path):
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed: pip install .[tensorrt-rtx]")
-    settings = BuildSettings(module="tensorrt_rtx", batch=(1, 4, 8), level=0, targets=("SM120",))
-    folder = write_repository(model, tmp_path / "models", "maps", settings, kind="tensorrt")
+    settings = BuildSettings("tensorrt_rtx", (1, 4, 8), optimization_level=0, compute_capability=("SM120",))
+    folder = write_repository(model, tmp_path / "models", "maps", settings, server_model="tensorrt")
     _, config = parsed(folder)
     assert config.platform == "tensorrt_plan"
     assert sorted(p.name for p in (folder / "1").iterdir()) == ["model.json", "model.plan"]
     assert json.loads((folder / "1/model.json").read_text())["builder"]["batch"] == [1, 4, 8]
 
 
-def test_refusals_leave_nothing(model, tmp_path, monkeypatch):
+def test_refusals_write_nothing(model, tmp_path, monkeypatch):
     models = tmp_path / "models"
     write_repository(model, models, "maps", SETTINGS)
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(UserError, match="it has a model maps already; remove it or choose another --name"):
+    with pytest.raises(UserError, match="it already has a model maps; remove it or choose another `name`"):
         write_repository(model, models, "maps", SETTINGS)
-    with pytest.raises(UserError, match="--name ../maps: give a plain name"):
+    with pytest.raises(UserError, match="`name=../maps`: give a plain name"):
         write_repository(model, models, "../maps", SETTINGS)
-    with pytest.raises(UserError, match="--server-model torch: choose from onnx, tensorrt"):
-        write_repository(model, models, "other", SETTINGS, kind="torch")
+    with pytest.raises(UserError, match="`server_model=torch`: choose from onnx, tensorrt"):
+        write_repository(model, models, "other", SETTINGS, server_model="torch")
     with pytest.raises(UserError, match="there is no folder .*nowhere"):
         write_repository(model, tmp_path / "nowhere/models", "maps", SETTINGS)
     with pytest.raises(UserError, match="a repository is a folder, and this is a file"):
@@ -117,4 +117,4 @@ def test_the_command(tiny_generator, tmp_path, capsys):
     _, config = parsed(tmp_path / "models/image")
     assert (config.name, config.max_batch_size) == ("image", 4)
     assert main(command) == 2
-    assert "it has a model image already; remove it or choose another --name" in capsys.readouterr().err
+    assert "it already has a model image; remove it or choose another --name" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What the tests of the C++ library need: it is built by `make native`, and models are made here."""
+"""Fixtures of the C++ library's tests: the builds of `make native`, and models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from native_library import NativeLibrary, build_folder
-from tiny_models import ALL_KINDS, describe, write_model
+from tiny_models import ALL_KINDS, USER_DEFINED, describe, write_model
 
 MISSING = "the C++ library is not built; make native-deps native"
 
@@ -23,13 +23,13 @@ def runtime_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def environment(runtime_folder: Path) -> dict[str, str]:
-    """Environment of programs that are to use Python's libonnxruntime."""
+    """Environment in which programs use Python's libonnxruntime."""
     return {**os.environ, "SGI_ORT_LIB": str(runtime_folder)}
 
 
 @pytest.fixture(scope="session")
 def built() -> Callable[[str], Path]:
-    """Folder of a preset's build, of the engine's part of it; skips, or with SGI_REQUIRE_NATIVE fails, if not built."""
+    """Build folder of a preset; without a build the test is skipped, or fails if SGI_REQUIRE_NATIVE is set."""
 
     def folder(preset: str) -> Path:
         path = build_folder(preset) / "engine/native"
@@ -55,8 +55,8 @@ def library(built: Callable[[str], Path]) -> Callable[[str], NativeLibrary]:
 
 @pytest.fixture(scope="session")
 def all_types_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of every type."""
-    return write_model(tmp_path_factory.mktemp("model") / "all.onnx", describe(ALL_KINDS))
+    """A model of every built-in type and a user-defined type of every decoding."""
+    return write_model(tmp_path_factory.mktemp("model") / "all.onnx", describe((*ALL_KINDS, *USER_DEFINED)))
 
 
 @pytest.fixture(scope="session")

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from native_library import NativeError
-from tiny_models import describe
+from tiny_models import ALL_KINDS, HEAT, describe, write_model
 from tolerances import NATIVE_PARITY
 
 from sgi.engine import Engine, bundle
-from sgi.engine.artifact import Artifact
+from sgi.engine.artifact import METADATA_KEY, Artifact
 from sgi.engine.generator import generator_sha256
+from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.offsets import Offset
+from sgi.engine.palette import palette
 from sgi.engine.seeds import latents
 from sgi.export.onnx import export_onnx
 
 PRESETS = {"onnxruntime": "release", "openvino": "openvino"}
-SEEDS = (0, 7, 2**32 - 1, 600)  # as many as OpenVINO's passes have in both languages
+SEEDS = (0, 7, 2**32 - 1, 600)  # one pass of OpenVINO in both languages
 
 
 @pytest.fixture(scope="module")
 def exported_model(tiny_generator, tmp_path_factory):
-    """A real export: image, depth and normal of a random generator."""
+    """An export of a random generator: image, depth and normal."""
     path = tmp_path_factory.mktemp("export") / "maps.onnx"
     sha256, shape = generator_sha256(tiny_generator), (tiny_generator.config.num_ws, tiny_generator.config.w_dim)
     offsets = {
@@ -72,6 +75,30 @@ def test_every_type(library, all_types_model, backend):
     assert_agrees(library, all_types_model, backend)
 
 
+def test_types_and_colours_are_those_of_the_description(library, all_types_model):
+    found = library().types(all_types_model)
+    assert [row for row, _ in found] == list(Artifact.read(all_types_model).types)
+    for row, colours in found:
+        np.testing.assert_array_equal(colours, np.floor(palette(len(row.classes)) * 255 + 0.5))
+
+
+@pytest.mark.parametrize("count", [2, 15, 150, 256])
+def test_palettes(library, tmp_path, count):
+    row = Intrinsic("parts", 1, 0, count - 1, "palette", "", classes=tuple(f"part {i}" for i in range(count)))
+    ((_, colours),) = library().types(write_model(tmp_path / "parts.onnx", describe((row,))))
+    np.testing.assert_array_equal(colours, np.floor(palette(count) * 255 + 0.5))
+
+
+def test_types_of_early_versions_without_decoding_and_bits(library, tmp_path):
+    """Files of early versions lack these fields; both languages then use those of the built-in types."""
+    artifact = describe([kind for kind in ALL_KINDS if kind != HEAT])
+    values = json.loads(artifact.to_json())
+    for entry in values["types"]:
+        del entry["decoding"], entry["png_bits"]
+    path = write_model(tmp_path / "early.onnx", artifact, {METADATA_KEY: json.dumps(values)})
+    assert tuple(row for row, _ in library().types(path)) == Artifact.read(path).types == artifact.types
+
+
 @pytest.mark.parametrize("backend", PRESETS)
 def test_classes(library, class_model, backend):
     assert_agrees(library, class_model, backend, classes=[0, 2, 1, 2])
@@ -83,7 +110,7 @@ def test_one_type_of_many(library, exported_model, backend):
 
 
 @pytest.mark.parametrize("backend", PRESETS)
-def test_types_that_nobody_asks_for_are_cut_away(library, all_types_model, tmp_path, backend):
+def test_unrequested_types_are_removed_from_the_graph(library, all_types_model, tmp_path, backend):
     import onnx
 
     broken = onnx.load(all_types_model)
@@ -101,7 +128,7 @@ def test_types_that_nobody_asks_for_are_cut_away(library, all_types_model, tmp_p
         library(PRESETS[backend]).generate(tmp_path / "broken.onnx", shapes, [3], backend=backend)
 
 
-def test_more_seeds_than_a_pass(library, exported_model):
+def test_several_passes(library, exported_model):
     assert_agrees(library, exported_model, "onnxruntime", seeds=range(19))
 
 
@@ -111,7 +138,7 @@ def test_the_bundled_model(library, backend):
     assert_agrees(library, bundle.MODEL, backend)
 
 
-def test_seeds_bit_for_bit(library):
+def test_latents_are_equal_bit_for_bit(library):
     native = library()
     seeds = [*np.random.RandomState(5).randint(0, 2**32, 500), 0, 1, 2**31 - 1, 2**31, 2**32 - 1]
     for seed in map(int, seeds):
@@ -126,7 +153,7 @@ def test_classes_are_checked(library, class_model):
             library().generate(class_model, shapes, [0], classes=classes)
 
 
-def test_a_gpu_that_is_not_there(library, all_types_model):
+def test_missing_gpu_is_refused(library, all_types_model):
     from sgi.engine.backends import has_nvidia_driver
 
     if has_nvidia_driver():
@@ -136,7 +163,7 @@ def test_a_gpu_that_is_not_there(library, all_types_model):
     assert caught.value.args[0] == 3
 
 
-def test_a_runtime_that_is_not_there(library, all_types_model, monkeypatch):
+def test_missing_runtime_is_refused(library, all_types_model, monkeypatch):
     monkeypatch.setenv("SGI_ORT_LIB", "/nowhere/libonnxruntime.so")
     with pytest.raises(NativeError, match="SGI_ORT_LIB cannot be loaded"):
         library().generate(all_types_model, {"depth": (1, 1, 16, 16)}, [0])

@@ -58,7 +58,7 @@ def save_with_quality(
     generator: a file that `train_generator` wrote. rooms: folder of the held-out rooms. The quality is that of the
     rounded generator. Raises UserError for a file of another origin.
     """
-    notes = read_header(generator)["notes"]
+    notes = read_header(generator).notes
     if "kimg" not in notes:
         raise UserError(f"`generator={generator}`: not made by `sgi-engine train-generator`")
     save_generator(out, load_generator(generator), notes, torch.float16)

@@ -72,7 +72,7 @@ def load_start(config: TrainConfig, generator: str | Path, discriminator: str | 
     network = load_generator(generator)
     if network.config != generator_config(config):
         raise UserError(f"`generator={generator}`: its layers are not those of `preset`; choose its own preset")
-    notes = read_header(generator)["notes"]
+    notes = read_header(generator).notes
     try:
         kimg, seconds = float(notes["kimg"]), float(notes["seconds"])
     except (KeyError, TypeError, ValueError):

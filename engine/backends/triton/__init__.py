@@ -1,4 +1,4 @@
-"""The Triton backend: torch, a CUDA graph and our fused kernels."""
+"""The Triton backend: torch, CUDA graphs and the fused kernels of `sgi.kernels.gpu`."""
 
 from sgi.engine.backends.triton.backend import TritonBackend
 

@@ -1,7 +1,7 @@
-"""The Triton backend: a native generator and its offsets, baked and run by the fused kernels.
+"""The Triton backend: a generator file and its offsets, baked and run by the fused kernels.
 
-On a CUDA device each batch size is one CUDA graph. On the CPU the same code runs the torch references (or, with
-TRITON_INTERPRET=1, Triton's interpreter), which is slow and there for checks.
+On a CUDA device each batch size is one CUDA graph. On the CPU the same code runs the torch references or, with
+TRITON_INTERPRET=1, Triton's interpreter; this is slow and meant for checks.
 """
 
 from __future__ import annotations
@@ -14,20 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgi.engine import intrinsics
-from sgi.engine.artifact import NOISE_MODES, Artifact
-from sgi.engine.backends.triton.graph import CapturedGraph
-from sgi.engine.backends.triton.network import Network
+from sgi.engine.artifact import NOISE_MODES, describe_generator
+from sgi.engine.backends.triton.cuda_graph import CudaGraph
+from sgi.engine.backends.triton.fused_network import FusedNetwork
 from sgi.engine.backends.triton.values import values
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256, load_generator
 from sgi.engine.generator.offset_styles import tensors_of
 from sgi.engine.offsets import Offset
-from sgi.engine.version import __version__
 from sgi.kernels.gpu import tune
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
-# A captured graph keeps the activations of its batch size: few sizes are worth keeping.
+# A captured graph keeps the activations of its batch size in memory.
 GRAPHS_KEPT = 4
 
 
@@ -52,50 +50,44 @@ class TritonBackend:
         """Pack a generator for one device.
 
         offsets: type -> offset, None for the plain image; outputs come in this order. precision: fp16, bf16 or
-        fp32, of weights and activations. types: outputs that `run` computes when it is not told.
-        deterministic: block shapes from the model, so that two runs agree to the bit; False measures them on the
-        GPU, once per shape. Raises UserError for another generator's offset and a device that is not there.
+        fp32, of weights and activations. types: outputs that `run` computes by default, None for all.
+        deterministic: block shapes from the cost model, so that two runs agree to the bit; False measures them on the
+        GPU, once per shape. Raises UserError for an offset of another generator, a missing CUDA device and an unknown
+        precision, noise mode or type.
         """
         if device == "cuda" and not torch.cuda.is_available():
-            raise UserError("--device cuda: torch finds no CUDA device; use --device cpu")
+            raise UserError("`device=cuda`: torch finds no CUDA device; use `device=cpu`")
         if precision not in PRECISIONS:
-            raise UserError(f"--precision {precision}: choose from {', '.join(PRECISIONS)}")
+            raise UserError(f"`precision={precision}`: choose from {', '.join(PRECISIONS)}")
         if noise_mode not in NOISE_MODES:
-            raise UserError(f"--noise-mode {noise_mode}: choose from {', '.join(NOISE_MODES)}")
-        sha256 = generator_sha256(generator)
-        for offset in offsets.values():
-            if offset is not None:
-                offset.check_generator(sha256, generator.config)
-        config = generator.config
+            raise UserError(f"`noise_mode={noise_mode}`: choose from {', '.join(NOISE_MODES)}")
         self.device = device
-        self.artifact = Artifact(
-            sgi_version=__version__,
-            resolution=config.resolution,
-            z_dim=config.z_dim,
-            c_dim=config.c_dim,
+        self.artifact = describe_generator(
+            generator.config,
+            generator_sha256(generator),
+            offsets,
             psi=psi,
             cutoff=cutoff,
             noise_mode=noise_mode,
             precision=precision,
-            opset=0,
-            types=tuple(intrinsics.get(name) if o is None else o.intrinsic for name, o in offsets.items()),
-            generator={"sha256": sha256},
-            offsets={name: o.summary for name, o in offsets.items() if o is not None},
         )
         self._types = self.artifact.choose_types(types)
         tensors = [tensors_of(offset, device) for offset in offsets.values()]
-        self._network = Network(generator.to(device), tensors, PRECISIONS[precision], noise_mode)
+        self._network = FusedNetwork(generator.to(device), tensors, PRECISIONS[precision], noise_mode)
         self._deterministic = deterministic
         self._select = lru_cache(maxsize=None)(self._network.select)
         self._captured = lru_cache(maxsize=GRAPHS_KEPT)(self._capture)
 
     @classmethod
     def load(cls, path: str | Path, offsets: Mapping[str, str | Path | None], **options: object) -> TritonBackend:
-        """Open a native generator file and offset files, type -> path (None: the plain image)."""
+        """Open a generator file and offset files, type -> path (None: the plain image).
+
+        options: as those of the constructor. Raises UserError for an offset file of another type.
+        """
         loaded = {name: None if file is None else Offset.load(file) for name, file in offsets.items()}
         for name, offset in loaded.items():
             if offset is not None and offset.type != name:
-                raise UserError(f"{offsets[name]}: an offset of type {offset.type}, not {name}")
+                raise UserError(f"{offsets[name]}: the offset has type {offset.type}, not {name}")
         return cls(load_generator(path), loaded, **options)  # type: ignore[arg-type]
 
     def run(
@@ -106,31 +98,29 @@ class TritonBackend:
         types: Sequence[str] | None = None,
     ) -> dict[str, np.ndarray]:
         """See `Backend.run`."""
-        given = None if label is None else torch.from_numpy(label)
-        outputs = self.run_on_device(torch.from_numpy(z), psi, given, types)
-        # A copy even on the CPU: the caller owns the arrays.
+        outputs = self.run_on_device(z, psi, label, types)
+        # A copy on the CPU too, because the caller owns the arrays.
         return {name: value.to("cpu", copy=True).numpy() for name, value in outputs.items()}
 
     def run_on_device(
         self,
-        z: Tensor,
+        z: np.ndarray | Tensor,
         psi: float,
-        label: Tensor | None = None,
+        label: np.ndarray | Tensor | None = None,
         types: Sequence[str] | None = None,
     ) -> dict[str, Tensor]:
-        """Like `run`, with tensors that stay on the device; hand them to others through DLPack.
+        """See `OnDevice.run_on_device`; z and label can also be tensors on any device.
 
-        z: [N, z_dim] float32, label: [N, c_dim] float32 or None, on any device. On CUDA the tensors belong to a
-        captured graph: the next call with the same N and types overwrites them.
+        On CUDA the tensors belong to a captured graph: the next call with the same N and types overwrites them.
         """
         chosen = self._types if types is None else self.artifact.choose_types(types)
-        inputs = [z.to(self.device, torch.float32), torch.tensor(psi, dtype=torch.float32, device=self.device)]
+        inputs = [torch.as_tensor(value, dtype=torch.float32, device=self.device) for value in (z, psi)]
         if label is not None:
-            inputs.append(label.to(self.device, torch.float32))
+            inputs.append(torch.as_tensor(label, dtype=torch.float32, device=self.device))
         with torch.inference_mode():
             if self.device == "cpu":
                 return self._outputs(chosen, *inputs)
-            return self._captured(chosen, z.shape[0])(*inputs)
+            return self._captured(chosen, len(z))(*inputs)
 
     def close(self) -> None:
         """See `Backend.close`."""
@@ -148,10 +138,10 @@ class TritonBackend:
         raw = self._network.render(styles, selection)
         return {name: values(raw[k], self.artifact.output(name)) for k, name in enumerate(types)}
 
-    def _capture(self, types: tuple[str, ...], batch: int) -> CapturedGraph:
+    def _capture(self, types: tuple[str, ...], batch: int) -> CudaGraph:
         config = self._network.generator.config
         inputs = [torch.zeros(batch, config.z_dim, device=self.device), torch.ones([], device=self.device)]
         if config.c_dim:
             inputs.append(torch.zeros(batch, config.c_dim, device=self.device))
         with tune.tuning(not self._deterministic):
-            return CapturedGraph(lambda *given: self._outputs(types, *given), tuple(inputs))
+            return CudaGraph(lambda *given: self._outputs(types, *given), tuple(inputs))

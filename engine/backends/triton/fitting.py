@@ -1,18 +1,18 @@
-"""A generator's synthesis through the kernels, differentiable: what fitting offsets runs thousands of times."""
+"""A generator's synthesis through the kernels with gradients, for fitting offsets."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from sgi.engine.backends.triton.fused_layers import pack_synthesis
+from sgi.engine.backends.triton.packed_synthesis import pack_synthesis
 from sgi.engine.generator import Generator
 from sgi.kernels.gpu import modulated_conv, to_rgb, up_conv
 from sgi.kernels.gpu.styles.reference import scales
 
 
 class FittingSynthesis:
-    """`Generator.synthesize` with gradients to ws, weights frozen; on the CPU the torch references run.
+    """`Generator.synthesize` with gradients to ws and frozen weights; on the CPU it runs the torch references.
 
     dtype: of weights and activations. noise_mode: none or const.
     """
@@ -30,7 +30,7 @@ class FittingSynthesis:
             unit, scale = scales(styles[self.packed.conv_index[j]], layer.packed.energy, layer.packed.norm)
             operands = (x, layer.packed.taps, unit, scale, layer.noise, layer.bias, layer.clamp)
             if layer.up:
-                x = up_conv(*operands, layer.packed.six)
+                x = up_conv(*operands, layer.packed.phase_weights)
                 continue
             x = modulated_conv(*operands)
             rgb = self.packed.rgbs[j // 2]

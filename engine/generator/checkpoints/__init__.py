@@ -1,7 +1,7 @@
-"""Readers of the checkpoints people hold; none of them runs anything that a file contains.
+"""Readers of StyleGAN2 checkpoints of other projects. No reader executes anything in a file.
 
-`load` gives the generator of any of these files, `report` says what a file is. One module a format, each with
-`detect(container)` and `load(container)`: nvidia, tf, rosinality, flat; native files go to `generator.native`.
+`load` returns the generator of a file, `report` describes a file. `readers` lists the formats; generator files of this
+project are read by `generator.file`.
 """
 
 from __future__ import annotations
@@ -15,48 +15,50 @@ import torch
 
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
-from sgi.engine.generator.checkpoints import flat, nvidia, rosinality, tf
 from sgi.engine.generator.checkpoints.checkpoint import Checkpoint, Unsupported
 from sgi.engine.generator.checkpoints.container import Container, open_container
 from sgi.engine.generator.checkpoints.inspection import describe
 from sgi.engine.generator.checkpoints.known import refusal
+from sgi.engine.generator.checkpoints.readers import READERS
 from sgi.engine.generator.file import load_generator, read_header
 from sgi.engine.generator.model import Generator
-
-READERS = (nvidia, tf, rosinality, flat)
 
 __all__ = ["Checkpoint", "Unsupported", "load", "open_checkpoint", "report"]
 
 
 @contextmanager
 def open_checkpoint(path: str | Path) -> Iterator[Checkpoint]:
-    """The generator of a foreign file, whose tensors are unread until `Checkpoint.generator` is called.
+    """The generator in a file of another project; `Checkpoint.generator` reads its tensors.
 
-    Raises UserError for a file that is no checkpoint or is native, Unsupported for a network known and not read.
+    Raises UserError for a file that is not a checkpoint and for a generator file of this project, Unsupported for a
+    network that is recognised and not supported.
     """
     with open_container(path) as box:
-        if box.native:
-            raise UserError(f"{path}: a native generator already; use it as it is")
+        if box.is_generator_file:
+            raise UserError(f"{path}: already a generator file of sgi-engine; use it without conversion")
         yield _checkpoint(box)
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Generator:
-    """The generator of a checkpoint of any format, float32, in eval mode and frozen; raises UserError."""
+    """The generator of a file of any format, float32, in eval mode, without gradients.
+
+    Raises UserError for a file that is not a checkpoint, and for a network that is not supported.
+    """
     with open_container(path) as box:
-        if not box.native:
+        if not box.is_generator_file:
             return _checkpoint(box).generator().to(device)
     return load_generator(path, device)
 
 
 def report(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint is, JSON-able; `refused` says why one that is recognised cannot be read.
+    """Facts of a checkpoint as JSON values; `refused` is the reason why a recognised network is not supported, or None.
 
-    Raises UserError for a file that is no checkpoint.
+    Raises UserError for a file that is not a checkpoint.
     """
     with open_container(path) as box:
         facts: dict[str, Any] = {"packing": box.kind, "sha256": sha256_file(path)}
-        if box.native:
-            return {**facts, "format": "native generator", **read_header(path)["config"], "refused": None}
+        if box.is_generator_file:
+            return {**facts, "format": "sgi-engine generator file", **read_header(path).config, "refused": None}
         try:
             return {**facts, **describe(box, _checkpoint(box)), "refused": None}
         except Unsupported as error:

@@ -1,4 +1,4 @@
-"""What every reader hands over: a configuration, the tensors under NVIDIA's names, and what was read or assumed."""
+"""The result of every reader: a config, tensors by NVIDIA's names, and what was read or assumed."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ PUBLISHED_LR_MULTIPLIER = 0.01
 
 
 class Unsupported(UserError):
-    """A network this project knows by name and does not read."""
+    """A network that is recognised and not supported."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A generator that is still in its file.
+    """A generator whose tensors have not been read from its file.
 
-    label: the file's name for messages. format: what the file is, in words. config: read from shapes and
-    attributes. tensors: state dict of `Generator`, unread. facts: what the file says besides. assumed: what it does
-    not say and was chosen here. dropped: parts of the file that are not the generator.
+    label: name of the file in messages. format: name of the format. config: from shapes and attributes.
+    tensors: state dict of `Generator`, not read. facts: other facts in the file. assumed: facts that the file lacks and
+    that were assumed. dropped: parts of the file that are not the generator.
     """
 
     label: str
@@ -49,16 +49,16 @@ class Checkpoint:
 
     @property
     def parameters(self) -> int:
-        """Numbers that training changed: all tensors but the stored noise and the mean of w."""
+        """Number of trained parameters: all tensors except the stored noise and the mean of w."""
         kept = [ref for name, ref in self.tensors.items() if not name.endswith(("noise_const", W_AVG))]
         return sum(int(np.prod(ref.shape, dtype=np.int64)) for ref in kept)
 
     def notes(self) -> dict[str, Any]:
-        """Facts of the file for the header of a native one."""
+        """Facts of the file for the notes of a generator file."""
         return {"format": self.format, **self.facts, "assumed": list(self.assumed)}
 
     def generator(self) -> Generator:
-        """The network, float32, in eval mode and frozen; only its own tensors are read.
+        """The network, float32, in eval mode, without gradients; reads its tensors from the file.
 
         Raises UserError where numbers are not finite.
         """
@@ -88,10 +88,11 @@ def assemble(
     dropped: Iterable[str] = (),
     has_noise: bool = True,
 ) -> Checkpoint:
-    """A checkpoint of tensors under NVIDIA's names, complete and of consistent shapes.
+    """A checkpoint from tensors by NVIDIA's names.
 
-    Resampling filters are checked and left out. Noise that the network does not use is zero (`has_noise` False);
-    noise and a mean of w that the file lacks are drawn from seed 0, and said. Raises UserError otherwise.
+    Resampling filters are checked and left out. Without `has_noise` the stored noise is zero. Stored noise and a mean
+    of w that the file lacks are computed from seed 0 and listed in `assumed`.
+    Raises UserError where another tensor is missing, unknown or has another shape.
     """
     if len(tensors) > MAX_TENSORS:
         raise UserError(f"{label}: {len(tensors)} tensors, more than any StyleGAN2 generator has")
@@ -109,11 +110,11 @@ def assemble(
     if not has_noise:
         state |= {name: filled(wanted[name]) for name in wanted if ".noise_" in name}
     elif not any(name in state for name in noises):
-        notes.append(f"the stored noise is not in the file: drawn from seed {SEED}")
+        notes.append(f"the file lacks the stored noise: drawn from seed {SEED}")
         random = np.random.RandomState(SEED)
         state |= {name: _constant(random.randn(*wanted[name]).astype(np.float32)) for name in noises}
     if W_AVG not in state:
-        notes.append(f"the mean of w is not in the file: taken over {W_AVG_SAMPLES} z of seed {SEED}")
+        notes.append(f"the file lacks the mean of w: computed over {W_AVG_SAMPLES} z of seed {SEED}")
         del wanted[W_AVG]
     missing = sorted(wanted.keys() - state.keys())
     unknown = sorted(state.keys() - wanted.keys())
@@ -132,7 +133,7 @@ def assemble(
 def config_of(
     label: str, tensors: Mapping[str, Ref], conv_clamp: float | None, lr_multiplier: float
 ) -> GeneratorConfig:
-    """Sizes as the shapes of the tensors give them; raises UserError where they fit no StyleGAN2."""
+    """The config that the shapes of the tensors imply; raises UserError where they are not those of a StyleGAN2."""
 
     def size(name: str, axis: int) -> int:
         ref = tensors.get(name)
@@ -150,7 +151,7 @@ def config_of(
         layers += 1
     classes = size("mapping.embed.weight", 1) if "mapping.embed.weight" in tensors else 0
     w_dim = size("synthesis.b4.conv1.affine.weight", 1)
-    # An embedded label is w_dim wide and stands beside z.
+    # The embedded label, w_dim wide, is concatenated to z.
     z_dim = size("mapping.fc0.weight", 1) - (w_dim if classes else 0)
     sizes = {
         "resolution": blocks[-1],
@@ -177,7 +178,7 @@ def config_of(
 
 
 def check_architecture(label: str, tensors: Iterable[str], blocks: list[int]) -> None:
-    """Raise Unsupported, by name, for the architectures other than skip."""
+    """Raise Unsupported for architectures other than skip."""
     names = set(tensors)
     if any(".skip.weight" in name for name in names):
         raise Unsupported(f"{label}: refused, a StyleGAN2 of the resnet architecture; only skip is read")
@@ -187,7 +188,7 @@ def check_architecture(label: str, tensors: Iterable[str], blocks: list[int]) ->
 
 
 def check_filter(label: str, name: str, ref: Ref, gain: float = 1.0) -> None:
-    """Raise Unsupported unless a resampling filter is [1, 3, 3, 1] x [1, 3, 3, 1] of sum `gain`."""
+    """Raise Unsupported unless a resampling filter is the outer product of [1, 3, 3, 1], with the sum `gain`."""
     taps = np.array(FIR_TAPS) / sum(FIR_TAPS)
     expected = np.outer(taps, taps) * gain
     if ref.shape != expected.shape or not np.allclose(ref.read(), expected, rtol=1e-5, atol=0):
@@ -196,7 +197,7 @@ def check_filter(label: str, name: str, ref: Ref, gain: float = 1.0) -> None:
 
 @torch.no_grad()
 def sample_w_avg(generator: Generator) -> torch.Tensor:
-    """Mean of w over W_AVG_SAMPLES seeded z, labels in turn: [w_dim] float32."""
+    """Mean of w over W_AVG_SAMPLES z of one seed, with the labels in turn: [w_dim] float32."""
     random = np.random.RandomState(SEED)
     total = torch.zeros(generator.config.w_dim, dtype=torch.float64)
     classes = generator.config.c_dim

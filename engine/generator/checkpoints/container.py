@@ -1,4 +1,4 @@
-"""Opens a checkpoint file of any kind as a tree of inert records; nothing a file names is ever called."""
+"""Opens a checkpoint file of any kind as a tree of inert records. Nothing that a file names is imported or called."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sgi.engine.generator.checkpoints.records import Name
 from sgi.engine.generator.checkpoints.safe_pickle import SafePickle
 from sgi.engine.generator.checkpoints.tensors import Ref, TensorReader
 from sgi.engine.generator.checkpoints.torch_file import STREAM_MAGIC, ZIP_MAGIC, read_stream, read_zip
-from sgi.engine.generator.file import HEADER_KEY
+from sgi.engine.generator.file import GENERATOR_FILE
 
 MAX_FILE_BYTES = 1 << 34
 _SAFETENSORS_TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -27,9 +27,9 @@ _SAFETENSORS_TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF1
 class Container:
     """An open checkpoint.
 
-    label: the file's name for messages. kind: how it is packed (pickle, torch zip, torch stream, safetensors).
-    root: its object tree. names: classes and functions its pickle named. reader: turns records into tensors.
-    native: whether it is this project's own file.
+    label: name of the file in messages. kind: its packing (pickle, torch zip, torch stream, safetensors).
+    root: its tree of objects. names: classes and functions that its pickle names. reader: converts records to tensors.
+    is_generator_file: whether it is a generator file of this project.
     """
 
     label: str
@@ -37,12 +37,12 @@ class Container:
     root: Any
     names: tuple[Name, ...]
     reader: TensorReader
-    native: bool = False
+    is_generator_file: bool = False
 
 
 @contextmanager
 def open_container(path: str | Path) -> Iterator[Container]:
-    """Open a file; raises UserError, naming the file, for one that is no checkpoint."""
+    """Open a file; raises UserError for one that is not a checkpoint."""
     label = str(path)
     try:
         with open(path, "rb") as file:
@@ -79,14 +79,14 @@ def _open(path: str | Path, file: BufferedReader, size: int, label: str) -> Cont
 
 
 def _open_safetensors(path: str | Path, file: BufferedReader, size: int, label: str) -> Container:
-    """A safetensors file of any writer: a flat dict of tensors."""
+    """Open a safetensors file from any source: a flat dict of tensors."""
     try:
         tensors = safe_open(str(path), framework="pt")
-        native = HEADER_KEY in (tensors.metadata() or {})
+        is_generator_file = GENERATOR_FILE.key in (tensors.metadata() or {})
         root = {name: _safetensors_ref(tensors, name) for name in tensors.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(f"{label}: not a readable safetensors file ({error})") from None
-    return Container(label, "safetensors", root, (), TensorReader(file, size, label), native)
+    return Container(label, "safetensors", root, (), TensorReader(file, size, label), is_generator_file)
 
 
 def _safetensors_ref(tensors: Any, name: str) -> Ref:

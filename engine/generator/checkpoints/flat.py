@@ -1,4 +1,4 @@
-"""State dicts of NVIDIA's generators, saved flat by converters: `synthesis.b4.const`, in .pt or .safetensors."""
+"""Flat state dicts with NVIDIA's tensor names, such as `synthesis.b4.const`, that converters save."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from sgi.engine.generator.checkpoints.container import Container
 
 KEYS = ("g_ema", "G_ema", "state_dict")
 ASSUMED = (
-    "the format does not hold conv_clamp: taken as none",
-    f"the format does not hold the learning-rate multiplier of the mapping network: taken as {PUBLISHED_LR_MULTIPLIER}",
+    "the format does not store conv_clamp: assumed to be none",
+    "the format does not store the learning-rate multiplier of the mapping network: assumed to be "
+    f"{PUBLISHED_LR_MULTIPLIER}",
 )
 
 
 def detect(box: Container) -> bool:
-    """Whether a container holds a dict with NVIDIA's tensor names."""
+    """Whether a container has a dict with NVIDIA's tensor names."""
     return _state(box.root) is not None
 
 
 def load(box: Container) -> Checkpoint:
-    """The generator of a flat state dict; its blocks' float16 use and clamps are not in the format."""
+    """The generator of a flat state dict; the format lacks the clamps and which blocks use float16."""
     state = _state(box.root) or {}
     own = {name: value for name, value in state.items() if str(name).startswith(("mapping.", "synthesis."))}
     outside = [str(key) for key in (box.root if state is not box.root else state.keys() - own.keys())]

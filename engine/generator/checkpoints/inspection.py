@@ -1,4 +1,4 @@
-"""What a foreign checkpoint is, for `sgi-engine inspect`: told from records, with no tensor of the network read."""
+"""Facts of a checkpoint for `sgi-engine inspect`, without reading the tensors of the network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EXPECTED_MODULES = ("torch", "numpy", "collections", "builtins", "dnnlib", "tor
 
 
 def describe(box: Container, checkpoint: Checkpoint) -> dict[str, Any]:
-    """Facts of a readable checkpoint, JSON-able."""
+    """Facts of a supported checkpoint as JSON values."""
     config = checkpoint.config
     return {
         "format": checkpoint.format,
@@ -36,7 +36,7 @@ def describe(box: Container, checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def remarks(box: Container, dropped: tuple[str, ...]) -> dict[str, Any]:
-    """What import leaves behind: other parts, private paths by field name, and names that stayed inert."""
+    """What `import` leaves out: other parts of the file, fields with private paths, and names that are not executed."""
     return {
         "dropped": list(dropped),
         "private_paths": [field for name in dropped for field in _paths(box.root, name)],
@@ -45,7 +45,7 @@ def remarks(box: Container, dropped: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _paths(root: Any, name: str) -> Iterator[str]:
-    """Fields of one part of the file whose text is a disk path."""
+    """Fields of one part of the file that contain a disk path."""
     part = root.get(name) if isinstance(root, dict) else None
     fields = part.state if isinstance(part, Call) else part
     if not isinstance(fields, dict):

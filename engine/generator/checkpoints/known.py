@@ -1,4 +1,4 @@
-"""Networks that users hold and this project does not read, told by their tensor names, each in one clear line."""
+"""Recognises networks that this project does not support by their tensor names, for a specific message."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _KNOWN: tuple[tuple[str, Callable[[str], bool]], ...] = (
 
 
 def refusal(box: Container) -> UserError:
-    """Unsupported with the network's name, or UserError for a file that holds nothing known."""
+    """Unsupported with the name of the network, or UserError for a file without a known network."""
     names = list(islice(_tensor_names(box.root), NAMES_LOOKED_AT))
     for what, test in _KNOWN:
         if any(test(name) for name in names):
@@ -38,7 +38,7 @@ def refusal(box: Container) -> UserError:
 
 
 def _tensor_names(root: Any) -> Iterator[str]:
-    """Keys of a dict and of the dicts in it, joined by dots."""
+    """Keys of a dict, and those of the dicts in it, alone and joined to the outer key by a dot."""
     if not isinstance(root, dict):
         return
     for key, value in root.items():

@@ -1,7 +1,7 @@
 """NVIDIA's PyTorch pickles: stylegan2-ada-pytorch, and StyleGAN2 from the stylegan3 repository.
 
-Every persistent object in them carries the source of its class for the loader to execute. Here it stays text: the
-modules of G_ema are inert records, of which only tensors and plain attributes are taken.
+Every persistent object in them contains the source code of its class, which NVIDIA's loader executes. This reader does
+not: the modules of G_ema are inert records, from which it takes tensors and plain attributes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STYLEGAN_XL_CLASSES = frozenset({"SuperresGenerator"})
 
 @dataclass(frozen=True)
 class Module:
-    """One module of the network: where it stands, its class, and its plain attributes."""
+    """One module of the network: its path, its class, and its plain attributes."""
 
     path: str
     kind: str
@@ -40,12 +40,12 @@ class Module:
 
 
 def detect(box: Container) -> bool:
-    """Whether a container holds a dict with a persistent G_ema, or such a network alone."""
+    """Whether a container has a dict with a persistent G_ema, or such a network alone."""
     return _is_persistent(_network(box.root))
 
 
 def load(box: Container) -> Checkpoint:
-    """The G_ema of a pickle; raises UserError for other networks and for settings that are not StyleGAN2's."""
+    """The G_ema of a pickle; raises UserError for other networks and for settings other than StyleGAN2's."""
     modules: list[Module] = []
     tensors: dict[str, Ref] = {}
     for module, own in _walk(box, _network(box.root), "", 0):
@@ -83,7 +83,7 @@ def _walk(box: Container, record: Any, path: str, depth: int) -> Iterator[tuple[
     where = path.rstrip(".") or "G_ema"
     if not _is_persistent(record):
         target = f" ({record.target})" if isinstance(record, Call) else ""
-        raise UserError(f"{box.label}: refused, {where} is no persistent module{target}")
+        raise UserError(f"{box.label}: refused, {where} is not a persistent module{target}")
     meta = record.args[0] if len(record.args) == 1 else None
     if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict) or depth > MAX_DEPTH:
         raise UserError(f"{box.label}: not a readable checkpoint ({where} is damaged)")
@@ -111,18 +111,18 @@ def _class_of(label: str, where: str, kind: Any, path: str) -> str:
     if kind in STYLEGAN3_CLASSES or path.startswith("synthesis.L"):
         raise Unsupported(f"{label}: refused, a StyleGAN3 or StyleGAN-XL network; only StyleGAN2 is read")
     if kind not in STYLEGAN2_CLASSES:
-        raise Unsupported(f"{label}: refused, {where} is a {shown(kind)}, which is no class of StyleGAN2")
+        raise Unsupported(f"{label}: refused, {where} is a {shown(kind)}, which is not a class of StyleGAN2")
     return kind
 
 
 def _check_kinds(label: str, modules: dict[str, Module]) -> None:
     for path, kind in (("", "Generator"), ("mapping", "MappingNetwork"), ("synthesis", "SynthesisNetwork")):
         if path not in modules or modules[path].kind != kind:
-            raise UserError(f"{label}: not a StyleGAN2 generator: its {path or 'G_ema'} is no {kind}")
+            raise UserError(f"{label}: not a StyleGAN2 generator: its {path or 'G_ema'} is not a {kind}")
 
 
 class _Attributes:
-    """Reads and checks the plain attributes of modules; nothing is assumed where one is missing."""
+    """Reads and checks the plain attributes of modules; a missing attribute is an error."""
 
     def __init__(self, box: Container, modules: dict[str, Module]) -> None:
         self._box = box
@@ -150,7 +150,7 @@ class _Attributes:
             raise Unsupported(f"{self._box.label}: refused, {module.path}.{name} is {shown(found)}, not {expected}")
 
     def conv_clamp(self) -> float | None:
-        """The clamp that all layers share, or None."""
+        """The clamp of all layers, or None."""
         layers = self._of("SynthesisLayer", "ToRGBLayer")
         clamps = {None if self._get(m, "conv_clamp") is None else self._number(m, "conv_clamp") for m in layers}
         if len(clamps) > 1:
@@ -170,7 +170,7 @@ class _Attributes:
         return [int(self._number(m, "resolution")) for m in blocks if self._get(m, "use_fp16") is True]
 
     def check_layers(self) -> bool:
-        """Raise Unsupported for another architecture, activation, gain or padding; whether layers take noise."""
+        """Whether the layers use noise; raises Unsupported for another architecture, activation, gain or padding."""
         lr = self.lr_multiplier()
         for module in self._of("SynthesisBlock"):
             if self._get(module, "architecture") != "skip":
@@ -194,7 +194,7 @@ class _Attributes:
         return any(noisy)
 
     def check_sizes(self, checkpoint: Checkpoint) -> None:
-        """Raise unless the gains and sizes that modules state are those of their tensors."""
+        """Raise UserError unless the gains and sizes in the attributes are those of the tensors."""
         config = checkpoint.config
         for name, size in (
             ("z_dim", config.z_dim),

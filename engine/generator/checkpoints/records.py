@@ -1,4 +1,4 @@
-"""Inert records: what stands in a read pickle for the classes, calls and long bytes that a file names."""
+"""Inert records: they represent the classes, calls and long byte strings of a pickle after reading."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ SHOWN_CHARACTERS = 60
 
 
 class Name(str):
-    """A class or function the file names, `module.name`; a name and no more."""
+    """The name of a class or function in a pickle, `module.name`; it is never imported."""
 
     __slots__ = ()
 
 
 class Blob(NamedTuple):
-    """Bytes that stay in the file: their place."""
+    """The position of bytes that remain in the file."""
 
     start: int
     length: int
@@ -23,9 +23,9 @@ class Blob(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """An object the file asks to make by calling `target` on `args`; never made.
+    """An object that unpickling would create by calling `target` with `args`; it is never created.
 
-    state: argument of BUILD, if any. entries, elements: what SETITEMS and APPENDS would have put in it.
+    state: argument of BUILD, if any. entries, elements: items that SETITEMS and APPENDS would add.
     """
 
     target: Name
@@ -37,11 +37,11 @@ class Call:
 
 @dataclass(slots=True, eq=False)
 class Persistent:
-    """An object kept outside the pickle (torch's storages), by its identifier."""
+    """A reference to an object outside the pickle, such as a storage of torch."""
 
     identifier: Any
 
 
 def shown(value: Any) -> str:
-    """A value for a message: atoms as they are, the rest by type, as the text of nested tuples can be endless."""
+    """A value for a message: simple values as text, others by type, because nested tuples can be endless."""
     return str(value)[:SHOWN_CHARACTERS] if isinstance(value, (str, int, float, type(None))) else type(value).__name__

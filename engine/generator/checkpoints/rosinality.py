@@ -1,4 +1,4 @@
-"""rosinality/stylegan2-pytorch `.pt` files, and the decoders of pSp, e4e and ReStyle, which are the same network."""
+"""`.pt` files of rosinality/stylegan2-pytorch, and the decoders of pSp, e4e and ReStyle, which are the same network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ ROOT_TENSOR = "input.input"
 DECODER = "decoder."
 UPSAMPLING_GAIN = 4.0
 ASSUMED = (
-    f"the format does not hold the learning-rate multiplier of the mapping network: taken as {PUBLISHED_LR_MULTIPLIER}",
+    "the format does not store the learning-rate multiplier of the mapping network: assumed to be "
+    f"{PUBLISHED_LR_MULTIPLIER}",
 )
 _LAYER = {
     "conv.weight": "weight",
@@ -34,12 +35,12 @@ _LAYER = {
 
 
 def detect(box: Container) -> bool:
-    """Whether a container holds a dict with rosinality's tensor names, bare or after `decoder.`."""
+    """Whether a container has a dict with rosinality's tensor names, with or without the prefix `decoder.`."""
     return _state(box.root) is not None
 
 
 def load(box: Container) -> Checkpoint:
-    """The g_ema of a checkpoint, or the decoder of an encoder's, renamed; `latent_avg` becomes the mean of w."""
+    """The g_ema of a checkpoint, or the decoder of an encoder checkpoint; `latent_avg` becomes the mean of w."""
     found = _state(box.root)
     if found is None or len(found[1]) > MAX_TENSORS:
         raise UserError(f"{box.label}: not a readable checkpoint (no rosinality generator of a plausible size)")
@@ -69,7 +70,7 @@ def load(box: Container) -> Checkpoint:
 
 
 def renamed(name: str) -> str | None:
-    """NVIDIA's name of a rosinality tensor, None where there is none."""
+    """NVIDIA's name of a rosinality tensor, None for an unknown tensor."""
     if name == ROOT_TENSOR:
         return "synthesis.b4.const"
     if match := re.fullmatch(r"style\.(\d{1,2})\.(weight|bias)", name):
@@ -88,7 +89,7 @@ def renamed(name: str) -> str | None:
 
 
 def _reshaped(name: str, ref: Ref) -> Ref:
-    """Without the batch axis and the ones around biases that rosinality's shapes carry."""
+    """The tensor without the axes of length 1 that rosinality's shapes have in addition."""
     if name.endswith("noise_strength") and ref.shape == (1,):
         return ref.reshape()
     if name.endswith("noise_const") and len(ref.shape) == 4 and ref.shape[:2] == (1, 1):
@@ -101,7 +102,7 @@ def _reshaped(name: str, ref: Ref) -> Ref:
 
 
 def _mean_of_w(average: Ref) -> dict[str, Ref]:
-    """w_avg out of `latent_avg` [w_dim] or [1 or rows, w_dim]; nothing where its rows differ, as none is the mean."""
+    """w_avg from `latent_avg` [w_dim] or [1 or rows, w_dim]; nothing where its rows differ, as none is the mean."""
     rows = average.read().reshape(-1, average.shape[-1] if average.shape else 1)
     if len(rows) == 0 or (rows != rows[0]).any():
         return {}
@@ -109,7 +110,7 @@ def _mean_of_w(average: Ref) -> dict[str, Ref]:
 
 
 def _state(root: Any) -> tuple[str, dict[str, Any], list[str]] | None:
-    """Format in words, tensors under rosinality's names, and the other parts of the file."""
+    """Name of the format, tensors by rosinality's names, and the other parts of the file."""
     if not isinstance(root, dict):
         return None
     if _is_generator(root, ROOT_TENSOR):

@@ -1,8 +1,8 @@
-"""A pickle reader that calls nothing.
+"""A pickle reader that executes nothing.
 
-A pickle is a program and the stock unpickler runs it. This one interprets the data opcodes of protocols 2 to 5 and
-turns every class, call and object into an inert record, so a file can name anything and nothing happens. Long byte
-strings stay in the file; opcodes, text, and therefore memory and seconds, are capped.
+A pickle is a program, which Python's unpickler executes. This reader interprets the data opcodes of protocols 2 to 5
+and converts every class, call and object to an inert record. Long byte strings remain in the file. The numbers of
+opcodes and of bytes of text are limited, which limits memory and time.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any, BinaryIO
 from sgi.engine.errors import UserError
 from sgi.engine.generator.checkpoints.records import Blob, Call, Name, Persistent
 
-MAX_OPCODES = 1_000_000  # an NVIDIA pickle with G, D and G_ema has some ten thousand
-MAX_TEXT_BYTES = 1 << 24  # together; the module sources in an NVIDIA pickle are about 100 KB
+MAX_OPCODES = 1_000_000  # an NVIDIA pickle with G, D and G_ema has about 10,000
+MAX_TEXT_BYTES = 1 << 24  # of all texts together; the module sources in an NVIDIA pickle have about 100 KB
 MAX_NAME_BYTES = 256
 SHORT_BYTES = 64
 HIGHEST_PROTOCOL = 5
 
-# Every published gadget is in the standard library and no checkpoint needs more of it than this.
+# Published attacks call functions of the standard library; checkpoints need only these names of it.
 _STDLIB_NAMES = frozenset(
     {
         "_codecs.encode",
@@ -35,7 +35,7 @@ _STDLIB_NAMES = frozenset(
 )
 _PYTHON_2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "pickle", "commands": "subprocess"}
 _DICTIONARIES = frozenset({"collections.OrderedDict", "dnnlib.util.EasyDict"})
-_MAX_INTEGER_KEY = 1 << 31  # beyond 2^61 - 1, integers with equal hashes can be chosen, which makes dicts crawl
+_MAX_INTEGER_KEY = 1 << 31  # integers above 2^61 - 1 can be chosen with equal hashes, which makes dicts slow
 
 
 class _Mark:
@@ -46,10 +46,11 @@ _MARK = _Mark()
 
 
 class SafePickle:
-    """One pickle of an open file, from its present position to `end`.
+    """One pickle in an open file, from the current position to `end`.
 
-    After `read`: `names`, the classes and functions it named, in order; `persistent`, its outside objects.
-    `label` is the file's name in messages. Raises UserError for anything but a whole, plain, modest pickle.
+    label: name of the file in messages. After `read`: names: classes and functions that the pickle names, in order;
+    persistent: its references to objects outside. Raises UserError for a pickle that is truncated, uses other opcodes,
+    names other functions of the standard library, or exceeds the limits.
     """
 
     def __init__(self, file: BinaryIO, end: int, label: str, max_opcodes: int = MAX_OPCODES) -> None:
@@ -65,7 +66,7 @@ class SafePickle:
         self.persistent: list[Persistent] = []
 
     def read(self) -> Any:
-        """The object tree, of plain values and inert records."""
+        """The tree of objects: plain values and inert records."""
         steps = _STEPS
         for _ in range(self._max_opcodes):
             opcode = self._take(1)
@@ -82,10 +83,10 @@ class SafePickle:
 
     def _take(self, count: int) -> bytes:
         if count > self._end - self._position:
-            raise self._error(f"cut short, {count} bytes wanted and {self._end - self._position} left")
+            raise self._error(f"truncated, {count} bytes needed and {self._end - self._position} left")
         data = self._file.read(count)
         if len(data) != count:
-            raise self._error("cut short")
+            raise self._error("truncated")
         self._position += count
         return data
 
@@ -97,7 +98,7 @@ class SafePickle:
         self._position += len(data)
         self._count_text(len(data))
         if not data.endswith(b"\n"):
-            raise self._error("a name that does not end")
+            raise self._error("a name without an end")
         return self._decode(data[:-1])
 
     def _decode(self, data: bytes) -> str:
@@ -142,7 +143,7 @@ class SafePickle:
             self._push(self._take(length))
             return
         if length > self._end - self._position:
-            raise self._error(f"cut short, {length} bytes wanted and {self._end - self._position} left")
+            raise self._error(f"truncated, {length} bytes needed and {self._end - self._position} left")
         self._push(Blob(self._position, length))
         self._position += length
         self._file.seek(self._position)
@@ -157,7 +158,7 @@ class SafePickle:
 
     def _frame(self) -> None:
         if self._number("<Q") > self._end - self._position:
-            raise self._error("cut short, a frame longer than the file")
+            raise self._error("truncated, a frame is longer than the file")
 
     def _tuple(self, count: int) -> None:
         items = [self._pop() for _ in range(count)]
@@ -170,7 +171,7 @@ class SafePickle:
         elif isinstance(target, Call):
             target.elements.extend(items)
         else:
-            raise self._error("APPEND to what is no list")
+            raise self._error("APPEND to an object that is not a list")
 
     def _append(self) -> None:
         item = self._pop()
@@ -180,7 +181,7 @@ class SafePickle:
         target = self._top()
         mapping = target.entries if isinstance(target, Call) else target
         if not isinstance(mapping, dict) or len(items) % 2:
-            raise self._error("SETITEM on what is no dict")
+            raise self._error("SETITEM on an object that is not a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
             # Only atoms: the hash of a tuple nested in itself takes exponential time.
             small = isinstance(key, int) and abs(key) < _MAX_INTEGER_KEY
@@ -200,15 +201,15 @@ class SafePickle:
 
     def _name(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
-            raise self._error("a name that is no text")
+            raise self._error("a name that is not text")
         module = _PYTHON_2_MODULES.get(module, module)
         full = Name(f"{module}.{name}")
         if len(full) > MAX_NAME_BYTES or not full.isprintable():
             raise self._error("a name that is not plain text")
         if module.partition(".")[0] in sys.stdlib_module_names and full not in _STDLIB_NAMES:
             raise UserError(
-                f"{self._label}: refused, the pickle asks for {full}, which no checkpoint needs: "
-                "the file is hostile or damaged (nothing of it was run)"
+                f"{self._label}: refused, the pickle refers to {full}, which no checkpoint needs: "
+                "the file is malicious or damaged (nothing in it was executed)"
             )
         self.names[full] = None
         self._push(full)
@@ -221,7 +222,7 @@ class SafePickle:
         args = self._pop()
         target = self._pop()
         if not isinstance(target, Name) or not isinstance(args, tuple):
-            raise self._error("a call of what is no name")
+            raise self._error("a call of an object that is not a name")
         self._push({} if target in _DICTIONARIES and not args else Call(target, args))
 
     def _build(self) -> None:
@@ -230,7 +231,7 @@ class SafePickle:
         if isinstance(target, Call):
             target.state = state
         elif not isinstance(target, dict):  # attributes of an OrderedDict, such as a state dict's version: not needed
-            raise self._error("BUILD on what is no object")
+            raise self._error("BUILD on a value that is not an object")
 
     def _get(self, index: int) -> None:
         if index not in self._memo:

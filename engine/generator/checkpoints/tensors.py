@@ -1,4 +1,4 @@
-"""Tensors and numbers out of inert records: the few shapes in which torch and NumPy pickle them, and no others."""
+"""Tensors and numbers from inert records, in the forms in which torch and NumPy pickle them."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ _PARAMETER = "torch._utils._rebuild_parameter"
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A tensor that is still in its file: its shape, its stored type, and how to read it as float32."""
+    """A tensor that has not been read from its file: its shape, its stored dtype, and a function that reads it."""
 
     shape: tuple[int, ...]
     dtype: str
     read: Callable[[], NDArray[np.float32]]
 
     def map(self, shape: tuple[int, ...], change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Ref:
-        """This tensor after `change`, which gives it `shape`."""
+        """This tensor after `change`, which returns an array of shape `shape`."""
         return Ref(shape, self.dtype, lambda: change(self.read()))
 
     def reshape(self, *shape: int) -> Ref:
-        """This tensor in another shape of as many numbers."""
+        """This tensor in another shape with the same number of elements."""
         return self.map(shape, lambda x: x.reshape(shape))
 
 
 def filled(shape: tuple[int, ...], value: float = 0.0) -> Ref:
-    """A tensor of one value, for what a network does not use."""
+    """A tensor with one value everywhere, for parts that a network does not use."""
     return Ref(shape, "float32", lambda: np.full(shape, value, np.float32))
 
 
 class TensorReader:
-    """Turns the records of one open file into tensors; `storages` are those of its own torch container, if any."""
+    """Converts the records of an open file to tensors; storages: those of the file's torch container, if any."""
 
     def __init__(self, file: BufferedReader, size: int, label: str, storages: dict[str, Storage] | None = None) -> None:
         self.file = file
@@ -65,11 +65,11 @@ class TensorReader:
         self._checked: set[Storage] = set()
 
     def is_tensor(self, value: Any) -> bool:
-        """Whether a record looks like a tensor or an array."""
+        """Whether a record has the form of a tensor or an array."""
         return isinstance(value, Ref) or (isinstance(value, Call) and value.target in (_PARAMETER, _TENSOR, *_ARRAYS))
 
     def tensor(self, value: Any, name: str) -> Ref:
-        """The tensor of a record; `name` is for messages. Raises UserError for anything but plain float numbers."""
+        """The tensor of a record; name: for messages. Raises UserError for anything but a plain tensor of floats."""
         if isinstance(value, Ref):
             return value
         if isinstance(value, Call) and value.target == _PARAMETER and len(value.args) == 3:
@@ -79,11 +79,11 @@ class TensorReader:
                 return self._torch_tensor(value.args, name)
             if value.target in _ARRAYS:
                 return self._array(value, name)
-            raise self._bad(name, f"{value.target} is no plain tensor")
+            raise self._bad(name, f"{value.target} is not a plain tensor")
         raise self._bad(name, "not a tensor")
 
     def number(self, value: Any, name: str) -> float:
-        """A Python number, or a NumPy scalar as `scalar(dtype, bytes)`."""
+        """The value of a Python number, or of a NumPy scalar stored as `scalar(dtype, bytes)`."""
         if isinstance(value, (int, float)):
             return float(value)
         if isinstance(value, Call) and value.target in _SCALARS and len(value.args) == 2:
@@ -102,7 +102,7 @@ class TensorReader:
         data = np.empty(blob.length, np.uint8)
         self.file.seek(blob.start)
         if self.file.readinto(data.data) != blob.length:
-            raise UserError(f"{self.label}: cut short while it was read")
+            raise UserError(f"{self.label}: truncated while it was read")
         return data
 
     def _storage(self, value: Any, name: str) -> Storage:
@@ -124,7 +124,7 @@ class TensorReader:
         if storage.kind not in _FLOATS:
             raise self._bad(name, f"holds {storage.kind} numbers, floats expected")
         if not _sizes(shape) or not _sizes(stride) or not _sizes((offset,)) or len(shape) != len(stride):
-            raise self._bad(name, "sizes that are no sizes")
+            raise self._bad(name, "wrong sizes")
         count = math.prod(shape)
         span = 1 + sum((n - 1) * step for n, step in zip(shape, stride, strict=True)) if count else 0
         if count > storage.numel or offset + span > storage.numel:
@@ -146,12 +146,12 @@ class TensorReader:
     def _array(self, value: Call, name: str) -> Ref:
         state = value.state
         if not isinstance(state, tuple) or len(state) != 5 or not _sizes(state[1]):
-            raise self._bad(name, "an array without its numbers")
+            raise self._bad(name, "an array without data")
         _, shape, kind, fortran, raw = state
         dtype = self._numpy_type(kind, name)
         length = raw.length if isinstance(raw, Blob) else len(raw) if isinstance(raw, bytes) else -1
         if length != math.prod(shape) * dtype.itemsize:
-            raise self._bad(name, "an array of another size than its numbers")
+            raise self._bad(name, "an array whose size differs from its data")
 
         def read() -> NDArray[np.float32]:
             array = self._read(raw).view(dtype).reshape(shape, order="F" if fortran is True else "C")
@@ -160,7 +160,7 @@ class TensorReader:
         return Ref(tuple(shape), dtype.name, read)
 
     def _numpy_type(self, value: Any, name: str) -> np.dtype[Any]:
-        """A dtype pickled as `dtype('f4', ...)` with its byte order in the state; numbers only, never objects."""
+        """The dtype of a record `dtype('f4', ...)` with the byte order in its state; only numeric dtypes."""
         if isinstance(value, Call) and value.target == "numpy.dtype" and value.args:
             code = value.args[0]
             if isinstance(code, str) and not isinstance(code, Name) and code in _NUMPY_TYPES:

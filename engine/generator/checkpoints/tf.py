@@ -28,7 +28,7 @@ _OPTIMISER_STATE = ("lod",)
 
 
 def detect(box: Container) -> bool:
-    """Whether a container holds the tuple (G, D, Gs) of tflib networks, or one such network."""
+    """Whether a container has a tuple (G, D, Gs) of tflib networks, or one such network."""
     return _is_network(_generator(box.root))
 
 
@@ -42,8 +42,8 @@ def load(box: Container) -> Checkpoint:
         raise Unsupported(f"{box.label}: refused, a StyleGAN1 network; only StyleGAN2 is read")
     if type(version) is not int or version < OLDEST_VERSION:
         raise Unsupported(
-            f"{box.label}: refused, a TensorFlow pickle of version {shown(version)}, of StyleGAN1's time or "
-            f"before; only StyleGAN2 (version {OLDEST_VERSION} and later) is read"
+            f"{box.label}: refused, a TensorFlow pickle of version {shown(version)}, which StyleGAN1 and earlier "
+            f"networks have; only StyleGAN2 (version {OLDEST_VERSION} and later) is read"
         )
     settings = state.get("static_kwargs")
     if not isinstance(settings, dict):
@@ -52,7 +52,11 @@ def load(box: Container) -> Checkpoint:
     variables = dict(_variables(box, network, "", 0))
     _check_variables(box, variables)
     lr = settings.get("mapping_lrmul")
-    assumed = () if lr is not None else (f"the file leaves mapping_lrmul at its default, {PUBLISHED_LR_MULTIPLIER}",)
+    assumed = (
+        ()
+        if lr is not None
+        else (f"the file does not store mapping_lrmul: assumed to be its default, {PUBLISHED_LR_MULTIPLIER}",)
+    )
     return assemble(
         box.label,
         "NVIDIA TensorFlow pickle",
@@ -76,7 +80,7 @@ def _is_network(record: Any) -> bool:
 
 def _state_of(box: Container, record: Any) -> dict[str, Any]:
     if not _is_network(record) or not isinstance(record.state, dict):
-        raise UserError(f"{box.label}: not a readable checkpoint (a part of its generator is no network)")
+        raise UserError(f"{box.label}: not a readable checkpoint (a part of its generator is not a network)")
     return record.state
 
 
@@ -121,15 +125,15 @@ def _check_variables(box: Container, names: dict[str, Ref]) -> None:
     if any(name.startswith("mapping/LabelConcat/") for name in names):
         raise Unsupported(
             f"{box.label}: refused, a class-conditional network of the first TensorFlow stylegan2, "
-            "which joins labels in a way of its own; without classes it is read"
+            "which concatenates labels differently; networks without classes are read"
         )
 
 
 def _converted(name: str, ref: Ref) -> tuple[str, Ref]:
-    """NVIDIA's PyTorch name and tensor of a TensorFlow variable; the name as it is where none is known.
+    """Name and tensor in NVIDIA's PyTorch layout of a TensorFlow variable; an unknown name is not changed.
 
-    Dense weights are transposed, convolutions go from HWIO to OIHW, up-convolutions and skips are stored
-    flipped, and the bias of a style leaves out its one.
+    Dense weights are transposed, and convolutions change from HWIO to OIHW. TensorFlow stores the weights of
+    up-convolutions and skips flipped, and the biases of styles without the added one.
     """
     if name == "dlatent_avg":
         return "mapping.w_avg", ref

@@ -1,7 +1,7 @@
-"""Torch's two file formats (the zip archive and the older stream), read without torch.
+"""Torch's two file formats, the zip archive and the older stream, read without torch.
 
-Each is a pickle beside raw storages. The pickle goes through `SafePickle`; a storage is only located here, after
-its bounds were checked, and read when a tensor of the generator asks for it.
+Both consist of a pickle and raw storages. `SafePickle` reads the pickle. The positions of the storages are checked
+here; their numbers are read later, for the tensors of the generator only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ITEM_BYTES = {
 
 
 class Storage(NamedTuple):
-    """Raw numbers of a file: type (a key of ITEM_BYTES), how many, and where. crc32 is None where there is none."""
+    """Raw numbers in a file: their type (a key of ITEM_BYTES), count, position, and checksum if the file has one."""
 
     kind: str
     numel: int
@@ -38,7 +38,7 @@ class Storage(NamedTuple):
 
 
 class TorchFile(NamedTuple):
-    """The pickled object, the names its pickle used, and the storages by key."""
+    """The pickled object, the names in its pickle, and the storages by key."""
 
     root: Any
     names: dict[Name, None]
@@ -61,7 +61,7 @@ def storage_key(identifier: Any, label: str) -> tuple[str, str, int]:
 
 
 def read_stream(file: BinaryIO, end: int, label: str, max_opcodes: int = MAX_OPCODES) -> TorchFile:
-    """The older format, from the file's position to `end`.
+    """Read the older format, from the current position of the file to `end`.
 
     Layout: pickles of the magic number, the protocol version, the system, the object and the keys, then for each
     key its count (int64) and its raw numbers. Source: torch/serialization.py, `_legacy_save`.
@@ -70,13 +70,13 @@ def read_stream(file: BinaryIO, end: int, label: str, max_opcodes: int = MAX_OPC
     if magic != STREAM_MAGIC:
         raise UserError(f"{label}: not a readable checkpoint (not a file of torch.save)")
     if not isinstance(system, dict) or system.get("little_endian") is not True:
-        raise UserError(f"{label}: refused, written by a big-endian machine")
+        raise UserError(f"{label}: refused, written on a big-endian machine")
     pickle = SafePickle(file, end, label, max_opcodes)
     root = pickle.read()
     keys = SafePickle(file, end, label, max_opcodes).read()
     wanted = _wanted(pickle.persistent, label)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or set(keys) != set(wanted):
-        raise UserError(f"{label}: not a readable checkpoint (its storages are not those its pickle uses)")
+        raise UserError(f"{label}: not a readable checkpoint (its storages are not those of its pickle)")
     storages = {}
     for key in keys:
         kind, count = wanted[key]
@@ -84,14 +84,14 @@ def read_stream(file: BinaryIO, end: int, label: str, max_opcodes: int = MAX_OPC
         start = file.tell()
         length = count * ITEM_BYTES[kind]
         if len(header) != 8 or struct.unpack("<q", header)[0] != count or length > end - start:
-            raise UserError(f"{label}: not a readable checkpoint (storage {key[:40]!r} is cut short or damaged)")
+            raise UserError(f"{label}: not a readable checkpoint (storage {key[:40]!r} is truncated or damaged)")
         storages[key] = Storage(kind, count, Blob(start, length))
         file.seek(start + length)
     return TorchFile(root, pickle.names, storages)
 
 
 def read_zip(file: BinaryIO, end: int, label: str) -> TorchFile:
-    """The zip format of torch.save since 1.6: stored entries `<name>/data.pkl` and `<name>/data/<key>`."""
+    """Read the zip format of torch.save since 1.6: stored entries `<name>/data.pkl` and `<name>/data/<key>`."""
     entries = _zip_entries(file, end, label)
     pickles = [name for name in entries if name.endswith("/data.pkl")]
     if len(pickles) != 1:
@@ -101,7 +101,7 @@ def read_zip(file: BinaryIO, end: int, label: str) -> TorchFile:
         raise UserError(f"{label}: refused, a TorchScript program: only weights are read here")
     order = entries.get(folder + "byteorder")
     if order is not None and _read_small(file, order[0]) != b"little":
-        raise UserError(f"{label}: refused, written by a big-endian machine")
+        raise UserError(f"{label}: refused, written on a big-endian machine")
     blob = entries[pickles[0]][0]
     file.seek(blob.start)
     pickle = SafePickle(file, blob.start + blob.length, label)
@@ -116,7 +116,7 @@ def read_zip(file: BinaryIO, end: int, label: str) -> TorchFile:
 
 
 def check_crc32(file: BinaryIO, storage: Storage, label: str) -> None:
-    """Raise UserError where a zip entry's numbers are not those that were written."""
+    """Raise UserError where the checksum of a zip entry is wrong."""
     value = 0
     file.seek(storage.blob.start)
     left = storage.blob.length
@@ -145,9 +145,9 @@ def _wanted(persistent: Iterable[Persistent], label: str) -> dict[str, tuple[str
 
 
 def _zip_entries(file: BinaryIO, end: int, label: str) -> dict[str, tuple[Blob, int]]:
-    """Place and crc32 of each entry, by name. Source of the layout: PKWARE APPNOTE 6.3, sections 4.3.7 to 4.3.16.
+    """Position and CRC-32 of each entry, by name. Layout: PKWARE APPNOTE 6.3, sections 4.3.7 to 4.3.16.
 
-    Python's zipfile is not used: it reads a directory of any size, and torch's archives need no compression.
+    Python's zipfile is not used because it reads a directory of any size. Archives of torch are not compressed.
     """
 
     def bad(reason: str) -> UserError:
@@ -156,14 +156,14 @@ def _zip_entries(file: BinaryIO, end: int, label: str) -> dict[str, tuple[Blob, 
     def at(position: int, form: str) -> tuple[Any, ...]:
         size = struct.calcsize(form)
         if position < 0 or position + size > end:
-            raise bad("cut short")
+            raise bad("truncated")
         file.seek(position)
         return struct.unpack(form, file.read(size))
 
-    # torch writes no archive comment, so the closing record is the last 22 bytes.
+    # torch writes no archive comment, so the end record is the last 22 bytes.
     magic, _, _, _, entries, length, start, _ = at(end - 22, "<4sHHHHIIH")
     if magic != b"PK\x05\x06":
-        raise bad("cut short")
+        raise bad("truncated")
     if end >= 42 and at(end - 42, "<4s")[0] == b"PK\x06\x07":
         (place,) = at(end - 42 + 8, "<Q")
         magic, entries, length, start = at(place, "<4s28xQQQ") if place < end else (b"", 0, 0, 0)
@@ -177,7 +177,7 @@ def _zip_entries(file: BinaryIO, end: int, label: str) -> dict[str, tuple[Blob, 
     place = 0
     for _ in range(entries):
         if place + 46 > len(directory):
-            raise bad("a directory cut short")
+            raise bad("a truncated directory")
         magic, method, crc32, packed, size, n_name, n_extra, n_comment, local = struct.unpack_from(
             "<4s6xH4xIIIHHH8xI", directory, place
         )
@@ -196,7 +196,7 @@ def _zip_entries(file: BinaryIO, end: int, label: str) -> dict[str, tuple[Blob, 
 
 
 def _zip64(extra: bytes, *fields: int) -> list[int]:
-    """Fields of a directory entry, those that are all ones taken from the zip64 part of `extra`."""
+    """Fields of a directory entry; a field with all bits set is replaced by its value in the zip64 part of `extra`."""
     place = 0
     wide: list[int] = []
     while place + 4 <= len(extra):

@@ -1,4 +1,4 @@
-# Finds cpp-httplib, header-only as its authors ship it or compiled as Debian does, and gives Httplib::httplib.
+# Finds cpp-httplib, header-only or compiled as in Debian, and defines Httplib::httplib.
 find_path(HTTPLIB_INCLUDE_DIR httplib.h)
 find_library(HTTPLIB_LIBRARY cpp-httplib)
 include(FindPackageHandleStandardArgs)
@@ -11,7 +11,7 @@ if(Httplib_FOUND AND NOT TARGET Httplib::httplib)
   if(HTTPLIB_LIBRARY)
     find_package(OpenSSL REQUIRED)
     target_link_libraries(Httplib::httplib INTERFACE ${HTTPLIB_LIBRARY} OpenSSL::SSL)
-    # The layout of its classes depends on these: they must be as in Debian's cpp-httplib.pc.
+    # The layout of its classes depends on these macros; they are those of Debian's cpp-httplib.pc.
     target_compile_definitions(Httplib::httplib INTERFACE
       CPPHTTPLIB_OPENSSL_SUPPORT CPPHTTPLIB_ZLIB_SUPPORT CPPHTTPLIB_BROTLI_SUPPORT)
   endif()

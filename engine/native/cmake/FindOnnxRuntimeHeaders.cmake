@@ -1,5 +1,5 @@
-# Finds onnxruntime_c_api.h, the one header needed, and gives OnnxRuntimeHeaders::headers. ONNX_RUNTIME_INCLUDE_DIR names
-# its folder where it is in no prefix. The library itself is loaded at run time.
+# Finds onnxruntime_c_api.h, the only header needed, and defines OnnxRuntimeHeaders::headers. ONNX_RUNTIME_INCLUDE_DIR is
+# its folder if it is not in a prefix. The library itself is loaded at run time.
 find_path(ONNX_RUNTIME_INCLUDE_DIR onnxruntime_c_api.h PATH_SUFFIXES onnxruntime onnxruntime/core/session)
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(OnnxRuntimeHeaders

@@ -5,7 +5,7 @@
 
 #include <string>
 
-// A file of values [channels, side, side] float32.
+// The bytes of a file with values [channels, side, side] float32.
 inline std::string npy(sgi::Span<const float> values, size_t channels, size_t side) {
     const std::string n = std::to_string(side);
     std::string header =

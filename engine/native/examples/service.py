@@ -1,7 +1,7 @@
-"""The service of sgi_serve.cpp in Python: GET /seeds/42?psi=0.7 gives a .npy of float32 [4, R, R], RGB and depth.
+"""The service of sgi_serve.cpp in Python: GET /seeds/42?psi=0.7 returns a .npy of float32 [4, R, R], RGB and depth.
 
-Run it with `python service.py MODEL [PORT]`; it needs `pip install "sgi-engine[cpu,service]"`. One engine serves all
-requests: those that arrive while a pass is running wait and form the next pass together.
+Run it with `python service.py MODEL [PORT]`; it needs `pip install "sgi-engine[cpu,service]"`. Requests that arrive
+during a pass are computed together in the next pass.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LARGEST_PASS = 16
 
 @dataclass(eq=False)
 class Job:
-    """A request that waits: its seed, its truncation, and the future of its values [4, R, R]."""
+    """A waiting request: seed, truncation, and the future of its values [4, R, R]."""
 
     seed: int
     psi: float | None
@@ -37,7 +37,7 @@ class Job:
 
 
 class Batcher:
-    """Gathers requests into passes; images and passes count what was made."""
+    """Collects requests into passes; `images` and `passes` count them."""
 
     def __init__(self, engine: Engine) -> None:
         self.images = self.passes = 0
@@ -46,14 +46,14 @@ class Batcher:
         self._arrived = asyncio.Event()
 
     async def generate(self, seed: int, psi: float | None) -> np.ndarray:
-        """Wait for the pass that makes this seed: [4, R, R] float32."""
+        """Wait for the pass of this seed; returns [4, R, R] float32."""
         job = Job(seed, psi, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         self._arrived.set()
         return await job.values
 
     async def work(self) -> None:
-        """Make passes until cancelled; the event loop goes on gathering requests meanwhile."""
+        """Run passes until cancelled; the event loop accepts requests during a pass."""
         while True:
             await self._arrived.wait()
             jobs = self._next()
@@ -61,7 +61,7 @@ class Batcher:
                 maps = await asyncio.to_thread(self._engine, [job.seed for job in jobs], psi=jobs[0].psi)
             except Exception as error:
                 for job in jobs:
-                    if not job.values.done():  # else its client has gone
+                    if not job.values.done():  # else the client has disconnected
                         job.values.set_exception(error)
                 continue
             for n, job in enumerate(jobs):
@@ -69,7 +69,7 @@ class Batcher:
                     job.values.set_result(np.concatenate([maps["image"][n], maps["depth"][n]]))
 
     def _next(self) -> list[Job]:
-        # The oldest request, and every other that can share its pass: psi holds for a pass as a whole.
+        # The oldest request and all others with the same psi, which is the same for a whole pass.
         first = self._waiting[0]
         jobs = [job for job in self._waiting if job.psi == first.psi][:LARGEST_PASS]
         self._waiting = deque(job for job in self._waiting if job not in jobs)
@@ -81,12 +81,12 @@ class Batcher:
 
 
 def create_app(model: str | Path) -> FastAPI:
-    """Build the service of an exported model that has an image and depth."""
+    """Build the service for an exported model with the types image and depth."""
     state: dict[str, Batcher] = {}
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # ONNX Runtime takes any batch size; OpenVINO would compile for each.
+        # ONNX Runtime accepts any batch size; OpenVINO would compile the model for each.
         with Engine.open(model, backend="onnxruntime", types=("image", "depth"), batch=LARGEST_PASS) as engine:
             state["batcher"] = Batcher(engine)
             worker = asyncio.create_task(state["batcher"].work())

@@ -1,4 +1,4 @@
-// sgi-run: seeds to PNG or NPY files, as `sgi-engine run` does, in C++.
+// sgi-run: generates PNG or NPY files of seeds, like `sgi-engine run`.
 #include "npy.hpp"
 #include "png_file.hpp"
 
@@ -16,8 +16,7 @@ constexpr const char *USAGE =
 uint32_t parse_seed(const std::string &text) {
     size_t end = 0;
     const unsigned long long seed = text.empty() || !std::isdigit(text[0]) ? ~0ull : std::stoull(text, &end);
-    if (end != text.size() || seed > 0xffffffffull)
-        throw std::runtime_error("--seeds: cannot be read at '" + text + "'");
+    if (end != text.size() || seed > 0xffffffffull) throw std::runtime_error("--seeds: cannot parse '" + text + "'");
     return static_cast<uint32_t>(seed);
 }
 

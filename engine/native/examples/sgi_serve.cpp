@@ -1,5 +1,5 @@
-// sgi-serve: GET /seeds/42?psi=0.7 gives a .npy of float32 [4, R, R]: the image's RGB and its depth.
-// Requests that arrive while a pass is running wait and form the next pass together.
+// sgi-serve: GET /seeds/42?psi=0.7 returns a .npy file of float32 [4, R, R]: RGB of the image, and depth.
+// Requests that arrive during a pass are computed together in the next pass.
 #include "npy.hpp"
 
 #include <condition_variable>
@@ -14,7 +14,7 @@
 namespace {
 
 constexpr size_t LARGEST_PASS = 16;
-constexpr size_t HANDLERS = 64; // requests that can wait at a time; the rest wait in the listen queue
+constexpr size_t HANDLERS = 64; // largest number of waiting requests; further ones stay in the listen queue
 
 struct Job {
     uint32_t seed;
@@ -51,7 +51,7 @@ class Batcher {
     }
 
   private:
-    // The oldest request, and every other that can share its pass: psi holds for a pass as a whole.
+    // The oldest request and all others with the same psi, which is the same for a whole pass.
     std::vector<Job> next() {
         std::unique_lock lock(mutex_);
         arrived_.wait(lock, [this] { return stop_ || !waiting_.empty(); });
@@ -90,12 +90,12 @@ class Batcher {
     }
 
     sgi::Engine engine_;
-    std::mutex mutex_; // of what follows
+    std::mutex mutex_; // guards the members below
     std::condition_variable arrived_;
     std::deque<Job> waiting_;
     size_t images_ = 0, passes_ = 0;
     bool stop_ = false;
-    std::thread worker_; // last, so that it starts when the rest is there
+    std::thread worker_; // last, because it uses the other members
 };
 
 } // namespace
@@ -116,7 +116,7 @@ int main(int argc, char **argv) try {
             std::optional<float> psi;
             if (request.has_param("psi")) psi = std::stof(request.get_param_value("psi"));
             response.set_content(batcher.generate(static_cast<uint32_t>(seed), psi), "application/x-npy");
-        } catch (const std::logic_error &) { // of stoull and stof
+        } catch (const std::logic_error &) { // thrown by stoull and stof
             response.status = 400;
             response.set_content("seed is 0 to 4294967295, psi a number\n", "text/plain");
         } catch (const sgi::Error &error) {

@@ -1,4 +1,4 @@
-// The C interface: no exception leaves it, and every failure leaves its line with the calling thread.
+// The C interface: it converts exceptions to a status and keeps their message for the calling thread.
 #include "engine.hpp"
 #include "error.hpp"
 #include "seeds.hpp"
@@ -43,8 +43,8 @@ void require(bool condition, const char *message) {
     if (!condition) throw Failure(SGI_ERROR_ARGUMENT, message);
 }
 
-// Reads a struct of a caller whose header may be older or newer: fields it lacks are zero, and fields that we lack must
-// be zero, or the caller asks for something that would be ignored.
+// Reads a struct of a caller whose header may be older or newer. Fields missing from an older struct are zero. Fields
+// that this version does not have must be zero, because a request in them would be ignored.
 template <class T> T read_struct(const T *theirs, const char *name) {
     if (theirs->size < sizeof theirs->size)
         throw Failure(SGI_ERROR_ARGUMENT, std::string(name) + ".size is not set; set it to sizeof(" + name + ")");
@@ -81,7 +81,7 @@ sgi_status sgi_open(const char *path, const sgi_options *options, sgi_engine **e
             const std::string bytes = read_file(path);
             *engine = new sgi_engine(Model{bytes, read_sidecar(path), path}, read);
         } catch (const Failure &failure) {
-            if (failure.status == SGI_ERROR_ARGUMENT) throw; // names the argument
+            if (failure.status == SGI_ERROR_ARGUMENT) throw; // the message names the argument
             throw Failure(failure.status, std::string(path) + ": " + failure.what());
         }
     });

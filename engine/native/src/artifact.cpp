@@ -2,8 +2,11 @@
 
 #include "error.hpp"
 #include "onnx_wire.hpp"
+#include "palette.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -13,9 +16,21 @@ namespace {
 
 using Json = nlohmann::json;
 constexpr int FORMAT = 1;
-// Far beyond any generator, and small enough that sizes of one image cannot overflow.
+// Larger than any generator needs, and small enough that the size of one image cannot overflow.
 constexpr uint32_t MAX_RESOLUTION = 1 << 14, MAX_DIM = 1 << 20, MAX_CHANNELS = 4;
 constexpr size_t MAX_TYPES = 256;
+constexpr const char *DECODINGS[] = {"identity", "inverse", "unit", "linear", "palette"}; // in sgi_decoding's order
+
+// Decoding and PNG bits of the built-in types, for files of early versions, which do not contain them.
+struct BuiltIn {
+    const char *name;
+    sgi_decoding decoding;
+    uint32_t png_bits;
+};
+constexpr BuiltIn BUILT_IN[] = {{"image", SGI_DECODING_IDENTITY, 8},      {"depth", SGI_DECODING_INVERSE, 16},
+                                {"normal", SGI_DECODING_UNIT, 8},         {"albedo", SGI_DECODING_LINEAR, 8},
+                                {"shading", SGI_DECODING_LINEAR, 16},     {"edges", SGI_DECODING_IDENTITY, 8},
+                                {"segmentation", SGI_DECODING_PALETTE, 8}};
 
 [[noreturn]] void wrong(const std::string &field) {
     throw Failure(SGI_ERROR_MODEL, "its description is wrong at " + field + "; export it again");
@@ -44,12 +59,45 @@ float number(const Json &object, const char *name) {
     return narrowed;
 }
 
-std::string text(const Json &object, const char *name) {
-    const Json &value = member(object, name);
+std::string string_of(const Json &value, const char *name) {
     if (!value.is_string()) wrong(name);
     auto string = value.get<std::string>();
     if (string.find('\0') != std::string::npos) wrong(name);
     return string;
+}
+
+std::string text(const Json &object, const char *name) { return string_of(member(object, name), name); }
+
+sgi_decoding decoding(const Json &entry, const OutputType &type, const BuiltIn *known) {
+    if (known && !entry.contains("decoding")) return known->decoding;
+    const std::string name = text(entry, "decoding");
+    for (size_t i = 0; i < std::size(DECODINGS); ++i)
+        if (name == DECODINGS[i]) return static_cast<sgi_decoding>(i);
+    throw Failure(SGI_ERROR_MODEL, "its type " + type.name + " has the decoding '" + name +
+                                       "', which this version does not support; upgrade the library");
+}
+
+std::vector<std::string> class_names(const Json &entry) {
+    if (!entry.contains("classes")) return {};
+    const Json &list = entry.at("classes");
+    if (!list.is_array() || list.size() > MAX_CLASSES) wrong("classes");
+    std::vector<std::string> names;
+    for (const Json &name : list) names.push_back(string_of(name, "classes"));
+    return names;
+}
+
+// Fields that the decoding determines: the checks of engine/intrinsics.py.
+void check_decoding(const OutputType &type) {
+    const size_t count = type.classes.size();
+    if (type.decoding == SGI_DECODING_UNIT && (type.channels != 3 || type.low != -1 || type.high != 1))
+        wrong("decoding");
+    if (type.decoding != SGI_DECODING_PALETTE) {
+        if (count) wrong("classes");
+        return;
+    }
+    if (type.channels != 1 || type.png_bits != 8) wrong("decoding");
+    if (count < 2) wrong("classes");
+    if (type.low != 0 || type.high != static_cast<float>(count - 1)) wrong("high");
 }
 
 OutputType output_type(const Json &entry) {
@@ -61,6 +109,17 @@ OutputType output_type(const Json &entry) {
     type.high = number(entry, "high");
     if (type.name.empty() || type.name.find(',') != std::string::npos) wrong("name");
     if (!(type.low < type.high)) wrong("low");
+
+    const BuiltIn *known = std::find_if(std::begin(BUILT_IN), std::end(BUILT_IN),
+                                        [&](const BuiltIn &row) { return type.name == row.name; });
+    static constexpr BuiltIn MASK{"mask-", SGI_DECODING_IDENTITY, 8};
+    if (known == std::end(BUILT_IN)) known = type.name.rfind(MASK.name, 0) == 0 ? &MASK : nullptr;
+    type.decoding = decoding(entry, type, known);
+    if (entry.contains("png_bits")) type.png_bits = integer(entry, "png_bits", 8, 16);
+    else if (known) type.png_bits = known->png_bits;
+    if (type.png_bits != 8 && (type.png_bits != 16 || type.channels != 1)) wrong("png_bits");
+    type.classes = class_names(entry);
+    check_decoding(type);
     return type;
 }
 

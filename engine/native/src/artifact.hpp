@@ -1,7 +1,9 @@
-// What an exported model says of itself: the JSON in its metadata property `sgi_engine`, or beside an engine.
+// The description of an exported model: the JSON in its metadata property `sgi_engine`, or beside an engine.
 #pragma once
 
 #include "model_file.hpp"
+
+#include <sgi/sgi.h>
 
 #include <cstdint>
 #include <string>
@@ -13,6 +15,9 @@ struct OutputType {
     std::string name, meaning;
     uint32_t channels = 0;
     float low = 0, high = 0;
+    sgi_decoding decoding = SGI_DECODING_IDENTITY;
+    uint32_t png_bits = 8;
+    std::vector<std::string> classes; // of a segmentation, else empty
 };
 
 struct Artifact {
@@ -24,8 +29,8 @@ struct Artifact {
     size_t image_size(const OutputType &type) const { return size_t{type.channels} * resolution * resolution; }
 };
 
-// Reads a model's description. Throws Failure(SGI_ERROR_MODEL) for bytes that are no model, a model that is not ours,
-// another format version, and values that no model can have.
+// Reads a model's description. Throws Failure(SGI_ERROR_MODEL) for bytes that are not a model, a model of another
+// program, another format version, and values that no model can have.
 Artifact read_artifact(const Model &model);
 
 } // namespace sgi::internal

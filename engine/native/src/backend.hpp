@@ -1,4 +1,4 @@
-// Runtimes behind one small interface.
+// The interface of runtimes.
 #pragma once
 
 #include "artifact.hpp"
@@ -12,7 +12,7 @@
 
 namespace sgi::internal {
 
-// A type (index into the loaded types) and room for its values [N, C, R, R].
+// A type (index into the loaded types) and the buffer for its values [N, C, R, R].
 struct OutputBuffer {
     size_t type;
     float *data;
@@ -21,36 +21,36 @@ struct OutputBuffer {
 struct BackendOptions {
     std::string device, runtime;
     uint32_t threads = 0, batch = 0;
-    std::string precision; // empty: the model's
+    std::string precision; // empty: that of the model
 };
 
 // A loaded model. Thread-safe.
 class Backend {
   public:
     virtual ~Backend() = default;
-    // One pass. z [count, z_dim], label [count, c_dim] (NULL without classes), count from 1 to the batch it was opened
-    // with. Throws Failure(SGI_ERROR_RUNTIME).
+    // Runs one pass: z [count, z_dim], label [count, c_dim] (NULL without classes), count from 1 to the batch of
+    // BackendOptions. Throws Failure(SGI_ERROR_RUNTIME).
     virtual void run(size_t count, const float *z, float psi, const float *label,
                      const std::vector<OutputBuffer> &outputs) = 0;
-    // Library and version, for people.
+    // Library and version, for messages.
     virtual std::string runtime() const = 0;
 };
 
-// Each loads a model whose outputs are artifact.types, an engine of which they are some; throws
+// Load a model. artifact.types are the outputs of an .onnx, or some of the outputs of an engine. Throw
 // Failure(SGI_ERROR_BACKEND).
 std::unique_ptr<Backend> open_onnxruntime(std::string_view model, const Artifact &artifact,
                                           const BackendOptions &options);
 std::unique_ptr<Backend> open_openvino(std::string_view model, const Artifact &artifact, const BackendOptions &options);
 std::unique_ptr<Backend> open_tensorrt(const Model &model, const Artifact &artifact, const BackendOptions &options);
 
-// One input or output of a loaded model; a dimension that varies is -1.
+// One input or output of a loaded model; a dynamic dimension is -1.
 struct Port {
     std::string name;
     bool is_float32 = false;
     std::vector<int64_t> shape;
 };
 
-// Throws Failure(SGI_ERROR_MODEL) unless the loaded graph has the inputs and outputs that its description promises.
+// Throws Failure(SGI_ERROR_MODEL) unless the loaded graph has the inputs and outputs of its description.
 void check_ports(const Artifact &artifact, const std::vector<Port> &inputs, const std::vector<Port> &outputs);
 
 } // namespace sgi::internal

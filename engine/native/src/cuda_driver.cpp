@@ -7,7 +7,7 @@
 namespace sgi::internal {
 namespace {
 
-// CUresult and CUdevice_attribute of cuda.h; the driver keeps its numbers and these entry points for ever.
+// CUresult and CUdevice_attribute of cuda.h; these numbers and entry points are stable across driver versions.
 constexpr int SUCCESS = 0, OUT_OF_MEMORY = 2, CAPABILITY_MAJOR = 75, CAPABILITY_MINOR = 76;
 constexpr unsigned NON_BLOCKING = 1;
 
@@ -67,7 +67,7 @@ struct CudaDriver::Functions {
 CudaDriver::CudaDriver() = default;
 
 std::shared_ptr<CudaDriver> CudaDriver::open() {
-    void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL); // never closed: its threads outlive us
+    void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL); // never closed: its threads outlive this library
     if (!library) return nullptr;
     std::shared_ptr<CudaDriver> driver(new CudaDriver);
     driver->call_ = std::make_unique<Functions>(library);

@@ -1,4 +1,4 @@
-// The first GPU through its driver, libcuda.so.1, loaded at run time: nothing of CUDA is linked or installed with us.
+// The first GPU through its driver, libcuda.so.1, loaded at run time: no part of CUDA is linked.
 #pragma once
 
 #include <cstddef>
@@ -17,15 +17,15 @@ struct Gpu {
     std::pair<int, int> capability; // such as {9, 0}
 };
 
-// The GPU, or the pinned memory of the host, is full.
+// The GPU or the pinned memory of the host has no free memory.
 struct OutOfMemory : std::runtime_error {
     OutOfMemory() : std::runtime_error("the GPU has no memory") {}
 };
 
-// The primary context of the first GPU, which TensorRT uses too.
+// The primary context of the first GPU, which TensorRT also uses.
 class CudaDriver {
   public:
-    // NULL without a driver or a GPU. Throws Failure(SGI_ERROR_BACKEND) for a driver that lacks what we call.
+    // NULL without a driver or a GPU. Throws Failure(SGI_ERROR_BACKEND) for a driver without a function that we call.
     static std::shared_ptr<CudaDriver> open();
     ~CudaDriver();
     CudaDriver(const CudaDriver &) = delete;
@@ -33,7 +33,7 @@ class CudaDriver {
 
     const Gpu &gpu() const { return gpu_; }
 
-    // Makes the context current in this thread for as long as it lives.
+    // Makes the context current in this thread during its lifetime.
     class Current {
       public:
         explicit Current(const CudaDriver &driver);
@@ -57,17 +57,17 @@ class CudaDriver {
     void *context_ = nullptr;
 };
 
-// A stream with the memory that is used on it. Every member needs a Current; one thread at a time.
+// A stream and the memory that is used on it. Every member needs a Current. Not thread-safe.
 class CudaStream {
   public:
     explicit CudaStream(std::shared_ptr<CudaDriver> driver);
-    ~CudaStream(); // waits for what is enqueued, and gives all memory back
+    ~CudaStream(); // waits for enqueued work and frees all memory
     CudaStream(const CudaStream &) = delete;
     CudaStream &operator=(const CudaStream &) = delete;
 
     void *handle() const { return stream_; } // as cudaStream_t
     uint64_t device_memory(size_t bytes);    // throws OutOfMemory
-    void *pinned_memory(size_t bytes);       // likewise
+    void *pinned_memory(size_t bytes);       // throws OutOfMemory
     void to_device(uint64_t to, const void *from, size_t bytes);
     void to_host(void *to, uint64_t from, size_t bytes);
     void wait();

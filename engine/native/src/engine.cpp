@@ -2,6 +2,7 @@
 
 #include "error.hpp"
 #include "onnx_wire.hpp"
+#include "palette.hpp"
 #include "seeds.hpp"
 
 #include <algorithm>
@@ -24,7 +25,7 @@ std::string names_of(const std::vector<OutputType> &types) {
     return names;
 }
 
-// Splits "image, depth"; keeps the model's order.
+// The types of a list such as "image, depth", in the model's order.
 std::vector<OutputType> choose_types(const std::vector<OutputType> &all, const std::string &wanted) {
     std::vector<std::string> names;
     for (size_t start = 0; start <= wanted.size();) {
@@ -46,7 +47,7 @@ std::vector<OutputType> choose_types(const std::vector<OutputType> &all, const s
     return chosen;
 }
 
-// Backends, each with the CMake option that brings it, and whether it runs engines.
+// Backends: name, the CMake option that builds it in, and whether it runs engines.
 struct Kind {
     const char *name, *option;
     bool engines;
@@ -55,7 +56,7 @@ constexpr Kind KINDS[] = {{"onnxruntime", "SGI_WITH_ORT", false},
                           {"openvino", "SGI_WITH_OPENVINO", false},
                           {"tensorrt", "SGI_WITH_TENSORRT", true}};
 
-// Before anything is loaded: that there is such a backend, and that it runs such files.
+// Checks before anything is loaded that the backend exists and runs files of this kind.
 void check_backend(const std::string &name, bool engine) {
     for (const Kind &kind : KINDS) {
         if (name != kind.name) continue;
@@ -114,8 +115,14 @@ sgi_engine::sgi_engine(const Model &model, const sgi_options &options)
     }
     backend_ = open_backend(backend_name_, cut, artifact_, settings);
     runtime_ = backend_->runtime();
-    for (const OutputType &type : artifact_.types)
-        types_.push_back({type.name.c_str(), type.channels, type.low, type.high, type.meaning.c_str()});
+    for (const OutputType &type : artifact_.types) {
+        std::vector<const char *> &names = class_names_.emplace_back();
+        for (const std::string &name : type.classes) names.push_back(name.c_str());
+        const std::vector<uint8_t> &colours = colours_.emplace_back(palette(type.classes.size()));
+        const auto count = static_cast<uint32_t>(names.size());
+        types_.push_back({type.name.c_str(), type.channels, type.low, type.high, type.meaning.c_str(), type.decoding,
+                          type.png_bits, count, count ? names.data() : nullptr, count ? colours.data() : nullptr});
+    }
 }
 
 void sgi_engine::info(sgi_model_info &info) const {

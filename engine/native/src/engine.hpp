@@ -1,4 +1,4 @@
-// A loaded model behind the C interface: checks what callers pass, cuts calls into passes.
+// A loaded model behind the C interface: checks the arguments of calls and splits calls into passes.
 #pragma once
 
 #include "backend.hpp"
@@ -22,5 +22,7 @@ struct sgi_engine {
     std::string backend_name_, device_, runtime_;
     uint32_t batch_;
     std::vector<sgi_type> types_;
+    std::vector<std::vector<const char *>> class_names_; // per type; types_ points into it and into colours_
+    std::vector<std::vector<uint8_t>> colours_;
     std::unique_ptr<sgi::internal::Backend> backend_;
 };

@@ -1,4 +1,4 @@
-// The library's own exception: a status and the one line that sgi_last_error gives.
+// The library's exception: a status and the line that sgi_last_error returns.
 #pragma once
 
 #include <sgi/sgi.h>

@@ -32,7 +32,7 @@ std::string read_sidecar(const std::string &path) {
                                            " is not beside it; copy it too or export it again with `sgi-engine "
                                            "export`");
     const std::string json = read_file(sidecar);
-    return json.empty() ? " " : json; // "" would make an .onnx of it; what is not JSON is refused where it is read
+    return json.empty() ? " " : json; // "" would mark it as an .onnx; the parser refuses " "
 }
 
 } // namespace sgi::internal

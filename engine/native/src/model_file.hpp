@@ -1,4 +1,4 @@
-// A model as it lies on disk: the bytes of an .onnx, or those of an engine with the JSON beside it.
+// Model files: the bytes of an .onnx, or the bytes of an engine and the JSON beside it.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace sgi::internal {
 
-// What an engine is opened from. Of an .onnx the description is in the bytes and sidecar is empty.
+// A model to open. The sidecar of an .onnx is empty, because its bytes contain the description.
 struct Model {
     std::string_view bytes;
     std::string sidecar, path;
@@ -14,10 +14,10 @@ struct Model {
     bool is_engine() const { return !sidecar.empty(); }
 };
 
-// The bytes of a file. Throws Failure(SGI_ERROR_MODEL) for one that is missing, no file or not readable.
+// The bytes of a file. Throws Failure(SGI_ERROR_MODEL) for one that is missing, not a regular file, or not readable.
 std::string read_file(const std::string &path);
 
-// The JSON beside an .engine or .plan, "" for any other file. Throws Failure(SGI_ERROR_MODEL) where it is missing.
+// The JSON beside an .engine or .plan, "" for any other file. Throws Failure(SGI_ERROR_MODEL) if it is missing.
 std::string read_sidecar(const std::string &path);
 
 } // namespace sgi::internal

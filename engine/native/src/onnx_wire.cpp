@@ -1,4 +1,4 @@
-// Protobuf's wire format, as far as ModelProto needs it; field numbers are those of onnx.proto.
+// The part of Protobuf's wire format that ModelProto uses; field numbers are those of onnx.proto.
 #include "onnx_wire.hpp"
 
 #include "error.hpp"
@@ -18,7 +18,7 @@ constexpr char IR_VERSION_TAG = '\x08'; // the required first field
 constexpr char GRAPH_TAG = MODEL_GRAPH * 8 + BYTES;
 
 [[noreturn]] void not_onnx() { throw Failure(SGI_ERROR_MODEL, "not an ONNX model"); }
-[[noreturn]] void cut_short() { throw Failure(SGI_ERROR_MODEL, "cut short; copy it again or export it again"); }
+[[noreturn]] void cut_short() { throw Failure(SGI_ERROR_MODEL, "truncated; copy it again or export it again"); }
 
 struct Field {
     uint64_t number;

@@ -1,4 +1,4 @@
-// The two things done to an ONNX file without a runtime: read its metadata, cut it down to some outputs.
+// Operations on ONNX files without a runtime: read the metadata, and remove outputs.
 #pragma once
 
 #include <string>
@@ -8,12 +8,12 @@
 namespace sgi::internal {
 
 // The value of a key in the model's metadata_props, false if it has none.
-// Throws Failure(SGI_ERROR_MODEL) for bytes that are no whole ONNX model.
+// Throws Failure(SGI_ERROR_MODEL) for bytes that are not a complete ONNX model.
 bool read_metadata(std::string_view model, std::string_view key, std::string &value);
 
-// The model without the nodes and weights that only other outputs need. Runtimes compute every node of a graph whatever
-// outputs are fetched, so types that nobody wants must be gone before a runtime loads it. A model with control flow,
-// whose inner graphs may use any outer value, comes back whole.
+// The model without the nodes and weights that only other outputs use. Runtimes compute every node of a graph,
+// whichever outputs are fetched, so unrequested types must be removed before a runtime loads the model. A model with
+// control flow is returned unchanged, because its inner graphs may use any outer value.
 std::string keep_outputs(std::string_view model, const std::vector<std::string> &names);
 
 } // namespace sgi::internal

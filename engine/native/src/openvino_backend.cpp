@@ -1,4 +1,4 @@
-// OpenVINO on the CPU: the fastest of the CPU runtimes once it is warm.
+// OpenVINO on the CPU, the fastest CPU runtime after its warm-up.
 #include "backend.hpp"
 #include "error.hpp"
 
@@ -11,7 +11,7 @@
 namespace sgi::internal {
 namespace {
 
-// The model compiled for one batch size, with the requests that no thread uses just now.
+// The model compiled for one batch size, with its idle inference requests.
 struct Compiled {
     ov::CompiledModel model;
     std::vector<ov::InferRequest> idle;
@@ -40,8 +40,8 @@ bool has_bf16(const ov::Core &core) {
     return std::find(found.begin(), found.end(), ov::device::capability::BF16) != found.end();
 }
 
-// Compiled for static batches, because a dynamic one is up to 1.8 times slower: powers of two up to the largest pass,
-// and smaller passes are filled up with zeros, so a handful of compilations serve every count.
+// Compiled for static batch sizes, because a dynamic one is up to 1.8 times slower. The sizes are powers of two up to
+// the largest pass; smaller passes are padded with zeros, so that few compilations are enough for every count.
 class OpenVinoBackend final : public Backend {
   public:
     OpenVinoBackend(std::string_view model, const Artifact &artifact, const BackendOptions &options)
@@ -50,7 +50,7 @@ class OpenVinoBackend final : public Backend {
         const bool bf16 = options.precision == "bf16";
         if (bf16 && !has_bf16(core_))
             throw Failure(SGI_ERROR_BACKEND, "sgi_options.precision: this CPU does not have bf16; leave it NULL");
-        // OpenVINO's own default is bfloat16 on CPUs that have it, with an error of 1e-2.
+        // OpenVINO's default is bfloat16 on CPUs that support it, with an error of 1e-2.
         settings_ = {ov::hint::inference_precision(bf16 ? ov::element::bf16 : ov::element::f32),
                      ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY)};
         if (options.threads) settings_.insert(ov::inference_num_threads(static_cast<int>(options.threads)));
@@ -123,7 +123,7 @@ class OpenVinoBackend final : public Backend {
     ov::AnyMap settings_;
     ov::Core core_;
     std::shared_ptr<ov::Model> model_;
-    std::mutex mutex_; // of compiled_
+    std::mutex mutex_; // guards compiled_
     std::map<size_t, Compiled> compiled_;
 };
 

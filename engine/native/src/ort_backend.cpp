@@ -1,4 +1,4 @@
-// ONNX Runtime through its C interface: CPU, and CUDA where the library that was loaded is a CUDA build.
+// ONNX Runtime through its C interface: CPU, and CUDA if the loaded library is a CUDA build.
 #include "backend.hpp"
 #include "error.hpp"
 #include "ort_library.hpp"
@@ -6,7 +6,7 @@
 namespace sgi::internal {
 namespace {
 
-// An object of the runtime with the function of its table that frees it.
+// An object of the runtime and the function that frees it.
 template <class T> class Owned {
   public:
     explicit Owned(void (*release)(T *)) : release_(release) {}
@@ -74,7 +74,7 @@ class OrtBackend final : public Backend {
         check(api_.CreateSessionOptions(settings.out()));
         check(api_.SetSessionGraphOptimizationLevel(settings.get(), ORT_ENABLE_ALL));
         check(api_.SetIntraOpNumThreads(settings.get(), static_cast<int>(options.threads)));
-        // Between two runs the cores belong to the program around us.
+        // Between two runs the cores are free for the rest of the program.
         check(api_.AddSessionConfigEntry(settings.get(), "session.force_spinning_stop", "1"));
         if (options.device == "cuda") append_cuda(settings.get());
         return settings;
@@ -83,7 +83,7 @@ class OrtBackend final : public Backend {
     void append_cuda(OrtSessionOptions *settings) const {
         Owned<OrtCUDAProviderOptionsV2> cuda(api_.ReleaseCUDAProviderOptions);
         check(api_.CreateCUDAProviderOptions(cuda.out()));
-        // TF32 keeps 10 bits of mantissa: more error than the parity a model is verified to.
+        // TF32 has 10 bits of mantissa; its error exceeds the parity bound of exports.
         const char *const keys[] = {"use_tf32"}, *const values[] = {"0"};
         check(api_.UpdateCUDAProviderOptions(cuda.get(), keys, values, 1));
         check(api_.SessionOptionsAppendExecutionProvider_CUDA_V2(settings, cuda.get()));
@@ -93,7 +93,7 @@ class OrtBackend final : public Backend {
         size_t size = sizeof(float);
         for (const int64_t dimension : shape) size *= static_cast<size_t>(dimension);
         Owned<OrtValue> value(api_.ReleaseValue);
-        // The runtime wants a mutable pointer for inputs too; it does not write to them.
+        // The interface takes a mutable pointer for inputs, too, but does not write to them.
         check(api_.CreateTensorWithDataAsOrtValue(memory_.get(), const_cast<float *>(data), size, shape.data(),
                                                   shape.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, value.out()),
               SGI_ERROR_RUNTIME);
@@ -110,7 +110,7 @@ class OrtBackend final : public Backend {
     }
 
     Port port(bool input, size_t i) const {
-        OrtAllocator *allocator = nullptr; // the runtime's own, not to be freed
+        OrtAllocator *allocator = nullptr; // owned by the runtime
         check(api_.GetAllocatorWithDefaultOptions(&allocator));
         char *name = nullptr;
         check(input ? api_.SessionGetInputName(session_.get(), i, allocator, &name)

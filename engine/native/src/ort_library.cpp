@@ -8,7 +8,7 @@
 namespace sgi::internal {
 namespace {
 
-// The oldest table of functions that has all we call: any release from 1.17 on serves.
+// The oldest API version with every function that we call; all releases from 1.17 on provide it.
 constexpr uint32_t API_VERSION = 17;
 
 } // namespace

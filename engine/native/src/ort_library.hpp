@@ -1,4 +1,4 @@
-// Find and load libonnxruntime at run time, so that one binary serves every build of it, CPU and CUDA.
+// Finds and loads libonnxruntime at run time, so that one binary works with CPU and CUDA builds of it.
 #pragma once
 
 #include <onnxruntime_c_api.h>

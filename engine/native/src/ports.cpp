@@ -6,7 +6,7 @@
 namespace sgi::internal {
 namespace {
 
-// A dimension that varies fits any size: the batch always does, and a runtime may not have inferred the others.
+// A dynamic dimension matches any size: the batch is dynamic, and a runtime may not infer the others.
 bool fits(const Port &port, const std::vector<int64_t> &wanted) {
     return port.is_float32 && port.shape.size() == wanted.size() &&
            std::equal(wanted.begin(), wanted.end(), port.shape.begin(),

@@ -9,7 +9,7 @@ namespace {
 
 class Gaussian {
   public:
-    // std::mt19937 is seeded by Knuth's recurrence, as RandomState(int) is.
+    // std::mt19937 and RandomState(int) are both seeded by Knuth's recurrence.
     explicit Gaussian(uint32_t seed) : bits_(seed) {}
 
     double next() {

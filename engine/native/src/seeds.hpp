@@ -1,4 +1,4 @@
-// Seed to latent, bit for bit as NumPy's RandomState.
+// Latents of seeds, equal to those of NumPy's RandomState bit for bit.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Engines of TensorRT and TensorRT-RTX on the first GPU: two passes at a time, each in buffers of its own.
+// Engines of TensorRT and TensorRT-RTX on the first GPU: two passes at a time, each with its own buffers.
 #include "backend.hpp"
 #include "cuda_driver.hpp"
 #include "engine_file.hpp"
@@ -14,7 +14,7 @@
 namespace sgi::internal {
 namespace {
 
-// While the maps of one pass are copied, the other computes; a third would find the GPU busy.
+// One pass computes while the maps of the other are copied; a third would only wait for the GPU.
 constexpr size_t MOST_SLOTS = 2;
 
 size_t size_of(const std::vector<int64_t> &shape, size_t rows) {
@@ -35,7 +35,7 @@ class Slot {
         for (const Port &port : inputs) inputs_.push_back(port);
     }
 
-    // Rows that are missing to `least` are copies of the last.
+    // A pass with fewer than `least` rows is padded with copies of its last row.
     void run(size_t rows, size_t least, const std::map<std::string, const float *> &values,
              const std::vector<std::pair<std::string, OutputBuffer>> &outputs) {
         const size_t filled = std::max(rows, least);
@@ -59,7 +59,7 @@ class Slot {
 
   private:
     struct Buffer {
-        size_t row; // numbers in a row
+        size_t row; // number of values per row
         bool batched;
         uint64_t device;
         float *host;
@@ -96,11 +96,11 @@ class Slot {
         for (size_t n = rows; n < filled; ++n) std::copy_n(last, buffer.row, buffer.host + n * buffer.row);
     }
 
-    CudaStream stream_; // before the context: that is destroyed first, while its memory is still there
+    CudaStream stream_; // declared before the context, which must be destroyed first, while its memory exists
     std::unique_ptr<TensorRtContext> context_;
     std::vector<Port> inputs_;
     std::map<std::string, Buffer> buffers_;
-    size_t rows_ = 0; // of the shapes that are set
+    size_t rows_ = 0; // for which the shapes are set
 };
 
 class TensorRtBackend final : public Backend {
@@ -113,7 +113,7 @@ class TensorRtBackend final : public Backend {
         const CudaDriver::Current current(*driver_);
         engine_ = library_->load(model.bytes);
         if (!engine_)
-            throw Failure(SGI_ERROR_BACKEND, facts_.module + " refuses it" + reason() + "; " + facts_.rebuild);
+            throw Failure(SGI_ERROR_BACKEND, facts_.module + " cannot load it" + reason() + "; " + facts_.rebuild);
         check_ports(artifact, engine_->inputs(), engine_->outputs());
         rows_ = std::max<size_t>(std::min<size_t>(options.batch, facts_.largest), facts_.least);
         idle_.push_back(add_slot());
@@ -128,7 +128,7 @@ class TensorRtBackend final : public Backend {
             const CudaDriver::Current current(*driver_);
             clear();
         } catch (const std::exception &) {
-            clear(); // the driver is gone, and what was in its memory with it
+            clear(); // the driver has shut down and freed its memory
         }
     }
 
@@ -159,7 +159,7 @@ class TensorRtBackend final : public Backend {
     }
 
   private:
-    // A slot for one pass; waits where all are taken.
+    // A slot for one pass; waits while all are in use.
     class Lease {
       public:
         explicit Lease(TensorRtBackend &backend) : backend_(backend), slot_(backend.take()) {}
@@ -183,7 +183,7 @@ class TensorRtBackend final : public Backend {
         std::unique_lock lock(mutex_);
         if (idle_.empty() && slots_.size() < most_) {
             if (Slot *slot = add_slot()) return slot;
-            most_ = slots_.size(); // passes follow each other then
+            most_ = slots_.size(); // from now on passes run one after the other
         }
         given_back_.wait(lock, [this] { return !idle_.empty(); });
         Slot *slot = idle_.back();
@@ -191,7 +191,7 @@ class TensorRtBackend final : public Backend {
         return slot;
     }
 
-    // NULL where the GPU has no memory for it.
+    // NULL if the GPU does not have the memory.
     Slot *add_slot() {
         try {
             slots_.push_back(std::make_unique<Slot>(driver_, *engine_, rows_));
@@ -217,7 +217,7 @@ class TensorRtBackend final : public Backend {
     std::unique_ptr<TensorRtLibrary> library_;
     std::unique_ptr<TensorRtEngine> engine_;
     size_t rows_ = 0;
-    std::mutex mutex_; // of the slots
+    std::mutex mutex_; // guards the slots
     std::condition_variable given_back_;
     std::vector<std::unique_ptr<Slot>> slots_;
     std::vector<Slot *> idle_;

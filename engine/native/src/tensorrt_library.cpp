@@ -1,5 +1,5 @@
-// The only file that sees TensorRT's headers. Its objects are virtual tables behind two exported functions, so the
-// library is loaded, not linked: one binary serves machines with TensorRT and without.
+// The only file that includes TensorRT's headers. TensorRT exports two functions, and all else is virtual methods, so
+// the library is loaded at run time and not linked: one binary works with and without TensorRT.
 #include "tensorrt_library.hpp"
 
 #include "error.hpp"
@@ -21,7 +21,7 @@ constexpr const char *MODULE = "tensorrt", *NAME = "TensorRT", *FILE_NAME = "lib
                      *PYTHON_FOLDER = "tensorrt_libs";
 #endif
 
-// Keeps the last error for our own message: a library prints nothing.
+// Keeps the last error for the message of our exception instead of printing it.
 class Log final : public nvinfer1::ILogger {
   public:
     void log(Severity severity, const char *message) noexcept override {
@@ -29,7 +29,7 @@ class Log final : public nvinfer1::ILogger {
         try {
             const std::lock_guard lock(mutex_);
             last_ = message;
-        } catch (...) { // no memory for the text of an error that the status tells too
+        } catch (...) { // no memory for the text; the status reports the error as well
         }
     }
 

@@ -1,4 +1,4 @@
-// TensorRT or TensorRT-RTX as far as we call it, so that its headers are needed in one file only.
+// The calls that we make to TensorRT or TensorRT-RTX, so that only one file includes its headers.
 #pragma once
 
 #include "backend.hpp"
@@ -10,7 +10,7 @@
 
 namespace sgi::internal {
 
-// What runs an engine: one thread at a time. Each call is false where TensorRT refuses it.
+// Runs an engine. Not thread-safe. Every call returns false if TensorRT reports an error.
 class TensorRtContext {
   public:
     virtual ~TensorRtContext() = default;
@@ -24,7 +24,7 @@ class TensorRtEngine {
     virtual ~TensorRtEngine() = default;
     virtual std::vector<Port> inputs() const = 0;
     virtual std::vector<Port> outputs() const = 0;
-    // NULL where the GPU has no memory for another.
+    // NULL if the GPU does not have memory for another.
     virtual std::unique_ptr<TensorRtContext> context() = 0;
 };
 
@@ -32,9 +32,9 @@ class TensorRtLibrary {
   public:
     virtual ~TensorRtLibrary() = default;
     virtual std::string module() const = 0;  // tensorrt or tensorrt_rtx, as in a sidecar
-    virtual std::string version() const = 0; // as in a sidecar, 11.4.0.106
+    virtual std::string version() const = 0; // as in a sidecar, such as 11.4.0.106
     virtual std::string path() const = 0;
-    // Needs the GPU's context to be current; NULL where TensorRT refuses the bytes. The library must outlive it.
+    // Needs the GPU's context to be current; NULL if TensorRT cannot load the bytes. The library must outlive it.
     virtual std::unique_ptr<TensorRtEngine> load(std::string_view engine) = 0;
     // The last error that TensorRT logged, "" for none.
     virtual std::string last_error() const = 0;

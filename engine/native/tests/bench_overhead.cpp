@@ -1,4 +1,4 @@
-// What the library costs beside a bare Run of ONNX Runtime: the two take turns on the same model and inputs.
+// Overhead of the library over OrtApi::Run, measured alternately on the same model and inputs.
 // Usage: bench_overhead MODEL [calls]; prints JSON with medians in milliseconds of CPU time.
 #include "../src/ort_library.hpp"
 
@@ -65,7 +65,7 @@ class BareSession {
     std::vector<std::vector<float>> maps_;
 };
 
-// CPU time of this thread, which with one thread is all of it, and which other programs do not disturb.
+// CPU time of this thread: all work runs in one thread, and other programs do not affect it.
 double now() {
     timespec time{};
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
@@ -113,7 +113,7 @@ int main(int argc, char **argv) {
                 if (sgi_generate(engine.get(), &request, outputs.data(), outputs.size())) std::abort();
             });
         };
-        // Whoever runs second finds a warmer cache.
+        // The second run has a warmer cache, so the order alternates.
         if (i % 2) run_ours();
         without = milliseconds([&] { bare.run(); });
         if (i % 2 == 0) run_ours();

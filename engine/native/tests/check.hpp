@@ -1,4 +1,4 @@
-// The tests' one assertion, and what several of them read.
+// The assertion of the tests, and their data files.
 #pragma once
 
 #include <cstdio>
@@ -13,7 +13,7 @@
                  : (std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition), std::exit(1)))
 
 inline const std::string MODEL = std::string(SGI_TEST_DATA) + "/tiny.onnx";
-// Fraction of the range; the same library through Python gave the expected values.
+// Fraction of the range; the expected values are from the same runtime through Python.
 constexpr float PARITY = 1e-6f;
 
 inline std::string read_bytes(const std::string &path) {

@@ -1,5 +1,5 @@
-// A libcuda.so.1 without a GPU: the functions that the library calls, over host memory. What is enqueued on a stream
-// happens when it is synchronized and not before, so that a wait that is missing shows.
+// A libcuda.so.1 without a GPU: the functions that the library calls, in host memory. Work on a stream runs only when
+// the stream is synchronized, so that a missing wait is detected.
 #include "fake_cuda.hpp"
 
 #include <chrono>

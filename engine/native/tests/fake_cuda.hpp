@@ -1,4 +1,4 @@
-// What a test may ask of fake_cuda.cpp beyond the driver's own functions.
+// Controls of fake_cuda.cpp for tests.
 #pragma once
 
 #include <cstddef>
@@ -8,10 +8,10 @@ struct FakeCuda {
     const char *name = "Fake GPU";
     int capability[2] = {9, 0};
     size_t capacity = size_t{1} << 30;                                  // bytes of device memory
-    int microseconds = 0;                                               // that waiting for a stream takes at least
-    bool fails = false;                                                 // whatever is waited for ends in an error
+    int microseconds = 0;                                               // least duration of a synchronization
+    bool fails = false;                                                 // synchronizations return an error
     int (*enqueue)(void *stream, void (*work)(void *), void *argument); // work's argument is freed by work
-    size_t (*blocks)();                                                 // allocations that nobody has freed
+    size_t (*blocks)();                                                 // number of allocations that are not freed
 };
 
 // Exported by the fake libcuda.so.1.

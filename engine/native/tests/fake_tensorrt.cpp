@@ -1,5 +1,5 @@
-// A TensorRT whose engines, whatever their bytes, give depth = psi * mean of z + index of the class, image = -depth.
-// An engine whose bytes are "classes" has a label of three.
+// A stand-in for TensorRT. Every engine computes depth = psi * mean of z + index of the class, image = -depth. An
+// engine with the bytes "classes" has a label with three classes.
 #include "fake_tensorrt.hpp"
 #include "fake_cuda.hpp"
 #include "tensorrt_library.hpp"

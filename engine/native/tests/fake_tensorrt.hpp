@@ -1,15 +1,15 @@
-// How a test steers fake_tensorrt.cpp, which stands in for tensorrt_library.cpp.
+// Controls of fake_tensorrt.cpp, the stand-in for tensorrt_library.cpp, for tests.
 #pragma once
 
 #include <atomic>
 
 struct FakeTensorRt {
-    bool refuses = false;           // the bytes of any engine
-    std::atomic<int> failing{0};    // passes that cannot be enqueued from now on
-    std::atomic<int> contexts{0};   // that are alive
-    std::atomic<int> asked{0};      // contexts asked for, ever
-    std::atomic<int> not_finite{0}; // rows of inputs, those that fill a pass up among them
-    std::atomic<int> most{1 << 10}; // contexts that there is memory for
+    bool refuses = false;           // no engine can be loaded
+    std::atomic<int> failing{0};    // number of passes from now on that cannot be enqueued
+    std::atomic<int> contexts{0};   // existing contexts
+    std::atomic<int> asked{0};      // contexts requested so far
+    std::atomic<int> not_finite{0}; // rows of inputs, including padding
+    std::atomic<int> most{1 << 10}; // largest number of contexts
 };
 
 FakeTensorRt &fake_tensorrt();

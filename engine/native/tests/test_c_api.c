@@ -1,4 +1,4 @@
-/* The header as C sees it: options and requests, buffers, the text of errors. */
+/* The header in C: options, requests, types, buffers, error messages. */
 #include <sgi/sgi.h>
 
 #include <stdio.h>
@@ -26,6 +26,8 @@ int main(void) {
     CHECK(sgi_info(engine, &info) == SGI_OK);
     CHECK(info.resolution == 16 && info.z_dim == 8 && info.c_dim == 0 && info.psi == 0.7f);
     CHECK(info.type_count == 1 && !strcmp(info.types[0].name, "depth") && info.types[0].channels == 1);
+    CHECK(info.types[0].decoding == SGI_DECODING_INVERSE && info.types[0].png_bits == 16);
+    CHECK(info.types[0].class_count == 0 && !info.types[0].classes && !info.types[0].colours);
     CHECK(strstr(info.description, info.generator_sha256));
 
     sgi_request request = {sizeof request, 2, seeds, NULL, NULL, NULL};

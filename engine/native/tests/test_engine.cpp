@@ -1,4 +1,4 @@
-// What a good model and good calls give, through the C++ wrapper.
+// Correct models and calls through the C++ wrapper.
 #include "check.hpp"
 
 #include <sgi/sgi.hpp>
@@ -86,6 +86,28 @@ void buffers_are_filled_exactly() {
     CHECK(difference({buffer.data() + 1, buffer.size() - 2}, engine.generate({9})["image"].values()) == 0);
 }
 
+// tiny.onnx is of an early version: its types have no decoding and no PNG bits, so those of the built-in types apply.
+void types_of_early_files() {
+    sgi::Engine engine(MODEL);
+    const sgi_type &image = engine.types()[0], &depth = engine.types()[1];
+    CHECK(image.decoding == SGI_DECODING_IDENTITY && image.png_bits == 8);
+    CHECK(depth.decoding == SGI_DECODING_INVERSE && depth.png_bits == 16);
+    CHECK(image.class_count == 0 && !image.classes && !image.colours && sgi::classes(depth).size() == 0);
+}
+
+void display_codes() {
+    const auto code = [](sgi_decoding decoding, float low, float high, float value) {
+        return sgi::display_code({"heat", 1, low, high, "", decoding, 8, 0, nullptr, nullptr}, value);
+    };
+    CHECK(code(SGI_DECODING_IDENTITY, 2, 6, 3) == 0.25f);
+    CHECK(code(SGI_DECODING_INVERSE, -20, 60, 0) == 0.75f);
+    CHECK(code(SGI_DECODING_INVERSE, -20, 60, 100) == 0);
+    CHECK(code(SGI_DECODING_UNIT, -1, 1, 0) == 0.5f);
+    CHECK(std::fabs(code(SGI_DECODING_LINEAR, 0, 1, 0.21404114f) - 0.5f) <= PARITY);
+    CHECK(std::fabs(code(SGI_DECODING_LINEAR, 0, 1, 0.001f) - 0.01292f) <= PARITY);
+    CHECK(code(SGI_DECODING_IDENTITY, 0, 1, NAN) == 0);
+}
+
 void engines_move() {
     const std::string bytes = read_bytes(MODEL);
     sgi::Engine first(
@@ -105,6 +127,8 @@ int main() {
     psi_counts_in_each_call();
     types_are_cut_from_the_model();
     buffers_are_filled_exactly();
+    types_of_early_files();
+    display_codes();
     engines_move();
     return 0;
 }

@@ -1,4 +1,4 @@
-// Each bad model, option and request gets its status and a line that names what is wrong.
+// Status and message of every bad model, option and request.
 #include "check.hpp"
 
 #include <sgi/sgi.hpp>
@@ -34,8 +34,8 @@ void models() {
     refused(SGI_ERROR_MODEL, "/nowhere.onnx: no such file", [] { sgi::Engine("/nowhere.onnx"); });
     refused(SGI_ERROR_MODEL, "/tmp: not a file", [] { sgi::Engine("/tmp"); });
     refused(SGI_ERROR_MODEL, "not an ONNX model", [] { open_bytes("hello"); });
-    const std::string stranger = "\x08\x0a\x3a\x02\x12\x00"; // ir_version and a graph with an empty name
-    refused(SGI_ERROR_MODEL, "without sgi-engine metadata", [&] { open_bytes({stranger.data(), 6}); });
+    const std::string foreign = "\x08\x0a\x3a\x02\x12\x00"; // ir_version and a graph with an empty name
+    refused(SGI_ERROR_MODEL, "without sgi-engine metadata", [&] { open_bytes({foreign.data(), 6}); });
     for (size_t length = 1; length < model.size(); length += 997)
         refused(SGI_ERROR_MODEL, "", [&] { open_bytes(model.substr(0, length)); });
 
@@ -54,7 +54,8 @@ void models() {
         {{"\"z_dim\": 8", "\"z_dim\": 0"}, {"wrong at z_dim", ""}},
         {{"\"c_dim\": 0", "\"c_dim\": 3"}, {"its label is not", ""}},
         {{"\"channels\": 3", "\"channels\": 1"}, {"its image is not", ""}},
-        {{"\"name\": \"depth\"", "\"name\": \"dapth\""}, {"its dapth is not", ""}},
+        {{"\"name\": \"depth\"", "\"name\": \"edges\""}, {"its edges is not", ""}},
+        {{"\"name\": \"depth\"", "\"name\": \"dapth\""}, {"wrong at decoding", ""}},
         {{"\"name\": \"depth\"", "\"name\": \"image\""}, {"wrong at types", ""}},
         {{"\"psi\": 0.7", "\"psi\": nul"}, {"not JSON", ""}},
         {{"\"types\": ", "\"typos\": "}, {"wrong at types", ""}},

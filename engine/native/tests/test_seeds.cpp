@@ -28,7 +28,7 @@ int main() {
         CHECK(z[1] == golden.second);
         CHECK(z[510] == golden.near_last);
         CHECK(z[511] == golden.last);
-        // An odd length ends on a cached value; a longer one begins alike.
+        // An odd length ends with a cached value; a longer latent has the same first values.
         std::vector<double> odd(7);
         CHECK(sgi_latent(golden.seed, odd.data(), odd.size()) == SGI_OK);
         CHECK(std::equal(odd.begin(), odd.end(), z.begin()));

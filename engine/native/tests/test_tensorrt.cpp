@@ -84,13 +84,13 @@ void passes_of_any_size() {
     CHECK(near(engine.generate({9})["depth"](0, 0, 0, 0), 0.5f * mean(9)));
 }
 
-void an_engine_for_four_at_least_and_six_at_most() {
+void batch_limits_of_an_engine() {
     write_engine(sidecar(replaced(BUILDER, "[1, 4, 8]", "[4, 4, 6]")));
     sgi::Engine engine(PATH);
     for (const size_t count : {1, 5, 13}) check_maps(engine, count);
 }
 
-void types_that_nobody_wants_are_not_copied() {
+void only_requested_types_are_copied() {
     write_engine();
     sgi::Options options;
     options.types = "depth";
@@ -111,7 +111,7 @@ void classes() {
         CHECK(near(maps["depth"](n, 0, 0, 0), 0.5f * mean(asked[n]) + static_cast<float>(chosen[n])));
 }
 
-// Gives the number of contexts that 16 threads came to use.
+// Returns the number of contexts that 16 threads used.
 int threads_share_an_engine() {
     write_engine();
     driver().microseconds = 500;
@@ -128,9 +128,9 @@ int threads_share_an_engine() {
     return fake_tensorrt().contexts;
 }
 
-void two_passes_at_a_time() { CHECK(threads_share_an_engine() == 2); }
+void two_passes_run_at_a_time() { CHECK(threads_share_an_engine() == 2); }
 
-void one_pass_at_a_time_where_memory_is_short() {
+void one_pass_runs_at_a_time_if_memory_is_short() {
     write_engine();
     fake_tensorrt().most = 1;
     CHECK(threads_share_an_engine() == 1);
@@ -152,7 +152,7 @@ void refused(sgi_status status, const std::string &text, const std::string &path
     }
 }
 
-void engines_of_elsewhere() {
+void engines_of_other_machines() {
     const std::string again =
         "; build it again here, with its --generator and --offset if it has its own: `sgi-engine export --format "
         "tensorrt --precision fp16 --batch-profile 1,4,8 --type image --type depth --out " +
@@ -172,7 +172,7 @@ void engines_of_elsewhere() {
     refused(SGI_ERROR_BACKEND, "built by tensorrt_rtx, and this library runs engines of tensorrt");
     write_engine();
     fake_tensorrt().refuses = true;
-    refused(SGI_ERROR_BACKEND, PATH + ": tensorrt refuses it (what TensorRT logged)" + again);
+    refused(SGI_ERROR_BACKEND, PATH + ": tensorrt cannot load it (what TensorRT logged)" + again);
     fake_tensorrt().refuses = false;
     driver().devices = 0;
     refused(SGI_ERROR_BACKEND,
@@ -180,7 +180,7 @@ void engines_of_elsewhere() {
     driver().devices = 1;
 }
 
-void sidecars() {
+void bad_sidecars() {
     const std::string unknown = "does not say how it was built; build it again with `sgi-engine export --format";
     for (const auto &[from, to] : {std::pair{"[1, 4, 8]", "[1, 4]"},
                                    {"[1, 4, 8]", "[4, 1, 8]"},
@@ -257,10 +257,9 @@ void errors_while_generating() {
 
 int main() {
     CHECK(std::system(("mkdir -p " + FOLDER).c_str()) == 0);
-    for (const auto test :
-         {passes_of_any_size, an_engine_for_four_at_least_and_six_at_most, types_that_nobody_wants_are_not_copied,
-          classes, two_passes_at_a_time, one_pass_at_a_time_where_memory_is_short, engines_of_elsewhere, sidecars,
-          options, no_memory, errors_while_generating}) {
+    for (const auto test : {passes_of_any_size, batch_limits_of_an_engine, only_requested_types_are_copied, classes,
+                            two_passes_run_at_a_time, one_pass_runs_at_a_time_if_memory_is_short,
+                            engines_of_other_machines, bad_sidecars, options, no_memory, errors_while_generating}) {
         test();
         CHECK(driver().blocks() == 0 && fake_tensorrt().contexts == 0 && fake_tensorrt().not_finite == 0);
     }

@@ -1,4 +1,4 @@
-// Many threads on one engine: right answers, each thread its own error text, no growth of memory.
+// Many threads on one engine: correct values, one error message per thread, constant memory.
 // Usage: test_threads [seconds] [threads]
 #include "check.hpp"
 
@@ -14,7 +14,7 @@
 namespace {
 
 constexpr size_t SEEDS = 16;
-// What the allocators of 64 threads may still spread after the warm-up.
+// Growth of the allocators of 64 threads after the warm-up.
 constexpr long SLACK_KB = 16 * 1024;
 
 long resident_kb() {

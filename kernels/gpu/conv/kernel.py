@@ -1,8 +1,8 @@
-"""The 3x3 convolution as an implicit GEMM on NHWC, with the whole layer around it fused.
+"""The 3x3 convolution as an implicit GEMM on NHWC, fused with the rest of its layer.
 
 Rows are pixels, columns output channels, and the inner axis runs over 9 taps times the input channels; nothing
-is unfolded in memory. One kernel serves the modulated convolution, the four-phase up-convolution (columns are
-4 phases x channels) and the gradients of both (transposed and flipped weights, stride 2).
+is unfolded in memory. One kernel computes the modulated convolution, the phases form of the up-convolution (columns
+are 4 phases x channels) and the gradients of both (transposed and flipped weights, stride 2).
 """
 # mypy: disable-error-code="no-untyped-def"
 
@@ -11,46 +11,46 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from sgi.kernels.gpu.parts import activate, load_operand, upsampled
+from sgi.kernels.gpu.device_functions import activate, load_operand, upsampled
 
 
 @triton.jit(do_not_specialize=["n", "nx", "n_below", "clamp", "rgb_clamp"])
 def conv_kernel(
-    x_ptr,  # [NX, HI, WI, I]
-    w_ptr,  # [9, I, UP * UP * O]; [9, O, I] when TRANSPOSED
-    y_ptr,  # [N, GH * UP, GW * UP, O]
+    x_ptr,  # [NX, HI, WI, I] fp16, bf16 or fp32
+    w_ptr,  # [9, I, UP * UP * O], or [9, O, I] if TRANSPOSED, of x's type
+    y_ptr,  # [N, GH * UP, GW * UP, O] of x's type
     style_ptr,  # [N, I] float32
-    scale_ptr,  # [N, O] float32
+    scale_ptr,  # [N, O] float32: demodulation, gain sqrt 2 and the norms of weights and styles
     noise_ptr,  # [1 or N, GH * UP * GW * UP] float32
     bias_ptr,  # [O] float32
     next_ptr,  # [N, O] float32: the style of the layer that reads y
     rgb_style_ptr,  # [N, O] float32
-    rgb_weight_ptr,  # [C, O] float32
+    rgb_weight_ptr,  # [C, O] float32, to-rgb's gain in it
     rgb_bias_ptr,  # [C] float32
     below_ptr,  # [NB, C, GH / 2, GW / 2] float32: the picture one level down
     rgb_ptr,  # [column blocks, N, C, GH * GW] float32
-    n,  # images; image i reads x[i % nx] and below[i % n_below]
-    nx,
-    n_below,
+    n,  # images N; image i reads x[i % nx] and below[i % n_below]
+    nx,  # images of x
+    n_below,  # images of below
     style_stride,
     scale_stride,
-    noise_stride,
+    noise_stride,  # 0 if all images share the noise
     next_stride,
     rgb_style_stride,
-    clamp,
-    rgb_clamp,
-    CI: tl.constexpr,
-    CO: tl.constexpr,
-    HI: tl.constexpr,
-    WI: tl.constexpr,
+    clamp,  # float, the bound of y's magnitude before the next style
+    rgb_clamp,  # float, the bound of the colours' magnitude
+    CI: tl.constexpr,  # input channels I
+    CO: tl.constexpr,  # output channels O
+    HI: tl.constexpr,  # height of x
+    WI: tl.constexpr,  # width of x
     GH: tl.constexpr,  # the grid of rows: GH x GW pixels an image
     GW: tl.constexpr,
-    C: tl.constexpr,
-    STRIDE: tl.constexpr,
-    PAD: tl.constexpr,
-    UP: tl.constexpr,  # 2: columns are 4 phases x O, and a row makes 2 x 2 output pixels
-    TRANSPOSED: tl.constexpr,
-    FLIPPED: tl.constexpr,
+    C: tl.constexpr,  # channels of the picture
+    STRIDE: tl.constexpr,  # 1, or 2 for the gradient of the up-convolution
+    PAD: tl.constexpr,  # 1 if STRIDE is 1, else 0
+    UP: tl.constexpr,  # 1, or 2: columns are 4 phases x O, and a row gives 2 x 2 output pixels
+    TRANSPOSED: tl.constexpr,  # gradients: the weight's channel axes are exchanged
+    FLIPPED: tl.constexpr,  # gradient of the plain convolution: the taps are in reverse order
     HAS_STYLE: tl.constexpr,
     HAS_SCALE: tl.constexpr,
     HAS_NOISE: tl.constexpr,
@@ -58,16 +58,20 @@ def conv_kernel(
     ACT: tl.constexpr,
     HAS_CLAMP: tl.constexpr,
     HAS_NEXT: tl.constexpr,
-    RGB: tl.constexpr,  # 0: none, 1: partial sums of a block of columns, 2: the finished picture
+    RGB: tl.constexpr,  # 0: no to-rgb, 1: partial sums of a block of columns, 2: the finished picture
     HAS_BELOW: tl.constexpr,
     HAS_RGB_CLAMP: tl.constexpr,
     WRITE_Y: tl.constexpr,
-    PRECISION: tl.constexpr,
-    UPCAST: tl.constexpr,
-    BM: tl.constexpr,
-    BN: tl.constexpr,
-    BK: tl.constexpr,
+    PRECISION: tl.constexpr,  # of tl.dot
+    UPCAST: tl.constexpr,  # see load_operand
+    BM: tl.constexpr,  # rows of a block
+    BN: tl.constexpr,  # columns of a block
+    BK: tl.constexpr,  # input channels of a step
 ):
+    """y = next * clamp(lrelu(scale * conv(W, style * x) + noise + bias)) and to-rgb of y before the product with next.
+
+    One program computes BM rows x BN columns. Every part of the formula but the convolution is optional.
+    """
     COLS: tl.constexpr = UP * UP * CO
     K_BLOCKS: tl.constexpr = (CI + BK - 1) // BK
     N_BLOCKS: tl.constexpr = (COLS + BN - 1) // BN
@@ -87,7 +91,7 @@ def conv_kernel(
     o_x = o_g % GW
     # Offsets inside an image fit 32 bits; a batch of images does not.
     o_image = (o_n % nx).to(tl.int64) * (HI * WI * CI)
-    # With rows of one image only, per-image vectors are [1, BN] instead of a gather of [BM, BN].
+    # If all rows of a block lie in one image, the image's vectors are [1, BN] instead of a gather of [BM, BN].
     ONE_IMAGE: tl.constexpr = (GH * GW) % BM == 0
     if ONE_IMAGE:
         b_n = (i_m * BM) // (GH * GW)
@@ -100,13 +104,13 @@ def conv_kernel(
 
     acc = tl.zeros([BM, BN], tl.float32)
     for step in range(9 * K_BLOCKS):
-        # Taps run fastest, so nine reads of the same channels of a neighbourhood follow one another.
+        # Taps run fastest, so that nine reads of the same channels of a neighbourhood follow one another.
         tap = step % 9
         o_k = (step // 9) * BK + tl.arange(0, BK)  # [BK]
         m_k = o_k < CI
         i_y = o_y * STRIDE + (tap // 3 - PAD)
         i_x = o_x * STRIDE + (tap % 3 - PAD)
-        # Without padding the taps of a row never leave the image.
+        # Without padding all taps of a row lie inside the image.
         m_in = m_row
         if PAD > 0:
             m_in = m_row & (i_y >= 0) & (i_y < HI) & (i_x >= 0) & (i_x < WI)

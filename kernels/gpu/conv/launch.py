@@ -1,4 +1,4 @@
-"""Launches of the convolution kernel: shape checks, block shapes, grid."""
+"""The launch of the convolution kernel: shape checks, block shape, grid."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ def conv(
     write: bool = True,
     config: tune.Config | None = None,
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Run the kernel: y [n, H', W', O] in x's type (None unless `write`) and the picture [n, C, H, W] of `rgb`.
+    """Run the kernel: y [n, H', W', O] of x's type (None unless `write`) and the picture [n, C, H, W] of `rgb`.
 
-    x: [NX, H, W, I], image i reading x[i % NX]. weight: [9, I, O]; with up=2 [9, I, 4 * O] (phases of the
-    up-convolution); with `transposed` [9, O, I], flipped when stride is 1, for gradients. stride 2 takes
-    [2 H + 1, 2 W + 1] pixels without padding to [H, W].
+    x: [NX, H, W, I], image i reading x[i % NX]. weight: [9, I, O] of x's type; with up=2 [9, I, 4 * O] (phase
+    weights); with `transposed`, for gradients, [9, O, I], its taps in reverse order if stride is 1. stride=2 maps
+    [2 H + 1, 2 W + 1] pixels to [H, W] without padding. config: block shape, None to choose one.
+    Raises ValueError for operands whose shapes or types do not fit.
     """
     epilogue = epilogue or Epilogue()
     check_images(x, weight, n)
@@ -75,7 +76,7 @@ def _launch(
     column_blocks = triton.cdiv(up * up * outputs, block.bn)
     y = torch.empty(n, gh * up, gw * up, outputs, device=x.device, dtype=x.dtype) if write else None
     channels = 1 if rgb is None else rgb.weight.shape[0]
-    # One block of columns sees all channels and finishes the picture; several leave partial sums.
+    # One block of columns contains all channels and finishes the picture; several give partial sums.
     whole = column_blocks == 1
     parts = None
     if rgb is not None:

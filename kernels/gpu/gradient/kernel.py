@@ -1,7 +1,7 @@
-"""Gradients through a per-image scale of channels, with or without the activation behind it.
+"""Gradients through a scale per image and channel, with or without the activation behind it.
 
-y = f(scale * c) with f = bias, noise, leaky ReLU, clamp: the gradients to c and to scale need one pass over the
-output and its gradient. The style s in s * x is the same case without f. Both convolutions use it twice.
+y = f(scale * c) with f = noise, bias, leaky ReLU, clamp: the gradients of c and scale need one pass over y and its
+gradient. The product style * x is the same case without f. The gradient of each convolution uses both.
 """
 # mypy: disable-error-code="no-untyped-def"
 
@@ -13,27 +13,28 @@ import triton.language as tl
 
 @triton.jit(do_not_specialize=["n_ref", "clamp"])
 def scale_gradient_kernel(
-    d_ptr,  # [N, P, C]
-    ref_ptr,  # [NREF, P, C]: the output y when ACT, else the scaled input
+    d_ptr,  # [N, P, C] fp16, bf16 or fp32: gradient of y if ACT, else of style * x
+    ref_ptr,  # [NREF, P, C] of d's type: the output y if ACT, else the input x
     scale_ptr,  # [N, C] float32
     noise_ptr,  # [1 or N, P] float32
     bias_ptr,  # [C] float32
-    out_ptr,  # [N, P, C]: the gradient before the scale
-    part_ptr,  # [N, chunks, C] float32: partial sums of the scale's gradient (times the scale when ACT)
-    n_ref,
+    out_ptr,  # [N, P, C] of d's type: gradient of the operand that is multiplied by the scale
+    part_ptr,  # [N, chunks, C] float32: partial sums of the scale's gradient (times the scale if ACT)
+    n_ref,  # images of ref; image i reads ref[i % n_ref]
     scale_stride,
-    noise_stride,
-    clamp,
-    P: tl.constexpr,
-    C: tl.constexpr,
-    ACT: tl.constexpr,
+    noise_stride,  # 0 if all images share the noise
+    clamp,  # float, the bound of y's magnitude
+    P: tl.constexpr,  # pixels of an image
+    C: tl.constexpr,  # channels
+    ACT: tl.constexpr,  # whether the activation follows the scale
     HAS_NOISE: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_CLAMP: tl.constexpr,
-    CHUNK: tl.constexpr,
-    BM: tl.constexpr,
-    BC: tl.constexpr,
+    CHUNK: tl.constexpr,  # pixels of a program
+    BM: tl.constexpr,  # pixels of a step, which divide CHUNK
+    BC: tl.constexpr,  # channels of a program
 ):
+    """out = scale f'(d) and part = sum over pixels of f'(d) * the scaled operand; f' is the identity without ACT."""
     CHUNKS: tl.constexpr = (P + CHUNK - 1) // CHUNK
     i_chunk = tl.program_id(0)
     i_n = tl.program_id(1)
@@ -54,7 +55,7 @@ def scale_gradient_kernel(
             if HAS_CLAMP:
                 b_d = tl.where(tl.abs(b_ref) < clamp, b_d, 0.0)
             b_d = tl.where(b_ref >= 0, b_d, b_d * 0.2)
-            # The leaky ReLU is invertible, so the pre-activation need not be kept.
+            # The leaky ReLU is inverted, so that the forward pass keeps y alone.
             b_ref = tl.where(b_ref >= 0, b_ref, b_ref * 5.0)
             if HAS_NOISE:
                 b_ref -= tl.load(noise_ptr + i_n * noise_stride + o_p, mask=m_p, other=0.0)[:, None]

@@ -1,4 +1,4 @@
-"""Launches of the gradient through a per-image scale, as an activation's and as a style's."""
+"""Launches of the gradient through a scale per image and channel: of an activation and of a style."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def _scale_gradient(
 def activation_gradient(
     dy: Tensor, y: Tensor, scale: Tensor, noise: Tensor | None, bias: Tensor | None, clamp: float | None
 ) -> tuple[Tensor, Tensor]:
-    """Gradients through y = clamp(lrelu(scale * c + noise + bias)), from y alone.
+    """Gradients of c and scale of y = clamp(lrelu(scale * c + noise + bias)), computed from y and its gradient dy.
 
     dy, y: [N, H, W, O]; scale: [N, O] float32, not zero; noise: [1 or N, H, W] float32; bias: [O] float32.
     Returns the gradients of c [N, H, W, O] and of scale [N, O] float32.
     """
     if clamp is not None:
-        # y holds the bound as its own type rounds it.
+        # Clamped values of y equal the bound as y's type rounds it.
         clamp = float(torch.tensor(clamp, dtype=y.dtype))
     g, total = _scale_gradient(dy, y, scale, noise, bias, clamp, act=True)
     return g, total / scale
 
 
 def style_gradient(d: Tensor, x: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients through s * x of its gradient d: those of x and of s.
+    """Gradients of x and style of the product style * x, from its gradient d.
 
     d: [N, H, W, I]; x: [NX, H, W, I] with image i reading x[i % NX]; style: [N, I] float32.
     Returns [NX, H, W, I] and [N, I] float32.

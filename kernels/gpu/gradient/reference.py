@@ -1,4 +1,4 @@
-"""Gradients through the activation and the style in plain torch, written out: the kernels' formulas, readable."""
+"""Gradients through the activation and the style in plain torch: the formulas of the kernel."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Styles of all layers normalised, and all their demodulations, in two launches for a whole network.
+"""Normalised styles and demodulations of all layers of a network, in two launches.
 
-Layers lie side by side: styles [N, sum of I], scales [N, sum of O]. A table says where each begins.
+Layers lie side by side: styles [N, sum of I], scales [N, sum of O]. A table lists where each layer begins.
 """
 # mypy: disable-error-code="no-untyped-def"
 
@@ -17,17 +17,18 @@ def normalise_kernel(
     peak_ptr,  # [N, layers] float32: that magnitude
     start_ptr,  # [layers + 1] int32: columns at which layers begin
     styles_stride,
-    width,
-    layers,
-    BLOCK: tl.constexpr,  # at least the widest layer
+    width,  # S, sum of I
+    layers,  # number of layers
+    BLOCK: tl.constexpr,  # at least the widest layer's I
 ):
+    """out = styles / peak with peak the largest magnitude of an image's style in a layer."""
     layer = tl.program_id(0)
     i_n = tl.program_id(1)
     first = tl.load(start_ptr + layer)
     o_i = first + tl.arange(0, BLOCK)
     m_i = o_i < tl.load(start_ptr + layer + 1)
     b_s = tl.load(styles_ptr + i_n * styles_stride + o_i, mask=m_i, other=0.0)
-    # The floor keeps an all-zero style finite.
+    # The lower bound keeps an all-zero style finite.
     peak = tl.maximum(tl.max(tl.abs(b_s), axis=0), 1e-20)
     tl.store(out_ptr + i_n * width + o_i, b_s / peak, mask=m_i)
     tl.store(peak_ptr + i_n * layers + layer, peak)
@@ -42,16 +43,19 @@ def demodulate_kernel(
     table_ptr,  # [blocks, 6] int32: layer, its first style, I, its first energy, its first scale, O
     column_ptr,  # [blocks] int32: first of the block's output channels within its layer
     scale_ptr,  # [N, sum of O] float32
-    n,
-    width,
-    layers,
-    scales,
-    gain,
-    BN: tl.constexpr,
-    BO: tl.constexpr,
-    BK: tl.constexpr,
+    n,  # images
+    width,  # S, sum of I
+    layers,  # number of layers
+    scales,  # sum of O
+    gain,  # float, gain of the activation
+    BN: tl.constexpr,  # images of a program
+    BO: tl.constexpr,  # output channels of a program
+    BK: tl.constexpr,  # input channels of a step
 ):
-    """scale = gain r rsqrt(r^2 sum of s^2 energy + 1e-8), with r = peak * norm undoing both normalisations."""
+    """scale = gain r rsqrt(r^2 sum over inputs of s^2 energy + 1e-8), with r = peak * norm.
+
+    r undoes the normalisations of styles and weights. Source: Karras et al., arXiv 1912.04958, equation 3.
+    """
     p_row = table_ptr + tl.program_id(0) * 6
     layer = tl.load(p_row)
     first_style = tl.load(p_row + 1)

@@ -1,4 +1,4 @@
-"""The table of a network's layers, and the two launches that make all their styles and scales."""
+"""The table of a network's layers, and the two launches that compute all their styles and scales."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sgi.kernels.gpu.dispatch import require, use_kernel
-from sgi.kernels.gpu.pack import PackedConv
+from sgi.kernels.gpu.packed_weights import PackedConv
 from sgi.kernels.gpu.styles import reference
 
 BLOCK_OUTPUTS = 32
@@ -20,7 +20,12 @@ BLOCK_INPUTS = 32
 
 @dataclass(frozen=True)
 class StyleTable:
-    """Layers side by side. starts: L + 1 columns of styles; ends: L + 1 columns of scales."""
+    """Where each of L layers lies in the tensors of all layers.
+
+    starts: L + 1 columns of styles; ends: L + 1 columns of scales. start_column: starts, [L + 1] int32. table:
+    [blocks, 6] int32 and column: [blocks] int32, as in `demodulate_kernel`. energy: every layer's [I, O], flat
+    float32. norm: [sum of O] float32.
+    """
 
     starts: tuple[int, ...]
     ends: tuple[int, ...]
@@ -60,7 +65,7 @@ class StyleTable:
 def all_scales(styles: Tensor, table: StyleTable) -> tuple[Tensor, Tensor]:
     """Normalised styles [N, sum of I] and scales [N, sum of O] of styles [N, sum of I] float32.
 
-    The same numbers as `reference.scales` layer by layer, which CPU tensors take.
+    `reference.scales` is the definition for one layer; it runs where the kernels do not.
     """
     require(styles.shape[1] == table.starts[-1], f"styles {list(styles.shape)}: want [N, {table.starts[-1]}]")
     require(styles.dtype == torch.float32 and styles.stride(1) == 1, "styles: want float32 with unit stride")

@@ -1,4 +1,4 @@
-"""To-rgb and the skip path: the colours of a level, added to the upsampled picture below it."""
+"""To-rgb and the skip path: the colours of a resolution, added to the upsampled picture of the resolution below."""
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
@@ -6,26 +6,27 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from sgi.kernels.gpu.parts import upsampled
+from sgi.kernels.gpu.device_functions import upsampled
 
 
 @triton.jit
 def _finish(
-    b_rgb,  # [BM] float32
-    c,
-    o_n,
-    o_pix,
-    m_row,
-    bias_ptr,
-    below_ptr,
-    n_below,
-    clamp,
+    b_rgb,  # [BM] float32: sums over input channels
+    c,  # channel: a scalar or [BM]
+    o_n,  # image: [BM]
+    o_pix,  # pixel: [BM]
+    m_row,  # mask: [BM]
+    bias_ptr,  # [C] float32
+    below_ptr,  # [NB, C, H / 2, W / 2] float32
+    n_below,  # NB
+    clamp,  # float, the bound of the colours' magnitude
     C: tl.constexpr,
     H: tl.constexpr,
     W: tl.constexpr,
     HAS_CLAMP: tl.constexpr,
     HAS_BELOW: tl.constexpr,
 ):
+    """clamp(b_rgb + bias) + up2(below): [BM]."""
     b_rgb += tl.load(bias_ptr + c)
     if HAS_CLAMP:
         b_rgb = tl.minimum(tl.maximum(b_rgb, -clamp), clamp)
@@ -37,26 +38,27 @@ def _finish(
 
 @triton.jit(do_not_specialize=["n", "nx", "n_below", "clamp"])
 def torgb_kernel(
-    x_ptr,  # [NX, H, W, I]
+    x_ptr,  # [NX, H, W, I] fp16, bf16 or fp32
     style_ptr,  # [N, I] float32, to-rgb's gain not in it
     weight_ptr,  # [C, I] float32, to-rgb's gain in it
     bias_ptr,  # [C] float32
     below_ptr,  # [NB, C, H / 2, W / 2] float32
     img_ptr,  # [N, C, H, W] float32
-    n,  # image i reads x[i % nx] and below[i % n_below]
-    nx,
-    n_below,
+    n,  # images N; image i reads x[i % nx] and below[i % n_below]
+    nx,  # images of x
+    n_below,  # images of below
     style_stride,
-    clamp,
-    CI: tl.constexpr,
+    clamp,  # float, the bound of the colours' magnitude
+    CI: tl.constexpr,  # input channels I
     H: tl.constexpr,
     W: tl.constexpr,
-    C: tl.constexpr,
+    C: tl.constexpr,  # channels of the picture
     HAS_BELOW: tl.constexpr,
     HAS_CLAMP: tl.constexpr,
-    BM: tl.constexpr,
-    BI: tl.constexpr,  # at least I: a pixel is read whole and once
+    BM: tl.constexpr,  # pixels of a program
+    BI: tl.constexpr,  # at least I, so that each pixel is read once
 ):
+    """img = clamp(weight (style * x) + bias) + up2(below)."""
     o_m = tl.program_id(0) * BM + tl.arange(0, BM)  # [BM]
     o_i = tl.arange(0, BI)
     m_row = o_m < n * (H * W)
@@ -76,14 +78,14 @@ def torgb_kernel(
 
 @triton.jit(do_not_specialize=["n", "n_below", "clamp"])
 def finish_kernel(
-    parts_ptr,  # [PARTS, N, C, H, W] float32: sums over blocks of channels
+    parts_ptr,  # [PARTS, N, C, H, W] float32: partial sums, each over a block of channels
     bias_ptr,  # [C] float32
     below_ptr,  # [NB, C, H / 2, W / 2] float32
     img_ptr,  # [N, C, H, W] float32
-    n,
-    n_below,
-    clamp,
-    PARTS: tl.constexpr,
+    n,  # images N; image i reads below[i % n_below]
+    n_below,  # images of below
+    clamp,  # float, the bound of the colours' magnitude
+    PARTS: tl.constexpr,  # number of partial sums
     H: tl.constexpr,
     W: tl.constexpr,
     C: tl.constexpr,
@@ -91,7 +93,7 @@ def finish_kernel(
     HAS_CLAMP: tl.constexpr,
     BM: tl.constexpr,
 ):
-    """The picture of a level from the partial colours that the convolution's blocks of channels left."""
+    """img = clamp(sum of parts + bias) + up2(below), after a convolution of several blocks of channels."""
     o_m = tl.program_id(0) * BM + tl.arange(0, BM)  # [BM] over N x C x H x W
     m_row = o_m < n * (C * H * W)
     total = tl.zeros([BM], tl.float32)
@@ -107,23 +109,23 @@ def finish_kernel(
 
 @triton.jit(do_not_specialize=["nx"])
 def torgb_gradient_kernel(
-    d_ptr,  # [N, C, H, W] float32: gradient of the colours
-    x_ptr,  # [NX, H, W, I]
+    d_ptr,  # [N, C, H, W] float32: gradient of the unclamped colours
+    x_ptr,  # [NX, H, W, I] fp16, bf16 or fp32
     style_ptr,  # [N, I] float32
     weight_ptr,  # [C, I] float32
-    dx_ptr,  # [N, H, W, I]
+    dx_ptr,  # [N, H, W, I] of x's type
     ds_ptr,  # [N, chunks, I] float32: partial sums over pixels
-    nx,
+    nx,  # images of x; image i reads x[i % nx]
     style_stride,
-    CI: tl.constexpr,
+    CI: tl.constexpr,  # input channels I
     H: tl.constexpr,
     W: tl.constexpr,
-    C: tl.constexpr,
-    CHUNK: tl.constexpr,
-    BM: tl.constexpr,
-    BI: tl.constexpr,
+    C: tl.constexpr,  # channels of the picture
+    CHUNK: tl.constexpr,  # pixels of a program
+    BM: tl.constexpr,  # pixels of a step, which divide CHUNK
+    BI: tl.constexpr,  # input channels of a program
 ):
-    """With g = sum over c of d W: dx = s g and ds = sum over pixels of x g, in one pass over x."""
+    """With g = sum over c of d[c] weight[c]: dx = style g and ds = sum over pixels of x g, in one pass over x."""
     CHUNKS: tl.constexpr = (H * W + CHUNK - 1) // CHUNK
     i_chunk = tl.program_id(0)
     i_n = tl.program_id(1)

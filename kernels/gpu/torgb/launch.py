@@ -34,7 +34,7 @@ def torgb(x: Tensor, tail: RgbTail) -> Tensor:
 
 
 def finish(parts: Tensor, tail: RgbTail) -> Tensor:
-    """The picture [N, C, H, W] float32 of partial colours [parts, N, C, H, W] float32 left by a convolution."""
+    """The picture [N, C, H, W] float32 of a convolution's partial sums of colours [parts, N, C, H, W] float32."""
     count, n, channels, height, width = parts.shape
     img = torch.empty_like(parts[0])
     finish_kernel[(triton.cdiv(img.numel(), 1024),)](
@@ -46,7 +46,7 @@ def finish(parts: Tensor, tail: RgbTail) -> Tensor:
 
 
 def torgb_gradient(d: Tensor, x: Tensor, style: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of x [NX, H, W, I] and style [N, I] from that of the colours d [N, C, H, W] float32."""
+    """Gradients of x [NX, H, W, I] and style [N, I] from that of the unclamped colours d [N, C, H, W] float32."""
     nx, height, width, inputs = x.shape
     n, channels = d.shape[:2]
     chunks = triton.cdiv(height * width, GRADIENT_CHUNK)

@@ -1,4 +1,4 @@
-"""To-rgb and the skip path in plain torch."""
+"""To-rgb and the skip path in plain torch: the definition that the kernels are tested against."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sgi.kernels.gpu.conv.reference import accumulator, modulated, spread
-from sgi.kernels.gpu.pack import fir_kernel
+from sgi.kernels.gpu.packed_weights import fir_taps
 
 
 def _kernel(img: Tensor) -> Tensor:
-    return fir_kernel(img).expand(img.shape[1], 1, 4, 4)
+    return fir_taps(img).expand(img.shape[1], 1, 4, 4)
 
 
 def upsample(img: Tensor) -> Tensor:

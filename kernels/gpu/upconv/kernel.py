@@ -1,4 +1,4 @@
-"""The two kernels of the up-convolution's FIR form: transposed convolution by phases, then the low-pass filter.
+"""The two kernels of the up-convolution's FIR form: the transposed convolution, then the low-pass filter.
 
 A transposed convolution of stride 2 splits into four plain ones, one for each parity of the output pixel, of
 2x2, 2x1, 1x2 and 1x1 taps: 9 multiply-adds an input pixel, none of them with an inserted zero.
@@ -10,33 +10,36 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from sgi.kernels.gpu.parts import activate, load_operand
+from sgi.kernels.gpu.device_functions import activate, load_operand
 
 
 @triton.jit(do_not_specialize=["n", "nx"])
-def phases_kernel(
-    x_ptr,  # [NX, H, W, I]
-    w_ptr,  # [9, I, O]
-    t_ptr,  # [N, 2 H + 1, 2 W + 1, O]
+def transposed_conv_kernel(
+    x_ptr,  # [NX, H, W, I] fp16, bf16 or fp32
+    w_ptr,  # [9, I, O] of x's type
+    t_ptr,  # [N, 2 H + 1, 2 W + 1, O] of x's type
     style_ptr,  # [N, I] float32
-    n,  # image i reads x[i % nx]
-    nx,
+    n,  # images N; image i reads x[i % nx]
+    nx,  # images of x
     style_stride,
-    CI: tl.constexpr,
-    CO: tl.constexpr,
-    H: tl.constexpr,
-    W: tl.constexpr,
+    CI: tl.constexpr,  # input channels I
+    CO: tl.constexpr,  # output channels O
+    H: tl.constexpr,  # height of x
+    W: tl.constexpr,  # width of x
     HAS_STYLE: tl.constexpr,
-    PRECISION: tl.constexpr,
-    UPCAST: tl.constexpr,
-    BM: tl.constexpr,
-    BN: tl.constexpr,
-    BK: tl.constexpr,
+    PRECISION: tl.constexpr,  # of tl.dot
+    UPCAST: tl.constexpr,  # see load_operand
+    BM: tl.constexpr,  # rows of a block
+    BN: tl.constexpr,  # columns of a block
+    BK: tl.constexpr,  # input channels of a step
 ):
-    """t[2 y + a, 2 x + b] = sum over ju, jv of W[2 ju + a, 2 jv + b] x[y - ju, x - jv], a and b the parities."""
+    """t[2 y + a, 2 x + b] = sum over ju, jv of W[2 ju + a, 2 jv + b] style x[y - ju, x - jv], a and b the parities.
+
+    One program computes one parity of BM positions (y, x) x BN output channels.
+    """
     K_BLOCKS: tl.constexpr = (CI + BK - 1) // BK
     N_BLOCKS: tl.constexpr = (CO + BN - 1) // BN
-    # The four phases of a block run side by side: they read the same pixels, and their unequal lengths mix.
+    # The four parities of a block run side by side: they read the same pixels, and their lengths differ (4, 2, 2, 1).
     i_n = tl.program_id(0) % N_BLOCKS
     phase = (tl.program_id(0) // N_BLOCKS) % 4
     i_m = tl.program_id(0) // (4 * N_BLOCKS)
@@ -84,17 +87,17 @@ def phases_kernel(
 
 @triton.jit
 def _filtered_row(
-    t_ptr,  # the image's first pixel
-    i_y,
-    o_x,  # [BX]
-    o_c,  # [BC]
-    m_c,
+    t_ptr,  # first pixel of an image [HI, WI, C]
+    i_y,  # row of t, which may lie outside the image
+    o_x,  # columns of the output: [BX]
+    o_c,  # channels: [BC]
+    m_c,  # mask of channels: [BC]
     HI: tl.constexpr,
     WI: tl.constexpr,
     C: tl.constexpr,
     PAD: tl.constexpr,
 ):
-    """[1, 3, 3, 1] / 4 along one row: [BX, BC] float32."""
+    """[1, 3, 3, 1] / 4 along one row of t: [BX, BC] float32."""
     total = tl.zeros([o_x.shape[0], o_c.shape[0]], tl.float32)
     for j in tl.static_range(4):
         i_x = o_x + (j - PAD)
@@ -107,21 +110,21 @@ def _filtered_row(
 
 @triton.jit(do_not_specialize=["clamp"])
 def fir_kernel(
-    t_ptr,  # [N, HI, WI, C]
-    y_ptr,  # [N, HO, WO, C]
+    t_ptr,  # [N, HI, WI, C] fp16, bf16 or fp32
+    y_ptr,  # [N, HO, WO, C] of t's type
     scale_ptr,  # [N, C] float32
     noise_ptr,  # [1 or N, HO * WO] float32
     bias_ptr,  # [C] float32
     next_ptr,  # [N, C] float32: the style of the layer that reads y
     scale_stride,
-    noise_stride,
+    noise_stride,  # 0 if all images share the noise
     next_stride,
-    clamp,
-    C: tl.constexpr,
-    HI: tl.constexpr,
-    WI: tl.constexpr,
-    HO: tl.constexpr,
-    WO: tl.constexpr,
+    clamp,  # float, the bound of y's magnitude before the next style
+    C: tl.constexpr,  # channels
+    HI: tl.constexpr,  # height of t
+    WI: tl.constexpr,  # width of t
+    HO: tl.constexpr,  # height of y
+    WO: tl.constexpr,  # width of y
     PAD: tl.constexpr,  # 1; 2 in the gradient, whose filter is the same because it is symmetric
     HAS_SCALE: tl.constexpr,
     HAS_NOISE: tl.constexpr,
@@ -129,11 +132,14 @@ def fir_kernel(
     ACT: tl.constexpr,
     HAS_CLAMP: tl.constexpr,
     HAS_NEXT: tl.constexpr,
-    ROWS: tl.constexpr,
-    BX: tl.constexpr,
-    BC: tl.constexpr,
+    ROWS: tl.constexpr,  # rows of y of a program
+    BX: tl.constexpr,  # columns of y of a program
+    BC: tl.constexpr,  # channels of a program
 ):
-    """y = epilogue(FIR(t)), separably: rows are filtered once and the last four are kept in registers."""
+    """y = next * clamp(lrelu(scale * FIR(t) + noise + bias)).
+
+    The filter is separable: each row is filtered once, and the last four filtered rows stay in registers.
+    """
     C_BLOCKS: tl.constexpr = (C + BC - 1) // BC
     X_BLOCKS: tl.constexpr = (WO + BX - 1) // BX
     i_c = tl.program_id(0) % C_BLOCKS

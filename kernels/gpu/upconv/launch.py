@@ -1,8 +1,8 @@
 """Launches of the up-convolution in its two forms, and of the filter alone.
 
-FIR form: transposed convolution by phases, then the filter with the epilogue: 9 multiply-adds an input pixel, and
-an intermediate of four times the pixels. Six form: the filter folded into a 6x6 kernel, as four 3x3 phases in one
-launch of the plain kernel: 36 multiply-adds and no intermediate.
+FIR form: a transposed convolution, then the filter with the epilogue: 9 multiply-adds an input pixel, and an
+intermediate tensor of four times the pixels. Phases form: the filter is folded into the weight, and one launch of the
+plain kernel computes the four output phases: 36 multiply-adds and no intermediate tensor.
 """
 
 from __future__ import annotations
@@ -15,47 +15,50 @@ from sgi.kernels.gpu import tune
 from sgi.kernels.gpu.conv.launch import conv
 from sgi.kernels.gpu.dispatch import interpreted, precision, require
 from sgi.kernels.gpu.operands import Epilogue, check_images, check_vectors, row_stride
-from sgi.kernels.gpu.upconv.kernel import fir_kernel, phases_kernel
+from sgi.kernels.gpu.upconv.kernel import fir_kernel, transposed_conv_kernel
 
-# Up to this many input channels the six form's extra arithmetic costs less than the FIR form's extra traffic.
-SIX_MAX_INPUTS = 64
+# Up to this many input channels the arithmetic that the phases form adds costs less than the FIR form's memory traffic.
+PHASES_MAX_INPUTS = 64
 FIR_ROWS = 16
 
 
 def up_conv(
     x: Tensor,
     weight: Tensor,
-    six: Tensor | None,
+    phase_weights: Tensor | None,
     n: int,
     style: Tensor | None,
     epilogue: Epilogue,
     form: str | None = None,
     config: tune.Config | None = None,
 ) -> Tensor:
-    """y [n, 2 H, 2 W, O] of x [NX, H, W, I]; weight: [9, I, O], six: [9, I, 4 * O] or None.
+    """y [n, 2 H, 2 W, O] of x [NX, H, W, I]; weight: [9, I, O], phase_weights: [9, I, 4 * O] or None.
 
-    form: fir or six; None chooses, by the number of channels or by measurement when tuning.
+    form: "fir" or "phases"; None chooses by the number of channels, or by measurement within `tune.tuning(True)`.
+    config: block shape of the matrix product, None to choose one.
     """
-    require(form in (None, "fir", "six"), f"form {form!r}: fir or six")
-    require(form != "six" or six is not None, "the six form needs its packed weight")
+    require(form in (None, "fir", "phases"), f"form {form!r}: choose fir or phases")
+    require(form != "phases" or phase_weights is not None, "the phases form needs its packed weight")
 
     def run(name: str) -> Tensor:
-        if name == "six" and six is not None:
-            y, _ = conv(x, six, n, style, epilogue, up=2, config=config)
+        if name == "phases" and phase_weights is not None:
+            y, _ = conv(x, phase_weights, n, style, epilogue, up=2, config=config)
             assert y is not None
             return y
-        t = phases(x, weight, n, style, config)
+        t = transposed_conv(x, weight, n, style, config)
         return fir(t, pad=1, epilogue=epilogue)
 
     if form is None:
-        default = "six" if six is not None and x.shape[3] <= SIX_MAX_INPUTS else "fir"
+        default = "phases" if phase_weights is not None and x.shape[3] <= PHASES_MAX_INPUTS else "fir"
         key = {"shape": [n, *x.shape[1:]], "outputs": weight.shape[2], "dtype": str(x.dtype)}
-        options = ["fir"] if six is None else ["fir", "six"]
+        options = ["fir"] if phase_weights is None else ["fir", "phases"]
         form = tune.pick("up_conv", key, options, default, run)
     return run(form)
 
 
-def phases(x: Tensor, weight: Tensor, n: int, style: Tensor | None = None, config: tune.Config | None = None) -> Tensor:
+def transposed_conv(
+    x: Tensor, weight: Tensor, n: int, style: Tensor | None = None, config: tune.Config | None = None
+) -> Tensor:
     """Transposed convolution of stride 2: t [n, 2 H + 1, 2 W + 1, O] of x [NX, H, W, I], weight [9, I, O]."""
     check_images(x, weight, n)
     _, height, width, inputs = x.shape
@@ -66,7 +69,7 @@ def phases(x: Tensor, weight: Tensor, n: int, style: Tensor | None = None, confi
 
     def run(block: tune.Config) -> Tensor:
         t = torch.empty(n, 2 * height + 1, 2 * width + 1, outputs, device=x.device, dtype=x.dtype)
-        phases_kernel[(triton.cdiv(rows, block.bm) * 4 * triton.cdiv(outputs, block.bn),)](
+        transposed_conv_kernel[(triton.cdiv(rows, block.bm) * 4 * triton.cdiv(outputs, block.bn),)](
             x, weight, t, style, n, x.shape[0], row_stride(style),
             CI=inputs, CO=outputs, H=height, W=width, HAS_STYLE=style is not None, PRECISION=precision(x.dtype),
             UPCAST=interpreted() and x.dtype == torch.bfloat16, BM=block.bm, BN=block.bn, BK=block.bk,
@@ -76,12 +79,12 @@ def phases(x: Tensor, weight: Tensor, n: int, style: Tensor | None = None, confi
 
     if config is None:
         flags = {"style": style is not None, "side": height}
-        config = tune.choose_blocks("phases", x, 4 * rows, inputs, outputs, flags, run)
+        config = tune.choose_blocks("transposed_conv", x, 4 * rows, inputs, outputs, flags, run)
     return run(config)
 
 
 def fir(t: Tensor, pad: int, epilogue: Epilogue | None = None) -> Tensor:
-    """Low-pass filter of gain 4 and the epilogue: [N, H + 2 pad - 3, W + 2 pad - 3, C] of t [N, H, W, C]."""
+    """The low-pass filter of gain 4, then the epilogue: [N, H + 2 pad - 3, W + 2 pad - 3, C] of t [N, H, W, C]."""
     e = epilogue or Epilogue()
     n, hi, wi, channels = t.shape
     ho, wo = hi + 2 * pad - 3, wi + 2 * pad - 3

@@ -1,4 +1,7 @@
-"""The up-convolution in plain torch: transposed convolution of stride 2, then the low-pass filter."""
+"""The up-convolution in plain torch: transposed convolution of stride 2, then the low-pass filter.
+
+The definition that the kernels are tested against.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sgi.kernels.gpu.conv.reference import accumulator, activation, modulated
-from sgi.kernels.gpu.pack import fir_kernel
+from sgi.kernels.gpu.packed_weights import fir_taps
 
 
 def transposed(x: Tensor, weight: Tensor) -> Tensor:
@@ -17,7 +20,7 @@ def transposed(x: Tensor, weight: Tensor) -> Tensor:
 
 def fir(t: Tensor, pad: int) -> Tensor:
     """The separable filter [1, 3, 3, 1] of gain 4: [N, H + 2 pad - 3, W + 2 pad - 3, C] of t [N, H, W, C]."""
-    kernel = fir_kernel(t).expand(t.shape[3], 1, 4, 4)
+    kernel = fir_taps(t).expand(t.shape[3], 1, 4, 4)
     return F.conv2d(t.permute(0, 3, 1, 2), kernel, padding=pad, groups=t.shape[3]).permute(0, 2, 3, 1)
 
 
@@ -29,8 +32,10 @@ def up_conv(
     noise: Tensor | None,
     bias: Tensor | None,
     clamp: float | None,
+    phase_weights: Tensor | None = None,
+    form: str | None = None,
 ) -> Tensor:
-    """See `sgi.kernels.gpu.upconv.ops.up_conv`."""
+    """See `sgi.kernels.gpu.upconv.ops.up_conv`; phase_weights and form do not change the result and are not used."""
     wide = accumulator(x)
     t = transposed(modulated(x, style, scale.shape[0]).to(wide), weight.to(wide))
     return activation(fir(t, pad=1), scale, noise, bias, clamp).to(x.dtype).contiguous()

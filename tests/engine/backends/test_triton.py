@@ -1,4 +1,4 @@
-"""The Triton backend: the same maps as ONNX Runtime and as the plain generator, through kernels and through torch."""
+"""The Triton backend against ONNX Runtime and the plain generator, by kernels and by their torch references."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from tiny_models import ALL_KINDS, kind_name
 from tolerances import BACKEND_PARITY
 
 from sgi.engine import intrinsics
+from sgi.engine.backends import OnDevice
 from sgi.engine.backends.triton import TritonBackend
 from sgi.engine.backends.triton.fitting import FittingSynthesis
-from sgi.engine.backends.triton.network import Network
+from sgi.engine.backends.triton.fused_network import FusedNetwork
 from sgi.engine.backends.triton.values import values
 from sgi.engine.errors import UserError
 from sgi.engine.generator import GeneratorConfig, generator_sha256, random_generator, save_generator
@@ -43,15 +44,15 @@ def make_offset(generator, name: str, from_row: int = 0) -> Offset:
 
 @pytest.fixture(params=["torch", "kernels"])
 def path(request, monkeypatch):
-    """Both ways an operation can run without a GPU."""
+    """The two ways in which an operation runs without a GPU."""
     if request.param == "torch":
         monkeypatch.setenv("TRITON_INTERPRET", "0")
     return request.param
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_the_network_is_the_generator(tiny_generator, dtype, path):
-    network = Network(tiny_generator, [{}], dtype)
+def test_network_matches_generator(tiny_generator, dtype, path):
+    network = FusedNetwork(tiny_generator, [{}], dtype)
     selection = network.select([0])
     z = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
     styles = network.styles(tiny_generator.mapping(z), torch.tensor(0.7), None, selection)
@@ -62,10 +63,12 @@ def test_the_network_is_the_generator(tiny_generator, dtype, path):
     ("from_rows", "shared"),
     [((0, 0), (0, 0)), ((2, 3), (2, 1)), ((3, 3), (3, 1)), ((4, 9), (4, 2))],
 )
-def test_types_that_agree_in_the_first_rows_share_those_layers(tiny_generator, from_rows, shared, monkeypatch):
+def test_types_share_leading_layers_with_equal_styles(tiny_generator, from_rows, shared, monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     offsets = [None, *(rows(tiny_generator, i, first) for i, first in enumerate(from_rows))]
-    network = Network(tiny_generator, [{} if rows is None else {"offset": rows} for rows in offsets], torch.float32)
+    network = FusedNetwork(
+        tiny_generator, [{} if rows is None else {"offset": rows} for rows in offsets], torch.float32
+    )
     selection = network.select([0, 1, 2])
     assert (selection.shared_convs, selection.shared_rgbs) == shared
     z = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
@@ -75,14 +78,14 @@ def test_types_that_agree_in_the_first_rows_share_those_layers(tiny_generator, f
         assert rms_ratio(picture, tiny_generator(z, offset=offset)) < RMS[torch.float32]
 
 
-def test_types_of_all_spaces_run_together(tiny_generator, monkeypatch):
+def test_one_run_computes_offsets_of_all_spaces(tiny_generator, monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     random = torch.Generator().manual_seed(0)
     offsets: list[dict[str, torch.Tensor]] = [{}]
     for space in SPACES.values():
         zeros = space.zeros(tiny_generator.config, from_layer=2 if space.layered else 0)
         offsets.append({key: torch.randn(zero.shape, generator=random) / 2 for key, zero in zeros.items()})
-    network = Network(tiny_generator, offsets, torch.float32)
+    network = FusedNetwork(tiny_generator, offsets, torch.float32)
     z = torch.randn(2, 8, generator=random)
     synthesis, ws = tiny_generator.synthesis, tiny_generator.map(z, psi=0.7, cutoff=3)
     for kinds, shared in (([0, 3, 4], 2), ([4], 5), ([3, 1, 2, 0], 0)):
@@ -94,9 +97,11 @@ def test_types_of_all_spaces_run_together(tiny_generator, monkeypatch):
             assert rms_ratio(picture, expected) < RMS[torch.float32]
 
 
-def test_a_shared_prefix_through_the_kernels(tiny_generator):
+def test_kernels_match_generator_with_shared_layers(tiny_generator):
     offsets = [None, rows(tiny_generator, 1, from_row=2)]
-    network = Network(tiny_generator, [{} if rows is None else {"offset": rows} for rows in offsets], torch.float32)
+    network = FusedNetwork(
+        tiny_generator, [{} if rows is None else {"offset": rows} for rows in offsets], torch.float32
+    )
     selection = network.select([0, 1])
     z = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
     pictures = network.render(network.styles(tiny_generator.mapping(z), torch.tensor(1.0), None, selection), selection)
@@ -104,16 +109,16 @@ def test_a_shared_prefix_through_the_kernels(tiny_generator):
         assert rms_ratio(picture, tiny_generator(z, offset=offset)) < RMS[torch.float32]
 
 
-def test_types_without_any_difference_give_one_picture(tiny_generator, monkeypatch):
+def test_equal_types_give_one_picture(tiny_generator, monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     zeros = torch.zeros(tiny_generator.config.num_ws, 12)
-    network = Network(tiny_generator, [{}, {"offset": zeros}], torch.float32)
+    network = FusedNetwork(tiny_generator, [{}, {"offset": zeros}], torch.float32)
     selection = network.select([0, 1])
     styles = network.styles(torch.randn(3, 12), torch.tensor(1.0), None, selection)
     assert network.render(styles, selection).shape == (2, 3, 3, 16, 16)
 
 
-def test_the_same_maps_as_onnx_runtime(tmp_path, path):
+def test_maps_match_onnx_runtime(tmp_path, path):
     pytest.importorskip("onnxruntime")
     from sgi.engine.backends import open_backend
     from sgi.export.onnx import export_onnx
@@ -133,7 +138,7 @@ def test_the_same_maps_as_onnx_runtime(tmp_path, path):
         assert error < BACKEND_PARITY * (output.high - output.low), output.name
 
 
-def test_only_the_types_asked_for_are_computed(conditional_generator, monkeypatch):
+def test_types_argument_selects_outputs(conditional_generator, monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     offsets = {"image": None, "normal": make_offset(conditional_generator, "normal")}
     backend = TritonBackend(conditional_generator, offsets, precision="fp32", device="cpu")
@@ -143,12 +148,15 @@ def test_only_the_types_asked_for_are_computed(conditional_generator, monkeypatc
     alone = backend.run(z, 1.0, label, types=["normal"])
     assert list(alone) == ["normal"]
     np.testing.assert_allclose(alone["normal"], both["normal"], atol=BACKEND_PARITY)
-    tensors = backend.run_on_device(torch.from_numpy(z), 1.0, torch.from_numpy(label), ["normal"])
+    tensors = backend.run_on_device(z, 1.0, label, ["normal"])
+    assert isinstance(backend, OnDevice)
+    again = backend.run_on_device(torch.from_numpy(z), 1.0, torch.from_numpy(label), ["normal"])
+    assert torch.equal(again["normal"], tensors["normal"])
     np.testing.assert_array_equal(np.from_dlpack(tensors["normal"]), alone["normal"])
     backend.close()
 
 
-def test_files_are_loaded_and_baked(tiny_generator, tmp_path, monkeypatch):
+def test_load_reads_files_and_bakes_offsets(tiny_generator, tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     save_generator(tmp_path / "g.safetensors", tiny_generator)
     offset = make_offset(tiny_generator, "depth")
@@ -163,7 +171,7 @@ def test_files_are_loaded_and_baked(tiny_generator, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS, ids=kind_name)
-def test_values_are_those_of_the_table_of_types(kind):
+def test_values_match_intrinsics_decode(kind):
     raw = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 2
     intrinsic = intrinsics.get(kind)
     code = raw.mean(1, keepdim=True) if intrinsic.code_channels == 1 else raw
@@ -172,7 +180,7 @@ def test_values_are_those_of_the_table_of_types(kind):
     assert error.max() < BACKEND_PARITY * (intrinsic.high - intrinsic.low)
 
 
-def test_gradients_to_w_match_the_generator(tiny_generator, path):
+def test_gradients_to_ws_match_generator(tiny_generator, path):
     fitting = FittingSynthesis(tiny_generator, torch.float32)
     ws = torch.randn(2, tiny_generator.config.num_ws, 12, generator=torch.Generator().manual_seed(0))
     (found,) = gradients(fitting, [ws], [0])
@@ -184,35 +192,35 @@ def test_gradients_to_w_match_the_generator(tiny_generator, path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precision": "fp8"}, "--precision fp8: choose from"),
-        ({"noise_mode": "random"}, "--noise-mode random: choose from"),
-        ({"types": ["albedo"]}, "--type albedo: the model has"),
+        ({"precision": "fp8"}, "`precision=fp8`: choose from"),
+        ({"noise_mode": "random"}, "`noise_mode=random`: choose from"),
+        ({"types": ["albedo"]}, "`types=albedo`: the model has"),
     ],
 )
-def test_bad_options_are_refused(tiny_generator, options, message):
+def test_invalid_options_are_refused(tiny_generator, options, message):
     with pytest.raises(UserError, match=message):
         TritonBackend(tiny_generator, {"image": None}, **{"device": "cpu", **options})
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
-def test_a_missing_gpu_is_no_silent_fall_back(tiny_generator):
-    with pytest.raises(UserError, match="--device cuda"):
+def test_missing_cuda_device_is_refused(tiny_generator):
+    with pytest.raises(UserError, match="`device=cuda`"):
         TritonBackend(tiny_generator, {"image": None})
 
 
-def test_another_generators_offset_is_refused(tiny_generator, conditional_generator):
+def test_offset_of_another_generator_is_refused(tiny_generator, conditional_generator):
     with pytest.raises(UserError, match="was fitted on generator"):
         TritonBackend(tiny_generator, {"depth": make_offset(conditional_generator, "depth")}, device="cpu")
 
 
-def test_an_offset_of_another_type_is_refused(tiny_generator, tmp_path):
+def test_offset_of_another_type_is_refused(tiny_generator, tmp_path):
     save_generator(tmp_path / "g.safetensors", tiny_generator)
     make_offset(tiny_generator, "depth").save(tmp_path / "d.safetensors")
-    with pytest.raises(UserError, match="an offset of type depth, not shading"):
+    with pytest.raises(UserError, match="the offset has type depth, not shading"):
         TritonBackend.load(tmp_path / "g.safetensors", {"shading": tmp_path / "d.safetensors"}, device="cpu")
 
 
-def test_kernels_are_interpreted_here():
+def test_kernels_run_in_the_interpreter():
     from sgi.kernels.gpu.conv.kernel import conv_kernel
 
     compiled = type(conv_kernel).__name__ == "JITFunction"

@@ -1,4 +1,4 @@
-"""The native file: the network comes back whole, under the same hash, and damaged files are told."""
+"""The generator file: round trip with the same hash, and refusal of damaged files."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from sgi.engine.generator import (
     random_generator,
     save_generator,
 )
-from sgi.engine.generator.file import HEADER_KEY, read_header
+from sgi.engine.generator.file import GENERATOR_FILE, read_header
 
 
-def test_float32_comes_back_bit_for_bit_under_its_hash(tmp_path, conditional_generator):
+def test_float32_round_trip_is_exact_and_keeps_the_hash(tmp_path, conditional_generator):
     path = tmp_path / "g.safetensors"
     sha256 = save_generator(path, conditional_generator, {"licence": "CC0"})
     loaded = load_generator(path)
     assert sha256 == generator_sha256(conditional_generator) == generator_sha256(loaded)
     assert loaded.config == conditional_generator.config
-    assert read_header(path)["notes"] == {"licence": "CC0"}
+    assert read_header(path).notes == {"licence": "CC0"}
     for name, tensor in conditional_generator.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name]), name
     assert not loaded.training
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
 
-def test_float16_is_the_rounded_network_and_is_named_so(tmp_path, tiny_generator):
+def test_float16_stores_and_hashes_the_rounded_network(tmp_path, tiny_generator):
     path, again = tmp_path / "half.safetensors", tmp_path / "again.safetensors"
     sha256 = save_generator(path, tiny_generator, dtype=torch.float16)
     loaded = load_generator(path)
@@ -44,13 +44,13 @@ def test_float16_is_the_rounded_network_and_is_named_so(tmp_path, tiny_generator
     assert path.stat().st_size < 0.7 * again.stat().st_size
 
 
-def test_the_file_can_be_read_by_those_who_can_read_any_new_file(tmp_path, tiny_generator):
+def test_the_file_has_the_permissions_of_any_new_file(tmp_path, tiny_generator):
     (tmp_path / "new").touch()
     save_generator(tmp_path / "g.safetensors", tiny_generator)
     assert (tmp_path / "g.safetensors").stat().st_mode == (tmp_path / "new").stat().st_mode
 
 
-def test_the_hash_knows_the_config_and_every_tensor(tiny_generator):
+def test_the_hash_depends_on_the_config_and_every_tensor(tiny_generator):
     sha256 = generator_sha256(tiny_generator)
     other = random_generator(tiny_generator.config, seed=1)
     assert generator_sha256(other) == sha256
@@ -61,27 +61,27 @@ def test_the_hash_knows_the_config_and_every_tensor(tiny_generator):
 
 
 def header(config: dict | str | None, **changes: object) -> dict[str, str]:
-    return {HEADER_KEY: json.dumps({"format": 1, "config": config, **changes})}
+    return {GENERATOR_FILE.key: json.dumps({"format": 1, "config": config, **changes})}
 
 
 BAD_HEADERS = {
-    "not json": ({HEADER_KEY: "{"}, "header is damaged"),
-    "a list": ({HEADER_KEY: "[]"}, "header is damaged"),
-    "nested too deep": ({HEADER_KEY: "[" * 100_000}, "header is damaged"),
-    "no config": ({HEADER_KEY: '{"format": 1}'}, "header is damaged"),
-    "config of text": (header("64"), "header is damaged"),
+    "not json": ({GENERATOR_FILE.key: "{"}, "damaged header"),
+    "a list": ({GENERATOR_FILE.key: "[]"}, "damaged header"),
+    "nested too deep": ({GENERATOR_FILE.key: "[" * 100_000}, "damaged header"),
+    "no config": ({GENERATOR_FILE.key: '{"format": 1}'}, "damaged header"),
+    "config of text": (header("64"), "damaged header"),
     "later format": (header({"resolution": 64}, format=2), "upgrade sgi-engine"),
     "unknown field": (header({"resolution": 64, "colour": 1}), "unknown fields colour"),
-    "no resolution": (header({}), "no resolution"),
-    "other sizes": (header({"resolution": 64}), "tensors do not fit"),
-    "resolution of text": (header({"resolution": "64"}), "resolution 64"),
-    "endless mapping": (header({"resolution": 64, "mapping_layers": 10**9}), "mapping_layers 1000000000"),
-    "huge layers": (header({"resolution": 64, "z_dim": 10**30}), "z_dim 1000"),
+    "no resolution": (header({}), "no `resolution`"),
+    "other sizes": (header({"resolution": 64}), "tensors do not match"),
+    "resolution of text": (header({"resolution": "64"}), "`resolution=64`"),
+    "endless mapping": (header({"resolution": 64, "mapping_layers": 10**9}), "`mapping_layers=1000000000`"),
+    "huge layers": (header({"resolution": 64, "z_dim": 10**30}), "`z_dim=1000"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_HEADERS)
-def test_bad_headers_are_one_line_that_names_the_file(tmp_path, case):
+def test_wrong_headers_raise_one_line_with_the_file_name(tmp_path, case):
     metadata, message = BAD_HEADERS[case]
     path = tmp_path / "g.safetensors"
     save_file({"mapping.w_avg": torch.zeros(4)}, path, metadata=metadata)
@@ -92,7 +92,7 @@ def test_bad_headers_are_one_line_that_names_the_file(tmp_path, case):
 
 
 @pytest.mark.parametrize("length", [0, 7, 8, 100, 5000])
-def test_a_file_cut_short(tmp_path, tiny_generator, length):
+def test_a_truncated_file_is_refused(tmp_path, tiny_generator, length):
     path = tmp_path / "g.safetensors"
     save_generator(path, tiny_generator)
     path.write_bytes(path.read_bytes()[:length])
@@ -100,11 +100,11 @@ def test_a_file_cut_short(tmp_path, tiny_generator, length):
         load_generator(path)
 
 
-def test_a_missing_file_and_a_file_of_somebody_else(tmp_path):
+def test_a_missing_file_and_another_file_are_refused(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         load_generator(tmp_path / "g.safetensors")
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
-    with pytest.raises(UserError, match="convert with `sgi-engine import`"):
+    with pytest.raises(UserError, match="convert it with `sgi-engine import`"):
         load_generator(tmp_path / "x.safetensors")
 
 
@@ -135,7 +135,7 @@ GOOD = GeneratorConfig(64)
     ],
 )
 def test_config_errors_name_the_field(field, value):
-    with pytest.raises(UserError, match=f"^{field} "):
+    with pytest.raises(UserError, match=f"^`{field}="):
         replace(GOOD, **{field: value})
 
 

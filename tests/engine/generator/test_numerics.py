@@ -1,4 +1,4 @@
-"""The generator against the naive float64 network: every pitfall of the format, whole and one at a time."""
+"""The generator compared with the naive float64 network: whole images, and each detail of the format."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CONFIGS = {
 
 @pytest.mark.parametrize("psi", [1.0, 0.7])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_images_are_those_of_the_naive_network(name, psi):
+def test_images_match_the_naive_network(name, psi):
     generator = random_generator(CONFIGS[name], seed=3)
     z = latents(2, generator.config.z_dim)
     label = np.eye(3)[[0, 2]] if generator.config.c_dim else None
@@ -49,7 +49,7 @@ def test_images_are_those_of_the_naive_network(name, psi):
     assert relative_rms(image, naive(generator).image(z, label, psi)) < RMS_FP32
 
 
-def test_truncation_cutoff_leaves_the_later_rows(tiny_generator):
+def test_truncation_cutoff_does_not_change_later_rows(tiny_generator):
     z = latents(2, tiny_generator.config.z_dim)
     for cutoff in (0, 3, tiny_generator.config.num_ws):
         ws = tiny_generator.map(torch.tensor(z).float(), psi=0.5, cutoff=cutoff)
@@ -79,11 +79,11 @@ def test_noise_modes(tiny_generator):
     assert relative_rms(images["none"], naive(tiny_generator).image(z, noise=False)) < RMS_FP32
     assert relative_rms(images["const"], naive(tiny_generator).image(z, noise=True)) < RMS_FP32
     assert relative_rms(images["random"], images["const"]) > 0.01
-    with pytest.raises(ValueError, match="noise mode 'of'"):
+    with pytest.raises(ValueError, match="`noise_mode=of`"):
         tiny_generator(torch.tensor(z).float(), noise_mode="of")
 
 
-def test_a_seed_looks_the_same_alone_and_in_a_batch(tiny_generator):
+def test_a_seed_gives_the_same_image_in_any_batch(tiny_generator):
     z = torch.tensor(latents(5, tiny_generator.config.z_dim)).float()
     together = tiny_generator(z, psi=0.7)
     alone = torch.cat([tiny_generator(z[i : i + 1], psi=0.7) for i in range(5)])
@@ -101,7 +101,7 @@ def test_to_rgb_of_a_block_shares_its_row_with_the_next_conv0(tiny_generator):
 
 
 class TestModulatedConv:
-    """One 3x3 layer against its formula; biases and noise are off unless a test is about them."""
+    """One 3x3 layer compared with its formula, without bias and noise except in their tests."""
 
     def layer(self, *, up: bool, clamp: float | None = None, inputs: int = 3) -> ModulatedConv:
         torch.manual_seed(0)
@@ -124,7 +124,7 @@ class TestModulatedConv:
         assert y.shape[1:] == ((10, 10) if up else (5, 5))
 
     def test_the_filter_of_the_up_convolution_has_gain_4(self):
-        """It makes up for the zeros between pixels: a centre tap of 1 carries a flat input over at its height."""
+        """The gain compensates the inserted zeros: with a centre tap of 1 a constant input keeps its value."""
         layer = self.layer(up=True, inputs=1)
         layer.weight.zero_()
         layer.weight[:, :, 1, 1] = 1.0
@@ -142,7 +142,7 @@ class TestModulatedConv:
         total = total + layer.bias.double().numpy()[:, None, None]
         assert relative_rms(y, np.where(total > 0, total, 0.2 * total) * np.sqrt(2)) < RMS_FP32
 
-    def test_the_clamp_comes_after_the_gain_and_is_no_larger_for_it(self):
+    def test_the_clamp_is_applied_after_the_gain(self):
         layer = self.layer(up=False, clamp=0.5)
         x, s = np.random.RandomState(0).randn(3, 5, 5) * 5, np.ones(3)
         y = layer(torch.tensor(x).float()[None], torch.tensor(s).float()[None], "none")[0]
@@ -151,14 +151,14 @@ class TestModulatedConv:
         free = np.where(free > 0, free, 0.2 * free) * np.sqrt(2)
         assert relative_rms(y, np.clip(free, -0.5, 0.5)) < RMS_FP32
 
-    def test_demodulation_bounds_a_vanishing_style_by_1e_8(self):
+    def test_demodulation_adds_1e_8(self):
         layer = self.layer(up=False)
         x, s = np.random.RandomState(0).randn(3, 5, 5), np.full(3, 1e-5)
         y = layer(torch.tensor(x).float()[None], torch.tensor(s).float()[None], "none")[0]
         plain = self.expected(layer, x, s)
         assert relative_rms(y, np.where(plain > 0, plain, 0.2 * plain) * np.sqrt(2)) < RMS_FP32
 
-    def test_the_weight_has_no_equalised_rate_because_demodulation_cancels_scales(self):
+    def test_demodulation_cancels_the_scale_of_the_weight(self):
         layer = self.layer(up=False)
         x, s = torch.randn(1, 3, 5, 5), torch.randn(1, 3)
         before = layer(x, s, "none")
@@ -202,7 +202,7 @@ def test_equalised_rate_scales_weight_by_lr_over_root_inputs_and_bias_by_lr(lr):
 
 
 class TestMapping:
-    def test_labels_are_normalised_apart_from_z(self, conditional_generator):
+    def test_labels_and_z_are_normalised_separately(self, conditional_generator):
         z = latents(3, conditional_generator.config.z_dim) * 40
         label = np.eye(3)
         w = conditional_generator.mapping(torch.tensor(z).float(), torch.tensor(label).float())
@@ -217,15 +217,15 @@ class TestMapping:
         expected = naive(tiny_generator).w(z.astype(np.float32).astype(np.float64))
         assert relative_rms(tiny_generator.mapping(torch.tensor(z).float()), expected) < RMS_FP32
 
-    def test_a_label_is_asked_for_exactly_when_there_are_classes(self, tiny_generator, conditional_generator):
+    def test_a_label_is_required_only_for_conditional_generators(self, tiny_generator, conditional_generator):
         z = torch.zeros(1, tiny_generator.config.z_dim)
-        with pytest.raises(ValueError, match="takes a label"):
+        with pytest.raises(ValueError, match="needs a label"):
             conditional_generator(z)
-        with pytest.raises(ValueError, match="takes no label"):
+        with pytest.raises(ValueError, match="needs no label"):
             tiny_generator(z, torch.zeros(1, 3))
 
 
-def test_normalisation_of_z_has_its_epsilon():
+def test_normalisation_of_z_adds_epsilon():
     from sgi.engine.generator.mapping import normalise_second_moment
 
     x = np.full((1, 4), 1e-5)

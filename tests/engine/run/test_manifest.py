@@ -1,4 +1,4 @@
-"""run.json and manifest.jsonl: bound to settings, safe against torn lines, in seed order at the end."""
+"""run.json and manifest.jsonl: comparison of settings, truncated lines, and the order of seeds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write(path, *seeds):
             manifest.append(seed, {"depth": f"seed{seed:04d}_depth.png"}, {"depth": f"{seed:064x}"})
 
 
-def test_lines_are_sorted_only_when_asked_and_once_each(tmp_path):
+def test_sort_orders_lines_by_seed_without_duplicates(tmp_path):
     path = tmp_path / "manifest.jsonl"
     write(path, 5, 1, 5)
     assert lines(path) == [5, 1, 5]
@@ -37,7 +37,7 @@ def test_lines_are_sorted_only_when_asked_and_once_each(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["manifest.jsonl"]
 
 
-def test_a_file_in_order_is_left_alone(tmp_path):
+def test_a_sorted_file_is_not_written_again(tmp_path):
     path = tmp_path / "manifest.jsonl"
     write(path, 1, 2, 3)
     before = path.stat().st_ino
@@ -46,13 +46,13 @@ def test_a_file_in_order_is_left_alone(tmp_path):
     assert path.stat().st_ino == before
 
 
-def test_a_torn_last_line_is_dropped_wherever_it_was_torn(tmp_path):
+def test_a_truncated_last_line_is_dropped(tmp_path):
     whole = tmp_path / "whole.jsonl"
     write(whole, 1, 2, 3)
     data = whole.read_bytes()
     last = data[:-1].rindex(b"\n") + 1
     for length in range(last, len(data)):
-        path = tmp_path / "torn.jsonl"
+        path = tmp_path / "truncated.jsonl"
         path.write_bytes(data[:length])
         with Manifest(path) as manifest:
             assert 3 not in manifest
@@ -63,7 +63,7 @@ def test_a_torn_last_line_is_dropped_wherever_it_was_torn(tmp_path):
         assert path.read_bytes() == data[:last]
 
 
-def test_lines_that_are_none_are_dropped_by_sort(tmp_path):
+def test_sort_drops_invalid_lines(tmp_path):
     path = tmp_path / "manifest.jsonl"
     write(path, 1, 2)
     data = path.read_bytes()
@@ -73,14 +73,14 @@ def test_lines_that_are_none_are_dropped_by_sort(tmp_path):
     assert path.read_bytes() == data
 
 
-def test_one_run_at_a_time(tmp_path):
+def test_only_one_run_can_open_a_manifest(tmp_path):
     path = tmp_path / "manifest.jsonl"
-    with Manifest(path), pytest.raises(UserError, match=f"--outdir {tmp_path}: another run is writing there"):
+    with Manifest(path), pytest.raises(UserError, match=f"`outdir={tmp_path}`: another run is writing there"):
         Manifest(path)
     Manifest(path).close()
 
 
-def test_a_failed_append_leaves_no_half_line(tmp_path, monkeypatch):
+def test_a_failed_append_leaves_no_incomplete_line(tmp_path, monkeypatch):
     path = tmp_path / "manifest.jsonl"
     write(path, 1)
     before = path.read_bytes()
@@ -100,7 +100,7 @@ def test_a_failed_append_leaves_no_half_line(tmp_path, monkeypatch):
     assert path.read_bytes() == before
 
 
-def test_the_same_settings_claim_a_folder_again(tmp_path):
+def test_a_folder_can_be_claimed_again_with_the_same_settings(tmp_path):
     assert claim_folder(tmp_path, RECORD) == RECORD
     data = (tmp_path / "run.json").read_bytes()
     assert claim_folder(tmp_path, RECORD) == RECORD
@@ -108,32 +108,32 @@ def test_the_same_settings_claim_a_folder_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "flags"),
+    ("change", "names"),
     [
-        ({"model_sha256": "b" * 64}, "--model"),
-        ({"types": ("depth",)}, "--type"),
-        ({"psi": 0.5}, "--trunc"),
-        ({"class_index": 1}, "--class"),
-        ({"file_format": "npy"}, "--format"),
-        ({"precision": "bf16"}, "--precision"),
-        ({"psi": 0.5, "file_format": "npy"}, "--trunc, --format"),
+        ({"model_sha256": "b" * 64}, "`model`"),
+        ({"types": ("depth",)}, "`types`"),
+        ({"psi": 0.5}, "`psi`"),
+        ({"class_index": 1}, "`class_index`"),
+        ({"file_format": "npy"}, "`file_format`"),
+        ({"precision": "bf16"}, "`precision`"),
+        ({"psi": 0.5, "file_format": "npy"}, "`psi`, `file_format`"),
     ],
 )
-def test_other_settings_are_refused(tmp_path, change, flags):
+def test_other_settings_are_refused(tmp_path, change, names):
     claim_folder(tmp_path, RECORD)
-    with pytest.raises(UserError, match=f"it holds maps made with another {flags}; choose another --outdir"):
+    with pytest.raises(UserError, match=f"it contains maps of another {names}; choose another `outdir`"):
         claim_folder(tmp_path, replace(RECORD, **change))
 
 
-def test_names_stay_as_wide_as_the_folder_has_them(tmp_path):
+def test_the_number_of_digits_is_that_of_the_folder(tmp_path):
     claim_folder(tmp_path, replace(RECORD, digits=5))
     assert claim_folder(tmp_path, RECORD).digits == 5
-    with pytest.raises(UserError, match="its files have 5-digit seeds and these need 6"):
+    with pytest.raises(UserError, match="its file names have 5 digits for the seed and these seeds need 6"):
         claim_folder(tmp_path, replace(RECORD, digits=6))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 1}'])
-def test_a_foreign_run_file_is_refused(tmp_path, text):
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 1}', "[" * 100_000])
+def test_another_run_file_is_refused(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(UserError, match=r"its run.json is not one this version wrote"):
+    with pytest.raises(UserError, match=r"its run.json was not written by this version"):
         claim_folder(tmp_path, RECORD)

@@ -1,4 +1,4 @@
-"""The run loop: what is written, what is left alone, and how it stops."""
+"""The run loop: written and existing files, continuation, and errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RECORD = RunRecord("a" * 64, ("image", "depth"), 0.7, None, "npy", 4)
 
 
 class Fake:
-    """A backend whose depth is z's first column plus the row's place in the batch, and which counts passes."""
+    """A backend that counts passes; depth is the first column of z plus the position of the row in the batch."""
 
     name, device = "fake", "cpu"
 
@@ -48,19 +48,19 @@ class Fake:
 
 
 class FakeGpuBackend(Fake):
-    """The same, as backends on a GPU begin and give batches; `events` has both in their order."""
+    """The same with overlapping batches; `events` lists starts and reads in order."""
 
     def __init__(self, stop_at: int | None = None):
         super().__init__(stop_at)
         self.events: list[str] = []
 
     def start(self, z, psi, label=None, types=None):
-        number = len(self.events) - self.events.count("given")
-        self.events.append(f"begun {number}")
+        number = len(self.events) - self.events.count("read")
+        self.events.append(f"started {number}")
         maps = self.run(z, psi, label, types)
 
         def give():
-            self.events.append("given")
+            self.events.append("read")
             return maps
 
         return give
@@ -75,9 +75,9 @@ def do(outdir, text="0-9", backend=None, batch=4, shard=(1, 1), **record):
     return outcome, backend
 
 
-def test_a_batch_is_begun_before_the_maps_of_the_last_are_taken(tmp_path):
+def test_a_batch_is_started_before_the_maps_of_the_previous_are_read(tmp_path):
     _, backend = do(tmp_path / "gpu", backend=FakeGpuBackend())
-    assert backend.events == ["begun 0", "begun 1", "given", "begun 2", "given", "given"]
+    assert backend.events == ["started 0", "started 1", "read", "started 2", "read", "read"]
     do(tmp_path / "cpu")
     assert contents(tmp_path / "gpu") == contents(tmp_path / "cpu")
 
@@ -85,7 +85,7 @@ def test_a_batch_is_begun_before_the_maps_of_the_last_are_taken(tmp_path):
 def test_a_run_on_a_gpu_continues_after_an_interruption(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         do(tmp_path / "gpu", backend=FakeGpuBackend(stop_at=3))
-    assert len(list((tmp_path / "gpu").glob("*_depth.npy"))) == 4  # the batch begun ahead was not taken
+    assert len(list((tmp_path / "gpu").glob("*_depth.npy"))) == 4  # the batch that was started ahead was not read
     outcome, _ = do(tmp_path / "gpu", backend=FakeGpuBackend())
     assert (outcome.found, outcome.written) == (4, 6)
     do(tmp_path / "cpu")
@@ -112,7 +112,7 @@ def test_files_names_and_manifest(tmp_path):
         assert entry["sha256"] == {"depth": sha256_file(tmp_path / name)}
 
 
-def test_each_seed_gets_its_own_latent_and_tails_are_filled(tmp_path):
+def test_each_seed_has_its_own_latent_and_the_last_batch_is_padded(tmp_path):
     _, backend = do(tmp_path, "5,0-9", batch=4)
     assert [len(z) for z in backend.batches] == [4, 4, 4]
     order = [5, 0, 1, 2, 3, 4, 6, 7, 8, 9]
@@ -128,7 +128,7 @@ def test_fewer_seeds_than_a_batch_are_one_small_pass(tmp_path):
     assert [len(z) for z in backend.batches] == [3]
 
 
-def test_finished_seeds_are_left_alone_and_missing_ones_come_back_the_same(tmp_path):
+def test_finished_seeds_are_kept_and_missing_ones_are_written_again(tmp_path):
     do(tmp_path)
     before = contents(tmp_path)
     times = {name: (tmp_path / name).stat().st_mtime_ns for name in before}
@@ -143,7 +143,7 @@ def test_finished_seeds_are_left_alone_and_missing_ones_come_back_the_same(tmp_p
     assert set(before) - set(same) == {*lost, "manifest.jsonl"}
 
 
-def test_nothing_to_do_generates_nothing(tmp_path):
+def test_a_finished_job_generates_nothing(tmp_path):
     do(tmp_path)
     before = contents(tmp_path)
     outcome, backend = do(tmp_path)
@@ -152,7 +152,7 @@ def test_nothing_to_do_generates_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 1, 57, -1, -2])
-def test_lines_that_were_lost_are_written_anew_from_the_files(tmp_path, keep):
+def test_lost_lines_are_computed_from_the_files(tmp_path, keep):
     do(tmp_path)
     before = contents(tmp_path)
     manifest = tmp_path / "manifest.jsonl"
@@ -162,7 +162,7 @@ def test_lines_that_were_lost_are_written_anew_from_the_files(tmp_path, keep):
     assert contents(tmp_path) == before
 
 
-def test_a_folder_grows(tmp_path):
+def test_a_folder_can_be_extended_by_more_seeds(tmp_path):
     do(tmp_path / "grown", "0-4")
     do(tmp_path / "grown", "0-9")
     do(tmp_path / "whole", "0-9", batch=5)
@@ -170,13 +170,13 @@ def test_a_folder_grows(tmp_path):
     assert set(contents(tmp_path / "grown")) == set(contents(tmp_path / "whole"))
 
 
-def test_a_wider_folder_keeps_its_names(tmp_path):
+def test_a_folder_keeps_its_number_of_digits(tmp_path):
     do(tmp_path, "12345")
     do(tmp_path, "7")
     assert (tmp_path / "seed00007_depth.npy").exists()
 
 
-def test_shards_share_a_folder_and_are_whole_together(tmp_path):
+def test_shards_together_write_all_seeds_of_a_folder(tmp_path):
     for k in (3, 1, 2):
         do(tmp_path, "0-9", shard=(k, 3))
     seeds = [[entry["seed"] for entry in entries(tmp_path, f"manifest-{k}-of-3.jsonl")] for k in (1, 2, 3)]
@@ -186,7 +186,7 @@ def test_shards_share_a_folder_and_are_whole_together(tmp_path):
     assert [entry["seed"] for entry in entries(tmp_path)] == list(range(10))
 
 
-def test_ctrl_c_keeps_what_was_generated_and_the_same_command_continues(tmp_path):
+def test_an_interrupted_run_keeps_its_maps_and_can_be_continued(tmp_path):
     outcome = Outcome()
     job = pipeline.prepare(Job(tmp_path / "cut", parse_seeds("0-9"), RECORD))
     with pytest.raises(KeyboardInterrupt):
@@ -200,7 +200,7 @@ def test_ctrl_c_keeps_what_was_generated_and_the_same_command_continues(tmp_path
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_names_the_folder_and_leaves_nothing_half_written(tmp_path, monkeypatch, code):
+def test_a_full_disk_is_an_error_without_incomplete_files(tmp_path, monkeypatch, code):
     write_bytes = pipeline.Path.write_bytes
     written = []
 
@@ -212,7 +212,7 @@ def test_a_full_disk_names_the_folder_and_leaves_nothing_half_written(tmp_path, 
         return write_bytes(path, data)
 
     monkeypatch.setattr(pipeline.Path, "write_bytes", limited)
-    with pytest.raises(UserError, match=f"--outdir {tmp_path}: the disk is full; free space and run the same command"):
+    with pytest.raises(UserError, match=f"`outdir={tmp_path}`: the disk is full; free space and run the same command"):
         do(tmp_path)
     files = set(contents(tmp_path)) - {"run.json", "manifest.jsonl"}
     assert len(files) == 7
@@ -223,10 +223,10 @@ def test_a_full_disk_names_the_folder_and_leaves_nothing_half_written(tmp_path, 
     assert contents(tmp_path) == contents(tmp_path / "whole")
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("x")
     for outdir in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(UserError, match=r"--outdir .*file.*: cannot write there \(.*\); choose another --outdir"):
+        with pytest.raises(UserError, match=r"`outdir=.*file.*`: cannot write there \(.*\); choose another `outdir`"):
             do(outdir)
 
     def refuse(*_args, **_options):
@@ -237,13 +237,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         do(tmp_path / "mine")
 
 
-def test_another_run_at_the_same_folder_is_refused(tmp_path):
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
     do(tmp_path, "0-1")
     with Manifest(tmp_path / "manifest.jsonl"), pytest.raises(UserError, match="another run is writing there"):
         do(tmp_path, "0-1")
 
 
-def test_left_over_temporary_files_of_this_shard_are_removed(tmp_path):
+def test_temporary_files_of_a_killed_run_of_the_shard_are_removed(tmp_path):
     own = [".seed0003_depth.part-0123abcd.npy", ".manifest.part-0123abcd.jsonl", ".preview.part-0123abcd.png"]
     others = [".seed0099_depth.part-0123abcd.npy", ".manifest-1-of-2.part-0123abcd.jsonl", "seed0003_x.part-1.npy"]
     for name in own + others:
@@ -252,8 +252,8 @@ def test_left_over_temporary_files_of_this_shard_are_removed(tmp_path):
     assert {name for name in contents(tmp_path) if "part-" in name} == set(others)
 
 
-def test_encoding_runs_beside_generation_with_a_bound_on_what_waits(tmp_path, monkeypatch):
-    """While no map can be written, generation goes on, but only until the queue is full."""
+def test_encoding_overlaps_generation_with_a_limited_queue(tmp_path, monkeypatch):
+    """While no map can be written, generation continues only until the queue is full."""
     gate = threading.Event()
     write_maps = pipeline.write_maps
     threads = set()
@@ -266,7 +266,7 @@ def test_encoding_runs_beside_generation_with_a_bound_on_what_waits(tmp_path, mo
     class Opening(Fake):
         def run(self, *arguments, **options):
             if len(self.batches) == 1:
-                gate.set()  # reached only if a second batch is generated while the first still waits
+                gate.set()  # reached only if a second batch is generated before the first is written
             return super().run(*arguments, **options)
 
     monkeypatch.setattr(pipeline, "write_maps", gated)
@@ -298,14 +298,14 @@ def test_preview_shows_the_first_eight_seeds_and_all_types(tmp_path, file_format
     cell, gap = 192, 8
     assert pixels.shape[0] == pytest.approx(8 * (cell + gap), abs=60)
     assert pixels.shape[1] == pytest.approx(2 * (cell + gap), abs=100)
-    # The depth of the last shown seed, 0 near shown white: one flat gray, the bottom right cell.
+    # The depth of the last seed is one grey, in the bottom right cell; 0, near, is white.
     depth = np.clip(latents([7], Z_DIM)[0, 0] + 3, 0, 1)
     corner = pixels[-gap - cell : -gap, -gap - cell : -gap]
     assert np.ptp(corner) == 0
     assert corner[0, 0, 0] == pytest.approx(255 * (1 - depth), abs=1)
 
 
-def test_preview_of_a_shard_has_a_name_of_its_own(tmp_path):
+def test_the_preview_of_a_shard_has_the_shard_in_its_name(tmp_path):
     do(tmp_path, "0-9", shard=(2, 2))
     job = pipeline.prepare(Job(tmp_path, parse_seeds("0-9"), RECORD, (2, 2)))
     assert pipeline.write_preview(job, describe()).name == "preview-2-of-2.png"

@@ -1,8 +1,8 @@
-"""Kernels run through the interpreter, and memory they must write is NaN until they do."""
+"""Kernels run in the interpreter, and output memory is filled with NaN."""
 
 from __future__ import annotations
 
-import interpreter  # noqa: F401  first: it turns the interpreter on
+import interpreter  # noqa: F401  first: it enables the interpreter
 import pytest
 
 pytest.importorskip("torch")
@@ -13,7 +13,7 @@ import torch
 
 @pytest.fixture(autouse=True)
 def poisoned_memory():
-    """torch.empty gives NaN, so an element that a kernel leaves out cannot pass."""
+    """torch.empty returns NaN, so that a test fails if a kernel does not write an element."""
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = True
@@ -24,7 +24,7 @@ def poisoned_memory():
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Blocks are small: threads would only wait for each other."""
+    """One thread: operands are too small for more."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

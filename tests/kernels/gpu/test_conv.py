@@ -35,11 +35,11 @@ def test_matches_the_reference(shape, dtype):
 
 
 @pytest.mark.parametrize("absent", [("style",), ("noise",), ("bias",), ("clamp",), ("style", "noise", "bias", "clamp")])
-def test_every_operand_may_be_absent(absent):
+def test_optional_operands(absent):
     check(layer(2, 2, 5, 4, 17, 16, torch.float32).without(*absent), torch.float32)
 
 
-def test_noise_may_be_shared_by_the_images():
+def test_noise_shared_by_images():
     operands = layer(3, 3, 4, 6, 16, 16, torch.float32)
     check(Layer(**{**vars(operands), "noise": operands.noise[:1]}), torch.float32)
 
@@ -96,7 +96,7 @@ def test_fused_to_rgb_and_next_style(outputs, write):
         assert y.numel() == 0
 
 
-def test_fused_to_rgb_without_a_picture_below():
+def test_fused_to_rgb_at_lowest_resolution():
     operands = layer(2, 1, 4, 4, 16, 20, torch.float16)
     style, weight, bias, _ = (t.to(operands.x.device) for t in rgb_operands(2, 2, 4, 4, 20))
     _, img = fused_conv(*operands.arguments(), None, style, weight, bias)
@@ -117,13 +117,13 @@ def test_fused_to_rgb_without_a_picture_below():
         ("weight", torch.randn(9, 7, 8), "weight"),
     ],
 )
-def test_operands_that_do_not_fit_are_refused(name, changed, message):
+def test_operands_of_wrong_shape_are_refused(name, changed, message):
     operands = Layer(**{**vars(layer(2, 2, 4, 4, 8, 8, torch.float32)), name: changed})
     with pytest.raises(ValueError, match=message):
         modulated_conv(*operands.arguments())
 
 
-def test_the_operators_are_sound_for_export(monkeypatch):
+def test_operators_pass_opcheck(monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     operands = layer(2, 2, 4, 4, 8, 8, torch.float32)
     arguments = [a.cpu() if isinstance(a, torch.Tensor) else a for a in operands.arguments()]

@@ -13,15 +13,15 @@ import sys
 import pytest
 
 SHARED_BYTES = {80: 163 * 1024, 90: 227 * 1024}  # a block's limit, CUDA C++ Programming Guide, table of capabilities
-FORWARD = ("inference", "phases")
-BACKWARD = ("styled", "gradient", "up gradient", "six")
+FORWARD = ("inference", "transposed")
+BACKWARD = ("styled", "gradient", "up gradient", "phases")
 
 
-def reports(arch: int, dtype: str, flavours: tuple[str, ...], *options: str) -> list[dict]:
+def reports(arch: int, dtype: str, variants: tuple[str, ...], *options: str) -> list[dict]:
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     command = [sys.executable, "-m", "sgi.kernels.gpu.resources", "--arch", str(arch), "--dtype", dtype]
     run = subprocess.run(
-        [*command, "--flavours", *flavours, *options], env=environment, capture_output=True, text=True, check=False
+        [*command, "--variants", *variants, *options], env=environment, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
     return [json.loads(line) for line in run.stdout.splitlines()]
@@ -31,26 +31,26 @@ def check(arch: int, found: list[dict]) -> None:
     spilled = [r for r in found if r["stack"]]
     assert not spilled
     assert all(r["shared"] <= SHARED_BYTES[arch] for r in found)
-    # wgmma works on 64 rows and more; the small block of the first layers takes mma.
-    gemms = [r for r in found if r["kernel"] in ("conv_kernel", "phases_kernel")]
+    # wgmma works on 64 rows and more; the small block of the first layers uses mma.
+    gemms = [r for r in found if r["kernel"] in ("conv_kernel", "transposed_conv_kernel")]
     assert gemms
     for r in gemms:
         rows = int(r["config"].split("x")[0])
         assert r["wgmma" if arch == 90 and rows >= 64 else "mma"] > 0, r
-        # What the next style in the epilogue buys: operands that never pass through registers.
-        if r["case"] in ("inference", "phases") and "x32 " not in r["config"]:
+        # The next style in the epilogue keeps operands out of registers.
+        if r["case"] in ("inference", "transposed") and "x32 " not in r["config"]:
             assert r["from_registers"] == 0, r
 
 
 @pytest.mark.parametrize("arch", [80, 90])
-@pytest.mark.parametrize("flavours", [FORWARD, BACKWARD], ids=["forward", "backward"])
-def test_half_precision(arch, flavours):
-    check(arch, reports(arch, "float16", flavours, *(["--others"] if flavours is FORWARD else [])))
+@pytest.mark.parametrize("variants", [FORWARD, BACKWARD], ids=["forward", "backward"])
+def test_half_precision(arch, variants):
+    check(arch, reports(arch, "float16", variants, *(["--others"] if variants is FORWARD else [])))
 
 
 @pytest.mark.parametrize("arch", [80, 90])
 def test_float32(arch):
-    check(arch, reports(arch, "float32", ("inference", "styled", "phases")))
+    check(arch, reports(arch, "float32", ("inference", "styled", "transposed")))
 
 
 def test_bfloat16_on_hopper():

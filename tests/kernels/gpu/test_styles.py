@@ -1,4 +1,4 @@
-"""Styles and demodulations of a whole network in two launches, and the packed weights behind them."""
+"""Styles and demodulations of a whole network in two launches, and packed weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from kernel_cases import RMS, rms_ratio
 
 from sgi.kernels.gpu import pack_conv
-from sgi.kernels.gpu.pack import phase_weights
+from sgi.kernels.gpu.packed_weights import fold_upsampling_filter
 from sgi.kernels.gpu.styles.launch import StyleTable, all_scales
 from sgi.kernels.gpu.upconv import reference as upconv
 
@@ -16,11 +16,11 @@ LAYERS = [(19, 70), (5, 33), (40, 8)]  # inputs, outputs
 
 
 @pytest.mark.parametrize("images", [2, 18])
-def test_scales_are_the_demodulations_of_the_stored_weights(images):
+def test_scales_match_demodulation(images):
     torch.manual_seed(0)
     weights = [torch.randn(outputs, inputs, 3, 3) * 3 for inputs, outputs in LAYERS]
     table = StyleTable.of([pack_conv(w.to(interpreter.DEVICE), torch.float32) for w in weights])
-    # A slice of wider styles, as the network has them, to exercise the stride; one style is tiny, one all zero.
+    # A slice of wider styles, as in the network, to test the stride; one style is tiny, one all zero.
     styles = torch.randn(images, 80).to(interpreter.DEVICE)
     styles[-1, :19] *= 1e-3
     styles[0, 19:24] = 0
@@ -31,21 +31,21 @@ def test_scales_are_the_demodulations_of_the_stored_weights(images):
         wide = weight.double()
         demod = (torch.einsum("ni,oiuv->no", style.square(), wide.square()) + 1e-8).rsqrt()
         one, factor = (t.double().cpu() for t in table.layer(i, unit, scale))
-        # What the network computes with them: packed weight * unit style * scale, for any packing.
+        # The network computes packed weight * unit style * scale, for any packing.
         norm = wide.square().sum((1, 2, 3)).sqrt()
         effective = one[:, None] * (factor / norm)[:, :, None]
         expected = 2**0.5 * demod[:, :, None] * style[:, None]
         assert rms_ratio(effective, expected) < RMS[torch.float32]
 
 
-def test_styles_of_another_width_are_refused():
+def test_styles_of_wrong_width_are_refused():
     table = StyleTable.of([pack_conv(torch.randn(8, 8, 3, 3), torch.float32)])
     with pytest.raises(ValueError, match="styles"):
         all_scales(torch.randn(2, 9), table)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
-def test_packed_weights_have_unit_energy_and_their_norm_undoes_it(dtype):
+def test_packed_weights_have_unit_energy_and_their_norm(dtype):
     torch.manual_seed(0)
     weight = torch.randn(6, 5, 3, 3) * 1e4
     packed = pack_conv(weight, dtype)
@@ -55,17 +55,17 @@ def test_packed_weights_have_unit_energy_and_their_norm_undoes_it(dtype):
     assert rms_ratio(restored, weight) < 1e-3
 
 
-def test_a_zero_weight_packs_to_zero():
+def test_zero_weight_packs_to_finite_values():
     assert pack_conv(torch.zeros(4, 4, 3, 3), torch.float16).taps.isfinite().all()
 
 
-def test_four_phases_are_the_filtered_transposed_convolution():
+def test_phase_weights_match_filtered_transposed_convolution():
     torch.manual_seed(0)
     weight = torch.randn(3, 2, 3, 3, dtype=torch.double)
     x = torch.randn(1, 4, 5, 2, dtype=torch.double)
     taps = weight.permute(2, 3, 1, 0).reshape(9, 2, 3)
     expected = upconv.fir(upconv.transposed(x, taps), pad=1)
-    six = phase_weights(weight).view(3, 3, 2, 12).permute(3, 2, 0, 1)
-    columns = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), six, padding=1)
+    phase_weights = fold_upsampling_filter(weight).view(3, 3, 2, 12).permute(3, 2, 0, 1)
+    columns = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), phase_weights, padding=1)
     found = columns.view(1, 2, 2, 3, 4, 5).permute(0, 4, 1, 5, 2, 3).reshape(1, 8, 10, 3)
     assert torch.allclose(found, expected)

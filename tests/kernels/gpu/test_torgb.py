@@ -27,7 +27,7 @@ def test_matches_the_reference(dtype, clamp):
     given = operands(dtype=dtype)
     img = to_rgb(*given, clamp)
     assert img.dtype == torch.float32
-    # The colours are sums in float32 of operands that the reference takes as they are.
+    # The colours are float32 sums of the same operands in both, whatever their type.
     assert rms_ratio(img, reference.to_rgb(*wide(given), clamp)) < RMS[torch.float32]
 
 
@@ -37,13 +37,13 @@ def test_shapes(shape):
     assert rms_ratio(to_rgb(*given), reference.to_rgb(*wide(given), None)) < RMS[torch.float32]
 
 
-def test_without_a_picture_below_sides_may_be_odd():
+def test_odd_sides_without_picture_below():
     x, style, weight, bias, _ = operands(height=5, width=7)
     expected = reference.to_rgb(*wide((x, style, weight, bias)), None, None)
     assert rms_ratio(to_rgb(x, style, weight, bias), expected) < RMS[torch.float32]
 
 
-def test_partial_sums_make_the_same_picture():
+def test_partial_sums_give_the_same_picture():
     x, style, weight, bias, below = operands(nx=4)
     halves = [slice(0, 10), slice(10, 21)]
     parts = [reference.to_rgb(x[..., h], style[:, h], weight[:, h], bias * 0, None, None) for h in halves]
@@ -64,13 +64,13 @@ def test_gradients_match_float64_autograd(clamp, interpret, monkeypatch):
         assert rms_ratio(one, other) < RMS[torch.float32], name
 
 
-def test_a_picture_below_of_the_wrong_side_is_refused():
+def test_picture_below_of_wrong_side_is_refused():
     x, style, weight, bias, below = operands()
     with pytest.raises(ValueError, match="half the side"):
         to_rgb(x, style, weight, bias, below[..., :-1])
 
 
-def test_the_operator_is_sound_for_export(monkeypatch):
+def test_operator_passes_opcheck(monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     given = [t.cpu() for t in operands()]
     given[0].requires_grad_()

@@ -1,4 +1,4 @@
-"""Block shapes: the list, the model and the measured choice; and when a kernel runs at all."""
+"""Block shapes: the list, the cost model and the measured choice; and the choice between kernel and reference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from sgi.kernels.gpu import dispatch, tune
 
 
-def test_candidates_never_exceed_their_operands():
+def test_candidates_fit_operands():
     for inner in (5, 32, 64, 512):
         for columns in (3, 32, 100, 512):
             options = tune.candidates(torch.float16, inner, columns)
@@ -28,15 +28,15 @@ def test_a_heavy_epilogue_excludes_the_widest_block():
     assert widths - {c.bn for c in tune.candidates(torch.float16, 512, 512, heavy=True)} == {256}
 
 
-def test_the_model_takes_wide_blocks_for_much_work_and_small_ones_for_little():
+def test_cost_model_picks_wide_blocks_for_large_work():
     options = tune.candidates(torch.float16, 512, 512)
-    assert tune.modelled(options, 32 * 64 * 64, 512, 132).bm >= 128
-    assert tune.modelled(options, 16, 512, 132).bm == 16
+    assert tune.cheapest(options, 32 * 64 * 64, 512, 132).bm >= 128
+    assert tune.cheapest(options, 16, 512, 132).bm == 16
 
 
 @pytest.fixture
 def fake_gpu(monkeypatch, tmp_path):
-    """A GPU that exists as far as choosing goes, on which option b is the fastest."""
+    """A fake GPU on which option b is the fastest."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
@@ -47,7 +47,7 @@ def fake_gpu(monkeypatch, tmp_path):
     return measured, tmp_path
 
 
-def test_a_measured_choice_is_kept_on_disk(fake_gpu, monkeypatch):
+def test_measured_choice_is_cached_on_disk(fake_gpu, monkeypatch):
     measured, folder = fake_gpu
     with tune.tuning(True):
         assert tune.pick("kind", {"rows": 1}, ["a", "b"], "a", print) == "b"
@@ -61,7 +61,7 @@ def test_a_measured_choice_is_kept_on_disk(fake_gpu, monkeypatch):
     assert len(measured) == 1
 
 
-def test_nothing_is_measured_when_deterministic_or_while_a_graph_is_recorded(fake_gpu, monkeypatch):
+def test_nothing_is_measured_without_tuning_or_during_capture(fake_gpu, monkeypatch):
     measured, _ = fake_gpu
     assert tune.pick("kind", {}, ["a", "b"], "a", print) == "a"
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
@@ -70,9 +70,9 @@ def test_nothing_is_measured_when_deterministic_or_while_a_graph_is_recorded(fak
     assert not measured
 
 
-def test_the_torch_path_is_announced_once(monkeypatch, caplog):
+def test_reference_path_is_logged_once(monkeypatch, caplog):
     monkeypatch.setenv("TRITON_INTERPRET", "0")
-    monkeypatch.setattr(dispatch, "_said", set())
+    monkeypatch.setattr(dispatch, "_warned", set())
     with caplog.at_level(logging.WARNING):
         assert not dispatch.use_kernel(torch.zeros(1))
         assert not dispatch.use_kernel(torch.zeros(1))
@@ -83,8 +83,8 @@ def test_the_torch_path_is_announced_once(monkeypatch, caplog):
     ]
 
 
-def test_without_triton_the_torch_path_runs_and_names_the_extra(monkeypatch, caplog):
-    monkeypatch.setattr(dispatch, "_said", set())
+def test_missing_triton_is_logged_with_the_extra(monkeypatch, caplog):
+    monkeypatch.setattr(dispatch, "_warned", set())
     monkeypatch.setattr(dispatch.importlib.util, "find_spec", lambda name: None)
     assert not dispatch.use_kernel(torch.zeros(1))
     assert "sgi-engine[triton]" in caplog.text

@@ -15,11 +15,11 @@ SHAPES = [
     pytest.param((3, 3, 5, 3, 19, 21), id="odd sides and channels"),
     pytest.param((4, 2, 4, 8, 16, 32), id="two styles an image"),
 ]
-FORMS = ["fir", "six"]
+FORMS = ["fir", "phases"]
 
 
 def check(operands: Layer, form: str, dtype: torch.dtype) -> None:
-    y = up_conv(*operands.arguments(), operands.six, form)
+    y = up_conv(*operands.arguments(), operands.phase_weights, form)
     expected = reference.up_conv(*wide(operands.arguments()))
     assert y.dtype == dtype
     assert rms_ratio(y, expected) < RMS[dtype]
@@ -39,7 +39,7 @@ def test_matches_the_reference_in_half_precision(form, dtype):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("absent", [("style",), ("noise",), ("bias",), ("clamp",)])
-def test_every_operand_may_be_absent(form, absent):
+def test_optional_operands(form, absent):
     check(layer(2, 2, 3, 4, 17, 16, torch.float32, up=True).without(*absent), form, torch.float32)
 
 
@@ -48,7 +48,7 @@ def test_next_style(form):
     operands = layer(2, 2, 4, 3, 16, 20, torch.float32, up=True)
     x, weight, style, scale, noise, bias, clamp = operands.arguments()
     next_style = torch.randn(2, 20).to(x.device)
-    y = fused_up_conv(x, weight, operands.six, style, scale, noise, bias, clamp, next_style, form)
+    y = fused_up_conv(x, weight, operands.phase_weights, style, scale, noise, bias, clamp, next_style, form)
     expected = modulated(reference.up_conv(*wide(operands.arguments())), next_style.double(), 2)
     assert rms_ratio(y, expected) < RMS[torch.float32]
 
@@ -73,35 +73,35 @@ def test_gradients_of_the_torch_path_match_float64_autograd(monkeypatch):
 
 
 @pytest.mark.parametrize(("pad", "side"), [(1, 21), (2, 18)], ids=["forward", "gradient"])
-def test_the_filter_alone_over_several_row_chunks(pad, side):
+def test_filter_over_several_row_chunks(pad, side):
     t = torch.randn(2, side, 5, 70).to(layer(1, 1, 4, 4, 8, 8, torch.float32).x.device)
     assert rms_ratio(launch.fir(t, pad), reference.fir(t.double(), pad)) < RMS[torch.float32]
 
 
-def test_the_form_follows_the_number_of_channels(monkeypatch):
+def test_default_form_depends_on_channels(monkeypatch):
     calls = []
     original = launch.fir
     monkeypatch.setattr(launch, "fir", lambda *a, **k: calls.append("fir") or original(*a, **k))
-    for inputs, expected in ((launch.SIX_MAX_INPUTS, []), (launch.SIX_MAX_INPUTS + 1, ["fir"])):
+    for inputs, expected in ((launch.PHASES_MAX_INPUTS, []), (launch.PHASES_MAX_INPUTS + 1, ["fir"])):
         calls.clear()
         operands = layer(1, 1, 2, 2, inputs, 16, torch.float32, up=True)
         with tune.tuning(False):
-            up_conv(*operands.arguments(), operands.six)
+            up_conv(*operands.arguments(), operands.phase_weights)
         assert calls == expected
 
 
-def test_the_six_form_without_its_weight_is_refused():
+def test_phases_form_requires_phase_weights():
     operands = layer(1, 1, 4, 4, 8, 8, torch.float32)
-    with pytest.raises(ValueError, match="six form"):
-        up_conv(*operands.without("noise").arguments(), None, "six")
+    with pytest.raises(ValueError, match="phases form"):
+        up_conv(*operands.without("noise").arguments(), None, "phases")
 
 
-def test_the_operators_are_sound_for_export(monkeypatch):
+def test_operators_pass_opcheck(monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     operands = layer(2, 2, 4, 4, 8, 8, torch.float32, up=True)
     arguments = [a.cpu() if isinstance(a, torch.Tensor) else a for a in operands.arguments()]
     x, weight, style, scale, noise, bias, clamp = arguments
-    fused = (x, weight, operands.six.cpu(), style, scale, noise, bias, clamp, None)
+    fused = (x, weight, operands.phase_weights.cpu(), style, scale, noise, bias, clamp, None)
     torch.library.opcheck(fused_up_conv, fused, test_utils=("test_schema", "test_faketensor"))
     x.requires_grad_()
     checks = ("test_schema", "test_faketensor", "test_autograd_registration")

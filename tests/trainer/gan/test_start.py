@@ -41,7 +41,7 @@ def test_starts_with_the_networks_and_counts_their_images(tiny, images, former, 
     training = train(config, images, tmp_path / "next", CPU, report=report, start=start_of(tiny, former))
     assert training.steps == 11
     assert seen[0][0] == 11
-    assert seen[0][1] >= read_header(former / "ema.safetensors")["notes"]["seconds"]
+    assert seen[0][1] >= read_header(former / "ema.safetensors").notes["seconds"]
     averaged = load_generator(former / "ema.safetensors").state_dict()
     for network in (training.generator, training.average):
         for name, tensor in network.state_dict().items():
@@ -69,7 +69,7 @@ def test_generator_and_discriminator_are_given_together(former, tmp_path):
             train_generator(folder, **settings, **{name: file})
     assert not folder.exists()
     assert train_generator(folder, **settings, **files).kimg == 0.044
-    assert read_header(folder / "ema.safetensors")["notes"]["kimg"] == 0.044
+    assert read_header(folder / "ema.safetensors").notes["kimg"] == 0.044
 
 
 def test_files_that_do_not_match_are_refused(tiny, former, tmp_path):

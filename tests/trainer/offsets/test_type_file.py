@@ -41,7 +41,7 @@ def test_classes_determine_the_range(tmp_path):
         ("!!python/object/apply:os.system [true]", "not YAML"),
         ("{name: Heat, channels: 1, meaning: m}", "type 'Heat': a name has lower-case letters"),
         ("{name: heat, meaning: m}", "type heat: lacks a field"),
-        ("{name: heat, channels: 1, meaning: m, unit: K}", "unit is one field too many"),
+        ("{name: heat, channels: 1, meaning: m, unit: K}", "unknown field unit"),
         ("{name: normal, channels: 1, meaning: m}", "are not the built-in normal"),
     ],
 )

@@ -68,7 +68,7 @@ def settings(report: Mapping[str, Any]) -> str:
     """A sentence on how the figures were measured."""
     s = report["settings"]
     return (
-        f"{s['steps']} steps of {s['batch']}, on {s['images']} pictures; {fits(s['fits'])} of each map, each on other "
-        f"pictures, and {fits(s['control_fits'])} of each other row; scored on seeds {report['held_out']} against "
-        f"teacher {report['teacher']['name']}. In brackets: 95 % bootstrap interval over the held-out pictures."
+        f"{s['steps']} steps of {s['batch']}, on {s['images']} pictures; {fits(s['fits'])} of each map, each on "
+        f"other pictures, and {fits(s['control_fits'])} of each other row; scored on seeds {report['held_out']} "
+        f"against teacher {report['teacher']['name']}. In brackets: 95 % bootstrap interval over the held-out pictures."
     )

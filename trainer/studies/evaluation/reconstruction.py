@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgi.engine import intrinsics
+from sgi.engine.decoding import srgb_encode
 from sgi.trainer.measures.bootstrap import draw
 from sgi.trainer.measures.by_type import Measure, linear
 from sgi.trainer.measures.metrics import squared_error
@@ -34,15 +34,15 @@ def reconstruction(context: StudyContext, results: Mapping[Task, TaskResult]) ->
     fitted = [(albedo, shading) for albedo, shading in pairs if albedo and shading]
     if not fitted:
         return {}
-    held = context.held()
+    held, kinds = context.held(), context.kinds
 
     def kept(albedo: Tensor, shading: Tensor) -> Any:
-        light = linear(context.kinds["albedo"], albedo.float()) * linear(context.kinds["shading"], shading.float())
-        product = torch.from_numpy(intrinsics.srgb_encode(light.clamp(0, 1).numpy()))
+        light = linear(kinds["albedo"], albedo.float()) * linear(kinds["shading"], shading.float())
+        product = torch.from_numpy(srgb_encode(light.clamp(0, 1).numpy()))
         return _RMSE.statistics(product, held.images.float()).numpy()
 
     def prediction(name: str, fit: TaskResult) -> Tensor:
-        return predict(context.generator, held, context.kinds[name], "w+", fit.tensors)
+        return predict(context.generator, held, kinds[name], "w+", fit.tensors)
 
     of_offsets = [kept(prediction("albedo", albedo), prediction("shading", shading)) for albedo, shading in fitted]
     return {

@@ -51,7 +51,7 @@ def checked_variety(rooms: str | None, generator: Path) -> str | None:
     if rooms is not None:
         return get_variety(rooms).name
     try:
-        return read_header(generator)["notes"]["training"]["variety"]
+        return read_header(generator).notes["training"]["variety"]
     except (UserError, KeyError, TypeError):
         return None
 

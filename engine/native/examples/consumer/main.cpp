@@ -1,4 +1,4 @@
-// The nearest point of each seed's depth map.
+// Prints the least depth of each seed.
 #include <sgi/sgi.hpp>
 
 #include <algorithm>

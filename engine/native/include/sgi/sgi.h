@@ -1,4 +1,4 @@
-/* sgi-engine: images and intrinsic maps out of an exported model, in C.
+/* sgi-engine: images and intrinsic maps from an exported model, in C.
  *
  *     #include <sgi/sgi.h>
  *     #include <stdio.h>
@@ -17,12 +17,17 @@
  * Threads: any number of threads may use one engine at the same time. sgi_close is the exception: it must come after
  * every other call has returned. The text of sgi_last_error belongs to the calling thread.
  *
- * Ownership: what you pass in stays yours and is not kept after the call, model bytes and option strings included.
- * Outputs are written into your buffers. Strings and arrays that sgi_info gives belong to the engine and live until
- * sgi_close. Nothing else needs freeing.
+ * Ownership: the caller owns all arguments; the library keeps no pointer to them after a call, including model bytes
+ * and option strings. Outputs are written into buffers of the caller. Strings and arrays that sgi_info returns belong
+ * to the engine and are valid until sgi_close. Nothing else needs to be freed.
  *
- * Failure: every sgi_status other than SGI_OK leaves a line in sgi_last_error that names the argument or file and the
- * remedy. Output buffers may then be partly written. No call prints, exits, throws, or falls back to another device.
+ * Errors: after every sgi_status other than SGI_OK, sgi_last_error returns a line that names the argument or file and
+ * the remedy. Output buffers may then be partly written. No call prints, exits, throws, or falls back to another
+ * device.
+ *
+ * Compatibility: the soname has the version's first two numbers (libsgi-engine.so.0.1), and the interface may change
+ * with each 0.x. Within one soname, structs with a `size` field may gain fields at their end: the library reads and
+ * writes only the first `size` bytes. sgi_type and sgi_output are elements of arrays and keep their size.
  */
 #ifndef SGI_SGI_H
 #define SGI_SGI_H
@@ -44,62 +49,77 @@ typedef struct sgi_engine sgi_engine;
 
 typedef enum sgi_status {
     SGI_OK = 0,
-    SGI_ERROR_ARGUMENT = 1, /* a value that the call or the model cannot take */
-    SGI_ERROR_MODEL = 2,    /* a file that is missing, cut short, or no exported model */
-    SGI_ERROR_BACKEND = 3,  /* a runtime or device that is not there, or that refuses the model */
+    SGI_ERROR_ARGUMENT = 1, /* a value that the call or the model does not accept */
+    SGI_ERROR_MODEL = 2,    /* a file that is missing, truncated, or not an exported model */
+    SGI_ERROR_BACKEND = 3,  /* a runtime or device that is missing, or that cannot load the model */
     SGI_ERROR_RUNTIME = 4,  /* the runtime failed while generating */
     SGI_ERROR_MEMORY = 5
 } sgi_status;
 
-/* How to open a model. Start from sgi_options_default(); zero and NULL always mean the default. */
+/* Options of sgi_open. Start from sgi_options_default(); zero and NULL mean the default. */
 typedef struct sgi_options {
-    size_t size;         /* sizeof(sgi_options): tells the library which fields your header has */
-    const char *backend; /* of an .onnx "onnxruntime" (default), or "openvino" where the library was built with it; of
-                            an .engine or .plan "tensorrt" (default), likewise */
-    const char *device;  /* of an .onnx "cpu" (default) or "cuda"; an engine runs on "cuda" */
-    const char *types;   /* outputs to load, "image,depth"; default all. Others are cut away and cost nothing; of an
-                            engine they are computed and not copied */
-    const char *runtime; /* path of libonnxruntime, of libnvinfer or libtensorrt_rtx for an engine, or of a folder with
-                            it. Default: $SGI_ORT_LIB or $SGI_TENSORRT_LIB, then the system's library, then the package
-                            of a Python environment */
-    uint32_t threads;    /* CPU threads that one image may use; default all cores */
-    uint32_t batch;      /* most images in one pass, which bounds memory; default 8. An engine's own limits hold too */
-    const char *precision; /* "bf16", with "openvino": faster on CPUs that have it, and good for 8-bit pictures. Default
-                              that of the model */
+    size_t size;           /* sizeof(sgi_options): which fields the caller's header has */
+    const char *backend;   /* for an .onnx "onnxruntime" (default) or "openvino", for an .engine or .plan "tensorrt"
+                              (default); each must be built into the library */
+    const char *device;    /* for an .onnx "cpu" (default) or "cuda"; an engine runs on "cuda" */
+    const char *types;     /* outputs to load, such as "image,depth"; default all. Other outputs of an .onnx are removed
+                              from the graph and cost nothing; those of an engine are computed and not copied */
+    const char *runtime;   /* path of libonnxruntime, for an engine of libnvinfer or libtensorrt_rtx, or of its folder.
+                              Default: $SGI_ORT_LIB or $SGI_TENSORRT_LIB, then the system's library, then the package of
+                              a Python environment */
+    uint32_t threads;      /* CPU threads for one pass; default all cores */
+    uint32_t batch;        /* largest number of images in one pass; bounds memory; default 8. An engine has a limit of
+                              its own as well */
+    const char *precision; /* "bf16", with "openvino": faster on CPUs that support it, accurate enough for 8-bit
+                              pictures. Default: that of the model */
 } sgi_options;
 
-/* One type of map that a model makes. */
+/* How the code u in [0, 1] that a generator's picture shows becomes a value. */
+typedef enum sgi_decoding {
+    SGI_DECODING_IDENTITY = 0, /* low + (high - low) * u */
+    SGI_DECODING_INVERSE = 1,  /* low + (high - low) * (1 - u) */
+    SGI_DECODING_UNIT = 2,     /* 2 * u - 1, scaled to length 1 over the three channels */
+    SGI_DECODING_LINEAR = 3,   /* low + (high - low) * s, s the linear light of the sRGB code u */
+    SGI_DECODING_PALETTE = 4   /* index of the class whose colour is nearest to u */
+} sgi_decoding;
+
+/* One type of map that a model computes. */
 typedef struct sgi_type {
-    const char *name;    /* "image", "depth", "normal", "albedo", "shading" */
+    const char *name;    /* such as "depth", or the name of a user-defined type */
     uint32_t channels;   /* 1 or 3 */
     float low, high;     /* range of the values */
     const char *meaning; /* units, axes, colour space, in English */
+    sgi_decoding decoding;
+    uint32_t png_bits;          /* bits per channel in PNG files: 8 for u, or 16 for (value - low) / (high - low) */
+    uint32_t class_count;       /* of a segmentation, 2 to 256; 0 for every other type */
+    const char *const *classes; /* [class_count] names in the order of the indices; NULL without classes */
+    const uint8_t *colours;     /* [class_count][3] RGB of the classes; NULL without classes */
 } sgi_type;
 
-/* What a model says of itself. Set size before the call. */
+/* Description of a loaded model. Set size before the call. */
 typedef struct sgi_model_info {
     size_t size; /* sizeof(sgi_model_info) */
     uint32_t resolution, z_dim, c_dim;
-    float psi; /* truncation used when a request names none */
+    float psi; /* default truncation */
     const char *backend, *device;
     const char *runtime; /* library and version that run the model */
     const char *generator_sha256;
-    const char *description; /* everything, as the JSON that the file holds */
+    const char *description; /* the whole description, the JSON in the file */
     const sgi_type *types;   /* [type_count], the loaded ones in the model's order */
     size_t type_count;
 } sgi_model_info;
 
-/* What to generate. Exactly one of seeds and z. */
+/* Images to generate, from exactly one of seeds and z. */
 typedef struct sgi_request {
     size_t size;             /* sizeof(sgi_request) */
-    size_t count;            /* N, images to make; any number from 1 */
+    size_t count;            /* N, number of images, at least 1 */
     const uint32_t *seeds;   /* [N]; the latents of numpy.random.RandomState(seed).randn(1, z_dim), bit for bit */
     const float *z;          /* [N, z_dim], standard normal */
     const uint32_t *classes; /* [N], each below c_dim, if and only if c_dim > 0 */
     const float *psi;        /* truncation of this call, NULL for the model's own */
 } sgi_request;
 
-/* Where one type goes: [N, channels, resolution, resolution] float32, values within sgi_type's range. */
+/* Buffer for one type: [N, channels, resolution, resolution] float32, values within sgi_type's range. */
 typedef struct sgi_output {
     const char *type;
     float *data;
@@ -116,19 +136,20 @@ SGI_API sgi_status sgi_open(const char *path, const sgi_options *options, sgi_en
 /* Open a model from the bytes of an .onnx. */
 SGI_API sgi_status sgi_open_memory(const void *model, size_t bytes, const sgi_options *options, sgi_engine **engine);
 
+/* Describe a loaded model. */
 SGI_API sgi_status sgi_info(const sgi_engine *engine, sgi_model_info *info);
 
-/* Generate maps: output_count entries of outputs, each of another type. */
+/* Generate maps of output_count different types. */
 SGI_API sgi_status sgi_generate(sgi_engine *engine, const sgi_request *request, const sgi_output *outputs,
                                 size_t output_count);
 
 /* Free an engine; NULL is allowed. */
 SGI_API void sgi_close(sgi_engine *engine);
 
-/* Why the last failing call of this thread failed, one line; "" if none has. Valid until its next failing call. */
+/* Message of this thread's last failed call, one line; "" if none failed. Valid until its next failed call. */
 SGI_API const char *sgi_last_error(void);
 
-/* z of one seed as `sgi_generate` uses it: z_dim doubles, NumPy's own. */
+/* z of one seed as sgi_generate uses it: z_dim doubles, equal to NumPy's bit for bit. */
 SGI_API sgi_status sgi_latent(uint32_t seed, double *z, size_t z_dim);
 
 /* Version of the library, "0.1.0". */

@@ -1,15 +1,17 @@
-// sgi-engine in C++17: owning, throwing, header-only wrapper of sgi.h.
+// sgi-engine in C++17: header-only wrapper of sgi.h that owns its objects and throws exceptions.
 //
 //     sgi::Engine engine("rooms.onnx");
 //     sgi::Maps maps = engine.generate({0, 1, 42});
 //     float far = maps["depth"](2, 0, 32, 32);   // third seed, channel 0, row 32, column 32
 //
-// Failures throw sgi::Error. An Engine may be shared by threads; moving from or destroying it needs the others done.
+// Errors are thrown as sgi::Error. Threads may share an Engine; move or destroy it after all other calls have returned.
 #ifndef SGI_SGI_HPP
 #define SGI_SGI_HPP
 
 #include <sgi/sgi.h>
 
+#include <algorithm>
+#include <cmath>
 #include <initializer_list>
 #include <optional>
 #include <stdexcept>
@@ -21,7 +23,7 @@
 
 namespace sgi {
 
-// A failed call: status() says what kind, what() names the argument or file and the remedy.
+// A failed call: status() is the kind of error, what() names the argument or file and the remedy.
 class Error : public std::runtime_error {
   public:
     Error(sgi_status status, const std::string &message) : std::runtime_error(message), status_(status) {}
@@ -31,12 +33,12 @@ class Error : public std::runtime_error {
     sgi_status status_;
 };
 
-// A view of contiguous elements owned by someone else: std::span for C++17.
+// A view of contiguous elements without ownership: std::span for C++17.
 template <class T> class Span {
   public:
     constexpr Span() noexcept = default;
     constexpr Span(T *data, size_t size) noexcept : data_(data), size_(size) {}
-    // From std::vector, std::array, std::span and whatever else has data() and size().
+    // From std::vector, std::array, std::span and other containers with data() and size().
     template <class C, class = decltype(static_cast<T *>(std::declval<C &>().data()))>
     constexpr Span(C &&container) noexcept : data_(container.data()), size_(container.size()) {}
 
@@ -51,14 +53,14 @@ template <class T> class Span {
     size_t size_ = 0;
 };
 
-// sgi_options with strings that own themselves; see there for what each means.
+// sgi_options with owned strings; see there for the fields.
 struct Options {
     std::string backend, device, types, runtime;
     uint32_t threads = 0, batch = 0;
     std::string precision;
 };
 
-// sgi_request: one of seeds and z; classes for a model that has them.
+// sgi_request: one of seeds and z; classes for a conditional model.
 struct Request {
     Span<const uint32_t> seeds;
     Span<const float> z; // [N, z_dim]
@@ -71,6 +73,20 @@ struct Output {
     std::string type;
     Span<float> values; // [N, C, R, R]
 };
+
+// The names of the classes of a segmentation; empty for every other type.
+inline Span<const char *const> classes(const sgi_type &type) noexcept { return {type.classes, type.class_count}; }
+
+// The display code u in [0, 1] of a value: what a picture of the map shows. For class indices use sgi_type.colours.
+inline float display_code(const sgi_type &type, float value) noexcept {
+    const float share = std::min(std::max(0.0f, (value - type.low) / (type.high - type.low)), 1.0f);
+    switch (type.decoding) {
+    case SGI_DECODING_INVERSE: return 1 - share;
+    case SGI_DECODING_LINEAR: // IEC 61966-2-1
+        return share <= 0.0031308f ? share * 12.92f : 1.055f * std::pow(share, 1 / 2.4f) - 0.055f;
+    default: return share;
+    }
+}
 
 // One type of map for N images: [N, C, R, R] float32.
 class Map {
@@ -98,7 +114,7 @@ class Map {
     std::vector<float> values_;
 };
 
-// The maps of one call, in the model's order.
+// The maps of one call, in the order of the model's types.
 class Maps : public std::vector<Map> {
   public:
     using std::vector<Map>::vector;
@@ -131,7 +147,7 @@ class Engine {
     Engine &operator=(const Engine &) = delete;
     ~Engine() { sgi_close(engine_); }
 
-    // What the model says of itself; its pointers live as long as the engine.
+    // Description of the model; its pointers are valid as long as the engine.
     sgi_model_info info() const {
         sgi_model_info info{};
         info.size = sizeof info;
@@ -143,7 +159,7 @@ class Engine {
         return {model.types, model.type_count};
     }
 
-    // Every loaded type for these seeds.
+    // Maps of every loaded type for these seeds.
     Maps generate(Span<const uint32_t> seeds, std::optional<float> psi = {}) {
         Request request;
         request.seeds = seeds;
@@ -164,7 +180,7 @@ class Engine {
         generate_into(request, outputs);
         return maps;
     }
-    // The types named, into buffers of the caller.
+    // Maps of the named types, written into buffers of the caller.
     void generate_into(const Request &request, const std::vector<Output> &outputs) {
         const size_t z_dim = request.z.size() ? info().z_dim : 1;
         if (request.z.size() % z_dim || (request.classes.size() && request.classes.size() != count(request, z_dim)))
@@ -178,7 +194,7 @@ class Engine {
         check(sgi_generate(engine_, &raw, buffers.data(), buffers.size()));
     }
 
-    // The C engine, for calls that this wrapper does not have; still owned by this object.
+    // The C engine, for calls that this wrapper does not have; this object keeps ownership.
     sgi_engine *get() const noexcept { return engine_; }
 
   private:

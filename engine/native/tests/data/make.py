@@ -1,7 +1,7 @@
-"""Make tiny.onnx and tiny.f32, which ctest uses where no Python is: a random 16 px generator and what it should give.
+"""Write tiny.onnx and tiny.f32 for ctest: a random generator of 16 px, and its expected values.
 
-tiny.f32 holds image [2, 3, 16, 16] and then depth [2, 1, 16, 16] of seeds 0 and 4294967295 at psi 0.5, from ONNX
-Runtime through Python; float32, little-endian.
+tiny.f32 contains image [2, 3, 16, 16] and depth [2, 1, 16, 16] of seeds 0 and 4294967295 at psi 0.5, from ONNX Runtime
+through Python; float32, little-endian.
 """
 
 from __future__ import annotations

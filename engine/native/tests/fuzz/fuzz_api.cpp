@@ -1,4 +1,4 @@
-// The C interface: sequences of calls whose arguments the input chooses, on good and missing engines.
+// The C interface: sequences of calls with arguments from the input, on existing and missing engines.
 #include <sgi/sgi.h>
 
 #include <algorithm>
@@ -67,7 +67,7 @@ void generate(Choices &choices, sgi_engine *engine) {
     request.size = choices.one_of<size_t>({sizeof request, sizeof request, sizeof request, 0, 7, 16, 24});
     request.count = choices.one_of<size_t>({1, 2, 3, 4, 0, SIZE_MAX, SIZE_MAX / 768});
     const uint8_t parts = choices.take<uint8_t>();
-    // A count beyond the arrays is only legal to ask for where the buffers give the lie to it before they are read.
+    // A count larger than the arrays is allowed only if the buffers are too small, which is checked before reading.
     request.seeds = parts & 1 ? seeds.data() : nullptr;
     request.z = parts & 2 ? z.data() : nullptr;
     request.classes = parts & 4 ? classes.data() : nullptr;
@@ -88,7 +88,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     Choices choices(data, size);
     sgi_options options = sgi_options_default();
     options.threads = 1;
-    // Opening costs a hundred times more than generating: one engine lasts for many inputs.
+    // Opening takes a hundred times longer than generating, so one engine is used for many inputs.
     static sgi_engine *lasting = [&] {
         sgi_engine *engine = nullptr;
         if (sgi_open(SGI_TEST_DATA "/tiny.onnx", &options, &engine) != SGI_OK) std::abort();
@@ -97,7 +97,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     sgi_engine *engine = nullptr;
     while (choices.left()) {
         switch (choices.take<uint8_t>() % 64) {
-        case 0: open(choices, engine); break; // rare, because it takes longer than all the rest
+        case 0: open(choices, engine); break; // rare, because it is the slowest call
         case 1:
         case 2:
         case 3: generate(choices, engine); break;

@@ -1,4 +1,4 @@
-// The model file: any bytes are either refused or opened; what opens answers sgi_info and makes one image.
+// The model file: any bytes are either refused or opened; an opened model describes itself and generates one image.
 #include <sgi/sgi.h>
 
 #include <cstdlib>
@@ -9,8 +9,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     sgi_options options = sgi_options_default();
     options.threads = 1;
     const uint8_t last = size ? data[size - 1] : uint8_t{0};
-    if (last & 1) options.types = "depth"; // cuts the graph
-    // A backend that is not built in ends the run after our own parsing, hundreds of times faster than a session does.
+    if (last & 1) options.types = "depth"; // removes nodes from the graph
+    // With a backend that is not built in, a run ends after our own parsing, hundreds of times faster than with a
+    // session.
     if (last & 6) options.backend = "openvino";
     sgi_engine *engine = nullptr;
     const sgi_status status = sgi_open_memory(data, size, &options, &engine);
@@ -21,6 +22,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     sgi_model_info info{};
     info.size = sizeof info;
     if (sgi_info(engine, &info) != SGI_OK || !info.type_count) std::abort();
+    for (size_t i = 0; i < info.type_count; ++i) {
+        const sgi_type &type = info.types[i];
+        for (uint32_t k = 0; k < type.class_count; ++k)
+            if (!type.classes[k] || std::strlen(type.classes[k]) > size || type.colours[3 * k + 2] > 255) std::abort();
+    }
     if (info.resolution <= 64) {
         const sgi_type &type = info.types[0];
         std::vector<float> values(size_t{type.channels} * info.resolution * info.resolution);

@@ -1,4 +1,4 @@
-"""The small generator and a place to write its files."""
+"""A small generator and a function that writes a file."""
 
 from __future__ import annotations
 

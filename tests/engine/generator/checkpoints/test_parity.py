@@ -1,4 +1,4 @@
-"""Every format gives the network that was written, and its images are those of the naive float64 network."""
+"""Every format: the network that was written is read, and its images match the naive float64 network."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WRITERS = {
     "flat in a dict, old torch": lambda g: files.saved({"G_ema": g.state_dict(), "step": 1}, zipped=False),
     "flat safetensors": lambda g: safetensors_bytes(dict(g.state_dict())),
 }
-# What a format cannot hold: rosinality has no classes; only NVIDIA's pickles hold clamps and rates.
+# Limits of formats: rosinality has no classes, and only NVIDIA's pickles store clamps and rates.
 CASES = [
     (writer, config)
     for writer in WRITERS
@@ -45,7 +45,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("writer", "config"), CASES)
-def test_the_network_comes_back_under_its_hash(tmp_path, writer, config):
+def test_the_network_is_read_with_the_same_hash(tmp_path, writer, config):
     generator = random_generator(CONFIGS[config], seed=5)
     path = tmp_path / "network"
     path.write_bytes(WRITERS[writer](generator))
@@ -58,8 +58,8 @@ def test_the_network_comes_back_under_its_hash(tmp_path, writer, config):
 
 @pytest.mark.parametrize("psi", [1.0, 0.7])
 @pytest.mark.parametrize("writer", ["nvidia", "tensorflow", "rosinality"])
-def test_its_images_are_those_of_the_naive_network(tmp_path, writer, psi):
-    """The writers lay tensors out by the described formats; the naive network knows NVIDIA's names alone."""
+def test_images_match_the_naive_network(tmp_path, writer, psi):
+    """The writers implement the formats from their descriptions; the naive network uses NVIDIA's names."""
     config = CONFIGS["small" if writer == "rosinality" else "classes"]
     generator = random_generator(config, seed=6)
     path = tmp_path / "network"
@@ -73,7 +73,7 @@ def test_its_images_are_those_of_the_naive_network(tmp_path, writer, psi):
     assert np.sqrt(((found - expected) ** 2).mean() / (expected**2).mean()) < RMS_FP32
 
 
-def test_a_native_file_goes_through_the_same_door(tmp_path, conditional_generator):
+def test_a_generator_file_is_loaded_by_the_same_function(tmp_path, conditional_generator):
     path = tmp_path / "g.safetensors"
     sha256 = save_generator(path, conditional_generator)
     assert generator_sha256(load(path)) == sha256
@@ -94,7 +94,7 @@ def test_other_floats_are_read_as_float32(tmp_path, tiny_generator, dtype, zippe
 
 
 def test_strided_tensors_and_shared_storages(tmp_path, tiny_generator):
-    """Half-precision blocks of NVIDIA's code keep their weights channels-last; some files share one storage."""
+    """Half-precision blocks of NVIDIA's code store their weights channels-last; tensors can share a storage."""
     state = dict(tiny_generator.state_dict())
     weight = state["synthesis.b8.conv0.weight"]
     state["synthesis.b8.conv0.weight"] = weight.to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""What is read from a file, what is assumed and said, and what is left behind."""
+"""What is read from a file, what is assumed and reported, and what is left out."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ def test_report_of_an_nvidia_pickle(written, conditional_generator):
     assert files.PRIVATE_PATH not in json.dumps(facts)
 
 
-def test_report_of_a_rosinality_file_says_what_it_assumes(written, small):
+def test_report_of_a_rosinality_file_lists_assumptions(written, small):
     facts = report(written(files.rosinality(small)))
     assert facts["packing"] == "torch zip"
     assert facts["dropped"] == ["g", "g_optim", "args"]
     assert facts["private_paths"] == ["args.path"]
     assert facts["assumed"] == [
-        "the format does not hold the learning-rate multiplier of the mapping network: taken as 0.01"
+        "the format does not store the learning-rate multiplier of the mapping network: assumed to be 0.01"
     ]
 
 
-def test_report_of_a_flat_file_says_what_it_assumes(written, small):
+def test_report_of_a_flat_file_lists_assumptions(written, small):
     facts = report(written(files.saved(small.state_dict())))
-    assert any("conv_clamp: taken as none" in line for line in facts["assumed"])
+    assert any("conv_clamp: assumed to be none" in line for line in facts["assumed"])
 
 
 def test_only_g_ema_is_read(written, small):
-    """The other networks may hold anything, damage included."""
+    """The other networks can contain anything, including damage."""
 
     class Odd:
         def __reduce__(self):
@@ -66,10 +66,10 @@ def test_only_g_ema_is_read(written, small):
     broken = files.Persistent("Discriminator", {"_parameters": {"x": Odd()}}, version=1)
     path = written(files.nvidia(small, rest={"D": broken, "G": Odd(), "augment_pipe": None}))
     load(path)
-    assert "torch.hub.load" not in report(path)["inert_names"], "torch's names are ordinary"
+    assert "torch.hub.load" not in report(path)["inert_names"], "names of torch are expected"
 
 
-def test_names_of_other_packages_stay_inert_and_are_reported(written, small):
+def test_names_of_other_packages_are_reported_and_not_imported(written, small):
     transformer = type("VisionTransformer", (), {})
     with files.modules(timm__models={"VisionTransformer": transformer}):
         data = files.nvidia(small, rest={"D": transformer()})
@@ -79,39 +79,39 @@ def test_names_of_other_packages_stay_inert_and_are_reported(written, small):
 
 
 @pytest.mark.parametrize("writer", ["nvidia", "rosinality"])
-def test_a_missing_mean_of_w_is_sampled_and_said(written, small, writer):
+def test_a_missing_mean_of_w_is_sampled_and_reported(written, small, writer):
     if writer == "nvidia":
         data = files.nvidia(small, lambda states: states["mapping"][1]["_buffers"].clear())
     else:
         data = files.rosinality(small, change=lambda content: content.pop("latent_avg"))
     path = written(data)
-    assert report(path)["assumed"][-1] == "the mean of w is not in the file: taken over 10000 z of seed 0"
+    assert report(path)["assumed"][-1] == "the file lacks the mean of w: computed over 10000 z of seed 0"
     w_avg = load(path).mapping.w_avg
     assert torch.equal(w_avg, load(path).mapping.w_avg)
     z = torch.tensor(np.random.RandomState(0).randn(W_AVG_SAMPLES, 12)).float()
     torch.testing.assert_close(w_avg, small.mapping(z).double().mean(0).float(), rtol=1e-5, atol=CLOSED_FORM)
 
 
-def test_the_sampled_mean_goes_through_all_classes(conditional_generator):
+def test_the_sampled_mean_includes_all_classes(conditional_generator):
     z = torch.tensor(np.random.RandomState(0).randn(W_AVG_SAMPLES, 8)).float()
     label = torch.eye(3)[torch.arange(W_AVG_SAMPLES) % 3]
     expected = conditional_generator.mapping(z, label).double().mean(0).float()
     torch.testing.assert_close(sample_w_avg(conditional_generator), expected, rtol=1e-5, atol=CLOSED_FORM)
 
 
-def test_an_encoder_with_a_mean_for_each_row_is_given_a_sampled_one(written, small):
+def test_the_mean_of_an_encoder_with_different_rows_is_sampled(written, small):
     path = written(files.encoder(small, lambda content: content["latent_avg"][3].add_(1)))
-    assert "the mean of w is not in the file" in report(path)["assumed"][-1]
+    assert "the file lacks the mean of w" in report(path)["assumed"][-1]
     assert report(path)["dropped"] == ["opts", "the encoder"]
 
 
-def test_noise_that_old_rosinality_files_lack_is_seeded_and_said(written, small):
+def test_missing_noise_of_old_rosinality_files_is_seeded_and_reported(written, small):
     def strip(content):
         for name in [name for name in content["g_ema"] if name.startswith("noises.") or "kernel" in name]:
             del content["g_ema"][name]
 
     path = written(files.rosinality(small, change=strip))
-    assert "the stored noise is not in the file: drawn from seed 0" in report(path)["assumed"]
+    assert "the file lacks the stored noise: drawn from seed 0" in report(path)["assumed"]
     first, second = load(path), load(path)
     noise = first.synthesis.b16.conv1.noise_const
     assert torch.equal(noise, second.synthesis.b16.conv1.noise_const)
@@ -125,7 +125,7 @@ def test_a_network_without_noise_has_none(written, small):
     assert not loaded.synthesis.b8.conv1.noise_const.any()
 
 
-def test_the_default_rate_of_tensorflow_is_said(written, small):
+def test_the_default_rate_of_tensorflow_is_reported(written, small):
     path = written(files.tensorflow(small, lambda state, v: state["static_kwargs"].pop("mapping_lrmul")))
-    assert report(path)["assumed"] == ["the file leaves mapping_lrmul at its default, 0.01"]
+    assert report(path)["assumed"] == ["the file does not store mapping_lrmul: assumed to be its default, 0.01"]
     assert load(path).config == small.config

@@ -1,4 +1,4 @@
-"""Networks refused by name, damaged files told by place, and files of another kind."""
+"""Messages for unsupported networks, damaged files and other files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def stylegan3(states):
 REFUSED_NVIDIA = {
     "StyleGAN3": (stylegan3, "StyleGAN3"),
     "StyleGAN-XL": (rename_class("", "SuperresGenerator"), "StyleGAN-XL"),
-    "another class": (rename_class("synthesis.b8", "MyBlock"), "is a MyBlock, which is no class of StyleGAN2"),
+    "another class": (rename_class("synthesis.b8", "MyBlock"), "is a MyBlock, which is not a class of StyleGAN2"),
     "resnet": (set_attribute("synthesis.b8", "architecture", "resnet"), "of the resnet architecture"),
     "resnet by its tensors": (add_skip, "of the resnet architecture"),
     "orig": (drop_to_rgb, "of the orig architecture"),
@@ -105,14 +105,14 @@ DAMAGED_NVIDIA = {
     "not finite": (not_finite, "mapping.fc0.bias is not finite"),
     "a module that is a dict": (
         lambda states: states["synthesis"][1]["_modules"].update(b8={}),
-        "synthesis.b8 is no persistent module",
+        "synthesis.b8 is not a persistent module",
     ),
     "sizes that contradict": (set_attribute("", "z_dim", 13), "G_ema.z_dim|.z_dim is 13, not 12"),
     "no block of 8 px": (
         lambda states: states["synthesis"][1]["_modules"].pop("b8"),
         "its blocks are not 4, 8, 16",
     ),
-    "no mapping": (lambda states: states[""][1]["_modules"].pop("mapping"), "its mapping is no MappingNetwork"),
+    "no mapping": (lambda states: states[""][1]["_modules"].pop("mapping"), "its mapping is not a MappingNetwork"),
     "a tensor that is unknown": (
         lambda states: states["mapping"][1]["_parameters"].update(extra=torch.zeros(1)),
         "an unknown tensor 'mapping.extra'",
@@ -121,7 +121,7 @@ DAMAGED_NVIDIA = {
 
 
 @pytest.mark.parametrize("case", DAMAGED_NVIDIA)
-def test_damaged_networks_are_one_line_that_says_where(written, small, case):
+def test_damaged_networks_raise_one_line_with_the_position(written, small, case):
     change, message = DAMAGED_NVIDIA[case]
     with pytest.raises(UserError, match=f"/network.pkl: .*({message})") as caught:
         load(written(files.nvidia(small, change)))
@@ -139,7 +139,7 @@ DAMAGED_ROSINALITY = {
 
 
 @pytest.mark.parametrize("case", DAMAGED_ROSINALITY)
-def test_rosinality_tensors_of_another_shape_are_one_line_that_names_them(written, small, case):
+def test_rosinality_tensors_of_another_shape_are_named_in_one_line(written, small, case):
     name, shape, message = DAMAGED_ROSINALITY[case]
 
     def change(content):
@@ -166,7 +166,7 @@ REFUSED_TENSORFLOW = {
     "relu": (lambda state, v: state["static_kwargs"].update(nonlinearity="relu"), "nonlinearity is not lrelu"),
     "labels of the first stylegan2": (
         lambda state, v: v["mapping"].update({"LabelConcat/weight": np.zeros((3, 12), np.float32)}),
-        "joins labels in a way of its own",
+        "which concatenates labels differently",
     ),
     "StyleGAN1 by its variables": (
         lambda state, v: v[""].update({"G_synthesis/4x4/Const/const": np.zeros(1)}),
@@ -182,7 +182,7 @@ def test_other_tensorflow_networks_are_refused_by_name(written, small, case):
         load(written(files.tensorflow(small, change)))
 
 
-FOREIGN = {
+OTHER_CODE = {
     "StyleGAN3, flat": ({"synthesis.input.freqs": torch.zeros(1)}, "a StyleGAN3 or StyleGAN-XL network"),
     "mmgeneration": ({"state_dict": {"generator_ema.constant_input.const": torch.zeros(1)}}, "of mmgeneration"),
     "genforce": ({"generator_smooth": {"mapping.dense0.weight": torch.zeros(1)}}, "of genforce"),
@@ -190,9 +190,9 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("case", FOREIGN)
+@pytest.mark.parametrize("case", OTHER_CODE)
 def test_networks_of_other_code_bases_are_refused_by_name(written, case):
-    content, message = FOREIGN[case]
+    content, message = OTHER_CODE[case]
     with pytest.raises(Unsupported, match=f"/network.pkl: refused, .*{message}"):
         load(written(files.saved(content)))
 
@@ -208,7 +208,7 @@ def test_networks_of_other_code_bases_are_refused_by_name(written, case):
         (pickle.dumps({"G_ema": None}), "not a StyleGAN2 checkpoint: a dict of G_ema"),
     ],
 )
-def test_files_of_another_kind_say_what_they_hold(written, data, message):
+def test_the_message_for_another_file_lists_its_content(written, data, message):
     with pytest.raises(UserError, match=message):
         load(written(data))
 
@@ -220,7 +220,7 @@ def test_a_missing_file_and_a_folder(tmp_path):
         open_checkpoint(tmp_path).__enter__()
 
 
-def test_a_wrong_checksum_in_a_zip_is_told(written, small):
+def test_a_wrong_checksum_in_a_zip_is_refused(written, small):
     data = bytearray(files.saved(small.state_dict()))
     value = small.synthesis.b8.conv1.weight.numpy().tobytes()
     data[data.index(value) + 100] ^= 1
@@ -228,13 +228,13 @@ def test_a_wrong_checksum_in_a_zip_is_told(written, small):
         load(written(bytes(data)))
 
 
-def test_a_network_of_8_px_is_told_with_its_file(written, small):
+def test_a_network_of_8_px_is_refused(written, small):
     state = {name: tensor for name, tensor in small.state_dict().items() if ".b16." not in name}
-    with pytest.raises(UserError, match="/network.pkl: resolution 8: "):
+    with pytest.raises(UserError, match="/network.pkl: `resolution=8`: "):
         load(written(files.saved(state)))
 
 
-def test_channels_that_follow_no_rule_are_refused(written, small):
+def test_irregular_channels_are_refused(written, small):
     state = dict(small.state_dict())
     for name in ("weight", "bias"):
         state[f"synthesis.b16.conv1.{name}"] = state[f"synthesis.b16.conv1.{name}"].repeat_interleave(2, 0)

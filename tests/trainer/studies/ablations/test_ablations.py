@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
-from recorded_progress import RecordedProgress
+from study_progress import RecordedProgress
 from typer.testing import CliRunner
 
 import sgi.trainer.teachers

@@ -21,7 +21,7 @@ KINDS = {"depth": intrinsics.get("depth")}
 
 def kept(target, errors):
     """By predictor, the statistics of a prediction with errors of that size."""
-    measures = measures_of(intrinsics.get("depth"), target.mean(dim=0, keepdim=True))
+    measures = measures_of(KINDS["depth"], target.mean(dim=0, keepdim=True))
     noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(0))
     return {name: statistics(measures, target + size * noise, target) for name, size in errors.items()}
 

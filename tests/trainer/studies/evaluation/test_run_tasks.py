@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from recorded_progress import RecordedProgress
+from study_progress import RecordedProgress
 from tolerances import CLOSED_FORM
 
 from sgi.engine import intrinsics
@@ -30,8 +30,7 @@ def test_task_gives_the_figures_of_train(study):
     task = Task(Row("albedo"), stream=1)
     result = run_task(study, task)
     context = StudyContext(study)
-    kind, pools = context.kinds["albedo"], (context.fitting(1), context.held())
-    rows = evaluate(context.generator, kind, "w+", result.tensors, *pools, seed=SEED)
+    rows = evaluate(context.generator, "albedo", "w+", result.tensors, context.fitting(1), context.held(), seed=SEED)
     assert set(result.kept) == {OFFSET, *PREDICTORS}
     for predictor, row in rows.items():
         drawn = figures_of([result], predictor, context.kinds["albedo"])

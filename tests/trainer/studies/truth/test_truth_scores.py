@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from recorded_progress import RecordedProgress
+from study_progress import RecordedProgress
 
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256

@@ -1,4 +1,4 @@
-"""A generator's synthesis network packed for the kernels: normalised weights, and constants with gains folded."""
+"""A generator's synthesis network packed for the kernels: normalised weights, and constants with gains folded in."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sgi.engine.generator import Generator
 from sgi.engine.generator.layers import LRELU_GAIN, ModulatedConv, ToRGB
 from sgi.kernels.gpu import PackedConv, pack_conv
 
-# Wider up-convolutions never gain from the four-phase form, whose weights are four times as large.
-SIX_FORM_MAX_INPUTS = 128
+# The phases form is never faster for wider up-convolutions, and its weights are four times as large.
+PHASES_FORM_MAX_INPUTS = 128
 
 
 @dataclass(frozen=True)
 class ConvLayer:
-    """A modulated convolution. bias: [O] and noise: [1, R, R] or None, sqrt 2 in both."""
+    """A modulated convolution. bias: [O] float32; noise: [1, R, R] float32 or None; both multiplied by sqrt 2."""
 
     packed: PackedConv
     up: bool
@@ -28,7 +28,7 @@ class ConvLayer:
 
 @dataclass(frozen=True)
 class RgbLayer:
-    """A to-rgb layer. weight: [C, I] float32 with 1 / sqrt(I) in it; bias: [C]."""
+    """A to-rgb layer. weight: [C, I] float32 with the gain 1 / sqrt(I) in it; bias: [C] float32."""
 
     weight: Tensor
     bias: Tensor
@@ -75,9 +75,9 @@ def _conv(module: ModulatedConv, dtype: torch.dtype, noise_mode: str) -> ConvLay
     noise = None
     if noise_mode == "const" and bool(module.noise_strength != 0):
         noise = (module.noise_const * module.noise_strength * LRELU_GAIN).detach()[None].contiguous()
-    six = module.up and module.weight.shape[1] <= SIX_FORM_MAX_INPUTS
+    phases = module.up and module.weight.shape[1] <= PHASES_FORM_MAX_INPUTS
     return ConvLayer(
-        packed=pack_conv(module.weight, dtype, up=six),
+        packed=pack_conv(module.weight, dtype, up=phases),
         up=module.up,
         bias=(module.bias * LRELU_GAIN).detach().contiguous(),
         noise=noise,

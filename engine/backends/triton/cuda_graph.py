@@ -1,4 +1,4 @@
-"""A function of fixed shapes recorded as a CUDA graph: one launch replays all its kernels."""
+"""A function of fixed shapes captured as a CUDA graph: one launch replays all its kernels."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 WARM_UPS = 3
 
 
-class CapturedGraph:
+class CudaGraph:
     """function(*inputs) -> tensors, captured for the shapes and the device of `inputs`.
 
-    Calling it copies new values into the captured inputs and replays; the results are overwritten by the next call.
+    A call copies new values into the captured inputs and replays; the next call overwrites the results.
     """
 
     def __init__(self, function: Callable[..., dict[str, Tensor]], inputs: tuple[Tensor, ...]) -> None:
         self._inputs = tuple(t.clone() for t in inputs)
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
-        # Kernels compile and block shapes are measured here: neither may happen while a graph is recorded.
+        # Kernels compile and block shapes are measured here, because neither may happen during a capture.
         with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):
                 function(*self._inputs)

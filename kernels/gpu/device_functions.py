@@ -1,6 +1,7 @@
-"""Pieces shared by the kernels: the epilogue of a convolution, and the skip path's upsampling.
+"""Device functions shared by the kernels: the epilogue of a convolution, and the skip path's upsampling.
 
-Names tell roles: *_ptr and p_ pointers, o_ offset, m_ mask, i_ program id, b_ a block of values.
+Prefixes of names in all kernels: *_ptr an operand's pointer, p_ a block of pointers, b_ a block of values, o_ offsets,
+m_ a mask, i_ a program id or a position. *_stride: distance between the vectors of two images, in elements.
 """
 # mypy: disable-error-code="no-untyped-def"
 
@@ -11,8 +12,12 @@ import triton.language as tl
 
 
 @triton.jit
-def load_operand(ptr, mask, UPCAST: tl.constexpr):
-    """A block for tl.dot; the interpreter keeps bfloat16 as raw integers, so it needs float32 there."""
+def load_operand(
+    ptr,  # [BM, BK] or [BK, BN] pointers
+    mask,  # of ptr's shape
+    UPCAST: tl.constexpr,  # bfloat16 in the interpreter, which keeps it as raw integers
+):
+    """A block of values for tl.dot, 0 where masked, in float32 if UPCAST."""
     value = tl.load(ptr, mask=mask, other=0.0)
     if UPCAST:
         value = value.to(tl.float32)
@@ -22,25 +27,25 @@ def load_operand(ptr, mask, UPCAST: tl.constexpr):
 @triton.jit
 def activate(
     b_acc,  # [BM, BN] float32
-    o_n,  # image of each row: scalar when a block lies in one image, else [BM, 1]
-    o_pix,  # output pixel: [BM, 1], or [BM, BN] when columns hold several phases
-    o_out,  # [1, BN] output channel
-    m_vec,  # mask of a per-image vector: [1, BN] or [BM, BN]
-    m_pix,  # mask of o_pix
-    m_col,  # [1, BN]
+    o_n,  # image of each row: a scalar if the block lies in one image, else [BM, 1]
+    o_pix,  # output pixel: [BM, 1], or [BM, BN] if columns hold several phases
+    o_out,  # output channel: [1, BN]
+    m_vec,  # mask of a vector of each image: [1, BN] or [BM, BN]
+    m_pix,  # mask of o_pix, of its shape
+    m_col,  # mask of columns: [1, BN]
     scale_ptr,  # [N, O] float32: demodulation, gain sqrt 2 and the norms of weights and styles
     scale_stride,
     noise_ptr,  # [1 or N, HO * WO] float32
     noise_stride,
     bias_ptr,  # [O] float32
-    clamp,
+    clamp,  # float, the bound of the output's magnitude
     HAS_SCALE: tl.constexpr,
     HAS_NOISE: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     ACT: tl.constexpr,
     HAS_CLAMP: tl.constexpr,
 ):
-    """lrelu(acc * scale + noise + bias), clamped; the gain of the leaky ReLU is in its operands."""
+    """clamp(lrelu(b_acc * scale + noise + bias)); the gain sqrt 2 of the leaky ReLU is in the operands."""
     if HAS_SCALE:
         b_acc = b_acc * tl.load(scale_ptr + o_n * scale_stride + o_out, mask=m_vec, other=0.0)
     if HAS_NOISE:
@@ -56,14 +61,17 @@ def activate(
 
 @triton.jit
 def upsampled(
-    img_ptr,  # [., HP, WP] float32, the plane of one channel of each pixel's image: scalar or [BM] pointers
-    o_y,  # [BM] row at twice the side
-    o_x,  # [BM]
-    m_row,  # [BM]
-    HP: tl.constexpr,
-    WP: tl.constexpr,
+    img_ptr,  # first pixel of a plane [HP, WP] float32: a scalar, or [BM] pointers, one for each pixel
+    o_y,  # row at twice the side: [BM]
+    o_x,  # column at twice the side: [BM]
+    m_row,  # mask of pixels: [BM]
+    HP: tl.constexpr,  # height of the plane
+    WP: tl.constexpr,  # width of the plane
 ):
-    """The skip path's FIR [1, 3, 3, 1] after zero insertion: 3/4 of the pixel below, 1/4 of the nearer neighbour."""
+    """Values [BM] of the plane upsampled by 2: zero insertion, then [1, 3, 3, 1] / 4 along each axis.
+
+    Along an axis this is 3/4 of the pixel below and 1/4 of the nearer neighbour.
+    """
     y0 = o_y // 2
     x0 = o_x // 2
     y1 = y0 + (o_y % 2) * 2 - 1

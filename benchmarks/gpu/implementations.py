@@ -1,21 +1,22 @@
-"""What the kernels are measured against: the torch form eager and compiled, and NVIDIA's implementation.
+"""The implementations that are compared: the kernels, torch eager and compiled, and NVIDIA's.
 
-A contender is a function of (size, batch, device) that gives a callable without arguments: one pass from z to the
-raw picture, in float16 on a GPU.
+An implementation is a function of (size, batch, device) that returns a callable without arguments. The callable does
+one pass from z to the raw picture, in float16 on a GPU.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from workload import Size, build
 
-from sgi.engine.backends.triton.graph import CapturedGraph
-from sgi.engine.backends.triton.network import Network
+from sgi.engine.backends.triton.cuda_graph import CudaGraph
+from sgi.engine.backends.triton.fused_network import FusedNetwork
 from sgi.engine.offset_tensors import ROWS
 from sgi.kernels.gpu import tune
 
@@ -29,18 +30,18 @@ def latents(size: Size, batch: int, device: str) -> Tensor:
 
 
 def recorded(function: Callable[[Tensor], Tensor], z: Tensor) -> Run:
-    """The function as a replayed CUDA graph; as it is on the CPU."""
+    """The function as a replayed CUDA graph; on the CPU the function itself."""
     if z.device.type == "cpu":
         return lambda: function(z)
-    graph = CapturedGraph(lambda given: {"picture": function(given)}, (z,))
+    graph = CudaGraph(lambda given: {"picture": function(given)}, (z,))
     return lambda: graph(z)
 
 
 def kernels(size: Size, batch: int, device: str, kinds: int = 1, offsets: list[Tensor | None] | None = None) -> Run:
-    """Our kernels, one CUDA graph; `kinds` types by `offsets` (None: the plain picture alone)."""
+    """The kernels in one CUDA graph; `kinds` types by `offsets`, None for the plain picture alone."""
     generator = build(size, device)
     tensors = [{} if offset is None else {ROWS: offset.to(device)} for offset in offsets or [None]]
-    network = Network(generator, tensors, torch.float16)
+    network = FusedNetwork(generator, tensors, torch.float16)
     selection = network.select(range(kinds))
     psi = torch.tensor(PSI, device=device)
 
@@ -53,7 +54,7 @@ def kernels(size: Size, batch: int, device: str, kinds: int = 1, offsets: list[T
 
 
 def tuned(size: Size, batch: int, device: str) -> Run:
-    """Our kernels with measured block shapes."""
+    """The kernels with measured block shapes."""
     with tune.tuning(True):
         return kernels(size, batch, device)
 
@@ -66,7 +67,7 @@ def eager(size: Size, batch: int, device: str) -> Run:
 
 
 def compiled(size: Size, batch: int, device: str) -> Run:
-    """The torch generator by torch.compile: max-autotune, channels last, CUDA graphs."""
+    """The torch generator compiled by torch.compile: max-autotune, channels last, CUDA graphs."""
     generator = build(size, device)
     z = latents(size, batch, device)
     torch._dynamo.config.recompile_limit = 64
@@ -74,7 +75,7 @@ def compiled(size: Size, batch: int, device: str) -> Run:
     def run(given: Tensor) -> Tensor:
         return generator(given, psi=PSI, dtype=torch.float16)
 
-    if device == "cpu":  # there to see that it runs
+    if device == "cpu":  # for tests
         function = torch.compile(run, backend="eager", fullgraph=True)
     else:
         function = torch.compile(run, mode="max-autotune", fullgraph=True, dynamic=False)
@@ -82,16 +83,16 @@ def compiled(size: Size, batch: int, device: str) -> Run:
 
 
 def nvidia(folder: Path) -> Callable[[Size, int, str], Run]:
-    """NVIDIA's stylegan3 repository, a folder the user has: its StyleGAN2 with its CUDA plugins, in float16."""
+    """StyleGAN2 of NVIDIA's stylegan3 repository at `folder`, with its CUDA plugins, in float16."""
 
     def make(size: Size, batch: int, device: str) -> Run:
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
-        from training.networks_stylegan2 import Generator
+        generator_class = import_module("training.networks_stylegan2").Generator
 
         config = size.config
         blocks = len(config.resolutions)
-        generator = Generator(
+        generator = generator_class(
             z_dim=config.z_dim, c_dim=0, w_dim=config.w_dim, img_resolution=config.resolution, img_channels=3,
             mapping_kwargs={"num_layers": config.mapping_layers}, channel_base=config.channel_base,
             channel_max=config.channel_max, num_fp16_res=blocks, conv_clamp=256,
@@ -105,7 +106,7 @@ def nvidia(folder: Path) -> Callable[[Size, int, str], Run]:
 
 
 def inference(run: Run) -> Run:
-    """The same without autograd's records."""
+    """The callable in inference mode."""
 
     def wrapped() -> object:
         with torch.inference_mode():

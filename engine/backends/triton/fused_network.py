@@ -1,7 +1,7 @@
-"""The fused synthesis network: several types at once over one set of weights, two launches a resolution.
+"""The fused synthesis network: several types at once with one set of weights, two launches a resolution.
 
-Types differ in their affine layers only, so one batch runs them all. Layers whose styles agree in every type run once:
-image i of a later layer reads image i % N of the shared ones.
+Types differ in their affine layers only, so one batch computes them all. Leading layers whose styles agree in all types
+run once: image i of a later layer reads image i % N of the shared layers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sgi.engine.backends.triton.fused_layers import PackedSynthesis, pack_synthesis
+from sgi.engine.backends.triton.packed_synthesis import PackedSynthesis, pack_synthesis
 from sgi.engine.generator import Generator
 from sgi.engine.generator.offset_styles import baked_affines
 from sgi.kernels.gpu import fused_conv, fused_up_conv, to_rgb
@@ -21,10 +21,10 @@ from sgi.kernels.gpu.styles.launch import StyleTable, all_scales
 
 @dataclass(frozen=True)
 class Selection:
-    """The types of one run.
+    """The affine layers of the K types of one run.
 
-    affine: [K, w_dim, S] float32, or [1, w_dim, S] where all types have the generator's; bias: [K, S] float32.
-    shared_convs, shared_rgbs: leading layers with equal styles.
+    affine: [K, w_dim, S] float32, or [1, w_dim, S] if all types have the generator's; bias: [K, S] float32.
+    shared_convs, shared_rgbs: number of leading layers whose styles agree in all types.
     """
 
     affine: Tensor
@@ -33,10 +33,10 @@ class Selection:
     shared_rgbs: int
 
 
-class Network:
+class FusedNetwork:
     """Mapping and synthesis of a generator and K offsets, on the generator's device.
 
-    offsets: tensors of K offsets (`offset_tensors`), on the generator's device; none of them make the plain image.
+    offsets: tensors of K offsets (`offset_tensors`), on the generator's device; no tensors give the plain image.
     dtype: of weights and activations; sums, styles and colours are float32. noise_mode: none or const.
     """
 
@@ -53,8 +53,8 @@ class Network:
         layers = generator.synthesis.styled_layers()
         order = (*self.packed.conv_index, *self.packed.rgb_index)
         self.rows = [layers[i].row for i in order]
-        moved = [baked_affines(generator.synthesis, tensors) for tensors in offsets]
-        kinds = [[affines[layers[i].name] for i in order] for affines in moved]
+        baked = [baked_affines(generator.synthesis, tensors) for tensors in offsets]
+        kinds = [[affines[layers[i].name] for i in order] for affines in baked]
         self.sizes = [len(affine.bias) for affine in kinds[0]]
         self.biases = torch.stack([torch.cat([affine.bias for affine in kind]) for kind in kinds])  # [K, S]
         matrices = [torch.cat([affine.weight for affine in kind]).T for kind in kinds]
@@ -62,14 +62,14 @@ class Network:
         self.affines = torch.stack(matrices[:1] if alike else matrices)  # [1 or K, w_dim, S]
 
     def select(self, kinds: Sequence[int]) -> Selection:
-        """The run of these offsets, by index."""
+        """The selection of offsets, by index."""
         bias = self.biases[list(kinds)]
         affine = self.affines if len(self.affines) == 1 else self.affines[list(kinds)]
         parts = zip(affine.split(self.sizes, dim=2), bias.split(self.sizes, dim=1), strict=True)
         equal = [bool((a == a[:1]).all() and (b == b[:1]).all()) for a, b in parts]
         convs = len(self.packed.convs)
         shared_convs = _leading(equal[:convs])
-        # The picture of block r holds convolutions up to 2 r and to-rgb layers up to r.
+        # The picture of block r depends on convolutions up to 2 r and to-rgb layers up to r.
         shared_rgbs = min(_leading(equal[convs:]), (shared_convs + 1) // 2)
         return Selection(affine, bias, shared_convs, shared_rgbs)
 
@@ -97,21 +97,21 @@ class Network:
             return many // kinds if index < shared else many
 
         x = self.packed.const
-        styled = False  # whether x carries its reader's style
+        styled = False  # whether x is already multiplied by the style of the layer that reads it
         img: Tensor | None = None
         for j, layer in enumerate(convs):
             n = images(j, selection.shared_convs)
             own_style, own_scale = (t[:n] for t in self.table.layer(j, unit, scale))
             block = j // 2
             fused_rgb = not layer.up and images(block, selection.shared_rgbs) == n
-            # y may carry the next style if all that reads it besides is in this launch.
+            # y may be multiplied by the next style if its only other reader, to-rgb, is in the same launch.
             last = j + 1 == len(convs)
             ahead = not last and images(j + 1, selection.shared_convs) == n and (layer.up or fused_rgb)
             next_style = self.table.layer(j + 1, unit, scale)[0][:n] if ahead else None
             style = None if styled else own_style
             if layer.up:
                 x = fused_up_conv(
-                    x, layer.packed.taps, layer.packed.six, style, own_scale, layer.noise, layer.bias,
+                    x, layer.packed.taps, layer.packed.phase_weights, style, own_scale, layer.noise, layer.bias,
                     layer.clamp, next_style,
                 )  # fmt: skip
             else:

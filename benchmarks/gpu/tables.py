@@ -1,4 +1,4 @@
-"""Turn the results of run.py into Markdown tables: python benchmarks/gpu/report.py gpu.json."""
+"""Turn the results of run.py into Markdown tables: python benchmarks/gpu/tables.py gpu.json."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def networks(results: Row) -> str:
-    """Images a second by size and batch, with the share of the floor that the kernels reach."""
+    """Images a second by size and batch, and the kernels' share of the roofline bound."""
     found = results.get("networks", [])
-    names = list(dict.fromkeys(row["contender"] for row in found))
-    speed = {(row["size"], row["batch"], row["contender"]): row for row in found}
+    names = list(dict.fromkeys(row["implementation"] for row in found))
+    speed = {(row["size"], row["batch"], row["implementation"]): row for row in found}
     lines = []
-    for floor in results.get("floors", []):
-        key = floor["size"], floor["batch"]
+    for bound in results.get("bounds", []):
+        key = bound["size"], bound["batch"]
         cells = [_number(speed.get((*key, name), {}).get("images_per_second")) for name in names]
         ours = speed.get((*key, "kernels"))
-        share = f"{100 * floor['ms'] / ours['ms']:.0f} %" if ours else "-"
-        lines.append([*key, *cells, _number(1e3 * floor["batch"] / floor["ms"]), share])
-    return table(["size", "batch", *names, "floor", "kernels / floor"], lines)
+        share = f"{100 * bound['ms'] / ours['ms']:.0f} %" if ours else "-"
+        lines.append([*key, *cells, _number(1e3 * bound["batch"] / bound["ms"]), share])
+    return table(["size", "batch", *names, "bound", "kernels / bound"], lines)
 
 
 def layers(results: Row) -> str:
-    """Every convolution: milliseconds by form, and the floor."""
+    """Every convolution: milliseconds by form, and the roofline bound."""
     grouped: dict[str, dict[str, Row]] = {}
     for row in results.get("layers", []):
         grouped.setdefault(row["layer"], {})[row["form"]] = row
     lines = []
     for name, forms in grouped.items():
         one = next(iter(forms.values()))
-        cells = [_number(forms.get(form, {}).get("ms"), 3) for form in ("kernel", "fir", "six", "torch")]
+        cells = [_number(forms.get(form, {}).get("ms"), 3) for form in ("kernel", "fir", "phases", "torch")]
         best = min(row["ms"] for form, row in forms.items() if form != "torch")
         shape = f"{one['inputs']} to {one['outputs']} at {one['side']} px"
-        share = f"{100 * one['floor_ms'] / best:.0f} %"
-        lines.append([name, shape, *cells, _number(one["floor_ms"], 3), share])
-    return table(["layer", "channels", "kernel", "fir", "six", "torch", "floor", "best / floor"], lines)
+        share = f"{100 * one['bound_ms'] / best:.0f} %"
+        lines.append([name, shape, *cells, _number(one["bound_ms"], 3), share])
+    return table(["layer", "channels", "kernel", "fir", "phases", "torch", "bound", "bound / best"], lines)
 
 
 def types(results: Row) -> str:
-    """Five types against one."""
+    """Several types against one."""
     rows = results.get("types", [])
     single = {(row["size"], row["batch"]): row["ms"] for row in rows if row["case"] == "one type"}
     lines = [
@@ -74,7 +74,7 @@ def fit(results: Row) -> str:
 
 
 def report(results: Row) -> str:
-    """All tables, with the machine and the ceilings above them."""
+    """All tables, after the machine and its peak rates."""
     rates = results.get("ceilings", {})
     ceilings = ", ".join(
         f"{name} {rate / 1e12:.3g} {'TB/s' if name == 'copy' else 'TFLOP/s'}" for name, rate in rates.items()
@@ -84,7 +84,7 @@ def report(results: Row) -> str:
     passed = sum(row["passed"] for row in checks)
     parts = [
         ", ".join(f"{name} {value}" for name, value in results["machine"].items()) + ".",
-        f"Ceilings: {ceilings}.",
+        f"Peak rates: {ceilings}.",
         f"Checks: {passed} of {len(checks)} passed; the largest error is {worst:.2f} of its limit.",
         "## Images a second\n\n" + networks(results),
         "## Types\n\n" + types(results),

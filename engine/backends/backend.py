@@ -1,0 +1,107 @@
+"""The interface of a backend, and the checks that all backends share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from sgi.engine.artifact import Artifact
+from sgi.engine.errors import UserError
+
+
+class Backend(Protocol):
+    """A loaded model. Not thread-safe: only one thread may run it at a time.
+
+    name: name of the backend. device: cpu, cuda or tensorrt. artifact: description of the model.
+
+    A class that implements this is called as
+    `Class(path, artifact, device=..., types=..., batch=..., threads=...)`, with `precision=...` where the caller passes
+    one; `sgi.engine.backends.open_backend` describes the arguments.
+    """
+
+    name: str
+    device: str
+    artifact: Artifact
+
+    def run(
+        self,
+        z: np.ndarray,
+        psi: float,
+        label: np.ndarray | None = None,
+        types: Sequence[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Compute one batch.
+
+        z: [N, z_dim] float32. psi: truncation. label: [N, c_dim] float32, one-hot; None if and only if c_dim is 0.
+        types: outputs to compute, None for those the backend was opened with.
+        Returns {type: [N, C, R, R] float32}, arrays that later runs do not change. A new N may cost a compilation.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the model; the backend cannot run any more."""
+        ...
+
+
+@runtime_checkable
+class Overlapping(Backend, Protocol):
+    """A backend that computes a batch while the maps of the previous one are copied to the host and used there."""
+
+    def start(
+        self,
+        z: np.ndarray,
+        psi: float,
+        label: np.ndarray | None = None,
+        types: Sequence[str] | None = None,
+    ) -> Callable[[], dict[str, np.ndarray]]:
+        """Start one batch, with the arguments of `run`; returns a function that waits for its maps and returns them.
+
+        Two batches overlap. A third waits until the maps of the first are on the host, where they are kept.
+        """
+        ...
+
+
+class DeviceMap(Protocol):
+    """Maps of one type on a device, which DLPack passes to torch, CuPy, JAX and others: [N, C, R, R] float32."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __dlpack__(self, *, stream: Any = None) -> Any: ...
+
+    def __dlpack_device__(self) -> Any: ...
+
+
+@runtime_checkable
+class OnDevice(Backend, Protocol):
+    """A backend that can leave its maps on the device."""
+
+    def run_on_device(
+        self,
+        z: np.ndarray,
+        psi: float,
+        label: np.ndarray | None = None,
+        types: Sequence[str] | None = None,
+    ) -> Mapping[str, DeviceMap]:
+        """Compute one batch, with the arguments of `run`, and leave the maps on the device.
+
+        A backend may use their memory again in the next run of the same N and types.
+        """
+        ...
+
+
+def check_inputs(path: Path, artifact: Artifact, shapes: Mapping[str, Sequence[object]]) -> None:
+    """Compare the inputs of a loaded model, name -> shape, with its description; raises UserError where they differ."""
+    expected = {"psi": [], "z": [artifact.z_dim]} | ({"label": [artifact.c_dim]} if artifact.c_dim else {})
+    batched = {name: list(shape)[1:] if name in ("z", "label") else list(shape) for name, shape in shapes.items()}
+    if batched != expected:
+        raise UserError(f"{path}: its inputs differ from its description; export it again")
+
+
+def load_error(path: Path, runtime: str, error: Exception) -> UserError:
+    """The UserError for an exception that a runtime raised while it loaded a model."""
+    reason = " ".join(str(error).split())[:200]
+    return UserError(f"{path}: {runtime} cannot load it ({reason}); export it again, or choose another `backend`")

@@ -1,0 +1,151 @@
+"""Facts of any file that sgi-engine reads or writes, without loading a network and without executing anything in it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from sgi.engine.artifact import Artifact
+from sgi.engine.errors import UserError
+from sgi.engine.offset_tensors import ROWS
+
+SAFETENSORS = ".safetensors"
+CHECKPOINTS = (".pkl", ".pickle", ".pt", ".pth", ".ckpt")
+KINDS = {
+    f"sgi_{kind}": kind for kind in ("generator", "offset", "teacher", "discriminator", "latents")
+}  # fmt: skip
+"""Header key of our safetensors files -> what the file contains. The modules that define most of them import torch."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table of figures in a report: `rows` maps a row's name to its cells, one for each of `columns`."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Mapping[str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """Description of a file.
+
+    kind: "generator", "offset", "teacher", "discriminator", "latents", "exported model", or the name of a checkpoint
+    format. size: bytes. facts: JSON values, nested as in the file. sections: tables beside the facts.
+    """
+
+    path: Path
+    kind: str
+    size: int
+    facts: dict[str, Any]
+    sections: tuple[Section, ...] = ()
+
+
+def inspect_file(path: str | Path) -> FileReport:
+    """Describe a generator, offset, teacher, exported model (.onnx, .engine, .plan) or StyleGAN2 checkpoint.
+
+    For a checkpoint, `facts` holds `refused`, the reason why `import` rejects it, or `import`, the command for it;
+    reading checkpoints needs torch.
+
+    Raises UserError for a file that is missing, damaged or of none of these kinds.
+    """
+    path = Path(path)
+    if path.suffix in CHECKPOINTS:
+        return _checkpoint(path)
+    if path.suffix == SAFETENSORS:
+        header = read_header(path)
+        return _checkpoint(path) if header is None else _safetensors(path, *header)
+    return _model(path, Artifact.read(path))
+
+
+def read_header(path: Path) -> tuple[str, dict[str, Any], dict[str, list[int]]] | None:
+    """Kind, JSON header and tensor shapes of one of our safetensors files; None for a file of another program.
+
+    Raises UserError if the file is missing, cut short or not safetensors, or if its header is damaged.
+    """
+    try:
+        with safe_open(str(path), framework="np") as tensors:
+            found = tensors.metadata() or {}
+            shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
+        for key, kind in KINDS.items():
+            if key in found:
+                return kind, dict(json.loads(found[key])), shapes
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not a complete safetensors file ({error}); copy it again") from None
+    except (ValueError, TypeError, RecursionError):
+        raise UserError(f"{path}: its header is damaged; copy it again") from None
+    return None
+
+
+def _checkpoint(path: Path) -> FileReport:
+    from sgi.engine.generator.checkpoints import report
+
+    facts = report(path)
+    kind = facts.pop("format", "checkpoint")
+    if facts["refused"] is None:
+        del facts["refused"]
+        facts["import"] = f"sgi-engine import {path} -o {path.stem}{SAFETENSORS}"
+    return FileReport(path, kind, path.stat().st_size, facts)
+
+
+def _safetensors(path: Path, kind: str, header: dict[str, Any], shapes: dict[str, list[int]]) -> FileReport:
+    facts = {"parameters": sum(map(math.prod, shapes.values())), **header}
+    sections: tuple[Section, ...] = ()
+    if kind == "offset":
+        facts["tensors"] = _offset_tensors(shapes)
+        score = facts.get("score")
+        rows = score.get("rows") if isinstance(score, dict) else None
+        if isinstance(score, dict) and isinstance(rows, dict) and rows:
+            facts["score"] = {name: value for name, value in score.items() if name != "rows"}
+            sections = (_scores(rows),)
+    return FileReport(path, kind, path.stat().st_size, facts, sections)
+
+
+def _scores(rows: dict[str, dict[str, Any]]) -> Section:
+    figures = tuple(next(iter(rows.values())))
+    return Section(
+        "held-out score", figures, {name: tuple(row.get(figure) for figure in figures) for name, row in rows.items()}
+    )
+
+
+def _offset_tensors(shapes: dict[str, list[int]]) -> list[str]:
+    """The shape of an offset's rows, and the number of layers that its style and lora tensors change."""
+    parts = [f"{ROWS} {shapes[ROWS]}"] if ROWS in shapes else []
+    for kind in ("style", "lora"):
+        # "lora.synthesis.b8.conv0.up" belongs to the layer "synthesis.b8.conv0".
+        layers = {tuple(name.split(".")[1:4]) for name in shapes if name.startswith(f"{kind}.")}
+        if layers:
+            parts.append(f"{kind} of {len(layers)} layers")
+    return parts
+
+
+def _model(path: Path, artifact: Artifact) -> FileReport:
+    facts = asdict(artifact)
+    del facts["types"]
+    outputs = {
+        output.name: (
+            output.channels,
+            f"{output.low:g} to {output.high:g}",
+            ": ".join(part for part in (output.meaning, ", ".join(output.classes)) if part),
+        )
+        for output in artifact.types
+    }
+    sections = [Section("outputs", ("channels", "range", "meaning"), outputs)]
+    facts["parity"] = dict(facts["parity"])
+    runtimes = facts["parity"].pop("runtimes", {})
+    if runtimes:
+        differences = {
+            name: tuple(by_type.get(name, {}).get("max") for by_type in runtimes.values())
+            for name in artifact.type_names
+        }
+        title = "largest difference from torch, as a fraction of the range"
+        sections.append(Section(title, tuple(runtimes), differences))
+    return FileReport(path, "exported model", path.stat().st_size, facts, tuple(sections))

@@ -1,0 +1,97 @@
+// Descriptions of models: the fields of a type, defaults of early versions, and fields that are refused.
+#include "check.hpp"
+
+#include "../src/artifact.hpp"
+#include "../src/error.hpp"
+#include "../src/palette.hpp"
+
+namespace {
+
+using namespace sgi::internal;
+
+// The first type of a description with this type alone.
+OutputType read(const std::string &type) {
+    const std::string json = R"({"format": 1, "resolution": 16, "z_dim": 8, "c_dim": 0, "psi": 0.5,
+        "generator": {"sha256": "abc"}, "types": [)" +
+                             type + "]}";
+    return read_artifact(Model{"", json, "maps.engine"}).types.at(0);
+}
+
+std::string heat(const std::string &more, const std::string &range = "\"low\": -20, \"high\": 60") {
+    return R"({"name": "heat", "meaning": "C", "channels": 1, )" + range + more + "}";
+}
+
+void refused(const std::string &type, const std::string &text) {
+    try {
+        read(type);
+    } catch (const Failure &failure) {
+        if (failure.status == SGI_ERROR_MODEL && std::string(failure.what()).find(text) != std::string::npos) return;
+        std::fprintf(stderr, "expected '%s', got '%s'\n", text.c_str(), failure.what());
+        std::exit(1);
+    }
+    std::fprintf(stderr, "not refused: %s\n", type.c_str());
+    std::exit(1);
+}
+
+void user_defined_types() {
+    const OutputType type = read(heat(R"(, "decoding": "inverse", "png_bits": 16, "classes": [])"));
+    CHECK(type.decoding == SGI_DECODING_INVERSE && type.png_bits == 16 && type.classes.empty());
+    CHECK(type.low == -20 && type.high == 60);
+    CHECK(read(heat(R"(, "decoding": "linear")")).png_bits == 8);
+}
+
+void classes() {
+    const OutputType type =
+        read(heat(R"(, "decoding": "palette", "classes": ["leg", "seat", "back"])", R"("low": 0, "high": 2)"));
+    CHECK(type.decoding == SGI_DECODING_PALETTE);
+    CHECK((type.classes == std::vector<std::string>{"leg", "seat", "back"}));
+}
+
+void early_versions() {
+    const auto early = [](const std::string &name, const std::string &more = "") {
+        return read("{\"name\": \"" + name + R"(", "meaning": "", "channels": 1, "low": 0, "high": 1)" + more + "}");
+    };
+    CHECK(early("depth").decoding == SGI_DECODING_INVERSE && early("depth").png_bits == 16);
+    CHECK(early("edges").decoding == SGI_DECODING_IDENTITY && early("edges").png_bits == 8);
+    CHECK(early("mask-bed").decoding == SGI_DECODING_IDENTITY && early("mask-bed").png_bits == 8);
+    CHECK(early("segmentation", R"(, "classes": ["a", "b"])").decoding == SGI_DECODING_PALETTE);
+    refused(heat(""), "wrong at decoding");
+}
+
+void refusals() {
+    const std::string binary = R"("low": 0, "high": 1)";
+    refused(heat(R"(, "decoding": "log")"), "type heat has the decoding 'log', which this version does not support");
+    refused(heat(R"(, "decoding": 3)"), "wrong at decoding");
+    refused(heat(R"(, "decoding": "unit")"), "wrong at decoding");
+    refused(heat(R"(, "decoding": "inverse", "png_bits": 12)"), "wrong at png_bits");
+    refused(heat(R"(, "decoding": "inverse", "png_bits": -8)"), "wrong at png_bits");
+    refused(heat(R"(, "decoding": "inverse", "png_bits": 18446744073709551624)"), "wrong at png_bits");
+    refused(heat(R"(, "decoding": "inverse", "classes": ["a", "b"])"), "wrong at classes");
+    refused(heat(R"(, "decoding": "palette")", binary), "wrong at classes");
+    refused(heat(R"(, "decoding": "palette", "classes": ["a"])", binary), "wrong at classes");
+    refused(heat(R"(, "decoding": "palette", "classes": ["a", 7])", binary), "wrong at classes");
+    refused(heat(R"(, "decoding": "palette", "classes": ["a", "b\u0000"])", binary), "wrong at classes");
+    refused(heat(R"(, "decoding": "palette", "classes": {"a": "b"})", binary), "wrong at classes");
+    refused(heat(R"(, "decoding": "palette", "classes": ["a", "b"], "png_bits": 16)", binary), "wrong at decoding");
+    refused(heat(R"(, "decoding": "palette", "classes": ["a", "b"])"), "wrong at high");
+    std::string many;
+    for (size_t i = 0; i <= MAX_CLASSES; ++i) many += i ? ", \"a\"" : "\"a\"";
+    refused(heat(R"(, "decoding": "palette", "classes": [)" + many + "]", R"("low": 0, "high": 256)"),
+            "wrong at classes");
+}
+
+void colours() {
+    CHECK((palette(3) == std::vector<uint8_t>{0, 0, 0, 255, 255, 255, 0, 128, 255}));
+    CHECK(palette(0).empty() && palette(MAX_CLASSES).size() == 3 * MAX_CLASSES);
+}
+
+} // namespace
+
+int main() {
+    user_defined_types();
+    classes();
+    early_versions();
+    refusals();
+    colours();
+    return 0;
+}
