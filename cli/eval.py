@@ -20,7 +20,6 @@ from sgi.cli.options import (
     TypeFiles,
 )
 from sgi.cli.progress import progress
-from sgi.cli.train import own_kinds
 
 
 def eval(
@@ -78,9 +77,10 @@ def eval(
 
     from rich.console import Console
 
+    from sgi.trainer.offsets.type_file import load_types
     from sgi.trainer.studies.evaluation import EvaluationSettings, evaluate, plan_evaluation
 
-    own = own_kinds(type_files or [])
+    own = load_types(type_files or ())
     settings = EvaluationSettings(
         types=tuple(own.get(name, name) for name in types or own), generator=generator, teacher=teacher,
         references=tuple(references or ()), offsets=offsets, steps=steps, fits=fits, control_fits=control_fits,

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sgi.cli.options import Device, GeneratorFile, Holdout, Split, TeacherCache, Threads
+from sgi.cli.options import Device, GeneratorFile, Holdout, Split, Teacher, TeacherCache, Threads
 from sgi.cli.progress import progress
-from sgi.cli.train import TEACHER_HELP
 
 if TYPE_CHECKING:
     from sgi.trainer.offsets.rescore import ScoredOffset
@@ -21,7 +20,7 @@ def score(
     ] = None,
     offsets: Annotated[list[Path] | None, typer.Option("--offset", help="Offset file to score; repeat it.")] = None,
     generator: GeneratorFile = None,
-    teacher: Annotated[str, typer.Option(help=TEACHER_HELP)] = "bundled",
+    teacher: Teacher = "bundled",
     holdout: Holdout = 256,
     split: Split = "holdout",
     cache: TeacherCache = None,

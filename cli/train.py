@@ -16,7 +16,10 @@ from sgi.cli.options import (
     Holdout,
     NoiseMode,
     Precision,
+    Resume,
+    Seed,
     Split,
+    Teacher,
     TeacherCache,
     Threads,
     Trunc,
@@ -26,15 +29,7 @@ from sgi.cli.progress import progress
 from sgi.engine.intrinsics import MAP_TYPES
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from sgi.engine.intrinsics import Intrinsic
     from sgi.trainer.offsets.train import TrainedOffset
-
-TEACHER_HELP = (
-    "`bundled`, a teacher file, analytic:NAME (sobel, canny, luminance, retinex), onnx:FILE.yaml, or transformers: "
-    "or diffusers: with a Hugging Face name or folder; A+B: B for the types that A does not support."
-)
 
 
 def train(
@@ -44,7 +39,7 @@ def train(
     ] = None,
     type_files: TypeFiles = None,
     generator: GeneratorFile = None,
-    teacher: Annotated[str, typer.Option(help=TEACHER_HELP)] = "bundled",
+    teacher: Teacher = "bundled",
     space: Annotated[
         str,
         typer.Option(
@@ -75,7 +70,7 @@ def train(
             help="l1, l2, huber, cosine, ssi, bce, dice, ce, perceptual, lpips, or a sum. Default: the type's."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Which pictures to fit on, and their order.")] = 0,
+    seed: Seed = 0,
     holdout: Holdout = 256,
     split: Split = "holdout",
     out: Annotated[
@@ -88,7 +83,7 @@ def train(
     device: Device = "cpu",
     threads: Threads = None,
     precision: Precision = None,
-    resume: Annotated[bool, typer.Option(help="Continue an interrupted fit of the same settings.")] = True,
+    resume: Resume = True,
     preview: Annotated[bool, typer.Option(help="Write a picture beside each offset.")] = True,
 ) -> None:
     """Fit the offset that turns the generator's pictures into maps, and score it on held-out seeds."""
@@ -113,20 +108,3 @@ def _report(trained: TrainedOffset) -> None:
     console.print(score_table(trained.offset, trained.offset.score))
     console.print(compare_to_baseline(trained.offset.score))
     console.print("wrote", " and ".join(str(path) for path in (trained.path, trained.preview) if path))
-
-
-def own_kinds(type_files: list[Path]) -> dict[str, Intrinsic]:
-    """Return the types that files describe, by name; see `sgi.trainer.offsets.type_file.load_types`."""
-    from sgi.trainer.offsets.type_file import load_types
-
-    return load_types(type_files)
-
-
-def progress_bar() -> Progress:
-    """Return a bar with the remaining time and a note; it disappears at the end."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"), transient=True,
-    )  # fmt: skip

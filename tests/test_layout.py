@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("cli", "engine", "kernels", "export", "trainer")
 
 _ENGINE = {"engine", "engine.backends", "engine.bundle", "engine.generator", "engine.writers"}
-_RUN = {*_ENGINE, "engine.api", "engine.run"}
+_RUN = {*_ENGINE, "engine.api", "engine.run", "engine.service"}
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
     "kernels.gpu": {"kernels"},
