@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Overlapping, open_backend, pad_rows
+from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Overlapping, open_backend
+from sgi.engine.backends.backend import pad_rows
 from sgi.engine.errors import UserError
 from sgi.engine.in_flight import InFlight
 from sgi.engine.seeds import as_seeds, latents
@@ -150,9 +151,8 @@ class Engine:
         for latent, label in requests:
             with self._passes:
                 waiting.append(self.backend.start(latent, psi, label, types))
-                maps = waiting.popleft()() if len(waiting) > 1 else None
-            if maps is not None:
-                yield check_finite(maps)
+                ready = [waiting.popleft()()] if len(waiting) > 1 else []
+            yield from map(check_finite, ready)
         while waiting:
             with self._passes:
                 maps = waiting.popleft()()

@@ -23,7 +23,7 @@ import numpy as np
 
 from sgi.engine.api import Engine
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import pad_rows
+from sgi.engine.backends.backend import pad_rows
 from sgi.engine.errors import UserError
 from sgi.engine.files import TEMPORARY_MARK, atomic_write, sha256_file
 from sgi.engine.run.manifest import Manifest, RunRecord, claim_folder
