@@ -30,6 +30,7 @@ JOBS = {
     "engine.generator": "StyleGAN2 and its checkpoints",
     "engine.inspect_file": "what a file contains",
     "engine.run": "seeds to files, resumable",
+    "engine.service": "maps over HTTP",
     "engine.writers": "file formats of maps",
     "export": "bake, lower, write, verify",
     "kernels": "kernels by device",

@@ -73,7 +73,7 @@ def test_psi_types_and_seeds_reach_the_backend(recorder):
     engine(seeds=[0])
     engine(seeds=[5, 5], psi=0.5, types=["depth"])
     assert [call[:2] for call in recorder.calls] == [(1, 0.7), (2, 0.5)]
-    assert recorder.calls[1][3] == ["depth"]
+    assert recorder.calls[1][3] == ("depth",)
     with engine:
         pass
     assert recorder.calls[-1] == "closed"

@@ -30,8 +30,8 @@ def test_task_gives_the_figures_of_train(study):
     task = Task(Row("albedo"), stream=1)
     result = run_task(study, task)
     context = StudyContext(study)
-    kind, fitting, held = context.kinds["albedo"], context.fitting(1), context.held()
-    rows = evaluate(context.generator, kind, "w+", result.tensors, fitting, held, seed=SEED)
+    kind, pools = context.kinds["albedo"], (context.fitting(1), context.held())
+    rows = evaluate(context.generator, kind, "w+", result.tensors, *pools, seed=SEED)
     assert set(result.kept) == {OFFSET, *PREDICTORS}
     for predictor, row in rows.items():
         drawn = figures_of([result], predictor, kind)
