@@ -42,7 +42,7 @@ PRECISIONS = ("bf16",)
 FEW_IMAGES = 32
 """Up to this number of images `auto` prefers ONNX Runtime, which starts faster than OpenVINO and runs slower.
 
-See docs/experiments.md, Number of images from which OpenVINO is faster.
+See docs/experiments.md, "Number of images from which OpenVINO is faster".
 """
 
 

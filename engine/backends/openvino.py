@@ -28,7 +28,7 @@ class OpenVinoBackend:
 
     The batch is static because a dynamic batch is slower, and a compilation takes about 1 s of CPU time, so a call of
     another size is cut into rows and batches. A compiled model has one infer request and one lock. See
-    docs/experiments.md, OpenVINO settings and OpenVINO with several threads.
+    docs/experiments.md, "OpenVINO settings" and "OpenVINO with several threads".
     """
 
     name = "openvino"

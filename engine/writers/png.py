@@ -1,7 +1,7 @@
 """Encode PNG files: 8-bit RGB, 8-bit gray, 16-bit gray, and 8-bit indices with a palette.
 
 This encoder is faster than Pillow's at its fastest level: the Up filter is one array subtraction, and zlib compresses
-at level 1 with the interpreter lock released. See docs/experiments.md, PNG encoder. Format: W3C PNG, third edition.
+at level 1 with the interpreter lock released. See docs/experiments.md, "PNG encoder". Format: W3C PNG, third edition.
 """
 
 from __future__ import annotations

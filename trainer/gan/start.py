@@ -1,7 +1,7 @@
 """The start of a run from networks trained before: an averaged generator and its discriminator.
 
 Both are needed. With a new discriminator the generator loses most of its quality before it improves again; see
-docs/experiments.md, Starting from a generator without its discriminator.
+docs/experiments.md, "Starting from a generator without its discriminator".
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from torch import Tensor
 from sgi.trainer.scenes.srgb import srgb_decode
 from sgi.trainer.teachers.luminance import luminance, white_patch
 
-# Chosen by the error on rendered rooms. See docs/experiments.md, Thresholds of Retinex.
+# Chosen by the error on rendered rooms. See docs/experiments.md, "Thresholds of Retinex".
 GRAY_THRESHOLD = 0.075
 COLOUR_THRESHOLD = 0.1
 FLOOR = 2e-3

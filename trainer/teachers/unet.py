@@ -30,7 +30,7 @@ class UNetConfig:
     classes: names of the segmentation classes, in label order.
     resolution: side in pixels of the square pictures it was trained on.
     mirrored: average the predictions for the picture and for its mirror image, whose errors differ. See
-    docs/experiments.md, Averaging over the mirror image.
+    docs/experiments.md, "Averaging over the mirror image".
     """
 
     classes: tuple[str, ...]
