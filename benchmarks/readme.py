@@ -47,7 +47,7 @@ def types() -> str:
     lines = ["| type | channels | value | meaning | PNG |", "|---|---|---|---|---|"]
     lines += [
         f"| `{t.name}` | {t.channels} | {t.low:g} to {t.high:g} | {t.meaning} | {t.png_bits} bit: {t.png_code} |"
-        for t in intrinsics.INTRINSICS.values()
+        for t in map(intrinsics.get, intrinsics.INTRINSICS)
     ]
     return "\n".join(lines)
 

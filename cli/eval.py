@@ -27,8 +27,7 @@ def eval(
         list[str] | None,
         typer.Option(
             "--type",
-            help="Map to study; repeat it. Default: depth, normal, albedo, shading, segmentation, mask-bed and edges, "
-            "as far as the teacher predicts them.",
+            help="Map to study; repeat it. Default: every built-in type that the teacher predicts, of masks mask-bed.",
         ),
     ] = None,
     type_files: TypeFiles = None,
