@@ -18,6 +18,7 @@ from sgi.cli.options import (
     Precision,
     Trunc,
     TypeFiles,
+    types_option,
 )
 from sgi.cli.progress import progress
 
@@ -25,10 +26,9 @@ from sgi.cli.progress import progress
 def eval(
     types: Annotated[
         list[str] | None,
-        typer.Option(
-            "--type",
-            help="Map to study; repeat it. Default: depth, normal, albedo, shading, segmentation, mask-bed and edges, "
-            "as far as the teacher predicts them.",
+        types_option(
+            "Maps to study, such as depth,normal. Default: depth, normal, albedo, shading, segmentation, mask-bed and "
+            "edges, as far as the teacher predicts them."
         ),
     ] = None,
     type_files: TypeFiles = None,

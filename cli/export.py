@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sgi.cli.options import GeneratorFile, types_option
 from sgi.cli.progress import progress
 from sgi.engine.errors import UserError
 
@@ -19,11 +20,9 @@ if TYPE_CHECKING:
 def export(
     types: Annotated[
         list[str] | None,
-        typer.Option("--type", help="Map to export; repeat it for several outputs, or `all`. `image` is the picture."),
+        types_option("Maps to export, such as image,depth, or `all`. `image` is the picture."),
     ] = None,
-    generator: Annotated[
-        Path | None, typer.Option("--generator", help="Generator file. Default: the bundled rooms.")
-    ] = None,
+    generator: GeneratorFile = None,
     offsets: Annotated[
         list[Path] | None, typer.Option("--offset", help="Offset file; repeat it. Default: the bundled ones.")
     ] = None,
