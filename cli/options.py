@@ -65,6 +65,10 @@ Cutoff = Annotated[
 NoiseMode = Annotated[
     str | None, typer.Option("--noise-mode", help="none or const. Default: none for the bundled generator, else const.")
 ]
+ClassIndices = Annotated[
+    str | None,
+    typer.Option("--class", help="Class of a conditional model; of several, as 0,3,5-7, each has a folder class0, ..."),
+]
 ClassIndex = Annotated[int | None, typer.Option("--class", help="Class index, for a conditional generator.")]
 
 # How offsets are fitted and scored.

@@ -131,7 +131,8 @@ def test_completion_of_the_shell_lists_commands_and_options():
     [
         (["--fish"], "No such option: --fish"),
         (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
-        (["run"], "Missing option '--seeds'"),
+        (["run"], "give --seeds or --seeds-file"),
+        (["run", "--seeds", "0", "--seeds-file", "seeds.txt"], "give --seeds or --seeds-file, not both"),
         (["run", "--seeds", "0", "--fish"], "No such option: --fish"),
         (["run", "--seeds", "0", "--batch", "0"], "'--batch'"),
         (["run", "--seeds", "0", "--trunc", "much"], "'--trunc'"),
@@ -151,7 +152,7 @@ def test_ctrl_c_is_one_line_with_exit_code_130(command, monkeypatch):
     def interrupted(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sgi.engine.run.run_seeds", interrupted)
+    monkeypatch.setattr("sgi.engine.run.run_classes", interrupted)
     assert command("run", "--seeds", "0") == (130, "", "interrupted\n")
 
 
@@ -159,7 +160,7 @@ def test_a_full_disk_is_one_line(command, monkeypatch):
     def full(*_arguments, **_options):
         raise OSError(28, "No space left on device", "somewhere/file")
 
-    monkeypatch.setattr("sgi.engine.run.run_seeds", full)
+    monkeypatch.setattr("sgi.engine.run.run_classes", full)
     code, _, err = command("run", "--seeds", "0")
     assert code == 2
     assert err.startswith("error: somewhere/file: No space left on device; ")
@@ -169,7 +170,7 @@ def test_an_unexpected_exception_keeps_its_traceback(monkeypatch):
     def broken(*_arguments, **_options):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("sgi.engine.run.run_seeds", broken)
+    monkeypatch.setattr("sgi.engine.run.run_classes", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         cli.main(["run", "--seeds", "0"])
 
