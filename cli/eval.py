@@ -18,6 +18,7 @@ from sgi.cli.options import (
     Precision,
     Trunc,
     TypeFiles,
+    types_option,
 )
 from sgi.cli.progress import progress
 
@@ -25,9 +26,9 @@ from sgi.cli.progress import progress
 def eval(
     types: Annotated[
         list[str] | None,
-        typer.Option(
-            "--type",
-            help="Map to study; repeat it. Default: every built-in type that the teacher predicts, of masks mask-bed.",
+        types_option(
+            "Maps to study, such as depth,normal. Default: every built-in type that the teacher predicts, of masks "
+            "mask-bed."
         ),
     ] = None,
     type_files: TypeFiles = None,

@@ -116,7 +116,7 @@ def test_progress_is_reported(tiny_generator, tmp_path):
     [
         ({"file_format": "exe"}, "`file_format=exe`: choose from onnx, tensorrt, triton-server"),
         ({"batch_profile": (1, 2, 4)}, "`batch_profile`: not an option of the format onnx; leave it out"),
-        ({"psi": 0.5, "noise_mode": "random"}, "`noise_mode=random`: an exported model has none or const"),
+        ({"psi": 0.5, "noise_mode": "loud"}, "`noise_mode=loud`: choose from none, const, random"),
         ({"alpha": float("inf")}, "`alpha=inf`: must be finite"),
         ({"types": ["normal"]}, "`types=normal`: no offset for it; pass `offsets=FILE`"),
         ({"types": ["all", "dept"]}, "unknown type 'dept'"),
