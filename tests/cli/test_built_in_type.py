@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
@@ -24,6 +25,26 @@ from sgi.trainer.studies.evaluation.evaluation_study import default_types
 from sgi.trainer.teachers import load_teacher
 from sgi.trainer.teachers.onnx_description import READINGS
 
+ROOT = Path(__file__).parents[2]
+NAMING_FILES = {
+    "engine/intrinsics.py",  # the table
+    "cli/bundle.py",  # how long each offset of the bundle is fitted
+    "trainer/scenes/dataset.py",  # the maps that the renderer makes
+    "trainer/scenes/maps.py",
+    "trainer/studies/ablations/ablation_study.py",  # the types that a study takes as examples
+    "trainer/studies/evaluation/tasks.py",
+    "trainer/studies/evaluation/reconstruction.py",  # image = albedo * shading
+    "trainer/studies/evaluation/truth_and_lights.py",
+    "trainer/studies/relighting/directions.py",
+    "trainer/studies/relighting/relit_maps.py",
+    "trainer/teacher_training/fit_unet.py",  # the U-Net's heads
+    "trainer/teachers/unet.py",
+    "trainer/teachers/unet_teacher.py",
+    "trainer/teachers/analytic_teacher.py",  # what a formula or a pipeline predicts
+    "trainer/teachers/diffusers_teacher.py",
+    "trainer/teachers/transformers_teacher.py",
+}
+"""Python files that contain names of built-in types, because a method is defined for these types only."""
 HEAT = TypeRow(
     Intrinsic("heat", 1, 0.0, 2.0, "linear", "radiant heat, kW/m2", png_bits=16),
     loss="l1",
@@ -102,6 +123,19 @@ def test_the_row_gives_the_loss_the_list_of_types_and_the_reading_of_outputs(fol
     teacher = load_teacher("onnx:heat.yaml")
     assert default_types(teacher) == ["heat"]
     assert teacher.description.outputs[0].encoding == "linear"
+
+
+def test_only_methods_for_certain_types_contain_names_of_types():
+    """Other code reads the row of a type. The name `image` is not searched for: it has other meanings."""
+    names = {*intrinsics.INTRINSICS} - {intrinsics.IMAGE}
+    found = set()
+    for room in ("engine", "kernels", "trainer", "export", "cli"):
+        for path in (ROOT / room).rglob("*.py"):
+            tree = ast.parse(path.read_text())
+            if any(isinstance(node, ast.Constant) and node.value in names for node in ast.walk(tree)):
+                found.add(path.relative_to(ROOT).as_posix())
+    examples = "engine/native"  # an example and test data for the native library
+    assert {path for path in found if not path.startswith(examples)} == NAMING_FILES
 
 
 @pytest.mark.parametrize("name", [*intrinsics.INTRINSICS, "mask-bed"])
