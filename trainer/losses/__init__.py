@@ -69,7 +69,7 @@ TERMS: dict[str, Term] = {
 
 
 def default_loss(kind: Intrinsic) -> str:
-    """Return the loss that a type is fitted with by default: the best measured one.
+    """Return the expression of a type's default loss, the best one in measurements.
 
     See docs/experiments.md, "Losses".
     """
@@ -81,7 +81,7 @@ def default_loss(kind: Intrinsic) -> str:
 
 
 def get_loss(loss: str | None, kind: Intrinsic) -> Loss:
-    """Return the function of a loss expression (None: the default of the type) for a type.
+    """Return the loss function of an expression for a type; None is the default loss of the type.
 
     Raises UserError, naming `loss`, for an unknown term, a term that is not defined for the type, and a term whose
     packages or weights are not installed.

@@ -1,4 +1,4 @@
-"""The YAML description of an ONNX model: how pictures are preprocessed, and what its outputs mean.
+"""The YAML description of an ONNX model: the preprocessing of pictures, and the meaning of the outputs.
 
     file: omnidata-normal.onnx      # beside the YAML
     name: Omnidata v2               # optional, like every key that has a default here
@@ -14,12 +14,13 @@
       - type: normal
         name: normals               # name of the graph's output; default: its only output
         layout: nchw                # or nhwc, nhw
-        range: [0, 1]               # raw values that stand for -1 and 1
+        range: [0, 1]               # raw values of components -1 and 1
         axes: [right, up, viewer]   # directions of the raw channels; also left, down, away
 
-Keys of other types: depth has `says` (disparity, relative, or distance with `far`, the distance that becomes 1); albedo
-and shading have `range`, `encoding` (srgb or linear) and `scale` (fixed or free); segmentation has `says` (logits,
-probabilities or labels) and `classes`; edges, masks and types of your own have `range`, or `says: logits`.
+`says` is the quantity that an output contains. Keys of other types: depth has `says` (disparity, relative, or distance
+with `far`, the distance whose value is 1); albedo and shading have `range`, `encoding` (srgb or linear) and `scale`
+(fixed or free); segmentation has `says` (logits, probabilities or labels) and `classes`; edges, masks and types of your
+own have `range`, or `says: logits`.
 """
 
 from __future__ import annotations
@@ -158,10 +159,10 @@ def _input(parameter: str, values: Mapping[str, Any]) -> Input:
     size = values.get("size")
     if isinstance(size, int) and not isinstance(size, bool):
         size = [size, size]
-    whole = (
+    valid = (
         isinstance(size, list) and len(size) == 2 and all(type(side) is int and 0 < side <= 1 << 14 for side in size)
     )
-    if size is not None and not whole:
+    if size is not None and not valid:
         raise UserError(f"{parameter}: input: size: must be a number of pixels, or [height, width]")
     std = section.numbers("std", 3, (1.0, 1.0, 1.0))
     if 0 in std:
@@ -208,10 +209,10 @@ def _output(parameter: str, values: Mapping[Any, Any]) -> Output:
 
 
 def _axes(parameter: str, value: Any) -> tuple[str, ...]:
-    known = (
+    valid = (
         isinstance(value, list) and len(value) == 3 and all(isinstance(name, str) and name in AXES for name in value)
     )
-    if not known or len({AXES[name][0] for name in value}) < 3:
+    if not valid or len({AXES[name][0] for name in value}) < 3:
         raise UserError(f"{parameter}: normal: axes: must be three of {', '.join(AXES)}, one of each pair")
     return tuple(value)
 
