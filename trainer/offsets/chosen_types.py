@@ -9,7 +9,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import MAP_TYPES, Intrinsic
 
 ALL = "all"
-"""Stands for the intrinsic images of a picture, `MAP_TYPES`."""
+"""The name of all of `MAP_TYPES` together."""
 KNOWN = ", ".join([*(name for name in intrinsics.INTRINSICS if name != intrinsics.IMAGE), "mask-CLASS", ALL])
 """The names that can be chosen, for messages."""
 

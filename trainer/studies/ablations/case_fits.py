@@ -20,9 +20,9 @@ from sgi.trainer.offsets.baselines import mean_map
 from sgi.trainer.offsets.fit import fingerprint, fit
 from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
 from sgi.trainer.offsets.fit_steps import report_steps
+from sgi.trainer.offsets.held_out_score import predict, predictions
 from sgi.trainer.offsets.job import teacher_facts
 from sgi.trainer.offsets.pool import Pool
-from sgi.trainer.offsets.score import predict, predictions
 from sgi.trainer.studies.ablations.cases import BASELINE, BASELINES, Case
 from sgi.trainer.studies.ablations.plot import draw_plot
 from sgi.trainer.studies.figures import FigureSet

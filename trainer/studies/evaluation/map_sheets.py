@@ -8,8 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from sgi.engine.writers.preview import draw_sheet
+from sgi.trainer.offsets.held_out_score import predict
 from sgi.trainer.offsets.pool import Pool
-from sgi.trainer.offsets.score import predict
 from sgi.trainer.studies.evaluation.context import StudyContext
 from sgi.trainer.studies.evaluation.controls import controlled
 from sgi.trainer.studies.evaluation.run_task import random_weights

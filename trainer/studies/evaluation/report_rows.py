@@ -11,7 +11,7 @@ import numpy as np
 from sgi.engine.intrinsics import Intrinsic
 from sgi.trainer.measures.bootstrap import Drawn, Estimate, combine, draw
 from sgi.trainer.measures.by_type import FVU, measures_of
-from sgi.trainer.offsets.score import BASELINES, OFFSET
+from sgi.trainer.offsets.held_out_score import BASELINES, OFFSET
 from sgi.trainer.studies.evaluation.controls import CONTROLS
 from sgi.trainer.studies.evaluation.run_task import PERMUTED
 from sgi.trainer.studies.evaluation.task_result import TaskResult

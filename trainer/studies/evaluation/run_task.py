@@ -17,8 +17,8 @@ from sgi.trainer.offsets import baselines
 from sgi.trainer.offsets.fit import fit
 from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
 from sgi.trainer.offsets.fit_steps import report_steps
+from sgi.trainer.offsets.held_out_score import OFFSET, predict, predictions
 from sgi.trainer.offsets.pool import Pool
-from sgi.trainer.offsets.score import OFFSET, predict, predictions
 from sgi.trainer.studies.evaluation.context import open_context
 from sgi.trainer.studies.evaluation.controls import controlled
 from sgi.trainer.studies.evaluation.study import Study

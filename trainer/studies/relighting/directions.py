@@ -23,7 +23,7 @@ from sgi.engine.generator import Generator, GeneratorConfig
 from sgi.engine.progress import SILENT, Progress
 from sgi.trainer.losses import check_finite
 from sgi.trainer.offsets.fit import PRECISIONS, batch_indices, rate
-from sgi.trainer.offsets.pool import Sampling, ask
+from sgi.trainer.offsets.pool import Sampling, teacher_targets
 from sgi.trainer.offsets.seed_splits import fitting_seeds
 from sgi.trainer.offsets.whitening import whitening
 from sgi.trainer.teachers import Teacher
@@ -179,9 +179,9 @@ def _loss(
     types = ("albedo", "shading")
     dtype = PRECISIONS[settings.precision]
     with torch.no_grad():
-        before = ask(teacher, (generator.synthesize(ws, noise_mode, dtype) * 0.5 + 0.5).clamp(0, 1), types)
+        before = teacher_targets(teacher, (generator.synthesize(ws, noise_mode, dtype) * 0.5 + 0.5).clamp(0, 1), types)
     raw = generator.synthesize(relit(ws, directions).flatten(0, 1), noise_mode, dtype)
-    after = ask(teacher, (raw * 0.5 + 0.5).clamp(0, 1), types)
+    after = teacher_targets(teacher, (raw * 0.5 + 0.5).clamp(0, 1), types)
     if not all(after[name].requires_grad for name in types):
         raise UserError(f"`teacher`: {teacher.name} is not differentiable; give `directions`, or another `teacher`")
     shape = (len(ws), len(directions))

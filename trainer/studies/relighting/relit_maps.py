@@ -20,7 +20,7 @@ from sgi.engine.writers.preview import draw_sheet
 from sgi.trainer.measures.by_type import FVU, Statistics, statistics, variance_measures
 from sgi.trainer.offsets.apply_offset import apply_offset, common_sampling
 from sgi.trainer.offsets.baselines import mean_map
-from sgi.trainer.offsets.pool import RENDER_BATCH, ask
+from sgi.trainer.offsets.pool import RENDER_BATCH, teacher_targets
 from sgi.trainer.offsets.seed_splits import scoring_seeds
 from sgi.trainer.scenes import Rooms, relight, render, sample_rooms
 from sgi.trainer.scenes.variety import get_variety
@@ -148,7 +148,7 @@ def _renders(scenes: int, lights: int, side: int, variety: str) -> Tensor:
 @torch.no_grad()
 def _targets(teacher: Teacher, images: Tensor, types: Sequence[str]) -> dict[str, Tensor]:
     """The teacher's codes [N, K, C, R, R] by type, on the CPU, of pictures [N, K, 3, R, R]."""
-    parts = [ask(teacher, part, types) for part in images.flatten(0, 1).split(RENDER_BATCH)]
+    parts = [teacher_targets(teacher, part, types) for part in images.flatten(0, 1).split(RENDER_BATCH)]
     return {name: torch.cat([part[name].cpu() for part in parts]).unflatten(0, images.shape[:2]) for name in types}
 
 
