@@ -36,12 +36,13 @@ class EvaluationSettings:
     file; None is the bundled one. teacher: spec, see sgi.trainer.teachers. references: specs of other teachers to
     score against. offsets: folder of existing offsets to score; None is the bundled ones for the bundled generator,
     and none for others. steps, batch, lr: of every fit; lr None is the space's own. fits: of every map, each on other
-    pictures. control_fits: of every other row. controls: whether to fit controls, without which no map is called known.
+    pictures. control_fits: of every other row. controls: whether to fit controls; without them no verdict is "knows".
     images: pictures to fit on. holdout: held-out pictures to score on. psi, cutoff, noise_mode, class_index: see
     `Sampling`; noise_mode None is none for the bundled generator and const for others. rooms: variety of rendered
     rooms for the truth study, or "none"; None is the variety of the generator's training. directions: .npy file of
-    directions of light; None searches for some. out: folder of the work. jobs: processes; None is one for each core,
-    and one on a GPU. device: cpu or cuda. precision: fp32 or bf16; None is the device's preferred one.
+    directions that change the light; None searches for them. out: folder of the work. jobs: number of processes; None
+    is one for each core, and one on a GPU. device: cpu or cuda. precision: fp32 or bf16; None is
+    `preferred_precision`.
     """
 
     types: tuple[Kind, ...] = ()
@@ -92,9 +93,9 @@ class EvaluationPlan:
 
 
 def plan_evaluation(settings: EvaluationSettings) -> EvaluationPlan:
-    """List the tasks of an evaluation and estimate their time from a few steps made here.
+    """List the tasks of an evaluation and estimate their time from a few timed steps; writes nothing.
 
-    Raises UserError for settings that do not fit together; writes nothing.
+    Raises UserError for invalid settings.
     """
     return _open(settings).plan
 
@@ -102,8 +103,8 @@ def plan_evaluation(settings: EvaluationSettings) -> EvaluationPlan:
 def evaluate(settings: EvaluationSettings, progress: Progress = SILENT) -> EvaluationReport:
     """Fit maps and controls, score all of them with intervals beside baselines, and judge each map.
 
-    The work stays in `out`: an interrupted evaluation resumes. Raises UserError for settings that do not fit together,
-    and when a loss diverges.
+    Finished tasks are stored in `out`, so that an interrupted evaluation can resume. Raises UserError for invalid
+    settings and for a loss that diverges.
 
         from pathlib import Path
         from sgi.trainer.studies.evaluation import EvaluationSettings, evaluate
@@ -113,7 +114,7 @@ def evaluate(settings: EvaluationSettings, progress: Progress = SILENT) -> Evalu
 
     With jobs other than 1, a script needs the guard `if __name__ == "__main__":`, since the processes import it.
     """
-    templates()  # without jinja2, raises before the fits rather than after them
+    templates()  # raises before the fits if jinja2 is not installed
     opened = _open(settings)
     plan = opened.plan
     progress.message(str(plan))

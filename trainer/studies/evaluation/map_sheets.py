@@ -31,7 +31,7 @@ def map_sheets(context: StudyContext, results: Mapping[Task, TaskResult]) -> dic
     first_fits = {task.row: result for task, result in results.items() if task.stream == 0}
     drawn: dict[str, Rows] = {}
     for row, result in first_fits.items():
-        # Of all held-out pictures: one control gives a picture the map of another.
+        # Computed on all held-out pictures, because the control `other-seed` permutes them.
         target = controlled(context.held(), row.type, row.control).codes[row.type][: len(pool)].float()
         generator = random_weights(context.generator) if row.random_weights else context.generator
         prediction = predict(generator, pool, context.kinds[row.type], row.space, result.tensors)

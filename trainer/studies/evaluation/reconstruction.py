@@ -1,4 +1,4 @@
-"""Albedo times shading beside the picture, for offsets and teacher."""
+"""The error of albedo times shading against the picture, for offsets and teacher."""
 
 from __future__ import annotations
 

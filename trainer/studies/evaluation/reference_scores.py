@@ -1,4 +1,4 @@
-"""Scores against another teacher than the one that the offsets were fitted to."""
+"""Scores against a teacher that the offsets were not fitted to."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Offsets against exact maps, on rendered rooms that were inverted into the generator.
+"""Scores of offsets against exact maps, on rendered rooms that were inverted into the generator.
 
-Three errors separate G(w + d) from the truth: that of the inversion, that of the offset, and that of the teacher it
-was fitted to. The rows of the result separate them: the teacher on the render itself, the teacher on the
-reconstruction G(w), the offset on the same w, and the offset against the teacher, where the inversion plays no part.
+The difference between G(w + d) and the truth has three sources: the inversion, the offset, and the teacher that the
+offset was fitted to. The rows of the result separate them: the teacher on the render, the teacher on the reconstruction
+G(w), the offset at the same w, and the offset against the teacher, which is independent of the inversion.
 """
 
 from __future__ import annotations
