@@ -79,7 +79,7 @@ def default_loss(kind: Intrinsic) -> str:
 
 
 def get_loss(loss: str | None, kind: Intrinsic) -> Loss:
-    """Return the function of a loss expression (None: the default of the type) for a type.
+    """Return the loss function of an expression for a type; None is the default loss of the type.
 
     Raises UserError, naming `loss`, for an unknown term, a term that is not defined for the type, and a term whose
     packages or weights are not installed.

@@ -26,8 +26,8 @@ Statistics = dict[str, NDArray[np.floating]]
 
 FVU, HIGH_PASS_FVU = "fvu", "fvu_high_pass"
 NORMAL_LIMITS = (11.25, 22.5, 30.0)
-"""Limits in degrees of the reported shares of pixels, as in Fouhey et al., ICCV 2013, and since."""
-# Targets of less variance cannot be scored; float16 codes of one map agree exactly.
+"""Angles in degrees: the share of pixels below each is reported (Fouhey et al., ICCV 2013)."""
+# Targets with a smaller mean square error of the mean map cannot be scored.
 _MIN_VARIANCE = 1e-10
 # Edges of the histogram of angles for the median, finer where angles are small: bins of 0.05 degrees at 15.
 _ANGLE_EDGES = np.linspace(0.0, np.sqrt(180.0), 2049) ** 2
@@ -53,18 +53,18 @@ def variance_measures(mean: Tensor) -> dict[str, Measure]:
     """Return the measures of all types: the fraction of variance unexplained (FVU) of maps and of their details.
 
     mean: the mean map [1, C, H, W] of the fitting pictures. FVU = MSE of the prediction / MSE of the mean map: 0 is
-    perfect, 1 is no better than the mean map. The high-pass FVU is that of the maps minus their 9x9 box blur: whether
-    small structures are in place, which a regression from a global code does not achieve.
+    perfect, 1 is no better than the mean map. The high-pass FVU is that of the maps minus their 9x9 box blur. It
+    measures small structures, which a regression from w does not predict.
     """
 
     def plain(prediction: Tensor, target: Tensor) -> Tensor:
         return torch.stack([metrics.squared_error(prediction, target), metrics.squared_error(mean, target)], dim=1)
 
-    def passed(prediction: Tensor, target: Tensor) -> Tensor:
+    def high_pass(prediction: Tensor, target: Tensor) -> Tensor:
         prediction, target, reference = (metrics.high_pass(maps) for maps in (prediction, target, mean))
         return torch.stack([metrics.squared_error(prediction, target), metrics.squared_error(reference, target)], dim=1)
 
-    return {FVU: Measure("FVU", plain, _ratio), HIGH_PASS_FVU: Measure("high-pass FVU", passed, _ratio)}
+    return {FVU: Measure("FVU", plain, _ratio), HIGH_PASS_FVU: Measure("high-pass FVU", high_pass, _ratio)}
 
 
 def type_measures(kind: Intrinsic) -> dict[str, Measure]:
@@ -89,9 +89,9 @@ def statistics(measures: Mapping[str, Measure], prediction: Tensor, target: Tens
     return {name: measure.statistics(prediction, target).cpu().numpy() for name, measure in measures.items()}
 
 
-def figures(measures: Mapping[str, Measure], kept: Statistics) -> dict[str, float]:
-    """Return the figure of each measure over all pictures."""
-    return {name: float(measure.figure(kept[name].mean(axis=0))) for name, measure in measures.items()}
+def figures(measures: Mapping[str, Measure], per_picture: Statistics) -> dict[str, float]:
+    """Return the figure of each measure over all pictures; per_picture: what `statistics` returns."""
+    return {name: float(measure.figure(per_picture[name].mean(axis=0))) for name, measure in measures.items()}
 
 
 def fvu(prediction: Tensor, target: Tensor, mean: Tensor) -> float:
@@ -118,7 +118,7 @@ def all_errors(predicted: Mapping[str, Tensor], truth: Mapping[str, Tensor]) -> 
 
 
 def linear(kind: Intrinsic, codes: Tensor) -> Tensor:
-    """Return the values of codes, on the CPU."""
+    """Return the values [N, channels, H, W] of codes [N, C, H, W] in [0, 1], on the CPU."""
     return torch.from_numpy(np.ascontiguousarray(intrinsics.decode(kind, codes.cpu().numpy())))
 
 
@@ -254,7 +254,7 @@ def _overlaps(name: str, counts: Callable[[Tensor, Tensor], Tensor], classes: in
         table = square(mean)
         if classes > 2:
             return metrics.iou_of(table).numpy()
-        # Of the inside only: nearly all pictures are mostly outside.
+        # Only the IoU of the inside, because the outside covers most of nearly every picture.
         union = table.sum(dim=(-2, -1)) - table[..., 0, 0]
         return torch.where(union > 0, table[..., 1, 1] / union, torch.nan).numpy()
 

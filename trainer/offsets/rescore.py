@@ -1,4 +1,4 @@
-"""Score existing offset files again: what `sgi-engine score` does, as one function."""
+"""Score existing offset files; the function behind `sgi-engine score`."""
 
 from __future__ import annotations
 

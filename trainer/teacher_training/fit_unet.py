@@ -81,9 +81,10 @@ class FitConfig:
 
 @dataclass
 class Run:
-    """A run, finished or not.
+    """The state of a training run.
 
-    log: one record for each time the run was saved: step, seconds of training, mean losses since the previous record.
+    settings: those in the state file, JSON-ready. step: number of steps done. log: one record for each save: step,
+    seconds of training, mean losses since the previous record.
     """
 
     net: UNet
@@ -131,7 +132,7 @@ def _train(
     stage: Stage,
 ) -> None:
     sums: dict[str, float] = {}
-    unsaved, seconds, begin = 0, run.seconds, time.perf_counter()
+    unsaved, seconds, began = 0, run.seconds, time.perf_counter()
     while run.step < config.steps:
         for group in run.optimizer.param_groups:
             group["lr"] = config.lr_at(run.step)
@@ -140,7 +141,7 @@ def _train(
         unsaved += 1
         if run.step % save_every == 0 or run.step == config.steps:
             means = {name: round(total / unsaved, 6) for name, total in sums.items()}
-            elapsed = round(seconds + time.perf_counter() - begin, 1)
+            elapsed = round(seconds + time.perf_counter() - began, 1)
             run.log.append({"step": run.step, "seconds": elapsed} | means)
             _save(folder, run)
             sums, unsaved = {}, 0

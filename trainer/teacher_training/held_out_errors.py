@@ -1,7 +1,7 @@
-"""A teacher's errors on held-out rooms, beside those of a constant map.
+"""Errors of a teacher on held-out rooms, beside those of a constant map.
 
-The constant map is the mean of the true maps (for the segmentation, the most frequent class of each pixel). No
-prediction that ignores the picture has a smaller mean square error.
+The constant map is the mean of the true maps, or for the segmentation the most frequent class of each pixel. Of all
+predictions that ignore the picture the mean map has the smallest mean square error.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def held_out_errors(
 ) -> dict[str, Errors]:
     """Errors of `teacher` and of the constant map on all of `rooms`: {"teacher": ..., "constant": ...}.
 
-    The measures are those of `sgi.trainer.measures.by_type` for every type that both rooms and teacher have, and the
-    mean intersection over union for U-Net teachers.
+    The measures are those of `sgi.trainer.measures.by_type` for every type that both rooms and teacher have, and for
+    U-Net teachers the mean intersection over union of the segmentation.
     """
-    everything = torch.arange(len(rooms))
+    all_indices = torch.arange(len(rooms))
     types = [name for name in teacher.types if name in TYPES]
-    truth = {name: rooms.codes(name, everything) for name in types}
-    parts = [teacher(rooms.images(indices).to(device), types) for indices in everything.split(batch)]
+    truth = {name: rooms.codes(name, all_indices) for name in types}
+    parts = [teacher(rooms.images(indices).to(device), types) for indices in all_indices.split(batch)]
     predicted = {name: torch.cat([part[name].cpu() for part in parts]) for name in types}
     result = {
         "teacher": all_errors(predicted, truth),
@@ -44,9 +44,9 @@ def held_out_errors(
     }
     if isinstance(teacher, UNetTeacher):
         classes = len(teacher.classes)
-        labels = rooms.segmentation(everything)
+        labels = rooms.segmentation(all_indices)
         predicted_labels = torch.cat(
-            [teacher.segment(rooms.images(i).to(device)).argmax(1).cpu() for i in everything.split(batch)]
+            [teacher.segment(rooms.images(i).to(device)).argmax(1).cpu() for i in all_indices.split(batch)]
         )
         result["teacher"][_MIOU] = mean_iou(predicted_labels, labels, classes)
         most_frequent = F.one_hot(labels.long(), classes).sum(0).argmax(-1)

@@ -1,4 +1,4 @@
-"""The YAML description of an ONNX model: how pictures are preprocessed, and what its outputs mean.
+"""The YAML description of an ONNX model: the preprocessing of pictures, and the meaning of the outputs.
 
     file: omnidata-normal.onnx      # beside the YAML
     name: Omnidata v2               # optional, like every key that has a default here
@@ -14,7 +14,7 @@
       - type: normal
         name: normals               # name of the graph's output; default: its only output
         layout: nchw                # or nhwc, nhw
-        range: [0, 1]               # raw values that stand for -1 and 1
+        range: [0, 1]               # raw values of components -1 and 1
         axes: [right, up, viewer]   # directions of the raw channels; also left, down, away
 
 The `reading` of a type in sgi.engine.intrinsics.INTRINSICS determines its keys (`READINGS`): depth has `says`
@@ -176,10 +176,10 @@ def _input(parameter: str, values: Mapping[str, Any]) -> Input:
     size = values.get("size")
     if isinstance(size, int) and not isinstance(size, bool):
         size = [size, size]
-    whole = (
+    valid = (
         isinstance(size, list) and len(size) == 2 and all(type(side) is int and 0 < side <= 1 << 14 for side in size)
     )
-    if size is not None and not whole:
+    if size is not None and not valid:
         raise UserError(f"{parameter}: input: size: must be a number of pixels, or [height, width]")
     std = section.numbers("std", 3, (1.0, 1.0, 1.0))
     if 0 in std:

@@ -63,12 +63,12 @@ class OnnxTeacher(MapTeacher):
         }
         size = description.input.size
         super().__init__(
-            f"{description.title} ({'; '.join(_words(output) for output in description.outputs)})",
+            f"{description.title} ({'; '.join(_describe(output) for output in description.outputs)})",
             content_sha256(facts),
             tuple(dict.fromkeys((*target, *class_types(classes)))),
             classes,
             size[0] if size and size[0] == size[1] else None,
-            {"input": str(asdict(description.input)), **{name: _words(output) for name, output in target.items()}},
+            {"input": str(asdict(description.input)), **{name: _describe(output) for name, output in target.items()}},
         )
 
     @torch.no_grad()
@@ -133,7 +133,7 @@ def open_teacher(argument: str, device: str = "cpu") -> OnnxTeacher:
 
 
 def _open(parameter: str, runtime: ModuleType, path: Path, device: str) -> Any:
-    """A session of ONNX Runtime; raises UserError for a damaged model and where it would fall back to the CPU."""
+    """A session of ONNX Runtime; raises UserError for a damaged model, and if it would run on the CPU instead."""
     options = runtime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = torch.get_num_threads()
@@ -152,16 +152,16 @@ def _open(parameter: str, runtime: ModuleType, path: Path, device: str) -> Any:
     return session
 
 
-def network_input(image: Tensor, how: Input) -> np.ndarray:
-    """The network's input, float32, for pictures [N, 3, H, W] sRGB in [0, 1]."""
-    x = srgb_decode(image) if how.encoding == "linear" else image
-    if how.size and how.size != tuple(image.shape[-2:]):
-        x = F.interpolate(x, how.size, mode="bilinear", antialias=True)
-    x = x * (how.high - how.low) + how.low
-    mean, std = (torch.tensor(values).to(x)[:, None, None] for values in (how.mean, how.std))
-    x = (x.flip(1) if how.channels == "bgr" else x) - mean
+def network_input(image: Tensor, settings: Input) -> np.ndarray:
+    """The network's input [N, 3, h, w] or [N, h, w, 3] float32 for pictures [N, 3, H, W] float32 sRGB in [0, 1]."""
+    x = srgb_decode(image) if settings.encoding == "linear" else image
+    if settings.size and settings.size != tuple(image.shape[-2:]):
+        x = F.interpolate(x, settings.size, mode="bilinear", antialias=True)
+    x = x * (settings.high - settings.low) + settings.low
+    mean, std = (torch.tensor(values).to(x)[:, None, None] for values in (settings.mean, settings.std))
+    x = (x.flip(1) if settings.channels == "bgr" else x) - mean
     x = x / std
-    return np.ascontiguousarray((x.movedim(1, -1) if how.layout == "nhwc" else x).cpu().numpy())
+    return np.ascontiguousarray((x.movedim(1, -1) if settings.layout == "nhwc" else x).cpu().numpy())
 
 
 def output_codes(output: Output, maps: Tensor) -> Tensor:
@@ -197,7 +197,7 @@ def _channels(output: Output) -> tuple[int, ...]:
     return (1, 3) if kind is None or output.reading == "light" else (kind.channels,)
 
 
-def _words(output: Output) -> str:
+def _describe(output: Output) -> str:
     """A description of an output, for names and notes."""
     if output.reading == "distance":
         words = {"disparity": DISPARITY, "relative": RELATIVE, "distance": f"distance over {output.far:g}"}[output.says]
@@ -230,33 +230,35 @@ def _outputs(parameter: str, outputs: Sequence[Output], session: Any) -> dict[Ou
     return found
 
 
-def _check_input(parameter: str, how: Input, session: Any) -> None:
+def _check_input(parameter: str, settings: Input, session: Any) -> None:
     """Raise UserError unless the model takes one float picture of the described layout and size."""
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
         given = ", ".join(f"{value.name} {value.type} {value.shape}" for value in inputs)
-        raise UserError(f"{parameter}: file: takes {given}; a teacher takes one picture of 4 dimensions, as floats")
+        raise UserError(f"{parameter}: file: its inputs are {given}; expected one float input of 4 dimensions")
     shape = inputs[0].shape
-    expected = [3, *(how.size or (None, None))] if how.layout == "nchw" else [*(how.size or (None, None)), 3]
-    for have, want in zip(shape[1:], expected, strict=True):
-        if isinstance(have, int) and have != want:
+    size = settings.size or (None, None)
+    expected = [3, *size] if settings.layout == "nchw" else [*size, 3]
+    for side, described in zip(shape[1:], expected, strict=True):
+        if isinstance(side, int) and side != described:
             raise UserError(
-                f"{parameter}: input: size, layout: the model takes {shape}, not {how.layout} of size {how.size}"
+                f"{parameter}: input: size, layout: the model takes {shape}, "
+                f"not {settings.layout} of size {settings.size}"
             )
 
 
 def _external(parameter: str, onnx: ModuleType, path: Path) -> list[Path]:
-    """Files of external weights; raises UserError for a damaged model and for files outside the model's folder."""
+    """Files of a model's external weights; raises UserError for a damaged model and for files outside its folder."""
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:
         raise UserError(f"{parameter}: file: {path.name} is not an ONNX model ({str(error).splitlines()[0]})") from None
-    places: dict[str, None] = {}
+    locations: dict[str, None] = {}
     for tensor in model.graph.initializer:
         entries: Mapping[str, str] = {entry.key: entry.value for entry in tensor.external_data}
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            places[entries.get("location", "")] = None
-    found = [path.parent / place for place in places]
+            locations[entries.get("location", "")] = None
+    found = [path.parent / location for location in locations]
     for file in found:
         if path.parent.resolve() not in file.resolve().parents or not file.is_file():
             raise UserError(f"{parameter}: file: its weights are in {file.name or '?'}, which is not in its folder")

@@ -2,7 +2,7 @@
 
 All maps share one encoder and one decoder; each has a 1x1 head of its own. Coordinate channels give the convolutions
 the position of a pixel, which separates floor from ceiling. Albedo is predicted as a gain on the picture plus a
-correction, because it is the picture divided by the shading, and such a network learns products slowly.
+correction: it is the picture divided by the shading, and a network of this kind learns products slowly.
 """
 
 from __future__ import annotations

@@ -92,9 +92,9 @@ class EvaluationPlan:
 
 
 def plan_evaluation(settings: EvaluationSettings) -> EvaluationPlan:
-    """List the tasks of an evaluation and estimate their time from a few steps made here.
+    """List the tasks of an evaluation and estimate their time from a few timed steps; writes nothing.
 
-    Raises UserError for settings that do not fit together; writes nothing.
+    Raises UserError for invalid settings.
     """
     return _open(settings).plan
 
@@ -102,8 +102,8 @@ def plan_evaluation(settings: EvaluationSettings) -> EvaluationPlan:
 def evaluate(settings: EvaluationSettings, progress: Progress = SILENT) -> EvaluationReport:
     """Fit maps and controls, score all of them with intervals beside baselines, and judge each map.
 
-    The work stays in `out`: an interrupted evaluation resumes. Raises UserError for settings that do not fit together,
-    and when a loss diverges.
+    Finished tasks are stored in `out`, so that an interrupted evaluation can resume. Raises UserError for invalid
+    settings and for a loss that diverges.
 
         from pathlib import Path
         from sgi.trainer.studies.evaluation import EvaluationSettings, evaluate
@@ -113,7 +113,7 @@ def evaluate(settings: EvaluationSettings, progress: Progress = SILENT) -> Evalu
 
     With jobs other than 1, a script needs the guard `if __name__ == "__main__":`, since the processes import it.
     """
-    templates()  # without jinja2, raises before the fits rather than after them
+    templates()  # raises before the fits if jinja2 is not installed
     opened = _open(settings)
     plan = opened.plan
     progress.message(str(plan))
