@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sgi.cli.options import OffsetFiles
 from sgi.cli.progress import progress
 from sgi.engine.errors import UserError
 
@@ -24,9 +25,7 @@ def export(
     generator: Annotated[
         Path | None, typer.Option("--generator", help="Generator file. Default: the bundled rooms.")
     ] = None,
-    offsets: Annotated[
-        list[Path] | None, typer.Option("--offset", help="Offset file; repeat it. Default: the bundled ones.")
-    ] = None,
+    offsets: OffsetFiles = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="File to write. Default: TYPE.onnx, or maps.onnx for several types.")
     ] = None,
