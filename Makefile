@@ -38,7 +38,7 @@ lint: setup
 	$(DEV)/bin/clang-format --dry-run --Werror $(NATIVE_SOURCES)
 	$(DEV)/bin/ruff check .
 
-types: types-packages
+types: types-packages types-scripts
 
 types-packages: setup .typing/sgi
 	MYPYPATH=.typing $(DEV)/bin/mypy $(addprefix -p sgi.,$(PACKAGES))

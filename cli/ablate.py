@@ -12,6 +12,7 @@ from sgi.cli.options import (
     ClassIndex,
     Cutoff,
     Device,
+    DryRun,
     GeneratorFile,
     Holdout,
     NoiseMode,
@@ -48,7 +49,7 @@ def ablate(
     device: Device = "cpu",
     threads: Threads = None,
     precision: Precision = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the estimated time, and stop.")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Measure how a map depends on its offset's space, rows and length, and on the number of pictures.
 

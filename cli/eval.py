@@ -12,6 +12,7 @@ from sgi.cli.options import (
     ClassIndex,
     Cutoff,
     Device,
+    DryRun,
     GeneratorFile,
     Holdout,
     NoiseMode,
@@ -65,9 +66,7 @@ def eval(
     ] = None,
     device: Device = "cpu",
     precision: Precision = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the number of tasks and the estimated time, and stop.")
-    ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Fit maps and controls, score all of them with intervals beside baselines, and write a report with a verdict.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sgi.cli.options import GeneratorFile, types_option
+from sgi.cli.options import GeneratorFile, OffsetFiles, types_option
 from sgi.cli.progress import progress
 from sgi.engine.errors import UserError
 
@@ -23,9 +23,7 @@ def export(
         types_option("Maps to export, such as image,depth, or `all`. `image` is the picture."),
     ] = None,
     generator: GeneratorFile = None,
-    offsets: Annotated[
-        list[Path] | None, typer.Option("--offset", help="Offset file; repeat it. Default: the bundled ones.")
-    ] = None,
+    offsets: OffsetFiles = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="File to write. Default: TYPE.onnx, or maps.onnx for several types.")
     ] = None,

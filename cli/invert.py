@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sgi.cli.options import Device, GeneratorFile, Precision, Threads
+from sgi.cli.options import Device, GeneratorFile, OffsetFiles, Precision, Threads
 from sgi.cli.progress import progress
 
 
@@ -15,10 +15,7 @@ def invert(
     pictures: Annotated[list[Path], typer.Argument(help="PNG or JPEG files; the middle square of each is taken.")],
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("inverted"),
     generator: GeneratorFile = None,
-    offsets: Annotated[
-        list[Path] | None,
-        typer.Option("--offset", help="Offset file of a map to show; repeat it. Default: the bundled ones."),
-    ] = None,
+    offsets: OffsetFiles = None,
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 200,
     prior: Annotated[float, typer.Option(help="Penalty on latents far from those of samples; 0 is none.")] = 0.03,
     rows: Annotated[float, typer.Option(help="Penalty on rows of w+ that differ; 0 is none.")] = 0.3,

@@ -37,7 +37,7 @@ def progress(quiet: bool = False) -> Iterator[Progress]:
 
 
 @contextmanager
-def bars(console: Console) -> Iterator[Progress]:
+def bars(console: Console) -> Iterator[_Bars]:
     """A progress display that draws one bar for each running stage and removes it when the stage ends."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sgi.cli.options import Device, GeneratorFile, Precision, Threads
+from sgi.cli.options import Device, GeneratorFile, OffsetFiles, Precision, Threads
 from sgi.cli.progress import progress
 
 
@@ -17,10 +17,7 @@ def relight(
         Path | None, typer.Option(help="Directions to measure, .npy [K, rows, w_dim]. Default: find them.")
     ] = None,
     generator: GeneratorFile = None,
-    offsets: Annotated[
-        list[Path] | None,
-        typer.Option("--offset", help="Offset file to measure; repeat it. Default: the bundled ones."),
-    ] = None,
+    offsets: OffsetFiles = None,
     teacher: Annotated[str, typer.Option(help="`bundled`, or another spec of `train`.")] = "bundled",
     count: Annotated[int, typer.Option(min=2, help="Directions to find.")] = 8,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of the search.")] = 200,

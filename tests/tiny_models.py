@@ -70,7 +70,7 @@ def write_model(
     random = np.random.RandomState(0)
     nodes, weights, outputs = [], [], []
 
-    def constant(name: str, value: np.ndarray) -> str:
+    def constant(name: str, value: np.ndarray | float) -> str:
         weights.append(numpy_helper.from_array(np.array(value, np.float32, order="C"), name))
         return name
 

@@ -178,6 +178,8 @@ def test_an_unexpected_exception_keeps_its_traceback(monkeypatch):
 def test_a_closed_pipe_prints_nothing():
     script = "import sys, sgi.cli as cli; sys.exit(cli.main(['--help']))"
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout
+    assert process.stderr
     process.stdout.close()
     assert process.stderr.read() == b""
     process.stderr.close()

@@ -187,6 +187,7 @@ def start_and_wait(model: Path, outdir: Path, count: int, go: Path) -> subproces
         if sum(name.startswith("seed") for name in os.listdir(outdir)) >= count:
             return process
         time.sleep(0.001)
+    assert process.stderr
     raise AssertionError(f"the run ended before {count} maps: {process.stderr.read()}")
 
 

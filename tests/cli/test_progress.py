@@ -82,16 +82,17 @@ def test_a_failed_stage_prints_no_last_line(lines):
 
 
 def test_bars_show_count_unit_and_note_and_disappear():
-    console = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100, color_system=None)
     with bars(console) as display:
         with display.stage("fits", 8, "tasks") as stage:
             stage.advance(3, "[depth]")
             display._display.refresh()
-            shown = console.file.getvalue()
+            shown = out.getvalue()
         display.message("one line")
         assert not display._display.tasks
     assert re.search(r"fits .*3/8 tasks .*\[depth\]", shown)
-    assert "one line\n" in console.file.getvalue()
+    assert "one line\n" in out.getvalue()
 
 
 def test_quiet_prints_nothing():
@@ -126,6 +127,7 @@ def on_terminal(*arguments: object) -> tuple[str, str]:
             if not part:
                 break
             received += part
+        assert process.stdout
         out = process.stdout.read()
     os.close(ours)
     assert process.returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +13,8 @@ from tiny_models import ONNX_BACKENDS, SIDE, Z_DIM, describe, write_model
 from tolerances import BACKEND_PARITY, RMS_BF16
 
 from sgi.engine import backends, intrinsics
-from sgi.engine.backends import FEW_IMAGES, open_backend, table
+from sgi.engine.backends import FEW_IMAGES, OnDevice, open_backend, table
+from sgi.engine.backends.device_array import DeviceArray
 from sgi.engine.errors import UserError
 from sgi.engine.onnx_wire import keep_outputs
 
@@ -213,7 +215,8 @@ def test_a_gpu_that_the_runtime_cannot_use_is_refused(model, monkeypatch, listed
 def test_a_gpu_session_binds_its_outputs_on_the_gpu(model, monkeypatch):
     """A session that reports CUDA and runs on the CPU: requested outputs, and TF32 switched off."""
     onnxruntime = pytest.importorskip("onnxruntime")
-    make, seen = onnxruntime.InferenceSession, {"outputs": []}
+    make = onnxruntime.InferenceSession
+    seen: dict[str, list[Any]] = {"outputs": []}
 
     class Session:
         def __init__(self, path, *_, providers):
@@ -227,7 +230,12 @@ def test_a_gpu_session_binds_its_outputs_on_the_gpu(model, monkeypatch):
         def io_binding(self):
             binding = self.inner.io_binding()
             bind = binding.bind_output
-            binding.bind_output = lambda name, device: (seen["outputs"].append((name, device)), bind(name, "cpu"))
+
+            def bind_output(name, device):
+                seen["outputs"].append((name, device))
+                bind(name, "cpu")
+
+            binding.bind_output = bind_output
             return binding
 
     z = np.random.RandomState(3).randn(2, Z_DIM).astype(np.float32)
@@ -241,7 +249,10 @@ def test_a_gpu_session_binds_its_outputs_on_the_gpu(model, monkeypatch):
     np.testing.assert_allclose(backend.run(z, 0.7)["depth"], want, atol=BACKEND_PARITY)
     assert seen["outputs"] == [("depth", "cuda")]
     assert seen["providers"][0] == ("CUDAExecutionProvider", {"use_tf32": "0"})
+    assert isinstance(backend, OnDevice)
     array = backend.run_on_device(z, 0.7)["depth"]
+    assert isinstance(array, DeviceArray)
+    assert isinstance(array.owner, onnxruntime.OrtValue)
     assert array.__cuda_array_interface__["shape"] == (2, 1, SIDE, SIDE)
     assert array.__cuda_array_interface__["data"][0] == array.owner.data_ptr()
     open_backend(model, device="tensorrt")

@@ -117,7 +117,7 @@ def test_as_seeds_keeps_duplicates_and_refuses_wrong_seeds():
     with pytest.raises(UserError, match="`seeds=-1`: a seed is an integer from 0"):
         as_seeds([0, -1])
     with pytest.raises(TypeError):
-        as_seeds([1.5])
+        as_seeds([1.5])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(("text", "stem"), [("7", "seed0007"), ("0-9999", "seed0007"), ("7-10000", "seed00007")])

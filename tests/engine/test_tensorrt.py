@@ -24,6 +24,7 @@ from tolerances import CLOSED_FORM
 
 from sgi.engine import backends
 from sgi.engine.backends import OnDevice, cuda_memory, open_backend, tensorrt
+from sgi.engine.backends.device_array import DeviceArray
 from sgi.engine.errors import UserError
 
 
@@ -74,10 +75,13 @@ def test_maps_can_stay_on_the_gpu(tmp_path, monkeypatch, memory_of):
     with opened(tmp_path, monkeypatch, None, memory_of) as (backend, gpu):
         assert isinstance(backend, OnDevice)
         arrays = backend.run_on_device(latent(2), 1.0, types=["depth"])
-        interface = arrays["depth"].__cuda_array_interface__
+        depth = arrays["depth"]
+        assert isinstance(depth, DeviceArray)
+        interface = depth.__cuda_array_interface__
         assert (interface["shape"], interface["typestr"]) == ((2, 1, SIDE, SIDE), "<f4")
         assert interface["stream"] in gpu.streams
-        arrays["depth"].wait()
+        assert depth.wait
+        depth.wait()
         assert "copied out" not in gpu.done
         assert_depth(values_of(gpu, arrays), latent(2))
         with pytest.raises(UserError, match="`batch=9`: maps.engine runs at most 8 rows at once here"):

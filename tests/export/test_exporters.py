@@ -8,6 +8,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from recorded_progress import RecordedProgress
 
 from sgi.engine.artifact import Artifact
 from sgi.engine.errors import UserError
@@ -87,28 +88,10 @@ def test_default_names(tiny_generator, depth, tmp_path, monkeypatch):
 
 
 def test_progress_is_reported(tiny_generator, tmp_path):
-    stages: dict[str, int] = {}
-
-    class Recorder:
-        def stage(self, name, total, unit=""):
-            stages[name] = total
-            self.name = name
-            return self
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            assert stages.pop(self.name) == 0
-
-        def advance(self, count=1, note=""):
-            stages[self.name] -= count
-
-        def message(self, text):
-            pass
-
-    export_model(generator=tiny_generator, types=["image"], out=tmp_path / "image.onnx", progress=Recorder())
-    assert not stages
+    progress = RecordedProgress()
+    export_model(generator=tiny_generator, types=["image"], out=tmp_path / "image.onnx", progress=progress)
+    assert progress.done == progress.totals
+    assert progress.done
 
 
 @pytest.mark.parametrize(

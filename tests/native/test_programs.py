@@ -214,6 +214,7 @@ def test_the_service(built, environment, slow_model):
     program = built("release") / "examples/sgi-serve"
     with subprocess.Popen([program, slow_model, "0"], env=environment, stdout=subprocess.PIPE, text=True) as server:
         try:
+            assert server.stdout
             url = server.stdout.readline().split("/seeds")[0]
             check_service(url, slow_model)
             images, passes = counts(url)
@@ -234,6 +235,8 @@ def service():
     """examples/service.py as a module."""
     pytest.importorskip("uvicorn")
     spec = importlib.util.spec_from_file_location("service", NATIVE / "examples/service.py")
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules["service"] = module  # FastAPI resolves annotations by the module's name
     spec.loader.exec_module(module)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import pytest
+from recorded_progress import RecordedProgress
 from tiny_models import SIDE
 
 from sgi.engine.errors import UserError
@@ -12,50 +11,30 @@ from sgi.engine.run import RunInterrupted, pipeline, run_seeds
 from sgi.engine.writers import get_format
 
 
-class Recorder:
-    """A progress display that keeps what it receives."""
-
-    def __init__(self):
-        self.stages, self.messages, self.done, self.notes = [], [], 0, []
-
-    @contextmanager
-    def stage(self, name, total, unit=""):
-        self.stages.append((name, total, unit))
-        yield self
-
-    def message(self, text):
-        self.messages.append(text)
-
-    def advance(self, count=1, note=""):
-        self.done += count
-        self.notes.append(note)
-
-
 def test_files_and_report(model, tmp_path):
-    progress = Recorder()
+    progress = RecordedProgress()
     report = run_seeds(
         [3, 5, 5], model=model, types=["depth"], outdir=tmp_path, psi=0.5, file_format="npy", progress=progress
     )
     names = {"seed0003_depth.npy", "seed0005_depth.npy", "manifest.jsonl", "preview.png", "run.json"}
     assert {path.name for path in tmp_path.iterdir()} == names
     data = (tmp_path / "seed0003_depth.npy").read_bytes()
-    assert get_format("npy").decode(None, data).shape == (1, SIDE, SIDE)
+    assert get_format("npy").decode("depth", data).shape == (1, SIDE, SIDE)
     assert (report.written, report.found, report.types) == (2, 0, ("depth",))
     assert (report.outdir, report.preview) == (tmp_path, tmp_path / "preview.png")
     assert (report.backend, report.device, report.precision) == ("onnxruntime", "cpu", None)
     assert report.images_per_second == pytest.approx(2 / report.seconds)
     assert progress.messages == ["1 duplicate seeds dropped"]
-    assert progress.stages == [("seeds", 2, "")]
-    assert progress.done == 2
-    assert progress.notes[-1].endswith(" img/s")
+    assert progress.done == progress.totals == {"seeds": 2}
+    assert progress.notes["seeds"][-1].endswith(" img/s")
 
 
 def test_the_same_call_finds_the_seeds_finished(model, tmp_path):
     run_seeds("0-9", model=model, outdir=tmp_path, preview=False)
-    progress = Recorder()
+    progress = RecordedProgress()
     report = run_seeds("0-9", model=model, outdir=tmp_path, preview=False, progress=progress)
     assert (report.written, report.found, report.preview, report.images_per_second) == (0, 10, None, 0)
-    assert progress.done == 10
+    assert progress.done == {"seeds": 10}
 
 
 def test_ctrl_c_carries_the_count_of_finished_seeds(model, tmp_path, monkeypatch):

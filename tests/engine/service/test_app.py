@@ -121,14 +121,14 @@ def test_hosts_that_others_reach_need_a_token():
         ServiceSettings().check_host("0.0.0.0")
 
 
-class SlowEngine:
+class SlowEngine(Engine):
     """Returns seeds as maps, when `go` is set; keeps the size of every pass."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
         self.passes: list[list[int]] = []
 
-    def __call__(self, seeds, *, psi, types, class_index):
+    def __call__(self, seeds=None, *, z=None, class_index=None, psi=None, types=None):
         self.go.wait(10)
         self.passes.append(list(seeds))
         if 13 in seeds:

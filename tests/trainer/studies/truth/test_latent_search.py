@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from study_progress import RecordedProgress
+from recorded_progress import RecordedProgress
 from tolerances import OPTIMISED, SAMPLED_COVARIANCE
 
 from sgi.engine.errors import UserError
