@@ -123,7 +123,8 @@ def choose_offsets(
 def _target(out: str | Path | None, name: str, exporter: Exporter) -> Path:
     suffixes = exporter.suffixes
     target = Path(out or (f"{name}{suffixes[0]}" if suffixes else "models"))
-    if suffixes and target.suffix not in suffixes:
+    # A suffix may have several dots. Something must precede it: `.onnx` alone is a hidden file.
+    if suffixes and not target.name[1:].endswith(suffixes):
         raise UserError(f"`out={target}`: the name must end in {' or '.join(suffixes)}")
     if not target.parent.is_dir():
         raise UserError(f"`out={target}`: there is no folder {target.parent}; make it first")
