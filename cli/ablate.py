@@ -16,6 +16,7 @@ from sgi.cli.options import (
     Holdout,
     NoiseMode,
     Precision,
+    Quiet,
     Threads,
     Trunc,
 )
@@ -48,6 +49,7 @@ def ablate(
     threads: Threads = None,
     precision: Precision = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the estimated time, and stop.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure how a map depends on its offset's space, rows and length, and on the number of pictures.
 
@@ -68,7 +70,7 @@ def ablate(
     if dry_run:
         console.print(str(plan_ablation(settings)))
         return
-    with progress() as receiver:
+    with progress(quiet) as receiver:
         report = study(settings, receiver)
     plot, figures = report.write(out)
     console.print(report.table())

@@ -9,6 +9,7 @@ from typing import Any
 
 from sgi.engine import bundle
 from sgi.engine.errors import UserError
+from sgi.engine.files import check_writable
 from sgi.engine.generator import checkpoints, generator_sha256
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
@@ -61,6 +62,8 @@ def score_offsets(
     """
     if offsets and types:
         raise UserError("`types` and `offsets`: pass only one of the two; an offset file contains its type")
+    if cache is not None:
+        check_writable(cache, "cache", folder=True, make=True)
     paths = offsets or [bundle.offset(name) for name in chosen_types(types, {})]
     network = checkpoints.load(generator or bundle.GENERATOR, find_device(device, threads))
     sha256 = generator_sha256(network)
