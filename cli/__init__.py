@@ -125,8 +125,8 @@ def sgi_engine(
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line. Returns its exit code: 0 success, 2 a mistake that the user can correct, 130 Ctrl-C."""
     arguments = list(sys.argv[1:] if args is None else args) or ["--help"]
-    warnings.formatwarning = _warning
     group = build()
+    warnings.formatwarning = lambda message, *args: _warning(message, group.running)
     try:
         result = group.main(args=arguments, prog_name="sgi-engine", standalone_mode=False)
         sys.stdout.flush()
@@ -155,11 +155,9 @@ def main(args: Sequence[str] | None = None) -> int:
         return _fail(" ".join(error.format_message().split()))
 
 
-def _warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-) -> str:
-    """A warning as one line, without the source position that Python adds."""
-    return f"warning: {message}\n"
+def _warning(message: Warning | str, command: Any) -> str:
+    """A warning as one line with the flags of `command`, without the source position that Python adds."""
+    return f"warning: {with_flags(str(message), flags_of(command) if command else {})}\n"
 
 
 def _fail(message: str) -> int:

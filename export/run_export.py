@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
@@ -11,7 +12,8 @@ from typing import Any, TypeVar
 
 from sgi.engine import bundle, intrinsics
 from sgi.engine.artifact import NOISE_CHOICES
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, refuse_ignored
+from sgi.engine.files import check_writable
 from sgi.engine.generator import Generator, checkpoints
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
@@ -60,8 +62,11 @@ def export_model(
         raise UserError(f"`alpha={alpha}`: must be finite")
     chosen = choose_offsets(types, offsets, bundled=generator is None)
     if alpha != 1:
+        if not any(chosen.values()):
+            refuse_ignored({"alpha": alpha}, "without offsets: the only output is the picture")
         chosen = {name: None if offset is None else offset.scaled(alpha) for name, offset in chosen.items()}
     fitted = [offset for offset in chosen.values() if offset is not None]
+    _warn_of_class(fitted)
     psi = _agreed("psi", psi, {offset.psi for offset in fitted}, 1.0)
     default_noise = "none" if generator is None else "const"
     noise_mode = _agreed("noise_mode", noise_mode, {offset.noise_mode for offset in fitted}, default_noise)
@@ -93,7 +98,7 @@ def choose_offsets(
     """Offsets by type in the order of `types` (None for `image`), from `offsets` and, if `bundled`, from the bundle.
 
     types: names, `all` for the picture and every type with an offset; None for the types of the offsets, or all without
-    any. Raises UserError for a type that has no offset and for two offsets of one type.
+    any. Raises UserError for a type that has no offset, two offsets of one type, and an offset of another type.
     """
     given: dict[str, Offset] = {}
     for item in offsets:
@@ -117,7 +122,25 @@ def choose_offsets(
         if name != intrinsics.IMAGE and name not in given:
             command = f"sgi-engine train --type {name}"
             raise UserError(f"`types={name}`: no offset for it; pass `offsets=FILE` or fit one with `{command}`")
+    for name, item in zip(own, offsets, strict=True):
+        if name not in names:
+            shown = name if isinstance(item, Offset) else item
+            raise UserError(
+                f"`offsets={shown}` has no effect: it is an offset of {name}, and `types` are {', '.join(names)}; "
+                "choose its type too, or leave it out"
+            )
     return {name: None if name == intrinsics.IMAGE else given[name] for name in names}
+
+
+def _warn_of_class(offsets: Sequence[Offset]) -> None:
+    """Warn of offsets that were fitted on one class, because the model takes any class."""
+    classes = {offset.type: offset.fit.get("class_index") for offset in offsets}
+    fitted = [f"{name} on class {index}" for name, index in classes.items() if index is not None]
+    if fitted:
+        warnings.warn(
+            f"the offsets were fitted on one class each ({', '.join(fitted)}): maps of other classes are not verified",
+            stacklevel=3,
+        )
 
 
 def _target(out: str | Path | None, name: str, exporter: Exporter) -> Path:
@@ -126,8 +149,7 @@ def _target(out: str | Path | None, name: str, exporter: Exporter) -> Path:
     # A suffix may have several dots. Something must precede it: `.onnx` alone is a hidden file.
     if suffixes and not target.name[1:].endswith(suffixes):
         raise UserError(f"`out={target}`: the name must end in {' or '.join(suffixes)}")
-    if not target.parent.is_dir():
-        raise UserError(f"`out={target}`: there is no folder {target.parent}; make it first")
+    check_writable(target, folder=not suffixes)
     return target
 
 
