@@ -38,13 +38,13 @@ def test_maps_manifest_preview_and_report(command, model, tmp_path):
         f"preview   {outdir / 'preview.png'}",
     ):
         assert words in out
-    assert len(contents(outdir)) == 8 + 3
+    assert len(contents(outdir)) == 8 + 4
     maps = Engine.open(model)(seeds=[0, 1, 2, 7], psi=0.5)
     for row, seed in enumerate((0, 1, 2, 7)):
-        with Image.open(outdir / f"seed{seed:04d}_depth.png") as picture:
+        with Image.open(outdir / f"seed{seed:06d}_depth.png") as picture:
             assert picture.size == (SIDE, SIDE)
             np.testing.assert_allclose(np.asarray(picture) / 65535, maps["depth"][row, 0], atol=1e-4)
-        with Image.open(outdir / f"seed{seed:04d}_image.png") as picture:
+        with Image.open(outdir / f"seed{seed:06d}_image.png") as picture:
             np.testing.assert_allclose(np.asarray(picture) / 255, np.moveaxis(maps["image"][row], 0, -1), atol=1 / 255)
 
 
@@ -55,7 +55,7 @@ def test_types_format_shard_and_no_preview(command, model, tmp_path):
     )  # fmt: skip
     assert (code, err) == (0, "")
     assert "preview" not in out
-    names = [f"seed{seed:04d}_depth.npy" for seed in range(5, 10)]
+    names = [f"seed{seed:06d}_depth.npy" for seed in range(5, 10)]
     assert sorted(contents(tmp_path)) == ["manifest-2-of-2.jsonl", "run.json", *names]
     assert np.load(tmp_path / names[0]).shape == (1, SIDE, SIDE)
 
@@ -152,7 +152,7 @@ def test_the_running_path_imports_no_torch(model, tmp_path):
     )
     for backend in ("onnxruntime", "openvino"):
         pytest.importorskip(backend)
-        arguments = ["run", "--seeds", "0-9", "--model", model, "--outdir", tmp_path, "--backend", backend]
+        arguments = ["run", "--seeds", "0-9", "--model", model, "--outdir", tmp_path / backend, "--backend", backend]
         done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
         assert done.stdout.endswith("loaded\n")
 
@@ -278,5 +278,5 @@ def test_the_bundled_model_is_the_default(command, tmp_path):
     code, out, _ = command("run", "--seeds", "0", "--outdir", tmp_path)
     assert code == 0
     types = Artifact.read(bundle.MODEL).type_names
-    assert {f"seed0000_{name}.png" for name in types} < set(contents(tmp_path))
+    assert {f"seed000000_{name}.png" for name in types} < set(contents(tmp_path))
     assert str(tmp_path) in out

@@ -36,9 +36,16 @@ def test_files_and_report(model, tmp_path):
     report = run_seeds(
         [3, 5, 5], model=model, types=["depth"], outdir=tmp_path, psi=0.5, file_format="npy", progress=progress
     )
-    names = {"seed0003_depth.npy", "seed0005_depth.npy", "manifest.jsonl", "preview.png", "run.json"}
+    names = {
+        "seed000003_depth.npy",
+        "seed000005_depth.npy",
+        "manifest.jsonl",
+        "metadata.jsonl",
+        "preview.png",
+        "run.json",
+    }
     assert {path.name for path in tmp_path.iterdir()} == names
-    data = (tmp_path / "seed0003_depth.npy").read_bytes()
+    data = (tmp_path / "seed000003_depth.npy").read_bytes()
     assert get_format("npy").decode(None, data).shape == (1, SIDE, SIDE)
     assert (report.written, report.found, report.types) == (2, 0, ("depth",))
     assert (report.outdir, report.preview) == (tmp_path, tmp_path / "preview.png")
