@@ -15,6 +15,7 @@ from sgi.engine.files import sha256_file
 from sgi.engine.progress import SILENT, Progress
 from sgi.engine.run import pipeline
 from sgi.engine.run.description import describe
+from sgi.engine.run.job import Job
 from sgi.engine.run.record import RUN_FILE, SEEDS_PER_FOLDER, RunRecord, check_same, read_run
 from sgi.engine.seeds import SEED_MAX, Seeds, as_seeds, parse_seeds, parse_shard
 from sgi.engine.writers import get_format
@@ -134,7 +135,7 @@ def run_seeds(
 
     with Engine(_as_recorded(load, outdir) if found else load(), batch) as engine:
         record = replace(record, backend=engine.backend.name, device=engine.backend.device)
-        job = pipeline.Job(outdir, wanted, record, part, verify)
+        job = Job(outdir, wanted, record, part, verify)
         pipeline.prepare(job, describe(artifact, record))
         outcome = _generate(engine, job, count, progress)
     sheet = pipeline.write_preview(job, artifact) if preview and count else None
@@ -172,7 +173,7 @@ def _as_recorded(load: Callable[[], Backend], outdir: Path) -> Backend:
         raise UserError(f"`outdir={outdir}`: cannot be continued with the backend of its {RUN_FILE}: {error}") from None
 
 
-def _generate(engine: Engine, job: pipeline.Job, count: int, progress: Progress) -> pipeline.Outcome:
+def _generate(engine: Engine, job: Job, count: int, progress: Progress) -> pipeline.Outcome:
     outcome = pipeline.Outcome()
     reported = named = 0
     with progress.stage("seeds", count) as stage:

@@ -9,6 +9,7 @@ from pathlib import Path
 from sgi.engine.errors import UserError
 from sgi.engine.progress import SILENT, Progress
 from sgi.engine.run import pipeline
+from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import MANIFEST, SHARD_MANIFEST, Manifest
 from sgi.engine.run.record import RUN_FILE, maps_in, read_run
 from sgi.engine.seeds import Seeds
@@ -51,7 +52,7 @@ def verify_folder(outdir: str | Path, *, progress: Progress = SILENT) -> FolderR
     run = read_run(outdir)
     if run is None:
         raise UserError(f"`outdir={outdir}`: it has no {RUN_FILE}; name a folder that `sgi-engine run` wrote")
-    job = pipeline.Job(outdir, run.seeds, run.record)
+    job = Job(outdir, run.seeds, run.record)
     with pipeline.disk_errors(outdir), ExitStack() as opened:
         shards = sorted(path for path in outdir.iterdir() if SHARD_MANIFEST.fullmatch(path.name))
         whole = outdir / MANIFEST
@@ -73,9 +74,7 @@ def verify_folder(outdir: str | Path, *, progress: Progress = SILENT) -> FolderR
     return FolderReport(outdir, whole, run.seeds, len(intact), _seeds(unfinished), _seeds(damaged), foreign, merged)
 
 
-def _check(
-    job: pipeline.Job, manifests: list[Manifest], progress: Progress
-) -> tuple[list[Manifest], list[int], list[int]]:
+def _check(job: Job, manifests: list[Manifest], progress: Progress) -> tuple[list[Manifest], list[int], list[int]]:
     """The manifest with the correct line of each finished seed, unfinished seeds, and damaged seeds."""
     intact: list[Manifest] = []
     unfinished: list[int] = []
@@ -92,7 +91,7 @@ def _check(
     return intact, unfinished, damaged
 
 
-def _foreign(job: pipeline.Job, manifests: list[Manifest]) -> tuple[str, ...]:
+def _foreign(job: Job, manifests: list[Manifest]) -> tuple[str, ...]:
     """Names of maps in the folder that are in no manifest."""
     found = []
     for name in maps_in(job.outdir):

@@ -17,8 +17,9 @@ from sgi.engine.api import Engine
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
 from sgi.engine.run import pipeline
+from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import Manifest
-from sgi.engine.run.pipeline import Job, Outcome
+from sgi.engine.run.pipeline import Outcome
 from sgi.engine.run.record import RunRecord
 from sgi.engine.seeds import latents, parse_seeds
 
