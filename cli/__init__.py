@@ -24,6 +24,7 @@ from sgi.engine.errors import UserError
 
 COMMANDS = {
     "run": "Write the maps of seeds as files; the same command continues a stopped run.",
+    "verify": "Check a folder of maps against its hashes, and merge the manifests of its shards.",
     "inspect": "Describe a generator, checkpoint, offset or exported model; nothing in the file is executed.",
     "import": "Convert a StyleGAN2 checkpoint to a generator file; nothing in it is executed.",
     "export": "Bake offsets into a generator and write one verified model: ONNX, TensorRT or a Triton repository.",
@@ -51,7 +52,7 @@ INTERRUPTED = 130
 USER_ERROR = 2
 _BROKEN_PIPE = 1  # the exit code of typer for it
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-_EXTRAS = {"run": "cpu", "doctor": "cpu", "import": "export", "inspect": "export", "export": "export"}
+_EXTRAS = {"run": "cpu", "verify": "cpu", "doctor": "cpu", "import": "export", "inspect": "export", "export": "export"}
 _DEFAULT_EXTRA = "train"
 _OPTIONAL = {"torch", "onnx", "ml_dtypes", "onnxruntime", "openvino", "matplotlib", "yaml"}
 """Modules that come with an extra of the package; _EXTRAS: the extra that a command needs."""

@@ -109,9 +109,8 @@ def rebuild_bundle(
             _fit(name, network_file, f"{teacher_file}+analytic:sobel", file, workdir / "fits", machine, progress)
         else:
             copyfile(offsets / file.name, file)
-    _export(
-        network_file, [files[name] for name in intrinsics.MAP_TYPES if name in files], out / paths.MODEL.name, progress
-    )
+    exported = [files[name] for name in intrinsics.MAP_TYPES if name in files]
+    _export(network_file, exported, out / paths.MODEL.name, progress)
     write_manifest(out)
     write_card(out)
     return quality

@@ -122,8 +122,8 @@ def sgi_run(built, environment, model, folder, suffix):
     """Files of the three seeds by sgi-run: (type, index of the seed) -> path."""
     flags = ("--seeds", "2-3,12345", "--trunc", "0.5", "--format", suffix, "--outdir", folder)
     run(built("release") / "examples/sgi-run", model, *flags, env=environment)
-    seeds = ("00002", "00003", "12345")
-    files = {(path.stem.split("_")[1], seeds.index(path.stem[4:9])): path for path in folder.iterdir()}
+    seeds = ("000002", "000003", "012345")
+    files = {(path.stem.split("_")[1], seeds.index(path.stem[4:10])): path for path in folder.iterdir()}
     assert len(files) == len(list(folder.iterdir()))
     return files
 
@@ -167,6 +167,18 @@ def test_sgi_run_refuses(built, environment, all_types_model):
         finished = subprocess.run([program, all_types_model, *flags], env=environment, capture_output=True, text=True)
         assert finished.returncode == 2
         assert finished.stderr.startswith(text)
+
+
+def test_sgi_run_refuses_a_folder_of_the_run_command(built, environment, all_types_model, tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    program = built("release") / "examples/sgi-run"
+    command = [program, all_types_model, "--seeds", "0", "--outdir", tmp_path]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert finished.returncode == 2
+    assert finished.stderr == (
+        f"error: --outdir {tmp_path}: it is a folder of `sgi-engine run` (run.json); choose another --outdir\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
 def test_the_runtime_of_an_active_environment_is_found(built, environment, all_types_model, tmp_path):

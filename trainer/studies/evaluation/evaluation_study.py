@@ -33,16 +33,17 @@ WORK = "work"
 class EvaluationSettings:
     """Settings of an evaluation.
 
-    types: maps to study, by name or by description; () is every built-in type that the teacher predicts, of masks only
-    EXAMPLE_MASK. generator: file; None is the bundled one. teacher: spec, see sgi.trainer.teachers. references: specs
-    of other teachers to score against. offsets: folder of existing offsets to score; None is the bundled ones for the
-    bundled generator, and none for others. steps, batch, lr: of every fit; lr None is the space's own. fits: of every
-    map, each on other pictures. control_fits: of every other row, None for 1. controls: whether to fit controls,
-    without which no verdict is given. images: pictures to fit on. holdout: held-out pictures to score on. psi, cutoff, noise_mode,
-    class_index: see `Sampling`; noise_mode None is none for the bundled generator and const for others. rooms: variety
-    of rendered rooms for the truth study, or "none"; None is the variety of the generator's training. directions: .npy
-    file of directions of light; None searches for some. out: folder of the work. jobs: processes; None is one for each
-    core, and one on a GPU. device: cpu or cuda. precision: fp32 or bf16; None is the device's preferred one.
+    types: maps to study, by name or by description; () is every built-in type that the teacher predicts, of masks
+    only EXAMPLE_MASK. generator: file; None is the bundled one. teacher: spec, see sgi.trainer.teachers.
+    references: specs of other teachers to score against. offsets: folder of existing offsets to score; None is the
+    bundled ones for the bundled generator, and none for others. steps, batch, lr: of every fit; lr None is the
+    space's own. fits: of every map, each on other pictures. control_fits: of every other row, None for 1. controls:
+    whether to fit controls, without which no verdict is given. images: pictures to fit on. holdout: held-out
+    pictures to score on. psi, cutoff, noise_mode, class_index: see `Sampling`; noise_mode None is none for the
+    bundled generator and const for others. rooms: variety of rendered rooms for the truth study, or "none"; None is
+    the variety of the generator's training. directions: .npy file of directions of light; None searches for some.
+    out: folder of the work. jobs: processes; None is one for each core, and one on a GPU. device: cpu or cuda.
+    precision: fp32 or bf16; None is the device's preferred one.
     """
 
     types: tuple[Kind, ...] = ()
