@@ -142,7 +142,7 @@ def test_a_seed_of_more_digits_than_the_folder(model, tmp_path):
 def test_a_file_that_is_set_aside_is_named(model, tmp_path):
     run_seeds("0-2", model=model, outdir=tmp_path)
     (tmp_path / "seed000001_depth.png").write_bytes(b"")
-    progress = Recorder()
+    progress = RecordedProgress()
     report = run_seeds("0-2", model=model, outdir=tmp_path, progress=progress)
     assert report.set_aside == (tmp_path / "seed000001_depth.png.set-aside",)
     (message,) = progress.messages
