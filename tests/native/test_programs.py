@@ -175,7 +175,7 @@ def test_the_runtime_of_an_active_environment_is_found(built, environment, all_t
     run(built("release") / "examples/sgi-run", all_types_model, "--seeds", "0", "--outdir", tmp_path, env=found)
 
 
-def ask(url: str) -> bytes:
+def fetch(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=60) as response:
         return response.read()
 
@@ -184,7 +184,7 @@ def check_service(url: str, model: Path) -> None:
     """Request 24 seeds at once and check the values, and that bad seeds and psi are refused."""
     seeds = range(24)
     with ThreadPoolExecutor(len(seeds)) as pool:
-        files = list(pool.map(lambda seed: ask(f"{url}/seeds/{seed}?psi=0.5"), seeds))
+        files = list(pool.map(lambda seed: fetch(f"{url}/seeds/{seed}?psi=0.5"), seeds))
     with Engine.open(model, backend="onnxruntime") as engine:
         maps = engine(seeds, psi=0.5)
     for n, file in enumerate(files):
@@ -194,12 +194,12 @@ def check_service(url: str, model: Path) -> None:
         assert np.abs(found - expected).max() <= NATIVE_PARITY
     for path in ("/seeds/4294967296", "/seeds/1?psi=nan", "/seeds/1?psi=x"):
         with pytest.raises(urllib.error.HTTPError) as caught:
-            ask(url + path)
+            fetch(url + path)
         assert caught.value.code in (400, 422)
 
 
 def counts(url: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", ask(f"{url}/stats").decode())))  # images, passes
+    return tuple(map(int, re.findall(r"\d+", fetch(f"{url}/stats").decode())))  # images, passes
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def test_the_service(built, environment, slow_model):
                 if passes < images:
                     break
                 with ThreadPoolExecutor(24) as pool:
-                    list(pool.map(lambda seed: ask(f"{url}/seeds/{seed}"), range(24)))
+                    list(pool.map(lambda seed: fetch(f"{url}/seeds/{seed}"), range(24)))
                 images, passes = counts(url)
             assert passes < images
         finally:
