@@ -46,6 +46,7 @@ The command `train-teacher` is the function `train_teacher` of the module `train
 its help is the function's docstring after the first paragraph.
 """
 
+_HELP_FLAGS = {"help_option_names": ["-h", "--help"]}
 INTERRUPTED = 130
 USER_ERROR = 2
 _BROKEN_PIPE = 1  # the exit code of typer for it
@@ -80,13 +81,25 @@ def load_command(name: str) -> Any:
     function = getattr(import_module(f"sgi.cli.{name_of_function}"), name_of_function)
     _, _, details = (getdoc(function) or "").partition("\n\n")
     single = typer.Typer(add_completion=False)
-    single.command(name, help=f"{COMMANDS[name]}\n\n{details}".rstrip())(function)
-    return typer.main.get_command(single)
+    text = f"{COMMANDS[name]}\n\n{details}".rstrip()
+    single.command(name, help=text, context_settings=_HELP_FLAGS)(function)
+    command = typer.main.get_command(single)
+    if any(parameter.name == "generator" for parameter in command.params):
+        command.context_settings["token_normalize_func"] = _option_name
+    return command
+
+
+def _option_name(name: str) -> str:
+    """Name of an option without aliases: --network, as in NVIDIA's programs, is --generator.
+
+    A second name in the option itself would take the width of the help text.
+    """
+    return "generator" if name == "network" else name
 
 
 def build() -> Any:
     """The command group; no command is imported yet."""
-    app = typer.Typer(cls=_LazyGroup, add_completion=False)
+    app = typer.Typer(cls=_LazyGroup, context_settings=_HELP_FLAGS)
     app.callback()(sgi_engine)
     group: Any = typer.main.get_command(app)
     group.commands.update({name: TyperCommand(name, help=text) for name, text in COMMANDS.items()})

@@ -19,6 +19,7 @@ from sgi.cli.options import (
     Precision,
     Threads,
     Trunc,
+    types_option,
 )
 from sgi.cli.progress import progress
 
@@ -29,7 +30,7 @@ def ablate(
         typer.Option(help="spaces (w, w+, style, lora), rows (of w+), images (to fit on) or alpha (times the offset)."),
     ],
     types: Annotated[
-        list[str] | None, typer.Option("--type", help="Map to fit; repeat it. Default: depth and albedo.")
+        list[str] | None, types_option("Maps to fit, such as depth,normal. Default: depth and albedo.")
     ] = None,
     generator: GeneratorFile = None,
     teacher: Annotated[str, typer.Option(help="`bundled`, or another spec of `train`.")] = "bundled",

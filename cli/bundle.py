@@ -96,7 +96,7 @@ def rebuild_bundle(
             _fit(name, network_file, f"{teacher_file}+analytic:sobel", file, workdir / "fits", machine)
         else:
             copyfile(offsets / file.name, file)
-    _export(network_file, [files[name] for name in intrinsics.MAP_TYPES], out / paths.MODEL.name)
+    _export(network_file, [files[name] for name in intrinsics.MAP_TYPES if name in files], out / paths.MODEL.name)
     write_manifest(out)
     write_card(out)
     return quality

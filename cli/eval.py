@@ -19,6 +19,7 @@ from sgi.cli.options import (
     Precision,
     Trunc,
     TypeFiles,
+    types_option,
 )
 from sgi.cli.progress import progress
 
@@ -26,10 +27,9 @@ from sgi.cli.progress import progress
 def eval(
     types: Annotated[
         list[str] | None,
-        typer.Option(
-            "--type",
-            help="Map to study; repeat it. Default: depth, normal, albedo, shading, segmentation, mask-bed and edges, "
-            "as far as the teacher predicts them.",
+        types_option(
+            "Maps to study, such as depth,normal. Default: every built-in type that the teacher predicts, of masks "
+            "mask-bed."
         ),
     ] = None,
     type_files: TypeFiles = None,

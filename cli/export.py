@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sgi.cli.options import OffsetFiles
+from sgi.cli.options import GeneratorFile, OffsetFiles, types_option
 from sgi.cli.progress import progress
 from sgi.engine.errors import UserError
 
@@ -20,11 +20,9 @@ if TYPE_CHECKING:
 def export(
     types: Annotated[
         list[str] | None,
-        typer.Option("--type", help="Map to export; repeat it for several outputs, or `all`. `image` is the picture."),
+        types_option("Maps to export, such as image,depth, or `all`. `image` is the picture."),
     ] = None,
-    generator: Annotated[
-        Path | None, typer.Option("--generator", help="Generator file. Default: the bundled rooms.")
-    ] = None,
+    generator: GeneratorFile = None,
     offsets: OffsetFiles = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="File to write. Default: TYPE.onnx, or maps.onnx for several types.")
@@ -39,7 +37,10 @@ def export(
         int | None, typer.Option("--trunc-cutoff", min=0, help="Truncate only the first rows of w+.")
     ] = None,
     noise_mode: Annotated[
-        str | None, typer.Option("--noise-mode", help="none or const. Default: that of the offsets.")
+        str | None, typer.Option("--noise-mode", help="none, const or random. Default: that of the offsets.")
+    ] = None,
+    noise_seed: Annotated[
+        int | None, typer.Option("--noise-seed", help="Seed of the random noise, which the model stores. Default: 0.")
     ] = None,
     precision: Annotated[
         str, typer.Option("--precision", help="Precision of the convolutions: fp32, fp16 or bf16.")
@@ -91,8 +92,8 @@ def export(
     with progress() as shown:
         exported = export_model(
             generator=generator, offsets=offsets or [], types=types, file_format=file_format, out=out, alpha=alpha,
-            psi=psi, cutoff=cutoff, noise_mode=noise_mode, precision=precision, opset=opset, progress=shown,
-            **{option: value for option, value in options.items() if value is not None},
+            psi=psi, cutoff=cutoff, noise_mode=noise_mode, noise_seed=noise_seed, precision=precision, opset=opset,
+            progress=shown, **{option: value for option, value in options.items() if value is not None},
         )  # fmt: skip
     _report(Console(), exported)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sgi.cli.options import Device, GeneratorFile, Holdout, Split, Teacher, TeacherCache, Threads
+from sgi.cli.options import Device, GeneratorFile, Holdout, Split, Teacher, TeacherCache, Threads, types_option
 from sgi.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def score(
     types: Annotated[
-        list[str] | None, typer.Option("--type", help="Bundled offset to score; repeat it, or `all`.")
+        list[str] | None, types_option("Bundled offsets to score, such as depth,normal, or `all`.")
     ] = None,
     offsets: Annotated[list[Path] | None, typer.Option("--offset", help="Offset file to score; repeat it.")] = None,
     generator: GeneratorFile = None,

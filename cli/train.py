@@ -24,6 +24,7 @@ from sgi.cli.options import (
     Threads,
     Trunc,
     TypeFiles,
+    types_option,
 )
 from sgi.cli.progress import progress
 from sgi.engine.intrinsics import MAP_TYPES
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 def train(
     types: Annotated[
         list[str] | None,
-        typer.Option("--type", help=f"Map to fit an offset for; repeat it, or `all` for {', '.join(MAP_TYPES)}."),
+        types_option(f"Maps to fit offsets for, such as depth,normal, or `all` for {', '.join(MAP_TYPES)}."),
     ] = None,
     type_files: TypeFiles = None,
     generator: GeneratorFile = None,

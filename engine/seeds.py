@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from operator import index
+from pathlib import Path
 from typing import overload
 
 import numpy as np
@@ -96,6 +97,28 @@ def parse_seeds(text: str) -> Seeds:
     if not text.strip():
         raise UserError(f"`seeds` is empty: {_REMEDY}")
     return _distinct(_parse_item(item.strip(), text) for item in text.split(","))
+
+
+def read_seeds(path: str | Path) -> Seeds:
+    """The seeds of a text file: lines of seeds and ranges as for `parse_seeds`, empty lines, and # with a comment.
+
+    Raises UserError for a file that cannot be read, and with the line number for a line that is wrong.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise UserError(f"`seeds_file={path}`: {reason}") from None
+    ranges: list[range] = []
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        try:
+            ranges += [_parse_item(item.strip(), text) for item in text.split(",")] if text else []
+        except UserError as error:
+            raise UserError(f"`seeds_file={path}`, line {number}: {error}") from None
+    if not ranges:
+        raise UserError(f"`seeds_file={path}`: it has no seeds; {_REMEDY}, on one or more lines")
+    return _distinct(ranges)
 
 
 def as_seeds(seeds: str | int | Iterable[int]) -> Sequence[int]:

@@ -36,7 +36,7 @@ class Exported:
 class Exporter(Protocol):
     """One file format.
 
-    suffixes: of the file, the first is the default; empty for a format that is a folder.
+    suffixes: of the file, such as `.onnx` or `.tar.gz`; the first is the default; empty for a format that is a folder.
     settings: dataclass of the format's own options; all fields have defaults, and it raises UserError for bad values.
     """
 

@@ -1,1 +1,1 @@
-"""Fit offsets, and train all that the bundle needs: rooms, generator, teacher."""
+"""Training: offsets, generators and teachers, the rooms they are trained on, and the studies of offsets."""

@@ -1,6 +1,6 @@
-"""Real images and latents of a training run. Each depends only on the seed and the step.
+"""Real images and latents of a training run.
 
-A resumed run therefore draws exactly what the uninterrupted run would have drawn.
+Both depend only on the seed and the step, so that a resumed run draws the same numbers as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def step_generator(seed: int, step: int, stream: int) -> torch.Generator:
 
 
 class RealImages:
-    """Shuffled, mirrored batches of an image set in [-1, 1].
+    """Batches of an image set, shuffled and with `flips` randomly mirrored.
 
-    On a GPU the whole set is kept in its memory as bytes, where indexing is cheap: 50,000 rooms at 128 px are 2.5 GB.
+    On a GPU the whole set is kept in GPU memory as uint8: 50,000 rooms at 128 px are 2.5 GB.
     """
 
     def __init__(self, images: ImageSet, batch: int, seed: int, flips: bool, device: torch.device) -> None:

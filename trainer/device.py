@@ -1,4 +1,4 @@
-"""The device that the trainer computes on, and the precision."""
+"""The device of a training run, and its precision."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def find_device(name: str, threads: int | None = None) -> torch.device:
 
 
 def preferred_precision(device: torch.device) -> str:
-    """Return bf16 where the hardware has bf16 instructions, where it is faster, else fp32: emulated bf16 is slower.
+    """Return bf16 if the device has bf16 instructions, else fp32, because emulated bf16 is slower.
 
     See docs/experiments.md, "Precision of a fit".
     """

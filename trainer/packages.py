@@ -46,12 +46,13 @@ def loading(parameter: str, files: str) -> Iterator[None]:
         ) from None
 
 
-def whole(
+def missing_weights(
     parameter: str, report: Mapping[str, Any], optional: Callable[[str], object] = lambda name: False
 ) -> list[str]:
-    """Names of the weights that a file lacks, from a loading report. The library initialises them at random.
+    """Return the names of the weights that a file lacks, which the library initialises at random.
 
-    Raises UserError unless all of them are `optional` and none has another shape.
+    report: the loading report of `from_pretrained`. optional: whether the network works without the weight of a name.
+    Raises UserError for a missing weight that is not optional, and for a weight of another shape.
     """
     missing = sorted(report["missing_keys"])
     wrong = [name for name in missing if not optional(name)] + [key[0] for key in report["mismatched_keys"]]
@@ -62,7 +63,7 @@ def whole(
 
 @contextmanager
 def quiet(logging: Any) -> Iterator[None]:
-    """Show only errors of a Hugging Face library, by its `utils.logging`; the settings are restored afterwards."""
+    """Suppress all console output of a Hugging Face library but errors; logging: its module `utils.logging`."""
     level = logging.get_verbosity()
     bars = logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -1,4 +1,4 @@
-"""Small YAML files of users: read as a mapping of plain values, with one clear error line."""
+"""Reading of a user's YAML file as a mapping of plain values, with one-line errors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _LARGEST = 1 << 16
 
 
 def read_mapping(path: str | Path, parameter: str, extra: str) -> dict[str, Any] | None:
-    """The mapping in a file, or None if it is not a mapping with text keys or is longer than 64 KB.
+    """Return the mapping in a file, or None if it is not a mapping with text keys or is longer than 64 KB.
 
-    parameter: reference to the file in messages. extra: pip extra that contains YAML. Raises UserError for a file that
-    cannot be read or is not YAML, and where the package is missing.
+    parameter: reference to the file in messages. extra: pip extra that contains PyYAML. Raises UserError for a file
+    that cannot be read or is not YAML, and if PyYAML is not installed.
     """
     yaml = need("yaml", parameter, extra)
     try:

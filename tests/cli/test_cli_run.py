@@ -281,3 +281,68 @@ def test_the_bundled_model_is_the_default(command, tmp_path):
     types = Artifact.read(bundle.MODEL).type_names
     assert {f"seed0000_{name}.png" for name in types} < set(contents(tmp_path))
     assert str(tmp_path) in out
+
+
+def test_seeds_come_from_a_file(command, model, tmp_path):
+    (tmp_path / "seeds.txt").write_text("# chosen by hand\n3\n\n10-11, 5  # a room\n3\n")
+    arguments = ("--seeds-file", tmp_path / "seeds.txt", "--model", model, "--outdir", tmp_path / "out")
+    code, out, err = command("run", *arguments, "--type", "depth", "--no-preview")
+    assert (code, err) == (0, "1 duplicate seeds dropped\n")
+    assert "wrote 4 seeds" in out
+    written = {int(path.name[len("seed") :].split("_")[0]) for path in (tmp_path / "out").glob("*_depth*")}
+    assert written == {3, 5, 10, 11}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "seeds.txt: No such file or directory"),
+        ("# none\n", "seeds.txt: it has no seeds"),
+        ("1\ntwo\n", "seeds.txt, line 2: "),
+        (b"\xff\xfe\x00", "seeds.txt: not a text file"),
+    ],
+)
+def test_a_wrong_file_of_seeds_is_one_line(command, model, tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "seeds.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
+    code, out, err = command("run", "--seeds-file", tmp_path / "seeds.txt", "--model", model)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: --seeds-file ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_several_classes_are_runs_of_their_own(command, class_model, tmp_path):
+    arguments = ("--seeds", "0-2", "--model", class_model, "--outdir", tmp_path)
+    code, out, err = command("run", *arguments, "--class", "0,2")
+    assert (code, err) == (0, "")
+    assert out.count("wrote 3 seeds") == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["class0", "class2"]
+    assert json.loads((tmp_path / "class2" / "run.json").read_text())["class_index"] == 2
+    code, out, err = command("run", *arguments, "--class", "0-2")
+    assert (code, out.count("found 3 seeds finished before")) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [("0,3", "--class 3: choose 0 to 2"), ("9", "--class 9: choose 0 to 2"), ("cat", "--class cat: write classes and")],
+)
+def test_wrong_classes_write_nothing(command, class_model, tmp_path, classes, message):
+    outdir = tmp_path / "out"
+    code, _, err = command("run", "--seeds", "0", "--model", class_model, "--outdir", outdir, "--class", classes)
+    assert (code, outdir.exists()) == (2, False)
+    assert message in err
+
+
+def test_noise_and_types_that_the_model_lacks_are_answered_with_commands(command, model, tmp_path):
+    arguments = ("--seeds", "0", "--model", model, "--outdir", tmp_path)
+    code, _, err = command("run", *arguments, "--noise-mode", "random")
+    assert code == 2
+    assert "`sgi-engine export --noise-mode random --noise-seed 0`" in err
+    code, _, err = command("run", *arguments, "--type", "edges")
+    assert code == 2
+    assert "`sgi-engine train --type edges`" in err
+    assert "`sgi-engine export --type edges --offset edges.safetensors`" in err
+    assert err.count("\n") == 1
+    _, _, err = command("run", *arguments, "--type", "dpeth")
+    assert err == "error: --type dpeth: the model has image, depth\n"

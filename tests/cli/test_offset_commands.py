@@ -22,7 +22,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256, random_generator, save_generator
 from sgi.engine.intrinsics import MAP_TYPES
 from sgi.engine.offsets import Offset
-from sgi.trainer.offsets.score import BASELINES, OFFSET
+from sgi.trainer.offsets.held_out_score import BASELINES, OFFSET
 from sgi.trainer.offsets.spaces import SPACES
 
 QUICK = ("--steps", "12", "--images", "40", "--holdout", "12", "--threads", "1")

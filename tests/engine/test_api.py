@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tiny_models import ONNX_BACKENDS, SIDE, Z_DIM
+from tiny_models import ONNX_BACKENDS, SIDE, Z_DIM, package_of
 from tolerances import BACKEND_PARITY
 
 from sgi.engine import Engine, UserError
@@ -47,7 +47,7 @@ def test_the_example_of_the_readme(model):
 
 @pytest.mark.parametrize("backend", ONNX_BACKENDS)
 def test_a_seed_gives_the_same_maps_in_any_batch(model, backend):
-    pytest.importorskip(backend)
+    pytest.importorskip(package_of(backend))
     with Engine.open(model, backend=backend, device="cpu", batch=3) as engine:
         together = engine(seeds="0-6")
         assert engine.artifact.type_names == ("image", "depth")

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from sgi.engine import plugins
+from sgi.engine.backends import BACKENDS
 from sgi.engine.errors import UserError
+from sgi.engine.writers import FORMATS
 
 PROJECT = """
 [build-system]
@@ -118,13 +120,13 @@ def test_doctor_lists_the_backends_of_packages(sgi_engine):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--format", "jpg"), "--format jpg: choose from png, npy, broken, not-a-format, raw"),
+        (("--format", "jpg"), f"--format jpg: choose from {', '.join(FORMATS)}, broken, not-a-format, raw"),
         (("--format", "broken"), "plugin 'broken' of package sgi-example-plugin does not import (ModuleNotFoundError"),
         (
             ("--format", "not-a-format"),
             "--format not-a-format: its plugin provides no class with suffix, encode, decode",
         ),
-        (("--backend", "none"), "--backend none: choose from auto, openvino, onnxruntime, tensorrt, not-a-row, zeros"),
+        (("--backend", "none"), f"--backend none: choose from auto, {', '.join(BACKENDS)}, not-a-row, zeros"),
         (("--backend", "not-a-row"), "--backend not-a-row: its plugin provides a type, not a BackendRow"),
     ],
 )

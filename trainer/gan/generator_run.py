@@ -1,4 +1,4 @@
-"""Train a generator on rendered rooms: render what is missing, choose the device, train, and report where it ended."""
+"""Train a generator on rendered rooms; the function behind `sgi-engine train-generator`."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def train_generator(
 
     workdir: folder of the run (checkpoint, samples, log, averaged generator, discriminator).
     preset: name of a preset, or a config. kimg, hours: budgets in thousands of images and in hours; they replace those
-    of the preset, and the run ends when the first of them is spent. count: rooms to train on; default: the preset's.
-    data: folder of rendered rooms, which runs can share; default: rooms in `workdir`. What is missing is rendered.
-    teacher: teacher file; the log compares the generator with held-out rooms in its features. None: no comparison.
+    of the preset, and the run ends when the first of them is spent. count: rooms to train on; None is the preset's.
+    data: folder of rendered rooms, which runs can share; None is the folder `rooms` in `workdir`. Missing rooms are
+    rendered. teacher: file of the teacher whose features compare the generator with held-out rooms in the log, or None.
     generator, discriminator: files of another run to start from, both or neither.
     resume: continue from the checkpoint in `workdir`, if there is one.
     Raises UserError for invalid values, and for files that do not match the preset.
@@ -66,7 +66,7 @@ def train_generator(
     if (generator is None) != (discriminator is None):
         raise UserError("give both `generator` and `discriminator`, or neither: a run starts from both")
     start = load_start(config, generator, discriminator) if generator and discriminator else None
-    where = find_device(device, threads)
+    torch_device = find_device(device, threads)
     folder = Path(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     rooms = load_or_render(
@@ -74,17 +74,17 @@ def train_generator(
         config.scenes,
         config.resolution,
         ROOM_SEED,
-        device=where,
+        device=torch_device,
         variety=get_variety(config.variety),
         progress=progress,
     )
 
     def measure(network: Generator) -> dict[str, Any]:
-        held_out = held_out_rooms(folder / "held-out", config.resolution, config.variety, where, progress)
-        return quality(network, load_unet_teacher(str(teacher), str(where)), held_out)
+        held_out = held_out_rooms(folder / "held-out", config.resolution, config.variety, torch_device, progress)
+        return quality(network, load_unet_teacher(str(teacher), str(torch_device)), held_out)
 
     with _reports(progress) as report:
-        training = train(config, rooms, folder, where, resume, report, measure if teacher else None, start)
+        training = train(config, rooms, folder, torch_device, resume, report, measure if teacher else None, start)
     return TrainedGenerator(folder / "ema.safetensors", training.kimg)
 
 

@@ -16,8 +16,8 @@ import torch
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
 from sgi.trainer.batches import ImageSet, RealImages
+from sgi.trainer.gan.run_files import RunFiles
 from sgi.trainer.gan.start import Start
-from sgi.trainer.gan.state import RunFiles
 from sgi.trainer.gan.step import StepStats, Training
 from sgi.trainer.gan.train_config import TrainConfig
 

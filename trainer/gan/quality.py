@@ -1,4 +1,4 @@
-"""Distances between a generator's rooms and rendered rooms, beside those between two sets of rendered rooms."""
+"""Distances between generated and rendered rooms, and between two sets of rendered rooms for comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The start of a run from networks trained before: an averaged generator and its discriminator.
+"""The start of a training run from the networks of another run: an averaged generator and its discriminator.
 
 Both are needed. With a new discriminator the generator loses most of its quality before it improves again; see
 docs/experiments.md, "Starting from a generator without its discriminator".
@@ -35,7 +35,10 @@ DISCRIMINATOR_FILE = FileKind(
 
 @dataclass
 class Start:
-    """Networks to start from, and the training behind them: thousands of images, and seconds."""
+    """Networks to start from, and their training so far.
+
+    discriminator: state dict, float32. kimg: thousands of images trained on. seconds: training time.
+    """
 
     generator: Generator
     discriminator: dict[str, Tensor]

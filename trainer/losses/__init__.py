@@ -22,6 +22,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """(prediction, target) -> scalar; both codes [N, C, H, W] float32, targets in [0, 1], predictions not clamped."""
 
 CLASS_SHARPNESS = 10.0
+_OF_DECODING = {"palette": "ce", "unit": "cosine+huber"}
+_SMOOTH = "huber"
 _TERM = re.compile(r"(?:(?P<weight>[0-9.]+(?:e-?[0-9]+)?)\*)?(?P<name>[a-z0-9-]+)")
 
 
@@ -69,19 +71,15 @@ TERMS: dict[str, Term] = {
 
 
 def default_loss(kind: Intrinsic) -> str:
-    """Return the loss that a type is fitted with by default: the best measured one.
+    """Return the loss that a type is fitted with by default: that of its row, or else that of its decoding.
 
-    See docs/experiments.md, "Losses".
+    Each is the best measured one. See docs/experiments.md, "Losses".
     """
-    if kind.decoding == "palette":
-        return "ce"
-    if kind.decoding == "unit":
-        return "cosine+huber"
-    return "l2" if kind.is_mask or kind.name == "edges" else "huber"
+    return intrinsics.row_of(kind).loss or _OF_DECODING.get(kind.decoding, _SMOOTH)
 
 
 def get_loss(loss: str | None, kind: Intrinsic) -> Loss:
-    """Return the function of a loss expression (None: the default of the type) for a type.
+    """Return the loss function of an expression for a type; None is the default loss of the type.
 
     Raises UserError, naming `loss`, for an unknown term, a term that is not defined for the type, and a term whose
     packages or weights are not installed.

@@ -1,0 +1,1 @@
+"""Measures of predicted maps: errors, figures of each type, and confidence intervals."""

@@ -1,5 +1,5 @@
-"""Offsets: fit them, score them beside baselines, add them up.
+"""Fit offsets, score them beside baselines, and combine them.
 
-`train.train_offsets`, `rescore.score_offsets` and `combine.combine_offsets` work from files to files; `job` fits and
-scores one offset on pools in memory.
+`train.train_offsets`, `rescore.score_offsets` and `combine.combine_offsets` read and write files; `job` fits and scores
+one offset on pools in memory.
 """

@@ -1,4 +1,4 @@
-"""Apply an offset file to any latents: sampled, inverted or relit ones."""
+"""Apply an offset to latents that are not those of a pool, such as inverted and relit ones."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
 from sgi.engine.generator.offset_styles import tensors_of
 from sgi.engine.offsets import Offset
+from sgi.trainer.offsets.held_out_score import predict_latents
 from sgi.trainer.offsets.job import sampling_of
 from sgi.trainer.offsets.pool import Sampling
-from sgi.trainer.offsets.score import predict_latents
 
 
 def apply_offset(generator: Generator, ws: Tensor, offset: Offset) -> Tensor:

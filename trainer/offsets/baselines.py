@@ -1,7 +1,7 @@
 """Baselines: predictions of a map that do not use the generator, for comparison with an offset's score.
 
 Each baseline is fitted in closed form on the fitting pictures and returns a function that predicts codes of held-out
-pictures. Each is meant to be as strong as its kind allows: an offset is of interest only if it scores better.
+pictures. The baselines are as strong as their form allows, because an offset is useful only if it scores better.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ def pixel_affine(images: Tensor, codes: Tensor) -> Predictor:
 
 
 def ridge(w: Tensor, codes: Tensor) -> tuple[Predictor, float]:
-    """Fit a ridge regression from w to the whole map; lambda is chosen on the last fifth of the fitting pictures.
+    """Fit a ridge regression from w to the whole map, with lambda chosen on the last fifth of the fitting pictures.
 
-    w: [N, D] float32. codes: [N, C, H, W]. Returns a predictor for w [M, D], and lambda, which is per picture and in
-    units of the mean variance of an entry of w.
+    w: [N, D] float32. codes: [N, C, H, W]. Returns a predictor for w [M, D], and lambda: the ridge penalty divided by N
+    and by the mean variance of an entry of w.
     """
     held = max(1, round(len(w) * VALIDATION_SHARE))
     errors = _validation_errors(w[:-held], codes[:-held], w[-held:], codes[-held:])

@@ -10,8 +10,11 @@ from sgi.engine.intrinsics import MAP_TYPES, Intrinsic
 
 ALL = "all"
 """Stands for the intrinsic images of a picture, `MAP_TYPES`."""
-KNOWN = ", ".join([*(name for name in intrinsics.INTRINSICS if name != intrinsics.IMAGE), "mask-CLASS", ALL])
-"""The names that can be chosen, for messages."""
+
+
+def known_types() -> str:
+    """Return the names that can be chosen, for messages."""
+    return ", ".join([*(name for name in intrinsics.INTRINSICS if name != intrinsics.IMAGE), "mask-CLASS", ALL])
 
 
 def chosen_types(types: Sequence[str] | None, own: Mapping[str, Intrinsic]) -> dict[str, Intrinsic]:
@@ -25,8 +28,8 @@ def chosen_types(types: Sequence[str] | None, own: Mapping[str, Intrinsic]) -> d
         for name in MAP_TYPES if given == ALL else (given,):
             kind = own.get(name) or intrinsics.find(name)
             if kind is None or name == intrinsics.IMAGE:
-                raise UserError(f"`types={name}`: choose from {KNOWN}, or describe it with `type_files`")
+                raise UserError(f"`types={name}`: choose from {known_types()}, or describe it with `type_files`")
             chosen[name] = kind
     if not chosen:
-        raise UserError(f"`types` is missing: choose from {KNOWN}")
+        raise UserError(f"`types` is missing: choose from {known_types()}")
     return chosen

@@ -35,8 +35,9 @@ def blocks(seeds: range) -> list[range]:
 class CodeCache:
     """Codes of one type by one teacher, for the pictures of one generator under one sampling.
 
-    root: folder of all caches, created if it is missing. name: of the type. facts: everything else that the codes
-    depend on besides the seed, as JSON-ready values. Raises UserError, naming `cache`, if the folder cannot be created.
+    root: folder of all caches, created if it is missing. name: of the type. facts: JSON-ready values of everything that
+    the codes depend on besides the type and the seed. Raises UserError, naming `cache`, for a folder that cannot be
+    created.
     """
 
     def __init__(self, root: str | Path, name: str, facts: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A weighted sum of offset files as one offset file: what `sgi-engine combine` does, as one function."""
+"""Weighted sums of offset files; the function behind `sgi-engine combine`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from sgi.engine.offsets import Offset
 
 @dataclass(frozen=True)
 class CombinedOffset:
-    """A sum. offset: of the first file's type, without a score. path: its file. terms: (weight, file) in order."""
+    """The result of `combine_offsets`.
+
+    offset: the sum, with the type of the first file and without a score. path: its file. terms: (weight, file) in the
+    order of the files.
+    """
 
     offset: Offset
     path: Path
@@ -42,7 +46,7 @@ def combine_offsets(
     if not all(map(math.isfinite, factors)):
         raise UserError(f"`weights={' '.join(map(str, factors))}`: weights must be finite")
     if len(paths) == 1 and not weights:
-        raise UserError("`weights` is missing: one offset without a weight leaves nothing to combine")
+        raise UserError("`weights` is missing: a single offset needs a weight")
     if target.suffix != ".safetensors":
         raise UserError(f"`out={out}`: the name of an offset file ends in .safetensors")
     total = reduce(Offset.plus, [Offset.load(path).scaled(factor) for path, factor in zip(paths, factors, strict=True)])

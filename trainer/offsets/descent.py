@@ -49,7 +49,7 @@ class Descent:
         return self._coordinates if self._preconditioner is None else self._preconditioner.leaves(self._coordinates)
 
     def precondition(self, predict: Callable[[Tensors, Tensor], Tensor], pictures: int, seed: int) -> None:
-        """Continue in coordinates preconditioned at the present offset, which stays the same; Adam starts anew.
+        """Change to coordinates that are preconditioned at the current offset, and reset Adam; the offset is unchanged.
 
         predict: (tensors of the offset, indices of pictures) -> predicted codes. pictures, seed: see
         `preconditioner.estimate`.

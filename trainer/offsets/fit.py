@@ -1,9 +1,9 @@
 """Find the offset d of one type: min over d of E_w loss(C(G(w + d)), teacher(G(w))), everything else frozen.
 
-Bhattad et al., arXiv 2306.00987 (the structure; its loss and learning rate are not public). Offsets lie far outside the
-distribution of w: their rows grow to several |w|. The learning rate is therefore large; it is given in units of what a
-tensor is added to (see `parameters`). The map appears after 150 to 300 steps; from then on the fit is preconditioned
-(see `preconditioner`).
+The method is that of Bhattad et al., arXiv 2306.00987; the paper does not state its loss and learning rate. Offsets lie
+far outside the distribution of w: their rows grow to several |w|. The learning rate is therefore large. Its unit is the
+root mean square of the quantity that a tensor is added to (see `parameters`). The map appears after 150 to 300 steps,
+and the fit is preconditioned from then on (see `preconditioner`).
 """
 
 from __future__ import annotations
@@ -43,12 +43,13 @@ CHECKPOINT_EVERY = 25
 class FitSettings:
     """Settings of a fit.
 
-    space: w, w+, style or lora. loss: see sgi.trainer.losses; None for the default of the type, which `for_type` fills
-    in. steps, batch: number of optimiser steps and of pictures in each. lr: learning rate of Adam in the units of
-    `parameters`, which for w+ and style are a layer's root mean square style over the pool; None becomes the default of
-    the space. The rate of preconditioned steps scales with it. seed: of the order of the pictures. precision: of the
-    convolutions, fp32 or bf16. rank: of lora's updates; None becomes 4 there. from_layer: the first row of w+ that may
-    change. Raises UserError, naming the parameter, for values out of range or of another space.
+    space: w, w+, style or lora. loss: an expression, see sgi.trainer.losses; None is the default of the type, which
+    `for_type` inserts. steps: number of optimiser steps. batch: pictures per step. lr: learning rate of Adam in the
+    units of `parameters` (for w+ and style, a layer's root mean square style over the pool); None is the default of the
+    space. The learning rate of preconditioned steps is proportional to it. seed: of the order of the pictures.
+    precision: of the convolutions, fp32 or bf16. rank: of the updates of lora; None is 4. from_layer: the first row of
+    w+ that may change. Raises UserError, naming the parameter, for values out of range, and for a parameter that the
+    space does not have.
     """
 
     space: str = "w+"
@@ -103,7 +104,10 @@ def batch_indices(step: int, batch: int, count: int, seed: int) -> Tensor:
 
 
 def fingerprint(kind: Intrinsic, settings: FitSettings, pool: Pool, generator_hash: str, teacher_hash: str) -> str:
-    """Return the hash of everything a fit depends on except the machine: fits of equal hash may resume one another."""
+    """Return the SHA-256 (64 hex digits) of everything that a fit depends on except the machine.
+
+    A fit may resume from the checkpoint of a fit with the same fingerprint.
+    """
     facts = [
         [kind.name, kind.code_channels, list(kind.classes)],
         asdict(settings.for_type(kind)),

@@ -39,7 +39,7 @@ class FitCheckpoint:
         self.path.unlink(missing_ok=True)
 
     def save(self, step: int, descent: Descent) -> None:
-        """Write the state after `step` steps, whole or not at all."""
+        """Write the state after `step` steps; the file appears complete or not at all."""
         state = {"fingerprint": self.fingerprint, "step": step, "descent": descent.state_dict()}
         with atomic_write(self.path) as temporary:
             torch.save(state, temporary)

@@ -1,4 +1,4 @@
-"""From the steps of a fit to the progress of a stage."""
+"""A callback that reports the steps of a fit as the progress of a stage."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sgi.engine.progress import Stage
 
 
 def report_steps(stage: Stage, note: str = "") -> Callable[[int, float], None]:
-    """A callback for `fit` that advances a stage by the steps since its last call.
+    """Return a callback for `fit` that advances a stage by the steps since its last call.
 
-    Its first call, before the first step, counts the steps of an earlier run.
+    note: text beside the progress bar. The first call, before the first step, counts the steps of an earlier run.
     """
     before = 0
 

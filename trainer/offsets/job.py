@@ -20,9 +20,9 @@ from sgi.engine.version import __version__
 from sgi.trainer.offsets.fit import FitSettings, fingerprint, fit
 from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
 from sgi.trainer.offsets.fit_steps import report_steps
+from sgi.trainer.offsets.held_out_score import best_baseline, evaluate
 from sgi.trainer.offsets.parameters import rms
 from sgi.trainer.offsets.pool import Pool, Sampling, build_pool
-from sgi.trainer.offsets.score import best_baseline, evaluate
 from sgi.trainer.offsets.seed_splits import describe, fitting_seeds, scoring_seeds
 from sgi.trainer.teachers import Teacher
 from sgi.trainer.teachers.joint_teacher import teacher_of
@@ -50,10 +50,10 @@ def make_pools(
 ) -> Pools:
     """Build pools of `images` fitting and `holdout` scoring seeds.
 
-    See `build_pool` and sgi.trainer.offsets.seed_splits. Raises UserError for counts, streams, splits, types or a
-    sampling that do not exist, and a cache that fails.
+    stream, split: see sgi.trainer.offsets.seed_splits. The other parameters are those of `build_pool`. Raises UserError
+    for invalid counts, streams and splits, and the errors of `build_pool`.
     """
-    # Check both ranges first: a wrong value must not cost the minutes of the first pool.
+    # Both ranges are checked before the first pool is built, which takes minutes.
     fitting, held = fitting_seeds(images, stream), scoring_seeds(holdout, split)
     with progress.stage("pictures", images + holdout) as stage:
         return Pools(
@@ -66,7 +66,7 @@ def make_pools(
 def open_checkpoint(
     workdir: str | Path, generator: Generator, teacher: Teacher, kind: Intrinsic, pool: Pool, settings: FitSettings
 ) -> FitCheckpoint:
-    """Return the checkpoint in `workdir` of exactly this fit, whether its file exists or not."""
+    """Return the checkpoint in `workdir` of the fit with these arguments; its file need not exist."""
     teacher_hash = teacher_of(teacher, kind.name).sha256
     key = fingerprint(kind, settings, pool, generator_sha256(generator), teacher_hash)
     return FitCheckpoint(workdir, kind.name, key)

@@ -1,9 +1,9 @@
-"""The parameters that Adam optimises in a fit, their units, and the map from them to an offset's tensors.
+"""The parameters that Adam optimises in a fit, their units, and the function from them to an offset's tensors.
 
-Adam's steps are equally long along every coordinate, so the choice of coordinates matters. The affine layers stretch
-some directions of w a thousand times more than others, and a fit in w itself makes little progress along the others. A
-row of w+ is therefore parametrised by the styles it should produce, each in units of its layer's styles; the row is the
-ridge regression solution for these styles. See docs/experiments.md, "Style parameters for w+".
+Adam's steps have equal lengths along all coordinates, so the choice of coordinates matters. The affine layers stretch
+some directions of w a thousand times more than others, and a fit in w itself makes little progress along the latter. A
+row of w+ is therefore parametrised by the styles it should produce, each divided by the root mean square style of its
+layer; the row is the ridge regression solution for these styles. See docs/experiments.md, "Style parameters for w+".
 """
 
 from __future__ import annotations

@@ -88,8 +88,11 @@ class Pool:
         return len(self.seeds)
 
 
-def ask(teacher: Teacher, image: Tensor, types: Sequence[str]) -> Mapping[str, Tensor]:
-    """Return a teacher's codes by name of type for pictures [N, 3, H, W] float32 in [0, 1], scaled to its range."""
+def teacher_targets(teacher: Teacher, image: Tensor, types: Sequence[str]) -> Mapping[str, Tensor]:
+    """Return a teacher's targets, type -> codes [N, C, H, W] float32, of pictures [N, 3, H, W] float32 in [0, 1].
+
+    The pictures are scaled to the teacher's input range.
+    """
     low, high = teacher.input_range
     return teacher(image * (high - low) + low, types)
 
@@ -127,7 +130,7 @@ def build_pool(
             image = (generator.synthesize(ws, sampling.noise_mode) * 0.5 + 0.5).clamp(0, 1)
             all_ws.append(ws.cpu())
             images.append(image.to("cpu", STORED))
-            target = ask(teacher, image, list(missing)) if missing else {}
+            target = teacher_targets(teacher, image, list(missing)) if missing else {}
             for name, parts in missing.items():
                 parts.append(target[name].to("cpu", STORED))
             if on_pictures:

@@ -18,9 +18,9 @@ from torch import Tensor
 from sgi.trainer.offsets.parameters import Tensors
 
 SCHEDULE = (200, 600, 1800)
-"""Steps before which a fit computes a preconditioner: the map must exist at the first, and changes less after each."""
+"""Steps before which a fit computes a preconditioner; the first is after the map has appeared."""
 LATEST_SHARE = 0.75
-"""Share of a fit after which none is computed: too few steps remain to repay the cost."""
+"""Share of a fit after which no preconditioner is computed, because too few steps would use it."""
 LEARNING_RATE = 4e-4
 """Adam's learning rate in preconditioned coordinates, at the default rate of the space."""
 PROBES = 500

@@ -1,4 +1,4 @@
-"""Score existing offset files again: what `sgi-engine score` does, as one function."""
+"""Score existing offset files; the function behind `sgi-engine score`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def score_offsets(
     """
     if offsets and types:
         raise UserError("`types` and `offsets`: pass only one of the two; an offset file contains its type")
-    paths = offsets or [bundle.offset(name) for name in chosen_types(types, {})]
+    paths = offsets or _bundled_offsets(types)
     network = checkpoints.load(generator or bundle.GENERATOR, find_device(device, threads))
     sha256 = generator_sha256(network)
     loaded = teachers.load_teacher(teacher, device)
@@ -84,3 +84,9 @@ def score_offsets(
             if on_scored:
                 on_scored(reports[-1])
     return reports
+
+
+def _bundled_offsets(types: Sequence[str] | None) -> list[Path]:
+    """Files of the bundled offsets of `types`; `all` stands for those of its types that are bundled."""
+    paths = {name: bundle.offset(name) for name in chosen_types(types, {})}
+    return [path for name, path in paths.items() if name in (types or ()) or path.exists()]

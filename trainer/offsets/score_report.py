@@ -15,8 +15,8 @@ from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator
 from sgi.engine.offsets import Offset
 from sgi.trainer.measures.by_type import measures_of
+from sgi.trainer.offsets.held_out_score import BASELINES, OFFSET, predict
 from sgi.trainer.offsets.pool import Pool
-from sgi.trainer.offsets.score import BASELINES, OFFSET, predict
 
 PREVIEW_PICTURES = 8
 PREVIEW_WIDTH = 1536
@@ -42,9 +42,9 @@ def score_table(offset: Offset, score: dict[str, Any]) -> Table:
 def compare_to_baseline(score: dict[str, Any]) -> str:
     """Return one sentence that compares the FVU of the offset with that of the best baseline."""
     rows, best = score["rows"], score["best_baseline"]
-    ours, theirs = rows[OFFSET]["fvu"], rows[best]["fvu"]
-    ratio = f"{ours / theirs:.2f} of" if theirs > _MIN_FVU else "against"
-    return f"FVU {ours:.3f}, {ratio} the best baseline's {theirs:.3f} ({BASELINES[best]})."
+    offset, baseline = rows[OFFSET]["fvu"], rows[best]["fvu"]
+    ratio = f"{offset / baseline:.2f} of" if baseline > _MIN_FVU else "against"
+    return f"FVU {offset:.3f}, {ratio} the best baseline's {baseline:.3f} ({BASELINES[best]})."
 
 
 def write_preview(path: str | Path, generator: Generator, offset: Offset, pool: Pool) -> None:

@@ -1,8 +1,8 @@
-"""Which seeds are used for what, so that no picture an offset is scored on has been used to fit it.
+"""Disjoint ranges of seeds for fitting and for scoring, so that offsets are scored on pictures they were not fitted to.
 
-The 2^32 seeds fall into three parts: the low quarter is held out for scores (users look at these pictures most often),
-the next quarter is for choosing settings while looking at scores, and the upper half is for fitting. The upper half is
-cut into streams, so that fits of different `seed` use different pictures.
+The 2^32 seeds are divided into three parts: the lowest quarter is held out for scores (it contains the small seeds that
+users render), the next quarter is for choosing settings by their scores, and the upper half is for fitting. The upper
+half is divided into streams, so that fits with different values of `seed` use different pictures.
 """
 
 from __future__ import annotations

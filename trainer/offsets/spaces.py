@@ -25,12 +25,12 @@ _DOWN_SEED = 0
 
 @dataclass(frozen=True)
 class Space:
-    """One space.
+    """One space of offsets.
 
     lr: default learning rate, in the units of `parameters`. start: (config, rank, from_layer) -> the tensors of
     `zeros`. parameters: (synthesis, w+ of a pool, those tensors, from_layer) -> the parameters of a fit. ranked,
-    layered: whether the space supports `rank` and `from_layer`. preconditioned: whether a fit computes preconditioners.
-    In lora it does not: its tensors multiply each other, so the linearisation soon fails and the fit diverges.
+    layered: whether the space supports `rank` and `from_layer`. preconditioned: whether a fit computes preconditioners;
+    with lora, whose styles are a product of two tensors, preconditioned fits diverge.
     """
 
     lr: float
@@ -73,7 +73,7 @@ def _styles(config: GeneratorConfig, rank: int, from_layer: int) -> dict[str, Te
 
 
 def _lora(config: GeneratorConfig, rank: int, from_layer: int) -> dict[str, Tensor]:
-    # Up is zero, so styles are unchanged; down is not, or neither would have a gradient (Hu et al., arXiv 2106.09685).
+    # Up is zero, so that styles are unchanged. If down were zero too, both gradients would be (Hu et al., 2106.09685).
     draw = torch.Generator().manual_seed(_DOWN_SEED)
     tensors = {}
     for layer in config.styled_layers():

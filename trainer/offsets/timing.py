@@ -21,10 +21,13 @@ _PRECONDITIONER_STEPS = 80
 
 
 class Timing(NamedTuple):
-    """Seconds."""
+    """Measured times in seconds.
 
-    picture: float  # to draw and render it and to compute its targets
-    step: float  # of a fit
+    picture: to sample and render one picture and to compute its targets. step: one step of a fit.
+    """
+
+    picture: float
+    step: float
 
     def fit(self, steps: int) -> float:
         """Return the time of a fit of `steps` steps with its preconditioners."""
@@ -35,7 +38,7 @@ class Timing(NamedTuple):
 def time_fit(
     generator: Generator, teacher: Teacher, kinds: Sequence[Intrinsic], sampling: Sampling, settings: FitSettings
 ) -> Timing:
-    """Time a small pool of `kinds` and some steps of a fit of the first; this takes as long as about ten steps."""
+    """Time a small pool of `kinds`, and a few steps of a fit of the first kind."""
 
     def pool(count: int) -> tuple[Pool, float]:
         began = time.monotonic()

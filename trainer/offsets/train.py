@@ -1,4 +1,4 @@
-"""Fit offsets from files to files: what `sgi-engine train` does, as one function."""
+"""Fit offsets and write their files; the function behind `sgi-engine train`."""
 
 from __future__ import annotations
 

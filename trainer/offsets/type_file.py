@@ -1,4 +1,4 @@
-"""A user's own map types: an `Intrinsic` as a small YAML file.
+"""The YAML file of a user's own map type, an `Intrinsic`:
 
 name: roughness          # lower-case letters, digits and dashes
 channels: 1              # 1 or 3
@@ -27,9 +27,7 @@ def load_type(path: str | Path) -> Intrinsic:
     parameter = f"`type_files={path}`"
     values = read_mapping(path, parameter, "train")
     if values is None:
-        raise UserError(
-            f"{parameter}: describes no type; give name, channels, meaning and the fields without a default"
-        )
+        raise UserError(f"{parameter}: not a description of a type; name, channels and meaning are needed")
     classes = values.get("classes")
     span = {"high": max(1, len(classes) - 1)} if isinstance(classes, list) and classes else {}
     try:

@@ -37,7 +37,7 @@ Indices = Sequence[int] | np.ndarray | Tensor | slice
 
 
 class RoomDataset:
-    """A finished set of rooms, memory-mapped. Several threads and processes can read it."""
+    """A finished set of rooms in a folder, memory-mapped; several threads and processes can read it at once."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Open the folder; raises UserError if it is missing or unfinished."""
@@ -90,8 +90,8 @@ def load_or_render(
 ) -> RoomDataset:
     """Open the set of `count` rooms of `size` x `size` pixels in the folder `path`; render what is missing.
 
-    Takes 12 * size^2 bytes a room. A stopped rendering continues at the first unfinished block, with the same result.
-    Raises UserError if the folder contains another set.
+    The set takes 12 * size^2 bytes per room. A stopped rendering continues at the first unfinished block, with the same
+    result. Raises UserError if the folder contains another set.
     """
     for parameter, value, least in (("count", count, 1), ("size", size, 1), ("seed", seed, 0)):
         if value < least:

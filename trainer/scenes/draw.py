@@ -9,7 +9,7 @@ from sgi.trainer.scenes.srgb import srgb_decode
 
 
 class Draw:
-    """Draws n rows from a `torch.Generator` on the CPU; float32 unless noted otherwise."""
+    """Random numbers for a batch of n rooms from a `torch.Generator` on the CPU; float32 unless noted otherwise."""
 
     def __init__(self, n: int, generator: torch.Generator) -> None:
         self.n = n
@@ -24,8 +24,8 @@ class Draw:
         free = (high - low).clamp_min(0.0)
         return 0.5 * (low + high) + free * (torch.rand(low.shape, generator=self.generator) - 0.5)
 
-    def coin(self, probability: float, *shape: int) -> Tensor:
-        """True with the given probability: [n, *shape] bool."""
+    def bernoulli(self, probability: float, *shape: int) -> Tensor:
+        """Bernoulli samples, True with the given probability: [n, *shape] bool."""
         return torch.rand(self.n, *shape, generator=self.generator) < probability
 
     def colour(
@@ -35,7 +35,10 @@ class Draw:
         limit: float = 0.82,
         hue: Tensor | None = None,
     ) -> Tensor:
-        """Linear reflectances [n, 3], at most `limit`, from HSV ranges in sRGB. hue: [n] in turns; default: uniform."""
+        """Linear reflectances [n, 3], at most `limit`, of random sRGB colours in HSV.
+
+        saturation, value: ranges in [0, 1]. hue: [n] in [0, 1); None is uniform.
+        """
         h = self.uniform(0.0, 1.0) if hue is None else hue
         s, v = self.uniform(*saturation), self.uniform(*value)
         # HSV to RGB in closed form: channel k is v - v s max(0, min(k', 4 - k', 1)), k' = (k + 6 h) mod 6

@@ -52,7 +52,7 @@ class Boxes:
 def place_furniture(draw: Draw, size: Tensor, variety: Variety) -> tuple[Boxes, Tensor]:
     """Boxes of n rooms of `size` [n, 3], and the width [n] that the cabinet occupies at the right of the back wall."""
     cabinet, strip_side, strip_back = _cabinet(draw, size, variety.cabinet)
-    is_bed = draw.coin(variety.bed)
+    is_bed = draw.bernoulli(variety.bed)
     parts = _bed(draw, size, strip_side + strip_back[:, 0], is_bed, variety.bed_at_side)
     parts += _table(draw, size, strip_side, strip_back[:, 1], ~is_bed)
     return Boxes.stack(parts + cabinet).packed(MAX_BOXES), strip_side + strip_back[:, 0]
@@ -69,9 +69,9 @@ def _cabinet(draw: Draw, size: Tensor, probability: float) -> tuple[list, Tensor
     back wall; zero where it occupies none.
     """
     half_width, _, back = size.unbind(1)
-    present, at_side = draw.coin(probability), draw.coin(0.5)
+    present, at_side = draw.bernoulli(probability), draw.bernoulli(0.5)
     deep, wide = draw.uniform(0.42, 0.6), draw.uniform(0.8, 1.2)
-    height = torch.where(draw.coin(0.55), draw.uniform(1.6, 2.15), draw.uniform(0.75, 1.1))
+    height = torch.where(draw.bernoulli(0.55), draw.uniform(1.6, 2.15), draw.uniform(0.75, 1.1))
     gap = torch.where(at_side, draw.uniform(0.02, 0.7), torch.full_like(deep, 0.02))
     half = 0.5 * torch.where(at_side[:, None], _vec(deep, height, wide), _vec(wide, height, deep))
     centre = _vec(half_width - 0.02 - half[:, 0], half[:, 1], back - gap - half[:, 2])
@@ -79,7 +79,7 @@ def _cabinet(draw: Draw, size: Tensor, probability: float) -> tuple[list, Tensor
     inset = facing.abs()
     panel_half = torch.where(inset > 0, torch.full_like(half, 0.02), half * 0.8)
     panel_centre = centre + facing * (half + 0.02)
-    panel = present & draw.coin(0.6)
+    panel = present & draw.bernoulli(0.6)
     parts = [
         ("cabinet", centre, half, draw.colour(VIVID, FULL), present),
         ("cabinet", panel_centre, panel_half, draw.colour((0.1, 0.9), FULL), panel),
@@ -93,7 +93,7 @@ def _cabinet(draw: Draw, size: Tensor, probability: float) -> tuple[list, Tensor
 def _bed(draw: Draw, size: Tensor, strip: Tensor, is_bed: Tensor, sideways: float) -> list:
     """A bed with its head at the back wall or at the left wall, and a night table in a gap at its left."""
     half_width, _, back = size.unbind(1)
-    at_side = draw.coin(sideways)
+    at_side = draw.bernoulli(sideways)
     width, length = draw.uniform(1.25, 1.75), draw.uniform(1.85, 2.05)
     base, quilt = draw.uniform(0.3, 0.44), draw.uniform(0.06, 0.12)
     head = draw.uniform(0.85, 1.25)
@@ -139,7 +139,7 @@ def _bed(draw: Draw, size: Tensor, strip: Tensor, is_bed: Tensor, sideways: floa
     small = draw.uniform(0.2, 0.26)
     tall = draw.uniform(0.22, 0.32)
     left = middle_x - width / 2
-    fits = is_bed & ~at_side & (left + half_width > 0.68) & draw.coin(0.6)
+    fits = is_bed & ~at_side & (left + half_width > 0.68) & draw.bernoulli(0.6)
     centre = _vec(left - 0.1 - small, tall, back - 0.03 - small)
     parts.append(("cabinet", centre, _vec(small, tall, small), draw.colour(VIVID, FULL), fits))
     return parts
@@ -156,29 +156,29 @@ def _table(draw: Draw, size: Tensor, strip: Tensor, corner_depth: Tensor, is_tab
     z = draw.between(torch.minimum(2.35 + deep, farthest), farthest)
     wood, chair = draw.colour(VIVID, FULL), draw.colour(VIVID, FULL)
     parts = [("table", _vec(x, height - top, z), _vec(wide, top, deep), wood, is_table)]
-    pedestal = draw.coin(0.35)
+    pedestal = draw.bernoulli(0.35)
     leg, foot = draw.uniform(0.045, 0.07), draw.uniform(0.12, 0.2)
-    stand = height / 2 - top
+    leg_half = height / 2 - top
     for index, (sx, sz) in enumerate([(-1, -1), (1, -1), (-1, 1), (1, 1)]):
-        centre = _vec(x + sx * (wide - leg), stand, z + sz * (deep - leg))
-        half = _vec(leg, stand, leg)
+        centre = _vec(x + sx * (wide - leg), leg_half, z + sz * (deep - leg))
+        half = _vec(leg, leg_half, leg)
         if index == 0:
-            centre = torch.where(pedestal[:, None], _vec(x, stand, z), centre)
-            half = torch.where(pedestal[:, None], _vec(foot, stand, foot), half)
+            centre = torch.where(pedestal[:, None], _vec(x, leg_half, z), centre)
+            half = torch.where(pedestal[:, None], _vec(foot, leg_half, foot), half)
         parts.append(("table", centre, half, wood, is_table & (~pedestal if index else torch.ones_like(pedestal))))
     seat, seat_height = draw.uniform(0.19, 0.22), draw.uniform(0.42, 0.48)
     tall, thin = draw.uniform(0.85, 1.05), torch.full_like(seat, 0.035)
     shift = draw.uniform(-0.12, 0.12)
-    for sign, there in ((-1.0, draw.coin(0.7)), (1.0, draw.coin(0.55))):
+    for sign, has_chair in ((-1.0, draw.bernoulli(0.7)), (1.0, draw.bernoulli(0.55))):
         middle = x + sign * (wide + 0.04 + seat)
-        rest = (tall - seat_height) / 2
-        present = is_table & there
+        back_half = (tall - seat_height) / 2
+        present = is_table & has_chair
         parts.append(
             ("chair", _vec(middle, seat_height / 2, z + shift), _vec(seat, seat_height / 2, seat), chair, present)
         )
-        centre = _vec(middle + sign * (seat - thin), seat_height + rest, z + shift)
-        parts.append(("chair", centre, _vec(thin, rest, seat), chair, present))
+        centre = _vec(middle + sign * (seat - thin), seat_height + back_half, z + shift)
+        parts.append(("chair", centre, _vec(thin, back_half, seat), chair, present))
     half = draw.uniform(0.1, 0.24, 3) * torch.tensor([1.0, 0.9, 0.7])
     centre = _vec(x + draw.uniform(-0.2, 0.2), height + half[:, 1], z + draw.uniform(-0.1, 0.1))
-    parts.append(("box", centre, half, draw.colour(VIVID, FULL), is_table & draw.coin(0.6)))
+    parts.append(("box", centre, half, draw.colour(VIVID, FULL), is_table & draw.bernoulli(0.6)))
     return parts

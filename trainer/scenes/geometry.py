@@ -73,7 +73,7 @@ def first_hits(rooms: Rooms, boxes: int, direction: Vector) -> Hits:
     torch.where(depth == exits[0], torch.where(direction[0] > 0, RIGHT, LEFT), index, out=index)
     torch.where(depth == exits[1], torch.where(direction[1] > 0, CEILING, FLOOR), index, out=index)
 
-    def take(t: Tensor, number: int) -> None:
+    def update_nearest(t: Tensor, number: int) -> None:
         closer = t < depth
         index.masked_fill_(closer, number)
         torch.minimum(depth, t, out=depth)
@@ -82,16 +82,16 @@ def first_hits(rooms: Rooms, boxes: int, direction: Vector) -> Hits:
     for k in range(boxes):
         centre, half = columns(rooms.box_centre[:, k]), columns(rooms.box_half[:, k])
         near, far = _slabs(tuple(c - o for c, o in zip(centre, origin, strict=True)), half, inverse, absolute)
-        take(near.masked_fill_((near >= far) | (near <= 0.0), NO_HIT), SURFACES + k)
+        update_nearest(near.masked_fill_((near >= far) | (near <= 0.0), NO_HIT), SURFACES + k)
     first = SURFACES + rooms.box_half.shape[1]
-    take(_cylinder(rooms, origin, direction, inverse, absolute), first + CYLINDER)
+    update_nearest(_cylinder(rooms, origin, direction, inverse, absolute), first + CYLINDER)
     for number in (SPHERE, LAMP):
-        take(_sphere(rooms, number, origin, direction), first + number)
+        update_nearest(_sphere(rooms, number, origin, direction), first + number)
     return Hits(depth, index)
 
 
 def blocked(rooms: Rooms, boxes: int, origin: Vector, direction: Vector) -> Tensor:
-    """Whether anything but the lamp lies between `origin` (t = 0) and origin + direction (t = 1): [N, P] bool."""
+    """Whether an object other than the lamp lies between origin (t = 0) and origin + direction (t = 1): [N, P] bool."""
     inverse = tuple(d.reciprocal() for d in direction)
     absolute = tuple(i.abs() for i in inverse)
     hit = torch.zeros_like(origin[0], dtype=torch.bool)

@@ -17,7 +17,7 @@ LAMP_EMISSION = 1.4
 def sample_light(draw: Draw, size: Tensor, box_centre: Tensor, box_half: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     """Light fields of `Rooms` for n rooms of `size` [n, 3], all on the CPU, and whether each is at the ceiling [n]."""
     half_width, height, back = (column[:, None] for column in size.unbind(1))
-    ceiling = draw.coin(0.65)
+    ceiling = draw.bernoulli(0.65)
     unit = draw.uniform(0.0, 1.0, CANDIDATES, 3)
     above = torch.stack(
         [
@@ -27,7 +27,7 @@ def sample_light(draw: Draw, size: Tensor, box_centre: Tensor, box_half: Tensor)
         ],
         -1,
     )
-    side = torch.where(draw.coin(0.5, CANDIDATES), 1.0, -1.0)
+    side = torch.where(draw.bernoulli(0.5, CANDIDATES), 1.0, -1.0)
     beside = torch.stack(
         [
             side * (half_width - 0.3 - 0.2 * unit[..., 0]),

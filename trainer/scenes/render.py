@@ -1,4 +1,4 @@
-"""The renderer: one pass of rays per subpixel, each with another sample of the area light.
+"""The renderer: one pass of rays per subpixel, each pass with a different sample of the area light.
 
 The image is srgb_encode(albedo * shading), with albedo averaged over the subpixels and
 shading = mean(light) / mean(albedo), so that image = albedo * shading holds in every pixel, also at edges.
@@ -35,7 +35,7 @@ LIFT = 2e-3
 
 @torch.no_grad()
 def render(rooms: Rooms, size: int = 64, supersample: int = 2) -> Maps:
-    """Maps of `rooms`, size x size, with supersample^2 rays and shadow rays a pixel, on the device of `rooms`."""
+    """Maps of `rooms`, size x size pixels, with supersample^2 camera and shadow rays per pixel, on their device."""
     count = (rooms.box_half[..., 0] > 0).sum(1)
     # Rooms are sorted by their number of boxes: a chunk tests as many box slots as its fullest room has.
     order = torch.argsort(count, stable=True)

@@ -1,7 +1,7 @@
-"""Random rooms: size, camera, colours, decals and round objects; furniture.py and lights.py sample the rest.
+"""Random rooms: size, camera, colours, decals and round objects. For the rest see furniture.py and lights.py.
 
-Rooms are sampled in one arrangement and half of them are mirrored, so the distribution is symmetric. Colours are
-independent of geometry, so that hue contains no information about depth.
+Rooms are sampled with the cabinet at the right, and half of them are mirrored, so the distribution is symmetric.
+Colours are independent of geometry, so that hue contains no information about depth.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def sample_rooms(
     camera = _camera(draw, variety)
     boxes, strip = place_furniture(draw, size, variety)
     light, ceiling = sample_light(draw, size, boxes.centre, boxes.half)
-    lamp = torch.where(ceiling, draw.coin(0.6), draw.coin(0.2))
+    lamp = torch.where(ceiling, draw.bernoulli(0.6), draw.bernoulli(0.2))
     hang = torch.where(ceiling[:, None], light["light_centre"], _ceiling_point(draw, size))
     radius = draw.uniform(0.13, 0.2)
     hang = torch.stack([hang[:, 0], torch.minimum(hang[:, 1], size[:, 1] - radius - 0.1), hang[:, 2]], 1)
@@ -59,7 +59,7 @@ def sample_rooms(
         lamp_emission=torch.where(lamp & ceiling, LAMP_EMISSION, 0.0),
         **light,
     )
-    return rooms.mirrored().where(draw.coin(0.5), rooms).to(device)
+    return rooms.mirrored().where(draw.bernoulli(0.5), rooms).to(device)
 
 
 def _camera(draw: Draw, variety: Variety) -> Tensor:
@@ -79,17 +79,17 @@ def _ceiling_point(draw: Draw, size: Tensor) -> Tensor:
 def _surfaces(draw: Draw, variety: Variety) -> dict[str, Tensor]:
     hues = {side: draw.uniform(0.0, 1.0) for side in (LEFT, RIGHT, BACK)}
     if variety.walls_agree:
-        hues[RIGHT] = torch.where(draw.coin(variety.walls_agree), hues[LEFT], hues[RIGHT])
-    shared = draw.coin(variety.back_agrees)
-    partner = torch.where(draw.coin(0.5), hues[LEFT], hues[RIGHT])
+        hues[RIGHT] = torch.where(draw.bernoulli(variety.walls_agree), hues[LEFT], hues[RIGHT])
+    shared = draw.bernoulli(variety.back_agrees)
+    partner = torch.where(draw.bernoulli(0.5), hues[LEFT], hues[RIGHT])
     hues[BACK] = torch.where(shared, partner, hues[BACK])
-    pale = draw.coin(0.7)[:, None]
+    pale = draw.bernoulli(0.7)[:, None]
     ceiling = torch.where(pale, draw.colour((0.0, 0.2), (0.8, 0.95)), draw.colour((0.3, 0.8), (0.5, 0.95)))
     left, right, back = (draw.colour((0.2, 0.85), (0.45, 0.95), hue=hues[side]) for side in (LEFT, RIGHT, BACK))
     colour = torch.stack([draw.colour((0.2, 0.9), (0.3, 0.9)), ceiling, left, right, back, back], 1)
-    striped = draw.coin(variety.stripes, 6)
+    striped = draw.bernoulli(variety.stripes, 6)
     striped[:, CEILING] = False
-    factor = torch.where(draw.coin(0.5, 6), draw.uniform(0.45, 0.65, 6), draw.uniform(1.5, 1.9, 6))
+    factor = torch.where(draw.bernoulli(0.5, 6), draw.uniform(0.45, 0.65, 6), draw.uniform(1.5, 1.9, 6))
     # A stripe is half a pair: at least 0.5 m wide, about five pixels of a 64-pixel picture.
     rate = torch.where(striped, 1.0 / draw.uniform(1.0, 1.5, 6), 0.0)
     stripe = (colour * factor[..., None]).clamp_max(0.82)
@@ -101,12 +101,12 @@ def _decals(draw: Draw, size: Tensor, strip: Tensor, variety: Variety) -> dict[s
     half_width, _, back = size.unbind(1)
     n, ones = draw.n, torch.ones(draw.n)
     surface = torch.full((n, 3), FLOOR)
-    window_at_back = draw.coin(0.6)
+    window_at_back = draw.bernoulli(0.6)
     surface[:, 1] = torch.where(window_at_back, BACK, LEFT)
-    window, picture = draw.coin(variety.window), draw.coin(variety.picture)
-    side = torch.where(draw.coin(0.5) & ~(window & ~window_at_back), LEFT, RIGHT)
-    surface[:, 2] = torch.where(draw.coin(0.3) | (window & window_at_back), side, BACK)
-    present = torch.stack([draw.coin(variety.rug), window, picture], 1)
+    window, picture = draw.bernoulli(variety.window), draw.bernoulli(variety.picture)
+    side = torch.where(draw.bernoulli(0.5) & ~(window & ~window_at_back), LEFT, RIGHT)
+    surface[:, 2] = torch.where(draw.bernoulli(0.3) | (window & window_at_back), side, BACK)
+    present = torch.stack([draw.bernoulli(variety.rug), window, picture], 1)
     half = torch.stack(
         [
             torch.stack([draw.uniform(0.75, 1.25), draw.uniform(0.45, 0.75)], 1),
@@ -125,7 +125,7 @@ def _decals(draw: Draw, size: Tensor, strip: Tensor, variety: Variety) -> dict[s
     centre = torch.cat([rug[:, None], torch.stack([u, v], -1)], 1)
     half = torch.where(present[..., None], half, -1.0)
     rug_a, rug_b = draw.colour((0.3, 0.95), (0.35, 0.95)), draw.colour((0.3, 0.95), (0.35, 0.95))
-    plain = draw.coin(0.5)[:, None]
+    plain = draw.bernoulli(0.5)[:, None]
     sky, ground = (0.1, 0.6), (0.2, 0.9)
     colour = torch.stack(
         [
@@ -154,7 +154,7 @@ def _decals(draw: Draw, size: Tensor, strip: Tensor, variety: Variety) -> dict[s
         "decal_surface": surface,
         "decal_rect": torch.cat([centre, half], -1),
         "decal_border": torch.stack([draw.uniform(0.06, 0.12), draw.uniform(0.07, 0.11), draw.uniform(0.05, 0.09)], 1),
-        "decal_mullion": torch.stack([zero, torch.where(draw.coin(0.6), 0.045, 0.0), zero], 1),
+        "decal_mullion": torch.stack([zero, torch.where(draw.bernoulli(0.6), 0.045, 0.0), zero], 1),
         "decal_split": torch.stack([zero, draw.uniform(-0.6, 0.0), draw.uniform(-0.4, 0.4)], 1),
         "decal_colour": colour,
         "decal_emission": torch.stack([zero, WINDOW_EMISSION * ones, zero], 1),
@@ -187,10 +187,10 @@ def _round_objects(
         good = free & seen
         first = good.to(torch.uint8).argmax(1)
         place = point[torch.arange(draw.n), first]
-        there = good.any(1) & draw.coin(variety.round_objects)
+        present = good.any(1) & draw.bernoulli(variety.round_objects)
         centre[:, index] = torch.stack([place[:, 0], tall[:, index], place[:, 1]], 1)
         extent = torch.stack([radius[:, index], tall[:, index], radius[:, index]], 1)
-        half[:, index] = torch.where(there[:, None], extent, -1.0)
+        half[:, index] = torch.where(present[:, None], extent, -1.0)
         taken_centre = torch.cat([taken_centre, place[:, None]], 1)
         taken_half = torch.cat([taken_half, half[:, index, None, ::2]], 1)
     centre[:, 2] = hang

@@ -1,8 +1,8 @@
-"""The variety of rooms: the ranges that `sampling.py` and `furniture.py` draw from.
+"""The variety of rooms: the ranges and probabilities that `sampling.py` and `furniture.py` use.
 
-Calm rooms have plain surfaces, walls of one hue and beds at the back wall, but sizes as different as rich rooms,
-because a picture's depth depends mostly on them. A small generator that is trained for two hours on a CPU learns calm
-rooms, and blurs rich ones. Teachers are trained on rich rooms, which include the calm ones.
+Calm rooms have plain surfaces, walls of one hue and beds at the back wall. Their sizes vary as much as those of rich
+rooms, because the depth of a picture depends mostly on them. A small generator that is trained for two hours on a CPU
+learns calm rooms and blurs rich ones. Teachers are trained on rich rooms, which include calm ones.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ Range = tuple[float, float]
 class Variety:
     """Ranges in metres and radians, and probabilities.
 
-    half_width, height, back: of the room; back is the distance from the camera to the back wall. camera_x, yaw: maximal
-    offset and turn to either side. pitch, tangent: of the camera; tangent is that of half the field of view.
-    walls_agree: left and right wall have one hue (but different brightness). back_agrees: the back wall has the hue of
-    one of them. stripes: of each surface except the ceiling. bed: a bed instead of a table. bed_at_side: its head is at
-    a side wall. The rest: probability that such an object is in the room.
+    half_width, height, back: of the room; back is the distance from the camera to the back wall. camera_x, yaw: largest
+    offset and rotation of the camera to either side. pitch: of the camera. tangent: of half the field of view.
+    walls_agree: probability that left and right wall have one hue (with different brightness). back_agrees: that the
+    back wall has the hue of one of them. stripes: that a surface other than the ceiling is striped. bed: that the room
+    has a bed, else a table. bed_at_side: that the head of the bed is at a side wall. cabinet, window, picture, rug,
+    round_objects: that such an object is in the room.
     """
 
     name: str

@@ -1,0 +1,1 @@
+"""Studies of offsets: evaluation, ablations, relighting, truth."""

@@ -1,4 +1,4 @@
-"""Figures with intervals over pictures: what the measurements of relighting, truth and ablations return."""
+"""Figures with intervals over pictures, the results of the relighting, truth and ablation studies."""
 
 from __future__ import annotations
 

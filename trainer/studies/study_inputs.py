@@ -27,7 +27,7 @@ def open_offsets(paths: Sequence[Path], generator_path: Path | None, generator: 
     none elsewhere. Raises UserError for a file that is no offset, and for an offset of another generator.
     """
     if not paths and generator_path is None:
-        paths = [bundle.offset(name) for name in intrinsics.MAP_TYPES]
+        paths = [path for name in intrinsics.MAP_TYPES if (path := bundle.offset(name)).exists()]
     sha256 = generator_sha256(generator)
     offsets = [Offset.load(path) for path in paths]
     for offset in offsets:

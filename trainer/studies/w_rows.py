@@ -1,4 +1,4 @@
-"""Which rows of w+ style which resolution."""
+"""The rows of w+ that style each resolution."""
 
 from __future__ import annotations
 

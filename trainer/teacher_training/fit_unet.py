@@ -81,9 +81,10 @@ class FitConfig:
 
 @dataclass
 class Run:
-    """A run, finished or not.
+    """The state of a training run.
 
-    log: one record for each time the run was saved: step, seconds of training, mean losses since the previous record.
+    settings: those in the state file, JSON-ready. step: number of steps done. log: one record for each save: step,
+    seconds of training, mean losses since the previous record.
     """
 
     net: UNet
@@ -131,7 +132,7 @@ def _train(
     stage: Stage,
 ) -> None:
     sums: dict[str, float] = {}
-    unsaved, seconds, begin = 0, run.seconds, time.perf_counter()
+    unsaved, seconds, began = 0, run.seconds, time.perf_counter()
     while run.step < config.steps:
         for group in run.optimizer.param_groups:
             group["lr"] = config.lr_at(run.step)
@@ -140,7 +141,7 @@ def _train(
         unsaved += 1
         if run.step % save_every == 0 or run.step == config.steps:
             means = {name: round(total / unsaved, 6) for name, total in sums.items()}
-            elapsed = round(seconds + time.perf_counter() - begin, 1)
+            elapsed = round(seconds + time.perf_counter() - began, 1)
             run.log.append({"step": run.step, "seconds": elapsed} | means)
             _save(folder, run)
             sums, unsaved = {}, 0
@@ -166,7 +167,8 @@ def losses_of(predicted: dict[str, Tensor], truth: dict[str, Tensor], config: Fi
 
     predicted: output of UNet.forward. truth: codes [N, C, H, W] and labels [N, 1, H, W].
     """
-    loss_of = {name: get_loss("cosine+l1" if name == "normal" else "l1", intrinsics.get(name)) for name in TYPES}
+    kinds = {name: intrinsics.get(name) for name in TYPES}
+    loss_of = {name: get_loss("cosine+l1" if kind.decoding == "unit" else "l1", kind) for name, kind in kinds.items()}
     losses = {name: loss_of[name](predicted[name], truth[name]) for name in TYPES}
     losses["depth"] = config.depth_weight * losses["depth"]
     entropy = F.cross_entropy(predicted[SEGMENTATION], truth[SEGMENTATION][:, 0].long())

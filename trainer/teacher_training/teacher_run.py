@@ -1,4 +1,4 @@
-"""From rendered rooms to a teacher file: train, round to the stored precision, measure on held-out rooms, write."""
+"""Train a teacher on rendered rooms and write its file; the function behind `sgi-engine train-teacher`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
 
 @dataclass(frozen=True)
 class RoomSource:
-    """The rooms to train on and the rooms to measure on: seeds and counts of two sets of one size in pixels."""
+    """The rooms of a run: side in pixels, and number and seed of the rooms to train on and of the held-out rooms."""
 
     size: int = 64
     count: int = 40960
@@ -59,11 +59,11 @@ def train_teacher(
     """Train a U-Net teacher, write it to `out`, and return its `held_out_errors`.
 
     workdir: folder of the run, which resumes: state, log, held-out rooms, and `held-out.png` with predictions for them.
-    data: folder of rendered rooms. What is missing is rendered. steps, batch: optimiser steps, and rooms per step.
-    seed: of the initial weights and of all random draws. rooms, size, data_seed: number of rooms to train on, side in
-    pixels (a multiple of 8), and their seed. held_out: number of rooms of another seed to measure on. storage: fp16 or
-    fp32, the precision of the file. name: of the teacher in reports.
-    Raises UserError for invalid values, and if `workdir` or `data` contains something else.
+    data: folder of rendered rooms; missing ones are rendered. steps: optimiser steps. batch: rooms per step. seed: of
+    the initial weights and of all random draws. rooms, size, data_seed: number of rooms to train on, side in pixels (a
+    multiple of 8), and their seed. held_out: number of rooms of another seed to measure on. storage: fp16 or fp32, the
+    precision of the file. name: of the teacher in reports.
+    Raises UserError for invalid values, and if `workdir` or `data` contains a run or rooms with other settings.
     """
     source = RoomSource(size, rooms, data_seed, held_out)
     if source.seed == source.held_out_seed:
@@ -74,17 +74,19 @@ def train_teacher(
         shape = UNetConfig(CLASSES, resolution=size)
     except ValueError as error:
         raise UserError(f"`size={size}`: {error}") from None
-    where = find_device(device, threads)
-    config = FitConfig(steps=steps, batch=batch, seed=seed, precision=preferred_precision(where))
+    torch_device = find_device(device, threads)
+    config = FitConfig(steps=steps, batch=batch, seed=seed, precision=preferred_precision(torch_device))
     folder = Path(workdir)
     folder.mkdir(parents=True, exist_ok=True)
-    render = partial(load_or_render, size=size, device=where, variety=get_variety(source.variety), progress=progress)
+    render = partial(
+        load_or_render, size=size, device=torch_device, variety=get_variety(source.variety), progress=progress
+    )
     training_rooms = render(data, source.count, seed=source.seed)
     held_out_rooms = render(folder / "held-out", source.held_out_count, seed=source.held_out_seed)
-    run = fit_unet(training_rooms, shape, config, folder, where, progress=progress)
-    net = rounded(run.net, DTYPES[storage]).to(where)
+    run = fit_unet(training_rooms, shape, config, folder, torch_device, progress=progress)
+    net = rounded(run.net, DTYPES[storage]).to(torch_device)
     teacher = UNetTeacher(net, name)
-    errors = held_out_errors(teacher, held_out_rooms, device=where)
+    errors = held_out_errors(teacher, held_out_rooms, device=torch_device)
     save_unet_teacher(out, net, name, _notes(source, config, run, errors), DTYPES[storage])
     write_sheet(folder / SHEET, teacher, held_out_rooms)
     return errors
@@ -95,5 +97,5 @@ def _notes(source: RoomSource, config: FitConfig, run: Run, errors: dict[str, Er
         "rooms": asdict(source),
         "fit": asdict(config),
         "last_losses": run.log[-1],
-        "held_out": {who: {key: round(value, 6) for key, value in column.items()} for who, column in errors.items()},
+        "held_out": {row: {key: round(value, 6) for key, value in column.items()} for row, column in errors.items()},
     }

@@ -19,15 +19,16 @@ from sgi.trainer.teachers.map_teacher import MapTeacher, content_sha256
 
 CANNY = {"low_threshold": 0.1, "high_threshold": 0.2, "kernel_size": (5, 5), "sigma": (1.0, 1.0)}
 # Added under a square root, whose gradient at 0 is infinite.
-_FLAT = 1e-12
+_EPSILON = 1e-12
 
 
 @dataclass(frozen=True)
 class Formula:
-    """An analytic teacher.
+    """The formula of an analytic teacher.
 
-    compute: from pictures [N, 3, H, W] to codes of all `types`, by name. note, facts: part of the teacher's hash.
-    package: Python package that `compute` needs.
+    compute: pictures [N, 3, H, W] float32 sRGB in [0, 1] -> codes [N, C, H, W] of all `types`, by name. note: its
+    description; facts: its constants; both are part of the teacher's hash. package: Python package that `compute`
+    needs.
     """
 
     types: tuple[str, ...]
@@ -52,8 +53,9 @@ class AnalyticTeacher(MapTeacher):
 
 
 def open_teacher(argument: str, device: str = "cpu") -> AnalyticTeacher:
-    """The analytic teacher named `sobel`, `canny`, `luminance` or `retinex`; it computes on its pictures' device.
+    """The analytic teacher named `sobel`, `canny`, `luminance` or `retinex`.
 
+    device: not used, because a formula has no weights; the teacher computes on the device of the pictures.
     Raises UserError for another name, and for canny if kornia is missing.
     """
     if argument not in FORMULAS:
@@ -62,20 +64,20 @@ def open_teacher(argument: str, device: str = "cpu") -> AnalyticTeacher:
 
 
 def sobel(image: Tensor) -> Tensor:
-    """Edge strength [N, 1, H, W] of pictures [N, 3, H, W]: length of the Sobel gradient of luma.
+    """Edge strength [N, 1, H, W] of pictures [N, 3, H, W] in [0, 1]: the length of the Sobel gradient of luma.
 
-    The weights of the taps sum to 1 on each side, so a straight step from black to white has strength 1; corners may
-    exceed it. Borders are replicated.
+    The kernel is scaled so that a straight step from black to white has strength 1; corners can have more. The border
+    pixels are replicated.
     """
     smooth, slope = torch.tensor([0.25, 0.5, 0.25]), torch.tensor([-1.0, 0.0, 1.0])
     along_x = torch.outer(smooth, slope)
     taps = torch.stack([along_x, along_x.T])[:, None].to(image)  # [2, 1, 3, 3]
     gradient = F.conv2d(F.pad(luminance(image), (1, 1, 1, 1), mode="replicate"), taps)
-    return (gradient.square().sum(dim=1, keepdim=True) + _FLAT).sqrt()
+    return (gradient.square().sum(dim=1, keepdim=True) + _EPSILON).sqrt()
 
 
 def canny(image: Tensor) -> Tensor:
-    """Canny edges [N, 1, H, W], 0 or 1, of pictures [N, 3, H, W], by kornia; without gradient."""
+    """Canny edges [N, 1, H, W], 0 or 1, of pictures [N, 3, H, W] in [0, 1], computed by kornia; without gradient."""
     from kornia.filters import canny as kornia_canny
 
     _, edges = kornia_canny(luminance(image.detach()), **CANNY)

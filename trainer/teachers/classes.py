@@ -1,4 +1,4 @@
-"""From the logits of a segmentation network to codes of `segmentation` and `mask-CLASS`.
+"""Codes of `segmentation` and `mask-CLASS` from the logits of a segmentation network.
 
 `mask-CLASS` is the probability of the class. `segmentation` is the colour of the most probable class. It is not a
 mixture of colours, because a mixture of two can be the colour of a third. Its gradient is that of the expected colour
@@ -43,10 +43,10 @@ def class_codes(logits: Tensor, classes: Sequence[str], name: str) -> Tensor:
 
 
 def target_type(teacher: Teacher, kind: Kind) -> Intrinsic:
-    """The description of a type as a teacher predicts it: a segmentation gets the teacher's classes.
+    """The description of the type `kind` with the classes of the teacher, if it is a segmentation.
 
-    Raises UserError for a type that the teacher does not support, a segmentation into other classes than the
-    teacher's, and class lists that no segmentation can have.
+    Raises UserError for a type that the teacher does not support, for a segmentation whose classes are not those of the
+    teacher, and for an invalid list of classes.
     """
     intrinsic = intrinsics.get(kind)
     if intrinsic.name not in teacher.types:

@@ -1,8 +1,9 @@
-"""Marigold as a teacher, by Hugging Face `diffusers`: depth, normals, or albedo and shading.
+"""Marigold, in Hugging Face `diffusers`, as a teacher: depth, normals, or albedo and shading.
 
 Ke et al., "Repurposing Diffusion-Based Image Generators for Monocular Depth Estimation", CVPR 2024. The spec is
 `diffusers:NAME_OR_FOLDER`, with options after a `?`: `steps` (of denoising), `ensemble` (predictions to combine) and
-`size` (longest side during processing). Only safetensors are read, and only the classes named here are instantiated.
+`size` (longest side in pixels during processing). Only safetensors are read, and only the classes that this module
+lists are instantiated.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from sgi.engine.errors import UserError
-from sgi.trainer.packages import loading, need, quiet, whole
+from sgi.trainer.packages import loading, missing_weights, need, quiet
 from sgi.trainer.scenes.srgb import srgb_decode
 from sgi.trainer.teachers.codes import albedo_codes, normal_codes, shading_codes
 from sgi.trainer.teachers.luminance import WHITE_PATCH, luminance, white_patch
@@ -25,7 +26,7 @@ from sgi.trainer.teachers.map_teacher import MapTeacher, content_sha256
 from sgi.trainer.teachers.teacher_spec import Spec, parse_spec
 
 NOISE_SEED = 0
-"""Every picture is denoised alone, from the noise of this seed, so a prediction does not depend on the batch."""
+"""Seed of the noise of each picture. Pictures are denoised one by one, so the batch does not affect a result."""
 WEIGHTS = {
     "unet": ("diffusers", "UNet2DConditionModel"),
     "vae": ("diffusers", "AutoencoderKL"),
@@ -150,16 +151,16 @@ def _pipeline_class(spec: Spec, index: Mapping[str, Any]) -> str:
 
 
 def _load(spec: Spec, library: ModuleType, name: str, part: str) -> Any:
-    """A part of the pipeline; raises UserError unless its file contains all of its weights."""
+    """A part of the pipeline; raises UserError if its file lacks a weight."""
     model, report = getattr(library, name).from_pretrained(
         spec.target, subfolder=part, use_safetensors=True, torch_dtype=torch.float32, output_loading_info=True
     )
-    whole(spec.parameter, report)
+    missing_weights(spec.parameter, report)
     return model.eval().requires_grad_(False)
 
 
 def _checked(spec: Spec, pipeline: Any, sampling: Sampling) -> Sampling:
-    """`sampling`, if the model supports it and is complete, else raises UserError."""
+    """Return `sampling`; raises UserError if the model does not support it or its tokenizer is incomplete."""
     tokens, expected = len(pipeline.tokenizer), pipeline.text_encoder.config.vocab_size
     if tokens != expected:  # the library creates an empty tokenizer where its files are missing
         raise UserError(
@@ -175,7 +176,7 @@ def _checked(spec: Spec, pipeline: Any, sampling: Sampling) -> Sampling:
 
 
 def _targets(spec: Spec, pipeline: Any) -> dict[str, Mapping[str, Any]]:
-    """Properties of the targets of an intrinsics model, in its order; raises UserError if none is the albedo."""
+    """Target name -> properties of an intrinsics model, in its order; raises UserError if there is no albedo."""
     properties = pipeline.target_properties or {}
     names = list(properties.get("target_names", ()))
     if "albedo" not in names or len(names) != pipeline.n_targets:
@@ -187,7 +188,7 @@ def _targets(spec: Spec, pipeline: Any) -> dict[str, Mapping[str, Any]]:
 
 
 def _scaled(shading: Tensor, albedo: Tensor, image: Tensor) -> Tensor:
-    """Shading [N, 1, H, W] of unknown scale, scaled so that albedo * shading is nearest to the picture's light."""
+    """Shading [N, 1, H, W] of unknown scale times the least-squares scale of albedo * shading to the linear picture."""
     light, product = srgb_decode(image), albedo * shading
     dims = (1, 2, 3)
     scale = (light * product).sum(dims, keepdim=True) / product.square().sum(dims, keepdim=True).clamp_min(1e-12)

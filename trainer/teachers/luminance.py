@@ -1,4 +1,4 @@
-"""Luminance, and a scale for albedos, which a decomposition into albedo and shading leaves free."""
+"""Luminance, and the scale of an albedo, which a decomposition into albedo and shading does not determine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WHITE_PATCH = f"scaled so that the {WHITE_QUANTILE:.0%} quantile of a picture's 
 
 
 def luminance(colour: Tensor) -> Tensor:
-    """BT.709 luminance [N, 1, H, W] of linear RGB [N, 3, H, W]; of sRGB codes, their luma."""
+    """BT.709 luminance [N, 1, H, W] of linear RGB [N, 3, H, W]; applied to sRGB codes it is luma."""
     weights = torch.tensor(LUMINANCE, device=colour.device, dtype=colour.dtype)
     return (colour * weights[:, None, None]).sum(dim=1, keepdim=True)
 

@@ -65,7 +65,7 @@ class MapTeacher(ABC):
         return {name: target[name].clamp(0, 1) for name in types}
 
     def features(self, image: Tensor) -> Tensor:
-        """Raises UserError: only U-Net teachers have features."""
+        """Raise UserError, because only U-Net teachers have features."""
         raise UserError(f"teacher {self.name} has no features; use `bundled` for distances between sets of pictures")
 
 
@@ -87,7 +87,7 @@ def unsupported(teacher: Teacher, kind: str) -> UserError:
 
 
 def content_sha256(facts: Mapping[str, Any], tensors: Iterable[tuple[str, Tensor]] = ()) -> str:
-    """SHA-256 (64 hex digits) of JSON-ready `facts` and named weights, the same whatever file held them."""
+    """SHA-256 (64 hex digits) of JSON-ready `facts` and named weights; it does not depend on their file."""
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, tensor in sorted(tensors, key=lambda pair: pair[0]):
         plain = tensor.detach().cpu().contiguous()

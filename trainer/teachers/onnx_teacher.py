@@ -15,19 +15,18 @@ from torch import Tensor
 
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
-from sgi.engine.intrinsics import SEGMENTATION
+from sgi.engine.intrinsics import SEGMENTATION, find, get
 from sgi.trainer.packages import need
 from sgi.trainer.scenes.srgb import srgb_decode
 from sgi.trainer.teachers.classes import class_codes, class_types
 from sgi.trainer.teachers.codes import (
     DISPARITY,
     RELATIVE,
-    albedo_codes,
     disparity_codes,
+    linear_codes,
     metric_codes,
     normal_codes,
     relative_codes,
-    shading_codes,
 )
 from sgi.trainer.teachers.luminance import WHITE_PATCH, WHITE_QUANTILE, luminance, white_patch
 from sgi.trainer.teachers.map_teacher import MapTeacher, content_sha256
@@ -37,7 +36,6 @@ BATCH = 8
 _ERRORS_ONLY = 3
 _PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-_CHANNELS = {"normal": (3,), "albedo": (3,), "shading": (1, 3), "depth": (1,), "edges": (1,)}
 
 
 class OnnxTeacher(MapTeacher):
@@ -65,12 +63,12 @@ class OnnxTeacher(MapTeacher):
         }
         size = description.input.size
         super().__init__(
-            f"{description.title} ({'; '.join(_words(output) for output in description.outputs)})",
+            f"{description.title} ({'; '.join(_describe(output) for output in description.outputs)})",
             content_sha256(facts),
             tuple(dict.fromkeys((*target, *class_types(classes)))),
             classes,
             size[0] if size and size[0] == size[1] else None,
-            {"input": str(asdict(description.input)), **{name: _words(output) for name, output in target.items()}},
+            {"input": str(asdict(description.input)), **{name: _describe(output) for name, output in target.items()}},
         )
 
     @torch.no_grad()
@@ -98,7 +96,7 @@ class OnnxTeacher(MapTeacher):
         except (ValueError, IndexError):
             raise self._misshapen(output, array) from None
         labels = output.says == "labels"
-        allowed = _CHANNELS.get(output.type, (1, 3)) if not output.classes else (1 if labels else len(output.classes),)
+        allowed = _channels(output) if not output.classes else (1 if labels else len(output.classes),)
         if count != len(image) or channels not in allowed:
             raise self._misshapen(output, array)
         if labels:
@@ -135,7 +133,7 @@ def open_teacher(argument: str, device: str = "cpu") -> OnnxTeacher:
 
 
 def _open(parameter: str, runtime: ModuleType, path: Path, device: str) -> Any:
-    """A session of ONNX Runtime; raises UserError for a damaged model and where it would fall back to the CPU."""
+    """A session of ONNX Runtime; raises UserError for a damaged model, and if it would run on the CPU instead."""
     options = runtime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = torch.get_num_threads()
@@ -154,54 +152,60 @@ def _open(parameter: str, runtime: ModuleType, path: Path, device: str) -> Any:
     return session
 
 
-def network_input(image: Tensor, how: Input) -> np.ndarray:
-    """The network's input, float32, for pictures [N, 3, H, W] sRGB in [0, 1]."""
-    x = srgb_decode(image) if how.encoding == "linear" else image
-    if how.size and how.size != tuple(image.shape[-2:]):
-        x = F.interpolate(x, how.size, mode="bilinear", antialias=True)
-    x = x * (how.high - how.low) + how.low
-    mean, std = (torch.tensor(values).to(x)[:, None, None] for values in (how.mean, how.std))
-    x = (x.flip(1) if how.channels == "bgr" else x) - mean
+def network_input(image: Tensor, settings: Input) -> np.ndarray:
+    """The network's input [N, 3, h, w] or [N, h, w, 3] float32 for pictures [N, 3, H, W] float32 sRGB in [0, 1]."""
+    x = srgb_decode(image) if settings.encoding == "linear" else image
+    if settings.size and settings.size != tuple(image.shape[-2:]):
+        x = F.interpolate(x, settings.size, mode="bilinear", antialias=True)
+    x = x * (settings.high - settings.low) + settings.low
+    mean, std = (torch.tensor(values).to(x)[:, None, None] for values in (settings.mean, settings.std))
+    x = (x.flip(1) if settings.channels == "bgr" else x) - mean
     x = x / std
-    return np.ascontiguousarray((x.movedim(1, -1) if how.layout == "nhwc" else x).cpu().numpy())
+    return np.ascontiguousarray((x.movedim(1, -1) if settings.layout == "nhwc" else x).cpu().numpy())
 
 
 def output_codes(output: Output, maps: Tensor) -> Tensor:
     """Display codes of the maps [N, C, H, W] of an output without classes."""
-    if output.type == "depth":
+    if output.reading == "distance":
         if output.says == "distance":
             return metric_codes(maps, output.far)
         return disparity_codes(maps) if output.says == "disparity" else relative_codes(maps)
     if output.says == "logits":
         return maps.sigmoid()
     share = (maps - output.low) / (output.high - output.low)
-    if output.type == "normal":
+    if output.reading == "direction":
         normal = torch.empty_like(share)
         for channel, name in enumerate(output.axes):
             axis, sign = AXES[name]
             normal[:, axis] = sign * (share[:, channel] * 2 - 1)
         return normal_codes(normal)
-    if output.type not in ("albedo", "shading"):
+    if output.reading == "codes":
         return share
-    light = srgb_decode(share) if output.encoding == "srgb" else share.clamp_min(0)
-    if output.type == "albedo":
-        return albedo_codes(light * white_patch(light) if output.scale == "free" else light)
+    light, kind = srgb_decode(share) if output.encoding == "srgb" else share.clamp_min(0), get(output.type)
+    if output.reading == "reflectance":
+        return linear_codes(light * white_patch(light) if output.scale == "free" else light, kind)
     light = luminance(light) if light.shape[1] == 3 else light
     if output.scale == "free":
         bright = torch.quantile(light.flatten(1), WHITE_QUANTILE, dim=1)[:, None, None, None]
         light = light / bright.clamp_min(1e-6)
-    return shading_codes(light)
+    return linear_codes(light, kind)
 
 
-def _words(output: Output) -> str:
+def _channels(output: Output) -> tuple[int, ...]:
+    """Numbers of channels that a raw output without classes may have."""
+    kind = find(output.type)
+    return (1, 3) if kind is None or output.reading == "light" else (kind.channels,)
+
+
+def _describe(output: Output) -> str:
     """A description of an output, for names and notes."""
-    if output.type == "depth":
+    if output.reading == "distance":
         words = {"disparity": DISPARITY, "relative": RELATIVE, "distance": f"distance over {output.far:g}"}[output.says]
-    elif output.type == "normal":
+    elif output.reading == "direction":
         words = f"raw channels to the {', '.join(output.axes)}"
     elif output.classes:
         words = f"{len(output.classes)} classes"
-    elif output.type == "albedo":
+    elif output.reading == "reflectance":
         words = WHITE_PATCH if output.scale == "free" else f"{output.encoding}, of given scale"
     elif output.scale == "free":
         words = f"scaled so that the {WHITE_QUANTILE:.0%} quantile of a picture's light is 1"
@@ -226,33 +230,35 @@ def _outputs(parameter: str, outputs: Sequence[Output], session: Any) -> dict[Ou
     return found
 
 
-def _check_input(parameter: str, how: Input, session: Any) -> None:
+def _check_input(parameter: str, settings: Input, session: Any) -> None:
     """Raise UserError unless the model takes one float picture of the described layout and size."""
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
         given = ", ".join(f"{value.name} {value.type} {value.shape}" for value in inputs)
-        raise UserError(f"{parameter}: file: takes {given}; a teacher takes one picture of 4 dimensions, as floats")
+        raise UserError(f"{parameter}: file: its inputs are {given}; expected one float input of 4 dimensions")
     shape = inputs[0].shape
-    expected = [3, *(how.size or (None, None))] if how.layout == "nchw" else [*(how.size or (None, None)), 3]
-    for have, want in zip(shape[1:], expected, strict=True):
-        if isinstance(have, int) and have != want:
+    size = settings.size or (None, None)
+    expected = [3, *size] if settings.layout == "nchw" else [*size, 3]
+    for side, described in zip(shape[1:], expected, strict=True):
+        if isinstance(side, int) and side != described:
             raise UserError(
-                f"{parameter}: input: size, layout: the model takes {shape}, not {how.layout} of size {how.size}"
+                f"{parameter}: input: size, layout: the model takes {shape}, "
+                f"not {settings.layout} of size {settings.size}"
             )
 
 
 def _external(parameter: str, onnx: ModuleType, path: Path) -> list[Path]:
-    """Files of external weights; raises UserError for a damaged model and for files outside the model's folder."""
+    """Files of a model's external weights; raises UserError for a damaged model and for files outside its folder."""
     try:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:
         raise UserError(f"{parameter}: file: {path.name} is not an ONNX model ({str(error).splitlines()[0]})") from None
-    places: dict[str, None] = {}
+    locations: dict[str, None] = {}
     for tensor in model.graph.initializer:
         entries: Mapping[str, str] = {entry.key: entry.value for entry in tensor.external_data}
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            places[entries.get("location", "")] = None
-    found = [path.parent / place for place in places]
+            locations[entries.get("location", "")] = None
+    found = [path.parent / location for location in locations]
     for file in found:
         if path.parent.resolve() not in file.resolve().parents or not file.is_file():
             raise UserError(f"{parameter}: file: its weights are in {file.name or '?'}, which is not in its folder")

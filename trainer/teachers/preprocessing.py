@@ -1,4 +1,4 @@
-"""The image processors of `transformers` in torch, with gradients: pictures to network inputs, and maps back.
+"""The image processors of `transformers` in torch, with gradients, and the resampling of maps to the picture's size.
 
 The library's processors work on 8-bit arrays, one picture at a time. This code reads their settings and applies them
 to a batch on its device. Centre crops are omitted, so that maps cover the whole picture.
@@ -23,11 +23,11 @@ _FILTERS = {2: "bilinear", 3: "bicubic"}
 class Preprocessing:
     """The settings of an image processor.
 
-    height, width: size of the network's input; `keep_aspect`: both sides are scaled by the factor nearer to 1.
-    shortest, longest: instead of height and width, the length of the shorter side and the maximum of the longer one.
-    multiple: sides are rounded to a multiple of it (`round_up`: up). mode: resampling filter. align_corners, reflect:
-    used by ZoeDepth; reflect adds a reflected border of 3 sqrt(side / 2) pixels. mean, std: of the channels, for
-    pixels in [0, 1].
+    mean, std: of the channels, for pixels in [0, 1]. height, width: size of the network's input in pixels.
+    keep_aspect: whether both sides are scaled by one factor, the one nearer to 1. shortest, longest: instead of height
+    and width, the length of the shorter side and the maximum of the longer one. multiple: sides are rounded to a
+    multiple of this number, or with round_up rounded up. mode: resampling filter. align_corners, reflect: used by
+    ZoeDepth; reflect adds a reflected border of 3 sqrt(side / 2) pixels.
     """
 
     mean: tuple[float, ...]
@@ -44,7 +44,7 @@ class Preprocessing:
     reflect: bool = False
 
     @classmethod
-    def of(cls, processor: Any, model_type: str) -> Preprocessing:
+    def from_processor(cls, processor: Any, model_type: str) -> Preprocessing:
         """The settings of a `transformers` image processor; raises ValueError for unsupported ones."""
         size = processor.size
         # A plain dictionary in transformers 5.0, an object later.
@@ -79,14 +79,14 @@ class Preprocessing:
         if self.reflect:
             down, across = self._border(image)
             x = F.pad(x, (across, across, down, down), mode="reflect")
-        # PIL's filters are antialiased at every scale, also where they enlarge.
-        smooth = {"antialias": True} if not self.align_corners else {"align_corners": True}
-        x = F.interpolate(x, self.input_size(*x.shape[-2:]), mode=self.mode, **smooth)
+        # PIL's filters are antialiased at every scale, including enlargement.
+        options = {"antialias": True} if not self.align_corners else {"align_corners": True}
+        x = F.interpolate(x, self.input_size(*x.shape[-2:]), mode=self.mode, **options)
         mean, std = (torch.tensor(values, device=x.device, dtype=x.dtype)[:, None, None] for values in self._statistics)
         return (x - mean) / std
 
-    def back(self, maps: Tensor, image: Tensor, mode: str) -> Tensor:
-        """The network's maps [N, C, h, w] at the size of `image`, [N, C, H, W], resampled with filter `mode`."""
+    def to_picture_size(self, maps: Tensor, image: Tensor, mode: str) -> Tensor:
+        """The network's maps [N, C, h, w] resampled to the size of `image` with filter `mode`: [N, C, H, W]."""
         height, width = image.shape[-2:]
         if not self.reflect:
             return F.interpolate(maps, (height, width), mode=mode, align_corners=False)

@@ -1,4 +1,4 @@
-"""From a spec to a teacher: the table of kinds, teachers of other packages, and specs joined by +.
+"""Opening of a teacher from its spec: the table of kinds, teachers of other packages, and specs joined by +.
 
 A spec is `bundled`, a teacher file, `kind:argument`, or several of these joined by +. `bundled` is the bundled U-Net,
 with a Sobel filter for edges.
@@ -48,9 +48,9 @@ def register_teacher(kind: str, opener: Opener) -> None:
 
 
 def load_teacher(spec: str = "bundled", device: str = "cpu") -> Teacher:
-    """The teacher that `spec` names, on `device` (cpu or cuda).
+    """Open the teacher that `spec` names, on `device` (cpu or cuda).
 
-    Raises UserError for an unknown kind, a missing file, and for every refusal of the kind's opener.
+    Raises UserError for an unknown kind or a missing file, and the errors of the kind's opener.
     """
     if spec == "bundled":
         from sgi.engine.bundle import TEACHER
@@ -77,7 +77,7 @@ def _open(kind: str, argument: str, device: str) -> Teacher:
 
 
 def _open_plugin(kind: str, argument: str, device: str) -> Teacher:
-    """A teacher of another package; raises UserError, naming the package, where it cannot open one."""
+    """A teacher of another package; raises UserError, naming the package, if the package cannot open it."""
     opener = plugins.load_plugin(plugins.TEACHERS, kind)
     if opener is None:
         raise UserError(

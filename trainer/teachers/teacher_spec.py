@@ -1,4 +1,4 @@
-"""Parser of the part of a spec after its kind: what to open, and options, as in `Intel/zoedepth-nyu?far=6`."""
+"""Parser of the part of a spec after its kind: the target and options, as in `Intel/zoedepth-nyu?far=6`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from sgi.engine.errors import UserError
 
 @dataclass(frozen=True)
 class Spec:
-    """A parsed spec. text: as the user gave it, for messages. target: what to open. options: by name."""
+    """A parsed spec.
+
+    text: the spec as the user wrote it, for messages. target: name, folder or file to open. options: by name.
+    """
 
     text: str
     target: str

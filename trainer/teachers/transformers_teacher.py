@@ -1,8 +1,8 @@
 """Hugging Face `transformers` models as teachers: depth (DPT, Depth Anything, ZoeDepth) and semantic segmentation.
 
-The spec is `transformers:NAME_OR_FOLDER`, with options after a `?`: `far` (metres that become 1, for metric depth) and
-`classes` (the classes to separate; everything else is `other`). Only safetensors are read, and no code that comes with
-a model is run.
+The spec is `transformers:NAME_OR_FOLDER`, with options after a `?`: `far` (distance in metres whose value is 1, for
+metric depth) and `classes` (the classes to separate; all others become the class `other`). Only safetensors are read,
+and no code of a model's files is executed.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sgi.engine.errors import UserError
-from sgi.trainer.packages import loading, need, quiet, whole
+from sgi.trainer.packages import loading, missing_weights, need, quiet
 from sgi.trainer.teachers.classes import class_codes, class_types
-from sgi.trainer.teachers.codes import DISPARITY, disparity_codes, metric, metric_codes
+from sgi.trainer.teachers.codes import DISPARITY, disparity_codes, metric_codes, metric_description
 from sgi.trainer.teachers.map_teacher import MapTeacher, content_sha256
 from sgi.trainer.teachers.preprocessing import Preprocessing
 from sgi.trainer.teachers.teacher_spec import Spec, parse_spec
 
 FAR = 10.0
-"""Metres that become 1 in maps of metric depth by default: the range of the NYU rooms."""
+"""Default distance in metres whose value is 1 in maps of metric depth: the range of the NYU rooms."""
 OTHER = "other"
 DEPTH = ("dpt", "depth_anything", "zoedepth")
 SEGMENTING = {
@@ -71,24 +71,30 @@ class TransformersTeacher(MapTeacher):
 
 
 class DepthTeacher(TransformersTeacher):
-    """Predicts depth. far: metres that become 1, or None for a model of inverse depth of unknown scale."""
+    """A depth model as a Teacher.
+
+    far: distance in metres whose value is 1; None for a model that predicts inverse depth of unknown scale.
+    """
 
     def __init__(
         self, spec: Spec, model: Any, unused: Sequence[str], preprocessing: Preprocessing, far: float | None
     ) -> None:
         self.far = far
         super().__init__(
-            spec, model, unused, preprocessing, ("depth",), output=DISPARITY if far is None else metric(far)
+            spec, model, unused, preprocessing, ("depth",), output=DISPARITY if far is None else metric_description(far)
         )
 
     def codes(self, image: Tensor, types: Sequence[str]) -> dict[str, Tensor]:
         raw = self.model(pixel_values=self.preprocessing(image)).predicted_depth
-        depth = self.preprocessing.back(raw[:, None], image, "bicubic")
+        depth = self.preprocessing.to_picture_size(raw[:, None], image, "bicubic")
         return {"depth": disparity_codes(depth) if self.far is None else metric_codes(depth, self.far)}
 
 
 class SegmentationTeacher(TransformersTeacher):
-    """Predicts the segmentation and the mask of each class. groups: class -> the model's class indices it joins."""
+    """A segmentation model as a Teacher of `segmentation` and of the mask of each class.
+
+    groups: class name -> indices of the model's classes that are merged into it.
+    """
 
     def __init__(
         self,
@@ -106,11 +112,11 @@ class SegmentationTeacher(TransformersTeacher):
     def codes(self, image: Tensor, types: Sequence[str]) -> dict[str, Tensor]:
         output = self.model(pixel_values=self.preprocessing(image))
         if self.model.config.model_type == "mask2former":
-            # The softmax of the logarithms is each class's share of the sum.
-            scores = self.preprocessing.back(_class_scores(output), image, "bilinear")
+            # The softmax of log scores is the score divided by the sum of the scores.
+            scores = self.preprocessing.to_picture_size(_class_scores(output), image, "bilinear")
             logits = scores.clamp_min(1e-12).log()
         else:
-            logits = self.preprocessing.back(output.logits, image, "bilinear")
+            logits = self.preprocessing.to_picture_size(output.logits, image, "bilinear")
         grouped = torch.stack([logits[:, indices].logsumexp(dim=1) for indices in self.groups.values()], dim=1)
         return {name: class_codes(grouped, self.classes, name) for name in types}
 
@@ -147,11 +153,11 @@ def open_teacher(argument: str, device: str = "cpu") -> TransformersTeacher:
             use_safetensors=True,
             dtype=torch.float32,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # `whole` refuses them with a message that names one
+            ignore_mismatched_sizes=True,  # `missing_weights` raises an error that names one
             **safe,
         )
-        preprocessing = Preprocessing.of(processor, config.model_type)
-    missing = whole(spec.parameter, report, _UNUSED.match)
+        preprocessing = Preprocessing.from_processor(processor, config.model_type)
+    missing = missing_weights(spec.parameter, report, _UNUSED.match)
     model.to(device)
     if segmenting:
         return SegmentationTeacher(spec, model, missing, preprocessing, _groups(spec, config.id2label))
@@ -174,7 +180,7 @@ def _auto_class(spec: Spec, config: Any) -> tuple[str, bool]:
 
 
 def _far(spec: Spec, config: Any) -> float | None:
-    """The distance that becomes 1 for a model that predicts metres, None for one that predicts inverse depth."""
+    """The distance in metres whose value is 1 for a model of metric depth; None for one of inverse depth."""
     if config.model_type == "zoedepth" or getattr(config, "depth_estimation_type", None) == "metric":
         return spec.number("far", FAR)
     _refuse(spec, "far", "the model predicts inverse depth of unknown scale, not metres")
@@ -182,7 +188,10 @@ def _far(spec: Spec, config: Any) -> float | None:
 
 
 def _groups(spec: Spec, id2label: Mapping[int, str]) -> dict[str, list[int]]:
-    """Class name -> indices of the model's classes it joins: all of its classes, or `other` and those of the spec."""
+    """Class name -> indices of the model's classes that are merged into it.
+
+    Without the option `classes` these are all classes of the model, else `other` and the chosen ones.
+    """
     labels = {int(index): str(label) for index, label in id2label.items()}
     chosen = spec.names("classes")
     if not chosen:

@@ -22,7 +22,7 @@ from sgi.trainer.teachers.codes import mirror, normal_codes
 from sgi.trainer.teachers.map_teacher import checked, unsupported
 from sgi.trainer.teachers.unet import SEGMENTATION, TYPES, UNet, UNetConfig
 
-# Counts the batches that batch norm has seen. Only a momentum of None reads it, and it is not a float.
+# Buffer of batch norm that is not stored: an integer that is read only with a momentum of None.
 _COUNTER = "num_batches_tracked"
 
 
@@ -100,7 +100,7 @@ class UNetTeacher:
 
 
 def unet_sha256(net: UNet) -> str:
-    """Hash of a U-Net: its config and float32 tensors, the same whatever file held them."""
+    """SHA-256 (64 hex digits) of a U-Net's config and float32 tensors; it does not depend on their file."""
     tensors = {name: tensor.float().numpy() for name, tensor in _tensors(net).items()}
     return tensors_sha256(tensors, json.dumps(net.config.to_dict(), sort_keys=True))
 
@@ -128,14 +128,14 @@ def save_unet_teacher(
 
 
 def rounded(net: UNet, dtype: torch.dtype) -> UNet:
-    """The float32 network with the rounding errors of a file of `dtype` tensors: the one to measure before writing."""
+    """A float32 copy of a network whose tensors are rounded to `dtype`, as after writing and reading a file."""
     return _build(net.config, {key: tensor.to(dtype) for key, tensor in _tensors(net).items()})
 
 
 def load_unet_teacher(path: str | Path, device: str = "cpu") -> UNetTeacher:
     """The teacher in a file, float32, in eval mode and frozen, on `device`.
 
-    Raises UserError for a file that is not a teacher, is cut short, or whose tensors do not match its header.
+    Raises UserError for a file that is not a teacher or is truncated, and for tensors that do not match the header.
     """
     header, state = TEACHER_FILE.read(path, "pt")
     if header.kind != "unet":
@@ -168,7 +168,7 @@ def _tensors(net: UNet) -> dict[str, Tensor]:
 
 def _build(config: UNetConfig, state: dict[str, Tensor]) -> UNet:
     """A U-Net with `state` as float32; raises RuntimeError where names or shapes do not match."""
-    # On the meta device, a header that describes a huge network costs no memory before its tensors are found missing.
+    # The meta device allocates no memory, so a header that describes a huge network cannot exhaust it.
     with torch.device("meta"):
         net = UNet(config)
     counters = {name: torch.tensor(0) for name in net.state_dict() if name.endswith(_COUNTER)}

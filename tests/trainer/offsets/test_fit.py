@@ -17,8 +17,8 @@ from sgi.trainer.offsets import preconditioner
 from sgi.trainer.offsets.descent import Descent
 from sgi.trainer.offsets.fit import FitSettings, batch_indices, fingerprint, fit, rate
 from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
+from sgi.trainer.offsets.held_out_score import evaluate
 from sgi.trainer.offsets.readout import readout
-from sgi.trainer.offsets.score import evaluate
 from sgi.trainer.offsets.spaces import DEFAULT_RANK, SPACES, get_space
 
 ALBEDO, DEPTH = intrinsics.get("albedo"), intrinsics.get("depth")

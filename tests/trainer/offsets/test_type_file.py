@@ -34,9 +34,9 @@ def test_classes_determine_the_range(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- 1", "describes no type; give name, channels, meaning"),
-        ("1: 2", "describes no type"),
-        ("x" * 100_000, "describes no type"),
+        ("- 1", "not a description of a type; name, channels and meaning are needed"),
+        ("1: 2", "not a description of a type"),
+        ("x" * 100_000, "not a description of a type"),
         ("{", "not YAML"),
         ("!!python/object/apply:os.system [true]", "not YAML"),
         ("{name: Heat, channels: 1, meaning: m}", "type 'Heat': a name has lower-case letters"),

@@ -300,7 +300,7 @@ def test_models_with_several_inputs_give_one_error_line(tmp_path):
     model.graph.input.append(helper.make_tensor_value_info("depth", TensorProto.INT64, [1]))
     model.graph.node.append(helper.make_node("Identity", ["depth"], ["unused"]))
     onnx.save(model, tmp_path / "model.onnx")
-    with pytest.raises(UserError, match=r"takes picture tensor\(float\) .*, depth tensor\(int64\) \[1\]; a teacher"):
+    with pytest.raises(UserError, match=r"inputs are picture tensor.*, depth tensor\(int64\) \[1\]; expected one"):
         load_teacher(f"onnx:{path}")
 
 

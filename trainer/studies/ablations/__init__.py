@@ -1,4 +1,4 @@
-"""The ablations: how a map depends on its offset's space, rows and length, and on the number of pictures."""
+"""The ablations: the error of a map by the offset's space, rows and length, and by the number of pictures."""
 
 from sgi.trainer.studies.ablations.ablation_study import (
     AblationPlan,

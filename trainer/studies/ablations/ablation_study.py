@@ -1,4 +1,4 @@
-"""An ablation: plan its fits, make them, score them, and draw the plot."""
+"""An ablation: plan its fits, compute and score them, and draw the plot."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class AblationSettings:
     offset). types: maps to fit. generator: file; None is the bundled one. teacher: spec, see sgi.trainer.teachers.
     steps, batch: of every fit. images: pictures to fit on, the most that "images" tries. holdout: held-out pictures to
     score on. psi, cutoff, noise_mode, class_index: see `Sampling`; noise_mode None is none for the bundled generator
-    and const for others. seed: stream and order of the pictures to fit on. out: folder of fits, which ablations may
-    share. device: cpu or cuda. threads: CPU threads; None leaves them. precision: fp32 or bf16; None is the device's
-    preferred one.
+    and const for others. seed: stream and order of the pictures to fit on. out: folder of fits, which several ablations
+    can share. device: cpu or cuda. threads: number of CPU threads; None does not change it. precision: fp32 or bf16;
+    None is `preferred_precision`.
     """
 
     what: str
@@ -93,7 +93,7 @@ class AblationReport:
     scored: ScoredCases
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the plot, JSON-ready."""
+        """The report without the plot, as JSON-ready values."""
         figures = self.scored.figures
         return {"what": self.what, "cases": self.scored.cases, "rows": figures.rows} | figures.to_dict()
 
@@ -114,17 +114,17 @@ class AblationReport:
 
 
 def plan_ablation(settings: AblationSettings) -> AblationPlan:
-    """Count the cases and fits of an ablation and estimate its time from a few steps made here.
+    """Count the cases and fits of an ablation and estimate its time from a few timed steps; writes nothing.
 
-    Raises UserError for settings that do not fit together; writes nothing.
+    Raises UserError for invalid settings.
     """
     return _plan(settings, _open(settings))
 
 
 def ablate(settings: AblationSettings, progress: Progress = SILENT) -> AblationReport:
-    """Fit and score the cases of an ablation; an interrupted one resumes.
+    """Fit and score the cases of an ablation; a second call after an interruption resumes.
 
-    Raises UserError for settings that do not fit together, and when a loss diverges.
+    Raises UserError for invalid settings and for a loss that diverges.
 
         from pathlib import Path
         from sgi.trainer.studies.ablations import AblationSettings, ablate

@@ -1,4 +1,4 @@
-"""Fit and score the cases of an ablation; every fit is kept, so that a stopped ablation resumes."""
+"""Fit and score the cases of an ablation. Every finished fit is stored, so that a stopped ablation can resume."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from sgi.trainer.offsets.baselines import mean_map
 from sgi.trainer.offsets.fit import fingerprint, fit
 from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
 from sgi.trainer.offsets.fit_steps import report_steps
+from sgi.trainer.offsets.held_out_score import predict, predictions
 from sgi.trainer.offsets.job import teacher_facts
 from sgi.trainer.offsets.pool import Pool
-from sgi.trainer.offsets.score import predict, predictions
 from sgi.trainer.studies.ablations.cases import BASELINE, BASELINES, Case
 from sgi.trainer.studies.ablations.plot import draw_plot
 from sgi.trainer.studies.figures import FigureSet
@@ -33,9 +33,9 @@ from sgi.trainer.teachers.classes import target_type
 
 @dataclass(frozen=True)
 class CaseFits:
-    """The fits of cases, and what they share.
+    """The fits of all cases.
 
-    fitting, held: pictures to fit on and to score on. folder: of the fits.
+    fitting, held: pictures to fit on and to score on. folder: of checkpoints, logs and finished offsets.
     """
 
     generator: Generator
@@ -66,9 +66,9 @@ class CaseFits:
         return [case for case in fits.values() if not self.offset_path(case).exists()]
 
     def tensors(self, case: Case, stage: Stage | None = None) -> dict[str, Tensor]:
-        """The tensors of a case's offset; an unfinished fit is made, or resumed.
+        """The tensors of a case's offset, read from its file or fitted; an interrupted fit resumes.
 
-        stage: is advanced by the steps of the fit.
+        stage: progress of the steps.
         """
         path = self.offset_path(case)
         if not path.exists():
@@ -90,7 +90,7 @@ class CaseFits:
 
 
 def changed(offset: Offset, case: Case) -> Offset:
-    """The offset with a case's factor and rows."""
+    """The offset times the factor of a case, with only the rows of the case."""
     if case.rows is not None:
         kept = np.zeros((len(offset.tensors["offset"]), 1), np.float32)
         kept[list(case.rows)] = 1
@@ -102,9 +102,9 @@ def changed(offset: Offset, case: Case) -> Offset:
 class ScoredCases:
     """Figures of cases.
 
-    cases: of each, its fields, `path`, `numbers` (count of numbers in the offset) and `seconds` (of the fit, None
-    where it existed before), JSON-ready. figures: such as "depth/space/w+/fvu" and "depth/baseline/ridge/fvu", with
-    the plot as picture.
+    cases: JSON-ready values of each: its fields, `path`, `numbers` (count of numbers in the offset) and `seconds` (of
+    the fit, None if it already existed). figures: by keys such as "depth/space/w+/fvu" and "depth/baseline/ridge/fvu",
+    with the plot as picture.
     """
 
     cases: list[dict[str, Any]]
@@ -112,9 +112,9 @@ class ScoredCases:
 
 
 def score_cases(what: str, fits: CaseFits, cases: Sequence[Case], progress: Progress = SILENT) -> ScoredCases:
-    """Make the fits that are missing and score every case on the held-out pictures.
+    """Compute the missing fits and score every case on the held-out pictures.
 
-    FVU is about the mean map of all fitting pictures, however few of them a case was fitted on.
+    The mean map of the FVU is that of all fitting pictures, also for cases that are fitted on fewer pictures.
     """
     rows = {f"{case.series}/{case.label}": f"{case.series} {case.label}" for case in cases}
     found = FigureSet(rows | {f"{BASELINE}/{row}": title for row, title in BASELINES.items()})

@@ -1,4 +1,4 @@
-"""What each ablation compares: lists of cases, the points of its plot."""
+"""The cases of each ablation, which are the points of its plot."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ ALPHAS = (-0.5, 0.0, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
 class Case:
     """One point: an offset, how it is fitted, and how it is changed before it is scored.
 
-    type: the map. series, label: the curve it belongs to and its place on it. settings, images: of the fit; cases that
-    share them share the fit. alpha: factor on the offset. rows: of w+ that keep it, None for all.
+    type: of the map. series: name of the curve. label: name of the point on the curve. settings, images: of the fit;
+    cases with equal values share a fit. alpha: factor of the offset. rows: the rows of w+ that are not set to zero;
+    None for all.
     """
 
     type: str
@@ -49,10 +50,10 @@ def spaces(name: str, base: FitSettings, images: int, config: GeneratorConfig) -
 
 
 def rows(name: str, base: FitSettings, images: int, config: GeneratorConfig) -> list[Case]:
-    """The rows of w+ that the map needs: fits without the first rows, and one fit of which rows are removed.
+    """The rows of w+ that the map needs: fits without the first rows, and one fit with single rows removed.
 
-    `fitted from` is a fit that may move a resolution's rows and all later ones. `without` and `only` are the ordinary
-    offset with one row at 0, and with all others at 0.
+    `fitted from`: a fit of the rows of one resolution and of all higher ones. `without`: the ordinary offset with one
+    row set to zero. `only`: the ordinary offset with all other rows set to zero.
     """
     cases = []
     for side in config.resolutions:
@@ -73,7 +74,7 @@ def images(name: str, base: FitSettings, images: int, config: GeneratorConfig) -
 
 
 def alphas(name: str, base: FitSettings, images: int, config: GeneratorConfig) -> list[Case]:
-    """One fit, times a factor: at which length the map appears, and at which it is best."""
+    """One fit, multiplied by several factors."""
     return [Case(name, "alpha", f"{alpha:g}", base, images, alpha=alpha) for alpha in ALPHAS]
 
 

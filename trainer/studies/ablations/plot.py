@@ -18,7 +18,7 @@ _BASELINES = {"ridge": "--", "pixel_affine": ":"}
 _WIDTH, _HEIGHT = 5.2, 3.6  # inches of a panel
 _DPI = 110
 _CEILING = 2.0
-"""Upper end of the panels: above 1 an offset is worse than a constant map, and larger values would hide the rest."""
+"""Upper limit of the axes; an FVU above 1 is worse than a constant map, so larger values are cut off."""
 
 
 def draw_plot(
@@ -27,10 +27,10 @@ def draw_plot(
     measures: Sequence[str],
     titles: Mapping[str, str],
 ) -> bytes:
-    """The bytes of a PNG.
+    """Draw the plot and return the bytes of a PNG.
 
-    figures, titles: as in `FigureSet`, of every case and of BASELINES. measures: names, a panel each. Raises UserError
-    when matplotlib is not installed.
+    figures, titles: as in `FigureSet`, of every case and of BASELINES. measures: names of measures, one panel for each.
+    Raises UserError if matplotlib is not installed.
     """
     try:
         from matplotlib.figure import Figure as Drawing

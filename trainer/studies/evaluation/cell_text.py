@@ -13,7 +13,7 @@ from sgi.trainer.studies.evaluation.tasks import PREFIX_SIDE
 from sgi.trainer.studies.evaluation.verdict import PREFIX_FVU, separating_figures
 
 MISSING = "-"
-# Larger figures are shown with one digit after the point: no comparison needs more of them.
+# Figures of at least this size are shown with one decimal instead of three.
 _PLAIN = 10.0
 
 

@@ -23,9 +23,9 @@ CACHE = "teacher"
 
 
 class StudyContext:
-    """A study's generator and teacher, and its pools, which are made when first needed.
+    """The generator and the teacher of a study, and its pools, which are built at first use.
 
-    kinds: {type: its description as the teacher predicts it}, the picture's included.
+    kinds: type -> its description as the teacher predicts it, including `image`.
     """
 
     def __init__(self, study: Study) -> None:

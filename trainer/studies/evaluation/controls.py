@@ -1,8 +1,8 @@
-"""Controls: targets that are no property of the scene, made from pictures or from maps by moving or changing them.
+"""Controls: targets that are not properties of the scene, such as a mirrored picture or a shuffled map.
 
-A control keeps a type's name, readout and loss and changes the codes alone, so it is fitted exactly like an intrinsic.
-Bhattad et al. (arXiv 2306.00987) state that there are transformations that an offset will not produce. On a small
-generator a fit can force some of these, so the study measures them all.
+A control has the name, readout and loss of a type and other codes, so it is fitted exactly like the type itself.
+Bhattad et al. (arXiv 2306.00987) state that offsets do not produce certain transformations of the picture. A fit on a
+small generator can produce some of them, so the study measures all of them.
 """
 
 from __future__ import annotations

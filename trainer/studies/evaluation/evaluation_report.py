@@ -58,7 +58,7 @@ class EvaluationReport:
     section_pictures: dict[str, Pictures]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the pictures, as report.json contains it."""
+        """The report without the pictures, as in report.json."""
         names = (
             "generator", "teacher", "types", "settings", "held_out", "core_minutes", "rows", "verdicts",
             "reconstruction", "references", "sections",

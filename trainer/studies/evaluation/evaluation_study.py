@@ -9,7 +9,7 @@ from sgi.engine import bundle
 from sgi.engine.cores import available_cores
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256
-from sgi.engine.intrinsics import IMAGE, MAP_TYPES, SEGMENTATION, Intrinsic, Kind
+from sgi.engine.intrinsics import IMAGE, INTRINSICS, Intrinsic, Kind
 from sgi.engine.progress import SILENT, Progress
 from sgi.trainer import teachers
 from sgi.trainer.device import find_device
@@ -24,7 +24,7 @@ from sgi.trainer.studies.evaluation.truth_and_lights import checked_variety, mea
 from sgi.trainer.studies.study_inputs import open_generator, study_precision, study_sampling
 from sgi.trainer.teachers import Teacher
 
-DEFAULT_TYPES = (*MAP_TYPES, SEGMENTATION, "mask-bed", "edges")
+EXAMPLE_MASK = "mask-bed"
 WORK = "work"
 
 
@@ -32,16 +32,16 @@ WORK = "work"
 class EvaluationSettings:
     """Settings of an evaluation.
 
-    types: maps to study, by name or by description; () is those of DEFAULT_TYPES that the teacher predicts. generator:
-    file; None is the bundled one. teacher: spec, see sgi.trainer.teachers. references: specs of other teachers to
-    score against. offsets: folder of existing offsets to score; None is the bundled ones for the bundled generator,
-    and none for others. steps, batch, lr: of every fit; lr None is the space's own. fits: of every map, each on other
-    pictures. control_fits: of every other row. controls: whether to fit controls, without which no map is called known.
-    images: pictures to fit on. holdout: held-out pictures to score on. psi, cutoff, noise_mode, class_index: see
-    `Sampling`; noise_mode None is none for the bundled generator and const for others. rooms: variety of rendered
-    rooms for the truth study, or "none"; None is the variety of the generator's training. directions: .npy file of
-    directions of light; None searches for some. out: folder of the work. jobs: processes; None is one for each core,
-    and one on a GPU. device: cpu or cuda. precision: fp32 or bf16; None is the device's preferred one.
+    types: maps to study, by name or by description; () is every built-in type that the teacher predicts, of masks only
+    EXAMPLE_MASK. generator: file; None is the bundled one. teacher: spec, see sgi.trainer.teachers. references: specs
+    of other teachers to score against. offsets: folder of existing offsets to score; None is the bundled ones for the
+    bundled generator, and none for others. steps, batch, lr: of every fit; lr None is the space's own. fits: of every
+    map, each on other pictures. control_fits: of every other row. controls: whether to fit controls, without which no
+    map is called known. images: pictures to fit on. holdout: held-out pictures to score on. psi, cutoff, noise_mode,
+    class_index: see `Sampling`; noise_mode None is none for the bundled generator and const for others. rooms: variety
+    of rendered rooms for the truth study, or "none"; None is the variety of the generator's training. directions: .npy
+    file of directions of light; None searches for some. out: folder of the work. jobs: processes; None is one for each
+    core, and one on a GPU. device: cpu or cuda. precision: fp32 or bf16; None is the device's preferred one.
     """
 
     types: tuple[Kind, ...] = ()
@@ -92,9 +92,9 @@ class EvaluationPlan:
 
 
 def plan_evaluation(settings: EvaluationSettings) -> EvaluationPlan:
-    """List the tasks of an evaluation and estimate their time from a few steps made here.
+    """List the tasks of an evaluation and estimate their time from a few timed steps; writes nothing.
 
-    Raises UserError for settings that do not fit together; writes nothing.
+    Raises UserError for invalid settings.
     """
     return _open(settings).plan
 
@@ -102,8 +102,8 @@ def plan_evaluation(settings: EvaluationSettings) -> EvaluationPlan:
 def evaluate(settings: EvaluationSettings, progress: Progress = SILENT) -> EvaluationReport:
     """Fit maps and controls, score all of them with intervals beside baselines, and judge each map.
 
-    The work stays in `out`: an interrupted evaluation resumes. Raises UserError for settings that do not fit together,
-    and when a loss diverges.
+    Finished tasks are stored in `out`, so that an interrupted evaluation can resume. Raises UserError for invalid
+    settings and for a loss that diverges.
 
         from pathlib import Path
         from sgi.trainer.studies.evaluation import EvaluationSettings, evaluate
@@ -113,7 +113,7 @@ def evaluate(settings: EvaluationSettings, progress: Progress = SILENT) -> Evalu
 
     With jobs other than 1, a script needs the guard `if __name__ == "__main__":`, since the processes import it.
     """
-    templates()  # without jinja2, raises before the fits rather than after them
+    templates()  # raises before the fits if jinja2 is not installed
     opened = _open(settings)
     plan = opened.plan
     progress.message(str(plan))
@@ -129,6 +129,11 @@ def evaluate(settings: EvaluationSettings, progress: Progress = SILENT) -> Evalu
         references=opened.references,
         sections=sections,
     )
+
+
+def default_types(teacher: Teacher) -> list[str]:
+    """The maps of an evaluation without `types`: built-in types that the teacher predicts, of masks one."""
+    return [name for name in (*INTRINSICS, EXAMPLE_MASK) if name != IMAGE and name in teacher.types]
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,7 @@ def _open(settings: EvaluationSettings) -> _Opened:
     references = [teachers.load_teacher(spec, settings.device) for spec in settings.references]
     own = {kind.name: kind for kind in settings.types if isinstance(kind, Intrinsic)}
     names = [kind.name if isinstance(kind, Intrinsic) else kind for kind in settings.types]
-    types = tuple(dict.fromkeys(names or [name for name in DEFAULT_TYPES if name in teacher.types]))
+    types = tuple(dict.fromkeys(names or default_types(teacher)))
     if not types or IMAGE in types:
         raise UserError(f"`types`: choose from {', '.join(teacher.types)}")
     generator = open_generator(settings.generator, device)

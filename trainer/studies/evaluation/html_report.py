@@ -1,4 +1,4 @@
-"""report.html: the report with its pictures in one file that needs no other."""
+"""report.html: the report with its pictures as one self-contained file."""
 
 from __future__ import annotations
 

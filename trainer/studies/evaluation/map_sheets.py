@@ -8,8 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from sgi.engine.writers.preview import draw_sheet
+from sgi.trainer.offsets.held_out_score import predict
 from sgi.trainer.offsets.pool import Pool
-from sgi.trainer.offsets.score import predict
 from sgi.trainer.studies.evaluation.context import StudyContext
 from sgi.trainer.studies.evaluation.controls import controlled
 from sgi.trainer.studies.evaluation.run_task import random_weights
@@ -31,7 +31,7 @@ def map_sheets(context: StudyContext, results: Mapping[Task, TaskResult]) -> dic
     first_fits = {task.row: result for task, result in results.items() if task.stream == 0}
     drawn: dict[str, Rows] = {}
     for row, result in first_fits.items():
-        # Of all held-out pictures: one control gives a picture the map of another.
+        # Computed on all held-out pictures, because the control `other-seed` permutes them.
         target = controlled(context.held(), row.type, row.control).codes[row.type][: len(pool)].float()
         generator = random_weights(context.generator) if row.random_weights else context.generator
         prediction = predict(generator, pool, context.kinds[row.type], row.space, result.tensors)

@@ -11,7 +11,7 @@ from sgi.trainer.studies.evaluation.report_rows import PREDICTORS, Entry
 
 
 def markdown_table(report: Mapping[str, Any]) -> str:
-    """Tables of maps, baselines, controls and other rows, and the verdict; report: what report.json holds."""
+    """Tables of maps, baselines, controls and other rows, and the verdict; report: the contents of report.json."""
     rows: list[Entry] = report["rows"]
     of_role = {role: _of_role(rows, role) for role in ("intrinsic", "control")}
     others = [row for row in rows if row["role"] not in ("intrinsic", "control", "prefix")]

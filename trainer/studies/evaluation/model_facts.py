@@ -1,4 +1,4 @@
-"""What the report contains about a teacher: name, hash and number of parameters."""
+"""The facts of a model in the report: name, hash and number of parameters."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sgi.trainer.teachers.joint_teacher import JointTeacher
 
 
 def teacher_facts(teacher: Teacher) -> dict[str, Any]:
-    """name, sha256 and parameters of a teacher; parameters is 0 for one that is a formula."""
+    """name, sha256 and parameters of a teacher; parameters is 0 for a formula."""
     return {"name": teacher.name, "sha256": teacher.sha256, "parameters": parameters(teacher)}
 
 
 def parameters(model: object) -> int:
-    """Number of parameters of a module, of the modules that an object holds, or of a panel's members."""
+    """Number of parameters of a module, of the modules in an object's attributes, or of a joint teacher."""
     if isinstance(model, JointTeacher):
         return sum(parameters(member) for member in model.members)
     modules = [model] if isinstance(model, nn.Module) else [m for m in vars(model).values() if isinstance(m, nn.Module)]

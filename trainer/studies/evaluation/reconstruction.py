@@ -1,4 +1,4 @@
-"""Albedo times shading beside the picture, for offsets and teacher."""
+"""The error of albedo times shading against the picture, for offsets and teacher."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sgi.engine.decoding import srgb_encode
 from sgi.trainer.measures.bootstrap import draw
 from sgi.trainer.measures.by_type import Measure, linear
 from sgi.trainer.measures.metrics import squared_error
-from sgi.trainer.offsets.score import OFFSET, predict
+from sgi.trainer.offsets.held_out_score import OFFSET, predict
 from sgi.trainer.studies.evaluation.context import StudyContext
 from sgi.trainer.studies.evaluation.report_rows import rounded
 from sgi.trainer.studies.evaluation.task_result import TaskResult

@@ -1,4 +1,4 @@
-"""Scores against another teacher than the one that the offsets were fitted to."""
+"""Scores against a teacher that the offsets were not fitted to."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from sgi.trainer.measures.bootstrap import draw
 from sgi.trainer.measures.by_type import measures_of, statistics
 from sgi.trainer.offsets import baselines
+from sgi.trainer.offsets.held_out_score import OFFSET, predict, predictions
 from sgi.trainer.offsets.pool import build_pool
-from sgi.trainer.offsets.score import OFFSET, predict, predictions
 from sgi.trainer.studies.evaluation.context import CACHE, StudyContext
 from sgi.trainer.studies.evaluation.model_facts import teacher_facts
 from sgi.trainer.studies.evaluation.reconstruction import TEACHER

@@ -1,4 +1,4 @@
-"""The rows of the report, from the results of tasks: figures with intervals, of fits and of baselines."""
+"""The rows of the report: figures of fits and baselines, with intervals, from the results of tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from sgi.engine.intrinsics import Intrinsic
 from sgi.trainer.measures.bootstrap import Drawn, Estimate, combine, draw
 from sgi.trainer.measures.by_type import FVU, measures_of
-from sgi.trainer.offsets.score import BASELINES, OFFSET
+from sgi.trainer.offsets.held_out_score import BASELINES, OFFSET
 from sgi.trainer.studies.evaluation.controls import CONTROLS
 from sgi.trainer.studies.evaluation.run_task import PERMUTED
 from sgi.trainer.studies.evaluation.task_result import TaskResult
@@ -29,11 +29,11 @@ Entry = dict[str, Any]
 def report_rows(results: Mapping[Task, TaskResult], kinds: Mapping[str, Intrinsic]) -> list[Entry]:
     """The rows of the report, in the order of the tasks.
 
-    Each has label, role, type, control (with `expected`), space, from_layer, fits (how many), seconds (of a fit),
-    parameters (numbers in the offset), figures {measure: estimate}, and beyond_ridge: the share of what ridge
-    regression on w leaves unexplained that the offset explains, which needs the row of the same target in w+. A
-    row with baselines of its own has them as baselines {predictor: {measure: estimate}}, with best_baseline, the one of
-    the lowest FVU. An estimate is {value, low, high, fits}.
+    Each has label, role, type, control (with `expected`), space, from_layer, fits (their number), seconds (per fit),
+    parameters (count of numbers in the offset), and figures {measure: estimate}. beyond_ridge = 1 - FVU / FVU of ridge
+    regression on w, if a row has the baselines of the same target. Maps and controls also have
+    baselines {predictor: {measure: estimate}} and best_baseline, the one with the lowest FVU. An estimate is
+    {value, low, high, fits}.
     """
     rows: dict[Row, list[TaskResult]] = {}
     for task, result in results.items():
@@ -51,7 +51,7 @@ def figures_of(fits: Sequence[TaskResult], predictor: str, kind: Intrinsic) -> d
 
 
 def rounded(estimate: Estimate) -> dict[str, Any]:
-    """An estimate as JSON-ready values, at five digits."""
+    """An estimate as JSON-ready values with five significant digits."""
     values: dict[str, Any] = {name: _short(getattr(estimate, name)) for name in ("value", "low", "high")}
     return values | ({"fits": [_short(value) for value in estimate.fits]} if len(estimate.fits) > 1 else {})
 
@@ -78,7 +78,7 @@ def _entry(row: Row, fits: Sequence[TaskResult], kind: Intrinsic, ridges: Mappin
     if row.control:
         entry["expected"] = CONTROLS[row.control].expected
     if row.target in ridges:
-        beyond = combine(lambda ours, theirs: 1 - ours / theirs, drawn[FVU], ridges[row.target])
+        beyond = combine(lambda offset, ridge: 1 - offset / ridge, drawn[FVU], ridges[row.target])
         entry[BEYOND_RIDGE] = rounded(beyond.estimate())
     named = [predictor for predictor in PREDICTORS if predictor in fits[0].kept]
     if named:
@@ -86,9 +86,9 @@ def _entry(row: Row, fits: Sequence[TaskResult], kind: Intrinsic, ridges: Mappin
     return entry
 
 
-def _baselines(theirs: Mapping[str, Mapping[str, Drawn]]) -> Entry:
+def _baselines(drawn_of: Mapping[str, Mapping[str, Drawn]]) -> Entry:
     estimates = {
-        predictor: {name: figure.estimate() for name, figure in drawn.items()} for predictor, drawn in theirs.items()
+        predictor: {name: figure.estimate() for name, figure in drawn.items()} for predictor, drawn in drawn_of.items()
     }
     return {
         "baselines": {
@@ -100,5 +100,5 @@ def _baselines(theirs: Mapping[str, Mapping[str, Drawn]]) -> Entry:
 
 
 def _short(value: float) -> float | None:
-    # JSON has no nan, which a measure without any pixel to count returns.
+    # JSON has no nan, the figure of a measure that is undefined for the pictures.
     return None if math.isnan(value) else float(f"{value:.{_DIGITS}g}")

@@ -1,4 +1,4 @@
-"""One task of a study: fit an offset, predict the held-out maps, keep the statistics of each picture."""
+"""One task of a study: fit an offset, predict the held-out maps, and store the statistics of each picture."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from sgi.trainer.offsets import baselines
 from sgi.trainer.offsets.fit import fit
 from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
 from sgi.trainer.offsets.fit_steps import report_steps
+from sgi.trainer.offsets.held_out_score import OFFSET, predict, predictions
 from sgi.trainer.offsets.pool import Pool
-from sgi.trainer.offsets.score import OFFSET, predict, predictions
 from sgi.trainer.studies.evaluation.context import open_context
 from sgi.trainer.studies.evaluation.controls import controlled
 from sgi.trainer.studies.evaluation.study import Study
@@ -26,14 +26,14 @@ from sgi.trainer.studies.evaluation.task_result import TaskResult
 from sgi.trainer.studies.evaluation.tasks import Row, Task
 
 PERMUTED = "permuted"
-# Of the random weights and of the order of permuted rows; fixed, so that a study can be repeated.
+# Seed of the random weights and of the permutation of rows; fixed, so that studies are reproducible.
 SEED = 1
 
 
 def run_task(study: Study, task: Task, progress: Progress = SILENT) -> TaskResult:
-    """Compute a task, or read its result; an interrupted fit resumes.
+    """Compute a task, or read its result if it exists; an interrupted fit resumes.
 
-    Raises what `fit` and `build_pool` raise.
+    Raises the errors of `fit` and `build_pool`.
     """
     path = study.result_path(task)
     if path.exists():
@@ -80,13 +80,13 @@ def _keep(
 
 
 def permuted(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The rows of a w+ offset in another order: the right numbers in the wrong layers."""
+    """The tensors of a w+ offset with their rows permuted, so that each row is added in another layer."""
     drawn = torch.Generator().manual_seed(SEED)
     return {key: tensor[torch.randperm(len(tensor), generator=drawn)] for key, tensor in tensors.items()}
 
 
 def random_weights(generator: Generator) -> Generator:
-    """An untrained generator of the same configuration, on the same device, frozen."""
+    """An untrained, frozen generator of the same configuration on the same device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         fresh = Generator(generator.config)

@@ -1,4 +1,4 @@
-"""A chart of figures with their intervals: the places of its parts, which a template draws as SVG."""
+"""The layout of a chart of figures with their intervals; a template draws it as SVG."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Mark(NamedTuple):
 
 
 class PlacedMark(NamedTuple):
-    """A mark with its coordinates; beyond is its value where that lies beyond the axis, else ""."""
+    """A mark with its coordinates; beyond: the text of its value if this is above the end of the axis, else ""."""
 
     label: str
     role: str
@@ -51,7 +51,7 @@ class StripChart:
 
 
 def strip_chart(marks: Sequence[Mark], line: float | None, highest: float = 1.2) -> StripChart:
-    """Place marks on an axis from 0 to `highest`; larger values are placed at its end, with the number beside them."""
+    """Place marks on an axis from 0 to `highest`; larger values are at its end, with the number as text."""
     height = TOP + len(marks) * LINE + AXIS
 
     def x(value: float) -> str:

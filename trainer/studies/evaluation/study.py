@@ -1,4 +1,4 @@
-"""The settings that all tasks of an evaluation share; they travel between processes."""
+"""The settings that all tasks of an evaluation share, in a form that can be sent to worker processes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What all tasks share; hashable, and made of plain values.
+    """The settings of all tasks; hashable and picklable.
 
-    generator: file. generator_sha256, teacher_sha256: of what `generator` and `teacher` name. types: whose codes the
-    pools hold. sampling, images, holdout, split: of the pools. steps, batch, lr, precision: of the fits; lr None is
-    the space's own. device, threads: where a task computes. folder: of results, fits and the teacher's codes. offsets:
-    folder of existing offsets to score. own: descriptions of those types that are not built in.
+    generator: file. teacher: spec. generator_sha256, teacher_sha256: their hashes. types: names of the types whose
+    targets the pools contain. sampling, images, holdout, split: of the pools. steps, batch, lr, precision: of the fits;
+    lr None is the default of the space. device, threads: of each task. folder: of results, fits and cached targets.
+    offsets: folder of existing offsets to score. own: descriptions of the types that are not built in.
     """
 
     generator: str

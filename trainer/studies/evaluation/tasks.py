@@ -25,9 +25,9 @@ RANDOM_WEIGHTS_TYPES = ("depth", "albedo")
 class Row:
     """One line of the report.
 
-    type: whose readout and loss are used. control: the change of its target, or none. space, from_layer: of the
-    offset. random_weights: fitted on a generator of random weights instead, to the same targets. given: an existing
-    offset, scored without a fit: BUNDLED, or the name of its file without the suffix.
+    type: determines readout and loss. control: name of the control that changes the target, or None. space, from_layer:
+    of the offset. random_weights: whether the offset is fitted on a generator with random weights, to the same targets.
+    given: an existing offset that is scored without a fit: BUNDLED, or the name of its file without the suffix.
     """
 
     type: str
@@ -69,7 +69,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Task:
-    """One fit of a row; stream: of the pictures it is fitted on, and of their order."""
+    """One fit of a row; stream: number of the seed stream of its fitting pictures, and seed of their order."""
 
     row: Row
     stream: int = 0
@@ -82,11 +82,12 @@ def plan(
     controls: bool = True,
     given: Sequence[Row] = (),
 ) -> list[Task]:
-    """The tasks of a study, those of one stream together, so that a process makes their pictures only once.
+    """The tasks of a study, grouped by stream, so that a process builds each pool only once.
 
-    types: every one `fits` times. Everything else `control_fits` times: the four maps of the paper without the
-    first layers, the controls of CONTROLLED, the swaps without the first layers, low-rank updates to depth and to
-    the swaps, and generators of random weights. given: rows of existing offsets, scored once.
+    types: names of maps, each fitted `fits` times. All other rows are fitted `control_fits` times: the maps of
+    MAP_TYPES without the first layers, the controls of CONTROLLED, the half-swap controls without the first layers,
+    low-rank updates for depth and for the half-swap controls, and generators with random weights. given: rows of
+    existing offsets, scored once.
     """
     rows = {Row(name): fits for name in types} | dict.fromkeys(given, 1)
     if controls:

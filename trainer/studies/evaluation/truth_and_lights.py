@@ -31,7 +31,7 @@ Section = TruthReport | LightFigures
 
 
 def offsets_of(context: StudyContext, results: Mapping[Task, TaskResult]) -> list[Offset]:
-    """An offset of every type: the given one if there is one, else that of the first fit."""
+    """One offset for each type: the existing one, if the study has it, else that of the first fit."""
     found = []
     for name in context.study.types:
         given = [task.row for task in results if task.row.given and task.row.type == name]
@@ -67,8 +67,8 @@ def measure_sections(
 ) -> dict[str, Section]:
     """Sections by title: TRUTH, offsets against exact maps of inverted rooms, and LIGHTS, under other lights.
 
-    variety: of the rooms; None where the generator makes no rooms. directions: a .npy file; None searches for some
-    where there are rooms and a U-Net teacher, and keeps them in the study's folder.
+    variety: of the rooms; None if the generator does not generate rooms. directions: a .npy file; None searches for
+    directions, if the generator generates rooms and the teacher is a U-Net, and stores them in the study's folder.
     """
     offsets = offsets_of(context, results)
     sections: dict[str, Section] = {}
@@ -88,7 +88,7 @@ def measure_sections(
 
 
 def section_figures(section: Section) -> dict[str, Any]:
-    """A section as report.json contains it: everything but the pictures, figures at five digits."""
+    """A section without its pictures, as in report.json; figures have five significant digits."""
     values = section.to_dict()
     figures = {
         path: {key: None if value is None else float(f"{value:.5g}") for key, value in figure.items()}
@@ -98,12 +98,12 @@ def section_figures(section: Section) -> dict[str, Any]:
 
 
 def _lights_can_be_found(teacher: Teacher) -> bool:
-    """Whether shading comes from a U-Net: it is small enough for the search, and differentiable."""
+    """Whether a U-Net predicts the shading; it is differentiable, and small enough for the search."""
     return "shading" in teacher.types and isinstance(teacher_of(teacher, "shading"), UNetTeacher)
 
 
 def _found_directions(context: StudyContext, progress: Progress) -> Path:
-    """The file of directions for this generator and teacher; they are searched for once, which takes minutes."""
+    """The file of directions for this generator and teacher; the first call searches for them, which takes minutes."""
     study = context.study
     path = study.folder / f"directions-{study.generator_sha256[:8]}-{study.teacher_sha256[:8]}.npy"
     if not path.exists():

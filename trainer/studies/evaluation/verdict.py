@@ -1,7 +1,7 @@
 """The verdict on each map, in figures and in sentences: "knows", "can be forced to" or "does not show".
 
-A fit can force targets that are no property of the scene, so a low error alone proves nothing. The line on a measure
-is the figure of the best hard control: a map is known only if it is better than that.
+A fit can produce targets that are not properties of the scene, so a low error alone proves nothing. The line of a
+measure is the figure of the best hard control; a map is known only if its figure is better.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SEPARATING = {
     PREFIX_FVU: f"FVU of the offset from {PREFIX_SIDE} px on",
     BEYOND_RIDGE: "share explained beyond ridge on w",
 }
-"""Titles of the measures that may separate known maps from forced ones, by key; verdicts depend on DECIDING."""
+"""Key -> title of the measures that may separate known maps from forced ones; verdicts use DECIDING only."""
 DECIDING = HIGH_PASS_FVU
 KNOWS, FORCED, NOT = "knows", "can be forced to", "does not show"
 
@@ -114,7 +114,7 @@ def _of_map(row: Entry, baselines: Mapping[str, Any], deciding: Mapping[str, Any
     detail = estimate_of(row["figures"][DECIDING])
     beside += f"; {SEPARATING[DECIDING]} {detail.value:.3f}"
     if deciding is None:
-        return {"verdict": FORCED, "text": f"{beside}; no hard control was fitted to draw a line"}
+        return {"verdict": FORCED, "text": f"{beside}; no hard control was fitted for comparison"}
     known = _better(DECIDING, detail, estimate_of(deciding["interval"]))
     text = f"{beside}, the line is at {deciding['line']:.3f} ({deciding['control']})"
     return {"verdict": KNOWS if known else FORCED, "text": text}
@@ -132,7 +132,7 @@ def _of_control(row: Entry, intrinsics: Sequence[Entry], estimates: Mapping[str,
             as_good_as[key] = beaten
     baselines = row["baselines"]
     if row["expected"] == "easy":
-        # Such a target is an affine function of the colours, so colour baselines are exact and prove nothing here.
+        # An easy target is an affine function of the colours, which the colour baselines compute exactly.
         baselines = {name: figures for name, figures in baselines.items() if name not in COLOUR_BASELINES}
     forced = _beats(row, baselines)
     text = f"FVU {row['figures'][FVU]['value']:.3f}, high-pass {row['figures'][HIGH_PASS_FVU]['value']:.3f}"
@@ -140,7 +140,7 @@ def _of_control(row: Entry, intrinsics: Sequence[Entry], estimates: Mapping[str,
 
 
 def _flag(row: Entry, verdicts: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """A sentence on a control that is fitted as well as an intrinsic, or that should be impossible and is not."""
+    """A sentence on a hard control that is fitted as well as a map, or an impossible one that beats the baselines."""
     if row["role"] != "control" or row["expected"] == "easy":
         return None
     verdict = verdicts[row["label"]]

@@ -1,4 +1,4 @@
-"""The relighting study: directions of w+ that change the light and little else, and how maps change with it."""
+"""The relighting study: directions in w+ that change mainly the light, and the changes of maps along them."""
 
 from sgi.trainer.studies.relighting.relighting_study import RelightingReport, RelightingSettings, relight
 

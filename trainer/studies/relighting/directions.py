@@ -1,9 +1,9 @@
-"""Find directions that relight: G(w + r_k) shows the scene of G(w) under another light, for every w.
+"""Search for directions r_k that relight: G(w + r_k) shows the scene of G(w) under another light, for every w.
 
-After StyLitGAN (Bhattad et al., arXiv 2205.10351): the teacher's albedo must stay, its shading must change, and
-differently for each direction, by a log-determinant of the changes. Depth and normals are no part of the loss, since
-the study measures how they react to a change of light. Geometry is kept by leaving the coarse rows of w+ alone and by
-penalising whitened length.
+After StyLitGAN (Bhattad et al., arXiv 2205.10351): the loss penalises changes of the teacher's albedo and rewards
+changes of its shading that differ between directions, measured by a log-determinant. Depth and normals are not part of
+the loss, because the study measures how they change with the light. To preserve geometry the coarse rows of w+ are not
+changed, and the whitened length of directions is penalised.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sgi.engine.generator import Generator, GeneratorConfig
 from sgi.engine.progress import SILENT, Progress
 from sgi.trainer.losses import check_finite
 from sgi.trainer.offsets.fit import batch_indices, rate
-from sgi.trainer.offsets.pool import Sampling, ask
+from sgi.trainer.offsets.pool import Sampling, teacher_targets
 from sgi.trainer.offsets.seed_splits import fitting_seeds
 from sgi.trainer.offsets.settings_checks import PRECISIONS, check_counts, check_precision, check_weights
 from sgi.trainer.offsets.whitening import whitening
@@ -32,11 +32,11 @@ from sgi.trainer.teachers import Teacher
 BETAS = (0.9, 0.99)
 IMAGES = 1024
 SHADING_SIDE = 8
-"""Shadings are compared as means over this many boxes a side: light is smooth, and finer detail is not light."""
+"""Shadings are compared as means over SHADING_SIDE x SHADING_SIDE boxes, because finer detail is not due to light."""
 NOTICEABLE = 0.05
-"""The unit of changes of shading: the smallest change of a code that counts as a change of light."""
+"""Unit of changes of shading: the smallest change of a code that counts as a change of light."""
 UNNOTICED = 2.0
-"""Weight of the penalty on directions that change no shading, relative to the log-determinant of `diversity`."""
+"""Weight of the penalty on directions that hardly change the shading, relative to `diversity`."""
 _TINY = 1e-12  # keeps the gradient of a square root finite
 _SLACK = 1.0  # nominal range of a generated picture is [-1, 1]
 
@@ -45,7 +45,7 @@ _SLACK = 1.0  # nominal range of a generated picture is [-1, 1]
 class DirectionSettings:
     """Settings of the search for directions.
 
-    count: K, the number of directions. steps: of Adam. batch: pictures a step, each of them relit K times. lr, start:
+    count: K, the number of directions. steps: of Adam. batch: pictures per step, each relit K times. lr, start:
     learning rate of Adam and standard deviation of the random start, both in whitened units (see
     sgi.trainer.offsets.whitening). from_layer: first row of w+ that may move. keep: weight of the mean absolute change
     of albedo codes. prior: weight of the mean square whitened coordinate. seed: of the start and of the order of the
@@ -92,7 +92,7 @@ def find_directions(
             raise UserError(
                 f"`teacher`: {teacher.name} does not predict {name}, which a search for light needs; give `bundled`"
             )
-    cloud = whitening(generator, sampling)
+    distribution = whitening(generator, sampling)
     start = torch.randn(settings.count, free, config.w_dim, generator=torch.Generator().manual_seed(settings.seed))
     moved = (settings.start * start).to(device).requires_grad_()
     optimiser = torch.optim.Adam([moved], betas=BETAS)
@@ -103,14 +103,14 @@ def find_directions(
                 group["lr"] = settings.lr * rate(step, settings.steps)
             chosen = batch_indices(step, settings.batch, len(seeds), settings.seed)
             ws = sampling.ws(generator, [seeds[i] for i in chosen.tolist()])
-            directions = _padded(cloud.shift(moved), settings.from_layer)
+            directions = _padded(distribution.shift(moved), settings.from_layer)
             loss = _loss(generator, teacher, ws, directions, sampling.noise_mode, settings)
             loss = loss + settings.prior * moved.square().mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             stage.advance(1, f"loss {check_finite(loss.detach(), step + 1):.3f}")
-    return _padded(cloud.shift(moved.detach()), settings.from_layer).cpu()
+    return _padded(distribution.shift(moved.detach()), settings.from_layer).cpu()
 
 
 def relit(ws: Tensor, directions: Tensor) -> Tensor:
@@ -119,10 +119,10 @@ def relit(ws: Tensor, directions: Tensor) -> Tensor:
 
 
 def diversity(changes: Tensor) -> Tensor:
-    """How much, and how differently, K lights change the shading: [N, K, P] changes of codes to [N], per direction.
+    """Size and variety of the changes of shading by K lights: [N] for changes of codes [N, K, P].
 
-    log det(I + G) / K with G the Gram matrix of the changes in units of NOTICEABLE: 0 for no change, and hardly more
-    for K equal ones. StyLitGAN's criterion (its equation 3), which takes -log det of shadings themselves.
+    log det(I + G) / K with G the Gram matrix of the changes in units of NOTICEABLE. It is 0 for no change and small for
+    K equal changes. StyLitGAN (equation 3) uses -log det of the shadings themselves.
     """
     scaled = changes / (NOTICEABLE * math.sqrt(changes.shape[-1]))
     count = changes.shape[1]
@@ -145,7 +145,7 @@ def save_directions(path: str | Path, directions: Tensor) -> None:
 def load_directions(path: str | Path, config: GeneratorConfig) -> Tensor:
     """Directions [K, num_ws, w_dim] float32 of an .npy file, the layout of StyLitGAN's own.
 
-    Raises UserError for a file that is no .npy file, of another shape, or not finite.
+    Raises UserError for a file that is not an .npy file, an array of another shape, and numbers that are not finite.
     """
     reference = f"`directions={path}`"
     try:
@@ -174,9 +174,9 @@ def _loss(
     types = ("albedo", "shading")
     dtype = PRECISIONS[settings.precision]
     with torch.no_grad():
-        before = ask(teacher, (generator.synthesize(ws, noise_mode, dtype) * 0.5 + 0.5).clamp(0, 1), types)
+        before = teacher_targets(teacher, (generator.synthesize(ws, noise_mode, dtype) * 0.5 + 0.5).clamp(0, 1), types)
     raw = generator.synthesize(relit(ws, directions).flatten(0, 1), noise_mode, dtype)
-    after = ask(teacher, (raw * 0.5 + 0.5).clamp(0, 1), types)
+    after = teacher_targets(teacher, (raw * 0.5 + 0.5).clamp(0, 1), types)
     if not all(after[name].requires_grad for name in types):
         raise UserError(f"`teacher`: {teacher.name} is not differentiable; give `directions`, or another `teacher`")
     shape = (len(ws), len(directions))
@@ -184,7 +184,8 @@ def _loss(
     shading_change = coarse(after["shading"].unflatten(0, shape)) - coarse(before["shading"])[:, None]
     saturated = (raw.abs() - _SLACK).clamp_min(0).mean()
     change = shading_change.square().mean(dim=(0, 2)).clamp_min(_TINY).sqrt() / NOTICEABLE
-    # The log-determinant has no slope at 0, the penalty on albedo has: without this term weak directions shrink to 0.
+    # At 0 the log-determinant has gradient 0 and the albedo penalty has not, so without this term weak directions
+    # shrink to 0.
     unnoticed = (1 - change).clamp_min(0).mean()
     return (
         settings.keep * (albedo_change.abs().mean() + saturated)

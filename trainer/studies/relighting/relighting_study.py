@@ -1,4 +1,4 @@
-"""The relighting study: find directions that change the light, and measure how maps change with it."""
+"""The relighting study: find directions that change the light, and measure how maps change along them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class RelightingSettings:
     them. generator: file; None is the bundled one. offsets: files to measure; () is the bundled ones, for the bundled
     generator. teacher: spec, see sgi.trainer.teachers. count, steps, keep, from_layer, seed: of the search, see
     `DirectionSettings`. scenes: number of held-out seeds, and of rooms, to measure on. variety: of the rooms. device:
-    cpu or cuda. threads: CPU threads; None leaves them. precision: fp32 or bf16; None is the device's preferred one.
+    cpu or cuda. threads: number of CPU threads; None does not change it. precision: fp32 or bf16; None is
+    `preferred_precision`.
     """
 
     out: Path = Path("relit")
@@ -71,7 +72,7 @@ class RelightingReport:
     measured: LightFigures
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but directions and pictures, JSON-ready."""
+        """The figures and checks as JSON-ready values."""
         return self.measured.to_dict()
 
     def write(self, folder: Path) -> None:
@@ -85,10 +86,10 @@ class RelightingReport:
 
 
 def relight(settings: RelightingSettings, progress: Progress = SILENT) -> RelightingReport:
-    """Find directions that change the light, or read them, and measure how maps change with it.
+    """Find directions that change the light, or read them from a file, and measure how maps change along them.
 
-    Directions that were found are written to `out` before they are measured. Raises UserError for files, offsets and
-    settings that do not fit together.
+    Directions that were found are written to `out` before they are measured. Raises UserError for invalid files and
+    settings, and for offsets of another generator or of different samplings.
 
         from pathlib import Path
         from sgi.trainer.studies.relighting import RelightingSettings, relight

@@ -1,8 +1,8 @@
-"""How maps change with the light: G(w + relight + d) beside the teacher on the relit picture G(w + relight).
+"""The spread of maps under several lights: of offsets, G(w + relight + d), and of the teacher on G(w + relight).
 
-A third row has the teacher on rooms that the renderer lit anew, where geometry and albedo are the same to the last
-bit. Directions that do not change the light, or change more than light, would make any spread worthless, so the same
-figures are computed for the pictures themselves and for the teacher's shading and albedo.
+For comparison the teacher is also applied to rooms that were rendered under several lights, whose geometry and albedo
+are identical. The figures are meaningful only if the directions change the light and little else. Therefore they are
+also computed for the pictures themselves and for the teacher's shading and albedo.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sgi.engine import intrinsics
 from sgi.engine.generator import Generator
 from sgi.engine.offsets import Offset
 from sgi.engine.writers.preview import draw_sheet
 from sgi.trainer.measures.by_type import FVU, Statistics, statistics, variance_measures
 from sgi.trainer.offsets.apply_offset import apply_offset, common_sampling
 from sgi.trainer.offsets.baselines import mean_map
-from sgi.trainer.offsets.pool import RENDER_BATCH, ask
+from sgi.trainer.offsets.pool import RENDER_BATCH, teacher_targets
 from sgi.trainer.offsets.seed_splits import scoring_seeds
 from sgi.trainer.scenes import Rooms, relight, render, sample_rooms
 from sgi.trainer.scenes.variety import get_variety
@@ -50,11 +51,11 @@ class LightFigures:
     """Spread of maps over K lights.
 
     scenes: number of held-out seeds, and of rooms. lights: K. figures: of ROWS, such as "depth/offset/spread", with
-    two pictures. checks: whether the light changed, and little else. shading_ratio and albedo_ratio: the teacher's
-    spread of each type under the directions, divided by that under the renderer's lights (near 1 or above: the light
-    changed as much; albedo above 1: more than the light changed). diversity, diversity_of_renders: see
-    `directions.diversity`. same_segments: share of pixels whose class the teacher predicts unchanged, for a teacher
-    that segments.
+    two pictures. checks: figures that show whether the directions change only the light. shading_ratio, albedo_ratio:
+    the teacher's spread of the type under the directions, divided by that under the renderer's lights. A shading_ratio
+    of about 1 or more means that the light changes as much as in renders; an albedo_ratio above 1 means that more than
+    the light changes. diversity, diversity_of_renders: see `directions.diversity`. same_segments: share of pixels
+    whose predicted class is unchanged, for a teacher that segments.
     """
 
     scenes: int
@@ -106,8 +107,9 @@ def measure_relit_maps(
             ):
                 kept = statistics(by, mine.flatten(0, 1), theirs.flatten(0, 1))
                 found.add(f"{offset.type}/{row}", by, _per_scene(kept, scenes))
+    kinds = {offset.type: offset.intrinsic for offset in offsets}
     for name, rows in maps.items():
-        by = spread_measures(name)
+        by = spread_measures(kinds.get(name) or intrinsics.get(name))
         for row, lit_maps in rows.items():
             found.add(f"{name}/{row}", by, statistics(by, lit_maps, lit_maps))
     found.pictures["Relit pictures"] = relit_sheet(before[:, 0], images)
@@ -148,7 +150,7 @@ def _renders(scenes: int, lights: int, side: int, variety: str) -> Tensor:
 @torch.no_grad()
 def _targets(teacher: Teacher, images: Tensor, types: Sequence[str]) -> dict[str, Tensor]:
     """The teacher's codes [N, K, C, R, R] by type, on the CPU, of pictures [N, K, 3, R, R]."""
-    parts = [ask(teacher, part, types) for part in images.flatten(0, 1).split(RENDER_BATCH)]
+    parts = [teacher_targets(teacher, part, types) for part in images.flatten(0, 1).split(RENDER_BATCH)]
     return {name: torch.cat([part[name].cpu() for part in parts]).unflatten(0, images.shape[:2]) for name in types}
 
 
@@ -176,8 +178,10 @@ def _checks(
     segment = getattr(teacher, "segment", None)
     if segment is not None:
         with torch.no_grad():
-            was, now = (segment(seen.flatten(0, 1)).argmax(1).unflatten(0, seen.shape[:2]) for seen in (before, images))
-        checks["same_segments"] = (now == was).float().mean().item()
+            labels_before, labels = (
+                segment(seen.flatten(0, 1)).argmax(1).unflatten(0, seen.shape[:2]) for seen in (before, images)
+            )
+        checks["same_segments"] = (labels == labels_before).float().mean().item()
     return checks
 
 

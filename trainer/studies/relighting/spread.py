@@ -1,4 +1,4 @@
-"""How far maps of one scene lie apart when only its light differs; ideally 0 for every type but shading."""
+"""The spread of the maps of one scene under different lights; ideally 0 for every type but shading."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sgi.engine.intrinsics import Intrinsic
 from sgi.trainer.measures.by_type import Floats, Measure
 from sgi.trainer.measures.metrics import angles, per_picture
 
 SPREAD, RELATIVE = "spread", "relative_spread"
 
 
-def spread_measures(name: str) -> dict[str, Measure]:
+def spread_measures(kind: Intrinsic) -> dict[str, Measure]:
     """Measures of codes [N, K, C, H, W] in [0, 1] of N scenes under K lights; they need no target.
 
-    spread: mean distance of a map from the mean over the scene's lights, degrees for normals (as StyLitGAN's figure
-    11 has it, there in radians) and codes for the rest. relative_spread: the variance over lights as a share of the
-    variance over scenes of the scenes' mean maps. A blurred map has a smaller spread because it contains less, and a
-    constant one has none: dividing by the variance over scenes corrects for that.
+    spread: mean distance of a map from the mean map over the scene's lights, in degrees for normals (StyLitGAN's figure
+    11 has radians) and in codes for other types. relative_spread: the variance over lights divided by the variance of
+    the scenes' mean maps. The division corrects for blurred maps, whose spread is small because they have less detail.
     """
-    distance = _angle_from_mean if name == "normal" else _distance_from_mean
+    distance = _angle_from_mean if kind.decoding == "unit" else _distance_from_mean
     return {
         SPREAD: Measure(
             "spread over lights (codes; normals: degrees)", lambda maps, _: distance(maps), lambda mean: mean[..., 0]

@@ -1,4 +1,4 @@
-"""Inversion of a user's pictures: their latents, and the maps of offsets there.
+"""Inversion of a user's pictures: their latents, and the maps of offsets at these latents.
 
 This goes beyond the paper, which is about generated pictures.
 """
@@ -31,7 +31,7 @@ from sgi.trainer.studies.truth.user_picture import load_picture
 
 PREVIEW = "inverted.png"
 FAITHFUL = 20.0
-"""PSNR in decibels below which pictures of the bundled rooms show another room than the given one."""
+"""Least PSNR in decibels of a faithful inversion; below it, inverted pictures of rooms show a different room."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +39,11 @@ class InversionSettings:
     """Settings of an inversion of pictures.
 
     pictures: PNG or JPEG files; the middle square of each is inverted. generator: file; None is the bundled one.
-    offsets: files of maps to show; () is the bundled ones for the bundled generator, and none for others. steps, prior,
-    rows: of the search, see `SearchSettings`. noise_mode, class_index: where no offset fixes them; noise_mode None is
-    const. device: cpu or cuda. threads: CPU threads; None leaves them. precision: fp32 or bf16; None is the device's
-    preferred one. Raises UserError for two pictures of one name, whose files would overwrite each other.
+    offsets: files of the maps to compute; () is the bundled ones for the bundled generator, and none for others. steps,
+    prior, rows: of the search, see `SearchSettings`. noise_mode, class_index: only without offsets, whose files contain
+    both; noise_mode None is const. device: cpu or cuda. threads: number of CPU threads; None does not change it.
+    precision: fp32 or bf16; None is `preferred_precision`. Raises UserError for two pictures of one name, whose output
+    files would overwrite each other.
     """
 
     pictures: tuple[Path, ...]
@@ -118,10 +119,10 @@ class InversionReport:
 
 
 def invert(settings: InversionSettings, progress: Progress = SILENT) -> InversionReport:
-    """Find the latents of pictures and the maps of offsets there.
+    """Find the latents of pictures and compute the maps of offsets at these latents.
 
-    Raises UserError for files that cannot be read, offsets of another generator, and noise_mode or class_index beside
-    offsets, whose files fix them.
+    Raises UserError for files that cannot be read, offsets of another generator, and noise_mode or class_index together
+    with offsets.
 
         from pathlib import Path
         from sgi.trainer.studies.truth import InversionSettings, invert

@@ -1,9 +1,9 @@
-"""Inversion by optimisation: find the w+ whose picture is a given one.
+"""Inversion by optimisation: find the w+ whose picture is most similar to a given one.
 
-An offset was fitted on latents of the mapping network, so a latent far from those may reproduce the picture well and
-give a bad map. Each picture therefore gets one w for all rows and a small change of every row (Tov et al., arXiv
-2102.02766, section 4), both penalised by their whitened length (Zhu et al., arXiv 2012.09036). The loss compares
-pixels alone: features of the teacher would favour the teacher in the comparison that follows.
+Offsets are fitted on latents of the mapping network. A latent far from these can reproduce the picture well and have a
+bad map. Each latent is therefore the sum of one w for all rows and a small change of every row (Tov et al., arXiv
+2102.02766, section 4), both penalised by their whitened length (Zhu et al., arXiv 2012.09036). The loss compares only
+pixels, because a loss on features of the teacher would favour the teacher in the truth study.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ class SearchSettings:
 
     steps: of Adam. lr: its rate in whitened units, in which an entry of w has variance 1. prior: weight of the mean
     square whitened coordinate of the common w, in units of the loss (a mean absolute difference of codes). rows:
-    weight of the same for the rows' own changes; a high one keeps to W, 0 is plain W+, which reproduces pictures best
-    and gives the worst maps. candidates: number of sampled pictures; each search starts at the w of the most similar
-    one, with 0 at w_avg. precision: of the convolutions, fp32 or bf16. Raises UserError for values out of range.
+    weight of the same penalty for the changes of rows; a large weight restricts the search to W, and 0 is W+ without
+    restriction, which reproduces pictures best and has the worst maps. candidates: number of sampled pictures; each
+    search starts at the w of the most similar one, with 0 candidates at w_avg. precision: of the convolutions, fp32 or
+    bf16. Raises UserError for values out of range.
     """
 
     steps: int = 200
@@ -85,19 +86,21 @@ def find_latents(
     """Find w+ of `images` [N, 3, R, R] float32 sRGB in [0, 1], R the generator's resolution.
 
     sampling: noise mode and class; its truncation is not used. Deterministic on one device. Pictures are inverted
-    independently: their number changes nothing but rounding. Raises UserError for a sampling that the generator does
-    not support, ValueError for pictures of another shape or range.
+    independently of each other, up to rounding. Raises UserError for a sampling that the generator does not support,
+    ValueError for pictures of another shape or range.
     """
     sampling, settings = sampling or Sampling(), settings or SearchSettings()
     sampling.check(generator)
     side = generator.config.resolution
     if images.ndim != 4 or images.shape[1:] != (3, side, side) or images.amin() < 0 or images.amax() > 1:
         raise ValueError(f"expected pictures [N, 3, {side}, {side}] in [0, 1], got {list(images.shape)}")
-    cloud = whitening(generator, sampling)
-    starts = _nearest(generator, images.to(cloud.mean.device), sampling, settings.candidates)
+    distribution = whitening(generator, sampling)
+    starts = _nearest(generator, images.to(distribution.mean.device), sampling, settings.candidates)
     with progress.stage("inversion", len(images) * settings.steps, "steps of a picture") as stage:
         parts = [
-            _search_batch(generator, batch, cloud.coordinates(start), cloud, sampling.noise_mode, settings, stage)
+            _search_batch(
+                generator, batch, distribution.coordinates(start), distribution, sampling.noise_mode, settings, stage
+            )
             for batch, start in zip(images.split(BATCH), starts.split(BATCH), strict=True)
         ]
     ws, reproduced = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -108,7 +111,7 @@ def _search_batch(
     generator: Generator,
     images: Tensor,
     start: Tensor,
-    cloud: Whitening,
+    distribution: Whitening,
     noise_mode: str,
     settings: SearchSettings,
     stage: Stage,
@@ -122,18 +125,18 @@ def _search_batch(
     for step in range(settings.steps):
         for group in optimiser.param_groups:
             group["lr"] = settings.lr * rate(step, settings.steps)
-        ws = cloud.point(common + change)
+        ws = distribution.point(common + change)
         image = generator.synthesize(ws, noise_mode, PRECISIONS[settings.precision]) * 0.5 + 0.5
         error = torch.stack([(a - b).abs().mean(dim=(1, 2, 3)) for a, b in zip(_scales(image), target, strict=True)])
         penalty = settings.prior * common.square().mean(dim=(1, 2)) + settings.rows * change.square().mean(dim=(1, 2))
-        # A sum over pictures: the gradient of one does not depend on how many others there are.
+        # A sum, not a mean, so that the gradient of a picture is independent of the batch size.
         loss = (error.mean(dim=0) + penalty).sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         stage.advance(len(images))
     with torch.no_grad():
-        ws = cloud.point(common + change)
+        ws = distribution.point(common + change)
         reproduced = (generator.synthesize(ws, noise_mode) * 0.5 + 0.5).clamp(0, 1)
     return ws.cpu(), reproduced.cpu()
 

@@ -1,4 +1,4 @@
-"""The w+ file: the latent of one inverted picture, and the generator it belongs to."""
+"""The w+ file: the latent of one inverted picture and the hash of its generator."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ FILE = FileKind("sgi_latents", 1, LatentsHeader, "a w+", "make one with `sgi-eng
 class Latents:
     """w+ of one picture.
 
-    ws: [num_ws, w_dim] float32. generator_sha256: of the generator it belongs to. noise_mode: G(ws) is rendered under
-    it. psnr: decibels of G(ws) against the picture. picture: the picture's file name. settings: of the search.
+    ws: [num_ws, w_dim] float32. generator_sha256: hash of the generator. noise_mode: of the rendering of G(ws). psnr:
+    of G(ws) against the picture, in decibels. picture: file name of the picture. settings: of the search.
     """
 
     ws: Tensor

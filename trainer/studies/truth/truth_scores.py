@@ -1,8 +1,8 @@
-"""Offsets against exact maps, on rendered rooms that were inverted into the generator.
+"""Scores of offsets against exact maps, on rendered rooms that were inverted into the generator.
 
-Three errors separate G(w + d) from the truth: that of the inversion, that of the offset, and that of the teacher it
-was fitted to. The rows of the result separate them: the teacher on the render itself, the teacher on the
-reconstruction G(w), the offset on the same w, and the offset against the teacher, where the inversion plays no part.
+The difference between G(w + d) and the truth has three sources: the inversion, the offset, and the teacher that the
+offset was fitted to. The rows of the result separate them: the teacher on the render, the teacher on the reconstruction
+G(w), the offset at the same w, and the offset against the teacher, which is independent of the inversion.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sgi.engine.writers.preview import draw_sheet
 from sgi.trainer.measures.by_type import Measure, measures_of, statistics
 from sgi.trainer.offsets.apply_offset import apply_offset, common_sampling
 from sgi.trainer.offsets.baselines import mean_map
-from sgi.trainer.offsets.pool import RENDER_BATCH, ask
+from sgi.trainer.offsets.pool import RENDER_BATCH, teacher_targets
 from sgi.trainer.scenes import Maps, render, sample_rooms
 from sgi.trainer.scenes.maps import TYPES
 from sgi.trainer.scenes.variety import get_variety
@@ -134,7 +134,7 @@ def _targets(teacher: Teacher, images: Tensor, offsets: Sequence[Offset]) -> dic
     """Codes [N, C, R, R] on the CPU of the offsets' types that the teacher predicts."""
     types = [offset.type for offset in offsets if offset.type in teacher.types]
     with torch.no_grad():
-        parts = [ask(teacher, part, types) for part in images.split(RENDER_BATCH)]
+        parts = [teacher_targets(teacher, part, types) for part in images.split(RENDER_BATCH)]
     return {name: torch.cat([part[name].cpu() for part in parts]) for name in types}
 
 

@@ -1,4 +1,4 @@
-"""The truth study from files: how near the maps of offsets are to the exact maps of rendered rooms."""
+"""The truth study: the errors of the maps of offsets against the exact maps of rendered rooms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TruthSettings:
     generator: file; None is the bundled one. offsets: files to score; () is the bundled ones, for the bundled
     generator. teacher: spec, see sgi.trainer.teachers. rooms: how many to render. variety: of the rooms, the one the
     generator was trained on. steps, prior, rows: of the inversion, see `SearchSettings`. device: cpu or cuda. threads:
-    CPU threads; None leaves them. precision: fp32 or bf16; None is the device's preferred one.
+    number of CPU threads; None does not change it. precision: fp32 or bf16; None is `preferred_precision`.
     """
 
     generator: Path | None = None
@@ -44,7 +44,7 @@ class TruthSettings:
 def compare_with_truth(settings: TruthSettings, progress: Progress = SILENT) -> TruthReport:
     """Invert rendered rooms and score the maps of offsets against the exact ones.
 
-    Raises UserError for files and settings that do not fit together, and for offsets without exact maps.
+    Raises UserError for invalid files and settings, and if no offset has exact maps.
 
         from sgi.trainer.studies.truth import TruthSettings, compare_with_truth
 

@@ -16,7 +16,7 @@ from PIL import Image
 from sgi.engine.errors import UserError
 from sgi.trainer.measures.bootstrap import Estimate
 from sgi.trainer.measures.by_type import HIGH_PASS_FVU
-from sgi.trainer.offsets.score import BASELINES
+from sgi.trainer.offsets.held_out_score import BASELINES
 from sgi.trainer.studies.evaluation.cell_text import figure
 from sgi.trainer.studies.evaluation.context import StudyContext
 from sgi.trainer.studies.evaluation.evaluation_report import make_report

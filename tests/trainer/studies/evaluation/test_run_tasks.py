@@ -15,7 +15,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256
 from sgi.engine.offsets import Offset
 from sgi.trainer.measures.by_type import measures_of
-from sgi.trainer.offsets.score import OFFSET, evaluate
+from sgi.trainer.offsets.held_out_score import OFFSET, evaluate
 from sgi.trainer.studies.evaluation import run_task as task_module
 from sgi.trainer.studies.evaluation.context import StudyContext, open_context
 from sgi.trainer.studies.evaluation.report_rows import PREDICTORS, figures_of

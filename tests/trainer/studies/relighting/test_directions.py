@@ -11,7 +11,7 @@ from recorded_progress import RecordedProgress
 from tolerances import CLOSED_FORM
 
 from sgi.engine.errors import UserError
-from sgi.trainer.offsets.pool import Sampling, ask
+from sgi.trainer.offsets.pool import Sampling, teacher_targets
 from sgi.trainer.offsets.seed_splits import scoring_seeds
 from sgi.trainer.studies.relighting.directions import (
     NOTICEABLE,
@@ -32,7 +32,7 @@ def changes(generator, teacher, directions):
     """Mean absolute changes of shading and albedo on held-out seeds."""
     ws = Sampling().ws(generator, scoring_seeds(8))
     images = (pictures(generator, latents, "none") for latents in (ws[:, None], relit(ws, directions)))
-    before, after = (ask(teacher, image.flatten(0, 1), ("albedo", "shading")) for image in images)
+    before, after = (teacher_targets(teacher, image.flatten(0, 1), ("albedo", "shading")) for image in images)
     return {name: (after[name].unflatten(0, (8, -1)) - before[name][:, None]).abs().mean().item() for name in after}
 
 

@@ -12,13 +12,14 @@ from figure_values import interval, number
 from PIL import Image
 from tolerances import CLOSED_FORM, OPTIMISED
 
+from sgi.engine import intrinsics
 from sgi.trainer.measures.by_type import figures, statistics
 from sgi.trainer.studies.relighting.relit_maps import ROWS, measure_relit_maps
 from sgi.trainer.studies.relighting.spread import spread_measures
 
 
 def spread(name, maps):
-    by = spread_measures(name)
+    by = spread_measures(intrinsics.get(name))
     return figures(by, statistics(by, maps, maps))
 
 

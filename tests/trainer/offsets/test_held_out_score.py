@@ -7,7 +7,7 @@ import torch
 from tolerances import CLOSED_FORM
 
 from sgi.engine import intrinsics
-from sgi.trainer.offsets.score import BASELINES, OFFSET, best_baseline, evaluate, predict, score_maps
+from sgi.trainer.offsets.held_out_score import BASELINES, OFFSET, best_baseline, evaluate, predict, score_maps
 
 ALBEDO, DEPTH, NORMAL = map(intrinsics.get, ("albedo", "depth", "normal"))
 

@@ -18,7 +18,7 @@ from sgi.trainer.gan.start import save_discriminator
 from sgi.trainer.gan.step import Training
 
 FORMAT = 1
-# Settings that may differ in a continued run: the budget, and how the same arithmetic is executed.
+# Settings that may differ in a continued run: the budget, the learning-rate schedule, and compilation.
 MAY_CHANGE = {"total_kimg", "hours", "decay", "final_lr", "compile"}
 GRID = 8
 
@@ -65,8 +65,8 @@ class RunFiles:
             raise UserError(
                 f"{self.checkpoint}: not a checkpoint of this version; use `resume=False` or another `workdir`"
             )
-        ours, theirs = training.config.to_dict(), state["config"]
-        changed = [name for name in ours if name not in MAY_CHANGE and ours[name] != theirs.get(name)]
+        config, stored = training.config.to_dict(), state["config"]
+        changed = [name for name in config if name not in MAY_CHANGE and config[name] != stored.get(name)]
         if changed:
             raise UserError(
                 f"{self.checkpoint}: made with other values of {', '.join(changed)}; "
