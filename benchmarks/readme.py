@@ -144,7 +144,7 @@ def lights() -> str:
 
 
 def judge() -> str:
-    """Frechet distances by judge, even and with unequal chances."""
+    """Frechet distances by teacher, with equal and with fitted probabilities."""
     line = latest("judge")
     if line is None:
         return "Not measured yet: `python benchmarks/compare_teachers.py`."

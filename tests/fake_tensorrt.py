@@ -84,7 +84,7 @@ def fake_module(gpu, artifact, engine=True, context=FakeContext):
 
 @contextmanager
 def opened(folder, monkeypatch, gpu=None, memory_of=MEMORIES["cuda-python"], facts=FACTS, gpus=(HERE,), **fake):
-    """The backend on a fake GPU, and that GPU; `fake` are arguments of `fake_module`. All memory must be given back."""
+    """The backend on a fake GPU, and that GPU; `fake` are arguments of `fake_module`. All memory must be freed."""
     gpu = gpu or FakeGpu()
     path, artifact = folder / "maps.engine", describe()
     path.write_bytes(ENGINE)

@@ -36,8 +36,8 @@ def test_one_type(files, capsys):
 
 
 def test_image_and_maps_in_one_file(files):
-    asked = ("--type", "image", "--type", "depth", "--offset", "depth.safetensors", "--noise-mode", "const")
-    assert export(*asked, "--trunc", "0.5", "--out", "pairs.onnx") == 0
+    flags = ("--type", "image", "--type", "depth", "--offset", "depth.safetensors", "--noise-mode", "const")
+    assert export(*flags, "--trunc", "0.5", "--out", "pairs.onnx") == 0
     artifact = Artifact.read("pairs.onnx")
     assert (artifact.type_names, artifact.psi, artifact.noise_mode) == (("image", "depth"), 0.5, "const")
 

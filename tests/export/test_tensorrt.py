@@ -106,9 +106,9 @@ def test_engine_is_compared_with_its_graph_if_its_gpu_is_present(gpu_that_multip
     assert sorted(path.name for path in tmp_path.iterdir()) == ["maps.engine", "maps.json", "maps.onnx"]
 
 
-@pytest.mark.parametrize(("factor", "says"), [(0.9, "differs from the generator"), (np.nan, "are not finite")])
-def test_engine_that_disagrees_is_not_written(gpu_that_multiplies_by, tmp_path, factor, says):
-    with pytest.raises(UserError, match=f"through tensorrt .*{says}.* no file was written"):
+@pytest.mark.parametrize(("factor", "reason"), [(0.9, "differs from the generator"), (np.nan, "are not finite")])
+def test_engine_that_disagrees_is_not_written(gpu_that_multiplies_by, tmp_path, factor, reason):
+    with pytest.raises(UserError, match=f"through tensorrt .*{reason}.* no file was written"):
         gpu_that_multiplies_by(factor)
     assert [path.name for path in tmp_path.iterdir()] == ["maps.onnx"]
 

@@ -144,24 +144,24 @@ def test_waiting_requests_share_passes_and_the_queue_is_bounded():
         batcher = Batcher(engine, ServiceSettings(batch=4, queue=6, request_seeds=6))
         worker = asyncio.create_task(batcher.work())
 
-        def ask(*seeds, psi=1.0):
+        def request(*seeds, psi=1.0):
             return asyncio.create_task(batcher.generate(seeds, ("image",), psi, None))
 
-        first = ask(0)
+        first = request(0)
         await asyncio.sleep(0.05)  # the first pass runs
-        others = [ask(1, 2), ask(3, psi=0.5), ask(4), ask(5)]
+        others = [request(1, 2), request(3, psi=0.5), request(4), request(5)]
         await asyncio.sleep(0)
         with pytest.raises(BusyError):
-            await ask(6, 7)
+            await request(6, 7)
         engine.go.set()
         assert [(await task)["image"].ravel().tolist() for task in [first, *others]] == [[0], [1, 2], [3], [4], [5]]
         assert engine.passes == [[0], [1, 2, 4, 5], [3]]
         assert (batcher.images, batcher.passes, batcher.rejected, batcher.waiting) == (6, 3, 1, 0)
-        last = ask(8)
+        last = request(8)
         await asyncio.sleep(0)
         batcher.stop()
         with pytest.raises(BusyError):
-            await ask(9)
+            await request(9)
         assert (await last)["image"].item() == 8
         await asyncio.wait_for(worker, 5)
 

@@ -1,4 +1,4 @@
-"""Settings of fits and searches out of range are refused with the same words."""
+"""Settings of fits and searches out of range are refused with the same messages."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from sgi.trainer.studies.truth.latent_search import SearchSettings, find_latents
 
 @pytest.fixture
 def prediction(generator):
-    """Pictures of the generator, of latents that the search does not know."""
+    """Pictures of the generator, of latents that are hidden from the search."""
     with torch.no_grad():
         ws = Sampling().ws(generator, scoring_seeds(3))
         return (generator.synthesize(ws, "none") * 0.5 + 0.5).clamp(0, 1)
