@@ -1,4 +1,4 @@
-"""Export to ONNX: bake, lower, write one file with its description, verify it, and move it to its place."""
+"""Export to ONNX: bake, lower, write a temporary file with its description, verify it, and rename it."""
 
 from __future__ import annotations
 

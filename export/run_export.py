@@ -1,4 +1,4 @@
-"""Export of a model: a generator and offsets as one verified file of any format."""
+"""Export a generator and offsets as one verified file of any format; the function behind `sgi-engine export`."""
 
 from __future__ import annotations
 
@@ -45,17 +45,18 @@ def export_model(
 ) -> Exported:
     """Bake offsets into a generator, verify the model against torch, and write it as one file or folder.
 
-    generator: file or loaded generator, None for the bundled one. offsets: files or loaded offsets; the bundled offsets
-    are used for the bundled generator's other types. types: outputs of the model, `image` for the picture, `all` for
-    every type with an offset; None for the types of the offsets, without offsets for all. file_format: a name of
-    `sgi.export.exporters`. out: what to write; None for TYPE.onnx, maps.onnx for several types, or the folder models.
+    generator: file or loaded generator, None for the bundled one. offsets: files or loaded offsets; with the bundled
+    generator, bundled offsets are used for all other types. types: outputs of the model; `image` is the picture, `all`
+    the picture and every type with an offset; None is the types of `offsets`, or `all` if these are empty. file_format:
+    a name in `sgi.export.exporters`. out: file or folder to write; None is TYPE.onnx, maps.onnx for several types, or
+    the folder models.
     alpha: factor of every offset: 0 gives the picture, 1 the map. psi: default truncation of the model; cutoff: number
     of rows of w+ that it truncates; noise_mode: none, const or random; None for those of the offsets' fits.
     noise_seed: with random, the seed of the noise that is stored in the model, so that runs repeat; None for 0.
     precision: of the convolutions, fp32, fp16 or bf16. opset: of ONNX, None for 20, or 22 in bf16.
     options: fields of the format's `Exporter.settings`, such as `builder` and `batch_profile` of tensorrt.
 
-    Raises UserError for bad values and for a model that does not reproduce the generator; then nothing is written.
+    Raises UserError for invalid values and for a model that does not reproduce the generator; then nothing is written.
     """
     exporter = get_exporter(file_format)
     if not math.isfinite(alpha):
@@ -95,10 +96,10 @@ def export_model(
 def choose_offsets(
     types: Sequence[str] | None, offsets: Sequence[str | Path | Offset], bundled: bool
 ) -> dict[str, Offset | None]:
-    """Offsets by type in the order of `types` (None for `image`), from `offsets` and, if `bundled`, from the bundle.
+    """Type -> offset (None for `image`) in the order of `types`.
 
-    types: names, `all` for the picture and every type with an offset; None for the types of the offsets, or all without
-    any. Raises UserError for a type that has no offset, two offsets of one type, and an offset of another type.
+    types, offsets: see `export_model`. bundled: whether types without an offset in `offsets` use the bundled one.
+    Raises UserError for a type that has no offset, two offsets of one type, and an offset of another type.
     """
     given: dict[str, Offset] = {}
     for item in offsets:

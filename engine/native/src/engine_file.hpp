@@ -1,4 +1,5 @@
-// The facts of a TensorRT engine's build, and checks that it can run here: engine/backends/engine_file.py in C++.
+// The facts of the build of a TensorRT engine, and checks that this machine can run it, as in
+// engine/backends/engine_file.py.
 #pragma once
 
 #include "cuda_driver.hpp"

@@ -68,11 +68,11 @@ std::vector<uint32_t> seeds(size_t count) {
 }
 
 void check_maps(sgi::Engine &engine, size_t count) {
-    const std::vector<uint32_t> asked = seeds(count);
-    const sgi::Maps maps = engine.generate(asked, 0.25f);
+    const std::vector<uint32_t> seed_values = seeds(count);
+    const sgi::Maps maps = engine.generate(seed_values, 0.25f);
     for (size_t n = 0; n < count; ++n) {
-        CHECK(near(maps["depth"](n, 0, 15, 15), 0.25f * mean(asked[n])));
-        CHECK(near(maps["image"](n, 2, 0, 15), -0.25f * mean(asked[n])));
+        CHECK(near(maps["depth"](n, 0, 15, 15), 0.25f * mean(seed_values[n])));
+        CHECK(near(maps["image"](n, 2, 0, 15), -0.25f * mean(seed_values[n])));
     }
 }
 
@@ -107,20 +107,20 @@ void classes() {
     write_engine(sidecar(replaced(BUILDER, sgi::internal::sha256("engine"), sgi::internal::sha256("classes")), "3"),
                  "classes");
     sgi::Engine engine(PATH);
-    const uint32_t asked[] = {5, 6}, chosen[] = {2, 1};
+    const uint32_t seed_values[] = {5, 6}, chosen[] = {2, 1};
     sgi::Request request;
-    request.seeds = {asked, 2};
+    request.seeds = {seed_values, 2};
     request.classes = {chosen, 2};
     const sgi::Maps maps = engine.generate(request);
     for (size_t n = 0; n < 2; ++n)
-        CHECK(near(maps["depth"](n, 0, 0, 0), 0.5f * mean(asked[n]) + static_cast<float>(chosen[n])));
+        CHECK(near(maps["depth"](n, 0, 0, 0), 0.5f * mean(seed_values[n]) + static_cast<float>(chosen[n])));
 }
 
 // Returns the number of contexts that 16 threads used.
 int threads_share_an_engine() {
     write_engine();
     driver().microseconds = 500;
-    const int before = fake_tensorrt().asked;
+    const int before = fake_tensorrt().requested;
     sgi::Engine engine(PATH);
     std::vector<std::thread> threads;
     for (size_t i = 0; i < 16; ++i)
@@ -129,7 +129,7 @@ int threads_share_an_engine() {
         });
     for (std::thread &thread : threads) thread.join();
     driver().microseconds = 0;
-    CHECK(fake_tensorrt().asked - before == 2);
+    CHECK(fake_tensorrt().requested - before == 2);
     return fake_tensorrt().contexts;
 }
 
@@ -178,9 +178,9 @@ void engines_of_other_machines() {
     write_engine(sidecar(), "engime");
     refused(SGI_ERROR_MODEL, PATH + ": its contents differ from the checksum in its description");
     write_engine();
-    fake_tensorrt().refuses = true;
+    fake_tensorrt().load_fails = true;
     refused(SGI_ERROR_BACKEND, PATH + ": tensorrt cannot load it (what TensorRT logged)" + again);
-    fake_tensorrt().refuses = false;
+    fake_tensorrt().load_fails = false;
     driver().devices = 0;
     refused(SGI_ERROR_BACKEND,
             PATH + ": an engine runs on an NVIDIA GPU, and none with a driver is here; use an .onnx");
@@ -214,13 +214,13 @@ void bad_sidecars() {
 
 void options() {
     write_engine();
-    sgi_options asked = sgi_options_default();
-    asked.backend = "onnxruntime";
-    refused(SGI_ERROR_ARGUMENT, "sgi_options.backend: onnxruntime runs .onnx files", PATH, &asked);
-    asked.backend = "tensorrt";
-    refused(SGI_ERROR_ARGUMENT, "sgi_options.backend: tensorrt runs .engine and .plan files", MODEL, &asked);
-    asked.device = "cpu";
-    refused(SGI_ERROR_ARGUMENT, "sgi_options.device: an engine runs on cuda", PATH, &asked);
+    sgi_options changed = sgi_options_default();
+    changed.backend = "onnxruntime";
+    refused(SGI_ERROR_ARGUMENT, "sgi_options.backend: onnxruntime runs .onnx files", PATH, &changed);
+    changed.backend = "tensorrt";
+    refused(SGI_ERROR_ARGUMENT, "sgi_options.backend: tensorrt runs .engine and .plan files", MODEL, &changed);
+    changed.device = "cpu";
+    refused(SGI_ERROR_ARGUMENT, "sgi_options.device: an engine runs on cuda", PATH, &changed);
     refused(SGI_ERROR_BACKEND, "built without onnxruntime; build it with -D SGI_WITH_ORT=ON", MODEL);
 }
 
