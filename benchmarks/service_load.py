@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="seeds of a request")
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--program", help="sgi-serve")
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--type", action="append", dest="types")
     args = parser.parse_args()

@@ -19,7 +19,7 @@
 namespace {
 
 constexpr const char *USAGE =
-    "usage: sgi-serve MODEL [--host 127.0.0.1] [--port 8000] [--token TOKEN] [--batch 16] [--queue 256]\n"
+    "usage: sgi-serve MODEL [--host 127.0.0.1] [--port 8000] [--token TOKEN] [--batch 8] [--queue 256]\n"
     "                 [--request-seeds 64] [--type depth,image] [--threads N]\n"
     "Maps over HTTP: GET /maps?seeds=0-3&types=depth, /model, /healthz, /metrics. --port 0 takes a free port. A host\n"
     "other than loopback needs --token, or the environment variable SGI_TOKEN.\n";
@@ -27,7 +27,7 @@ constexpr size_t MOST_HANDLERS = 1024;
 
 struct Flags {
     std::string model, host = "127.0.0.1", token, types;
-    uint32_t port = 8000, batch = 16, queue = 256, request_seeds = 64, threads = 0;
+    uint32_t port = 8000, batch = 8, queue = 256, request_seeds = 64, threads = 0;
 };
 
 uint32_t number(const std::string &flag, const std::string &text, uint32_t least, uint32_t most) {
