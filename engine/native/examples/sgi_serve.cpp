@@ -1,7 +1,8 @@
 // sgi-serve: maps of an exported model over HTTP, with the interface of `sgi-engine serve`.
 //
 // GET /maps?seeds=0-3,9&types=depth&psi=0.7&class_index=1&format=npy, /model, /healthz and /metrics. A bad request gets
-// status 400 and one line, a request beyond the queue 503. SIGTERM and SIGINT stop the service after the waiting requests.
+// status 400 and one line, a request beyond the queue 503. SIGTERM and SIGINT stop the service after the waiting
+// requests.
 #include "serve_query.hpp"
 
 #include <algorithm>
