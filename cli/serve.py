@@ -24,7 +24,7 @@ def serve(
     token: Annotated[
         str | None, typer.Option("--token", envvar="SGI_TOKEN", help="Bearer token that requests must carry.")
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Images in one pass.")] = 16,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Images in one pass.")] = 8,
     queue: Annotated[int, typer.Option("--queue", min=1, help="Images that can wait; beyond it: 503.")] = 256,
     request_seeds: Annotated[int, typer.Option("--request-seeds", min=1, help="Seeds of one request.")] = 64,
     backend: Annotated[str, typer.Option("--backend", help="Backend, as of `run`.")] = AUTO,
@@ -42,7 +42,9 @@ def serve(
     from sgi.engine.api import Engine
     from sgi.engine.service.server import bind
 
-    settings = ServiceSettings(batch=batch, queue=queue, request_seeds=request_seeds, token=token)
+    settings = ServiceSettings(
+        batch=batch, queue=queue, request_seeds=request_seeds, token=token, types=tuple(types) if types else None
+    )
     settings.check_host(host)
     with (
         bind(host, port) as listener,
@@ -52,5 +54,7 @@ def serve(
     ):
         config = uvicorn.Config(create_app(engine, settings), log_level="warning", timeout_graceful_shutdown=30)
         where = f"[{host}]" if ":" in host else host
-        typer.echo(f"http://{where}:{listener.getsockname()[1]}/maps?seeds=0&types={engine.artifact.type_names[0]}")
+        typer.echo(
+            f"http://{where}:{listener.getsockname()[1]}/maps?seeds=0&types={engine.artifact.choose_types(types)[0]}"
+        )
         uvicorn.Server(config).run(sockets=[listener])

@@ -37,6 +37,7 @@ def create_app(engine: Engine, settings: ServiceSettings | None = None) -> FastA
     """
     settings = settings or ServiceSettings()
     batcher = Batcher(engine, settings)
+    served = engine.artifact.choose_types(settings.types)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -73,7 +74,10 @@ def create_app(engine: Engine, settings: ServiceSettings | None = None) -> FastA
         wanted = parse_seeds(seeds)
         if len(wanted) > settings.request_seeds:
             raise UserError(f"`seeds={seeds}`: {len(wanted)} seeds; one request takes {settings.request_seeds}")
-        names = artifact.choose_types([name.strip() for name in types.split(",")] if types else None)
+        names = artifact.choose_types([name.strip() for name in types.split(",")]) if types else served
+        for name in names:
+            if name not in served:
+                raise UserError(f"`types={name}`: the service has {', '.join(served)}")
         chosen = choose_format(format, len(wanted), len(names))
         one_hot(class_index, 1, artifact.c_dim)
         with metrics.latency.time():

@@ -15,14 +15,18 @@ class ServiceSettings:
 
     batch: most images in one pass of the engine. queue: most images that wait; a request beyond it gets 503.
     request_seeds: most seeds of one request. token: bearer token that a request must carry, None for open access.
+    types: those that are served, None for all of the model.
+
+    With 2 * batch clients the passes are full: one half is computed while the other half receives its maps.
 
     Raises UserError for values out of range.
     """
 
-    batch: int = 16
+    batch: int = 8
     queue: int = 256
     request_seeds: int = 64
     token: str | None = None
+    types: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch", "queue", "request_seeds"):

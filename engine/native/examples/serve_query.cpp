@@ -52,8 +52,7 @@ std::vector<uint32_t> parse_seeds(const std::string &text, size_t most) {
     for (const std::string &item : split(text, ',')) {
         const size_t dash = item.find('-');
         uint32_t first = 0, last = 0;
-        if (!read(item.substr(0, dash), first) ||
-            !read(dash == std::string::npos ? item : item.substr(dash + 1), last))
+        if (!read(item.substr(0, dash), first) || !read(dash == std::string::npos ? item : item.substr(dash + 1), last))
             wrong("seeds", text, "write seeds from 0 to 4294967295 and ranges, such as 0-3,9");
         if (last < first) wrong("seeds", text, "the range " + shown(item) + " is reversed");
         count += uint64_t{last} - first + 1;

@@ -1,7 +1,8 @@
 // sgi-serve: maps of an exported model over HTTP, with the interface of `sgi-engine serve`.
 //
 // GET /maps?seeds=0-3,9&types=depth&psi=0.7&class_index=1&format=npy, /model, /healthz and /metrics. A bad request gets
-// status 400 and one line, a request beyond the queue 503. SIGTERM and SIGINT stop the service after the waiting requests.
+// status 400 and one line, a request beyond the queue 503. SIGTERM and SIGINT stop the service after the waiting
+// requests.
 #include "serve_query.hpp"
 
 #include <algorithm>
@@ -19,7 +20,7 @@
 namespace {
 
 constexpr const char *USAGE =
-    "usage: sgi-serve MODEL [--host 127.0.0.1] [--port 8000] [--token TOKEN] [--batch 16] [--queue 256]\n"
+    "usage: sgi-serve MODEL [--host 127.0.0.1] [--port 8000] [--token TOKEN] [--batch 8] [--queue 256]\n"
     "                 [--request-seeds 64] [--type depth,image] [--threads N]\n"
     "Maps over HTTP: GET /maps?seeds=0-3&types=depth, /model, /healthz, /metrics. --port 0 takes a free port. A host\n"
     "other than loopback needs --token, or the environment variable SGI_TOKEN.\n";
@@ -27,7 +28,7 @@ constexpr size_t MOST_HANDLERS = 1024;
 
 struct Flags {
     std::string model, host = "127.0.0.1", token, types;
-    uint32_t port = 8000, batch = 16, queue = 256, request_seeds = 64, threads = 0;
+    uint32_t port = 8000, batch = 8, queue = 256, request_seeds = 64, threads = 0;
 };
 
 uint32_t number(const std::string &flag, const std::string &text, uint32_t least, uint32_t most) {

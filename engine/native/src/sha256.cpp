@@ -71,8 +71,8 @@ __attribute__((target("sha,sse4.1"))) void compress_instructions(State &state, c
             if (t < 4) {
                 w[t] = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i *>(data) + t), big_endian);
             } else {
-                const __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(w[t - 4], w[t - 3]),
-                                                  _mm_alignr_epi8(w[t - 1], w[t - 2], 4));
+                const __m128i sum =
+                    _mm_add_epi32(_mm_sha256msg1_epu32(w[t - 4], w[t - 3]), _mm_alignr_epi8(w[t - 1], w[t - 2], 4));
                 w[t] = _mm_sha256msg2_epu32(sum, w[t - 1]);
             }
             const __m128i sum = _mm_add_epi32(w[t], _mm_load_si128(k + t));

@@ -28,8 +28,8 @@ FakeCuda &driver() {
 
 const std::string BUILDER = R"("module": "tensorrt", "version": "11.4.0.106", "gpu": "Fake GPU",
     "compute_capability": [9, 0], "targets": [], "batch": [1, 4, 8], "optimization_level": null,
-    "engine_sha256": ")" +
-                            sgi::internal::sha256("engine") + "\"";
+    "engine_sha256": ")" + sgi::internal::sha256("engine") +
+                            "\"";
 
 std::string sidecar(const std::string &builder = BUILDER, const std::string &c_dim = "0") {
     return R"({"format": 1, "resolution": 16, "z_dim": 8, "c_dim": )" + c_dim +

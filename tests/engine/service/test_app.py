@@ -82,6 +82,21 @@ def test_bad_requests_get_one_line(client, query, words):
     assert response.text.count("\n") == 1
 
 
+def test_a_service_of_some_types_computes_and_returns_only_those(engine):
+    class Recorder:
+        artifact = engine.artifact
+
+        def __call__(self, seeds, **options):
+            assert options["types"] == ("depth",)
+            return engine(seeds, **options)
+
+    with TestClient(create_app(Recorder(), ServiceSettings(types=("depth",)))) as client:
+        found = np.load(io.BytesIO(client.get("/maps?seeds=1").content))
+        np.testing.assert_array_equal(found, engine([1])["depth"])
+        response = client.get("/maps?seeds=1&types=image")
+        assert (response.status_code, response.text) == (400, "`types=image`: the service has depth\n")
+
+
 def test_classes_of_a_conditional_model(class_model):
     with Engine.open(class_model, backend="onnxruntime") as engine, TestClient(create_app(engine)) as client:
         body = client.get("/maps", params={"seeds": "1", "types": "image", "class_index": 2}).content
