@@ -85,6 +85,8 @@ def _json(path: Path) -> Found:
             isinstance(entry, Mapping) and {"bytes", "sha256"} <= entry.keys() for entry in values.values()
         ):
             return "manifest of a bundle", {name: f"{entry['bytes']} bytes" for name, entry in values.items()}
+        if path.name == _RUN and "format" in values:
+            return "settings of a run", values
     raise UserError(f"{path}: a JSON file that sgi-engine did not write")
 
 
