@@ -25,7 +25,7 @@ from sgi.engine.errors import UserError
 COMMANDS = {
     "run": "Write the maps of seeds as files; the same command continues a stopped run.",
     "verify": "Check a folder of maps against its hashes, and merge the manifests of its shards.",
-    "inspect": "Describe a generator, checkpoint, offset or exported model; nothing in the file is executed.",
+    "inspect": "Describe a checkpoint, or a file or folder that a command wrote; nothing in it is executed.",
     "import": "Convert a StyleGAN2 checkpoint to a generator file; nothing in it is executed.",
     "export": "Bake offsets into a generator and write one verified model: ONNX, TensorRT or a Triton repository.",
     "train": "Fit the offset of a map type to a teacher and score it on held-out seeds.",

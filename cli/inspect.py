@@ -19,10 +19,10 @@ _SIZE_UNIT = 1e6
 
 def inspect(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A .safetensors, .onnx, .engine or .plan file, or a checkpoint.")
+        Path, typer.Argument(metavar="FILE", help="A file or folder that a command wrote, or a checkpoint.")
     ],
 ) -> None:
-    """Describe a generator, checkpoint, offset or exported model; nothing in the file is executed."""
+    """Describe a checkpoint, or a file or folder that a command wrote; nothing in it is executed."""
     from rich.console import Console
 
     from sgi.engine.inspect_file import inspect_file

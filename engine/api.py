@@ -3,15 +3,19 @@
 from sgi.engine import Engine
 with Engine.open("depth.onnx") as engine:
     maps = engine(seeds=[0, 1])  # {"depth": [2, 1, R, R] float32, ...}
+    for maps in engine.stream(seeds="0-9999", types="depth"):  # {"depth": [16, 1, R, R]}, batch by batch
+        ...
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from math import isfinite
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,8 +34,9 @@ class Engine:
     artifact: the description of the model: its types with ranges and meaning, resolution, z_dim, default psi.
     backend: the runtime. batch: largest number of images in one pass.
 
-    Any number of threads may share an engine, also while one of them closes it. NotFiniteError, a UserError, is raised
-    where a model computes NaN or infinity.
+    Thread safety: any number of threads may share an engine, call it and stream from it, also while one of them closes
+    it; each iterator of `stream` belongs to one thread. As a context manager it closes itself.
+    NotFiniteError, a UserError, is raised where a model computes NaN or infinity.
     """
 
     def __init__(self, backend: Backend, batch: int = DEFAULT_BATCH) -> None:
@@ -98,25 +103,29 @@ class Engine:
 
     def stream(
         self,
-        batches: Iterable[ArrayLike],
+        batches: Iterable[ArrayLike] | None = None,
         *,
+        seeds: str | int | Iterable[int] | None = None,
         psi: float | None = None,
         types: str | Sequence[str] | None = None,
-        class_index: int | None = None,
+        class_index: int | Iterable[int | Sequence[int]] | None = None,
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Compute batch after batch; yields the maps of each, in order.
+        """Compute batch after batch; yields the maps of each, in order, with the memory of two batches.
 
-        batches: latents [N, z_dim], each N at most `batch`. psi, types, class_index: as in a call.
+        Pass either batches, latents [N, z_dim], each N at most `batch`, or seeds as in a call: the maps number i are
+        those of seeds[i * batch : (i + 1) * batch]. psi, types: as in a call. class_index: one class for all images;
+        or, with seeds, the class of each seed; or, with batches, what belongs to each: a class or one for each row.
         A TensorRT engine computes a batch while the maps of the previous one are copied and used, so this reads one
         batch ahead.
+
+        Raises UserError as a call does: for seeds, psi and types at once, for latents and classes at their batch.
         """
-
-        def requests() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-            for z in batches:
-                latent = self._latents(None, z)
-                yield latent, one_hot(class_index, len(latent), self.artifact.c_dim)
-
-        return self._run(requests(), psi, types)
+        if (seeds is None) == (batches is None):
+            raise UserError("pass either `batches` or `seeds`")
+        if batches is None:
+            wanted = as_seeds(seeds if seeds is not None else ())
+            return self._stream_seeds(wanted, self._run(self._passes_of(wanted, class_index), psi, types))
+        return self._run(self._labelled(batches, class_index), psi, types)
 
     def close(self) -> None:
         """Free the model, after the passes that other threads run; a call that starts later raises UserError."""
@@ -140,7 +149,14 @@ class Engine:
         psi = self.artifact.psi if psi is None else psi
         if not isfinite(psi):
             raise UserError(f"`psi={psi}`: must be a finite number, such as 0.7")
-        types = None if types is None else self.artifact.choose_types(types)
+        return self._maps(requests, psi, None if types is None else self.artifact.choose_types(types))
+
+    def _maps(
+        self,
+        requests: Iterable[tuple[np.ndarray, np.ndarray | None]],
+        psi: float,
+        types: tuple[str, ...] | None,
+    ) -> Iterator[dict[str, np.ndarray]]:
         if not isinstance(self.backend, Overlapping):
             for latent, label in requests:
                 with self._passes:
@@ -157,6 +173,40 @@ class Engine:
             with self._passes:
                 maps = waiting.popleft()()
             yield check_finite(maps)
+
+    def _labelled(
+        self, batches: Iterable[ArrayLike], class_index: int | Iterable[int | Sequence[int]] | None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Inputs of a backend for batches of latents."""
+        of_each = iter(class_index) if isinstance(class_index, Iterable) else repeat(class_index)
+        for z in batches:
+            latent = self._latents(None, z)
+            yield latent, one_hot(next(of_each, None), len(latent), self.artifact.c_dim)
+
+    def _passes_of(
+        self, seeds: Sequence[int], class_index: int | Iterable[int | Sequence[int]] | None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Inputs of a backend for seeds, `batch` at a time; the last pass is padded to that size."""
+        label: Any = list(class_index) if isinstance(class_index, Iterable) else class_index
+        if isinstance(label, list) and len(label) != len(seeds):
+            raise UserError(f"`class_index`: {len(label)} classes for {len(seeds)} seeds; pass one, or one for each")
+        for start in range(0, len(seeds), self.batch):
+            latent = self._latents(seeds[start : start + self.batch], None)
+            part = label[start : start + self.batch] if isinstance(label, list) else label
+            missing = self.batch - len(latent) if start else 0
+            labels = one_hot(part, len(latent), self.artifact.c_dim)
+            yield pad_rows(latent, missing), None if labels is None else pad_rows(labels, missing)
+
+    def _stream_seeds(
+        self, seeds: Sequence[int], passes: Iterator[dict[str, np.ndarray]]
+    ) -> Iterator[dict[str, np.ndarray]]:
+        start = 0
+        try:
+            for maps in passes:
+                yield {name: stack[: len(seeds) - start] for name, stack in maps.items()}
+                start += self.batch
+        except NotFiniteError as error:
+            raise NotFiniteError(error.type, error.row, f"seed {seeds[start + error.row]}") from None
 
     def _pass(self, latent: np.ndarray, label: np.ndarray | None, start: int) -> tuple[np.ndarray, np.ndarray | None]:
         stop = min(start + self.batch, len(latent))

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from sgi.engine.artifact import Artifact
 from sgi.engine.errors import UserError
+from sgi.engine.inspect_results import describe_result
 from sgi.engine.offset_tensors import ROWS
 
 SAFETENSORS = ".safetensors"
@@ -36,8 +37,9 @@ class Section:
 class FileReport:
     """Description of a file.
 
-    kind: "generator", "offset", "teacher", "discriminator", "latents", "exported model", or the name of a checkpoint
-    format. size: bytes. facts: JSON values, nested as in the file. sections: tables beside the facts.
+    kind: "generator", "offset", "teacher", "discriminator", "latents", "exported model", a kind of
+    `sgi.engine.inspect_results` such as "run folder", or the name of a checkpoint format. size: bytes, of a folder
+    with its files. facts: JSON values, nested as in the file. sections: tables beside the facts.
     """
 
     path: Path
@@ -48,7 +50,10 @@ class FileReport:
 
 
 def inspect_file(path: str | Path) -> FileReport:
-    """Describe a generator, offset, teacher, exported model (.onnx, .engine, .plan) or StyleGAN2 checkpoint.
+    """Describe a file or folder that a command wrote, or a StyleGAN2 checkpoint.
+
+    Files: generators, offsets, teachers, discriminators, latents, exported models (.onnx, .engine, .plan) and their
+    sidecars, directions, maps, manifests, reports. Folders: of runs, reports, inverted pictures, Triton repositories.
 
     For a checkpoint, `facts` holds `refused`, the reason why `import` rejects it, or `import`, the command for it;
     reading checkpoints needs torch.
@@ -56,6 +61,12 @@ def inspect_file(path: str | Path) -> FileReport:
     Raises UserError for a file that is missing, damaged or of none of these kinds.
     """
     path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    result = describe_result(path)
+    if result is not None:
+        files = path.rglob("*") if path.is_dir() else [path]
+        return FileReport(path, result[0], sum(file.stat().st_size for file in files if file.is_file()), result[1])
     if path.suffix in CHECKPOINTS:
         return _checkpoint(path)
     if path.suffix == SAFETENSORS:

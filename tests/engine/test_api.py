@@ -100,6 +100,70 @@ def test_classes(class_model):
                 engine(seeds=[0, 1], class_index=wrong)
 
 
+def test_seeds_are_streamed_in_passes_of_one_size(recorder):
+    engine = Engine(recorder, batch=4)
+    shown = list(engine.stream(seeds="0-9", types="depth", psi=0.5))
+    assert [maps["depth"].shape[0] for maps in shown] == [4, 4, 2]
+    assert [call[:2] for call in recorder.calls] == [(4, 0.5)] * 3
+    np.testing.assert_array_equal(
+        np.concatenate([maps["depth"][:, 0, 0, 0] for maps in shown]), latents(range(10), Z_DIM)[:, 0].astype("f4")
+    )
+    assert [len(maps["depth"]) for maps in engine.stream(seeds=[3, 3])] == [2]
+    assert recorder.calls[-1][0] == 2
+
+
+def test_a_stream_of_seeds_computes_on_demand(recorder):
+    stream = Engine(recorder, batch=2).stream(seeds="0-4294967295")
+    assert len(next(stream)["depth"]) == 2
+    assert len(recorder.calls) == 1
+
+
+def test_a_stream_names_the_seed_of_a_map_that_is_not_finite(recorder):
+    run = recorder.run
+    recorder.run = lambda z, *rest: {
+        name: np.where(len(recorder.calls) == 2, np.nan, stack) for name, stack in run(z, *rest).items()
+    }
+    stream = Engine(recorder, batch=2).stream(seeds=[5, 6, 7, 8])
+    next(stream)
+    with pytest.raises(UserError, match="the image map of seed 7 contains"):
+        next(stream)
+
+
+def test_batches_of_latents_are_streamed(recorder):
+    z = latents(range(5), Z_DIM)
+    sizes = [len(maps["depth"]) for maps in Engine(recorder, batch=4).stream([z[:3], z[3:]])]
+    assert sizes == [3, 2]
+
+
+def test_classes_of_a_stream(class_model):
+    with Engine.open(class_model, device="cpu", batch=2) as engine:
+        expected = engine(seeds=[0, 1, 2], class_index=[0, 1, 2])["depth"]
+        by_seed = engine.stream(seeds=[0, 1, 2], class_index=[0, 1, 2])
+        np.testing.assert_allclose(np.concatenate([maps["depth"] for maps in by_seed]), expected, atol=1e-5)
+        z = latents([0, 1, 2], Z_DIM)
+        by_batch = engine.stream([z[:1], z[1:]], class_index=[0, [1, 2]])
+        np.testing.assert_allclose(np.concatenate([maps["depth"] for maps in by_batch]), expected, atol=1e-5)
+        one = engine.stream(seeds="0-2", class_index=1)
+        np.testing.assert_allclose(next(one)["depth"], engine(seeds="0-1", class_index=1)["depth"], atol=1e-5)
+        with pytest.raises(UserError, match="`class_index`: 2 classes for 3 seeds"):
+            next(engine.stream(seeds="0-2", class_index=[0, 1]))
+        with pytest.raises(UserError, match="`class_index`: the model needs a class"):
+            list(engine.stream([z[:1], z[1:]], class_index=[0]))
+
+
+def test_wrong_arguments_of_a_stream_are_refused_at_once(recorder):
+    engine = Engine(recorder)
+    for arguments, message in [
+        ({}, "pass either `batches` or `seeds`"),
+        ({"seeds": "0", "batches": []}, "pass either `batches` or `seeds`"),
+        ({"seeds": "5-1"}, "`seeds=5-1`"),
+        ({"seeds": "0", "types": "albedo"}, "`types=albedo`"),
+        ({"seeds": "0", "psi": float("nan")}, "`psi=nan`"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            engine.stream(**arguments)
+
+
 def test_wrong_arguments_are_refused(recorder):
     engine = Engine(recorder)
     with pytest.raises(UserError, match="`class_index`: the model has no classes"):

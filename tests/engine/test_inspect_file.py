@@ -10,9 +10,11 @@ import pytest
 from safetensors.numpy import save_file
 from tiny_models import describe, write_model
 
+from sgi.engine import bundle
 from sgi.engine.errors import UserError
 from sgi.engine.inspect_file import inspect_file
 from sgi.engine.offsets import Offset
+from sgi.engine.run import run_seeds
 
 
 def test_an_exported_model(tmp_path):
@@ -56,3 +58,56 @@ def test_a_checkpoint_has_the_command_to_import_it(tmp_path, tiny_generator):
 def test_a_missing_file(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         inspect_file(tmp_path / "x.safetensors")
+    for name in ("network.pkl", "model.onnx", "directions.npy", "run.json", "folder"):
+        with pytest.raises(UserError, match=f"{name}: no such file"):
+            inspect_file(tmp_path / name)
+
+
+def test_a_run_folder_and_its_files(tmp_path):
+    outdir = tmp_path / "runs" / "class0"
+    model = write_model(tmp_path / "tiny.onnx", describe())
+    run_seeds("0-2", model=model, outdir=outdir, file_format="npy")
+    report = inspect_file(outdir)
+    assert (report.kind, report.facts["psi"]) == ("run folder", 0.7)
+    assert report.facts["finished seeds"] == {"manifest.jsonl": 3}
+    kinds = {name: inspect_file(outdir / name).kind for name in ("run.json", "manifest.jsonl", "preview.png")}
+    assert kinds == {"run.json": "settings of a run", "manifest.jsonl": "manifest of a run", "preview.png": "picture"}
+    assert inspect_file(next(outdir.rglob("*depth*.npy"))).kind == "map"
+    assert inspect_file(tmp_path / "runs").facts == {"folders": ["class0"]}
+    assert inspect_file(tmp_path).kind == "folder"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [
+        ("report.json", json.dumps({"verdicts": {}, "rows": [], "held_out": "0-9"}), "report of eval"),
+        ("report.html", "<title>sgi-engine eval</title>", "report of eval"),
+        ("rows.json", json.dumps({"what": "rows", "cases": [], "figures": {}}), "figures of ablate"),
+        ("depth.json", json.dumps({"resolution": 64, "z_dim": 4, "types": [], "builder": {}}), "sidecar of an engine"),
+        ("config.pbtxt", 'name: "maps"\nparameters { key: "sgi_engine" }\n', "configuration of a Triton model"),
+    ],
+)
+def test_results(tmp_path, name, text, kind):
+    (tmp_path / name).write_text(text)
+    assert inspect_file(tmp_path / name).kind == kind
+
+
+def test_directions_and_the_bundle(tmp_path):
+    np.save(tmp_path / "directions.npy", np.zeros((8, 10, 128), np.float32))
+    report = inspect_file(tmp_path / "directions.npy")
+    assert (report.kind, report.facts["shape"]) == ("directions in w+", [8, 10, 128])
+    assert inspect_file(bundle.FOLDER / "manifest.json").kind == "manifest of a bundle"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("x.json", "{}"), ("x.json", "{"), ("x.jsonl", "1\n"), ("x.npy", ""), ("x.html", "<p>"), ("x.png", "x")],
+)
+def test_other_and_damaged_results_are_one_line(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(UserError, match=name):
+        inspect_file(tmp_path / name)
+    with pytest.raises(UserError, match="a folder without files that sgi-engine writes"):
+        inspect_file(empty)

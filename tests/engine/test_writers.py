@@ -13,8 +13,10 @@ from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import Kind
 from sgi.engine.writers import FORMATS, get_format
+from sgi.engine.writers.colour_map import viridis
 from sgi.engine.writers.png import encode_png
 from sgi.engine.writers.png_format import Png
+from sgi.engine.writers.preview import draw_sheet
 
 SMOOTH_KINDS = [kind for kind in ALL_KINDS if kind is not ROOM]
 
@@ -116,3 +118,26 @@ def test_npy_contains_the_values_as_chw():
 def test_unknown_format():
     with pytest.raises(UserError, match="`file_format=jpg`: choose from png, npy"):
         get_format("jpg")
+
+
+def test_sheets_draw_depth_in_colours_over_its_own_range():
+    depth = intrinsics.get("depth")
+    flat = np.linspace(0.40, 0.42, 64 * 64, dtype=np.float32).reshape(1, 64, 64)
+    grey = draw_sheet({"seed 0": {"map": intrinsics.encode(depth, flat)}})
+    shown = draw_sheet({"seed 0": {"map": intrinsics.encode(depth, flat)}}, {"map": depth})
+    with Image.open(io.BytesIO(grey)) as plain, Image.open(io.BytesIO(shown)) as coloured:
+        assert coloured.width == plain.width
+        assert coloured.height > plain.height  # a line for the range
+        pixels = np.asarray(coloured).reshape(-1, 3).astype(int)
+        for colour in ((253, 231, 37), (68, 1, 84)):  # near and far
+            assert np.abs(pixels - colour).sum(axis=1).min() <= 2
+    rows = {"target": {"seed 0": 1 - flat}, "prediction": {"seed 0": np.full_like(flat, 0.5)}}
+    draw_sheet(rows, {"target": depth, "prediction": depth})
+    with Image.open(io.BytesIO(draw_sheet({"a": {"b": np.full_like(flat, 0.5)}}, {"b": depth}))) as constant:
+        assert constant.width > 0
+
+
+def test_the_colour_map_is_viridis():
+    colormaps = pytest.importorskip("matplotlib").colormaps
+    share = np.linspace(0, 1, 256)
+    assert np.abs(viridis(share[None, None])[:, 0].T - colormaps["viridis"](share)[:, :3]).max() < 6 / 255

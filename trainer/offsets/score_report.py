@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from rich.table import Table
-from torch import Tensor
 
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator
 from sgi.engine.offsets import Offset
+from sgi.engine.writers.preview import draw_sheet
 from sgi.trainer.measures.by_type import measures_of
 from sgi.trainer.offsets.held_out_score import BASELINES, OFFSET, predict
 from sgi.trainer.offsets.pool import Pool
 
 PREVIEW_PICTURES = 8
-PREVIEW_WIDTH = 1536
 _MIN_FVU = 1e-6  # a ratio to a smaller FVU has no meaning
 
 
@@ -48,22 +45,18 @@ def compare_to_baseline(score: dict[str, Any]) -> str:
 
 
 def write_preview(path: str | Path, generator: Generator, offset: Offset, pool: Pool) -> None:
-    """Write a PNG of the first 8 pictures of a pool in three rows: G(w), the targets, the predictions."""
+    """Write a PNG of the first 8 pictures of a pool in three labelled rows: G(w), targets, predictions."""
     tensors = {key: torch.from_numpy(array) for key, array in offset.tensors.items()}
     count = min(PREVIEW_PICTURES, len(pool))
     first = Pool(pool.seeds[:count], pool.sampling, pool.ws[:count], pool.images[:count], {})
     prediction = predict(generator, first, offset.intrinsic, offset.space, tensors)
-    _write_rows(path, [first.images.float(), pool.codes[offset.type][:count].float(), prediction])
-
-
-def _write_rows(path: str | Path, rows: Sequence[Tensor]) -> None:
-    """Write rows of pictures, each [N, 1 or 3, R, R] in [0, 1], enlarged by a whole factor to about PREVIEW_WIDTH."""
-    lines = [torch.cat(list(row.expand(-1, 3, -1, -1)), dim=2) for row in rows]
-    pixels = (torch.cat(lines, dim=1) * 255).round().byte().permute(1, 2, 0)
-    scale = max(1, PREVIEW_WIDTH // pixels.shape[1])
-    pixels = pixels.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
+    rows = {"G(w)": first.images.float(), "target": pool.codes[offset.type][:count].float(), "prediction": prediction}
+    cells = {
+        label: {f"seed {seed}": maps[index].numpy() for index, seed in enumerate(first.seeds)}
+        for label, maps in rows.items()
+    }
     with atomic_write(path) as temporary:
-        Image.fromarray(pixels.numpy()).save(temporary)
+        temporary.write_bytes(draw_sheet(cells, {"target": offset.intrinsic, "prediction": offset.intrinsic}))
 
 
 def _teacher(score: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from sgi.engine.run.manifest import Manifest
 from sgi.engine.run.pipeline import Outcome
 from sgi.engine.run.record import RunRecord
 from sgi.engine.seeds import latents, parse_seeds
+from sgi.engine.writers.colour_map import viridis
 
 RECORD = RunRecord("a" * 64, ("image", "depth"), 0.7, None, "npy", 6, "fake", "cpu")
 
@@ -385,11 +386,12 @@ def test_preview_shows_the_first_eight_seeds_and_all_types(tmp_path, file_format
     cell, gap = 192, 8
     assert pixels.shape[0] == pytest.approx(8 * (cell + gap), abs=60)
     assert pixels.shape[1] == pytest.approx(2 * (cell + gap), abs=100)
-    # The depth of the last seed is one grey, in the bottom right cell; 0, near, is white.
-    depth = np.clip(latents([7], Z_DIM)[0, 0] + 3, 0, 1)
+    # The depth of every seed is constant. The colours span the depths of the sheet, and the least is yellow.
+    depth = np.clip(latents(range(8), Z_DIM)[:, 0] + 3, 0, 1)
+    share = (depth.max() - depth[7]) / max(np.ptp(depth), 1e-6)
     corner = pixels[-gap - cell : -gap, -gap - cell : -gap]
-    assert np.ptp(corner) == 0
-    assert corner[0, 0, 0] == pytest.approx(255 * (1 - depth), abs=1)
+    assert np.ptp(corner, axis=(0, 1)).max() == 0
+    np.testing.assert_allclose(corner[0, 0], viridis(np.full((1, 1, 1), share))[:, 0, 0] * 255, atol=2)
 
 
 def test_the_preview_of_a_shard_has_the_shard_in_its_name(tmp_path):

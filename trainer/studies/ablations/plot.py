@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _BASELINES = {"ridge": "--", "pixel_affine": ":"}
 _WIDTH, _HEIGHT = 5.2, 3.6  # inches of a panel
 _DPI = 110
-_CEILING = 2.0
-"""Upper limit of the axes; an FVU above 1 is worse than a constant map, so larger values are cut off."""
+_LINEAR = 1.0
+"""A panel is linear up to the value of a constant map and logarithmic above it, so that every point is visible."""
 
 
 def draw_plot(
@@ -71,7 +71,10 @@ def _draw_panel(axes: Axes, name: str, cases: Sequence[Case], figures: Mapping[s
         axes.set_xscale(NUMERIC[name])
     else:
         axes.set_xticks(range(len(chosen)), [case.label for case in chosen], rotation=45, fontsize=8)
-    axes.set_ylim(0, min(axes.get_ylim()[1], _CEILING))
+    top = axes.get_ylim()[1]
+    if top > 2 * _LINEAR:
+        axes.set_yscale("symlog", linthresh=_LINEAR)
+    axes.set_ylim(0, top)
     axes.set_title(name, fontsize=10)
     axes.grid(alpha=0.25)
 

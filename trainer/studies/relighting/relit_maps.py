@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sgi.engine import intrinsics
 from sgi.engine.generator import Generator
+from sgi.engine.intrinsics import find as find_type
 from sgi.engine.offsets import Offset
 from sgi.engine.writers.preview import draw_sheet
 from sgi.trainer.measures.by_type import FVU, Statistics, statistics, variance_measures
@@ -127,7 +128,7 @@ def relit_sheet(before: Tensor, images: Tensor) -> bytes:
     rows = {}
     for index in range(min(PICTURES, len(before))):
         columns = {"G(w)": before[index]} | {f"light {k}": picture for k, picture in enumerate(images[index])}
-        rows[str(index)] = {title: picture.numpy() for title, picture in columns.items()}
+        rows[f"scene {index}"] = {title: picture.numpy() for title, picture in columns.items()}
     return draw_sheet(rows)
 
 
@@ -188,8 +189,12 @@ def _checks(
 def _maps_sheet(maps: Mapping[str, Mapping[str, Tensor]]) -> bytes:
     """The first scene: a column for each light; pictures, then of every type the teacher's map and the offset's."""
     rows = {"picture": maps["image"]["directions"][0]}
+    types = {}
     for name, made in maps.items():
         for row, label in (("teacher_on_relit", "teacher"), ("offset", "offset")):
             if row in made and "offset" in made:
                 rows[f"{name}, {label}"] = made[row][0]
-    return draw_sheet({title: {f"light {k}": m.numpy() for k, m in enumerate(lit)} for title, lit in rows.items()})
+                types[f"{name}, {label}"] = find_type(name)
+    known = {title: kind for title, kind in types.items() if kind}
+    cells = {title: {f"light {k}": m.numpy() for k, m in enumerate(lit)} for title, lit in rows.items()}
+    return draw_sheet(cells, known)

@@ -114,7 +114,7 @@ class InversionReport:
             columns = {"G(w)" if name == intrinsics.IMAGE else name: code for name, code in codes.items()}
             sheet[path.stem] = {"picture": self.target[index].numpy()} | columns
         with atomic_write(folder / PREVIEW) as temporary:
-            temporary.write_bytes(draw_sheet(sheet))
+            temporary.write_bytes(draw_sheet(sheet, self.types))
         return folder / PREVIEW
 
 

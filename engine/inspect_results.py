@@ -1,0 +1,130 @@
+"""Kind and facts of results: run folders, manifests, reports, directions, sidecars, Triton repositories. Torch-free."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sgi.engine.errors import UserError
+
+Found = tuple[str, dict[str, Any]]
+_RUN, _REPORT, _TRITON = "run.json", "report.json", "config.pbtxt"
+_FILES = (".safetensors", ".onnx", ".engine", ".plan", ".npy", ".jsonl", ".pkl", ".pt")
+_SHOWN = 20  # names that the description of a folder lists
+_LARGEST = 1 << 28  # bytes of a text file that is read
+# Keys of a JSON object -> its kind, and the fields to show; None for all. The first kind whose keys are present counts.
+_JSON: tuple[tuple[set[str], str, tuple[str, ...] | None], ...] = (
+    ({"verdicts", "rows", "held_out"}, "report of eval",
+     ("sgi_engine", "generator", "teacher", "settings", "held_out", "core_minutes")),
+    ({"what", "cases", "figures"}, "figures of ablate", ("what", "rows")),
+    ({"checks", "figures"}, "figures of relight", ("scenes", "lights", "checks")),
+    ({"model_sha256", "types", "psi"}, "settings of a run", None),
+    ({"resolution", "z_dim", "types"}, "sidecar of an engine", ("resolution", "z_dim", "c_dim", "psi", "builder")),
+)  # fmt: skip
+
+
+def describe_result(path: Path) -> Found | None:
+    """Kind and facts of a file or folder that a command wrote; None for other suffixes.
+
+    Raises UserError for a damaged file, and for a folder and a JSON file that no command wrote.
+    """
+    try:
+        if path.is_dir():
+            return _folder(path)
+        readers = {".npy": _npy, ".json": _json, ".jsonl": _manifest, ".html": _html, ".pbtxt": _triton, ".png": _png}
+        reader = readers.get(path.suffix)
+        return reader(path) if reader else None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, TypeError, KeyError, RecursionError, EOFError):
+        raise UserError(f"{path}: not a complete {path.suffix} file; copy it again") from None
+
+
+def _folder(path: Path) -> Found:
+    names = sorted(entry.name for entry in path.iterdir())
+    if _RUN in names:
+        manifests = {file.name: _manifest(file)[1]["seeds"] for file in sorted(path.glob("manifest*.jsonl"))}
+        return "run folder", {**_json(path / _RUN)[1], "finished seeds": manifests}
+    for name in (_REPORT, "relight.json"):
+        if name in names:
+            kind, facts = _json(path / name)
+            return f"folder of the {kind}", {**facts, "files": names[:_SHOWN]}
+    if _TRITON in names:
+        return "model of a Triton repository", {**_triton(path / _TRITON)[1], "files": names}
+    for kind, inside in (("Triton repository", _TRITON), ("folder of runs", _RUN)):
+        models = [name for name in names if (path / name / inside).is_file()]
+        if models:
+            return kind, {"folders": models[:_SHOWN]}
+    ours = [name for name in names if name.endswith(_FILES)]
+    if not ours:
+        raise UserError(f"{path}: a folder without files that sgi-engine writes")
+    kind = "folder of inverted pictures" if any(name.endswith("_ws.safetensors") for name in ours) else "folder"
+    return kind, {"files": ours[:_SHOWN], "number of files": len(ours)}
+
+
+def _npy(path: Path) -> Found:
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    facts = {"shape": list(array.shape), "dtype": str(array.dtype)}
+    if array.ndim != 3:
+        return "array", facts
+    # A map is [channels, R, R]; directions are [K, rows of w+, w_dim].
+    return ("map", facts) if array.shape[1] == array.shape[2] else ("directions in w+", facts)
+
+
+def _json(path: Path) -> Found:
+    values = json.loads(_text(path))
+    if isinstance(values, dict):
+        for keys, kind, shown in _JSON:
+            if keys <= values.keys():
+                return kind, {name: values[name] for name in shown or values if name in values}
+        if values and all(
+            isinstance(entry, Mapping) and {"bytes", "sha256"} <= entry.keys() for entry in values.values()
+        ):
+            return "manifest of a bundle", {name: f"{entry['bytes']} bytes" for name, entry in values.items()}
+        if path.name == _RUN and "format" in values:
+            return "settings of a run", values
+    raise UserError(f"{path}: a JSON file that sgi-engine did not write")
+
+
+def _manifest(path: Path) -> Found:
+    seeds: set[int] = set()
+    types: list[str] = []
+    for line in _text(path).splitlines(keepends=True):
+        if line.endswith("\n"):  # the last line of an active run can be incomplete
+            entry = json.loads(line)
+            seeds.add(entry["seed"])
+            types = types or list(entry.get("files", ()))
+    span = {"first seed": min(seeds), "last seed": max(seeds)} if seeds else {}
+    return "manifest of a run", {"seeds": len(seeds), **span, "types": types}
+
+
+def _html(path: Path) -> Found:
+    if "sgi-engine" not in _text(path):
+        raise UserError(f"{path}: a page that sgi-engine did not write")
+    return "report of eval", {"open it": "in a browser; report.json beside it has the figures"}
+
+
+def _triton(path: Path) -> Found:
+    text = _text(path)
+    if "sgi_engine" not in text:
+        raise UserError(f"{path}: a model configuration that sgi-engine did not write")
+    lines = (line.split(":", 1) for line in text.splitlines() if ":" in line and not line.startswith((" ", "}")))
+    wanted = ("name", "platform", "backend", "max_batch_size")
+    return "configuration of a Triton model", {k.strip(): v.strip(' "') for k, v in lines if k.strip() in wanted}
+
+
+def _png(path: Path) -> Found:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return "picture", {"width": picture.width, "height": picture.height, "mode": picture.mode}
+
+
+def _text(path: Path) -> str:
+    if path.stat().st_size > _LARGEST:
+        raise UserError(f"{path}: larger than any file of this kind")
+    return path.read_text(encoding="utf-8")
