@@ -68,7 +68,7 @@ def test_import_errors_are_one_line_and_write_nothing(command, tmp_path, pickled
     for arguments, message in (
         ([tmp_path / "missing.pkl", "-o", tmp_path / "x.safetensors"], "missing.pkl: no such file"),
         ([pickled, "-o", tmp_path / "x.onnx"], "x.onnx: the name must end in .safetensors"),
-        ([pickled, "-o", tmp_path / "no" / "x.safetensors"], "create it first"),
+        ([pickled, "-o", tmp_path / "no" / "x.safetensors"], "make it first"),
         ([native, "-o", tmp_path / "x.safetensors"], "already a generator file of sgi-engine"),
         ([flat, "-o", flat], "this is the checkpoint"),
         ([resnet, "-o", tmp_path / "x.safetensors"], "of the resnet architecture"),
