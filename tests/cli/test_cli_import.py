@@ -129,6 +129,8 @@ def test_inspect_a_state_dict_in_safetensors(command, tmp_path, small):
 
 
 def test_export_reads_a_checkpoint_without_import(command, tmp_path, pickled):
-    code, _, err = command("export", "--generator", pickled, "--type", "image", "--out", tmp_path / "room.onnx")
+    code, _, err = command(
+        "export", "--generator", pickled, "--type", "image", "--out", tmp_path / "room.onnx", "--quiet"
+    )
     assert (code, err) == (0, "")
     assert (tmp_path / "room.onnx").exists()
