@@ -68,7 +68,7 @@ def test_import_errors_are_one_line_and_write_nothing(command, tmp_path, pickled
     for arguments, message in (
         ([tmp_path / "missing.pkl", "-o", tmp_path / "x.safetensors"], "missing.pkl: no such file"),
         ([pickled, "-o", tmp_path / "x.onnx"], "x.onnx: the name must end in .safetensors"),
-        ([pickled, "-o", tmp_path / "no" / "x.safetensors"], "create it first"),
+        ([pickled, "-o", tmp_path / "no" / "x.safetensors"], "make it first"),
         ([native, "-o", tmp_path / "x.safetensors"], "already a generator file of sgi-engine"),
         ([flat, "-o", flat], "this is the checkpoint"),
         ([resnet, "-o", tmp_path / "x.safetensors"], "of the resnet architecture"),
@@ -129,6 +129,8 @@ def test_inspect_a_state_dict_in_safetensors(command, tmp_path, small):
 
 
 def test_export_reads_a_checkpoint_without_import(command, tmp_path, pickled):
-    code, _, err = command("export", "--generator", pickled, "--type", "image", "--out", tmp_path / "room.onnx")
+    code, _, err = command(
+        "export", "--generator", pickled, "--type", "image", "--out", tmp_path / "room.onnx", "--quiet"
+    )
     assert (code, err) == (0, "")
     assert (tmp_path / "room.onnx").exists()
