@@ -8,7 +8,7 @@ import pytest
 from sgi.engine import bundle
 from sgi.engine.errors import UserError, refuse_ignored, warn_cutoff
 from sgi.engine.offsets import Offset
-from sgi.export.model import _warn_of_class
+from sgi.export.run_export import _warn_of_class
 
 DEPTH, NORMAL = bundle.offset("depth"), bundle.offset("normal")
 OWN_TYPE = "name: roughness\nchannels: 1\nmeaning: roughness, 0 to 1\n"

@@ -14,9 +14,9 @@ from sgi.engine.offsets import Offset
 from sgi.trainer import teachers
 from sgi.trainer.offsets import rescore
 from sgi.trainer.offsets.fitted_baselines import BaselinesCache, FittedBaselines, baseline_facts, default_cache
+from sgi.trainer.offsets.held_out_score import evaluate
 from sgi.trainer.offsets.pool import Sampling
 from sgi.trainer.offsets.rescore import score_offsets
-from sgi.trainer.offsets.score import evaluate
 
 FACTS = baseline_facts("depth", "a" * 64, "b" * 64, Sampling(), range(7, 71))
 
