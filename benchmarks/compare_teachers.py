@@ -40,19 +40,19 @@ def main() -> None:
     )
     parser.add_argument("--teacher", type=Path, nargs="+", default=[], help="teachers to compare with the bundled one")
     parser.add_argument("--seeds", type=int, default=16384, help="seeds that are sampled with fitted probabilities")
-    asked = parser.parse_args()
-    if asked.seeds < HELD_OUT_ROOMS // 2:
-        parser.error(f"--seeds {asked.seeds}: at least {HELD_OUT_ROOMS // 2}, the number of renders in one half")
-    if len({path.stem for path in asked.teacher} | {"bundled"}) <= len(asked.teacher):
+    options = parser.parse_args()
+    if options.seeds < HELD_OUT_ROOMS // 2:
+        parser.error(f"--seeds {options.seeds}: at least {HELD_OUT_ROOMS // 2}, the number of renders in one half")
+    if len({path.stem for path in options.teacher} | {"bundled"}) <= len(options.teacher):
         parser.error("--teacher: give the files different names; the table has a row for each name")
     torch.set_flush_denormal(True)
     generator = load_generator(bundle.GENERATOR)
     variety = read_header(bundle.GENERATOR).notes["training"]["variety"]
-    rooms = held_out_rooms(asked.rooms, generator.config.resolution, variety)
+    rooms = held_out_rooms(options.rooms, generator.config.resolution, variety)
     figures = {}
-    for path in (bundle.TEACHER, *asked.teacher):
+    for path in (bundle.TEACHER, *options.teacher):
         name = "bundled" if path == bundle.TEACHER else path.stem
-        figures[name] = distances(generator, load_unet_teacher(path), rooms, asked.seeds)
+        figures[name] = distances(generator, load_unet_teacher(path), rooms, options.seeds)
     append("judge", figures)
 
 

@@ -40,17 +40,17 @@ def main() -> None:
     parser.add_argument("--offset", type=Path, nargs="+", default=[], help="offsets of this generator")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--precision", nargs="+", default=["fp16", "bf16"])
-    asked = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    if asked.random:
-        name = f"random config-f {asked.random} px"
-        generator = random_generator(GeneratorConfig(asked.random, conv_clamp=256.0), seed=0)
+    if options.random:
+        name = f"random config-f {options.random} px"
+        generator = random_generator(GeneratorConfig(options.random, conv_clamp=256.0), seed=0)
     else:
-        name = "bundled rooms" if asked.generator is None else asked.generator.name
-        generator = checkpoints.load(asked.generator or bundle.GENERATOR)
-    offsets = choose_offsets(generator, asked.offset)
-    figures = {precision: measure(generator, offsets, precision, asked.seeds) for precision in asked.precision}
-    append("precision", {"generator": name, "seeds": asked.seeds, "psnr": figures})
+        name = "bundled rooms" if options.generator is None else options.generator.name
+        generator = checkpoints.load(options.generator or bundle.GENERATOR)
+    offsets = choose_offsets(generator, options.offset)
+    figures = {precision: measure(generator, offsets, precision, options.seeds) for precision in options.precision}
+    append("precision", {"generator": name, "seeds": options.seeds, "psnr": figures})
 
 
 def choose_offsets(generator: Generator, files: Sequence[Path]) -> dict[str, Offset | None]:

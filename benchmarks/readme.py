@@ -47,14 +47,15 @@ def types() -> str:
     lines = ["| type | channels | value | meaning | PNG |", "|---|---|---|---|---|"]
     lines += [
         f"| `{t.name}` | {t.channels} | {t.low:g} to {t.high:g} | {t.meaning} | {t.png_bits} bit: {t.png_code} |"
-        for t in intrinsics.INTRINSICS.values()
+        for t in map(intrinsics.get, intrinsics.INTRINSICS)
     ]
     return "\n".join(lines)
 
 
 def offsets() -> str:
     """Held-out figures of the bundled offsets."""
-    return offset_table([Offset.load(bundle.offset(name)) for name in intrinsics.MAP_TYPES])
+    files = map(bundle.offset, intrinsics.MAP_TYPES)
+    return offset_table([Offset.load(file) for file in files if file.exists()])
 
 
 def teacher() -> str:
@@ -143,7 +144,7 @@ def lights() -> str:
 
 
 def judge() -> str:
-    """Frechet distances by judge, even and with unequal chances."""
+    """Frechet distances by teacher, with equal and with fitted probabilities."""
     line = latest("judge")
     if line is None:
         return "Not measured yet: `python benchmarks/compare_teachers.py`."

@@ -12,12 +12,15 @@ from sgi.cli.options import (
     ClassIndex,
     Cutoff,
     Device,
+    DryRun,
     GeneratorFile,
     Holdout,
     NoiseMode,
     Precision,
+    Quiet,
     Threads,
     Trunc,
+    types_option,
 )
 from sgi.cli.progress import progress
 
@@ -28,7 +31,7 @@ def ablate(
         typer.Option(help="spaces (w, w+, style, lora), rows (of w+), images (to fit on) or alpha (times the offset)."),
     ],
     types: Annotated[
-        list[str] | None, typer.Option("--type", help="Map to fit; repeat it. Default: depth and albedo.")
+        list[str] | None, types_option("Maps to fit, such as depth,normal. Default: depth and albedo.")
     ] = None,
     generator: GeneratorFile = None,
     teacher: Annotated[str, typer.Option(help="`bundled`, or another spec of `train`.")] = "bundled",
@@ -47,7 +50,8 @@ def ablate(
     device: Device = "cpu",
     threads: Threads = None,
     precision: Precision = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the estimated time, and stop.")] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure how a map depends on its offset's space, rows and length, and on the number of pictures.
 
@@ -68,7 +72,7 @@ def ablate(
     if dry_run:
         console.print(str(plan_ablation(settings)))
         return
-    with progress() as receiver:
+    with progress(quiet) as receiver:
         report = study(settings, receiver)
     plot, figures = report.write(out)
     console.print(report.table())

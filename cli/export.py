@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sgi.cli.options import GeneratorFile, OffsetFiles, Quiet, types_option
 from sgi.cli.progress import progress
 from sgi.engine.errors import UserError
 
@@ -19,14 +20,10 @@ if TYPE_CHECKING:
 def export(
     types: Annotated[
         list[str] | None,
-        typer.Option("--type", help="Map to export; repeat it for several outputs, or `all`. `image` is the picture."),
+        types_option("Maps to export, such as image,depth, or `all`. `image` is the picture."),
     ] = None,
-    generator: Annotated[
-        Path | None, typer.Option("--generator", help="Generator file. Default: the bundled rooms.")
-    ] = None,
-    offsets: Annotated[
-        list[Path] | None, typer.Option("--offset", help="Offset file; repeat it. Default: the bundled ones.")
-    ] = None,
+    generator: GeneratorFile = None,
+    offsets: OffsetFiles = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="File to write. Default: TYPE.onnx, or maps.onnx for several types.")
     ] = None,
@@ -40,7 +37,10 @@ def export(
         int | None, typer.Option("--trunc-cutoff", min=0, help="Truncate only the first rows of w+.")
     ] = None,
     noise_mode: Annotated[
-        str | None, typer.Option("--noise-mode", help="none or const. Default: that of the offsets.")
+        str | None, typer.Option("--noise-mode", help="none, const or random. Default: that of the offsets.")
+    ] = None,
+    noise_seed: Annotated[
+        int | None, typer.Option("--noise-seed", help="Seed of the random noise, which the model stores. Default: 0.")
     ] = None,
     precision: Annotated[
         str, typer.Option("--precision", help="Precision of the convolutions: fp32, fp16 or bf16.")
@@ -74,6 +74,7 @@ def export(
     server_model: Annotated[
         str | None, typer.Option("--server-model", help="Model that the server runs: onnx or tensorrt. Default: onnx.")
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Bake offsets into a generator, verify the model, and write it as an .onnx, an engine or a server's repository."""
     from rich.console import Console
@@ -89,11 +90,11 @@ def export(
         "name": name,
         "server_model": server_model,
     }
-    with progress() as shown:
+    with progress(quiet) as shown:
         exported = export_model(
             generator=generator, offsets=offsets or [], types=types, file_format=file_format, out=out, alpha=alpha,
-            psi=psi, cutoff=cutoff, noise_mode=noise_mode, precision=precision, opset=opset, progress=shown,
-            **{option: value for option, value in options.items() if value is not None},
+            psi=psi, cutoff=cutoff, noise_mode=noise_mode, noise_seed=noise_seed, precision=precision, opset=opset,
+            progress=shown, **{option: value for option, value in options.items() if value is not None},
         )  # fmt: skip
     _report(Console(), exported)
 

@@ -7,23 +7,42 @@ error messages name parameters and sgi.cli.errors replaces them with flags. Each
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from sgi.engine.errors import UserError
 from sgi.engine.writers import FORMATS
+
+
+def split_types(values: list[str] | None) -> list[str] | None:
+    """Type names of all values of --type; each value is one name or a list such as `depth,normal`."""
+    if not values:
+        return None
+    names = [name.strip() for value in values for name in value.split(",")]
+    if not all(names):
+        raise UserError(f"`types={','.join(values)}`: a name is empty; write names such as depth,normal")
+    return names
+
+
+def types_option(text: str) -> Any:
+    """The option --type of a command with its own help; every command parses it with `split_types`."""
+    return typer.Option("--type", callback=split_types, help=text)
+
 
 # What to compute: parameters `types`, `type_files`, `generator`, `offsets`, `teacher`.
 Types = Annotated[
-    list[str] | None,
-    typer.Option("--type", help="Map type, such as depth; repeat it for several, `all` for every one."),
+    list[str] | None, types_option("Map types, such as depth,normal; the option can be repeated. `all`: every one.")
 ]
 TypeFiles = Annotated[
     list[Path] | None,
     typer.Option("--type-file", help="YAML file that describes a type of your own (name, channels, meaning, ...)."),
 ]
 GeneratorFile = Annotated[
-    Path | None, typer.Option("--generator", help="Generator file or StyleGAN2 checkpoint. Default: the bundled rooms.")
+    Path | None,
+    typer.Option(
+        "--generator", help="Generator file or StyleGAN2 checkpoint (--network also). Default: the bundled rooms."
+    ),
 ]
 OffsetFiles = Annotated[
     list[Path] | None, typer.Option("--offset", help="Offset file; repeat it for several. Default: the bundled ones.")
@@ -45,6 +64,10 @@ Cutoff = Annotated[
 ]
 NoiseMode = Annotated[
     str | None, typer.Option("--noise-mode", help="none or const. Default: none for the bundled generator, else const.")
+]
+ClassIndices = Annotated[
+    str | None,
+    typer.Option("--class", help="Class of a conditional model; of several, as 0,3,5-7, each has a folder class0, ..."),
 ]
 ClassIndex = Annotated[int | None, typer.Option("--class", help="Class index, for a conditional generator.")]
 

@@ -8,27 +8,37 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgi.cli import INTERRUPTED
-from sgi.cli.options import ClassIndex, MapFormat, Preview, Quiet, Threads, Types
+from sgi.cli.options import ClassIndices, MapFormat, Preview, Quiet, Threads, Types
 from sgi.cli.progress import progress
 from sgi.engine.backends import AUTO, BACKENDS, DEFAULT_BATCH, DEVICES
+from sgi.engine.errors import UserError
 
 if TYPE_CHECKING:
     from sgi.engine.run import RunReport
 
 
 def run(
-    seeds: Annotated[str, typer.Option("--seeds", help="Seeds and inclusive ranges, such as 0-999 or 0-5,9.")],
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", help="Seeds and inclusive ranges, such as 0-999 or 0-5,9.")
+    ] = None,
+    seeds_file: Annotated[
+        Path | None, typer.Option("--seeds-file", help="File of seeds and ranges, one or more a line; # is a comment.")
+    ] = None,
     model: Annotated[Path | None, typer.Option("--model", help="Exported model. Default: the bundled rooms.")] = None,
     types: Types = None,
     outdir: Annotated[
         Path, typer.Option("--outdir", help="Folder for the maps. A run in the same folder is continued.")
     ] = Path("out"),
     psi: Annotated[float | None, typer.Option("--trunc", help="Truncation psi. Default: the model's.")] = None,
-    class_index: ClassIndex = None,
+    class_index: ClassIndices = None,
+    noise_mode: Annotated[
+        str | None,
+        typer.Option("--noise-mode", help="none, const or random: stop unless the model was exported with this noise."),
+    ] = None,
     file_format: MapFormat = "png",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images in one pass.")] = DEFAULT_BATCH,
     backend: Annotated[
-        str, typer.Option("--backend", help=f"{', '.join(BACKENDS)} or auto, the faster installed one.")
+        str, typer.Option("--backend", help=f"{', '.join(BACKENDS)} or auto: the folder's, else the fastest.")
     ] = AUTO,
     device: Annotated[str, typer.Option("--device", help=f"{', '.join(DEVICES)} or auto.")] = AUTO,
     precision: Annotated[
@@ -38,26 +48,52 @@ def run(
         ),
     ] = None,
     threads: Threads = None,
-    shard: Annotated[str, typer.Option("--shard", help="k/n: only part k of n of the seeds, counted from 1.")] = "1/1",
+    shard: Annotated[
+        str, typer.Option("--shard", help="k/n: only part k of n of the seeds, counted from 1; `verify` merges them.")
+    ] = "1/1",
+    digits: Annotated[
+        int | None,
+        typer.Option("--digits", help="Digits of seeds in file names. Default: the folder's; 6 or more in a new one."),
+    ] = None,
+    seeds_per_folder: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds-per-folder",
+            help="Seeds from this number on are in subfolders of as many; 0 for none. Default: the folder's, or 1000.",
+        ),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare the hashes of files that are finished, not only their sizes.")
+    ] = False,
     preview: Preview = True,
     quiet: Quiet = False,
 ) -> None:
-    """Write the maps of seeds as files; the same command continues a stopped run."""
-    from sgi.engine.run import RunInterrupted, run_seeds
+    """Write the maps of seeds as files; the same command continues a stopped run.
 
+    The first run in a folder writes run.json with the settings, the backend and a description of the data set. Later
+    runs and shards in the folder must have the same settings and use the same backend.
+    """
+    from sgi.engine.run import RunInterrupted, run_classes
+    from sgi.engine.seeds import parse_seeds, read_seeds
+
+    if (seeds is None) == (seeds_file is None):
+        raise UserError("give --seeds or --seeds-file" + ("" if seeds is None else ", not both"))
+    wanted = read_seeds(seeds_file) if seeds_file else parse_seeds(seeds or "")
     try:
         with progress(quiet) as shown:
-            report = run_seeds(
-                seeds, model=model, types=types, outdir=outdir, psi=psi, class_index=class_index,
+            reports = run_classes(
+                wanted, class_index, model=model, types=types, outdir=outdir, psi=psi, noise_mode=noise_mode,
                 file_format=file_format, batch=batch, backend=backend, device=device, precision=precision,
-                threads=threads, shard=shard, preview=preview, progress=shown,
+                threads=threads, shard=shard, digits=digits, seeds_per_folder=seeds_per_folder, verify=verify,
+                preview=preview, progress=shown,
             )  # fmt: skip
     except RunInterrupted as stop:
         typer.echo(
             f"interrupted: {stop.finished} of {stop.total} seeds are finished; the same command continues", err=True
         )
         raise typer.Exit(INTERRUPTED) from None
-    typer.echo("\n".join(_lines(report)))
+    for report in reports:
+        typer.echo("\n".join(_lines(report)))
 
 
 def _lines(report: RunReport) -> list[str]:

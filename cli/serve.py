@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sgi.cli.options import types_option
 from sgi.engine.backends import AUTO
 from sgi.engine.errors import UserError
 
@@ -14,7 +15,7 @@ from sgi.engine.errors import UserError
 def serve(
     model: Annotated[Path | None, typer.Option("--model", help="Exported model. Default: the bundled rooms.")] = None,
     types: Annotated[
-        list[str] | None, typer.Option("--type", help="Map to serve; repeat it. Default: all of the model.")
+        list[str] | None, types_option("Maps to serve, such as depth,normal. Default: all of the model.")
     ] = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on; other than loopback needs --token.")] = (
         "127.0.0.1"

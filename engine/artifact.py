@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from sgi.engine import intrinsics
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, one_line
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.offset_tensors import StyledConfig
 from sgi.engine.onnx_wire import NotOnnxError, read_metadata
@@ -31,6 +31,7 @@ METADATA_KEY = "sgi_engine"
 ONNX_SUFFIX = ".onnx"
 SIDECAR_SUFFIXES = (".engine", ".plan")
 NOISE_MODES = ("none", "const")
+NOISE_CHOICES = (*NOISE_MODES, "random")  # of an export: random noise is drawn from a seed and stored, so it is const
 PRECISIONS = ("fp32", "fp16", "bf16")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EXPORT_AGAIN = "export it again with `sgi-engine export`"
@@ -56,8 +57,11 @@ class Artifact:
     psi: truncation used when the caller gives none; cutoff: rows of w+ that are truncated, None for all.
     noise_mode: none or const; precision: fp32, fp16 or bf16; opset: of the ONNX graph, 0 for a model without one.
     types: the outputs, `name` [N, channels, R, R] float32 each, in the model's order.
-    generator: {"sha256": ..., more}; offsets: {type: {"sha256": ..., more}}.
+    generator: {"sha256": ..., more}, with "noise_seed" where the noise was drawn from a seed.
+    offsets: {type: {"sha256": ..., more}}.
     parity: differences from torch as the export measured them.
+    graph_sha256: checksum of the ONNX graph with its weights (`sgi.engine.model_file.graph_sha256`), which backends
+    compare when they open the file; None in files of older versions.
     format: version of this description.
 
     Raises UserError for values that no model can have.
@@ -76,6 +80,7 @@ class Artifact:
     cutoff: int | None = None
     offsets: dict[str, dict[str, Any]] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
+    graph_sha256: str | None = None
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -89,6 +94,7 @@ class Artifact:
         _require(self.precision in PRECISIONS, "precision")
         _require(len(self.types) > 0 and len(set(self.type_names)) == len(self.types), "types")
         _require(all(output.classes or output.decoding != "palette" for output in self.types), "types: classes")
+        _require(self.graph_sha256 is None or bool(_SHA256.fullmatch(self.graph_sha256)), "graph_sha256")
         _require(_has_sha256(self.generator), "generator.sha256")
         _require(set(self.offsets) <= set(self.type_names), "offsets")
         for name, offset in self.offsets.items():
@@ -110,10 +116,22 @@ class Artifact:
         names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
         for name in names:
             if name not in self.type_names:
-                raise UserError(f"`types={name}`: the model has {', '.join(self.type_names)}")
+                raise UserError(f"`types={name}`: the model has {', '.join(self.type_names)}{_how_to_add(name)}")
         if not names:
             raise UserError(f"`types`: name at least one of {', '.join(self.type_names)}")
         return tuple(name for name in self.type_names if name in names)
+
+    def check_noise_mode(self, noise_mode: str) -> None:
+        """Raise UserError unless the model has this noise: none, const, or random, which is const from a seed."""
+        if noise_mode not in NOISE_CHOICES:
+            raise UserError(f"`noise_mode={one_line(noise_mode)}`: choose from {', '.join(NOISE_CHOICES)}")
+        own = "random" if "noise_seed" in self.generator else self.noise_mode
+        if noise_mode != own and (noise_mode, own) != ("const", "random"):
+            seed = " --noise-seed 0" if noise_mode == "random" else ""
+            raise UserError(
+                f"`noise_mode={noise_mode}`: the noise is fixed at export, and this model has {own}; make "
+                f"another with `sgi-engine export --noise-mode {noise_mode}{seed}`"
+            )
 
     def to_json(self) -> str:
         """The description as one line of JSON with sorted keys."""
@@ -193,6 +211,16 @@ def describe_generator(
         types=tuple(intrinsics.get(name) if offset is None else offset.intrinsic for name, offset in offsets.items()),
         generator={"sha256": sha256},
         offsets={name: offset.summary for name, offset in offsets.items() if offset is not None},
+    )
+
+
+def _how_to_add(name: str) -> str:
+    """The commands that make a model with a built-in type; nothing for another name, such as a misspelt one."""
+    if intrinsics.find(name) in (None, intrinsics.INTRINSICS[intrinsics.IMAGE]):
+        return ""
+    return (
+        f"; for {name}, fit an offset with `sgi-engine train --type {name}` and make another model with "
+        f"`sgi-engine export --type {name} --offset {name}.safetensors`"
     )
 
 

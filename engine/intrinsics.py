@@ -1,9 +1,9 @@
 """The table of types: what the values of a map mean and how files encode them.
 
 A generator shows every type as a picture. So a type has a display code u in [0, 1], which G(w + d) is fitted to show,
-and a value, which users read. A row of the table describes both; sgi.engine.decoding has the formulas between them.
-Code that names, decodes, writes or documents types reads this table. User-defined types and the classes of a
-segmentation are stored as an `Intrinsic` in offset files and exported models.
+and a value, which users read. An `Intrinsic` describes both; sgi.engine.decoding has the formulas between them.
+A built-in type is one row of `INTRINSICS`. Code that names, fits, measures, decodes, writes or documents types reads
+this table. Offset files and exported models store the `Intrinsic`, never the other fields of a row.
 """
 
 from __future__ import annotations
@@ -141,67 +141,97 @@ class Intrinsic:
         return row
 
 
+@dataclass(frozen=True)
+class TypeRow:
+    """One row of the table: a built-in type, and how it is fitted, measured and read from ONNX teachers.
+
+    Files store only `intrinsic`; a user-defined type has the defaults of the other fields. in_all: whether `all`
+    includes the type where offsets are fitted. loss: default loss, an expression of sgi.trainer.losses; None for the
+    loss of the decoding. measures: a key of `sgi.trainer.measures.by_type.FAMILIES`; None for the family of the
+    decoding. reading: meaning of a raw output of an ONNX teacher, a key of
+    `sgi.trainer.teachers.onnx_description.READINGS`.
+    """
+
+    intrinsic: Intrinsic
+    in_all: bool = False
+    loss: str | None = None
+    measures: str | None = None
+    reading: str = "codes"
+
+
 _TABLE = (
-    Intrinsic(
+    TypeRow(Intrinsic(
         "image", 3, 0.0, 1.0, "identity",
         meaning="the generated picture, sRGB-encoded",
-    ),
-    Intrinsic(
+    )),
+    TypeRow(Intrinsic(
         "depth", 1, 0.0, 1.0, "inverse",
         meaning="relative distance along the viewing axis, 0 near to 1 far",
         png_bits=16,
-    ),
-    Intrinsic(
+    ), in_all=True, measures="scale-shift", reading="distance"),
+    TypeRow(Intrinsic(
         "normal", 3, -1.0, 1.0, "unit",
         meaning="unit surface normal in camera space: +X right, +Y up, +Z to the viewer",
-    ),
-    Intrinsic(
+    ), in_all=True, reading="direction"),
+    TypeRow(Intrinsic(
         "albedo", 3, 0.0, 1.0, "linear",
         meaning="linear reflectance; image = albedo * shading in linear light",
-    ),
-    Intrinsic(
+    ), in_all=True, reading="reflectance"),
+    TypeRow(Intrinsic(
         "shading", 1, 0.0, SHADING_MAX, "linear",
         meaning=f"linear light on a white surface, 0 to {SHADING_MAX}",
         png_bits=16,
-    ),
-    Intrinsic(
+    ), in_all=True, reading="light"),
+    TypeRow(Intrinsic(
         "edges", 1, 0.0, 1.0, "identity",
         meaning="strength of the edge through a pixel, 0 none to 1 strongest",
-    ),
-    Intrinsic(
+    ), loss="l2", measures="correlation"),
+    TypeRow(Intrinsic(
         "segmentation", 1, 0.0, MAX_CLASSES - 1.0, "palette",
         meaning="index of the class of a pixel, in the order of the type's classes",
-    ),
+    ), reading="classes"),
 )  # fmt: skip
 
-INTRINSICS: dict[str, Intrinsic] = {intrinsic.name: intrinsic for intrinsic in _TABLE}
+INTRINSICS: dict[str, TypeRow] = {row.intrinsic.name: row for row in _TABLE}
+"""Name -> row of every built-in type but the masks, which `find` makes from their names."""
 IMAGE = "image"
 SEGMENTATION = "segmentation"
-MAP_TYPES = ("depth", "normal", "albedo", "shading")
+MAP_TYPES = tuple(name for name, row in INTRINSICS.items() if row.in_all)
 """The intrinsic images of a picture; `all` means these where offsets are fitted."""
 
 Kind = str | Intrinsic
 """A type: its description, or its name if it is built in."""
 
 
-def find(name: object) -> Intrinsic | None:
+def find_row(name: object) -> TypeRow | None:
     """The row of a built-in type, including `mask-CLASS`; None for any other name and for values that are not names."""
     if not isinstance(name, str):
         return None
     if name.startswith(MASK) and len(name) > len(MASK):
-        inside = name.removeprefix(MASK)
-        return Intrinsic(name, 1, 0.0, 1.0, "identity", f"how much of the pixel is {inside}; from 0.5 on it is inside")
+        meaning = f"how much of the pixel is {name.removeprefix(MASK)}; from 0.5 on it is inside"
+        return TypeRow(Intrinsic(name, 1, 0.0, 1.0, "identity", meaning), loss="l2", measures="mask")
     return INTRINSICS.get(name)
+
+
+def row_of(kind: Intrinsic) -> TypeRow:
+    """The row of the built-in type with the name of `kind`; a row of defaults for a user-defined type."""
+    return find_row(kind.name) or TypeRow(kind)
+
+
+def find(name: object) -> Intrinsic | None:
+    """The description of a built-in type, including `mask-CLASS`; None for anything else."""
+    row = find_row(name)
+    return row.intrinsic if row else None
 
 
 def get(kind: Kind) -> Intrinsic:
     """The description of a type from itself or its name; raises UserError for a name that is not built in."""
     if isinstance(kind, Intrinsic):
         return kind
-    row = find(kind)
-    if row is None:
+    found = find(kind)
+    if found is None:
         raise UserError(f"unknown type {kind!r}: choose from {', '.join(INTRINSICS)}, {MASK}CLASS")
-    return row
+    return found
 
 
 def mask_name(label: str) -> str:

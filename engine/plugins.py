@@ -11,6 +11,7 @@ nothing at start. A built-in name cannot be replaced.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sgi.engine.errors import UserError
@@ -40,6 +41,12 @@ def find_plugins(group: str) -> dict[str, EntryPoint]:
                 "uninstall one of them"
             )
     return found
+
+
+def names_with_plugins(group: str, built_in: Iterable[str]) -> tuple[str, ...]:
+    """The built-in names of a table, then those that plugins add."""
+    own = tuple(built_in)
+    return (*own, *(name for name in find_plugins(group) if name not in own))
 
 
 def load_plugin(group: str, name: str) -> Any | None:

@@ -40,8 +40,9 @@ class Exported:
 class Exporter(Protocol):
     """One file format.
 
-    suffixes: of the file; the first is the default; empty for a format that is a folder. settings: dataclass of the
-    format's options; all fields have defaults, and the constructor raises UserError for invalid values.
+    suffixes: of the file, such as `.onnx` or `.tar.gz`; the first is the default; empty for a format that is a folder.
+    settings: dataclass of the format's options; all fields have defaults, and the constructor raises UserError for
+    invalid values.
     """
 
     suffixes: tuple[str, ...]

@@ -13,7 +13,7 @@ from functools import cache
 
 from sgi.engine.errors import UserError
 from sgi.engine.plugins import EXPORTERS as GROUP
-from sgi.engine.plugins import find_plugins, load_plugin
+from sgi.engine.plugins import load_plugin, names_with_plugins
 from sgi.export.exporter import Exporter
 from sgi.export.onnx import OnnxExporter
 from sgi.export.tensorrt import TensorRtExporter
@@ -28,7 +28,7 @@ EXPORTERS: dict[str, Exporter] = {
 
 def exporter_names() -> tuple[str, ...]:
     """Names of the built-in exporters and of those that plugins add."""
-    return (*EXPORTERS, *(name for name in find_plugins(GROUP) if name not in EXPORTERS))
+    return names_with_plugins(GROUP, EXPORTERS)
 
 
 def get_exporter(name: str) -> Exporter:

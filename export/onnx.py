@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+import torch
 from onnx import helper
 
 from sgi.engine.artifact import METADATA_KEY, ONNX_SUFFIX, Artifact, describe_generator
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, generator_sha256
+from sgi.engine.model_file import graph_sha256
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
 from sgi.export import precision as precisions
@@ -50,6 +54,7 @@ def export_onnx(
     psi: float = 1.0,
     cutoff: int | None = None,
     noise_mode: str = "const",
+    noise_seed: int | None = None,
     precision: str = "fp32",
     opset: int | None = None,
     progress: Progress = SILENT,
@@ -58,7 +63,8 @@ def export_onnx(
 
     offsets: type -> offset, None for the picture; the outputs are in this order.
     psi: default truncation; cutoff: number of rows of w+ that it truncates, None for all.
-    noise_mode: none or const, fixed in the file. The batch is the only dynamic axis.
+    noise_mode: none or const, fixed in the file. noise_seed: store noise drawn from this seed in place of the
+    generator's; None for the generator's. The batch is the only dynamic axis.
     precision: of the convolutions, fp32, fp16 or bf16. opset: None for 20, or 22 in bf16.
     Returns the file's description with the figures of its verification. Raises UserError for an offset of another
     generator, an opset out of range, or a file that does not reproduce the generator; then nothing is written.
@@ -66,15 +72,32 @@ def export_onnx(
     artifact = describe(
         generator, offsets, psi=psi, cutoff=cutoff, noise_mode=noise_mode, precision=precision, opset=opset
     )
+    if noise_seed is not None:
+        artifact = replace(artifact, generator={**artifact.generator, "noise_seed": noise_seed})
+        generator = with_noise(generator, noise_seed)
     with progress.stage("graph", 1) as stage:
         model = build(generator, offsets, artifact)
         stage.advance()
     with atomic_write(out) as temporary:
         onnx.save(model, temporary)
-        artifact = replace(artifact, parity=verify(temporary, generator, offsets, artifact, progress))
+        parity = verify(temporary, generator, offsets, artifact, progress)
+        artifact = replace(artifact, parity=parity, graph_sha256=graph_sha256(temporary.read_bytes()))
         helper.set_model_props(model, {METADATA_KEY: artifact.to_json()})
         onnx.save(model, temporary)
     return artifact
+
+
+def with_noise(generator: Generator, noise_seed: int) -> Generator:
+    """A copy of a generator whose stored noise is `RandomState(noise_seed).randn(R, R)`, layer after layer.
+
+    The layers are drawn from one stream in the order in which the network runs them.
+    """
+    random = np.random.RandomState(noise_seed)
+    copy = deepcopy(generator)
+    for name, buffer in copy.named_buffers():
+        if name.endswith("noise_const"):
+            buffer.copy_(torch.from_numpy(random.randn(*buffer.shape)))
+    return copy
 
 
 def describe(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sgi.engine import bundle, intrinsics
-from sgi.engine.errors import UserError
+from sgi.engine.artifact import NOISE_CHOICES
+from sgi.engine.errors import UserError, refuse_ignored
+from sgi.engine.files import check_writable
 from sgi.engine.generator import Generator, checkpoints
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
+from sgi.engine.seeds import SEED_MAX
 from sgi.export.exporter import Exported, Exporter, Source
 from sgi.export.exporters import get_exporter
 from sgi.export.onnx import export_onnx
@@ -33,6 +37,7 @@ def export_model(
     psi: float | None = None,
     cutoff: int | None = None,
     noise_mode: str | None = None,
+    noise_seed: int | None = None,
     precision: str = "fp32",
     opset: int | None = None,
     progress: Progress = SILENT,
@@ -46,7 +51,8 @@ def export_model(
     a name in `sgi.export.exporters`. out: file or folder to write; None is TYPE.onnx, maps.onnx for several types, or
     the folder models.
     alpha: factor of every offset: 0 gives the picture, 1 the map. psi: default truncation of the model; cutoff: number
-    of rows of w+ that it truncates; noise_mode: none or const; None is the value that the offsets were fitted with.
+    of rows of w+ that it truncates; noise_mode: none, const or random; None for those of the offsets' fits.
+    noise_seed: with random, the seed of the noise that is stored in the model, so that runs repeat; None for 0.
     precision: of the convolutions, fp32, fp16 or bf16. opset: of ONNX, None for 20, or 22 in bf16.
     options: fields of the format's `Exporter.settings`, such as `builder` and `batch_profile` of tensorrt.
 
@@ -57,13 +63,22 @@ def export_model(
         raise UserError(f"`alpha={alpha}`: must be finite")
     chosen = choose_offsets(types, offsets, bundled=generator is None)
     if alpha != 1:
+        if not any(chosen.values()):
+            refuse_ignored({"alpha": alpha}, "without offsets: the only output is the picture")
         chosen = {name: None if offset is None else offset.scaled(alpha) for name, offset in chosen.items()}
     fitted = [offset for offset in chosen.values() if offset is not None]
+    _warn_of_class(fitted)
     psi = _agreed("psi", psi, {offset.psi for offset in fitted}, 1.0)
     default_noise = "none" if generator is None else "const"
     noise_mode = _agreed("noise_mode", noise_mode, {offset.noise_mode for offset in fitted}, default_noise)
-    if noise_mode not in ("none", "const"):
-        raise UserError(f"`noise_mode={noise_mode}`: an exported model has none or const")
+    if noise_mode not in NOISE_CHOICES:
+        raise UserError(f"`noise_mode={noise_mode}`: choose from {', '.join(NOISE_CHOICES)}")
+    if noise_mode == "random":
+        noise_mode, noise_seed = "const", 0 if noise_seed is None else noise_seed
+        if not 0 <= noise_seed <= SEED_MAX:
+            raise UserError(f"`noise_seed={noise_seed}`: a seed is an integer from 0 to {SEED_MAX}")
+    elif noise_seed is not None:
+        raise UserError(f"`noise_seed={noise_seed}`: only with `noise_mode=random`")
     if cutoff is None:
         cutoff = _agreed("cutoff", None, {offset.cutoff for offset in fitted}, None)
     name = next(iter(chosen)) if len(chosen) == 1 else "maps"
@@ -72,8 +87,8 @@ def export_model(
     exporter.check(settings)
     network = generator if isinstance(generator, Generator) else checkpoints.load(generator or bundle.GENERATOR)
     write_onnx = partial(
-        export_onnx, network, chosen, psi=psi, cutoff=cutoff, noise_mode=noise_mode, precision=precision, opset=opset,
-        progress=progress,
+        export_onnx, network, chosen, psi=psi, cutoff=cutoff, noise_mode=noise_mode, noise_seed=noise_seed,
+        precision=precision, opset=opset, progress=progress,
     )  # fmt: skip
     return exporter.write(Source(name, write_onnx), target, settings, progress)
 
@@ -84,7 +99,7 @@ def choose_offsets(
     """Type -> offset (None for `image`) in the order of `types`.
 
     types, offsets: see `export_model`. bundled: whether types without an offset in `offsets` use the bundled one.
-    Raises UserError for a type that has no offset and for two offsets of one type.
+    Raises UserError for a type that has no offset, two offsets of one type, and an offset of another type.
     """
     given: dict[str, Offset] = {}
     for item in offsets:
@@ -108,16 +123,34 @@ def choose_offsets(
         if name != intrinsics.IMAGE and name not in given:
             command = f"sgi-engine train --type {name}"
             raise UserError(f"`types={name}`: no offset for it; pass `offsets=FILE` or fit one with `{command}`")
+    for name, item in zip(own, offsets, strict=True):
+        if name not in names:
+            shown = name if isinstance(item, Offset) else item
+            raise UserError(
+                f"`offsets={shown}` has no effect: it is an offset of {name}, and `types` are {', '.join(names)}; "
+                "choose its type too, or leave it out"
+            )
     return {name: None if name == intrinsics.IMAGE else given[name] for name in names}
+
+
+def _warn_of_class(offsets: Sequence[Offset]) -> None:
+    """Warn of offsets that were fitted on one class, because the model takes any class."""
+    classes = {offset.type: offset.fit.get("class_index") for offset in offsets}
+    fitted = [f"{name} on class {index}" for name, index in classes.items() if index is not None]
+    if fitted:
+        warnings.warn(
+            f"the offsets were fitted on one class each ({', '.join(fitted)}): maps of other classes are not verified",
+            stacklevel=3,
+        )
 
 
 def _target(out: str | Path | None, name: str, exporter: Exporter) -> Path:
     suffixes = exporter.suffixes
     target = Path(out or (f"{name}{suffixes[0]}" if suffixes else "models"))
-    if suffixes and target.suffix not in suffixes:
+    # A suffix may have several dots. Something must precede it: `.onnx` alone is a hidden file.
+    if suffixes and not target.name[1:].endswith(suffixes):
         raise UserError(f"`out={target}`: the name must end in {' or '.join(suffixes)}")
-    if not target.parent.is_dir():
-        raise UserError(f"`out={target}`: there is no folder {target.parent}; make it first")
+    check_writable(target, folder=not suffixes)
     return target
 
 

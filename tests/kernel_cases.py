@@ -17,6 +17,10 @@ RMS = {torch.float32: RMS_FP32, torch.float16: RMS_FP16, torch.bfloat16: RMS_BF1
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 
 
+Shape = tuple[int, int, int, int, int, int]
+"""N, images of x, height, width, input channels, output channels."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """Operands of a modulated convolution; `arguments` returns them in the operators' order."""
@@ -34,7 +38,8 @@ class Layer:
         return self.x, self.weight, self.style, self.scale, self.noise, self.bias, self.clamp
 
     def without(self, *names: str) -> Layer:
-        return replace(self, **dict.fromkeys(names))
+        absent: dict[str, Any] = dict.fromkeys(names)
+        return replace(self, **absent)
 
 
 def layer(
@@ -45,19 +50,19 @@ def layer(
     packed = pack_conv(torch.randn(outputs, inputs, 3, 3), dtype, up=up)
     factor = 2 if up else 1
 
-    def on_device(t: Tensor | None) -> Tensor | None:
-        return None if t is None else t.to(interpreter.DEVICE)
+    def on_device(t: Tensor) -> Tensor:
+        return t.to(interpreter.DEVICE)
 
-    operands = (
-        torch.randn(nx, height, width, inputs).to(dtype),
-        packed.taps,
-        packed.phase_weights,
-        torch.randn(n, inputs),
-        torch.rand(n, outputs) + 0.5,
-        torch.randn(n, height * factor, width * factor),
-        torch.randn(outputs),
+    return Layer(
+        x=on_device(torch.randn(nx, height, width, inputs).to(dtype)),
+        weight=on_device(packed.taps),
+        phase_weights=None if packed.phase_weights is None else on_device(packed.phase_weights),
+        style=on_device(torch.randn(n, inputs)),
+        scale=on_device(torch.rand(n, outputs) + 0.5),
+        noise=on_device(torch.randn(n, height * factor, width * factor)),
+        bias=on_device(torch.randn(outputs)),
+        clamp=2.0,
     )
-    return Layer(*(on_device(t) for t in operands), clamp=2.0)  # type: ignore[arg-type]
 
 
 def wide(arguments: Sequence[Any]) -> list[Any]:

@@ -103,8 +103,8 @@ class NativeLibrary:
         """Open a model, generate the maps of `shapes`, {type: [N, C, R, R]}, and close it; raises NativeError."""
         encoded = {name: value.encode() if isinstance(value, str) else value for name, value in options.items()}
         engine = ctypes.c_void_p()
-        asked = _Options(ctypes.sizeof(_Options), **encoded)
-        self._check(self._library.sgi_open(str(model).encode(), ctypes.byref(asked), ctypes.byref(engine)))
+        structure = _Options(ctypes.sizeof(_Options), **encoded)
+        self._check(self._library.sgi_open(str(model).encode(), ctypes.byref(structure), ctypes.byref(engine)))
         try:
             maps = {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()}
             outputs = (_Output * len(maps))(

@@ -1,4 +1,4 @@
-"""A receiver of progress that records what it gets."""
+"""A `Progress` that records what it receives, and can interrupt the work."""
 
 from __future__ import annotations
 
@@ -7,22 +7,42 @@ from contextlib import contextmanager
 
 
 class RecordedProgress:
-    """Records stages as (name, total, units done), and all notes and messages."""
+    """Totals, counts and notes by name of the stage, and all messages. Calls with a count of 0 are left out.
 
-    def __init__(self) -> None:
-        self.stages: list[tuple[str, int, int]] = []
-        self.notes: list[str] = []
+    stop_at: (name of a stage, units done) at which it raises KeyboardInterrupt.
+    """
+
+    def __init__(self, stop_at: tuple[str, int] | None = None) -> None:
+        self.stop_at = stop_at
+        self.totals: dict[str, int] = {}
+        self.counts: dict[str, list[int]] = {}
+        self.notes: dict[str, list[str]] = {}
         self.messages: list[str] = []
 
-    @contextmanager
-    def stage(self, name: str, total: int, unit: str = "") -> Iterator[RecordedProgress]:
-        self.stages.append((name, total, 0))
-        yield self
+    @property
+    def done(self) -> dict[str, int]:
+        """Units done by name of the stage."""
+        return {name: sum(counts) for name, counts in self.counts.items()}
 
-    def advance(self, count: int = 1, note: str = "") -> None:
-        name, total, done = self.stages[-1]
-        self.stages[-1] = (name, total, done + count)
-        self.notes.append(note)
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str = "") -> Iterator[_Stage]:
+        self.totals[name] = total
+        self.counts.setdefault(name, [])
+        self.notes.setdefault(name, [])
+        yield _Stage(self, name)
 
     def message(self, text: str) -> None:
         self.messages.append(text)
+
+
+class _Stage:
+    def __init__(self, progress: RecordedProgress, name: str) -> None:
+        self.progress, self.name = progress, name
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        if not count:
+            return
+        self.progress.counts[self.name].append(count)
+        self.progress.notes[self.name].append(note)
+        if self.progress.stop_at == (self.name, self.progress.done[self.name]):
+            raise KeyboardInterrupt

@@ -9,9 +9,11 @@ import numpy as np
 
 from sgi.engine import intrinsics
 from sgi.engine.artifact import METADATA_KEY, Artifact
+from sgi.engine.backends.table import BACKENDS
 from sgi.engine.intrinsics import Intrinsic, Kind
 
 ONNX_BACKENDS = ("openvino", "onnxruntime")
+"""Backends that the shared cases run; `package_of` has the package that each needs."""
 Z_DIM = 8
 SIDE = 16
 ROOM = intrinsics.get(intrinsics.SEGMENTATION).with_classes(("floor", "wall", "bed"))
@@ -30,6 +32,13 @@ ALL_KINDS: tuple[Kind, ...] = (
     HEAT,
 )
 """Every built-in type, the segmentation with classes, a mask and a custom type."""
+
+
+def package_of(backend: str) -> str:
+    """The Python package that a backend needs; its name may differ from that of the backend."""
+    package = BACKENDS[backend].package
+    assert package is not None
+    return package
 
 
 def kind_name(kind: Kind) -> str:
@@ -70,7 +79,7 @@ def write_model(
     random = np.random.RandomState(0)
     nodes, weights, outputs = [], [], []
 
-    def constant(name: str, value: np.ndarray) -> str:
+    def constant(name: str, value: np.ndarray | float) -> str:
         weights.append(numpy_helper.from_array(np.array(value, np.float32, order="C"), name))
         return name
 

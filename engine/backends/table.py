@@ -18,7 +18,7 @@ from typing import Any
 from sgi.engine.artifact import ONNX_SUFFIX, SIDECAR_SUFFIXES
 from sgi.engine.errors import UserError
 from sgi.engine.plugins import BACKENDS as GROUP
-from sgi.engine.plugins import find_plugins, load_plugin
+from sgi.engine.plugins import load_plugin, names_with_plugins
 
 AUTO = "auto"
 
@@ -79,7 +79,7 @@ BACKENDS = {
 
 def backend_names() -> tuple[str, ...]:
     """Names of the built-in backends and of those that plugins add."""
-    return (*BACKENDS, *(name for name in find_plugins(GROUP) if name not in BACKENDS))
+    return names_with_plugins(GROUP, BACKENDS)
 
 
 def find_backend(name: str) -> BackendRow:

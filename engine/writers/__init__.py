@@ -13,7 +13,7 @@ from functools import cache
 
 from sgi.engine.errors import UserError
 from sgi.engine.plugins import FORMATS as GROUP
-from sgi.engine.plugins import find_plugins, load_plugin
+from sgi.engine.plugins import load_plugin, names_with_plugins
 from sgi.engine.writers.map_format import MapFormat
 from sgi.engine.writers.npy_format import Npy
 from sgi.engine.writers.png_format import Png
@@ -29,7 +29,7 @@ _PARTS = ("suffix", "encode", "decode")
 
 def format_names() -> tuple[str, ...]:
     """Names of the built-in formats and of those that plugins add."""
-    return (*FORMATS, *(name for name in find_plugins(GROUP) if name not in FORMATS))
+    return names_with_plugins(GROUP, FORMATS)
 
 
 def get_format(name: str) -> MapFormat:

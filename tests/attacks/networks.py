@@ -43,8 +43,9 @@ def nested_storages(generator: Generator, canary: str) -> dict[str, Attack]:
     def itself(states: Any) -> None:
         states["synthesis"][1]["_modules"]["b8"] = recursive
 
-    recursive = files.Persistent("SynthesisBlock", files.module_state({}, {}))
-    recursive.meta["state"]["_modules"]["b8"] = recursive
+    content = files.module_state({}, {})
+    recursive = files.Persistent("SynthesisBlock", content)
+    content["_modules"]["b8"] = recursive
 
     def crowd(states: Any) -> None:
         one = files.Persistent("FullyConnectedLayer", files.module_state({}, {}))

@@ -63,7 +63,7 @@ def nvidia_states(generator: Generator, *, fp16_from: int = 1 << 20, noise: bool
         return "FullyConnectedLayer", module_state(tensors, {}, activation="lrelu" if lrelu else "linear", **gains)
 
     states: dict[str, Any] = {}
-    sizes = {"z_dim": config.z_dim, "c_dim": config.c_dim, "w_dim": config.w_dim}
+    sizes: dict[str, Any] = {"z_dim": config.z_dim, "c_dim": config.c_dim, "w_dim": config.w_dim}
     mapped = [f"fc{i}" for i in range(config.mapping_layers)] + (["embed"] if config.c_dim else [])
     states[""] = (
         "Generator",
@@ -90,7 +90,7 @@ def nvidia_states(generator: Generator, *, fp16_from: int = 1 << 20, noise: bool
         )  # fmt: skip
         for layer in layers:
             states[f"{path}.{layer}.affine"] = dense(f"{path}.{layer}.affine")
-            clamp = {"conv_clamp": config.conv_clamp}
+            clamp: dict[str, Any] = {"conv_clamp": config.conv_clamp}
             if layer == "torgb":
                 gain = np.float64(1 / math.sqrt(config.channels(side)))
                 state = module_state(

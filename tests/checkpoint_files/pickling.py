@@ -38,7 +38,7 @@ def modules(**classes: dict[str, Any]) -> Iterator[None]:
                 sys.modules[name] = module
 
 
-class EasyDict(dict):  # type: ignore[type-arg]
+class EasyDict(dict):
     """Pickled as dnnlib.util.EasyDict."""
 
 

@@ -26,13 +26,13 @@ def rosinality_state(generator: Generator) -> dict[str, Tensor]:
                 layer, kind = rest.split(".")
                 state[f"style.{int(layer[2:]) + 1}.{kind}"] = value
             continue
-        block, layer, *kind = rest.split(".")
+        block, layer, *names_below = rest.split(".")
         side = int(block[1:])
         step = int(math.log2(side)) - 3  # -1 at 4 px
         if layer == "const":
             state["input.input"] = value[None]
             continue
-        tail = ".".join(kind)
+        tail = ".".join(names_below)
         if tail == "noise_const":
             number = 0 if side == 4 else 2 * step + (1 if layer == "conv0" else 2)
             state[f"noises.noise_{number}"] = value[None, None]

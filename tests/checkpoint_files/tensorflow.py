@@ -37,16 +37,16 @@ def tf_variables(generator: Generator) -> dict[str, dict[str, np.ndarray[Any, An
             layer = "LabelEmbed" if layer == "embed" else layer.replace("fc", "Dense")
             mapping[f"{layer}/{kind}"] = value.T if kind == "weight" else value
         elif part == "synthesis":
-            block, layer, *kind = rest.split(".")
+            block, layer, *names_below = rest.split(".")
             side = int(block[1:])
             if layer == "const":
                 synthesis["4x4/Const/const"] = value[None]
-            elif kind == ["noise_const"]:
+            elif names_below == ["noise_const"]:
                 number = 0 if side == 4 else 2 * int(math.log2(side)) - (5 if layer == "conv0" else 4)
                 synthesis[f"noise{number}"] = value[None, None]
             else:
                 names = {"conv0": "Conv0_up", "conv1": "Conv" if side == 4 else "Conv1", "torgb": "ToRGB"}
-                renamed = ".".join(kind).replace("affine.", "mod_")
+                renamed = ".".join(names_below).replace("affine.", "mod_")
                 if renamed == "weight":
                     value = value.transpose(2, 3, 1, 0)
                     value = value[::-1, ::-1] if layer == "conv0" else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -78,12 +79,60 @@ def test_version_and_no_arguments(command):
     assert "Usage: sgi-engine" in out
 
 
+@pytest.mark.parametrize("name", ["", *cli.COMMANDS])
+def test_h_prints_the_help(command, name):
+    code, out, err = command(*([name] if name else []), "-h")
+    assert (code, err) == (0, "")
+    assert "Usage: sgi-engine" in out
+
+
+@pytest.mark.parametrize("name", ["export", "train", "score", "eval", "ablate", "invert", "relight", "train-generator"])
+def test_network_is_another_name_of_generator(name):
+    options = {"train-generator": ["--workdir", "run"], "ablate": ["--what", "rows"], "invert": ["photo.png"]}
+    context = cli.load_command(name).make_context(name, ["--network", "network.pkl", *options.get(name, [])])
+    assert str(context.params["generator"]) == "network.pkl"
+
+
+@pytest.mark.parametrize("name", ["run", "export", "train", "score", "eval", "ablate", "serve"])
+def test_type_takes_lists_in_every_command_that_has_it(name):
+    options = {"run": ["--seeds", "0"], "ablate": ["--what", "rows"]}
+    arguments = ["--type", "depth, normal", "--type", "image", *options.get(name, [])]
+    assert cli.load_command(name).make_context(name, list(arguments)).params["types"] == ["depth", "normal", "image"]
+    assert "types" in {parameter.name for parameter in cli.load_command(name).params}
+
+
+def test_every_command_with_types_parses_lists():
+    from sgi.cli.options import split_types
+
+    for name in cli.COMMANDS:
+        for parameter in cli.load_command(name).params:
+            if "--type" in parameter.opts:
+                assert parameter.callback.__wrapped__ is split_types, name
+
+
+def test_an_empty_name_in_a_list_of_types_is_refused(command):
+    code, _, err = command("run", "--seeds", "0", "--type", "depth,,normal")
+    assert code == 2
+    assert err == "error: --type depth,,normal: a name is empty; write names such as depth,normal\n"
+
+
+def test_completion_of_the_shell_lists_commands_and_options():
+    words = {"sgi-engine tr": {"train", "train-generator", "train-teacher"}, "sgi-engine train --ty": {"--type"}}
+    for text, expected in words.items():
+        asked = {"_SGI_ENGINE_COMPLETE": "complete_bash", "COMP_WORDS": text, "COMP_CWORD": str(text.count(" "))}
+        found = subprocess.run(
+            [sys.executable, "-m", "sgi.cli"], env={**os.environ, **asked}, capture_output=True, text=True
+        )
+        assert expected <= set(found.stdout.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--fish"], "No such option: --fish"),
         (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
-        (["run"], "Missing option '--seeds'"),
+        (["run"], "give --seeds or --seeds-file"),
+        (["run", "--seeds", "0", "--seeds-file", "seeds.txt"], "give --seeds or --seeds-file, not both"),
         (["run", "--seeds", "0", "--fish"], "No such option: --fish"),
         (["run", "--seeds", "0", "--batch", "0"], "'--batch'"),
         (["run", "--seeds", "0", "--trunc", "much"], "'--trunc'"),
@@ -103,7 +152,7 @@ def test_ctrl_c_is_one_line_with_exit_code_130(command, monkeypatch):
     def interrupted(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sgi.engine.run.run_seeds", interrupted)
+    monkeypatch.setattr("sgi.engine.run.run_classes", interrupted)
     assert command("run", "--seeds", "0") == (130, "", "interrupted\n")
 
 
@@ -111,7 +160,7 @@ def test_a_full_disk_is_one_line(command, monkeypatch):
     def full(*_arguments, **_options):
         raise OSError(28, "No space left on device", "somewhere/file")
 
-    monkeypatch.setattr("sgi.engine.run.run_seeds", full)
+    monkeypatch.setattr("sgi.engine.run.run_classes", full)
     code, _, err = command("run", "--seeds", "0")
     assert code == 2
     assert err.startswith("error: somewhere/file: No space left on device; ")
@@ -121,7 +170,7 @@ def test_an_unexpected_exception_keeps_its_traceback(monkeypatch):
     def broken(*_arguments, **_options):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("sgi.engine.run.run_seeds", broken)
+    monkeypatch.setattr("sgi.engine.run.run_classes", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         cli.main(["run", "--seeds", "0"])
 
@@ -129,6 +178,8 @@ def test_an_unexpected_exception_keeps_its_traceback(monkeypatch):
 def test_a_closed_pipe_prints_nothing():
     script = "import sys, sgi.cli as cli; sys.exit(cli.main(['--help']))"
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout
+    assert process.stderr
     process.stdout.close()
     assert process.stderr.read() == b""
     process.stderr.close()

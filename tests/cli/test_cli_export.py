@@ -36,10 +36,26 @@ def test_one_type(files, capsys):
 
 
 def test_image_and_maps_in_one_file(files):
-    asked = ("--type", "image", "--type", "depth", "--offset", "depth.safetensors", "--noise-mode", "const")
-    assert export(*asked, "--trunc", "0.5", "--out", "pairs.onnx") == 0
+    flags = ("--type", "image", "--type", "depth", "--offset", "depth.safetensors", "--noise-mode", "const")
+    assert export(*flags, "--trunc", "0.5", "--out", "pairs.onnx") == 0
     artifact = Artifact.read("pairs.onnx")
     assert (artifact.type_names, artifact.psi, artifact.noise_mode) == (("image", "depth"), 0.5, "const")
+
+
+def test_random_noise_is_drawn_from_a_seed_and_stored(files):
+    shown = {}
+    for name, noise in {"const": ["const"], "a": ["random", "--noise-seed", "7"], "b": ["random", "--noise-seed", "7"],
+                        "zero": ["random"]}.items():  # fmt: skip
+        assert export("--type", "image", "--noise-mode", *noise, "--out", f"{name}.onnx") == 0
+        shown[name] = Engine.open(f"{name}.onnx")(seeds=[0])["image"]
+    np.testing.assert_array_equal(shown["a"], shown["b"])
+    assert np.abs(shown["a"] - shown["const"]).max() > 0.01
+    assert np.abs(shown["a"] - shown["zero"]).max() > 0.01
+    artifact = Artifact.read("a.onnx")
+    assert (artifact.noise_mode, artifact.generator["noise_seed"]) == ("const", 7)
+    assert Artifact.read("zero.onnx").generator["noise_seed"] == 0
+    assert artifact.generator["sha256"] == Artifact.read("const.onnx").generator["sha256"]
+    assert "noise_seed" not in Artifact.read("const.onnx").generator
 
 
 @pytest.mark.parametrize(
@@ -54,7 +70,9 @@ def test_image_and_maps_in_one_file(files):
             ["--offset", "depth.safetensors", "--offset", "normal.safetensors"],
             "--trunc: the offsets were",
         ),
-        (["--type", "image", "--noise-mode", "random"], "--noise-mode random: an exported model has none or const"),
+        (["--type", "image", "--noise-mode", "loud"], "--noise-mode loud: choose from none, const, random"),
+        (["--type", "image", "--noise-seed", "1"], "--noise-seed 1: only with --noise-mode random"),
+        (["--type", "image", "--noise-mode", "random", "--noise-seed", "-1"], "--noise-seed -1: a seed is an integer"),
         (["--type", "image", "--out", "image.pt"], "--out image.pt: the name must end in .onnx"),
         (["--type", "image", "--out", "nowhere/image.onnx"], "there is no folder nowhere"),
         (["--type", "image", "--opset", "12"], "--opset 12: choose from 18 to 23"),

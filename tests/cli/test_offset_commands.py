@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 import pytest
 import torch
 import typer
 from PIL import Image
+from recorded_progress import RecordedProgress
 from typer.testing import CliRunner
 
 import sgi.trainer.teachers
@@ -47,24 +48,6 @@ def run(command, *arguments):
         raise UserError(with_flags(str(result.exception), flags_of(typer.main.get_command(app))))
     assert result.exit_code == 0, result.output
     return result.output
-
-
-class Recorder:
-    """A progress that records the units done by stage, and interrupts the fit at a step."""
-
-    def __init__(self, stop_at):
-        self.steps, self.stop_at = {}, stop_at
-
-    @contextmanager
-    def stage(self, name, total, unit=""):
-        self.name, self.done = name, 0
-        yield self
-
-    def advance(self, count=1, note=""):
-        self.done += count
-        self.steps.setdefault(self.name, []).append(self.done)
-        if self.name == "depth" and self.done == self.stop_at:
-            raise KeyboardInterrupt
 
 
 def test_train_writes_complete_offset_files(tmp_path, file, generator, teacher):
@@ -121,14 +104,14 @@ def test_split_selects_the_scoring_seeds(tmp_path, file):
 def test_an_interrupted_command_continues(tmp_path, file, monkeypatch):
     flags = ("--type", "depth", "--generator", file, *QUICK, "--steps", "40")
     run(train, *flags, "--out", tmp_path / "whole.safetensors")
-    recorder = Recorder(stop_at=30)
-    monkeypatch.setattr("sgi.cli.train.progress", lambda: nullcontext(recorder))
+    recorder = RecordedProgress(stop_at=("depth", 30))
+    monkeypatch.setattr("sgi.cli.train.progress", lambda quiet: nullcontext(recorder))
     with pytest.raises(AssertionError):
         run(train, *flags, "--out", tmp_path / "cut.safetensors")
     assert not (tmp_path / "cut.safetensors").exists()
     recorder.stop_at = None
     run(train, *flags, "--out", tmp_path / "cut.safetensors")
-    assert recorder.steps["depth"] == [0, 10, 20, 30, 25, 30, 40]
+    assert recorder.counts["depth"] == [10, 10, 10, 25, 5, 10]
     whole, cut = (Offset.load(tmp_path / f"{name}.safetensors") for name in ("whole", "cut"))
     assert whole.sha256 == cut.sha256
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sgi.cli.score import score
@@ -11,7 +13,7 @@ from sgi.engine.offsets import Offset
 from sgi.trainer.teachers import load_teacher
 from sgi.trainer.teachers.analytic_teacher import AnalyticTeacher
 
-QUICK = {"steps": 2, "images": 20, "holdout": 8, "threads": 1, "precision": "fp32", "preview": False}
+QUICK: dict[str, Any] = {"steps": 2, "images": 20, "holdout": 8, "threads": 1, "precision": "fp32", "preview": False}
 
 
 @pytest.fixture
@@ -24,10 +26,13 @@ def file(tmp_path, generator):
 def test_edges_by_sobel_with_a_cache(tmp_path, file, monkeypatch):
     batches = []
     plain = AnalyticTeacher.codes
-    monkeypatch.setattr(
-        AnalyticTeacher, "codes", lambda self, image, types: batches.append(1) or plain(self, image, types)
-    )
-    flags = {"generator": file, "teacher": "analytic:sobel", "cache": tmp_path / "cache"}
+
+    def counted(self, image, types):
+        batches.append(1)
+        return plain(self, image, types)
+
+    monkeypatch.setattr(AnalyticTeacher, "codes", counted)
+    flags: dict[str, Any] = {"generator": file, "teacher": "analytic:sobel", "cache": tmp_path / "cache"}
     offsets = []
     for name in ("one", "two"):
         out = tmp_path / f"{name}.safetensors"
@@ -45,7 +50,7 @@ def test_a_type_from_a_file(tmp_path, file):
     described = tmp_path / "luminance.yaml"
     described.write_text("{name: luminance, channels: 1, meaning: BT.709 luma of the picture}")
     out = tmp_path / "luminance.safetensors"
-    kinds = {"types": ["luminance"], "type_files": [described], "teacher": "analytic:luminance"}
+    kinds: dict[str, Any] = {"types": ["luminance"], "type_files": [described], "teacher": "analytic:luminance"}
     train(generator=file, out=out, **kinds, **QUICK)
     offset = Offset.load(out)
     assert offset.type == "luminance"

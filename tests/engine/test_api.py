@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tiny_models import ONNX_BACKENDS, SIDE, Z_DIM
+from tiny_models import ONNX_BACKENDS, SIDE, Z_DIM, package_of
 from tolerances import BACKEND_PARITY
 
 from sgi.engine import Engine, UserError
@@ -47,7 +47,7 @@ def test_the_example_of_the_readme(model):
 
 @pytest.mark.parametrize("backend", ONNX_BACKENDS)
 def test_a_seed_gives_the_same_maps_in_any_batch(model, backend):
-    pytest.importorskip(backend)
+    pytest.importorskip(package_of(backend))
     with Engine.open(model, backend=backend, device="cpu", batch=3) as engine:
         together = engine(seeds="0-6")
         assert engine.artifact.type_names == ("image", "depth")
@@ -104,9 +104,10 @@ def test_wrong_arguments_are_refused(recorder):
     engine = Engine(recorder)
     with pytest.raises(UserError, match="`class_index`: the model has no classes"):
         engine(seeds=[0], class_index=1)
-    for arguments in ({}, {"seeds": [0], "z": np.zeros((1, Z_DIM))}):
-        with pytest.raises(UserError, match="pass either `seeds` or `z`"):
-            engine(**arguments)
+    with pytest.raises(UserError, match="pass either `seeds` or `z`"):
+        engine()
+    with pytest.raises(UserError, match="pass either `seeds` or `z`"):
+        engine(seeds=[0], z=np.zeros((1, Z_DIM)))
     for z in (np.zeros(Z_DIM), np.zeros((1, Z_DIM + 1)), np.zeros((0, Z_DIM))):
         with pytest.raises(UserError, match=rf"the model needs \[N, {Z_DIM}\]"):
             engine(z=z)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from tiny_models import ONNX_BACKENDS, SIDE, Z_DIM, describe, write_model
+from tiny_models import ONNX_BACKENDS, SIDE, Z_DIM, describe, package_of, write_model
 from tolerances import BACKEND_PARITY, RMS_BF16
 
 from sgi.engine import backends, intrinsics
-from sgi.engine.backends import FEW_IMAGES, open_backend, table
+from sgi.engine.backends import BACKENDS, FEW_IMAGES, OnDevice, open_backend, table
+from sgi.engine.backends.device_array import DeviceArray
 from sgi.engine.errors import UserError
 from sgi.engine.onnx_wire import keep_outputs
 
@@ -35,7 +37,7 @@ def expected(model: Path, z: np.ndarray, psi: float) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", ONNX_BACKENDS)
 def test_values_at_any_batch_size(model, name):
-    pytest.importorskip(name)
+    pytest.importorskip(package_of(name))
     z = np.random.RandomState(3).randn(8, Z_DIM).astype(np.float32)
     reference = expected(model, z, 0.7)
     backend = open_backend(model, backend=name, device="cpu", batch=3)
@@ -54,7 +56,7 @@ def test_values_at_any_batch_size(model, name):
 
 @pytest.mark.parametrize("name", ONNX_BACKENDS)
 def test_results_are_not_overwritten_and_depend_on_psi(model, name):
-    pytest.importorskip(name)
+    pytest.importorskip(package_of(name))
     backend = open_backend(model, backend=name, device="cpu", batch=1)
     z = np.ones((1, Z_DIM), np.float32)
     first = backend.run(z, 1.0)["depth"]
@@ -67,7 +69,7 @@ def test_results_are_not_overwritten_and_depend_on_psi(model, name):
 
 @pytest.mark.parametrize("name", ONNX_BACKENDS)
 def test_only_requested_types_are_loaded_and_others_on_demand(all_types_model, name):
-    pytest.importorskip(name)
+    pytest.importorskip(package_of(name))
     backend = open_backend(all_types_model, backend=name, device="cpu", types=["normal", "depth"], batch=2)
     z = np.ones((2, Z_DIM), np.float32)
     assert list(backend.run(z, 1.0)) == ["depth", "normal"]
@@ -80,7 +82,7 @@ def test_only_requested_types_are_loaded_and_others_on_demand(all_types_model, n
 
 @pytest.mark.parametrize("name", ONNX_BACKENDS)
 def test_labels(class_model, name):
-    pytest.importorskip(name)
+    pytest.importorskip(package_of(name))
     backend = open_backend(class_model, backend=name, device="cpu", batch=3)
     maps = backend.run(np.zeros((3, Z_DIM), np.float32), 1.0, np.eye(3, dtype=np.float32))
     assert not np.allclose(maps["depth"][0], maps["depth"][1])
@@ -123,7 +125,7 @@ def test_auto_chooses_the_fastest_installed_backend(model, monkeypatch, no_gpu):
 
 @pytest.mark.parametrize("name", ONNX_BACKENDS)
 def test_missing_package_names_the_extra(model, monkeypatch, name):
-    monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, package_of(name), None)
     with pytest.raises(UserError, match=rf'backend {name} is not installed: pip install "sgi-engine\[cpu\]"'):
         open_backend(model, backend=name, device="cpu")
 
@@ -147,7 +149,7 @@ def test_the_reason_of_a_failed_import_is_reported(model, monkeypatch, tmp_path)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backend": "torch"}, "`backend=torch`: choose from auto, openvino, onnxruntime, tensorrt"),
+        ({"backend": "torch"}, f"`backend=torch`: choose from auto, {', '.join(BACKENDS)}"),
         ({"device": "tpu"}, "`device=tpu`: choose from auto, cpu, cuda"),
         ({"device": "cuda"}, "`device=cuda`: no NVIDIA GPU with a driver was found; use `device=cpu`"),
         ({"device": "tensorrt"}, "`device=tensorrt`: no NVIDIA GPU with a driver was found; use `device=cpu`"),
@@ -213,7 +215,8 @@ def test_a_gpu_that_the_runtime_cannot_use_is_refused(model, monkeypatch, listed
 def test_a_gpu_session_binds_its_outputs_on_the_gpu(model, monkeypatch):
     """A session that reports CUDA and runs on the CPU: requested outputs, and TF32 switched off."""
     onnxruntime = pytest.importorskip("onnxruntime")
-    make, seen = onnxruntime.InferenceSession, {"outputs": []}
+    make = onnxruntime.InferenceSession
+    seen: dict[str, list[Any]] = {"outputs": []}
 
     class Session:
         def __init__(self, path, *_, providers):
@@ -227,7 +230,12 @@ def test_a_gpu_session_binds_its_outputs_on_the_gpu(model, monkeypatch):
         def io_binding(self):
             binding = self.inner.io_binding()
             bind = binding.bind_output
-            binding.bind_output = lambda name, device: (seen["outputs"].append((name, device)), bind(name, "cpu"))
+
+            def bind_output(name, device):
+                seen["outputs"].append((name, device))
+                bind(name, "cpu")
+
+            binding.bind_output = bind_output
             return binding
 
     z = np.random.RandomState(3).randn(2, Z_DIM).astype(np.float32)
@@ -241,7 +249,10 @@ def test_a_gpu_session_binds_its_outputs_on_the_gpu(model, monkeypatch):
     np.testing.assert_allclose(backend.run(z, 0.7)["depth"], want, atol=BACKEND_PARITY)
     assert seen["outputs"] == [("depth", "cuda")]
     assert seen["providers"][0] == ("CUDAExecutionProvider", {"use_tf32": "0"})
+    assert isinstance(backend, OnDevice)
     array = backend.run_on_device(z, 0.7)["depth"]
+    assert isinstance(array, DeviceArray)
+    assert isinstance(array.owner, onnxruntime.OrtValue)
     assert array.__cuda_array_interface__["shape"] == (2, 1, SIDE, SIDE)
     assert array.__cuda_array_interface__["data"][0] == array.owner.data_ptr()
     open_backend(model, device="tensorrt")
@@ -280,7 +291,7 @@ def test_suffixes_that_no_backend_runs_are_refused(tmp_path, no_gpu):
 
 @pytest.mark.parametrize("name", ONNX_BACKENDS)
 def test_description_and_graph_must_agree(tmp_path, name):
-    pytest.importorskip(name)
+    pytest.importorskip(package_of(name))
     lying = describe(z_dim=Z_DIM + 1)
     path = write_model(tmp_path / "lies.onnx", describe(), metadata={"sgi_engine": lying.to_json()})
     with pytest.raises(UserError, match=r"lies.onnx: its inputs differ from its description"):
@@ -289,7 +300,7 @@ def test_description_and_graph_must_agree(tmp_path, name):
 
 @pytest.mark.parametrize("name", ONNX_BACKENDS)
 def test_a_damaged_graph_raises_one_line(tmp_path, model, name):
-    pytest.importorskip(name)
+    pytest.importorskip(package_of(name))
     proto = onnx.load(model)
     proto.graph.node[0].op_type = "NoSuchOperator"
     path = tmp_path / "damaged.onnx"

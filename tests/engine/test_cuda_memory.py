@@ -112,6 +112,7 @@ def test_other_errors_have_a_message(gpu, memory_on):
 def test_cuda_python_records_a_graph_and_replays_it(gpu):
     memory = CudaPythonMemory(FakeRuntime(gpu))
     replay = memory.capture(lambda: gpu.enqueue(memory.stream, lambda: None, "work"))
+    assert replay is not None
     memory.synchronize()
     assert gpu.done == []
     for _ in range(2):

@@ -113,7 +113,7 @@ def test_description_round_trips_through_json(kind):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"name": "Heat"}, "type 'Heat': a name has lower-case letters"),
         ({"name": "psi"}, "type 'psi': .* is none of all, label, psi, z"),
@@ -137,9 +137,9 @@ def test_description_round_trips_through_json(kind):
         ({"colour": "red"}, "unknown field colour"),
     ],
 )
-def test_contradicting_fields_are_refused(change, says):
+def test_contradicting_fields_are_refused(change, message):
     assert Intrinsic.from_dict(OWN).name == "heat"
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         Intrinsic.from_dict(OWN | change)
 
 

@@ -24,7 +24,9 @@ def make(generator, space, seed=0, **changes):
     """A random depth offset in a space, of rank 2 for lora."""
     random = np.random.RandomState(seed)
     zeros = get_space(space).zeros(generator.config, rank=2)
-    tensors = {key: random.randn(*zero.shape).astype(np.float32) / 2 for key, zero in zeros.items()}
+    tensors: dict[str, np.ndarray] = {
+        key: random.randn(*zero.shape).astype(np.float32) / 2 for key, zero in zeros.items()
+    }
     return replace(Offset("depth", space, tensors, generator_sha256(generator), fit={"steps": 1}), **changes)
 
 

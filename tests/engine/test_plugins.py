@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from sgi.engine import plugins
+from sgi.engine.backends import BACKENDS
 from sgi.engine.errors import UserError
+from sgi.engine.writers import FORMATS
 
 PROJECT = """
 [build-system]
@@ -106,7 +108,7 @@ def test_a_package_adds_a_backend_and_a_format(sgi_engine, model, tmp_path):
     code, out, err = sgi_engine("run", *flags)
     assert (code, err) == (0, "")
     assert "(zeros, cpu)" in out
-    assert (tmp_path / "out" / "seed0000_depth.raw").read_bytes() == bytes(4 * 16 * 16)
+    assert (tmp_path / "out" / "seed000000_depth.raw").read_bytes() == bytes(4 * 16 * 16)
 
 
 def test_doctor_lists_the_backends_of_packages(sgi_engine):
@@ -118,13 +120,13 @@ def test_doctor_lists_the_backends_of_packages(sgi_engine):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--format", "jpg"), "--format jpg: choose from png, npy, broken, not-a-format, raw"),
+        (("--format", "jpg"), f"--format jpg: choose from {', '.join(FORMATS)}, broken, not-a-format, raw"),
         (("--format", "broken"), "plugin 'broken' of package sgi-example-plugin does not import (ModuleNotFoundError"),
         (
             ("--format", "not-a-format"),
             "--format not-a-format: its plugin provides no class with suffix, encode, decode",
         ),
-        (("--backend", "none"), "--backend none: choose from auto, openvino, onnxruntime, tensorrt, not-a-row, zeros"),
+        (("--backend", "none"), f"--backend none: choose from auto, {', '.join(BACKENDS)}, not-a-row, zeros"),
         (("--backend", "not-a-row"), "--backend not-a-row: its plugin provides a type, not a BackendRow"),
     ],
 )
@@ -138,7 +140,7 @@ def test_errors_of_plugins_are_one_line(sgi_engine, model, flags, message):
 def test_a_built_in_name_is_not_replaced(sgi_engine, model, tmp_path):
     code, out, _ = sgi_engine("run", "--model", str(model), "--seeds", "0", "--backend", "zeros", "--no-preview")
     assert code == 0, out
-    assert (tmp_path / "out" / "seed0000_depth.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "out" / "seed000000_depth.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_two_packages_with_one_name_are_an_error(monkeypatch):

@@ -29,7 +29,7 @@ class Header(msgspec.Struct):
 
 
 KIND = FileKind("sgi_test", 2, Header, "a test", "make one with `sgi-engine test`")
-TENSORS = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.ones(2, np.float16)}
+TENSORS: dict[str, np.ndarray] = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.ones(2, np.float16)}
 
 
 @pytest.fixture

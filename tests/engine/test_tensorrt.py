@@ -24,6 +24,7 @@ from tolerances import CLOSED_FORM
 
 from sgi.engine import backends
 from sgi.engine.backends import OnDevice, cuda_memory, open_backend, tensorrt
+from sgi.engine.backends.device_array import DeviceArray
 from sgi.engine.errors import UserError
 
 
@@ -74,10 +75,13 @@ def test_maps_can_stay_on_the_gpu(tmp_path, monkeypatch, memory_of):
     with opened(tmp_path, monkeypatch, None, memory_of) as (backend, gpu):
         assert isinstance(backend, OnDevice)
         arrays = backend.run_on_device(latent(2), 1.0, types=["depth"])
-        interface = arrays["depth"].__cuda_array_interface__
+        depth = arrays["depth"]
+        assert isinstance(depth, DeviceArray)
+        interface = depth.__cuda_array_interface__
         assert (interface["shape"], interface["typestr"]) == ((2, 1, SIDE, SIDE), "<f4")
         assert interface["stream"] in gpu.streams
-        arrays["depth"].wait()
+        assert depth.wait
+        depth.wait()
         assert "copied out" not in gpu.done
         assert_depth(values_of(gpu, arrays), latent(2))
         with pytest.raises(UserError, match="`batch=9`: maps.engine runs at most 8 rows at once here"):
@@ -164,6 +168,14 @@ def test_an_engine_of_another_machine_is_refused_in_one_line(tmp_path, monkeypat
     if gpus and "module" not in changes:
         command = "sgi-engine export --format tensorrt --precision fp32 --batch-profile 1,4,8 --type image --type depth"
         assert f"`{command} --out {tmp_path}/maps.engine`" in str(error.value)
+
+
+def test_a_damaged_engine_is_refused(tmp_path, monkeypatch):
+    with (
+        pytest.raises(UserError, match=r"maps\.engine: its contents differ from the checksum"),
+        opened(tmp_path, monkeypatch, facts=replace(FACTS, engine_sha256="0" * 64)),
+    ):
+        pass
 
 
 def test_an_engine_that_the_library_cannot_load(tmp_path, monkeypatch):

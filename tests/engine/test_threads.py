@@ -11,6 +11,7 @@ from tiny_models import ONNX_BACKENDS, Z_DIM, describe, write_model
 from tolerances import BACKEND_PARITY
 
 from sgi.engine.api import Engine
+from sgi.engine.backends.openvino import OpenVinoBackend
 from sgi.engine.backends.triton import TritonBackend
 from sgi.engine.errors import UserError
 from sgi.engine.in_flight import InFlight
@@ -87,12 +88,18 @@ def test_calls_of_any_size_compile_at_most_two_sizes(model, backend, monkeypatch
     with Engine.open(model, backend=backend, batch=BATCH) as engine:
         compiled = []
         if backend == "openvino":
-            compile_model = engine.backend._core.compile_model
+            assert isinstance(engine.backend, OpenVinoBackend)
+            core = engine.backend._core
+
+            def compile_model(self, *arguments):
+                compiled.append(1)
+                return core.compile_model(*arguments)
+
             monkeypatch.setattr(
                 engine.backend, "_core",
                 type("Core", (), {
-                    "compile_model": lambda self, *a: compiled.append(1) or compile_model(*a),
-                    "read_model": staticmethod(engine.backend._core.read_model),
+                    "compile_model": compile_model,
+                    "read_model": staticmethod(core.read_model),
                 })(),
             )  # fmt: skip
         expected = expected_maps(engine, 11)

@@ -8,13 +8,14 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from recorded_progress import RecordedProgress
 
 from sgi.engine.artifact import Artifact
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256, save_generator
 from sgi.engine.offsets import Offset
 from sgi.export import export_model
-from sgi.export.exporter import Exporter
+from sgi.export.exporter import Exported, Exporter, NoSettings
 from sgi.export.exporters import EXPORTERS, exporter_names, get_exporter
 
 PACKAGE = """
@@ -86,37 +87,43 @@ def test_default_names(tiny_generator, depth, tmp_path, monkeypatch):
     assert export_model(generator=tiny_generator, offsets=[depth], types=["all"]).path.name == "maps.onnx"
 
 
+class TwoDots:
+    """An exporter whose suffix has two dots."""
+
+    suffixes = (".maps.onnx",)
+    settings = NoSettings
+
+    def check(self, settings):
+        pass
+
+    def write(self, source, out, settings, progress):
+        return Exported(out, source.write_onnx(out))
+
+
+def test_a_suffix_may_have_two_dots(tiny_generator, depth, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(EXPORTERS, "two-dots", TwoDots())
+    assert (
+        export_model(generator=tiny_generator, offsets=[depth], file_format="two-dots").path.name == "depth.maps.onnx"
+    )
+    for name in ("depth.onnx", ".maps.onnx"):
+        with pytest.raises(UserError, match=rf"`out={name}`: the name must end in .maps.onnx"):
+            export_model(generator=tiny_generator, offsets=[depth], file_format="two-dots", out=name)
+
+
 def test_progress_is_reported(tiny_generator, tmp_path):
-    stages: dict[str, int] = {}
-
-    class Recorder:
-        def stage(self, name, total, unit=""):
-            stages[name] = total
-            self.name = name
-            return self
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            assert stages.pop(self.name) == 0
-
-        def advance(self, count=1, note=""):
-            stages[self.name] -= count
-
-        def message(self, text):
-            pass
-
-    export_model(generator=tiny_generator, types=["image"], out=tmp_path / "image.onnx", progress=Recorder())
-    assert not stages
+    progress = RecordedProgress()
+    export_model(generator=tiny_generator, types=["image"], out=tmp_path / "image.onnx", progress=progress)
+    assert progress.done == progress.totals
+    assert progress.done
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"file_format": "exe"}, "`file_format=exe`: choose from onnx, tensorrt, triton-server"),
+        ({"file_format": "exe"}, f"`file_format=exe`: choose from {', '.join(EXPORTERS)}"),
         ({"batch_profile": (1, 2, 4)}, "`batch_profile`: not an option of the format onnx; leave it out"),
-        ({"psi": 0.5, "noise_mode": "random"}, "`noise_mode=random`: an exported model has none or const"),
+        ({"psi": 0.5, "noise_mode": "loud"}, "`noise_mode=loud`: choose from none, const, random"),
         ({"alpha": float("inf")}, "`alpha=inf`: must be finite"),
         ({"types": ["normal"]}, "`types=normal`: no offset for it; pass `offsets=FILE`"),
         ({"types": ["all", "dept"]}, "unknown type 'dept'"),

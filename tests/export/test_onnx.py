@@ -31,7 +31,9 @@ def offsets_for(generator, *types, space="w+", zero_rows=0):
     for i, name in enumerate(types):
         random = np.random.RandomState(i)
         zeros = get_space(space).zeros(generator.config, rank=2, from_layer=zero_rows)
-        tensors = {key: random.randn(*zero.shape).astype(np.float32) / 2 for key, zero in zeros.items()}
+        tensors: dict[str, np.ndarray] = {
+            key: random.randn(*zero.shape).astype(np.float32) / 2 for key, zero in zeros.items()
+        }
         if space == "w+":
             tensors["offset"][:zero_rows] = 0
         made[name] = Offset(name, space, tensors, generator_sha256(generator))
@@ -110,10 +112,10 @@ def test_baking_adds_no_nodes_or_weights(space, tiny_generator, tmp_path):
 
 def test_types_share_their_matrices_unless_they_are_lora(tiny_generator, tmp_path):
     def matrices(path, *spaces):
-        offsets = {}
+        offsets: dict[str, Offset | None] = {"image": None}
         for name, space in zip(MAPS, spaces, strict=False):
             offsets |= offsets_for(tiny_generator, name, space=space)
-        export_onnx(tiny_generator, {"image": None} | offsets, path)
+        export_onnx(tiny_generator, offsets, path)
         return sum(tensor.name.startswith("affine.weight") for tensor in onnx.load(path).graph.initializer)
 
     assert matrices(tmp_path / "shared.onnx", "w", "w+", "style") == 1

@@ -21,6 +21,7 @@ from sgi.engine.generator import load_generator, save_generator
 from sgi.engine.gpu import Gpu
 from sgi.engine.offsets import Offset
 from sgi.export import tensorrt, tensorrt_build, tensorrt_settings
+from sgi.export.exporters import EXPORTERS
 from sgi.export.onnx import build, describe, export_onnx
 from sgi.export.tensorrt import build_engine
 from sgi.export.tensorrt_build import EngineBuild
@@ -105,9 +106,9 @@ def test_engine_is_compared_with_its_graph_if_its_gpu_is_present(gpu_that_multip
     assert sorted(path.name for path in tmp_path.iterdir()) == ["maps.engine", "maps.json", "maps.onnx"]
 
 
-@pytest.mark.parametrize(("factor", "says"), [(0.9, "differs from the generator"), (np.nan, "are not finite")])
-def test_engine_that_disagrees_is_not_written(gpu_that_multiplies_by, tmp_path, factor, says):
-    with pytest.raises(UserError, match=f"through tensorrt .*{says}.* no file was written"):
+@pytest.mark.parametrize(("factor", "reason"), [(0.9, "differs from the generator"), (np.nan, "are not finite")])
+def test_engine_that_disagrees_is_not_written(gpu_that_multiplies_by, tmp_path, factor, reason):
+    with pytest.raises(UserError, match=f"through tensorrt .*{reason}.* no file was written"):
         gpu_that_multiplies_by(factor)
     assert [path.name for path in tmp_path.iterdir()] == ["maps.onnx"]
 
@@ -245,7 +246,7 @@ def test_the_command(rtx, tiny_generator, tmp_path, capsys):
     assert Artifact.read(out).precision == "fp16"
     assert set(Artifact.read(out).parity["runtimes"]) >= {"emulation"}
     code, _, error = command("export", "--format", "exe")
-    assert (code, error) == (2, "error: --format exe: choose from onnx, tensorrt, triton-server\n")
+    assert (code, error) == (2, f"error: --format exe: choose from {', '.join(EXPORTERS)}\n")
     tensorrt_asked = ("export", "--type", "image", "--format", "tensorrt")
     code, _, error = command(*tensorrt_asked, "--batch-profile", "1-8")
     assert (code, error) == (2, "error: --batch-profile 1-8: give three numbers, such as 1,8,16\n")

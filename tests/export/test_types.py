@@ -25,7 +25,7 @@ def test_types_of_all_kinds_in_one_file(tiny_generator, tmp_path, precision):
     kinds = [intrinsics.get("mask-bed"), ROOM, replace(HEAT, name="clip")]
     offsets = {}
     for i, kind in enumerate(kinds):
-        rows = np.random.RandomState(i).randn(tiny_generator.config.num_ws, 12).astype(np.float32) / 2
+        rows = (np.random.RandomState(i).randn(tiny_generator.config.num_ws, 12) / 2).astype(np.float32)
         sha256, semantics = generator_sha256(tiny_generator), kind.to_dict()
         offsets[kind.name] = Offset(kind.name, "w+", {"offset": rows}, sha256, semantics=semantics)
     artifact = export_onnx(tiny_generator, offsets, tmp_path / "maps.onnx", precision=precision)

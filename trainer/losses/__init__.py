@@ -22,6 +22,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """(prediction, target) -> scalar; both codes [N, C, H, W] float32, targets in [0, 1], predictions not clamped."""
 
 CLASS_SHARPNESS = 10.0
+_OF_DECODING = {"palette": "ce", "unit": "cosine+huber"}
+_SMOOTH = "huber"
 _TERM = re.compile(r"(?:(?P<weight>[0-9.]+(?:e-?[0-9]+)?)\*)?(?P<name>[a-z0-9-]+)")
 
 
@@ -69,15 +71,11 @@ TERMS: dict[str, Term] = {
 
 
 def default_loss(kind: Intrinsic) -> str:
-    """Return the expression of a type's default loss, the best one in measurements.
+    """Return the loss that a type is fitted with by default: that of its row, or else that of its decoding.
 
-    See docs/experiments.md, "Losses".
+    Each is the best measured one. See docs/experiments.md, "Losses".
     """
-    if kind.decoding == "palette":
-        return "ce"
-    if kind.decoding == "unit":
-        return "cosine+huber"
-    return "l2" if kind.is_mask or kind.name == "edges" else "huber"
+    return intrinsics.row_of(kind).loss or _OF_DECODING.get(kind.decoding, _SMOOTH)
 
 
 def get_loss(loss: str | None, kind: Intrinsic) -> Loss:

@@ -68,29 +68,12 @@ def variance_measures(mean: Tensor) -> dict[str, Measure]:
 
 
 def type_measures(kind: Intrinsic) -> dict[str, Measure]:
-    """Return the measures of one type; their names begin with the name of the type.
+    """Return the measures of one type: the family of its row, or else that of its decoding; see `FAMILIES`.
 
-    Depth (values): RMSE, and RMSE, absolute relative error and share within a ratio of 1.25 after the best
-    scale and shift of each picture. Normals: mean and median angle in degrees, shares under 11.25, 22.5 and 30.
-    Albedo and shading: RMSE of codes, and of linear values the scale-invariant RMSE and the LMSE. Segmentation: mean
-    intersection over union, accuracy. Masks: intersection over union, accuracy. Edges: RMSE, correlation. Others:
-    RMSE of codes.
+    Their names begin with the name of the type.
     """
-    name = kind.name
-    if name == "depth":
-        return _DEPTH
-    if kind.decoding == "unit":
-        return _normal(name)
-    if kind.decoding == "palette" and kind.classes:
-        return _labels(kind)
-    if kind.is_mask:
-        return _mask(name)
-    rmse = {f"{name}_rmse": Measure("RMSE", _column(metrics.squared_error), _root)}
-    if kind.decoding == "linear":
-        return rmse | _linear(kind)
-    return rmse | (
-        {"edges_correlation": Measure("correlation", _moments, _correlation, True)} if name == "edges" else {}
-    )
+    family = intrinsics.row_of(kind).measures or _OF_DECODING.get(kind.decoding, "codes")
+    return FAMILIES[family](kind)
 
 
 def measures_of(kind: Intrinsic, mean: Tensor = _NO_MEAN) -> dict[str, Measure]:
@@ -157,28 +140,31 @@ def _ratio(mean: Floats) -> Floats:
     return mean[..., 0] / mean[..., 1]
 
 
-def _of_depth(error: Callable[[Tensor, Tensor], Tensor], align: bool) -> Callable[[Tensor, Tensor], Tensor]:
-    def measure(prediction: Tensor, target: Tensor) -> Tensor:
-        depth, truth = 1 - prediction, 1 - target
-        return metrics.per_picture(error(metrics.scale_shift(depth, truth) if align else depth, truth))[:, None]
-
-    return measure
-
-
 def _square(predicted: Tensor, truth: Tensor) -> Tensor:
     return (predicted - truth).square()
 
 
-_DEPTH = {
-    "depth_rmse": Measure("RMSE", _of_depth(_square, align=False), _root),
-    "depth_scale_shift_rmse": Measure("RMSE, scale+shift", _of_depth(_square, align=True), _root),
-    "depth_scale_shift_abs_rel": Measure(
-        "AbsRel, scale+shift", _of_depth(metrics.absolute_relative, align=True), _first
-    ),
-    "depth_scale_shift_delta1": Measure(
-        "delta1, scale+shift", _of_depth(metrics.within_ratio, align=True), _first, higher_is_better=True
-    ),
-}
+def _codes(kind: Intrinsic) -> dict[str, Measure]:
+    return {f"{kind.name}_rmse": Measure("RMSE", _column(metrics.squared_error), _root)}
+
+
+def _scale_shift(kind: Intrinsic) -> dict[str, Measure]:
+    def of(error: Callable[[Tensor, Tensor], Tensor], align: bool) -> Callable[[Tensor, Tensor], Tensor]:
+        def measure(prediction: Tensor, target: Tensor) -> Tensor:
+            value, truth = linear(kind, prediction), linear(kind, target)
+            return metrics.per_picture(error(metrics.scale_shift(value, truth) if align else value, truth))[:, None]
+
+        return measure
+
+    aligned = f"{kind.name}_scale_shift"
+    return {
+        f"{kind.name}_rmse": Measure("RMSE", of(_square, align=False), _root),
+        f"{aligned}_rmse": Measure("RMSE, scale+shift", of(_square, align=True), _root),
+        f"{aligned}_abs_rel": Measure("AbsRel, scale+shift", of(metrics.absolute_relative, align=True), _first),
+        f"{aligned}_delta1": Measure(
+            "delta1, scale+shift", of(metrics.within_ratio, align=True), _first, higher_is_better=True
+        ),
+    }
 
 
 def _angle_histogram(degrees: Tensor) -> Tensor:
@@ -198,7 +184,8 @@ def _median(mean: Floats) -> Floats:
     return _ANGLE_EDGES[at] + share * (_ANGLE_EDGES[at + 1] - _ANGLE_EDGES[at])
 
 
-def _normal(name: str) -> dict[str, Measure]:
+def _angles(kind: Intrinsic) -> dict[str, Measure]:
+    name = kind.name
     degrees = _once(metrics.angles)
 
     def of(error: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
@@ -233,13 +220,15 @@ def _linear(intrinsic: Intrinsic) -> dict[str, Measure]:
     def of(error: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
         return lambda prediction, target: error(linear(intrinsic, prediction), linear(intrinsic, target))[:, None]
 
-    return {
+    return _codes(intrinsic) | {
         f"{intrinsic.name}_si_rmse": Measure("RMSE, scale-invariant", of(metrics.scale_invariant_error), _root),
         f"{intrinsic.name}_lmse": Measure("LMSE", of(metrics.local_error), _first),
     }
 
 
 def _labels(intrinsic: Intrinsic) -> dict[str, Measure]:
+    if not intrinsic.classes:
+        return _codes(intrinsic)
     count = len(intrinsic.classes)
 
     def counts(prediction: Tensor, target: Tensor) -> Tensor:
@@ -249,12 +238,12 @@ def _labels(intrinsic: Intrinsic) -> dict[str, Measure]:
     return _overlaps(intrinsic.name, counts, count, "mIoU")
 
 
-def _mask(name: str) -> dict[str, Measure]:
+def _mask(kind: Intrinsic) -> dict[str, Measure]:
     def counts(prediction: Tensor, target: Tensor) -> Tensor:
         inside, true_inside = (codes[:, 0] >= intrinsics.MASK_THRESHOLD for codes in (prediction, target))
         return metrics.confusion(inside, true_inside, 2).flatten(1)
 
-    return _overlaps(name, counts, 2, "IoU")
+    return _overlaps(kind.name, counts, 2, "IoU")
 
 
 def _overlaps(name: str, counts: Callable[[Tensor, Tensor], Tensor], classes: int, title: str) -> dict[str, Measure]:
@@ -289,3 +278,26 @@ def _moments(prediction: Tensor, target: Tensor) -> Tensor:
 def _correlation(mean: Floats) -> Floats:
     x, y, xx, yy, xy = np.moveaxis(mean, -1, 0)
     return (xy - x * y) / np.sqrt(np.maximum((xx - x**2) * (yy - y**2), 1e-24))
+
+
+def _with_correlation(kind: Intrinsic) -> dict[str, Measure]:
+    return _codes(kind) | {f"{kind.name}_correlation": Measure("correlation", _moments, _correlation, True)}
+
+
+FAMILIES: dict[str, Callable[[Intrinsic], dict[str, Measure]]] = {
+    "codes": _codes,
+    "scale-shift": _scale_shift,
+    "angles": _angles,
+    "linear": _linear,
+    "labels": _labels,
+    "mask": _mask,
+    "correlation": _with_correlation,
+}
+"""Name -> measures of a type.
+
+codes: RMSE of codes. scale-shift: RMSE of values; RMSE, absolute relative error and share within a ratio of 1.25 after
+the best scale and shift of each picture. angles: mean and median in degrees, shares under 11.25, 22.5 and 30. linear:
+RMSE of codes; scale-invariant RMSE and LMSE of values. labels: mean intersection over union, accuracy. mask:
+intersection over union, accuracy. correlation: RMSE and correlation of codes.
+"""
+_OF_DECODING = {"unit": "angles", "linear": "linear", "palette": "labels"}

@@ -9,24 +9,32 @@ from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import MAP_TYPES, Intrinsic
 
 ALL = "all"
-"""The name of all of `MAP_TYPES` together."""
-KNOWN = ", ".join([*(name for name in intrinsics.INTRINSICS if name != intrinsics.IMAGE), "mask-CLASS", ALL])
-"""The names that can be chosen, for messages."""
+"""Stands for the intrinsic images of a picture, `MAP_TYPES`."""
+
+
+def known_types() -> str:
+    """Return the names that can be chosen, for messages."""
+    return ", ".join([*(name for name in intrinsics.INTRINSICS if name != intrinsics.IMAGE), "mask-CLASS", ALL])
 
 
 def chosen_types(types: Sequence[str] | None, own: Mapping[str, Intrinsic]) -> dict[str, Intrinsic]:
     """Return the descriptions of `types` by name, in the order given.
 
     types: names of built-in types, of `own`, or `all`; None or empty for all of `own`. own: the user's own types by
-    name. Raises UserError, naming `types`, for an unknown name and for an empty choice.
+    name. Raises UserError, naming `types`, for an unknown name and for an empty choice, and for a type of `own` that is
+    not chosen.
     """
     chosen: dict[str, Intrinsic] = {}
     for given in types or own:
         for name in MAP_TYPES if given == ALL else (given,):
             kind = own.get(name) or intrinsics.find(name)
             if kind is None or name == intrinsics.IMAGE:
-                raise UserError(f"`types={name}`: choose from {KNOWN}, or describe it with `type_files`")
+                raise UserError(f"`types={name}`: choose from {known_types()}, or describe it with `type_files`")
             chosen[name] = kind
+    if unused := [name for name in own if name not in chosen]:
+        raise UserError(
+            f"`type_files`: its type {unused[0]} is not among `types`; choose it too, or leave its file out"
+        )
     if not chosen:
-        raise UserError(f"`types` is missing: choose from {KNOWN}")
+        raise UserError(f"`types` is missing: choose from {known_types()}")
     return chosen

@@ -30,13 +30,13 @@ from sgi.trainer.offsets.parameters import Tensors
 from sgi.trainer.offsets.pool import Pool
 from sgi.trainer.offsets.readout import readout
 from sgi.trainer.offsets.seed_splits import describe
+from sgi.trainer.offsets.settings_checks import PRECISIONS, check_counts, check_precision
 from sgi.trainer.offsets.spaces import DEFAULT_RANK, get_space
 
 WARMUP_STEPS = 10
 DECAY_SHARE = 0.6
 LOG_EVERY = 10
 CHECKPOINT_EVERY = 25
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,8 @@ class FitSettings:
             raise UserError(
                 f"`from_layer={self.from_layer}`: in `space={self.space}` one row changes every layer; use w+"
             )
-        if self.precision not in PRECISIONS:
-            raise UserError(f"`precision={self.precision}`: choose from {', '.join(PRECISIONS)}")
-        if self.steps < 1:
-            raise UserError(f"`steps={self.steps}`: must be at least 1")
-        if self.batch < 1:
-            raise UserError(f"`batch={self.batch}`: must be at least 1")
+        check_precision(self.precision)
+        check_counts(self, "steps", "batch")
         if self.lr is None or not (math.isfinite(self.lr) and self.lr > 0):
             raise UserError(f"`lr={self.lr}`: must be positive")
 

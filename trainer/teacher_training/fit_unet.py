@@ -167,7 +167,8 @@ def losses_of(predicted: dict[str, Tensor], truth: dict[str, Tensor], config: Fi
 
     predicted: output of UNet.forward. truth: codes [N, C, H, W] and labels [N, 1, H, W].
     """
-    loss_of = {name: get_loss("cosine+l1" if name == "normal" else "l1", intrinsics.get(name)) for name in TYPES}
+    kinds = {name: intrinsics.get(name) for name in TYPES}
+    loss_of = {name: get_loss("cosine+l1" if kind.decoding == "unit" else "l1", kind) for name, kind in kinds.items()}
     losses = {name: loss_of[name](predicted[name], truth[name]) for name in TYPES}
     losses["depth"] = config.depth_weight * losses["depth"]
     entropy = F.cross_entropy(predicted[SEGMENTATION], truth[SEGMENTATION][:, 0].long())

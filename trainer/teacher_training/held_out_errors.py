@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from rich.table import Table
 from torch import Tensor
 
-from sgi.trainer.measures.by_type import all_errors
+from sgi.engine import intrinsics
+from sgi.engine.intrinsics import SEGMENTATION
+from sgi.trainer.measures.by_type import all_errors, type_measures
 from sgi.trainer.measures.metrics import mean_iou
 from sgi.trainer.scenes.maps import TYPES
 from sgi.trainer.teacher_training.fit_unet import RoomMaps
@@ -20,16 +22,6 @@ from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 Errors = dict[str, float]
 _MIOU = "segmentation_miou"
-_TITLES = {
-    "depth_rmse": "depth, rmse of relative depth",
-    "depth_scale_shift_rmse": "depth, the same after scale and shift",
-    "depth_scale_shift_abs_rel": "depth, absolute relative after scale and shift",
-    "normal_mean_deg": "normal, mean angle in degrees",
-    "normal_median_deg": "normal, median angle in degrees",
-    "albedo_rmse": "albedo, rmse of codes",
-    "shading_rmse": "shading, rmse of codes",
-    _MIOU: "segmentation, mean intersection over union",
-}
 
 
 @torch.no_grad()
@@ -65,14 +57,18 @@ def held_out_errors(
 def constant_map(name: str, codes: Tensor) -> Tensor:
     """The mean of codes [N, C, H, W] over the pictures, normals made unit length again; expanded to N pictures."""
     mean = codes.mean(0, keepdim=True)
-    if name == "normal":
+    if intrinsics.get(name).decoding == "unit":
         mean = F.normalize(mean * 2 - 1, dim=1) * 0.5 + 0.5
     return mean.expand_as(codes)
 
 
 def error_table(errors: dict[str, Errors]) -> Table:
     """The result of `held_out_errors` as a table for the terminal."""
+    kinds = map(intrinsics.get, TYPES)
+    titles = {
+        key: f"{kind.name}, {measure.title}" for kind in kinds for key, measure in type_measures(kind).items()
+    } | {_MIOU: f"{SEGMENTATION}, mIoU"}
     table = Table("held-out error", *errors, title=None)
     for key in next(iter(errors.values())):
-        table.add_row(_TITLES.get(key, key), *(f"{column[key]:.4f}" for column in errors.values()))
+        table.add_row(titles[key], *(f"{column[key]:.4f}" for column in errors.values()))
     return table

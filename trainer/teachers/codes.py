@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sgi.engine.intrinsics import SHADING_MAX
+from sgi.engine import intrinsics
+from sgi.engine.intrinsics import SHADING_MAX, Intrinsic
 from sgi.trainer.scenes.srgb import srgb_encode
 
 TAIL = 0.02
@@ -50,6 +51,11 @@ def normal_codes(normal: Tensor) -> Tensor:
     return F.normalize(normal, dim=1, eps=1e-6) * 0.5 + 0.5
 
 
+def linear_codes(value: Tensor, kind: Intrinsic) -> Tensor:
+    """Codes of values [N, C, H, W] of a type of the decoding `linear`."""
+    return srgb_encode(((value - kind.low) / (kind.high - kind.low)).clamp_min(_BLACK))
+
+
 def albedo_codes(albedo: Tensor) -> Tensor:
     """Codes [N, 3, H, W] in [0, 1] of linear reflectance [N, 3, H, W] in [0, 1]."""
     return srgb_encode(albedo.clamp_min(_BLACK))
@@ -68,8 +74,8 @@ def _stretch(values: Tensor) -> Tensor:
 
 
 def mirror(name: str, code: Tensor) -> Tensor:
-    """The codes [..., C, H, W] of type `name` for the mirrored picture: flipped left to right, x of normals negated."""
-    flipped = code.flip(-1)
-    if name == "normal":
+    """The codes [..., C, H, W] of a map for the mirrored picture: flipped left to right, x of directions negated."""
+    flipped, kind = code.flip(-1), intrinsics.find(name)
+    if kind is not None and kind.decoding == "unit":
         flipped = torch.cat([1 - flipped[..., :1, :, :], flipped[..., 1:, :, :]], dim=-3)
     return flipped

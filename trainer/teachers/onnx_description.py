@@ -17,10 +17,10 @@
         range: [0, 1]               # raw values of components -1 and 1
         axes: [right, up, viewer]   # directions of the raw channels; also left, down, away
 
-`says` is the quantity that an output contains. Keys of other types: depth has `says` (disparity, relative, or distance
-with `far`, the distance whose value is 1); albedo and shading have `range`, `encoding` (srgb or linear) and `scale`
-(fixed or free); segmentation has `says` (logits, probabilities or labels) and `classes`; edges, masks and types of your
-own have `range`, or `says: logits`.
+The `reading` of a type in sgi.engine.intrinsics.INTRINSICS determines its keys (`READINGS`): depth has `says`
+(disparity, relative, or distance with `far`, the distance that becomes 1); albedo and shading have `range`, `encoding`
+(srgb or linear) and `scale` (fixed or free); segmentation has `says` (logits, probabilities or labels) and `classes`;
+edges, masks and types of your own have `range`, or `says: logits`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from sgi.engine.errors import UserError
+from sgi.engine.intrinsics import find_row
 from sgi.trainer.yaml_file import read_mapping
 
 AXES = {"right": (0, 1), "left": (0, -1), "up": (1, 1), "down": (1, -1), "viewer": (2, 1), "away": (2, -1)}
@@ -39,16 +40,27 @@ AXES = {"right": (0, 1), "left": (0, -1), "up": (1, 1), "down": (1, -1), "viewer
 _LAYOUTS = ("nchw", "nhwc")
 _ENCODINGS = ("srgb", "linear")
 _COMMON = ("type", "name", "layout")
-_KEYS = {
-    "depth": ("says", "far"),
-    "normal": ("range", "axes"),
-    "albedo": ("range", "encoding", "scale"),
-    "shading": ("range", "encoding", "scale"),
-    "segmentation": ("says", "classes"),
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Meaning of a raw output: its keys in the YAML file, and their choices and defaults (a first choice is one)."""
+
+    keys: tuple[str, ...]
+    says: tuple[str, ...] = ("codes", "logits")
+    range: tuple[float, float] = (0.0, 1.0)
+    encodings: tuple[str, ...] = _ENCODINGS
+
+
+READINGS = {
+    "codes": Reading(("range", "says")),
+    "distance": Reading(("says", "far"), says=("disparity", "relative", "distance")),
+    "direction": Reading(("range", "axes"), range=(-1.0, 1.0)),
+    "reflectance": Reading(("range", "encoding", "scale")),
+    "light": Reading(("range", "encoding", "scale"), encodings=_ENCODINGS[::-1]),
+    "classes": Reading(("says", "classes"), says=("logits", "probabilities", "labels")),
 }
-_OTHER_KEYS = ("range", "says")
-_SAYS = {"depth": ("disparity", "relative", "distance"), "segmentation": ("logits", "probabilities", "labels")}
-_OTHER_SAYS = ("codes", "logits")
+"""Name -> reading; a row of sgi.engine.intrinsics.INTRINSICS names one, and user-defined types have `codes`."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,11 @@ class Output:
     encoding: str
     scale: str
     classes: tuple[str, ...]
+
+    @property
+    def reading(self) -> str:
+        """The type's key of `READINGS`."""
+        return _reading(self.type)
 
 
 @dataclass(frozen=True)
@@ -182,17 +199,18 @@ def _output(parameter: str, values: Mapping[Any, Any]) -> Output:
     kind = values.get("type")
     if not (isinstance(kind, str) and kind):
         raise UserError(f"{parameter}: outputs: each needs a type")
-    section = _Section(f"{parameter}: {kind}", values, (*_COMMON, *_KEYS.get(kind, _OTHER_KEYS)))
-    says = section.choice("says", _SAYS.get(kind, _OTHER_SAYS))
+    reading = READINGS[_reading(kind)]
+    section = _Section(f"{parameter}: {kind}", values, (*_COMMON, *reading.keys))
+    says = section.choice("says", reading.says)
     far = values.get("far")
     if (says == "distance") != (far is not None) or (far is not None and not (_finite(far) and far > 0)):
         raise UserError(f"{parameter}: {kind}: far: must be a positive number with `says: distance`, and only there")
     classes = values.get("classes", [])
     if not (isinstance(classes, list) and all(isinstance(label, str) and label for label in classes)):
         raise UserError(f"{parameter}: {kind}: classes: must be a list of names")
-    if kind == "segmentation" and len(classes) < 2:
+    if "classes" in reading.keys and len(classes) < 2:
         raise UserError(f"{parameter}: {kind}: classes: must name at least 2")
-    low, high = section.span((-1.0, 1.0) if kind == "normal" else (0.0, 1.0))
+    low, high = section.span(reading.range)
     return Output(
         type=kind,
         name=section.text("name", None) if "name" in values else None,
@@ -201,19 +219,24 @@ def _output(parameter: str, values: Mapping[Any, Any]) -> Output:
         high=high,
         says=says,
         far=float(far) if far is not None else math.inf,
-        axes=_axes(parameter, values.get("axes", ["right", "up", "viewer"])),
-        encoding=section.choice("encoding", _ENCODINGS if kind != "shading" else _ENCODINGS[::-1]),
+        axes=_axes(f"{parameter}: {kind}", values.get("axes", ["right", "up", "viewer"])),
+        encoding=section.choice("encoding", reading.encodings),
         scale=section.choice("scale", ("fixed", "free")),
         classes=tuple(classes),
     )
 
 
-def _axes(parameter: str, value: Any) -> tuple[str, ...]:
-    valid = (
+def _reading(type_name: str) -> str:
+    row = find_row(type_name)
+    return row.reading if row else "codes"
+
+
+def _axes(where: str, value: Any) -> tuple[str, ...]:
+    known = (
         isinstance(value, list) and len(value) == 3 and all(isinstance(name, str) and name in AXES for name in value)
     )
-    if not valid or len({AXES[name][0] for name in value}) < 3:
-        raise UserError(f"{parameter}: normal: axes: must be three of {', '.join(AXES)}, one of each pair")
+    if not known or len({AXES[name][0] for name in value}) < 3:
+        raise UserError(f"{where}: axes: must be three of {', '.join(AXES)}, one of each pair")
     return tuple(value)
 
 

@@ -15,19 +15,18 @@ from torch import Tensor
 
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
-from sgi.engine.intrinsics import SEGMENTATION
+from sgi.engine.intrinsics import SEGMENTATION, find, get
 from sgi.trainer.packages import need
 from sgi.trainer.scenes.srgb import srgb_decode
 from sgi.trainer.teachers.classes import class_codes, class_types
 from sgi.trainer.teachers.codes import (
     DISPARITY,
     RELATIVE,
-    albedo_codes,
     disparity_codes,
+    linear_codes,
     metric_codes,
     normal_codes,
     relative_codes,
-    shading_codes,
 )
 from sgi.trainer.teachers.luminance import WHITE_PATCH, WHITE_QUANTILE, luminance, white_patch
 from sgi.trainer.teachers.map_teacher import MapTeacher, content_sha256
@@ -37,7 +36,6 @@ BATCH = 8
 _ERRORS_ONLY = 3
 _PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-_CHANNELS = {"normal": (3,), "albedo": (3,), "shading": (1, 3), "depth": (1,), "edges": (1,)}
 
 
 class OnnxTeacher(MapTeacher):
@@ -98,7 +96,7 @@ class OnnxTeacher(MapTeacher):
         except (ValueError, IndexError):
             raise self._misshapen(output, array) from None
         labels = output.says == "labels"
-        allowed = _CHANNELS.get(output.type, (1, 3)) if not output.classes else (1 if labels else len(output.classes),)
+        allowed = _channels(output) if not output.classes else (1 if labels else len(output.classes),)
         if count != len(image) or channels not in allowed:
             raise self._misshapen(output, array)
         if labels:
@@ -167,41 +165,47 @@ def network_input(image: Tensor, settings: Input) -> np.ndarray:
 
 
 def output_codes(output: Output, maps: Tensor) -> Tensor:
-    """Display codes [N, C, H, W] of raw maps [N, C, H, W] float32 of an output without classes; not clamped."""
-    if output.type == "depth":
+    """Display codes of the maps [N, C, H, W] of an output without classes."""
+    if output.reading == "distance":
         if output.says == "distance":
             return metric_codes(maps, output.far)
         return disparity_codes(maps) if output.says == "disparity" else relative_codes(maps)
     if output.says == "logits":
         return maps.sigmoid()
     share = (maps - output.low) / (output.high - output.low)
-    if output.type == "normal":
+    if output.reading == "direction":
         normal = torch.empty_like(share)
         for channel, name in enumerate(output.axes):
             axis, sign = AXES[name]
             normal[:, axis] = sign * (share[:, channel] * 2 - 1)
         return normal_codes(normal)
-    if output.type not in ("albedo", "shading"):
+    if output.reading == "codes":
         return share
-    light = srgb_decode(share) if output.encoding == "srgb" else share.clamp_min(0)
-    if output.type == "albedo":
-        return albedo_codes(light * white_patch(light) if output.scale == "free" else light)
+    light, kind = srgb_decode(share) if output.encoding == "srgb" else share.clamp_min(0), get(output.type)
+    if output.reading == "reflectance":
+        return linear_codes(light * white_patch(light) if output.scale == "free" else light, kind)
     light = luminance(light) if light.shape[1] == 3 else light
     if output.scale == "free":
         bright = torch.quantile(light.flatten(1), WHITE_QUANTILE, dim=1)[:, None, None, None]
         light = light / bright.clamp_min(1e-6)
-    return shading_codes(light)
+    return linear_codes(light, kind)
+
+
+def _channels(output: Output) -> tuple[int, ...]:
+    """Numbers of channels that a raw output without classes may have."""
+    kind = find(output.type)
+    return (1, 3) if kind is None or output.reading == "light" else (kind.channels,)
 
 
 def _describe(output: Output) -> str:
-    """The text that describes an output in names and notes of teachers."""
-    if output.type == "depth":
+    """A description of an output, for names and notes."""
+    if output.reading == "distance":
         words = {"disparity": DISPARITY, "relative": RELATIVE, "distance": f"distance over {output.far:g}"}[output.says]
-    elif output.type == "normal":
+    elif output.reading == "direction":
         words = f"raw channels to the {', '.join(output.axes)}"
     elif output.classes:
         words = f"{len(output.classes)} classes"
-    elif output.type == "albedo":
+    elif output.reading == "reflectance":
         words = WHITE_PATCH if output.scale == "free" else f"{output.encoding}, of given scale"
     elif output.scale == "free":
         words = f"scaled so that the {WHITE_QUANTILE:.0%} quantile of a picture's light is 1"

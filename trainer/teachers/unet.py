@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgi.engine.intrinsics import INTRINSICS, SEGMENTATION
+from sgi.engine import intrinsics
+from sgi.engine.intrinsics import SEGMENTATION
 
 TYPES = ("depth", "normal", "albedo", "shading")
 _GAIN = "albedo gain"
@@ -114,7 +115,7 @@ def _initial_biases(classes: int) -> dict[str, Tensor]:
 
     Mid grey, normals towards the viewer (a zero vector has no direction), the picture as albedo, equal logits.
     """
-    biases = {name: torch.full((INTRINSICS[name].channels,), 0.5) for name in TYPES}
+    biases = {name: torch.full((intrinsics.get(name).channels,), 0.5) for name in TYPES}
     biases["normal"] = torch.tensor([0.0, 0.0, 1.0])
     biases["albedo"] = torch.zeros(3)
     return biases | {SEGMENTATION: torch.zeros(classes), _GAIN: torch.ones(1)}

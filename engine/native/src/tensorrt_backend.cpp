@@ -110,6 +110,7 @@ class TensorRtBackend final : public Backend {
         facts_.check_gpu(driver_ ? std::optional<Gpu>(driver_->gpu()) : std::nullopt);
         library_ = load_tensorrt(options.runtime);
         facts_.check_library(library_->module(), library_->version());
+        check_sha256(model.bytes, facts_.engine_sha256);
         const CudaDriver::Current current(*driver_);
         engine_ = library_->load(model.bytes);
         if (!engine_)

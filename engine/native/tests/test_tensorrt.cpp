@@ -3,6 +3,8 @@
 #include "fake_cuda.hpp"
 #include "fake_tensorrt.hpp"
 
+#include "../src/sha256.hpp"
+
 #include <sgi/sgi.hpp>
 
 #include <cmath>
@@ -25,7 +27,9 @@ FakeCuda &driver() {
 }
 
 const std::string BUILDER = R"("module": "tensorrt", "version": "11.4.0.106", "gpu": "Fake GPU",
-    "compute_capability": [9, 0], "targets": [], "batch": [1, 4, 8], "optimization_level": null)";
+    "compute_capability": [9, 0], "targets": [], "batch": [1, 4, 8], "optimization_level": null,
+    "engine_sha256": ")" +
+                            sgi::internal::sha256("engine") + "\"";
 
 std::string sidecar(const std::string &builder = BUILDER, const std::string &c_dim = "0") {
     return R"({"format": 1, "resolution": 16, "z_dim": 8, "c_dim": )" + c_dim +
@@ -100,7 +104,8 @@ void only_requested_types_are_copied() {
 }
 
 void classes() {
-    write_engine(sidecar(BUILDER, "3"), "classes");
+    write_engine(sidecar(replaced(BUILDER, sgi::internal::sha256("engine"), sgi::internal::sha256("classes")), "3"),
+                 "classes");
     sgi::Engine engine(PATH);
     const uint32_t seed_values[] = {5, 6}, chosen[] = {2, 1};
     sgi::Request request;
@@ -170,6 +175,8 @@ void engines_of_other_machines() {
     refused(SGI_ERROR_BACKEND, PATH + ": built by tensorrt 10.13.3.9, and 11.4.0.106 is installed" + again);
     built("\"tensorrt\"", "\"tensorrt_rtx\"");
     refused(SGI_ERROR_BACKEND, "built by tensorrt_rtx, and this library runs engines of tensorrt");
+    write_engine(sidecar(), "engime");
+    refused(SGI_ERROR_MODEL, PATH + ": its contents differ from the checksum in its description");
     write_engine();
     fake_tensorrt().load_fails = true;
     refused(SGI_ERROR_BACKEND, PATH + ": tensorrt cannot load it (what TensorRT logged)" + again);
@@ -187,7 +194,8 @@ void bad_sidecars() {
                                    {"[1, 4, 8]", "8"},
                                    {"\"module\"", "\"modul\""},
                                    {"[9, 0]", "[9]"},
-                                   {"\"version\"", "\"v\""}}) {
+                                   {"\"version\"", "\"v\""},
+                                   {"\"engine_sha256\"", "\"e\""}}) {
         write_engine(sidecar(replaced(BUILDER, from, to)));
         refused(SGI_ERROR_MODEL, unknown);
     }

@@ -67,6 +67,8 @@ def test_npy_and_png_contain_one_type(client, engine):
         ("seeds=0&psi=inf", "psi"),
         ("seeds=0&class_index=1", "no classes"),
         ("seeds=0&class_index=one", "`class_index`"),
+        ("seeds=0&class=1", "`class`: choose from seeds"),
+        ("seeds=0&psi=1&psi=0", "`psi`: was given twice"),
         ("seeds=0&format=exr", "`format=exr`"),
         ("seeds=0&format=png", "one map"),
         ("seeds=0&format=npy", "one type"),
@@ -121,14 +123,14 @@ def test_hosts_that_others_reach_need_a_token():
         ServiceSettings().check_host("0.0.0.0")
 
 
-class SlowEngine:
+class SlowEngine(Engine):
     """Returns seeds as maps, when `go` is set; keeps the size of every pass."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
         self.passes: list[list[int]] = []
 
-    def __call__(self, seeds, *, psi, types, class_index):
+    def __call__(self, seeds=None, *, z=None, class_index=None, psi=None, types=None):
         self.go.wait(10)
         self.passes.append(list(seeds))
         if 13 in seeds:
@@ -142,24 +144,24 @@ def test_waiting_requests_share_passes_and_the_queue_is_bounded():
         batcher = Batcher(engine, ServiceSettings(batch=4, queue=6, request_seeds=6))
         worker = asyncio.create_task(batcher.work())
 
-        def ask(*seeds, psi=1.0):
+        def request(*seeds, psi=1.0):
             return asyncio.create_task(batcher.generate(seeds, ("image",), psi, None))
 
-        first = ask(0)
+        first = request(0)
         await asyncio.sleep(0.05)  # the first pass runs
-        others = [ask(1, 2), ask(3, psi=0.5), ask(4), ask(5)]
+        others = [request(1, 2), request(3, psi=0.5), request(4), request(5)]
         await asyncio.sleep(0)
         with pytest.raises(BusyError):
-            await ask(6, 7)
+            await request(6, 7)
         engine.go.set()
         assert [(await task)["image"].ravel().tolist() for task in [first, *others]] == [[0], [1, 2], [3], [4], [5]]
         assert engine.passes == [[0], [1, 2, 4, 5], [3]]
         assert (batcher.images, batcher.passes, batcher.rejected, batcher.waiting) == (6, 3, 1, 0)
-        last = ask(8)
+        last = request(8)
         await asyncio.sleep(0)
         batcher.stop()
         with pytest.raises(BusyError):
-            await ask(9)
+            await request(9)
         assert (await last)["image"].item() == 8
         await asyncio.wait_for(worker, 5)
 

@@ -12,11 +12,11 @@ import torch
 
 
 @pytest.fixture(autouse=True)
-def poisoned_memory():
+def poisoned_memory(monkeypatch):
     """torch.empty returns NaN, so that a test fails if a kernel does not write an element."""
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = True
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
     assert torch.empty(3).isnan().all()
     yield
     torch.use_deterministic_algorithms(before)

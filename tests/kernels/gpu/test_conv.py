@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
-from kernel_cases import DTYPES, RMS, Layer, gradients, layer, rms_ratio, wide
+from kernel_cases import DTYPES, RMS, Layer, Shape, gradients, layer, rms_ratio, wide
 
 from sgi.kernels.gpu import fused_conv, modulated_conv
 from sgi.kernels.gpu.conv import reference
@@ -30,7 +32,7 @@ def check(operands: Layer, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_matches_the_reference(shape, dtype):
+def test_matches_the_reference(shape: Shape, dtype):
     check(layer(*shape, dtype), dtype)
 
 
@@ -41,14 +43,16 @@ def test_optional_operands(absent):
 
 def test_noise_shared_by_images():
     operands = layer(3, 3, 4, 6, 16, 16, torch.float32)
-    check(Layer(**{**vars(operands), "noise": operands.noise[:1]}), torch.float32)
+    assert operands.noise is not None
+    check(replace(operands, noise=operands.noise[:1]), torch.float32)
 
 
 @pytest.mark.parametrize("block", [(16, 16, 16), (64, 32, 32), (256, 64, 16)])
-def test_block_shapes_do_not_change_the_result(block):
+def test_block_shapes_do_not_change_the_result(block: tuple[int, int, int]):
     operands = layer(3, 3, 8, 4, 37, 70, torch.float32)
     x, weight, style, scale, noise, bias, clamp = operands.arguments()
     y, _ = conv(x, weight, 3, style, Epilogue(scale, noise, bias, True, clamp), config=Config(*block, 4, 2))
+    assert y is not None
     assert rms_ratio(y, reference.modulated_conv(*wide(operands.arguments()))) < RMS[torch.float32]
 
 
@@ -86,7 +90,7 @@ def test_fused_to_rgb_and_next_style(outputs, write):
     rgb = [t.to(operands.x.device) for t in rgb_operands(4, 2, 6, 8, outputs)]
     y, img = fused_conv(*operands.arguments(), next_style.to(operands.x.device), *rgb, 1.5, write=write)
     features = reference.modulated_conv(*wide(operands.arguments()))
-    expected = torgb_reference.to_rgb(features, *wide(rgb), 1.5)
+    expected = torgb_reference.to_rgb(features, *wide((*rgb, 1.5)))
     assert rms_ratio(img, expected) < RMS[torch.float32]
     if write:
         assert (
@@ -101,7 +105,7 @@ def test_fused_to_rgb_at_lowest_resolution():
     style, weight, bias, _ = (t.to(operands.x.device) for t in rgb_operands(2, 2, 4, 4, 20))
     _, img = fused_conv(*operands.arguments(), None, style, weight, bias)
     features = reference.modulated_conv(*wide(operands.arguments()))
-    expected = torgb_reference.to_rgb(features, *wide((style, weight, bias)), None, None)
+    expected = torgb_reference.to_rgb(features, *wide((style, weight, bias, None, None)))
     assert rms_ratio(img, expected) < RMS[torch.float16]
 
 

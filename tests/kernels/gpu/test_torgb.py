@@ -28,18 +28,18 @@ def test_matches_the_reference(dtype, clamp):
     img = to_rgb(*given, clamp)
     assert img.dtype == torch.float32
     # The colours are float32 sums of the same operands in both, whatever their type.
-    assert rms_ratio(img, reference.to_rgb(*wide(given), clamp)) < RMS[torch.float32]
+    assert rms_ratio(img, reference.to_rgb(*wide((*given, clamp)))) < RMS[torch.float32]
 
 
 @pytest.mark.parametrize("shape", [{"n": 2}, {"height": 4, "width": 4, "inputs": 512}, {"channels": 1}, {"nb": 4}])
 def test_shapes(shape):
     given = operands(**shape)
-    assert rms_ratio(to_rgb(*given), reference.to_rgb(*wide(given), None)) < RMS[torch.float32]
+    assert rms_ratio(to_rgb(*given), reference.to_rgb(*wide((*given, None)))) < RMS[torch.float32]
 
 
 def test_odd_sides_without_picture_below():
     x, style, weight, bias, _ = operands(height=5, width=7)
-    expected = reference.to_rgb(*wide((x, style, weight, bias)), None, None)
+    expected = reference.to_rgb(*wide((x, style, weight, bias, None, None)))
     assert rms_ratio(to_rgb(x, style, weight, bias), expected) < RMS[torch.float32]
 
 
@@ -48,7 +48,7 @@ def test_partial_sums_give_the_same_picture():
     halves = [slice(0, 10), slice(10, 21)]
     parts = [reference.to_rgb(x[..., h], style[:, h], weight[:, h], bias * 0, None, None) for h in halves]
     img = finish(torch.stack(parts), RgbTail(style, weight, bias, below, 2.0))
-    assert rms_ratio(img, reference.to_rgb(*wide((x, style, weight, bias, below)), 2.0)) < RMS[torch.float32]
+    assert rms_ratio(img, reference.to_rgb(*wide((x, style, weight, bias, below, 2.0)))) < RMS[torch.float32]
 
 
 @pytest.mark.parametrize("clamp", [None, 2.0])

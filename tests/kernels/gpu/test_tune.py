@@ -43,7 +43,12 @@ def fake_gpu(monkeypatch, tmp_path):
     monkeypatch.setenv("SGI_CACHE", str(tmp_path))
     monkeypatch.setattr(tune, "_cache", tune._Cache())
     measured = []
-    monkeypatch.setattr(tune, "_fastest", lambda options, run: measured.append(options) or options.index("b"))
+
+    def fastest(options, run):
+        measured.append(options)
+        return options.index("b")
+
+    monkeypatch.setattr(tune, "_fastest", fastest)
     return measured, tmp_path
 
 

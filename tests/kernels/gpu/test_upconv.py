@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from kernel_cases import DTYPES, RMS, Layer, gradients, layer, rms_ratio, wide
+from kernel_cases import DTYPES, RMS, Layer, Shape, gradients, layer, rms_ratio, wide
 
 from sgi.kernels.gpu import fused_up_conv, tune, up_conv
 from sgi.kernels.gpu.conv.reference import modulated
@@ -27,7 +27,7 @@ def check(operands: Layer, form: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_matches_the_reference(shape, form):
+def test_matches_the_reference(shape: Shape, form):
     check(layer(*shape, torch.float32, up=True), form, torch.float32)
 
 
@@ -81,7 +81,12 @@ def test_filter_over_several_row_chunks(pad, side):
 def test_default_form_depends_on_channels(monkeypatch):
     calls = []
     original = launch.fir
-    monkeypatch.setattr(launch, "fir", lambda *a, **k: calls.append("fir") or original(*a, **k))
+
+    def fir(*arguments, **options):
+        calls.append("fir")
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(launch, "fir", fir)
     for inputs, expected in ((launch.PHASES_MAX_INPUTS, []), (launch.PHASES_MAX_INPUTS + 1, ["fir"])):
         calls.clear()
         operands = layer(1, 1, 2, 2, inputs, 16, torch.float32, up=True)
@@ -101,6 +106,7 @@ def test_operators_pass_opcheck(monkeypatch):
     operands = layer(2, 2, 4, 4, 8, 8, torch.float32, up=True)
     arguments = [a.cpu() if isinstance(a, torch.Tensor) else a for a in operands.arguments()]
     x, weight, style, scale, noise, bias, clamp = arguments
+    assert operands.phase_weights is not None
     fused = (x, weight, operands.phase_weights.cpu(), style, scale, noise, bias, clamp, None)
     torch.library.opcheck(fused_up_conv, fused, test_utils=("test_schema", "test_faketensor"))
     x.requires_grad_()

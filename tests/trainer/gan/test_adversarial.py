@@ -30,5 +30,6 @@ def test_r1_of_a_quadratic_and_its_gradient():
     energy = x.square().sum().item() / 4
     penalty = r1_penalty(lambda image: (a / 2 * image.square()).sum(dim=(1, 2, 3)), x)
     penalty.backward()
+    assert a.grad is not None
     assert penalty.item() == pytest.approx(9 * energy, rel=CLOSED_FORM)
     assert a.grad.item() == pytest.approx(6 * energy, rel=CLOSED_FORM)

@@ -65,19 +65,19 @@ def test_a_step_changes_all_trained_tensors(tiny, images):
 
 def test_zero_learning_rate_changes_no_network(tiny, images):
     training = Training(tiny, RealImages(images, 4, 0, True, CPU), CPU)
-    before = training.generator.synthesis.b16.conv1.weight.clone()
+    before = training.generator.get_parameter("synthesis.b16.conv1.weight").clone()
     training.step(0.0)
-    assert torch.equal(before, training.generator.synthesis.b16.conv1.weight)
+    assert torch.equal(before, training.generator.get_parameter("synthesis.b16.conv1.weight"))
 
 
 def test_average_tracks_the_generator_and_w(tiny, images):
     training = Training(tiny, RealImages(images, 4, 0, True, CPU), CPU)
-    old = training.average.mapping.fc0.weight.clone()
+    old = training.average.get_parameter("mapping.fc0.weight").clone()
     w = training.generator.mapping(latents(0, 0, 4, 16, CPU)).mean(0)
     training.step(1.0)
     beta = tiny.ema_beta(0.004)
-    expected = torch.lerp(training.generator.mapping.fc0.weight, old, beta)
-    torch.testing.assert_close(training.average.mapping.fc0.weight, expected)
+    expected = torch.lerp(training.generator.get_parameter("mapping.fc0.weight"), old, beta)
+    torch.testing.assert_close(training.average.get_parameter("mapping.fc0.weight"), expected)
     torch.testing.assert_close(training.average.mapping.w_avg, w * 0.005)
 
 
@@ -201,8 +201,9 @@ def test_train_generator_renders_and_trains(tmp_path):
     assert trained == TrainedGenerator(tmp_path / "run/ema.safetensors", 0.008)
     assert load_generator(trained.file).config.resolution == 16
     assert (tmp_path / "rooms/header.json").exists()
-    assert progress.stages == [("rooms", 8, 8), ("generator", 50, 50)]  # the first step of two was half of the budget
-    assert progress.notes[-1].startswith("0.0 kimg")
+    # The first step of two is half of the budget.
+    assert progress.done == progress.totals == {"rooms": 8, "generator": 50}
+    assert progress.notes["generator"][-1].startswith("0.0 kimg")
 
 
 def test_run_and_its_measurement_need_no_package_metadata(tmp_path, monkeypatch):

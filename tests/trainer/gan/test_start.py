@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ def start_of(config, folder):
 
 
 def test_starts_with_the_networks_and_counts_their_images(tiny, images, former, tmp_path):
-    seen = []
+    seen: list[tuple[int, float]] = []
 
     def report(training, seconds, progress):
         if not seen:
@@ -63,7 +64,7 @@ def test_a_checkpoint_takes_precedence_over_the_start(tiny, images, former, tmp_
 def test_generator_and_discriminator_are_given_together(former, tmp_path):
     folder = tmp_path / "run"
     files = {"generator": former / "ema.safetensors", "discriminator": former / "discriminator.safetensors"}
-    settings = {"preset": "tiny", "count": 8, "kimg": 0.044, "teacher": None}
+    settings: dict[str, Any] = {"preset": "tiny", "count": 8, "kimg": 0.044, "teacher": None}
     for name, file in files.items():
         with pytest.raises(UserError, match="pass both `generator` and `discriminator`, or neither"):
             train_generator(folder, **settings, **{name: file})

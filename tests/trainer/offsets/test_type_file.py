@@ -32,7 +32,7 @@ def test_classes_determine_the_range(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("- 1", "not a description of a type; name, channels and meaning are needed"),
         ("1: 2", "not a description of a type"),
@@ -45,8 +45,8 @@ def test_classes_determine_the_range(tmp_path):
         ("{name: normal, channels: 1, meaning: m}", "are not the built-in normal"),
     ],
 )
-def test_invalid_descriptions_are_refused(tmp_path, text, says):
-    with pytest.raises(UserError, match=says) as refused:
+def test_invalid_descriptions_are_refused(tmp_path, text, message):
+    with pytest.raises(UserError, match=message) as refused:
         load_type(write(tmp_path, text))
     assert str(refused.value).startswith("`type_files=")
     assert "\n" not in str(refused.value)

@@ -105,5 +105,5 @@ def test_progress_counts_the_missing_rooms(tmp_path: Path, capsys: pytest.Captur
     progress = RecordedProgress()
     for _ in range(2):
         load_or_render(tmp_path / "a", 5, 8, seed=0, progress=progress)
-    assert progress.stages == [("rooms", 5, 5)]
+    assert progress.done == progress.totals == {"rooms": 5}
     assert capsys.readouterr().out == ""

@@ -6,6 +6,7 @@ import io
 import json
 
 import numpy as np
+from figure_values import interval
 from rich.console import Console
 
 from sgi.trainer.measures.by_type import Measure
@@ -20,8 +21,9 @@ def test_figures_have_intervals_and_undefined_ones_are_none():
     kept = {"m": np.array([[1.0], [2.0], [3.0]]), "n": np.ones((3, 1))}
     found.add("depth/offset", {"m": MEAN, "n": NOTHING}, kept)
     figure = found.figures["depth/offset/m"]
-    assert figure["value"] == 2
-    assert 1 <= figure["low"] < 2 < figure["high"] <= 3
+    low, value, high = interval(figure)
+    assert value == 2
+    assert 1 <= low < 2 < high <= 3
     assert found.figures["depth/offset/n"] == {"value": None, "low": None, "high": None}
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["titles"] == {"m": "mean", "n": "nothing"}
 

@@ -16,6 +16,7 @@ from sgi.trainer.teachers.unet_teacher import UNetTeacher
 def test_perfect_teacher_has_no_error(rooms):
     class Oracle:
         name, sha256, types, input_range, resolution = "oracle", "0" * 64, TYPES, (0.0, 1.0), None
+        classes = ()
         calls = 0
 
         def __call__(self, image, types):

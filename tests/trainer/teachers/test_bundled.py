@@ -11,10 +11,12 @@ from sgi.trainer.scenes.dataset import load_or_render
 from sgi.trainer.teacher_training.held_out_errors import held_out_errors
 from sgi.trainer.teachers import load_teacher
 from sgi.trainer.teachers.unet import TYPES
+from sgi.trainer.teachers.unet_teacher import UNetTeacher
 
 
 def test_errors_on_new_rooms_match_the_header(tmp_path):
     teacher = load_teacher(str(TEACHER))
+    assert isinstance(teacher, UNetTeacher)
     assert teacher.classes == CLASSES
     noted = teacher.notes["held_out"]
     errors = held_out_errors(teacher, load_or_render(tmp_path, 24, 64, seed=31))["teacher"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from sgi.trainer.teachers import Teacher, load_teacher
 
 SIDE = 24
 LINEAR = {"prediction_space": "linear", "up_to_scale": True}
-TARGETS = {
+TARGETS: dict[str, dict[str, Any]] = {
     "Depth": {"scale_invariant": True, "shift_invariant": True},
     "Normals": {"use_full_z_range": True},
     "Intrinsics": {

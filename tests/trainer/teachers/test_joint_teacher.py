@@ -46,9 +46,9 @@ def test_plus_in_a_path_does_not_join(tmp_path):
         load_teacher(f"{tmp_path}/c+d.safetensors+analytic:sobel")
 
 
-def test_members_must_have_one_input_range():
+def test_members_must_have_one_input_range(monkeypatch):
     other = load_teacher("analytic:sobel")
-    other.input_range = (-1.0, 1.0)
+    monkeypatch.setattr(other, "input_range", (-1.0, 1.0))
     with pytest.raises(UserError, match=r"analytic sobel takes pictures in \(-1.0, 1.0\)"):
         JointTeacher([load_teacher("analytic:luminance"), other])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -213,8 +214,8 @@ def test_maps_without_a_channel_axis(tmp_path, image):
 
 @pytest.mark.parametrize("kind", ["batch of one", "half precision", "external weights"])
 def test_fixed_batch_half_precision_and_external_weights(kind, tmp_path, image):
-    more = {"batch of one": {"batch": 1}, "half precision": {"dtype": np.float16}}.get(kind, {})
-    path = write(tmp_path, [{"type": "edges"}], GREEN, **more)
+    options: dict[str, dict[str, Any]] = {"batch of one": {"batch": 1}, "half precision": {"dtype": np.float16}}
+    path = write(tmp_path, [{"type": "edges"}], GREEN, **options.get(kind, {}))
     if kind == "external weights":
         onnx.save(
             onnx.load(tmp_path / "model.onnx"), tmp_path / "model.onnx", save_as_external_data=True,
@@ -233,7 +234,7 @@ def test_hash_covers_model_and_description(tmp_path):
     assert digest({"type": "depth", "says": "disparity"}) != plain
     assert digest({"type": "depth", "says": "relative"}, {"out": [[0.0, 1.1, 0.0]]}) != plain
     path = write(tmp_path, [{"type": "depth", "says": "relative"}], GREEN)
-    settings = {"save_as_external_data": True, "location": "data", "size_threshold": 0}
+    settings: dict[str, Any] = {"save_as_external_data": True, "location": "data", "size_threshold": 0}
     onnx.save(onnx.load(tmp_path / "model.onnx"), tmp_path / "model.onnx", **settings)
     outside = load_teacher(f"onnx:{path}").sha256
     data = bytearray((tmp_path / "data").read_bytes())

@@ -19,6 +19,7 @@ from sgi.engine.errors import UserError
 from sgi.trainer.teachers import Teacher, load_teacher
 from sgi.trainer.teachers import transformers_teacher as module
 from sgi.trainer.teachers.classes import target_type
+from sgi.trainer.teachers.transformers_teacher import TransformersTeacher
 
 DEPTH = ("dpt", "depth-anything", "depth-anything-metric", "zoedepth")
 SEGMENTING = ("dpt-segmenting", "segformer", "mobilenet", "mask2former")
@@ -59,6 +60,7 @@ def library(folder, image):
 def test_network_input_equals_output_of_the_image_processor(name, hub, image):
     _, _, expected = library(hub(name), image)
     teacher = load_teacher(f"transformers:{hub(name)}")
+    assert isinstance(teacher, TransformersTeacher)
     found = teacher.preprocessing(image)
     assert found.shape == expected.shape
     # The library resamples 8-bit codes, in which a step is 0.016 of a standard deviation.
@@ -71,6 +73,7 @@ def test_depth_equals_the_depth_of_the_library(name, hub, image):
     model, _, _ = library(hub(name), image)
     teacher = load_teacher(f"transformers:{hub(name)}")
     assert isinstance(teacher, Teacher)
+    assert isinstance(teacher, TransformersTeacher)
     assert teacher.types == ("depth",)
     assert teacher.classes == ()
     target = teacher(image, ["depth"])["depth"]
@@ -98,6 +101,7 @@ def test_segmentation_equals_that_of_the_library(name, hub, image):
     model, processor, _ = library(hub(name), image)
     teacher = load_teacher(f"transformers:{hub(name)}")
     assert isinstance(teacher, Teacher)
+    assert isinstance(teacher, TransformersTeacher)
     outputs = model(pixel_values=teacher.preprocessing(image))
     expected = processor.post_process_semantic_segmentation(outputs, target_sizes=[(SIDE, SIDE)] * 2)
     codes = teacher(image, teacher.types)
@@ -133,6 +137,7 @@ def test_classes_with_one_mask_name_share_a_mask(hub):
 @pytest.mark.parametrize("name", ["dpt", "zoedepth", "segformer", "mask2former"])
 def test_is_differentiable_in_the_picture(name, hub, image):
     teacher = load_teacher(f"transformers:{hub(name)}")
+    assert isinstance(teacher, TransformersTeacher)
     image.requires_grad_()
     kind = "depth" if name in DEPTH else "mask-wall"
     teacher(image, [kind])[kind].square().sum().backward()

@@ -14,6 +14,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
 from sgi.trainer.teachers import Teacher, load_teacher, register_teacher
 from sgi.trainer.teachers.codes import mirror
+from sgi.trainer.teachers.joint_teacher import JointTeacher
 from sgi.trainer.teachers.unet import TYPES
 from sgi.trainer.teachers.unet_teacher import (
     TEACHER_FILE,
@@ -138,7 +139,9 @@ def test_load_teacher_by_spec(net, tmp_path, monkeypatch):
     assert load_teacher(str(path)).sha256 == sha256
     assert load_teacher(f"unet:{path}").sha256 == sha256
     monkeypatch.setattr("sgi.engine.bundle.TEACHER", path)
-    assert load_teacher().members[0].sha256 == sha256
+    bundled = load_teacher()
+    assert isinstance(bundled, JointTeacher)
+    assert bundled.members[0].sha256 == sha256
     with pytest.raises(UserError, match=r"`teacher=zoo:giraffe`: unknown kind 'zoo'.*unet:"):
         load_teacher("zoo:giraffe")
 

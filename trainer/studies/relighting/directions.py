@@ -22,9 +22,10 @@ from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, GeneratorConfig
 from sgi.engine.progress import SILENT, Progress
 from sgi.trainer.losses import check_finite
-from sgi.trainer.offsets.fit import PRECISIONS, batch_indices, rate
+from sgi.trainer.offsets.fit import batch_indices, rate
 from sgi.trainer.offsets.pool import Sampling, teacher_targets
 from sgi.trainer.offsets.seed_splits import fitting_seeds
+from sgi.trainer.offsets.settings_checks import PRECISIONS, check_counts, check_precision, check_weights
 from sgi.trainer.offsets.whitening import whitening
 from sgi.trainer.teachers import Teacher
 
@@ -63,15 +64,9 @@ class DirectionSettings:
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
-        for name in ("count", "steps", "batch"):
-            if getattr(self, name) < 1:
-                raise UserError(f"`{name}={getattr(self, name)}`: must be at least 1")
-        if self.precision not in PRECISIONS:
-            raise UserError(f"`precision={self.precision}`: choose from {', '.join(PRECISIONS)}")
-        for name in ("lr", "keep", "prior", "start"):
-            value = getattr(self, name)
-            if not math.isfinite(value) or value < 0:
-                raise UserError(f"`{name}={value}`: must be a number of at least 0")
+        check_counts(self, "count", "steps", "batch")
+        check_precision(self.precision)
+        check_weights(self, "lr", "keep", "prior", "start")
 
 
 def find_directions(

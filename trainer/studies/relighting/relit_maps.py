@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sgi.engine import intrinsics
 from sgi.engine.generator import Generator
 from sgi.engine.offsets import Offset
 from sgi.engine.writers.preview import draw_sheet
@@ -106,8 +107,9 @@ def measure_relit_maps(
             ):
                 kept = statistics(by, predicted.flatten(0, 1), targets.flatten(0, 1))
                 found.add(f"{offset.type}/{row}", by, _per_scene(kept, scenes))
+    kinds = {offset.type: offset.intrinsic for offset in offsets}
     for name, rows in maps.items():
-        by = spread_measures(name)
+        by = spread_measures(kinds.get(name) or intrinsics.get(name))
         for row, lit_maps in rows.items():
             found.add(f"{name}/{row}", by, statistics(by, lit_maps, lit_maps))
     found.pictures["Relit pictures"] = relit_sheet(before[:, 0], images)

@@ -6,20 +6,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sgi.engine.intrinsics import Intrinsic
 from sgi.trainer.measures.by_type import Floats, Measure
 from sgi.trainer.measures.metrics import angles, per_picture
 
 SPREAD, RELATIVE = "spread", "relative_spread"
 
 
-def spread_measures(name: str) -> dict[str, Measure]:
+def spread_measures(kind: Intrinsic) -> dict[str, Measure]:
     """Measures of codes [N, K, C, H, W] in [0, 1] of N scenes under K lights; they need no target.
 
     spread: mean distance of a map from the mean map over the scene's lights, in degrees for normals (StyLitGAN's figure
     11 has radians) and in codes for other types. relative_spread: the variance over lights divided by the variance of
     the scenes' mean maps. The division corrects for blurred maps, whose spread is small because they have less detail.
     """
-    distance = _angle_from_mean if name == "normal" else _distance_from_mean
+    distance = _angle_from_mean if kind.decoding == "unit" else _distance_from_mean
     return {
         SPREAD: Measure(
             "spread over lights (codes; normals: degrees)", lambda maps, _: distance(maps), lambda mean: mean[..., 0]

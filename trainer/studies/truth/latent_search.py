@@ -18,9 +18,10 @@ from torch.nn import functional as F
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
 from sgi.engine.progress import SILENT, Progress, Stage
-from sgi.trainer.offsets.fit import PRECISIONS, rate
+from sgi.trainer.offsets.fit import rate
 from sgi.trainer.offsets.pool import RENDER_BATCH, Sampling
 from sgi.trainer.offsets.seed_splits import STREAM_LENGTH, fitting_seeds
+from sgi.trainer.offsets.settings_checks import PRECISIONS, check_counts, check_precision, check_weights
 from sgi.trainer.offsets.whitening import Whitening, whitening
 
 BATCH = 16
@@ -50,16 +51,11 @@ class SearchSettings:
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UserError(f"`steps={self.steps}`: must be at least 1")
+        check_counts(self, "steps")
         if not 0 <= self.candidates <= STREAM_LENGTH:
             raise UserError(f"`candidates={self.candidates}`: choose from 0 to {STREAM_LENGTH}")
-        if self.precision not in PRECISIONS:
-            raise UserError(f"`precision={self.precision}`: choose from {', '.join(PRECISIONS)}")
-        for name in ("lr", "prior", "rows"):
-            value = getattr(self, name)
-            if not math.isfinite(value) or value < 0:
-                raise UserError(f"`{name}={value}`: must be a number of at least 0")
+        check_precision(self.precision)
+        check_weights(self, "lr", "prior", "rows")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import checkpoint_files as files
@@ -12,7 +13,7 @@ from naive_stylegan import NaiveStyleGAN2
 from safetensors.torch import save as safetensors_bytes
 from tolerances import RMS_FP32
 
-from sgi.engine.generator import GeneratorConfig, generator_sha256, random_generator, save_generator
+from sgi.engine.generator import Generator, GeneratorConfig, generator_sha256, random_generator, save_generator
 from sgi.engine.generator.checkpoints import load, open_checkpoint
 
 SMALL = GeneratorConfig(16, z_dim=12, w_dim=12, mapping_layers=2, channel_base=256, channel_max=16)
@@ -23,7 +24,7 @@ CONFIGS = {
     "clamped": replace(SMALL, conv_clamp=0.6),
     "lr": replace(SMALL, mapping_lr_multiplier=0.1),
 }
-WRITERS = {
+WRITERS: dict[str, Callable[[Generator], bytes]] = {
     "nvidia": files.nvidia,
     "nvidia, protocol 4": lambda g: files.nvidia(g, protocol=4),
     "tensorflow": files.tensorflow,
@@ -68,8 +69,8 @@ def test_images_match_the_naive_network(tmp_path, writer, psi):
     z = np.random.RandomState(7).randn(2, config.z_dim)
     label = np.eye(3)[[2, 0]] if config.c_dim else None
     expected = NaiveStyleGAN2(tensors, config.resolution).image(z, label, psi)
-    label = None if label is None else torch.tensor(label).float()
-    found = load(path)(torch.tensor(z).float(), label, psi=psi).double().numpy()
+    class_label = None if label is None else torch.tensor(label).float()
+    found = load(path)(torch.tensor(z).float(), class_label, psi=psi).double().numpy()
     assert np.sqrt(((found - expected) ** 2).mean() / (expected**2).mean()) < RMS_FP32
 
 

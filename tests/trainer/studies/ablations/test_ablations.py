@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import typer
+from figure_values import interval, number
 from PIL import Image
-from study_progress import RecordedProgress
+from recorded_progress import RecordedProgress
 from typer.testing import CliRunner
 
 import sgi.trainer.teachers
@@ -65,10 +66,10 @@ def test_changes_to_an_offset(generator):
 def test_offset_is_best_at_the_length_it_was_fitted(fits, generator):
     scored = score_cases("alpha", fits, cases("alpha", generator, settings=FitSettings(steps=100)))
     figures = scored.figures.figures
-    fvu = {alpha: figures[f"albedo/alpha/{alpha:g}/fvu"]["value"] for alpha in ALPHAS}
+    fvu = {alpha: number(figures[f"albedo/alpha/{alpha:g}/fvu"]) for alpha in ALPHAS}
     assert min(fvu, key=fvu.__getitem__) == 1
     assert fvu[0] > 1
-    assert figures["albedo/baseline/ridge/fvu"]["value"] > fvu[1]
+    assert number(figures["albedo/baseline/ridge/fvu"]) > fvu[1]
     assert scored.cases[0]["numbers"] == 48
 
 
@@ -78,7 +79,8 @@ def test_every_ablation_has_figures_and_a_plot(what, fits, generator):
     scored = score_cases(what, fits, todo)
     for case in todo:
         figure = scored.figures.figures[f"{case.path}/fvu"]
-        assert figure["low"] <= figure["value"] <= figure["high"]
+        low, value, high = interval(figure)
+        assert low <= value <= high
     (picture,) = scored.figures.pictures.values()
     assert np.asarray(Image.open(io.BytesIO(picture)).convert("L")).std() > 10
     report = AblationReport(what, 32, scored).to_dict()
@@ -89,7 +91,7 @@ def test_interrupted_ablation_resumes(fits, generator):
     todo = cases("spaces", generator)
     # w and w+ are done after 3 steps each; the third fit is interrupted at its last step.
     with pytest.raises(KeyboardInterrupt):
-        score_cases("spaces", fits, todo, RecordedProgress(stop_at=9))
+        score_cases("spaces", fits, todo, RecordedProgress(stop_at=("spaces", 9)))
     assert [case.label for case in fits.missing(todo)] == ["style", "lora"]
     progress = RecordedProgress()
     score_cases("spaces", fits, todo, progress)
@@ -98,7 +100,7 @@ def test_interrupted_ablation_resumes(fits, generator):
     assert not fits.missing(todo)
     progress = RecordedProgress()
     again = score_cases("spaces", fits, todo, progress)
-    assert not progress.done
+    assert not any(progress.done.values())
     assert all(case["seconds"] is None for case in again.cases)
     # Another setting is another fit.
     assert len(fits.missing([replace(todo[0], settings=replace(todo[0].settings, steps=4))])) == 1

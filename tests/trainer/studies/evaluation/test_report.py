@@ -28,7 +28,7 @@ from sgi.trainer.studies.evaluation.reference_scores import REFERENCE_BASELINES,
 from sgi.trainer.studies.evaluation.run_tasks import run_tasks
 from sgi.trainer.studies.evaluation.strip_chart import Mark, strip_chart
 from sgi.trainer.studies.evaluation.tasks import Row, Task
-from sgi.trainer.studies.figures import FigureSet
+from sgi.trainer.studies.figures import Figure, FigureSet
 from sgi.trainer.studies.relighting.relit_maps import LightFigures
 
 TASKS = [
@@ -115,12 +115,9 @@ def test_reconstruction_multiplies_in_linear_light(made):
 
 def test_offsets_are_scored_against_another_teacher(made, teacher):
     """Against one that equals the study's teacher, the teacher's maps are exact and the offsets' figures the same."""
-
-    class Other(type(teacher)):
-        name, types = "other", ("depth", "normal")
-
+    other = type("Other", (type(teacher),), {"name": "other", "types": ("depth", "normal")})
     context, results, report = made
-    found = reference_scores(context, results, Other())
+    found = reference_scores(context, results, other())
     assert (found["name"], list(found["types"])) == ("other", ["depth"])
     target, ours = found["types"]["depth"], report.rows[0]["figures"]["fvu"]["fits"]
     assert list(target) == ["offset", "teacher", *REFERENCE_BASELINES]
@@ -159,7 +156,7 @@ def test_brief_table_has_the_maps_and_the_hardest_control(made):
 
 def test_page_is_complete_and_needs_no_other_file(made):
     _, _, report = made
-    figures = {
+    figures: dict[str, Figure] = {
         "depth/offset/fvu": {"value": 0.5, "low": 0.4, "high": 0.6},
         "inversion/psnr": {"value": 21.0, "low": 20.0, "high": 22.0},
     }

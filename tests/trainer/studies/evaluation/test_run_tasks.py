@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from study_progress import RecordedProgress
+from recorded_progress import RecordedProgress
 from tolerances import CLOSED_FORM
 
 from sgi.engine import intrinsics
@@ -59,7 +59,7 @@ def test_finished_task_is_not_repeated(study, monkeypatch):
 
 def test_interrupted_task_resumes(study, tmp_path):
     study = replace(study, steps=40)
-    task, first, second = Task(Row("depth")), RecordedProgress(stop_at=30), RecordedProgress()
+    task, first, second = Task(Row("depth")), RecordedProgress(stop_at=("depth", 30)), RecordedProgress()
     with pytest.raises(KeyboardInterrupt):
         run_task(study, task, first)
     assert unfinished(study, [task]) == [task]

@@ -75,7 +75,12 @@ def test_directions_are_searched_for_once(measured, monkeypatch):
     assert list(measure_sections(context, results, "calm", None)) == [TRUTH]
     searches, lights = [], torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(truth_and_lights, "UNetTeacher", type(context.teacher))
-    monkeypatch.setattr(light, "find_directions", lambda *args: searches.append(args) or lights)
+
+    def search(*args):
+        searches.append(args)
+        return lights
+
+    monkeypatch.setattr(light, "find_directions", search)
     monkeypatch.setattr(
         truth_and_lights, "measure_relit_maps", lambda generator, teacher, offsets, directions, **more: directions
     )

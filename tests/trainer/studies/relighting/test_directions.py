@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from study_progress import RecordedProgress
+from recorded_progress import RecordedProgress
 from tolerances import CLOSED_FORM
 
 from sgi.engine.errors import UserError

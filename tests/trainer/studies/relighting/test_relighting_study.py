@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from study_progress import RecordedProgress
+from recorded_progress import RecordedProgress
 
 from sgi.engine.errors import UserError
 from sgi.engine.generator import save_generator

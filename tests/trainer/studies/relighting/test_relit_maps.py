@@ -8,16 +8,18 @@ import json
 import numpy as np
 import pytest
 import torch
+from figure_values import interval, number
 from PIL import Image
 from tolerances import CLOSED_FORM, OPTIMISED
 
+from sgi.engine import intrinsics
 from sgi.trainer.measures.by_type import figures, statistics
 from sgi.trainer.studies.relighting.relit_maps import ROWS, measure_relit_maps
 from sgi.trainer.studies.relighting.spread import spread_measures
 
 
 def spread(name, maps):
-    by = spread_measures(name)
+    by = spread_measures(intrinsics.get(name))
     return figures(by, statistics(by, maps, maps))
 
 
@@ -44,11 +46,12 @@ def test_figures_pictures_and_checks(generator, light_teacher, offsets, directio
     for name in ("depth", "albedo"):
         for row in ("offset", "teacher_on_relit", "teacher_on_renders"):
             figure = figures[f"{name}/{row}/spread"]
-            assert figure["low"] <= figure["value"] <= figure["high"]
-    assert figures["image/directions/spread"]["value"] > 0
+            low, value, high = interval(figure)
+            assert low <= value <= high
+    assert number(figures["image/directions/spread"]) > 0
     # One room under several lights, not several rooms: they differ less than rooms do.
-    assert figures["image/renders/relative_spread"]["high"] < 1
-    ratio = figures["shading/teacher_on_relit/spread"]["value"] / figures["shading/teacher_on_renders/spread"]["value"]
+    assert number(figures["image/renders/relative_spread"], "high") < 1
+    ratio = number(figures["shading/teacher_on_relit/spread"]) / number(figures["shading/teacher_on_renders/spread"])
     assert measured.checks["shading_ratio"] == ratio
     assert {key.split("/")[1] for key in figures} == set(ROWS)
     for picture in measured.figures.pictures.values():

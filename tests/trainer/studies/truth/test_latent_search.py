@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from study_progress import RecordedProgress
+from recorded_progress import RecordedProgress
 from tolerances import OPTIMISED, SAMPLED_COVARIANCE
 
 from sgi.engine.errors import UserError
@@ -16,7 +16,7 @@ from sgi.trainer.studies.truth.latent_search import SearchSettings, find_latents
 
 @pytest.fixture
 def prediction(generator):
-    """Pictures of the generator, of latents that the search does not know."""
+    """Pictures of the generator, of latents that are hidden from the search."""
     with torch.no_grad():
         ws = Sampling().ws(generator, scoring_seeds(3))
         return (generator.synthesize(ws, "none") * 0.5 + 0.5).clamp(0, 1)
