@@ -1,6 +1,6 @@
 """Baking: the offset is added to the affine layers, so that it costs no time when the model runs.
 
-Styles are affine in w: (A + U V) w + A (w + d) - A w + b + e is one matrix and one bias, whatever the offset's space.
+Styles are affine in w: (A + U V) w + A (w + d) - A w + b + e is one matrix and one bias in every offset space.
 Types whose offsets have no update U V share the generator's matrices and differ only in their biases. The offsets are
 those of arXiv 2306.00987.
 """

@@ -106,7 +106,7 @@ def choose_offsets(
         offset = item if isinstance(item, Offset) else Offset.load(item)
         if offset.type in given:
             shown = offset.type if isinstance(item, Offset) else item
-            raise UserError(f"`offsets={shown}`: a second offset of type {offset.type}; give one per type")
+            raise UserError(f"`offsets={shown}`: a second offset of type {offset.type}; pass one per type")
         given[offset.type] = offset
     own = list(given)
     if bundled:

@@ -40,7 +40,7 @@ class BuildSettings:
     def __post_init__(self) -> None:
         least, best, largest = self.batch_profile
         if not 1 <= least <= best <= largest:
-            raise UserError(f"`batch_profile={least},{best},{largest}`: give 1 <= least <= best <= largest")
+            raise UserError(f"`batch_profile={least},{best},{largest}`: choose 1 <= least <= best <= largest")
         if self.optimization_level is not None and self.optimization_level not in LEVELS:
             raise UserError(f"`optimization_level={self.optimization_level}`: choose from 0 to 5")
 

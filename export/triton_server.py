@@ -83,7 +83,7 @@ def write_repository(
     repository = Path(out)
     folder = repository / name
     if not name or Path(name).name != name or name.startswith("."):
-        raise UserError(f"`name={name}`: give a plain name, it becomes a folder")
+        raise UserError(f"`name={name}`: must be a plain name, because it names a folder")
     if server_model not in MODELS:
         raise UserError(f"`server_model={server_model}`: choose from {', '.join(MODELS)}")
     if folder.exists():

@@ -38,7 +38,7 @@ def loading(parameter: str, files: str) -> Iterator[None]:
     ) as error:  # fmt: skip
         reason = _first_line(error)
         raise UserError(
-            f"{parameter}: cannot be loaded ({reason}); give a Hugging Face name or a folder of {files}"
+            f"{parameter}: cannot be loaded ({reason}); use a Hugging Face name or a folder of {files}"
         ) from None
     except ImportError as error:
         raise UserError(

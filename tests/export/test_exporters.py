@@ -129,7 +129,7 @@ def test_progress_is_reported(tiny_generator, tmp_path):
         ({"types": ["all", "dept"]}, "unknown type 'dept'"),
         ({"out": "maps.pt"}, "`out=maps.pt`: the name must end in .onnx"),
         ({"file_format": "tensorrt", "out": "maps.onnx"}, "must end in .engine or .plan"),
-        ({"file_format": "triton-server", "batch_profile": (2, 1, 4)}, "`batch_profile=2,1,4`: give 1 <= least"),
+        ({"file_format": "triton-server", "batch_profile": (2, 1, 4)}, "`batch_profile=2,1,4`: choose 1 <= least"),
     ],
 )
 def test_bad_arguments_are_refused(tiny_generator, depth, tmp_path, monkeypatch, options, message):

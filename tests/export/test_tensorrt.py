@@ -217,7 +217,7 @@ def test_errors_name_missing_packages_and_gpus(monkeypatch, rtx):
 
 
 def test_settings_are_checked(rtx, tiny_generator, tmp_path):
-    with pytest.raises(UserError, match="`batch_profile=4,2,8`: give 1 <= least <= best <= largest"):
+    with pytest.raises(UserError, match="`batch_profile=4,2,8`: choose 1 <= least <= best <= largest"):
         BuildSettings(batch_profile=(4, 2, 8))
     with pytest.raises(UserError, match="`optimization_level=6`: choose from 0 to 5"):
         BuildSettings(optimization_level=6)

@@ -92,7 +92,7 @@ def test_refusals_write_nothing(model, tmp_path, monkeypatch):
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match="it already has a model maps; remove it or choose another `name`"):
         write_repository(model, models, "maps", SETTINGS)
-    with pytest.raises(UserError, match="`name=../maps`: give a plain name"):
+    with pytest.raises(UserError, match="`name=../maps`: must be a plain name"):
         write_repository(model, models, "../maps", SETTINGS)
     with pytest.raises(UserError, match="`server_model=torch`: choose from onnx, tensorrt"):
         write_repository(model, models, "other", SETTINGS, server_model="torch")

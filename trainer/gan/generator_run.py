@@ -65,7 +65,7 @@ def train_generator(
     """
     config = configure(preset, kimg=kimg, hours=hours, count=count)
     if (generator is None) != (discriminator is None):
-        raise UserError("give both `generator` and `discriminator`, or neither: a run starts from both")
+        raise UserError("pass both `generator` and `discriminator`, or neither: a run starts from both")
     start = load_start(config, generator, discriminator) if generator and discriminator else None
     torch_device = find_device(device, threads)
     folder = Path(workdir)
@@ -99,7 +99,7 @@ def configure(
     """
     for name, value in (("kimg", kimg), ("hours", hours), ("count", count)):
         if value is not None and value <= 0:
-            raise UserError(f"`{name}={value}`: give a number above 0")
+            raise UserError(f"`{name}={value}`: must be above 0")
     config = find_preset(preset) if isinstance(preset, str) else preset
     if kimg is not None or hours is not None:
         config = dataclasses.replace(config, total_kimg=kimg, hours=hours)

@@ -48,7 +48,7 @@ def train(
     Raises UserError for a run without a budget and for a checkpoint of other settings.
     """
     if config.total_kimg is None and config.hours is None:
-        raise UserError("the run has no budget: give `kimg` or `hours`")
+        raise UserError("the run has no budget: pass `kimg` or `hours`")
     torch.set_flush_denormal(True)
     files = RunFiles(workdir)
     real = RealImages(images, config.batch, config.seed, config.flips, device)

@@ -1,8 +1,8 @@
 """The measures of each type, as functions of averages over pictures.
 
-A measure computes a few numbers for each picture, its statistics, and its figure is a function of their mean over
-pictures. The mean over all pictures gives the figure, and means over resampled pictures give its interval
-(sgi.trainer.measures.bootstrap), also for a median, an intersection over union or a ratio of variances.
+A measure computes a few numbers for each picture, its statistics. Its figure is a function of the mean of the
+statistics over pictures. Means over resampled pictures determine the interval of the figure
+(sgi.trainer.measures.bootstrap). This also works for a median, an intersection over union and a ratio of variances.
 """
 
 from __future__ import annotations

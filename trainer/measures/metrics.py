@@ -74,7 +74,9 @@ def scale_invariant_error(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def local_error(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Return LMSE [N] of values: residues after the best scale per window, over the truth's energy; black gives 1.
+    """Return LMSE [N] of values: the residual energy after the best scale per window, divided by the truth's energy.
+
+    It is 0 for a perfect and 1 for a black prediction.
 
     Grosse et al., ICCV 2009, section 5. Windows have a tenth of the picture's side and are half a window apart (Chen
     and Koltun, ICCV 2013, section 5).

@@ -50,7 +50,7 @@ def combine_offsets(
     paths, target = [Path(path) for path in offsets], Path(out)
     factors = list(weights) if weights else [1.0] * len(paths)
     if len(factors) != len(paths):
-        raise UserError(f"`weights`: {len(factors)} weights for {len(paths)} files; give one for each")
+        raise UserError(f"`weights`: {len(factors)} weights for {len(paths)} files; pass one for each")
     if not all(map(math.isfinite, factors)):
         raise UserError(f"`weights={' '.join(map(str, factors))}`: weights must be finite")
     if len(paths) == 1 and not weights:

@@ -130,9 +130,9 @@ def fit(
     """Fit the offset of a type on a pool; returns the tensors of its space, float32 on the CPU.
 
     checkpoint: files to resume from, and to write checkpoints and a log to. on_step: called with (steps done, loss) at
-    the start, where the loss is nan, then every 10 steps and at the end. On a CPU the same pool, settings and threads
-    give the same offset bit for bit, interrupted or not. Raises UserError when the loss diverges, and RuntimeError if a
-    weight of the generator has changed.
+    the start, where the loss is nan, then every 10 steps and at the end. On a CPU equal pools, settings and numbers of
+    threads have the same result, bit for bit, also after interruptions. Raises UserError if the loss diverges, and
+    RuntimeError if a weight of the generator has changed.
     """
     before = generator_sha256(generator)
     synthesis = generator.synthesis

@@ -137,7 +137,7 @@ def pool_facts(offset: Offset) -> tuple[int, int]:
         return int(offset.fit["images"]), int(offset.fit["seed"])
     except KeyError:
         raise UserError(
-            f"the file of the {offset.type} offset does not say which pictures it was fitted on, which the baselines "
+            f"the file of the {offset.type} offset does not contain the pictures it was fitted on, which the baselines "
             f"need: fit it with `sgi-engine train --type {offset.type}`"
         ) from None
 

@@ -116,7 +116,7 @@ def read_description(path: str | Path, parameter: str) -> Description:
     """
     values = read_mapping(path, parameter, "teachers")
     if values is None:
-        raise UserError(f"{parameter}: not a description of a model; give file, input and outputs")
+        raise UserError(f"{parameter}: not a description of a model; file, input and outputs are needed")
     top = _Section(parameter, values, ("file", "name", "input", "outputs"))
     outputs = values.get("outputs")
     if not (isinstance(outputs, list) and outputs and all(isinstance(output, dict) for output in outputs)):

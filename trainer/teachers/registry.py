@@ -62,7 +62,7 @@ def load_teacher(spec: str = "bundled", device: str = "cpu") -> Teacher:
     match = _KIND.fullmatch(spec)
     if match is None:
         if not Path(spec).exists():
-            raise UserError(f"`teacher={spec}`: no such file; give `bundled`, a teacher file, or {_kinds()}")
+            raise UserError(f"`teacher={spec}`: no such file; use `bundled`, a teacher file, or {_kinds()}")
         return _open("unet", spec, device)
     return _open(match[1], match[2], device)
 
@@ -81,7 +81,7 @@ def _open_plugin(kind: str, argument: str, device: str) -> Teacher:
     opener = plugins.load_plugin(plugins.TEACHERS, kind)
     if opener is None:
         raise UserError(
-            f"`teacher={kind}:{argument}`: unknown kind {kind!r}; give `bundled`, a teacher file, or {_kinds()}"
+            f"`teacher={kind}:{argument}`: unknown kind {kind!r}; use `bundled`, a teacher file, or {_kinds()}"
         )
     package = plugins.package_of(plugins.find_plugins(plugins.TEACHERS)[kind])
     try:

@@ -76,7 +76,7 @@ def parse_spec(kind: str, argument: str, known: tuple[str, ...]) -> Spec:
         name, equals, value = part.partition("=")
         if name not in known or not equals or name in options:
             raise UserError(
-                f"`teacher={text}`: {part!r} is not an option; give {', '.join(f'{o}=...' for o in known)}, each once"
+                f"`teacher={text}`: {part!r} is not an option; use {', '.join(f'{o}=...' for o in known)}, each once"
             )
         options[name] = value
     return Spec(text, target, options)

@@ -122,7 +122,7 @@ class TensorReader:
         storage = self._storage(args[0], name)
         offset, shape, stride = args[1:4]
         if storage.kind not in _FLOATS:
-            raise self._bad(name, f"holds {storage.kind} numbers, floats expected")
+            raise self._bad(name, f"contains {storage.kind} numbers, floats expected")
         if not _sizes(shape) or not _sizes(stride) or not _sizes((offset,)) or len(shape) != len(stride):
             raise self._bad(name, "wrong sizes")
         count = math.prod(shape)

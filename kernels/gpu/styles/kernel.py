@@ -1,6 +1,7 @@
 """Normalised styles and demodulations of all layers of a network, in two launches.
 
-Layers lie side by side: styles [N, sum of I], scales [N, sum of O]. A table lists where each layer begins.
+The tensors of all layers are concatenated: styles [N, sum of I], scales [N, sum of O]. A table contains the first
+column of each layer.
 """
 # mypy: disable-error-code="no-untyped-def"
 

@@ -20,7 +20,7 @@ BLOCK_INPUTS = 32
 
 @dataclass(frozen=True)
 class StyleTable:
-    """Where each of L layers lies in the tensors of all layers.
+    """The columns of each of L layers in the concatenated tensors of all layers.
 
     starts: L + 1 columns of styles; ends: L + 1 columns of scales. start_column: starts, [L + 1] int32. table:
     [blocks, 6] int32 and column: [blocks] int32, as in `demodulate_kernel`. energy: every layer's [I, O], flat

@@ -189,7 +189,7 @@ def test_a_damaged_checkpoint_is_refused(tiny, images, tmp_path):
 
 
 def test_a_run_without_a_budget_is_refused(tiny, images, tmp_path):
-    with pytest.raises(UserError, match="no budget: give `kimg` or `hours`"):
+    with pytest.raises(UserError, match="no budget: pass `kimg` or `hours`"):
         train(dataclasses.replace(tiny, total_kimg=None), images, tmp_path, CPU)
 
 
@@ -227,4 +227,4 @@ def test_command_reports_the_file(tmp_path, capsys):
     assert main(["train-generator", "--preset", "tiny", *flags]) == 0
     assert f"0.0 kimg trained; generator in {tmp_path / 'ema.safetensors'}" in capsys.readouterr().out
     assert main(["train-generator", "--preset", "tiny", "--kimg", "0", "--workdir", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == "error: --kimg 0.0: give a number above 0\n"
+    assert capsys.readouterr().err == "error: --kimg 0.0: must be above 0\n"

@@ -66,7 +66,7 @@ def test_generator_and_discriminator_are_given_together(former, tmp_path):
     files = {"generator": former / "ema.safetensors", "discriminator": former / "discriminator.safetensors"}
     settings: dict[str, Any] = {"preset": "tiny", "count": 8, "kimg": 0.044, "teacher": None}
     for name, file in files.items():
-        with pytest.raises(UserError, match="give both `generator` and `discriminator`, or neither"):
+        with pytest.raises(UserError, match="pass both `generator` and `discriminator`, or neither"):
             train_generator(folder, **settings, **{name: file})
     assert not folder.exists()
     assert train_generator(folder, **settings, **files).kimg == 0.044

@@ -75,7 +75,7 @@ def test_parameters_replace_values_of_the_preset():
     ("preset", "budget", "message"),
     [
         ("huge", {}, "`preset=huge`: unknown; choose from tiny"),
-        ("tiny", {"kimg": 0}, "`kimg=0`: give a number above 0"),
+        ("tiny", {"kimg": 0}, "`kimg=0`: must be above 0"),
         ("tiny", {"hours": -1}, "`hours=-1`"),
         ("tiny", {"count": 0}, "`count=0`"),
     ],

@@ -105,7 +105,7 @@ def test_a_package_adds_a_kind_of_teacher(python):
 def test_errors_of_packages_are_one_line(python):
     """All cases in one process, because an import of torch takes seconds."""
     cases = {
-        "zoo:x": "`teacher=zoo:x`: unknown kind 'zoo'; give `bundled`, a teacher file, or analytic:..., ",
+        "zoo:x": "`teacher=zoo:x`: unknown kind 'zoo'; use `bundled`, a teacher file, or analytic:..., ",
         "refusing:x": "`teacher=refusing:x`: no such toy",
         "failing:x": "`teacher=failing:x`: package sgi-toy-teachers cannot open it (KeyError: 'x')",
         "not-a-teacher:x": "`teacher=not-a-teacher:x`: package sgi-toy-teachers returned a NoneType, which is not",

@@ -239,7 +239,7 @@ def _change(folder, **values):
         ("dpt", "classes=bed", "classes: a depth model has no classes"),
         ("segformer", "far=3", "far: a segmentation model has no distances"),
         ("zoedepth", "far=-3", "far=-3: must be a positive number"),
-        ("zoedepth", "near=3", "'near=3' is not an option; give far=..., classes=..., each once"),
+        ("zoedepth", "near=3", "'near=3' is not an option; use far=..., classes=..., each once"),
         ("segformer", "classes=sofa", "'sofa' is not one of its classes"),
         ("segformer", "classes=bed,bed", "different names"),
         ("segformer", "classes=floor,flooring", "'flooring' is not one of its classes, or is named twice"),

@@ -193,7 +193,7 @@ def test_invalid_teacher_files_give_one_error_line(net, tmp_path):
     save_file(state, bad)
     with pytest.raises(UserError, match="not a teacher file; make one with `sgi-engine train-teacher`"):
         load_teacher(str(bad))
-    with pytest.raises(UserError, match=r"`teacher=.*missing\.safetensors`: no such file; give `bundled`"):
+    with pytest.raises(UserError, match=r"`teacher=.*missing\.safetensors`: no such file; use `bundled`"):
         load_teacher(str(tmp_path / "missing.safetensors"))
     with pytest.raises(UserError, match="no such file"):
         load_teacher(f"unet:{tmp_path / 'missing.safetensors'}")

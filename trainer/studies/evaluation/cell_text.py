@@ -1,4 +1,4 @@
-"""Figures as text, in markdown and in HTML alike."""
+"""The text of figures in the markdown and HTML reports."""
 
 from __future__ import annotations
 

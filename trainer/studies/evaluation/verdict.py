@@ -26,7 +26,7 @@ SEPARATING = {
 DECIDING = HIGH_PASS_FVU
 KNOWS, FORCED, NOT = "knows", "can be forced to", "does not show"
 UNJUDGED = "no verdict"
-"""The verdict on a map where no hard control was fitted to draw a line."""
+"""The verdict on a map where no hard control was fitted for comparison."""
 
 COLOUR_BASELINES = ("global_affine", "pixel_affine")
 
@@ -80,21 +80,21 @@ def _better(key: str, one: Estimate, other: Estimate) -> bool:
 def _line(
     key: str, intrinsics: Sequence[Entry], hard: Sequence[Entry], estimates: Mapping[str, Estimates]
 ) -> dict[str, Any] | None:
-    ours = {row["label"]: estimates[row["label"]][key] for row in intrinsics if key in estimates[row["label"]]}
-    theirs = {row["label"]: estimates[row["label"]][key] for row in hard if key in estimates[row["label"]]}
-    if not ours or not theirs:
+    of_maps = {row["label"]: estimates[row["label"]][key] for row in intrinsics if key in estimates[row["label"]]}
+    of_controls = {row["label"]: estimates[row["label"]][key] for row in hard if key in estimates[row["label"]]}
+    if not of_maps or not of_controls:
         return None
     pick = max if key == BEYOND_RIDGE else min
-    best = pick(theirs, key=lambda label: theirs[label].value)
-    known = [label for label, estimate in ours.items() if _better(key, estimate, theirs[best])]
+    best = pick(of_controls, key=lambda label: of_controls[label].value)
+    known = [label for label, estimate in of_maps.items() if _better(key, estimate, of_controls[best])]
     return {
         "key": key,
         "title": SEPARATING[key],
-        "line": theirs[best].value,
+        "line": of_controls[best].value,
         "control": best,
-        "interval": rounded(theirs[best]),
+        "interval": rounded(of_controls[best]),
         "known": known,
-        "forced": [label for label in ours if label not in known],
+        "forced": [label for label in of_maps if label not in known],
     }
 
 
@@ -104,18 +104,18 @@ def _baselines_of(row: Entry, rows: Sequence[Entry]) -> Mapping[str, Any]:
 
 
 def _beats(row: Entry, baselines: Mapping[str, Any]) -> bool:
-    ours = estimate_of(row["figures"][FVU])
-    return all(ours.below(estimate_of(figures[FVU])) for figures in baselines.values())
+    estimate = estimate_of(row["figures"][FVU])
+    return all(estimate.below(estimate_of(figures[FVU])) for figures in baselines.values())
 
 
 def _of_map(row: Entry, baselines: Mapping[str, Any], deciding: Mapping[str, Any] | None) -> dict[str, Any]:
     best = min(baselines, key=lambda name: baselines[name][FVU]["value"])
-    fvu, theirs = row["figures"][FVU]["value"], baselines[best][FVU]["value"]
-    beside = f"FVU {fvu:.3f}, best baseline ({best.replace('_', ' ')}) {theirs:.3f}"
+    fvu, baseline = row["figures"][FVU]["value"], baselines[best][FVU]["value"]
+    beside = f"FVU {fvu:.3f}, best baseline ({best.replace('_', ' ')}) {baseline:.3f}"
     beaten = _beats(row, baselines)
     if deciding is None:
         where = "" if beaten else ", not clearly below every baseline"
-        return {"verdict": UNJUDGED, "text": f"{beside}{where}; no hard control was fitted to draw a line"}
+        return {"verdict": UNJUDGED, "text": f"{beside}{where}; no hard control was fitted for comparison"}
     if not beaten:
         return {"verdict": NOT, "text": f"{beside}: not clearly below every baseline"}
     detail = estimate_of(row["figures"][DECIDING])

@@ -90,7 +90,7 @@ def find_directions(
     for name in ("albedo", "shading"):
         if name not in teacher.types:
             raise UserError(
-                f"`teacher`: {teacher.name} does not predict {name}, which a search for light needs; give `bundled`"
+                f"`teacher`: {teacher.name} does not predict {name}, which a search for light needs; use `bundled`"
             )
     distribution = whitening(generator, sampling)
     start = torch.randn(settings.count, free, config.w_dim, generator=torch.Generator().manual_seed(settings.seed))
@@ -178,7 +178,7 @@ def _loss(
     raw = generator.synthesize(relit(ws, directions).flatten(0, 1), noise_mode, dtype)
     after = teacher_targets(teacher, (raw * 0.5 + 0.5).clamp(0, 1), types)
     if not all(after[name].requires_grad for name in types):
-        raise UserError(f"`teacher`: {teacher.name} is not differentiable; give `directions`, or another `teacher`")
+        raise UserError(f"`teacher`: {teacher.name} is not differentiable; pass `directions`, or another `teacher`")
     shape = (len(ws), len(directions))
     albedo_change = after["albedo"].unflatten(0, shape) - before["albedo"][:, None]
     shading_change = coarse(after["shading"].unflatten(0, shape)) - coarse(before["shading"])[:, None]

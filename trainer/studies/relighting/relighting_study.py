@@ -57,7 +57,7 @@ class RelightingSettings:
 
     def __post_init__(self) -> None:
         if self.generator and not self.offsets:
-            raise UserError("`offsets` is missing: give the offsets that were fitted on `generator`")
+            raise UserError("`offsets` is missing: pass the offsets that were fitted on `generator`")
         if self.directions is not None:
             refuse_ignored(
                 {**self.search(), "precision": self.precision},

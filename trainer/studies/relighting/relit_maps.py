@@ -102,11 +102,11 @@ def measure_relit_maps(
         maps.setdefault(offset.type, {})["offset"] = prediction
         if offset.type in types:
             by = {FVU: variance_measures(mean_map(target[offset.type].flatten(0, 1)))[FVU]}
-            for row, mine, theirs in (
+            for row, predicted, targets in (
                 ("offset_against_teacher_before", prediction_before, target_before[offset.type]),
                 ("offset_against_teacher", prediction, target[offset.type]),
             ):
-                kept = statistics(by, mine.flatten(0, 1), theirs.flatten(0, 1))
+                kept = statistics(by, predicted.flatten(0, 1), targets.flatten(0, 1))
                 found.add(f"{offset.type}/{row}", by, _per_scene(kept, scenes))
     kinds = {offset.type: offset.intrinsic for offset in offsets}
     for name, rows in maps.items():
@@ -167,11 +167,11 @@ def _checks(
     checks = {}
     for name in LIGHT_TYPES:
         if name in target:
-            ours, theirs = (
+            spread, spread_of_renders = (
                 found.figures[f"{name}/{row}/{SPREAD}"]["value"] for row in ("teacher_on_relit", "teacher_on_renders")
             )
-            if ours is not None and theirs:
-                checks[f"{name}_ratio"] = ours / theirs
+            if spread is not None and spread_of_renders:
+                checks[f"{name}_ratio"] = spread / spread_of_renders
     if "shading" in target:
         for key, maps in (("diversity", target), ("diversity_of_renders", target_renders)):
             shading = coarse(maps["shading"])

@@ -38,7 +38,7 @@ class TruthSettings:
 
     def __post_init__(self) -> None:
         if self.generator and not self.offsets:
-            raise UserError("`offsets` is missing: give the offsets that were fitted on `generator`")
+            raise UserError("`offsets` is missing: pass the offsets that were fitted on `generator`")
 
 
 def compare_with_truth(settings: TruthSettings, progress: Progress = SILENT) -> TruthReport:

@@ -24,5 +24,5 @@ def load_picture(path: str | Path, side: int) -> Tensor:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: not a readable picture ({error}); give a PNG or JPEG file") from None
+        raise UserError(f"{path}: not a readable picture ({error}); use a PNG or JPEG file") from None
     return torch.from_numpy(np.asarray(square, np.float32).transpose(2, 0, 1) / 255)

@@ -101,7 +101,7 @@ DAMAGED_NVIDIA = {
     "an attribute is missing": (missing_attribute, "b8.conv1 has no conv_clamp"),
     "a tensor has another size": (odd_width, r"b8.conv1.bias has the shape \[5\], \[16\] expected"),
     "another version of persistence": (version_5, "another persistence version than 6"),
-    "integers": (integers, "holds Long numbers, floats expected"),
+    "integers": (integers, "contains Long numbers, floats expected"),
     "not finite": (not_finite, "mapping.fc0.bias is not finite"),
     "a module that is a dict": (
         lambda states: states["synthesis"][1]["_modules"].update(b8={}),
