@@ -16,7 +16,7 @@ NATIVE_SOURCES = $(shell find engine/native -name '*.[ch]' -o -name '*.[ch]pp')
 PACKAGE_FILES := $(shell find $(PACKAGES) \( -path engine/native -o -name __pycache__ \) -prune -o -type f -print)
 # Test files and benchmarks import each other by bare names, from these folders.
 SCRIPT_FOLDERS := tests:benchmarks:benchmarks/gpu:.ci:docs:docs/pictures
-SCRIPTS := .ci docs benchmarks tests engine/native/examples/service.py engine/native/tests/data/make.py
+SCRIPTS := .ci docs benchmarks tests engine/native/tests/data/make.py
 
 .PHONY: run test setup format lint types types-packages types-scripts native native-deps pytest docs docs-serve \
   precommit dist bundle clean

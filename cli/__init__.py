@@ -24,6 +24,7 @@ from sgi.engine.errors import UserError
 
 COMMANDS = {
     "run": "Write the maps of seeds as files; the same command continues a stopped run.",
+    "verify": "Check a folder of maps against its hashes, and merge the manifests of its shards.",
     "inspect": "Describe a generator, checkpoint, offset or exported model; nothing in the file is executed.",
     "import": "Convert a StyleGAN2 checkpoint to a generator file; nothing in it is executed.",
     "export": "Bake offsets into a generator and write one verified model: ONNX, TensorRT or a Triton repository.",
@@ -51,7 +52,7 @@ INTERRUPTED = 130
 USER_ERROR = 2
 _BROKEN_PIPE = 1  # the exit code of typer for it
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-_EXTRAS = {"run": "cpu", "doctor": "cpu", "import": "export", "inspect": "export", "export": "export"}
+_EXTRAS = {"run": "cpu", "verify": "cpu", "doctor": "cpu", "import": "export", "inspect": "export", "export": "export"}
 _DEFAULT_EXTRA = "train"
 _OPTIONAL = {"torch", "onnx", "ml_dtypes", "onnxruntime", "openvino", "matplotlib", "yaml"}
 """Modules that come with an extra of the package; _EXTRAS: the extra that a command needs."""
@@ -125,8 +126,8 @@ def sgi_engine(
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line. Returns its exit code: 0 success, 2 a mistake that the user can correct, 130 Ctrl-C."""
     arguments = list(sys.argv[1:] if args is None else args) or ["--help"]
-    warnings.formatwarning = _warning
     group = build()
+    warnings.formatwarning = lambda message, *args: _warning(message, group.running)
     try:
         result = group.main(args=arguments, prog_name="sgi-engine", standalone_mode=False)
         sys.stdout.flush()
@@ -155,11 +156,9 @@ def main(args: Sequence[str] | None = None) -> int:
         return _fail(" ".join(error.format_message().split()))
 
 
-def _warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-) -> str:
-    """A warning as one line, without the source position that Python adds."""
-    return f"warning: {message}\n"
+def _warning(message: Warning | str, command: Any) -> str:
+    """A warning as one line with the flags of `command`, without the source position that Python adds."""
+    return f"warning: {with_flags(str(message), flags_of(command) if command else {})}\n"
 
 
 def _fail(message: str) -> int:

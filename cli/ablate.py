@@ -17,6 +17,7 @@ from sgi.cli.options import (
     Holdout,
     NoiseMode,
     Precision,
+    Quiet,
     Threads,
     Trunc,
     types_option,
@@ -50,6 +51,7 @@ def ablate(
     threads: Threads = None,
     precision: Precision = None,
     dry_run: DryRun = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure how a map depends on its offset's space, rows and length, and on the number of pictures.
 
@@ -70,7 +72,7 @@ def ablate(
     if dry_run:
         console.print(str(plan_ablation(settings)))
         return
-    with progress() as receiver:
+    with progress(quiet) as receiver:
         report = study(settings, receiver)
     plot, figures = report.write(out)
     console.print(report.table())

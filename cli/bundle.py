@@ -8,11 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from sgi.cli.options import Device
+from sgi.cli.options import Device, Quiet
 from sgi.engine import bundle as paths
 from sgi.engine import intrinsics
+from sgi.engine.errors import refuse_ignored
+from sgi.engine.files import check_writable
 from sgi.engine.progress import SILENT, Progress
 
+PRESET = "rooms-64"
 # Type -> steps and pictures. Depth, normals and shading improve for longest.
 FITS = {
     "depth": (3000, 5000), "normal": (3000, 5000), "albedo": (1500, 2000), "shading": (3000, 5000),
@@ -30,17 +33,18 @@ def bundle(
     offsets: Annotated[
         Path | None, typer.Option(help="Folder of offsets fitted by `train --type all`. Default: fit them.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="Preset of `train-generator`.")] = "rooms-64",
+    preset: Annotated[str | None, typer.Option(help=f"Preset of `train-generator`. Default: {PRESET}.")] = None,
     hours: Annotated[float | None, typer.Option(help="Budget of the generator's training in hours.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     device: Device = "cpu",
+    quiet: Quiet = False,
 ) -> None:
     """Train generator and teacher on rooms, fit every offset, export, and write manifest and model card."""
     from rich.console import Console
 
     from sgi.cli.progress import progress
 
-    with progress() as shown:
+    with progress(quiet) as shown:
         quality = rebuild_bundle(
             workdir, out, generator=generator, teacher=teacher, offsets=offsets, preset=preset, hours=hours,
             threads=threads, device=device, progress=shown,
@@ -57,7 +61,7 @@ def rebuild_bundle(
     generator: Path | None = None,
     teacher: Path | None = None,
     offsets: Path | None = None,
-    preset: str = "rooms-64",
+    preset: str | None = None,
     hours: float | None = None,
     threads: int | None = None,
     device: str = "cpu",
@@ -75,7 +79,16 @@ def rebuild_bundle(
     from sgi.trainer.teacher_training.teacher_run import train_teacher
     from sgi.trainer.teachers.unet_teacher import load_unet_teacher
 
+    if generator is not None:
+        refuse_ignored({"hours": hours}, "with `generator`, which is trained already; leave it out")
+        if teacher is not None:
+            refuse_ignored(
+                {"preset": preset}, "with `generator` and `teacher`, which are trained already; leave it out"
+            )
+    preset = preset or PRESET
     machine: dict[str, Any] = {"threads": threads, "device": device}
+    check_writable(out, folder=True, make=True)
+    check_writable(workdir, "workdir", folder=True, make=True)
     fitted = out / paths.OFFSETS.name
     fitted.mkdir(parents=True, exist_ok=True)
     teacher_file, network_file = out / paths.TEACHER.name, out / paths.GENERATOR.name
@@ -93,26 +106,29 @@ def rebuild_bundle(
     files = {name: fitted / f"{name}.safetensors" for name in FITS}
     for name, file in files.items():
         if offsets is None:
-            _fit(name, network_file, f"{teacher_file}+analytic:sobel", file, workdir / "fits", machine)
+            _fit(name, network_file, f"{teacher_file}+analytic:sobel", file, workdir / "fits", machine, progress)
         else:
             copyfile(offsets / file.name, file)
-    _export(network_file, [files[name] for name in intrinsics.MAP_TYPES if name in files], out / paths.MODEL.name)
+    exported = [files[name] for name in intrinsics.MAP_TYPES if name in files]
+    _export(network_file, exported, out / paths.MODEL.name, progress)
     write_manifest(out)
     write_card(out)
     return quality
 
 
-def _fit(name: str, generator: Path, teacher: str, out: Path, workdir: Path, machine: dict[str, Any]) -> None:
+def _fit(
+    name: str, generator: Path, teacher: str, out: Path, workdir: Path, machine: dict[str, Any], progress: Progress
+) -> None:
     from sgi.trainer.offsets.train import train_offsets
 
     steps, images = FITS[name]
     train_offsets(
         [name], generator=generator, teacher=teacher, steps=steps, images=images, noise_mode="none", out=out,
-        workdir=workdir, preview=False, **machine,
+        workdir=workdir, preview=False, progress=progress, **machine,
     )  # fmt: skip
 
 
-def _export(generator: Path, offsets: list[Path], out: Path) -> None:
+def _export(generator: Path, offsets: list[Path], out: Path, progress: Progress) -> None:
     from sgi.export import export_model
 
-    export_model(types=["all"], generator=generator, offsets=offsets, out=out, noise_mode="none")
+    export_model(types=["all"], generator=generator, offsets=offsets, out=out, noise_mode="none", progress=progress)

@@ -17,13 +17,17 @@ def combine(
         list[float] | None,
         typer.Option("--weight", help="Weight of each file, in their order; repeat it. Default: 1 each."),
     ] = None,
+    mixed_types: Annotated[bool, typer.Option("--mixed-types", help="Add offsets of different types.")] = False,
 ) -> None:
-    """Add offsets, each times its weight: average fits, add a direction to a map, or scale an offset."""
+    """Add offsets, each times its weight: average fits of one type, or scale an offset.
+
+    Offsets of different types are added only with --mixed-types: the sum is a map of none of the types.
+    """
     from rich.console import Console
 
     from sgi.trainer.offsets.combine import combine_offsets
 
-    combined = combine_offsets(offsets, out=out, weights=weights)
+    combined = combine_offsets(offsets, out=out, weights=weights, mixed_types=mixed_types)
     terms = " + ".join(f"{weight:g} x {path.name}" for weight, path in combined.terms)
     console = Console(markup=False, highlight=False)
     offset = combined.offset

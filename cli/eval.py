@@ -17,6 +17,7 @@ from sgi.cli.options import (
     Holdout,
     NoiseMode,
     Precision,
+    Quiet,
     Trunc,
     TypeFiles,
     types_option,
@@ -43,8 +44,10 @@ def eval(
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of every fit.")] = 600,
     fits: Annotated[int, typer.Option(min=1, help="Fits of every map, each on other pictures.")] = 3,
-    control_fits: Annotated[int, typer.Option(min=1, help="Fits of every other row.")] = 1,
-    controls: Annotated[bool, typer.Option(help="Fit controls, without which no map is called known.")] = True,
+    control_fits: Annotated[
+        int | None, typer.Option(min=1, help="Fits of every other row, each on other pictures. Default: 1.")
+    ] = None,
+    controls: Annotated[bool, typer.Option(help="Fit controls, without which no verdict is given.")] = True,
     batch: Batch = 16,
     lr: Annotated[float | None, typer.Option(help="Learning rate as in `train`. Default: the space's.")] = None,
     images: Annotated[int, typer.Option(min=2, help="Pictures to fit on.")] = 2000,
@@ -67,6 +70,7 @@ def eval(
     device: Device = "cpu",
     precision: Precision = None,
     dry_run: DryRun = False,
+    quiet: Quiet = False,
 ) -> None:
     """Fit maps and controls, score all of them with intervals beside baselines, and write a report with a verdict.
 
@@ -76,12 +80,18 @@ def eval(
 
     from rich.console import Console
 
+    from sgi.engine.errors import UserError
     from sgi.trainer.offsets.type_file import load_types
     from sgi.trainer.studies.evaluation import EvaluationSettings, evaluate, plan_evaluation
 
     own = load_types(type_files or ())
+    chosen = tuple(own.get(name, name) for name in types or own)
+    if unused := [name for name, kind in own.items() if kind not in chosen]:
+        raise UserError(
+            f"`type_files`: its type {unused[0]} is not among `types`; choose it too, or leave its file out"
+        )
     settings = EvaluationSettings(
-        types=tuple(own.get(name, name) for name in types or own), generator=generator, teacher=teacher,
+        types=chosen, generator=generator, teacher=teacher,
         references=tuple(references or ()), offsets=offsets, steps=steps, fits=fits, control_fits=control_fits,
         controls=controls, batch=batch, lr=lr, images=images, holdout=holdout, psi=psi, cutoff=cutoff,
         noise_mode=noise_mode, class_index=class_index, rooms=rooms, directions=directions, out=out, jobs=jobs,
@@ -91,7 +101,7 @@ def eval(
     if dry_run:
         console.print(str(plan_evaluation(settings)))
         return
-    with progress() as receiver:
+    with progress(quiet) as receiver:
         report = evaluate(settings, receiver)
     written = report.write(out)
     for sentence in report.sentences():

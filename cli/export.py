@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sgi.cli.options import GeneratorFile, OffsetFiles, types_option
+from sgi.cli.options import GeneratorFile, OffsetFiles, Quiet, types_option
 from sgi.cli.progress import progress
 from sgi.engine.errors import UserError
 
@@ -74,6 +74,7 @@ def export(
     server_model: Annotated[
         str | None, typer.Option("--server-model", help="Model that the server runs: onnx or tensorrt. Default: onnx.")
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Bake offsets into a generator, verify the model, and write it as an .onnx, an engine or a server's repository."""
     from rich.console import Console
@@ -89,7 +90,7 @@ def export(
         "name": name,
         "server_model": server_model,
     }
-    with progress() as shown:
+    with progress(quiet) as shown:
         exported = export_model(
             generator=generator, offsets=offsets or [], types=types, file_format=file_format, out=out, alpha=alpha,
             psi=psi, cutoff=cutoff, noise_mode=noise_mode, noise_seed=noise_seed, precision=precision, opset=opset,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sgi.cli.options import Device, GeneratorFile, OffsetFiles, Precision, Threads
+from sgi.cli.options import Device, GeneratorFile, OffsetFiles, Precision, Quiet, Threads
 from sgi.cli.progress import progress
 
 
@@ -29,6 +29,7 @@ def invert(
     device: Device = "cpu",
     threads: Threads = None,
     precision: Precision = None,
+    quiet: Quiet = False,
 ) -> None:
     """Find the latents of your own pictures and their maps. Beyond the paper, which is about generated pictures.
 
@@ -37,16 +38,19 @@ def invert(
     """
     from rich.console import Console
 
+    from sgi.engine.files import check_writable
     from sgi.engine.writers import get_format
     from sgi.trainer.studies.truth import InversionSettings
     from sgi.trainer.studies.truth import invert as study
 
-    get_format(file_format)  # raises before the search rather than after it
+    # Both raise before the search rather than after it.
+    get_format(file_format)
+    check_writable(out, folder=True, make=True)
     settings = InversionSettings(
         pictures=tuple(pictures), generator=generator, offsets=tuple(offsets or ()), steps=steps, prior=prior,
         rows=rows, noise_mode=noise_mode, class_index=class_index, device=device, threads=threads, precision=precision,
     )  # fmt: skip
-    with progress() as receiver:
+    with progress(quiet) as receiver:
         report = study(settings, receiver)
     preview = report.write(out, file_format)
     console = Console()

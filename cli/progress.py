@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 5.0
 """Least time between two lines of a stage."""
+SILENCE_SECONDS = 30.0
+"""Longest time without a line: after it, a line states what still runs."""
 WINDOW_LINES = 6
 """Lines whose speed gives the time left: the finished part of a continued run passes at once and must not count."""
 
@@ -33,7 +36,8 @@ def progress(quiet: bool = False) -> Iterator[Progress]:
         with bars(Console(stderr=True)) as shown:
             yield shown
     else:
-        yield Lines(sys.stderr)
+        with Lines(sys.stderr) as lines:
+            yield lines
 
 
 @contextmanager
@@ -81,24 +85,60 @@ class _Bar:
 class Lines:
     """A progress display of plain lines, such as `seeds: 500 of 1000, 0:00:04 left, 141.8 img/s`.
 
-    A stage prints a line every LINE_SECONDS and, if it printed any, one at its end; a short stage prints none.
+    A stage prints a line every LINE_SECONDS and, if it printed any, one at its end; a short stage prints none. As a
+    context it also prints a line after SILENCE_SECONDS without one.
     out: where to. clock: the time in seconds.
     """
 
     def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._out = out
         self._clock = clock
+        self._lock = threading.Lock()
+        self._current = ""  # the last stage or message
+        self._began = self._last = clock()
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Lines:
+        """Start the thread that ends a silence, which steps without progress of their own would cause."""
+        threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End the thread."""
+        self._closed.set()
+
+    def _watch(self) -> None:
+        while not self._closed.wait(SILENCE_SECONDS / 4):
+            self.check()
+
+    def check(self) -> None:
+        """Print a line if there was none for SILENCE_SECONDS."""
+        now = self._clock()
+        if now - self._last >= SILENCE_SECONDS:
+            self._print(f"{self._current or 'working'}: still running after {_time(now - self._began)}")
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str = "") -> Iterator[Stage]:
         """See `Progress.stage`."""
-        stage = _LineStage(self.message, self._clock, name, total, unit)
+        outer = self._current, self._began
+        self._start(name)
+        stage = _LineStage(self._print, self._clock, name, total, unit)
         yield stage
         stage.end()
+        self._current, self._began = outer
 
     def message(self, text: str) -> None:
         """See `Progress.message`."""
-        print(text, file=self._out, flush=True)
+        self._start(text)
+        self._print(text)
+
+    def _start(self, text: str) -> None:
+        self._current, self._began = text, self._clock()
+
+    def _print(self, text: str) -> None:
+        with self._lock:
+            self._last = self._clock()
+            print(text, file=self._out, flush=True)
 
 
 class _LineStage:

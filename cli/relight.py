@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sgi.cli.options import Device, GeneratorFile, OffsetFiles, Precision, Threads
+from sgi.cli.options import Device, GeneratorFile, OffsetFiles, Precision, Quiet, Threads
 from sgi.cli.progress import progress
 
 
@@ -19,16 +19,21 @@ def relight(
     generator: GeneratorFile = None,
     offsets: OffsetFiles = None,
     teacher: Annotated[str, typer.Option(help="`bundled`, or another spec of `train`.")] = "bundled",
-    count: Annotated[int, typer.Option(min=2, help="Directions to find.")] = 8,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of the search.")] = 200,
-    keep: Annotated[float, typer.Option(help="Penalty on changes of albedo; a higher one finds weaker lights.")] = 20.0,
-    from_layer: Annotated[int, typer.Option(min=0, help="First row of w+ that a direction may move.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
+    count: Annotated[int | None, typer.Option(min=2, help="Directions to find. Default: 8.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps of the search. Default: 200.")] = None,
+    keep: Annotated[
+        float | None, typer.Option(help="Penalty on changes of albedo; a higher one finds weaker lights. Default: 20.")
+    ] = None,
+    from_layer: Annotated[
+        int | None, typer.Option(min=0, help="First row of w+ that a direction may move. Default: 3.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the search. Default: 0.")] = None,
     scenes: Annotated[int, typer.Option(min=2, help="Held-out seeds, and rooms, to measure on.")] = 32,
     variety: Annotated[str, typer.Option(help="Variety of the rooms, that of the generator's training.")] = "calm",
     device: Device = "cpu",
     threads: Threads = None,
     precision: Precision = None,
+    quiet: Quiet = False,
 ) -> None:
     """Find directions that change the light, and measure how maps change with it.
 
@@ -46,7 +51,7 @@ def relight(
         steps=steps, keep=keep, from_layer=from_layer, seed=seed, scenes=scenes, variety=variety, device=device,
         threads=threads, precision=precision,
     )  # fmt: skip
-    with progress() as receiver:
+    with progress(quiet) as receiver:
         report = study(settings, receiver)
     report.write(out)
     measured = report.measured

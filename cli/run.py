@@ -38,7 +38,7 @@ def run(
     file_format: MapFormat = "png",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images in one pass.")] = DEFAULT_BATCH,
     backend: Annotated[
-        str, typer.Option("--backend", help=f"{', '.join(BACKENDS)} or auto, the faster installed one.")
+        str, typer.Option("--backend", help=f"{', '.join(BACKENDS)} or auto: the folder's, else the fastest.")
     ] = AUTO,
     device: Annotated[str, typer.Option("--device", help=f"{', '.join(DEVICES)} or auto.")] = AUTO,
     precision: Annotated[
@@ -48,11 +48,31 @@ def run(
         ),
     ] = None,
     threads: Threads = None,
-    shard: Annotated[str, typer.Option("--shard", help="k/n: only part k of n of the seeds, counted from 1.")] = "1/1",
+    shard: Annotated[
+        str, typer.Option("--shard", help="k/n: only part k of n of the seeds, counted from 1; `verify` merges them.")
+    ] = "1/1",
+    digits: Annotated[
+        int | None,
+        typer.Option("--digits", help="Digits of seeds in file names. Default: the folder's; 6 or more in a new one."),
+    ] = None,
+    seeds_per_folder: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds-per-folder",
+            help="Seeds from this number on are in subfolders of as many; 0 for none. Default: the folder's, or 1000.",
+        ),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare the hashes of files that are finished, not only their sizes.")
+    ] = False,
     preview: Preview = True,
     quiet: Quiet = False,
 ) -> None:
-    """Write the maps of seeds as files; the same command continues a stopped run."""
+    """Write the maps of seeds as files; the same command continues a stopped run.
+
+    The first run in a folder writes run.json with the settings, the backend and a description of the data set. Later
+    runs and shards in the folder must have the same settings and use the same backend.
+    """
     from sgi.engine.run import RunInterrupted, run_classes
     from sgi.engine.seeds import parse_seeds, read_seeds
 
@@ -64,7 +84,8 @@ def run(
             reports = run_classes(
                 wanted, class_index, model=model, types=types, outdir=outdir, psi=psi, noise_mode=noise_mode,
                 file_format=file_format, batch=batch, backend=backend, device=device, precision=precision,
-                threads=threads, shard=shard, preview=preview, progress=shown,
+                threads=threads, shard=shard, digits=digits, seeds_per_folder=seeds_per_folder, verify=verify,
+                preview=preview, progress=shown,
             )  # fmt: skip
     except RunInterrupted as stop:
         typer.echo(

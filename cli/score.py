@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sgi.cli.options import Device, GeneratorFile, Holdout, Split, Teacher, TeacherCache, Threads, types_option
+from sgi.cli.options import Device, GeneratorFile, Holdout, Quiet, Split, Teacher, TeacherCache, Threads, types_option
 from sgi.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -26,11 +26,12 @@ def score(
     cache: TeacherCache = None,
     device: Device = "cpu",
     threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Score offsets on held-out seeds, beside baselines fitted on the pictures that the offsets were fitted on."""
     from sgi.trainer.offsets.rescore import score_offsets
 
-    with progress() as shown:
+    with progress(quiet) as shown:
         score_offsets(
             offsets or (), types=types or (), generator=generator, teacher=teacher, holdout=holdout, split=split,
             cache=cache, device=device, threads=threads, progress=shown, on_scored=_report,

@@ -16,6 +16,7 @@ from sgi.cli.options import (
     Holdout,
     NoiseMode,
     Precision,
+    Quiet,
     Resume,
     Seed,
     Split,
@@ -86,11 +87,12 @@ def train(
     precision: Precision = None,
     resume: Resume = True,
     preview: Annotated[bool, typer.Option(help="Write a picture beside each offset.")] = True,
+    quiet: Quiet = False,
 ) -> None:
     """Fit the offset that turns the generator's pictures into maps, and score it on held-out seeds."""
     from sgi.trainer.offsets.train import train_offsets
 
-    with progress() as shown:
+    with progress(quiet) as shown:
         train_offsets(
             types, type_files=type_files or (), generator=generator, teacher=teacher, space=space, rank=rank,
             from_layer=from_layer, steps=steps, lr=lr, batch=batch, images=images, psi=psi, cutoff=cutoff,

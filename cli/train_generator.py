@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sgi.cli.options import Device, Threads
+from sgi.cli.options import Device, Quiet, Threads
 from sgi.engine import bundle
 
 
@@ -32,12 +32,13 @@ def train_generator(
         Path | None, typer.Option(help="The discriminator.safetensors of the same run as --generator.")
     ] = None,
     count: Annotated[int | None, typer.Option(help="Rooms to train on. Default: the preset's.")] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Train a generator on rooms; stop and continue at will with Ctrl-C and the same command."""
     from sgi.cli.progress import progress
     from sgi.trainer.gan import generator_run
 
-    with progress() as shown:
+    with progress(quiet) as shown:
         trained = generator_run.train_generator(
             workdir, preset, kimg=kimg, hours=hours, count=count, data=data, teacher=teacher, generator=generator,
             discriminator=discriminator, device=device, threads=threads, resume=resume, progress=shown,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sgi.cli.options import Device
+from sgi.cli.options import Device, Quiet
 
 
 class Storage(str, Enum):
@@ -33,6 +33,7 @@ def train_teacher(
     device: Device = "cpu",
     storage: Annotated[Storage, typer.Option(help="Precision of the tensors in the file.")] = Storage.fp16,
     name: Annotated[str, typer.Option(help="Name of the teacher in reports.")] = "rooms-unet",
+    quiet: Quiet = False,
 ) -> None:
     """Train the U-Net teacher on rendered rooms, measure it on held-out ones and write its file."""
     from rich.console import Console
@@ -41,7 +42,7 @@ def train_teacher(
     from sgi.trainer.teacher_training import teacher_run
     from sgi.trainer.teacher_training.held_out_errors import error_table
 
-    with progress() as shown:
+    with progress(quiet) as shown:
         errors = teacher_run.train_teacher(
             out, workdir, data, steps=steps, batch=batch, seed=seed, rooms=rooms, size=size, data_seed=data_seed,
             held_out=held_out, storage=storage.value, name=name, device=device, threads=threads, progress=shown,

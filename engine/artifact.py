@@ -60,6 +60,8 @@ class Artifact:
     generator: {"sha256": ..., more}, with "noise_seed" where the noise was drawn from a seed.
     offsets: {type: {"sha256": ..., more}}.
     parity: differences from torch as the export measured them.
+    graph_sha256: checksum of the ONNX graph with its weights (`sgi.engine.model_file.graph_sha256`), which backends
+    compare when they open the file; None in files of older versions.
     format: version of this description.
 
     Raises UserError for values that no model can have.
@@ -78,6 +80,7 @@ class Artifact:
     cutoff: int | None = None
     offsets: dict[str, dict[str, Any]] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
+    graph_sha256: str | None = None
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -91,6 +94,7 @@ class Artifact:
         _require(self.precision in PRECISIONS, "precision")
         _require(len(self.types) > 0 and len(set(self.type_names)) == len(self.types), "types")
         _require(all(output.classes or output.decoding != "palette" for output in self.types), "types: classes")
+        _require(self.graph_sha256 is None or bool(_SHA256.fullmatch(self.graph_sha256)), "graph_sha256")
         _require(_has_sha256(self.generator), "generator.sha256")
         _require(set(self.offsets) <= set(self.type_names), "offsets")
         for name, offset in self.offsets.items():

@@ -6,6 +6,9 @@ backticks, `class_index=9`; sgi.cli.errors replaces them by flags.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
+
 MAX_LENGTH = 1000
 
 
@@ -23,3 +26,22 @@ class UserError(Exception):
 
     def __init__(self, text: str) -> None:
         super().__init__(one_line(text))
+
+
+def refuse_ignored(given: Mapping[str, object], why: str) -> None:
+    """Raise UserError for the first parameter in `given` that is not None: it would have no effect.
+
+    given: parameter -> its value, None where it was not passed. why: the reason, and what to do.
+    """
+    for name, value in given.items():
+        if value is not None:
+            raise UserError(f"`{name}={value}` has no effect {why}")
+
+
+def warn_cutoff(psi: float, cutoff: int | None) -> None:
+    """Warn that `cutoff` has no effect where psi is 1.
+
+    A warning and not an error, because a series over several psi passes the same cutoff each time.
+    """
+    if cutoff is not None and psi == 1:
+        warnings.warn(f"`cutoff={cutoff}` has no effect with `psi={psi:g}`, which truncates nothing", stacklevel=3)

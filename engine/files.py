@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from sgi.engine.errors import UserError
 
 TEMPORARY_MARK = ".part-"
 _CHUNK_BYTES = 1 << 20
@@ -32,6 +34,40 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def check_writable(
+    path: str | os.PathLike[str], parameter: str = "out", *, folder: bool = False, make: bool = False
+) -> None:
+    """Raise UserError, naming `parameter`, unless `path` can be written; call it before long work.
+
+    folder: `path` is a folder to write files to, which is made if it is missing; otherwise `path` is a file. make:
+    missing folders above `path` are made later too; otherwise the folder of `path` must exist.
+    A file is created and removed in the nearest folder that exists, because permission bits do not show a read-only or
+    full disk.
+    """
+    target, shown = Path(path), f"`{parameter}={path}`"
+    if folder and target.exists() and not target.is_dir():
+        raise UserError(f"{shown}: this is a file, and a folder is needed")
+    if not folder and target.is_dir():
+        raise UserError(f"{shown}: this is a folder; give the name of a file")
+    nearest = target if folder and target.is_dir() else target.absolute().parent
+    if not nearest.is_dir() and not make:
+        if nearest.exists():
+            raise UserError(f"{shown}: {target.parent} is not a folder")
+        raise UserError(f"{shown}: there is no folder {target.parent}; make it first")
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise UserError(f"{shown}: {nearest} is not a folder")
+    probe = nearest / f".sgi{TEMPORARY_MARK}{os.urandom(4).hex()}"
+    try:
+        probe.write_bytes(b"0")
+    except OSError as error:
+        raise UserError(f"{shown}: cannot write there ({error.strerror}); choose another place") from None
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

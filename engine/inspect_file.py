@@ -130,6 +130,8 @@ def _offset_tensors(shapes: dict[str, list[int]]) -> list[str]:
 def _model(path: Path, artifact: Artifact) -> FileReport:
     facts = asdict(artifact)
     del facts["types"]
+    if artifact.graph_sha256 is None:
+        facts["graph_sha256"] = "none: opening cannot detect damaged weights; export it again to add it"
     outputs = {
         output.name: (
             output.channels,

@@ -82,6 +82,11 @@ class Offset:
         return tensors_sha256(self.tensors)
 
     @property
+    def types(self) -> tuple[str, ...]:
+        """The types of the terms of a sum, without repeats; of any other offset, its type."""
+        return tuple(dict.fromkeys([self.type, *(part["type"] for part in self.fit.get("parts", ()))]))
+
+    @property
     def label(self) -> str:
         """The space with its rank and first row, such as `w+ from row 4` or `lora of rank 4`."""
         rank, first = self.fit.get("rank"), self.fit.get("from_layer")

@@ -62,6 +62,11 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     return properties
 
 
+def find_graph(model: bytes) -> memoryview:
+    """The graph of a complete model with its weights, without tag and length."""
+    return next(field.payload for field in _fields(memoryview(model)) if field.number == _MODEL_GRAPH)
+
+
 def keep_outputs(model: bytes, names: Collection[str]) -> bytes:
     """A model with only some of its outputs, without the nodes and weights that only the others need.
 

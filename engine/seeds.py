@@ -20,6 +20,8 @@ import numpy as np
 from sgi.engine.errors import UserError, one_line
 
 SEED_MAX = 2**32 - 1
+DIGITS = 6
+"""Least number of digits of a seed in file names, so that a folder can be extended to a million seeds."""
 _REMEDY = "write seeds and inclusive ranges such as 0-5,9,12-14"
 _SHOWN = 60  # characters of a wrong text that a message quotes
 _ITEM = re.compile(r"(\d{1,20})(?:\s*-\s*(\d{1,20}))?")
@@ -69,17 +71,34 @@ class Seeds(Sequence[int]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        parts = (f"{r[0]}-{r[-1]}" if len(r) > 1 else f"{r[0]}" for r in self.ranges)
-        return f"Seeds({','.join(parts)!r})"
+        return f"Seeds({str(self)!r})"
+
+    def __str__(self) -> str:
+        """The text that `parse_seeds` reads: `0-5,9`."""
+        return ",".join(f"{r[0]}-{r[-1]}" if len(r) > 1 else f"{r[0]}" for r in self.ranges)
+
+    def union(self, other: Seeds | None = None) -> Seeds:
+        """The seeds of both in ascending order, in as few ranges as possible."""
+        merged: list[range] = []
+        for part in sorted((*self.ranges, *(other.ranges if other else ())), key=lambda part: part.start):
+            if merged and part.start <= merged[-1].stop:
+                merged[-1] = range(merged[-1].start, max(merged[-1].stop, part.stop))
+            else:
+                merged.append(part)
+        return Seeds(merged)
+
+    def bounds(self, part: int, count: int) -> tuple[int, int]:
+        """Position of the first seed of a shard, and position after its last."""
+        return len(self) * (part - 1) // count, len(self) * part // count
 
     @property
     def digits(self) -> int:
-        """Number of decimal digits to which file names of these seeds are padded, at least 4."""
-        return max(4, len(str(max((part[-1] for part in self.ranges), default=0))))
+        """Number of decimal digits to which file names of these seeds are padded, at least 6."""
+        return max(DIGITS, len(str(max((part[-1] for part in self.ranges), default=0))))
 
     def shard(self, part: int, count: int) -> Seeds:
         """Part `part`, counted from 1, of `count` contiguous parts; their sizes differ by at most one."""
-        return self[len(self) * (part - 1) // count : len(self) * part // count]
+        return self[slice(*self.bounds(part, count))]
 
     def _between(self, start: int, stop: int) -> Iterator[range]:
         for i in range(bisect_right(self._ends, start), len(self.ranges)):
@@ -151,8 +170,8 @@ def latents(seeds: Iterable[int], z_dim: int) -> np.ndarray:
     return np.concatenate(rows) if rows else np.empty((0, z_dim))
 
 
-def seed_stem(seed: int, digits: int = 4) -> str:
-    """The start of the file names of a seed: `seed0042` for 42 with 4 digits."""
+def seed_stem(seed: int, digits: int = DIGITS) -> str:
+    """The start of the file names of a seed: `seed000042` for 42 with 6 digits."""
     return f"seed{seed:0{digits}d}"
 
 

@@ -1,4 +1,4 @@
-"""Baking: an offset becomes part of the affine layers and costs nothing at run time.
+"""Baking: the offset is added to the affine layers, so that it costs no time when the model runs.
 
 Styles are affine in w: (A + U V) w + A (w + d) - A w + b + e is one matrix and one bias, whatever the offset's space.
 Types whose offsets have no update U V share the generator's matrices and differ only in their biases. The offsets are
@@ -21,7 +21,10 @@ Array = NDArray[np.float32]
 
 
 class Baked(NamedTuple):
-    """x @ weight + bias with weight [w_dim, I] and bias [I]; gains are applied, except to-rgb's 1 / sqrt(I)."""
+    """An affine layer, x @ weight + bias.
+
+    weight: [w_dim, I] float32; bias: [I] float32. Gains are applied, except the gain 1 / sqrt(I) of to-rgb layers.
+    """
 
     weight: Array
     bias: Array

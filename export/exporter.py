@@ -13,7 +13,11 @@ from sgi.engine.progress import Progress
 
 @dataclass(frozen=True)
 class Source:
-    """The model to export. name: its type, or `maps` for several; write_onnx: writes and verifies it as an .onnx."""
+    """The model to export.
+
+    name: name of its type, or `maps` for several types. write_onnx: writes the model to a path as a verified .onnx and
+    returns its description.
+    """
 
     name: str
     write_onnx: Callable[[Path], Artifact]
@@ -37,7 +41,8 @@ class Exporter(Protocol):
     """One file format.
 
     suffixes: of the file, such as `.onnx` or `.tar.gz`; the first is the default; empty for a format that is a folder.
-    settings: dataclass of the format's own options; all fields have defaults, and it raises UserError for bad values.
+    settings: dataclass of the format's options; all fields have defaults, and the constructor raises UserError for
+    invalid values.
     """
 
     suffixes: tuple[str, ...]
@@ -48,7 +53,7 @@ class Exporter(Protocol):
         ...
 
     def write(self, source: Source, out: Path, settings: Any, progress: Progress) -> Exported:
-        """Write the format whole or not at all; `source.write_onnx` writes the model to a path of the exporter's."""
+        """Write the format to `out`, completely or not at all; `source.write_onnx` writes the model to a given path."""
         ...
 
 

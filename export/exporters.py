@@ -1,6 +1,6 @@
 """The table of exporters.
 
-A new format is one file beside this one, with a class like `Exporter`, and its line in EXPORTERS. Another package adds
+A new format is a class that implements `Exporter`, in a file of its own, and a line in EXPORTERS. Another package adds
 a format by an entry point that names such a class:
 
     [project.entry-points."sgi_engine.exporters"]

@@ -53,7 +53,7 @@ class Rgb:
     bias: Array
 
     def mean(self) -> Rgb:
-        """The layer whose only channel is the mean over this one's channels; one-channel types use it."""
+        """The layer whose single channel is the mean of the channels of this layer, for types of one channel."""
         weight, bias = self.weight.mean(0, keepdims=True), self.bias.mean(0, keepdims=True)
         return Rgb(self.name, self.row, weight, bias)
 
@@ -70,7 +70,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Lowered:
-    """A whole generator. embed: None without classes; mapping: layers with the gain sqrt 2 folded in."""
+    """A generator without its affine layers.
+
+    embed: layer of the label; None without classes. mapping: fully connected layers with the gain sqrt 2 folded in.
+    w_avg: [w_dim]. const: [C, 4, 4]. All float32.
+    """
 
     config: GeneratorConfig
     embed: Linear | None
@@ -92,7 +96,7 @@ def fir2d(gain: float) -> Array:
 
 
 def lower(generator: Generator, noise_mode: str = "const") -> Lowered:
-    """Arrays of a generator; noise_mode: none or const, because a file has no random noise."""
+    """Lower a generator; noise_mode: none or const. Raises ValueError for another noise mode."""
     if noise_mode not in ("none", "const"):
         raise ValueError(f"`noise_mode={noise_mode}`: an exported model has none or const")
     rows = {name: row for name, row, _ in generator.synthesis.styled_layers()}

@@ -61,7 +61,8 @@ class Synthesiser:
             (w, [layer.name for layer in layers if layer.row >= limit]),
         ]
         self.layers = LayerEmitter(g, precision, lowered.config.conv_clamp)
-        self._done: dict[str, str] = {}
+        # Digest of inputs and affine layers -> name of the emitted value.
+        self._emitted: dict[str, str] = {}
 
     def emit(self, affines: Affines, channels: int) -> str:
         """Emit the raw picture [N, channels, R, R] for the styles of `affines`; one channel is the mean over RGB."""
@@ -76,12 +77,12 @@ class Synthesiser:
             for conv in (block.conv0, block.conv1):
                 if conv is not None:
                     prefix = _digest(prefix, *affines[conv.name])
-                    x = self._done.get(prefix) or self.layers.conv(x, styles[conv.name], conv)
-                    self._done[prefix] = x
+                    x = self._emitted.get(prefix) or self.layers.conv(x, styles[conv.name], conv)
+                    self._emitted[prefix] = x
             rgb = block.rgb.mean() if fold else block.rgb
             key = _digest(f"{prefix}{fold}{img}", *affines[rgb.name])
-            img = self._done.get(key) or self.layers.rgb(x, styles[rgb.name], rgb, img)
-            self._done[key] = img
+            img = self._emitted.get(key) or self.layers.rgb(x, styles[rgb.name], rgb, img)
+            self._emitted[key] = img
         assert img is not None
         if channels == 1 and not fold:
             img = g.op("ReduceMean", img, g.constant([1]), keepdims=1)
@@ -96,10 +97,10 @@ class Synthesiser:
         return dict(zip(names, self.g.split(styles, sizes, [f"{name}.style" for name in names], axis=1), strict=True))
 
     def _products(self, affines: Affines) -> str:
-        """A w of all layers, concatenated to [N, sum of I]; types with equal matrices (all but lora) share it."""
+        """The products A w of all layers, concatenated to [N, sum of I]; types with equal matrices share the value."""
         g = self.g
         key = _digest("products", *(affines[name].weight for _, group in self._groups for name in group))
-        if key not in self._done:
+        if key not in self._emitted:
             parts = []
             for source, group in self._groups:
                 if group:
@@ -107,8 +108,8 @@ class Synthesiser:
                         np.concatenate([affines[name].weight for name in group], axis=1), "affine.weight"
                     )
                     parts.append(g.op("MatMul", source, matrix))
-            self._done[key] = parts[0] if len(parts) == 1 else g.op("Concat", *parts, axis=1)
-        return self._done[key]
+            self._emitted[key] = parts[0] if len(parts) == 1 else g.op("Concat", *parts, axis=1)
+        return self._emitted[key]
 
 
 def _normalise_second_moment(g: GraphBuilder, x: str) -> str:

@@ -1,4 +1,4 @@
-"""Export to ONNX: bake, lower, write one file with its description, verify it, and move it to its place."""
+"""Export to ONNX: bake, lower, write a temporary file with its description, verify it, and rename it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sgi.engine.artifact import METADATA_KEY, ONNX_SUFFIX, Artifact, describe_ge
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, generator_sha256
+from sgi.engine.model_file import graph_sha256
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
 from sgi.export import precision as precisions
@@ -79,7 +80,8 @@ def export_onnx(
         stage.advance()
     with atomic_write(out) as temporary:
         onnx.save(model, temporary)
-        artifact = replace(artifact, parity=verify(temporary, generator, offsets, artifact, progress))
+        parity = verify(temporary, generator, offsets, artifact, progress)
+        artifact = replace(artifact, parity=parity, graph_sha256=graph_sha256(temporary.read_bytes()))
         helper.set_model_props(model, {METADATA_KEY: artifact.to_json()})
         onnx.save(model, temporary)
     return artifact

@@ -25,7 +25,10 @@ _TINY = 1e-12  # keeps layers with zero weights or styles finite
 
 @dataclass(frozen=True)
 class _Style:
-    """A style as a factor: maps [N, I, 1, 1]; bound [N, 1] float32, its divisor, or None if it was not divided."""
+    """A style as a factor of activations.
+
+    maps: name of the factor [N, I, 1, 1]. bound: name of its divisor [N, 1] float32, or None if it was not divided.
+    """
 
     maps: str
     bound: str | None

@@ -1,7 +1,7 @@
 """The precisions of an export: data type of the convolutions, and the required agreement with torch.
 
-The graph states all data types, and strongly typed runtimes use them unchanged: mapping, styles, demodulation, the sum
-of to-rgb and the decoding of values are float32 in every precision.
+Mapping, styles, demodulation, the sum of to-rgb and the decoding of values are float32 in every precision. The graph
+contains all data types explicitly, so that strongly typed runtimes use the same ones.
 """
 
 from __future__ import annotations

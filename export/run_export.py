@@ -1,8 +1,9 @@
-"""Export of a model: a generator and offsets as one verified file of any format."""
+"""Export a generator and offsets as one verified file of any format; the function behind `sgi-engine export`."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
@@ -11,7 +12,8 @@ from typing import Any, TypeVar
 
 from sgi.engine import bundle, intrinsics
 from sgi.engine.artifact import NOISE_CHOICES
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, refuse_ignored
+from sgi.engine.files import check_writable
 from sgi.engine.generator import Generator, checkpoints
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
@@ -43,25 +45,29 @@ def export_model(
 ) -> Exported:
     """Bake offsets into a generator, verify the model against torch, and write it as one file or folder.
 
-    generator: file or loaded generator, None for the bundled one. offsets: files or loaded offsets; the bundled offsets
-    are used for the bundled generator's other types. types: outputs of the model, `image` for the picture, `all` for
-    every type with an offset; None for the types of the offsets, without offsets for all. file_format: a name of
-    `sgi.export.exporters`. out: what to write; None for TYPE.onnx, maps.onnx for several types, or the folder models.
+    generator: file or loaded generator, None for the bundled one. offsets: files or loaded offsets; with the bundled
+    generator, bundled offsets are used for all other types. types: outputs of the model; `image` is the picture, `all`
+    the picture and every type with an offset; None is the types of `offsets`, or `all` if these are empty. file_format:
+    a name in `sgi.export.exporters`. out: file or folder to write; None is TYPE.onnx, maps.onnx for several types, or
+    the folder models.
     alpha: factor of every offset: 0 gives the picture, 1 the map. psi: default truncation of the model; cutoff: number
     of rows of w+ that it truncates; noise_mode: none, const or random; None for those of the offsets' fits.
     noise_seed: with random, the seed of the noise that is stored in the model, so that runs repeat; None for 0.
     precision: of the convolutions, fp32, fp16 or bf16. opset: of ONNX, None for 20, or 22 in bf16.
     options: fields of the format's `Exporter.settings`, such as `builder` and `batch_profile` of tensorrt.
 
-    Raises UserError for bad values and for a model that does not reproduce the generator; then nothing is written.
+    Raises UserError for invalid values and for a model that does not reproduce the generator; then nothing is written.
     """
     exporter = get_exporter(file_format)
     if not math.isfinite(alpha):
         raise UserError(f"`alpha={alpha}`: must be finite")
     chosen = choose_offsets(types, offsets, bundled=generator is None)
     if alpha != 1:
+        if not any(chosen.values()):
+            refuse_ignored({"alpha": alpha}, "without offsets: the only output is the picture")
         chosen = {name: None if offset is None else offset.scaled(alpha) for name, offset in chosen.items()}
     fitted = [offset for offset in chosen.values() if offset is not None]
+    _warn_of_class(fitted)
     psi = _agreed("psi", psi, {offset.psi for offset in fitted}, 1.0)
     default_noise = "none" if generator is None else "const"
     noise_mode = _agreed("noise_mode", noise_mode, {offset.noise_mode for offset in fitted}, default_noise)
@@ -90,10 +96,10 @@ def export_model(
 def choose_offsets(
     types: Sequence[str] | None, offsets: Sequence[str | Path | Offset], bundled: bool
 ) -> dict[str, Offset | None]:
-    """Offsets by type in the order of `types` (None for `image`), from `offsets` and, if `bundled`, from the bundle.
+    """Type -> offset (None for `image`) in the order of `types`.
 
-    types: names, `all` for the picture and every type with an offset; None for the types of the offsets, or all without
-    any. Raises UserError for a type that has no offset and for two offsets of one type.
+    types, offsets: see `export_model`. bundled: whether types without an offset in `offsets` use the bundled one.
+    Raises UserError for a type that has no offset, two offsets of one type, and an offset of another type.
     """
     given: dict[str, Offset] = {}
     for item in offsets:
@@ -117,7 +123,25 @@ def choose_offsets(
         if name != intrinsics.IMAGE and name not in given:
             command = f"sgi-engine train --type {name}"
             raise UserError(f"`types={name}`: no offset for it; pass `offsets=FILE` or fit one with `{command}`")
+    for name, item in zip(own, offsets, strict=True):
+        if name not in names:
+            shown = name if isinstance(item, Offset) else item
+            raise UserError(
+                f"`offsets={shown}` has no effect: it is an offset of {name}, and `types` are {', '.join(names)}; "
+                "choose its type too, or leave it out"
+            )
     return {name: None if name == intrinsics.IMAGE else given[name] for name in names}
+
+
+def _warn_of_class(offsets: Sequence[Offset]) -> None:
+    """Warn of offsets that were fitted on one class, because the model takes any class."""
+    classes = {offset.type: offset.fit.get("class_index") for offset in offsets}
+    fitted = [f"{name} on class {index}" for name, index in classes.items() if index is not None]
+    if fitted:
+        warnings.warn(
+            f"the offsets were fitted on one class each ({', '.join(fitted)}): maps of other classes are not verified",
+            stacklevel=3,
+        )
 
 
 def _target(out: str | Path | None, name: str, exporter: Exporter) -> Path:
@@ -126,8 +150,7 @@ def _target(out: str | Path | None, name: str, exporter: Exporter) -> Path:
     # A suffix may have several dots. Something must precede it: `.onnx` alone is a hidden file.
     if suffixes and not target.name[1:].endswith(suffixes):
         raise UserError(f"`out={target}`: the name must end in {' or '.join(suffixes)}")
-    if not target.parent.is_dir():
-        raise UserError(f"`out={target}`: there is no folder {target.parent}; make it first")
+    check_writable(target, folder=not suffixes)
     return target
 
 

@@ -1,7 +1,7 @@
 """One build of a TensorRT engine: network, builder configuration, timing cache.
 
-Uses only names that TensorRT 10.13 to 11.x and TensorRT-RTX 1.7 have in common. Networks are strongly typed: the graph
-determines every precision.
+The code uses only the part of the interface that TensorRT 10.13 to 11.x and TensorRT-RTX 1.7 have in common. Networks
+are strongly typed: the graph determines every precision.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class EngineBuild:
     def _config(self, network: Any) -> Any:
         trt, settings = self.trt, self.settings
         config = self.builder.create_builder_config()
-        # TF32 keeps 10 bits of mantissa: more error than the parity a model is verified to.
+        # TF32 has 10 bits of mantissa; its error exceeds the parity bound of exports.
         config.clear_flag(trt.BuilderFlag.TF32)
         if settings.optimization_level is not None:
             config.builder_optimization_level = settings.optimization_level

@@ -17,7 +17,7 @@ from typing import Any
 import onnx
 
 from sgi.engine.artifact import Artifact
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, refuse_ignored
 from sgi.engine.files import TEMPORARY_MARK
 from sgi.engine.progress import Progress
 from sgi.export.exporter import Exported, Source
@@ -39,6 +39,14 @@ class ServerSettings(BuildSettings):
 
     name: str | None = None
     server_model: str = "onnx"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.server_model == "onnx":
+            for option in ("builder", "optimization_level", "timing_cache", "compute_capability"):
+                value = getattr(self, option)
+                if value != BuildSettings.__dataclass_fields__[option].default:
+                    refuse_ignored({option: value}, "with `server_model=onnx`, which builds no engine")
 
 
 class TritonServerExporter:

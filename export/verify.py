@@ -92,16 +92,16 @@ def verify(
     with progress.stage("verification", len(usable) * len(BATCHES), "batches") as stage:
         for runtime, opened in usable.items():
             pairs: dict[str, list[tuple[Values, Values]]] = {name: [] for name in offsets}
-            behind: dict[str, list[Values]] = {name: [] for name in offsets}
+            expected_codes: dict[str, list[Values]] = {name: [] for name in offsets}
             for batch in BATCHES:
                 with opened(batch) as run:
                     for psi in psis:
                         got = run(z[:batch], psi, None if label is None else label[:batch])
                         for name, value in got.items():
                             pairs[name].append((value, expected[name, psi][:batch]))
-                            behind[name].append(codes[name, psi][:batch])
+                            expected_codes[name].append(codes[name, psi][:batch])
                 stage.advance(1, runtime)
-            figures = {name: figures_of(artifact.output(name), pairs[name], behind[name]) for name in offsets}
+            figures = {name: figures_of(artifact.output(name), pairs[name], expected_codes[name]) for name in offsets}
             for name in offsets:
                 check(name, runtime, figures[name], precision)
             runtimes[runtime] = figures
@@ -112,7 +112,7 @@ def verify(
 def _runtimes(path: str | Path, precision: Precision) -> dict[str, Callable[[int], Any] | str]:
     """Runtimes for the file: name -> a function that opens it for a batch size, or the reason why none can."""
 
-    def opener(runtime: str) -> Callable[[int], Any]:
+    def opener_of(runtime: str) -> Callable[[int], Any]:
         @contextmanager
         def opened(batch: int) -> Iterator[Run]:
             with closing(open_backend(path, backend=runtime, device="cpu", batch=batch)) as backend:
@@ -120,32 +120,32 @@ def _runtimes(path: str | Path, precision: Precision) -> dict[str, Callable[[int
 
         return opened
 
-    able = installed_backends(path, "cpu", precision.name)
+    supporting = installed_backends(path, "cpu", precision.name)
     found: dict[str, Callable[[int], Any] | str] = {}
     if precision.reduced:
         found["emulation"] = lambda batch: nullcontext(Emulator(path).run)
     for runtime in installed_backends(path, "cpu"):
-        found[runtime] = opener(runtime) if runtime in able else f"it has no {precision.name} on the CPU"
+        found[runtime] = opener_of(runtime) if runtime in supporting else f"no {precision.name} support on the CPU"
     return found
 
 
 def check(name: str, runtime: str, figures: Mapping[str, float], precision: Precision) -> None:
     """Raise UserError if the figures of a type exceed the precision's bound or are not finite."""
-    worst = None
+    fault = None
     if not all(map(math.isfinite, figures.values())):
-        worst = "gives values that are not finite"
+        fault = "has values that are not finite"
     elif "max" not in figures:
         if figures["differ"] > MOST_DIFFER:
-            worst = f"gives another class in {figures['differ']:.1%} of the pixels, more than {MOST_DIFFER:.0%}"
+            fault = f"has another class in {figures['differ']:.1%} of the pixels, more than {MOST_DIFFER:.0%}"
     elif precision.max_error is not None and figures["max"] > precision.max_error:
-        worst = (
+        fault = (
             f"differs from the generator by {figures['max']:.2g} of its range, more than {precision.max_error:g} allows"
         )
     elif precision.min_psnr is not None and figures["psnr"] < precision.min_psnr:
-        worst = f"has a PSNR of {figures['psnr']:.1f} dB to the generator, less than {precision.min_psnr:g}"
-    if worst:
+        fault = f"has a PSNR of {figures['psnr']:.1f} dB to the generator, less than {precision.min_psnr:g}"
+    if fault:
         remedy = "; export it with `precision=fp32`" if precision.reduced else ""
-        raise UserError(f"export: {name} through {runtime} {worst}; no file was written{remedy}")
+        raise UserError(f"export: {name} through {runtime} {fault}; no file was written{remedy}")
 
 
 def figures_of(kind: Kind, pairs: Sequence[tuple[Values, Values]], codes: Sequence[Values] = ()) -> dict[str, float]:
@@ -153,10 +153,11 @@ def figures_of(kind: Kind, pairs: Sequence[tuple[Values, Values]], codes: Sequen
 
     max and rms are fractions of the type's range, psnr is in dB of the 8-bit maps (`PSNR_CAP` for equal ones).
 
-    Class indices come from an argmin, so that rounding can move a pixel over the border between two colours. The error
-    of such a pixel is the distance of its expected code from that border (`border_distance`), as a share of the code's
-    range per channel. It is held to the bounds of all other types, so that a pixel inside a class must not differ.
-    `differ` is the share of pixels of another class, the only figure if the codes are not known.
+    Class indices are the result of an argmin, so rounding can change the class of a pixel whose code is near the border
+    between two colours. The error of such a pixel is the distance of its expected code from that border
+    (`border_distance`), as a fraction of the code's range per channel. The bounds are those of all other types, so a
+    pixel that is not near a border must have the same class. `differ` is the fraction of pixels of another class; it is
+    the only figure if the codes are not known.
     """
     row = intrinsics.get(kind)
     got, expected = (np.concatenate([pair[i].astype(np.float64) for pair in pairs]) for i in (0, 1))

@@ -26,3 +26,11 @@ def tiny_generator() -> Generator:
 def conditional_generator() -> Generator:
     """32 px with three classes and activations clamped low enough to matter."""
     return random_generator(CONDITIONAL, seed=2)
+
+
+@pytest.fixture(autouse=True)
+def user_cache(tmp_path_factory, monkeypatch):
+    """An empty folder of caches, in place of the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder

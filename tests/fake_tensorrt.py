@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,7 +22,9 @@ from sgi.engine.gpu import Gpu
 
 VERSION = "11.4.0"
 HERE = Gpu("NVIDIA H200", (9, 0), 141 << 30)
-FACTS = EngineFacts("tensorrt", VERSION, HERE.name, HERE.capability, (), (1, 4, 8), None, "a" * 64, "b" * 64)
+ENGINE = b"engine"
+ENGINE_SHA256 = hashlib.sha256(ENGINE).hexdigest()
+FACTS = EngineFacts("tensorrt", VERSION, HERE.name, HERE.capability, (), (1, 4, 8), None, "a" * 64, ENGINE_SHA256)
 BYTES_A_ROW = 4 * (Z_DIM + 4 * SIDE * SIDE)  # z, image and depth
 MEMORIES = {
     "cuda-python": lambda gpu: CudaPythonMemory(FakeRuntime(gpu)),
@@ -84,7 +87,7 @@ def opened(folder, monkeypatch, gpu=None, memory_of=MEMORIES["cuda-python"], fac
     """The backend on a fake GPU, and that GPU; `fake` are arguments of `fake_module`. All memory must be freed."""
     gpu = gpu or FakeGpu()
     path, artifact = folder / "maps.engine", describe()
-    path.write_bytes(b"engine")
+    path.write_bytes(ENGINE)
     path.with_suffix(".json").write_text(json.dumps(json.loads(artifact.to_json()) | {"builder": asdict(facts)}))
     monkeypatch.setattr(tensorrt, "find_gpus", lambda: list(gpus))
     monkeypatch.setattr(tensorrt, "is_installed", lambda name: True)

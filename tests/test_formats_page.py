@@ -15,7 +15,8 @@ DATACLASSES = {
     "EngineFacts": "engine/backends/engine_file.py",
     "GeneratorConfig": "engine/generator/config.py",
     "Intrinsic": "engine/intrinsics.py",
-    "RunRecord": "engine/run/manifest.py",
+    "RunRecord": "engine/run/record.py",
+    "Line": "engine/run/manifest.py",
 }
 """Classes whose fields are written to files by other means than `FileKind`, and their modules."""
 

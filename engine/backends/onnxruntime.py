@@ -14,6 +14,7 @@ from sgi.engine.artifact import Artifact
 from sgi.engine.backends.backend import check_inputs, load_error
 from sgi.engine.backends.device_array import DeviceArray
 from sgi.engine.errors import UserError
+from sgi.engine.model_file import read_model
 from sgi.engine.onnx_wire import keep_outputs
 
 _ERRORS_ONLY = 3
@@ -109,9 +110,10 @@ class OnnxRuntimeBackend:
         options.intra_op_num_threads = self._threads or 0
         # Between two runs the cores are needed for encoding the maps.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        model = read_model(self._path, self.artifact)
+        if set(types) != set(self.artifact.type_names):
+            model = keep_outputs(model, types)
         try:
-            whole = set(types) == set(self.artifact.type_names)
-            model = str(self._path) if whole else keep_outputs(self._path.read_bytes(), types)
             session = onnxruntime.InferenceSession(model, options, providers=_PROVIDERS[self.device])
         except Exception as error:
             raise load_error(self._path, "ONNX Runtime", error) from None

@@ -14,6 +14,7 @@ import openvino
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends.backend import check_inputs, load_error, pad_rows
 from sgi.engine.errors import UserError
+from sgi.engine.model_file import read_model
 from sgi.engine.onnx_wire import keep_outputs
 
 # Compiled models in memory: both sizes of several sets of outputs.
@@ -86,7 +87,7 @@ class OpenVinoBackend:
 
     def _compile(self, types: tuple[str, ...], batch: int) -> _Compiled:
         try:
-            model = self._core.read_model(keep_outputs(self._path.read_bytes(), types), b"")
+            model = self._core.read_model(keep_outputs(read_model(self._path, self.artifact), types), b"")
             check_inputs(self._path, self.artifact, {i.any_name: _shape(i.partial_shape) for i in model.inputs})
             widths = {"z": self.artifact.z_dim, "label": self.artifact.c_dim}
             model.reshape({name: [batch, width] for name, width in widths.items() if width})

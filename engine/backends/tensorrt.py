@@ -24,6 +24,7 @@ from sgi.engine.backends.engine_file import MODULES, EngineFacts, is_installed, 
 from sgi.engine.backends.tensorrt_batch import Batch, Maps
 from sgi.engine.errors import UserError
 from sgi.engine.gpu import find_gpus
+from sgi.engine.model_file import read_engine
 
 # Each batch size has buffers and scratch memory.
 _SIZES_KEPT = 2
@@ -54,7 +55,7 @@ class TensorRtBackend:
         self.facts.check_version(path, artifact, trt.__version__)
         self._logger = trt.Logger(trt.Logger.ERROR)
         self._runtime = trt.Runtime(self._logger)
-        self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        self._engine = self._runtime.deserialize_cuda_engine(read_engine(path, self.facts.engine_sha256))
         if self._engine is None:
             raise UserError(f"{path}: {self.facts.module} cannot load it; {rebuild(path, artifact, self.facts)}")
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]

@@ -1,4 +1,4 @@
-"""StyleGAN2 in torch, its file, and the readers of other projects' checkpoints."""
+"""StyleGAN2 in torch, the generator file, and readers of the checkpoints of other projects."""
 
 from sgi.engine.generator.config import GeneratorConfig
 from sgi.engine.generator.file import generator_sha256, load_generator, random_generator, save_generator

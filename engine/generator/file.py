@@ -62,7 +62,8 @@ def read_header(path: str | Path) -> GeneratorHeader:
 def load_generator(path: str | Path, device: str | torch.device = "cpu") -> Generator:
     """The network of a generator file, float32, in eval mode, without gradients.
 
-    Raises UserError when the file is no generator file, is truncated, or its tensors do not match its config.
+    Raises UserError for a file that is not a generator file or is truncated, and for tensors that do not match its
+    config.
     """
     header, state = GENERATOR_FILE.read(path, "pt")
     try:
@@ -77,7 +78,7 @@ def load_generator(path: str | Path, device: str | torch.device = "cpu") -> Gene
 
 
 def materialise(config: GeneratorConfig, state: dict[str, torch.Tensor]) -> Generator:
-    """A generator in eval mode, without gradients, whose float32 tensors are those of `state`, not copies."""
+    """A generator in eval mode, without gradients, that uses the float32 tensors of `state` without copying them."""
     with torch.device("meta"):
         generator = Generator(config)
     generator.load_state_dict(state, assign=True)

@@ -25,7 +25,7 @@ class Affine(NamedTuple):
 
 
 def tensors_of(offset: Offset | None, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """The tensors of an offset on a device, name -> tensor; empty for None, the plain image."""
+    """The tensors of an offset on a device, name -> float32 tensor; empty for None, which means the plain image."""
     return {} if offset is None else {key: torch.from_numpy(array).to(device) for key, array in offset.tensors.items()}
 
 
@@ -49,7 +49,7 @@ def shifted_styles(synthesis: Synthesis, ws: Tensor, tensors: Mapping[str, Tenso
 
 @torch.no_grad()
 def baked_affines(synthesis: Synthesis, tensors: Mapping[str, Tensor]) -> dict[str, Affine]:
-    """Every affine layer with an offset baked in, by the name of the layer: A + U V and A d + b + e instead of A and b.
+    """Layer name -> affine layer with the offset baked in: A + U V and A d + b + e instead of A and b.
 
     Computed in float64 on the device of the synthesis network, where the tensors must be. A weight without a low-rank
     update is exactly that of the generator.

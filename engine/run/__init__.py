@@ -1,10 +1,12 @@
-"""Write the maps of seeds as files.
+"""Write the maps of seeds as files, and check folders of them.
 
-from sgi.engine.run import run_seeds
+from sgi.engine.run import run_seeds, verify_folder
 report = run_seeds("0-999", model="pairs.onnx", outdir="pairs")
+assert verify_folder("pairs").is_complete
 """
 
 from sgi.engine.run.classes import run_classes
 from sgi.engine.run.runner import RunInterrupted, RunReport, run_seeds
+from sgi.engine.run.verify import FolderReport, verify_folder
 
-__all__ = ["RunInterrupted", "RunReport", "run_classes", "run_seeds"]
+__all__ = ["FolderReport", "RunInterrupted", "RunReport", "run_classes", "run_seeds", "verify_folder"]

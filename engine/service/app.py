@@ -25,6 +25,8 @@ from sgi.engine.version import __version__
 
 OPEN_PATHS = ("/healthz",)
 """Paths that need no token: a load balancer has none."""
+PARAMETERS = ("seeds", "types", "psi", "class_index", "format")
+"""Parameters of /maps."""
 _LATENCY_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
@@ -53,6 +55,7 @@ def create_app(engine: Engine, settings: ServiceSettings | None = None) -> FastA
         "/maps", response_class=Response, responses={200: {"content": {kind: {} for kind in MEDIA_TYPES.values()}}}
     )
     async def maps(
+        request: Request,
         seeds: str,
         types: str | None = None,
         psi: float | None = None,
@@ -65,6 +68,7 @@ def create_app(engine: Engine, settings: ServiceSettings | None = None) -> FastA
         model's. class_index: class of a conditional model. format: png (one map), npy (one type, [N, C, R, R]
         float32) or npz (one such stack for each type); default: npy for one type, else npz.
         """
+        check_parameters([name for name, _ in request.query_params.multi_items()])
         artifact = engine.artifact
         wanted = parse_seeds(seeds)
         if len(wanted) > settings.request_seeds:
@@ -94,6 +98,15 @@ def create_app(engine: Engine, settings: ServiceSettings | None = None) -> FastA
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+def check_parameters(names: list[str]) -> None:
+    """Raise UserError for a parameter of /maps that is unknown or repeated, and so would have no effect."""
+    for name in names:
+        if name not in PARAMETERS:
+            raise UserError(f"`{one_line(name)}`: choose from {', '.join(PARAMETERS)}")
+        if names.count(name) > 1:
+            raise UserError(f"`{name}`: was given twice")
 
 
 class _Metrics:

@@ -1,7 +1,7 @@
 """Triton kernels of StyleGAN2's synthesis network as torch operators.
 
-A folder an operation: `kernel` (the Triton code), `launch` (shape checks, grid), `ops` (the operator with its
-gradient), `fused` (variants for inference) and `reference` (the definition in plain torch).
+Each operation has a folder with the files `kernel` (the Triton code), `launch` (shape checks, grid), `ops` (the
+operator with its gradient), `fused` (variants for inference) and `reference` (the definition in plain torch).
 """
 
 from sgi.kernels.gpu.conv.fused import fused_conv

@@ -1,4 +1,4 @@
-"""Whether a kernel or its torch reference runs.
+"""The choice between a kernel and its torch reference.
 
 CUDA tensors use the kernels. CPU tensors use the reference, with one warning in the log. With TRITON_INTERPRET=1 CPU
 tensors use the kernels through Triton's interpreter; the tests do this.

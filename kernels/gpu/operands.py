@@ -1,4 +1,4 @@
-"""Operands of the launchers, and the checks of their shapes: kernels themselves check nothing."""
+"""Operands of the launchers, and checks of their shapes, which the kernels do not check."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Epilogue:
             check_vectors(name, vector, n, outputs)
         if self.noise is not None:
             fits = self.noise.shape[0] in (1, n) and self.noise.shape[1:] == (height, width)
-            require(fits and self.noise.is_contiguous(), f"noise {list(self.noise.shape)}: want [1 or {n}, H, W]")
+            require(fits and self.noise.is_contiguous(), f"noise {list(self.noise.shape)}: expected [1 or {n}, H, W]")
         if self.bias is not None:
-            require(self.bias.shape == (outputs,) and self.bias.is_contiguous(), f"bias: want [{outputs}]")
+            require(self.bias.shape == (outputs,) and self.bias.is_contiguous(), f"bias: expected [{outputs}]")
 
     @property
     def noise_stride(self) -> int:
@@ -59,25 +59,27 @@ class RgbTail:
         """Raise ValueError for tensors that do not fit features [n, height, width, inputs]."""
         check_vectors("to-rgb style", self.style, n, inputs)
         channels = self.weight.shape[0]
-        require(self.weight.shape == (channels, inputs) and self.weight.is_contiguous(), "to-rgb weight: want [C, O]")
-        require(self.bias.shape == (channels,), "to-rgb bias: want [C]")
+        require(
+            self.weight.shape == (channels, inputs) and self.weight.is_contiguous(), "to-rgb weight: expected [C, O]"
+        )
+        require(self.bias.shape == (channels,), "to-rgb bias: expected [C]")
         if self.below is not None:
             require(height % 2 == 0 and width % 2 == 0, "a picture below: sides must be even")
-            require(self.below.shape[1:] == (channels, height // 2, width // 2), "below: want half the side")
+            require(self.below.shape[1:] == (channels, height // 2, width // 2), "below: expected half the side")
             require(n % self.below.shape[0] == 0 and self.below.is_contiguous(), "below: batch must divide N")
 
 
 def check_vectors(name: str, vectors: Tensor | None, n: int, channels: int) -> None:
     """Raise ValueError unless vectors are [n, channels] float32 with unit stride along channels, or None."""
     if vectors is not None:
-        require(vectors.shape == (n, channels), f"{name} {list(vectors.shape)}: want [{n}, {channels}]")
-        require(vectors.dtype == torch.float32 and vectors.stride(1) == 1, f"{name}: want float32, unit stride")
+        require(vectors.shape == (n, channels), f"{name} {list(vectors.shape)}: expected [{n}, {channels}]")
+        require(vectors.dtype == torch.float32 and vectors.stride(1) == 1, f"{name}: expected float32, unit stride")
 
 
 def check_images(x: Tensor, weight: Tensor, n: int) -> None:
     """Raise ValueError unless x [NX, H, W, I] is contiguous, of weight's type, and NX divides n."""
-    require(x.ndim == 4 and x.is_contiguous(), "x: want contiguous [N, H, W, I]")
-    require(weight.is_contiguous() and weight.dtype == x.dtype, f"weight: want contiguous {x.dtype}")
+    require(x.ndim == 4 and x.is_contiguous(), "x: expected contiguous [N, H, W, I]")
+    require(weight.is_contiguous() and weight.dtype == x.dtype, f"weight: expected contiguous {x.dtype}")
     require(n % x.shape[0] == 0, f"x has {x.shape[0]} images, which do not divide {n}")
 
 

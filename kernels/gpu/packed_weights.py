@@ -1,4 +1,4 @@
-"""Weights as the kernels read them: normalised, transposed and rounded once, when a network is loaded."""
+"""Weights in the layout of the kernels: normalised, transposed and rounded, once, when a network is loaded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-FIR = (0.25, 0.75, 0.75, 0.25)  # [1, 3, 3, 1] of gain 2 an axis
+FIR = (0.25, 0.75, 0.75, 0.25)  # [1, 3, 3, 1] with a gain of 2 along each axis
 
 
 def fir_taps(like: Tensor) -> Tensor:

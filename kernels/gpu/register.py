@@ -1,4 +1,4 @@
-"""How a kernel becomes a torch operator: one declaration with its launcher, reference, shapes and gradient.
+"""Registration of a kernel as a torch operator: its launcher, reference, result shapes and gradient.
 
 The operator is `torch.ops.sgi.NAME`, so `torch.export` and `torch.compile` treat it as one node.
 """
@@ -35,8 +35,8 @@ def register_op(
 ) -> Callable[[Operation], CustomOpDef]:
     """Decorate a launcher: register it as the operator `sgi::NAME_OF_THE_FUNCTION`.
 
-    The launcher's signature is the operator's schema, and its docstring the operator's documentation. One operand is
-    named `x`: it decides whether the kernel or the reference runs (`use_kernel`).
+    The launcher's signature is the operator's schema, and its docstring the operator's documentation. One operand must
+    be named `x`; its device and dtype determine whether the kernel or the reference runs (`use_kernel`).
     reference: the same function in plain torch, with the same parameters. fake: returns empty tensors of the shapes
     and types of the results; it is called with the operands by position. gradient: None for inference only.
     """

@@ -1,7 +1,7 @@
-"""Registers, memory and matrix instructions of every compiled kernel and block shape; needs no GPU.
+"""Registers, memory and matrix instructions of every compiled kernel and block shape, without a GPU.
 
-The launchers run on meta tensors with a driver that compiles for a target instead of launching, so the compiled code is
-that of real launches. `python -m sgi.kernels.gpu.resources --arch 90` prints one line of JSON for each kernel.
+The launchers run on meta tensors with a driver that compiles for a target instead of launching, so the code is the same
+as that of real launches. `python -m sgi.kernels.gpu.resources --arch 90` prints one line of JSON for each kernel.
 TRITON_INTERPRET must be unset.
 """
 
@@ -46,7 +46,7 @@ LAYERS = {256: (128, 256), 128: (64, 512), 64: (512, 64), 32: (1024, 32)}
 class CompiledKernel:
     """Resources of one compiled kernel.
 
-    shared: bytes of shared memory; stack: bytes a thread, above 0 if registers spill; wgmma, mma: number of matrix
+    shared: bytes of shared memory; stack: bytes per thread, above 0 if registers spill; wgmma, mma: number of matrix
     instructions in the PTX; from_registers: wgmma instructions that read an operand from registers.
     """
 

@@ -1,7 +1,7 @@
-"""Block shapes: a list, a cost model that picks from it, and an optional measurement kept on disk.
+"""Block shapes: a list, a cost model that chooses from it, and optional measurements that are stored on disk.
 
-By default the model decides, so that results do not depend on a measurement: another block shape sums in another order
-and changes the last bits. `tuning(True)` times the list on the GPU, once per shape and GPU.
+By default the cost model chooses, so that results are reproducible: another block shape sums in another order, which
+changes the last bits. Within `tuning(True)` the shapes are timed on the GPU, once per problem size and GPU.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ import torch
 
 @dataclass(frozen=True)
 class Config:
-    """A block of `bm` rows x `bn` columns, `bk` channels a step; rate: assumed share of the best block's speed."""
+    """A block of `bm` rows x `bn` columns with `bk` input channels per step.
+
+    warps, stages: of the launch. rate: assumed speed as a fraction of the best block's.
+    """
 
     bm: int
     bn: int
@@ -49,7 +52,7 @@ HALF_CONFIGS = (
     Config(16, 32, 128, 4, 4, 0.12),
 )
 HEAVY_MAX_COLUMNS = 128
-# float32 moves twice the bytes and multiplies three times.
+# float32 operands have twice the bytes and need three products (tf32x3).
 FLOAT_CONFIGS = (
     Config(128, 64, 32, 8, 3, 1.0),
     Config(64, 64, 32, 4, 3, 0.8),
@@ -67,7 +70,7 @@ def configs(dtype: torch.dtype) -> tuple[Config, ...]:
 def candidates(dtype: torch.dtype, inner: int, columns: int, heavy: bool = False) -> list[Config]:
     """The distinct configs that fit operands of `inner` input channels and `columns` columns.
 
-    heavy: the epilogue needs several vectors a column, for which the widest block has too few registers.
+    heavy: whether the epilogue needs several vectors per column, for which the widest block has too few registers.
     """
     fitted: dict[Config, Config] = {}
     widest = max(_block(columns), min(config.bn for config in configs(dtype)))
@@ -127,7 +130,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def tuning(enabled: bool) -> Iterator[None]:
-    """Within the block, choices are measured (True) or made by the cost model alone (False)."""
+    """Within the context, choose by measurements (True) or by the cost model alone (False)."""
     before, _cache.enabled = _cache.enabled, enabled
     try:
         yield

@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_models import SIDE, describe, write_model
+from tiny_models import SIDE, Z_DIM, describe, write_model
 
 from sgi.engine import Engine
 from sgi.engine.artifact import Artifact
+from sgi.engine.backends.onnxruntime import OnnxRuntimeBackend
 from sgi.engine.backends.openvino import OpenVinoBackend
+from sgi.engine.seeds import latents
 
 CALL = [sys.executable, "-c", "import sys, sgi.cli as cli; sys.exit(cli.main())", "run"]
 
@@ -38,13 +40,13 @@ def test_maps_manifest_preview_and_report(command, model, tmp_path):
         f"preview   {outdir / 'preview.png'}",
     ):
         assert words in out
-    assert len(contents(outdir)) == 8 + 3
+    assert len(contents(outdir)) == 8 + 4
     maps = Engine.open(model)(seeds=[0, 1, 2, 7], psi=0.5)
     for row, seed in enumerate((0, 1, 2, 7)):
-        with Image.open(outdir / f"seed{seed:04d}_depth.png") as picture:
+        with Image.open(outdir / f"seed{seed:06d}_depth.png") as picture:
             assert picture.size == (SIDE, SIDE)
             np.testing.assert_allclose(np.asarray(picture) / 65535, maps["depth"][row, 0], atol=1e-4)
-        with Image.open(outdir / f"seed{seed:04d}_image.png") as picture:
+        with Image.open(outdir / f"seed{seed:06d}_image.png") as picture:
             np.testing.assert_allclose(np.asarray(picture) / 255, np.moveaxis(maps["image"][row], 0, -1), atol=1 / 255)
 
 
@@ -55,7 +57,7 @@ def test_types_format_shard_and_no_preview(command, model, tmp_path):
     )  # fmt: skip
     assert (code, err) == (0, "")
     assert "preview" not in out
-    names = [f"seed{seed:04d}_depth.npy" for seed in range(5, 10)]
+    names = [f"seed{seed:06d}_depth.npy" for seed in range(5, 10)]
     assert sorted(contents(tmp_path)) == ["manifest-2-of-2.jsonl", "run.json", *names]
     assert np.load(tmp_path / names[0]).shape == (1, SIDE, SIDE)
 
@@ -142,6 +144,56 @@ def test_a_folder_with_other_settings_is_refused_and_unchanged(command, model, t
     assert contents(tmp_path) == before
 
 
+def test_shards_are_merged_and_problems_are_listed_by_verify(command, model, tmp_path):
+    arguments = ("run", "--seeds", "0-9", "--model", model, "--outdir", tmp_path, "--no-preview")
+    command(*arguments, "--shard", "1/2")
+    code, out, err = command("verify", tmp_path)
+    assert (code, out) == (2, "finished    5 of 10 seeds\nunfinished  5-9\n")
+    assert err == f"error: {tmp_path}: not complete; run the same `sgi-engine run --verify` again\n"
+    command(*arguments, "--shard", "2/2")
+    code, out, err = command("verify", tmp_path)
+    assert (code, err) == (0, "")
+    assert out == f"finished    10 of 10 seeds\nmerged      2 manifests of shards into {tmp_path / 'manifest.jsonl'}\n"
+    (tmp_path / "seed000003_depth.png").write_bytes(b"")
+    (tmp_path / "seed000077_depth.png").write_bytes(b"")
+    code, out, _ = command("verify", tmp_path)
+    assert (code, out) == (2, "finished    9 of 10 seeds\ndamaged     3\nforeign     seed000077_depth.png\n")
+    code, _, err = command(*arguments, "--verify")
+    assert code == 0
+    assert "seed000003_depth.png: not the file of this run, or damaged; kept as seed000003_depth.png.set-aside" in err
+    code, _, err = command("verify", tmp_path)
+    assert code == 2
+    assert err.endswith(": contains maps that no manifest describes; remove seed000077_depth.png\n")
+
+
+def test_a_folder_with_maps_and_no_record_is_refused(command, model, tmp_path):
+    (tmp_path / "seed000000_depth.png").write_bytes(b"of another program")
+    code, _, err = command("run", "--seeds", "0", "--model", model, "--outdir", tmp_path)
+    assert code == 2
+    assert err == (
+        f"error: --outdir {tmp_path}: it contains maps (seed000000_depth.png) and no run.json that describes them; "
+        "choose another --outdir\n"
+    )
+    assert list(contents(tmp_path)) == ["seed000000_depth.png"]
+
+
+def test_a_map_that_is_not_finite_is_one_line(command, model, tmp_path, monkeypatch):
+    run = OnnxRuntimeBackend.run
+
+    def damaged(self, z, *arguments):
+        maps = run(self, z, *arguments)
+        maps["depth"][np.flatnonzero(z[:, 0] == np.float32(latents([5], Z_DIM)[0, 0]))] = np.nan
+        return maps
+
+    monkeypatch.setattr(OnnxRuntimeBackend, "run", damaged)
+    code, out, err = command("run", "--seeds", "0-9", "--model", model, "--outdir", tmp_path, "--batch", "4")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: the depth map of seed 5 contains values that are not finite: ")
+    assert err.count("\n") == 1
+    maps = {path.name for path in tmp_path.glob("*.png")}
+    assert maps == {f"seed{seed:06d}_{name}.png" for seed in range(4) for name in ("image", "depth")}
+
+
 def test_the_running_path_imports_no_torch(model, tmp_path):
     forbidden = ("torch", "onnx", "sgi.export", "sgi.trainer", "sgi.engine.generator")
     script = (
@@ -152,7 +204,7 @@ def test_the_running_path_imports_no_torch(model, tmp_path):
     )
     for backend in ("onnxruntime", "openvino"):
         pytest.importorskip(backend)
-        arguments = ["run", "--seeds", "0-9", "--model", model, "--outdir", tmp_path, "--backend", backend]
+        arguments = ["run", "--seeds", "0-9", "--model", model, "--outdir", tmp_path / backend, "--backend", backend]
         done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
         assert done.stdout.endswith("loaded\n")
 
@@ -279,7 +331,7 @@ def test_the_bundled_model_is_the_default(command, tmp_path):
     code, out, _ = command("run", "--seeds", "0", "--outdir", tmp_path)
     assert code == 0
     types = Artifact.read(bundle.MODEL).type_names
-    assert {f"seed0000_{name}.png" for name in types} < set(contents(tmp_path))
+    assert {f"seed000000_{name}.png" for name in types} < set(contents(tmp_path))
     assert str(tmp_path) in out
 
 

@@ -105,7 +105,7 @@ def test_an_interrupted_command_continues(tmp_path, file, monkeypatch):
     flags = ("--type", "depth", "--generator", file, *QUICK, "--steps", "40")
     run(train, *flags, "--out", tmp_path / "whole.safetensors")
     recorder = RecordedProgress(stop_at=("depth", 30))
-    monkeypatch.setattr("sgi.cli.train.progress", lambda: nullcontext(recorder))
+    monkeypatch.setattr("sgi.cli.train.progress", lambda quiet: nullcontext(recorder))
     with pytest.raises(AssertionError):
         run(train, *flags, "--out", tmp_path / "cut.safetensors")
     assert not (tmp_path / "cut.safetensors").exists()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import pty
 import re
 import subprocess
 import sys
+import time
 from contextlib import suppress
 
 import pytest
 from rich.console import Console
 
+from sgi.cli import load_command
 from sgi.cli.progress import Lines, bars, progress
 from sgi.engine.progress import SILENT
 
@@ -79,6 +82,56 @@ def test_a_failed_stage_prints_no_last_line(lines):
         stage.advance(1)
         raise RuntimeError
     assert len(printed()) == 1
+
+
+def test_a_silence_ends_after_thirty_seconds(lines):
+    display, clock, printed = lines
+    display.message("opening")
+    with display.stage("fits", 4):
+        for _ in range(8):
+            clock.now += 10
+            display.check()
+    clock.now += 30
+    display.check()
+    assert printed() == [
+        "opening",
+        "fits: still running after 0:00:30",
+        "fits: still running after 0:01:00",
+        "opening: still running after 0:01:50",
+    ]
+
+
+def test_the_silence_is_watched_while_the_display_is_open(monkeypatch):
+    monkeypatch.setattr("sgi.cli.progress.SILENCE_SECONDS", 0.02)
+    out = io.StringIO()
+    with Lines(out) as display, display.stage("fits", 4):
+        for _ in range(500):
+            if "still running" in out.getvalue():
+                break
+            time.sleep(0.01)
+    assert "fits: still running" in out.getvalue()
+
+
+LONG = (
+    "run",
+    "export",
+    "train",
+    "score",
+    "invert",
+    "relight",
+    "eval",
+    "ablate",
+    "train-generator",
+    "train-teacher",
+    "bundle",
+)
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_long_commands_have_quiet_and_the_one_display(name):
+    command = load_command(name)
+    assert "--quiet" in [flag for parameter in command.params for flag in parameter.opts]
+    assert "progress(quiet)" in inspect.getsource(command.callback.__wrapped__)
 
 
 def test_bars_show_count_unit_and_note_and_disappear():

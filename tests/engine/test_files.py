@@ -6,7 +6,8 @@ import hashlib
 
 import pytest
 
-from sgi.engine.files import atomic_write, sha256_file
+from sgi.engine.errors import UserError
+from sgi.engine.files import atomic_write, check_writable, sha256_file
 
 
 def test_the_file_appears_only_after_the_body(tmp_path):
@@ -42,3 +43,42 @@ def test_sha256_of_a_file_longer_than_one_chunk(tmp_path):
     data = bytes(range(256)) * 5000
     (tmp_path / "data.bin").write_bytes(data)
     assert sha256_file(tmp_path / "data.bin") == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("a.png", {}),
+        ("old.png", {}),
+        ("folder", {"folder": True}),
+        ("new", {"folder": True}),
+        ("new/deep/a.png", {"make": True}),
+        ("new/deep", {"folder": True, "make": True}),
+    ],
+)
+def test_places_that_can_be_written_pass_and_stay_unchanged(tmp_path, path, options):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "old.png").write_bytes(b"old")
+    check_writable(tmp_path / path, **options)
+    assert {path.name for path in tmp_path.rglob("*")} == {"folder", "old.png"}
+    assert (tmp_path / "old.png").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "message"),
+    [
+        ("missing/a.png", {}, "there is no folder"),
+        ("missing/a", {"folder": True}, "there is no folder"),
+        ("file/a.png", {}, "is not a folder"),
+        ("file/a/b.png", {"make": True}, "is not a folder"),
+        ("file", {"folder": True}, "this is a file"),
+        (".", {}, "this is a folder"),
+        ("/proc/a.png", {}, "cannot write there"),
+        ("/proc/a/b", {"folder": True, "make": True}, "cannot write there"),
+    ],
+)
+def test_places_that_cannot_be_written_name_the_parameter(tmp_path, path, options, message):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=message) as caught:
+        check_writable(tmp_path / path, "cache", **options)
+    assert str(caught.value).startswith(f"`cache={tmp_path / path}`: ")

@@ -108,7 +108,7 @@ def test_a_package_adds_a_backend_and_a_format(sgi_engine, model, tmp_path):
     code, out, err = sgi_engine("run", *flags)
     assert (code, err) == (0, "")
     assert "(zeros, cpu)" in out
-    assert (tmp_path / "out" / "seed0000_depth.raw").read_bytes() == bytes(4 * 16 * 16)
+    assert (tmp_path / "out" / "seed000000_depth.raw").read_bytes() == bytes(4 * 16 * 16)
 
 
 def test_doctor_lists_the_backends_of_packages(sgi_engine):
@@ -140,7 +140,7 @@ def test_errors_of_plugins_are_one_line(sgi_engine, model, flags, message):
 def test_a_built_in_name_is_not_replaced(sgi_engine, model, tmp_path):
     code, out, _ = sgi_engine("run", "--model", str(model), "--seeds", "0", "--backend", "zeros", "--no-preview")
     assert code == 0, out
-    assert (tmp_path / "out" / "seed0000_depth.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "out" / "seed000000_depth.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_two_packages_with_one_name_are_an_error(monkeypatch):

@@ -120,6 +120,17 @@ def test_as_seeds_keeps_duplicates_and_refuses_wrong_seeds():
         as_seeds([1.5])  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize(("text", "stem"), [("7", "seed0007"), ("0-9999", "seed0007"), ("7-10000", "seed00007")])
+@pytest.mark.parametrize(
+    ("text", "stem"), [("7", "seed000007"), ("0-999999", "seed000007"), ("7-1000000", "seed0000007")]
+)
 def test_file_names_are_padded_to_the_largest_seed(text, stem):
     assert seed_stem(7, parse_seeds(text).digits) == stem
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "union"),
+    [("0-4", "5-9", "0-9"), ("9,3", "4,100", "3-4,9,100"), ("0-9", "2-3", "0-9"), ("7", "7", "7")],
+)
+def test_the_union_of_seeds_is_sorted(one, other, union):
+    assert parse_seeds(one).union(parse_seeds(other)) == parse_seeds(union)
+    assert str(parse_seeds(one).union(parse_seeds(other))) == union

@@ -170,6 +170,14 @@ def test_an_engine_of_another_machine_is_refused_in_one_line(tmp_path, monkeypat
         assert f"`{command} --out {tmp_path}/maps.engine`" in str(error.value)
 
 
+def test_a_damaged_engine_is_refused(tmp_path, monkeypatch):
+    with (
+        pytest.raises(UserError, match=r"maps\.engine: its contents differ from the checksum"),
+        opened(tmp_path, monkeypatch, facts=replace(FACTS, engine_sha256="0" * 64)),
+    ):
+        pass
+
+
 def test_an_engine_that_the_library_cannot_load(tmp_path, monkeypatch):
     with (
         pytest.raises(UserError, match="maps.engine: tensorrt cannot load it; build it again here"),

@@ -70,7 +70,7 @@ def test_agrees_with_torch(exports, name):
 
 def test_runtimes_without_bf16_are_listed(exports):
     _, artifact = exports["bf16"]
-    assert artifact.parity["left_out"] == {"onnxruntime": "it has no bf16 on the CPU"}
+    assert artifact.parity["left_out"] == {"onnxruntime": "no bf16 support on the CPU"}
     assert exports["fp16"][1].parity["left_out"] == {}
 
 
@@ -112,7 +112,7 @@ def test_without_normalisation_they_overflow_and_the_export_fails(loud_generator
     monkeypatch.setattr(
         LayerEmitter, "_normalised", lambda self, weight: (weight, np.ones((1, len(weight)), np.float32))
     )
-    with pytest.raises(UserError, match="image through emulation gives values that are not finite; no file was"):
+    with pytest.raises(UserError, match="image through emulation has values that are not finite; no file was"):
         export_onnx(loud_generator, {"image": None}, tmp_path / "image.onnx", precision="fp16")
     assert not list(tmp_path.iterdir())
 

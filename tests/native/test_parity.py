@@ -13,6 +13,7 @@ from tolerances import NATIVE_PARITY
 
 from sgi.engine import Engine, bundle
 from sgi.engine.artifact import METADATA_KEY, Artifact
+from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.offsets import Offset
@@ -97,6 +98,24 @@ def test_types_of_early_versions_without_decoding_and_bits(library, tmp_path):
         del entry["decoding"], entry["png_bits"]
     path = write_model(tmp_path / "early.onnx", artifact, {METADATA_KEY: json.dumps(values)})
     assert tuple(row for row, _ in library().types(path)) == Artifact.read(path).types == artifact.types
+
+
+def test_a_damaged_weight_is_refused_as_in_python(library, exported_model, tmp_path):
+    """The checksum that the exporter in Python writes is the one that the library computes."""
+    import onnx
+
+    library().types(exported_model)
+    weights = max((tensor.raw_data for tensor in onnx.load(exported_model).graph.initializer), key=len)
+    model = bytearray(exported_model.read_bytes())
+    model[model.index(weights)] ^= 1
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(model)
+    with pytest.raises(UserError) as expected:
+        Engine.open(path, backend="onnxruntime")
+    with pytest.raises(NativeError) as found:
+        library().types(path)
+    assert found.value.args[1] == str(expected.value)
+    assert "checksum" in str(expected.value)
 
 
 @pytest.mark.parametrize("backend", PRESETS)

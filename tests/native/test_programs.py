@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib.util
 import io
+import json
 import re
+import signal
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from email.message import Message
 from pathlib import Path
 
 import numpy as np
@@ -122,8 +124,8 @@ def sgi_run(built, environment, model, folder, suffix):
     """Files of the three seeds by sgi-run: (type, index of the seed) -> path."""
     flags = ("--seeds", "2-3,12345", "--trunc", "0.5", "--format", suffix, "--outdir", folder)
     run(built("release") / "examples/sgi-run", model, *flags, env=environment)
-    seeds = ("00002", "00003", "12345")
-    files = {(path.stem.split("_")[1], seeds.index(path.stem[4:9])): path for path in folder.iterdir()}
+    seeds = ("000002", "000003", "012345")
+    files = {(path.stem.split("_")[1], seeds.index(path.stem[4:10])): path for path in folder.iterdir()}
     assert len(files) == len(list(folder.iterdir()))
     return files
 
@@ -169,37 +171,141 @@ def test_sgi_run_refuses(built, environment, all_types_model):
         assert finished.stderr.startswith(text)
 
 
+def test_sgi_run_refuses_a_folder_of_the_run_command(built, environment, all_types_model, tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    program = built("release") / "examples/sgi-run"
+    command = [program, all_types_model, "--seeds", "0", "--outdir", tmp_path]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert finished.returncode == 2
+    assert finished.stderr == (
+        f"error: --outdir {tmp_path}: it is a folder of `sgi-engine run` (run.json); choose another --outdir\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
 def test_the_runtime_of_an_active_environment_is_found(built, environment, all_types_model, tmp_path):
     found = {**environment, "VIRTUAL_ENV": sys.prefix}
     del found["SGI_ORT_LIB"]
     run(built("release") / "examples/sgi-run", all_types_model, "--seeds", "0", "--outdir", tmp_path, env=found)
 
 
-def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=60) as response:
-        return response.read()
+Service = Callable[..., AbstractContextManager[tuple[str, "subprocess.Popen[str]"]]]
 
 
-def check_service(url: str, model: Path) -> None:
-    """Request 24 seeds at once and check the values, and that bad seeds and psi are refused."""
-    seeds = range(24)
-    with ThreadPoolExecutor(len(seeds)) as pool:
-        files = list(pool.map(lambda seed: fetch(f"{url}/seeds/{seed}?psi=0.5"), seeds))
-    with Engine.open(model, backend="onnxruntime") as engine:
-        maps = engine(seeds, psi=0.5)
-    for n, file in enumerate(files):
-        expected = np.concatenate([maps["image"][n], maps["depth"][n]])
-        found = np.load(io.BytesIO(file))
-        assert (found.shape, found.dtype) == (expected.shape, np.float32)
-        assert np.abs(found - expected).max() <= NATIVE_PARITY
-    for path in ("/seeds/4294967296", "/seeds/1?psi=nan", "/seeds/1?psi=x"):
+@pytest.fixture(params=["python", "c++"])
+def service(request, built, environment) -> Service:
+    """A context manager that starts `sgi-engine serve` or `sgi-serve`: (URL, process) for a model and flags."""
+    if request.param == "python":
+        pytest.importorskip("uvicorn")
+
+    @contextmanager
+    def start(model: Path, *flags: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+        python = [sys.executable, "-m", "sgi.cli", "serve", "--backend", "onnxruntime", "--model"]
+        program = python if request.param == "python" else [built("release") / "examples/sgi-serve"]
+        command = [*map(str, program), str(model), "--port", "0", *flags]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield process.stdout.readline().split("/maps")[0], process
+            finally:
+                process.terminate()
+
+    return start
+
+
+def ask(url: str, **headers: str) -> tuple[int, bytes, Message]:
+    """Status, body and headers of a GET."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as response:
+            return response.status, response.read(), response.headers
+    except urllib.error.HTTPError as error:
+        return error.code, error.read(), error.headers
+
+
+def metric(url: str, name: str) -> float:
+    """A value of /metrics."""
+    (value,) = re.findall(rf"^{name} (\S+)$", ask(f"{url}/metrics")[1].decode(), re.MULTILINE)
+    return float(value)
+
+
+def assert_same(found: np.ndarray, expected: np.ndarray, row) -> None:
+    assert (found.shape, found.dtype) == (expected.shape, np.float32)
+    assert np.abs(found - expected).max() <= NATIVE_PARITY * (row.high - row.low)
+
+
+def test_services_return_the_maps_of_the_engine(service, all_types_model):
+    with Engine.open(all_types_model, backend="onnxruntime") as engine, service(all_types_model) as (url, _):
+        rows = engine.artifact.types
+        status, body, headers = ask(f"{url}/maps?seeds=5,0-2,5&psi=0.5")
+        assert (status, headers["content-type"]) == (200, "application/x-npz")
+        expected = engine([5, 0, 1, 2], psi=0.5)
+        with np.load(io.BytesIO(body)) as found:
+            assert set(found) == set(expected)
+            for row in rows:
+                assert_same(found[row.name], expected[row.name], row)
+        depth, normal = engine.artifact.output("depth"), engine.artifact.output("normal")
+        _, body, headers = ask(f"{url}/maps?seeds=3-4&types=depth")
+        assert headers["content-type"] == "application/x-npy"
+        assert_same(np.load(io.BytesIO(body)), engine([3, 4])["depth"], depth)
+        with np.load(io.BytesIO(ask(f"{url}/maps?seeds=1&types=normal,depth&format=npz")[1])) as found:
+            assert list(found) == list(engine.artifact.choose_types(("normal", "depth")))
+            assert_same(found["normal"], engine([1])["normal"], normal)
+        for row in rows:
+            _, body, headers = ask(f"{url}/maps?seeds=7&types={row.name}&format=png")
+            assert headers["content-type"] == "image/png"
+            with (
+                Image.open(io.BytesIO(body)) as found,
+                Image.open(io.BytesIO(get_format("png").encode(row, engine([7])[row.name][0]))) as expected_image,
+            ):
+                assert (found.mode, found.getpalette()) == (expected_image.mode, expected_image.getpalette())
+                difference = np.abs(np.asarray(found).astype(int) - np.asarray(expected_image).astype(int))
+            assert difference.max() <= 1, row.name
+        assert json.loads(ask(f"{url}/model")[1]) == json.loads(engine.artifact.to_json())
+        assert metric(url, "sgi_images_total") == 7 + len(rows)
+        assert metric(url, "sgi_request_seconds_count") == 3 + len(rows)
+
+
+@pytest.mark.parametrize("flags", [("--batch", "4", "--queue", "16", "--request-seeds", "16")])
+def test_services_refuse_bad_requests_in_one_line(service, all_types_model, flags):
+    queries = {
+        "": "`seeds`", "seeds=": "seeds", "seeds=5-1": "reversed", "seeds=x": "seeds", "seeds=-1": "seeds",
+        "seeds=1.5": "seeds", "seeds=4294967296": "4294967295", "seeds=0-16": "takes 16", "seeds=0,,1": "seeds",
+        "seeds=0&types=flow": "`types=flow`: the model has image", "seeds=0&types=,": "image, depth",
+        "seeds=0&psi=high": "`psi", "seeds=0&psi=nan": "psi", "seeds=0&psi=inf": "psi", "seeds=0&psi=": "`psi",
+        "seeds=0&class_index=1": "no classes", "seeds=0&format=exr": "`format=exr`", "seeds=0&format=png": "one map",
+        "seeds=0&format=npy": "one type", "seeds=0&class=1": "`class`", "seeds=0&psi=1&psi=0": "twice",
+    }  # fmt: skip
+    with service(all_types_model, *flags) as (url, _):
+        for query, words in queries.items():
+            status, body, _ = ask(f"{url}/maps?{query}")
+            assert (status, body.count(b"\n"), body[-1:]) == (400, 1, b"\n"), (query, body)
+            assert words in body.decode(), query
+        assert ask(f"{url}/other")[:2] == (404, b"Not Found: GET /maps, /model, /healthz or /metrics\n")
+        post = urllib.request.Request(f"{url}/maps?seeds=0", method="POST")
         with pytest.raises(urllib.error.HTTPError) as caught:
-            fetch(url + path)
-        assert caught.value.code in (400, 422)
+            urllib.request.urlopen(post, timeout=60)
+        assert caught.value.code == 405
+        assert ask(f"{url}/healthz")[:1] == (200,)
 
 
-def counts(url: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", fetch(f"{url}/stats").decode())))  # images, passes
+def test_services_of_conditional_models(service, class_model):
+    with Engine.open(class_model, backend="onnxruntime") as engine, service(class_model) as (url, _):
+        depth = engine.artifact.output("depth")
+        body = ask(f"{url}/maps?seeds=1-2&types=depth&class_index=2")[1]
+        assert_same(np.load(io.BytesIO(body)), engine([1, 2], class_index=2)["depth"], depth)
+        for query in ("seeds=1", "seeds=1&class_index=3", "seeds=1&class_index=-1", "seeds=1&class_index=one"):
+            status, body, _ = ask(f"{url}/maps?{query}")
+            assert (status, body.count(b"\n")) == (400, 1)
+            assert b"class_index" in body
+
+
+def test_services_require_the_token(service, all_types_model):
+    with service(all_types_model, "--token", "secret") as (url, _):
+        for path in ("/maps?seeds=0", "/model", "/metrics", "/other"):
+            for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "secret"}):
+                status, body, answer = ask(url + path, **headers)
+                assert (status, body.count(b"\n"), answer["www-authenticate"]) == (401, 1, "Bearer")
+        assert ask(f"{url}/model", Authorization="Bearer secret")[0] == 200
+        assert ask(f"{url}/healthz")[0] == 200
 
 
 @pytest.fixture(scope="module")
@@ -210,80 +316,45 @@ def slow_model(tmp_path_factory):
     return write_model(tmp_path_factory.mktemp("model") / "slow.onnx", describe(resolution=256, z_dim=32))
 
 
-def test_the_service(built, environment, slow_model):
-    program = built("release") / "examples/sgi-serve"
-    with subprocess.Popen([program, slow_model, "0"], env=environment, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout
-            url = server.stdout.readline().split("/seeds")[0]
-            check_service(url, slow_model)
-            images, passes = counts(url)
-            assert images >= 24
-            for _ in range(20):  # requests that arrive one by one share no pass
-                if passes < images:
-                    break
-                with ThreadPoolExecutor(24) as pool:
-                    list(pool.map(lambda seed: fetch(f"{url}/seeds/{seed}"), range(24)))
-                images, passes = counts(url)
-            assert passes < images
-        finally:
-            server.terminate()
+def test_requests_to_services_share_passes_up_to_the_bound_of_the_queue(service, slow_model):
+    flags = ("--queue", "16", "--request-seeds", "16")
+    with service(slow_model, *flags) as (url, _), ThreadPoolExecutor(48) as pool:
+        for _ in range(20):  # the first pass takes what is there; the rest arrives while it runs
+            answers = list(pool.map(lambda seed: ask(f"{url}/maps?seeds={seed}-{seed + 3}"), range(48)))
+            refused = [(status, body, headers["retry-after"]) for status, body, headers in answers if status != 200]
+            shared = metric(url, "sgi_passes_total") * 4 < metric(url, "sgi_images_total")
+            if refused and shared:
+                break
+        assert shared
+        assert set(refused) == {(503, b"the queue is full; try again later\n", "1")}
+        assert metric(url, "sgi_rejected_total") >= len(refused)
 
 
-@pytest.fixture(scope="module")
-def service():
-    """examples/service.py as a module."""
-    pytest.importorskip("uvicorn")
-    spec = importlib.util.spec_from_file_location("service", NATIVE / "examples/service.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["service"] = module  # FastAPI resolves annotations by the module's name
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["service"]
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_services_answer_waiting_requests_and_stop(service, slow_model, number):
+    with service(slow_model) as (url, process), ThreadPoolExecutor(4) as pool:
+        requests = [pool.submit(ask, f"{url}/maps?seeds={n}-{n + 15}") for n in range(4)]
+        for _ in range(500):
+            if metric(url, "sgi_images_total") + metric(url, "sgi_waiting_images") >= 64:
+                break
+        process.send_signal(number)
+        answers = [request.result() for request in requests]
+        assert process.wait(30) in (0, -number, 128 + number)
+    assert [status for status, *_ in answers] == [200] * 4
 
 
-def test_the_python_service(service, all_types_model):
-    import uvicorn
-
-    server = uvicorn.Server(uvicorn.Config(service.create_app(all_types_model), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while thread.is_alive() and not server.started:
-            thread.join(0.05)
-        url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        check_service(url, all_types_model)
-        assert counts(url)[0] == 24
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-def test_waiting_requests_share_a_pass(service):
-    release = threading.Event()
-    calls = []
-
-    def engine(seeds, psi):
-        release.wait(30)
-        calls.append((tuple(seeds), psi))
-        values = np.array(seeds, np.float32).reshape(-1, 1, 1, 1)
-        return {"image": np.tile(values, (1, 3, 1, 1)), "depth": values}
-
-    async def scenario():
-        batcher = service.Batcher(engine)
-        worker = asyncio.create_task(batcher.work())
-        first = asyncio.create_task(batcher.generate(100, None))
-        while not batcher.passes:
-            await asyncio.sleep(0)
-        rest = [asyncio.create_task(batcher.generate(seed, seed % 2 / 2)) for seed in range(40)]
-        await asyncio.sleep(0)
-        release.set()
-        results = await asyncio.gather(first, *rest)
-        worker.cancel()
-        return [int(values[3, 0, 0]) for values in results]
-
-    assert asyncio.run(scenario()) == [100, *range(40)]
-    evens, odds = tuple(range(0, 40, 2)), tuple(range(1, 40, 2))
-    assert calls == [((100,), None), (evens[:16], 0.0), (odds[:16], 0.5), (evens[16:], 0.0), (odds[16:], 0.5)]
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--host", "0.0.0.0"), "token"),
+        (("--queue", "8"), "64"),
+        (("--port", "70000"), "65535"),
+        (("--batch", "0"), "1"),
+        (("--token", ""), "token"),
+    ],
+)
+def test_services_refuse_bad_flags(service, all_types_model, flags, words, capfd):
+    with service(all_types_model, *flags) as (url, process):
+        assert process.wait(60) == 2
+        assert url == ""
+    assert words in capfd.readouterr().err

@@ -11,6 +11,7 @@ from typing import Any
 
 from sgi.engine import bundle
 from sgi.engine.errors import UserError
+from sgi.engine.files import check_writable
 from sgi.engine.generator import Generator
 from sgi.engine.progress import SILENT, Progress, Stage
 from sgi.trainer.device import find_device
@@ -68,6 +69,7 @@ def train_generator(
     start = load_start(config, generator, discriminator) if generator and discriminator else None
     torch_device = find_device(device, threads)
     folder = Path(workdir)
+    check_writable(folder, "workdir", folder=True, make=True)
     folder.mkdir(parents=True, exist_ok=True)
     rooms = load_or_render(
         data or folder / "rooms",

@@ -6,12 +6,10 @@ pictures. The baselines are as strong as their form allows, because an offset is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-Predictor = Callable[[Tensor], Tensor]
 
 CHUNK = 2048
 """Pixels (or map entries) processed at a time; limits the memory and does not affect the result."""
@@ -22,12 +20,52 @@ RIDGE_LAMBDAS = tuple(10.0**k for k in range(-3, 5))
 VALIDATION_SHARE = 0.2
 
 
+@dataclass(frozen=True)
+class GlobalAffine:
+    """An affine map from colour to code. weights: [4, C] float32, the last row constant."""
+
+    weights: Tensor
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        """Return codes [N, C, H, W] for pictures [N, 3, H, W]."""
+        colours = torch.einsum("nihw,ic->nchw", pictures.float(), self.weights[:3])
+        return colours + self.weights[3][None, :, None, None]
+
+
+@dataclass(frozen=True)
+class PixelAffine:
+    """An affine map for each pixel. weights: [H * W, 3, C]; x_mean: [1, 3, H, W]; y_mean: [1, C, H, W]; float32."""
+
+    weights: Tensor
+    x_mean: Tensor
+    y_mean: Tensor
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        """Return codes [N, C, H, W] for pictures [N, 3, H, W]."""
+        x = (pictures.float() - self.x_mean).flatten(2)
+        y = torch.einsum("nip,pic->ncp", x, self.weights)
+        return y.reshape(-1, *self.y_mean.shape[1:]) + self.y_mean
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """A linear map from w. weights: [D, C * H * W]; w_mean: [D]; y_mean: [1, C, H, W]; float32."""
+
+    weights: Tensor
+    w_mean: Tensor
+    y_mean: Tensor
+
+    def __call__(self, latent: Tensor) -> Tensor:
+        """Return codes [N, C, H, W] for latents [N, D]."""
+        return ((latent - self.w_mean) @ self.weights).reshape(-1, *self.y_mean.shape[1:]) + self.y_mean
+
+
 def mean_map(codes: Tensor) -> Tensor:
     """Return the mean map [1, C, H, W] float32 of codes [N, C, H, W]: the best constant prediction."""
     return codes.mean(dim=0, keepdim=True, dtype=torch.float32)
 
 
-def global_affine(images: Tensor, codes: Tensor) -> Predictor:
+def global_affine(images: Tensor, codes: Tensor) -> GlobalAffine:
     """Fit one affine map from colour to code for all pixels of all pictures by least squares.
 
     images: [N, 3, H, W] in [0, 1]. codes: [N, C, H, W]. Returns a predictor for images [M, 3, H, W].
@@ -41,15 +79,10 @@ def global_affine(images: Tensor, codes: Tensor) -> Predictor:
         gram += x @ x.T
         cross += x @ code.double().transpose(0, 1).reshape(channels, -1).T
     # Pseudo-inverse, because grey pictures have a singular Gram matrix.
-    weights = (torch.linalg.pinv(gram, hermitian=True) @ cross).float()
-
-    def predict(pictures: Tensor) -> Tensor:
-        return torch.einsum("nihw,ic->nchw", pictures.float(), weights[:3]) + weights[3][None, :, None, None]
-
-    return predict
+    return GlobalAffine((torch.linalg.pinv(gram, hermitian=True) @ cross).float())
 
 
-def pixel_affine(images: Tensor, codes: Tensor) -> Predictor:
+def pixel_affine(images: Tensor, codes: Tensor) -> PixelAffine:
     """Fit one affine map from colour to code for each pixel by least squares with a small ridge on the slopes.
 
     It contains the mean map and the effect of colour changes at each pixel. Shapes as in `global_affine`.
@@ -64,16 +97,10 @@ def pixel_affine(images: Tensor, codes: Tensor) -> Predictor:
         x, y = x.permute(2, 1, 0), y.permute(2, 0, 1)  # [pixels, 3, N], [pixels, N, C]
         gram = x @ x.transpose(1, 2) + count * PIXEL_RIDGE * torch.eye(3, dtype=x.dtype)
         weights[part] = torch.linalg.solve(gram, x @ y).float()
-
-    def predict(pictures: Tensor) -> Tensor:
-        x = (pictures.float() - x_mean).flatten(2)
-        y = torch.einsum("nip,pic->ncp", x, weights)
-        return y.reshape(-1, channels, height, width) + y_mean
-
-    return predict
+    return PixelAffine(weights, x_mean, y_mean)
 
 
-def ridge(w: Tensor, codes: Tensor) -> tuple[Predictor, float]:
+def ridge(w: Tensor, codes: Tensor) -> tuple[Ridge, float]:
     """Fit a ridge regression from w to the whole map, with lambda chosen on the last fifth of the fitting pictures.
 
     w: [N, D] float32. codes: [N, C, H, W]. Returns a predictor for w [M, D], and lambda: the ridge penalty divided by N
@@ -87,12 +114,7 @@ def ridge(w: Tensor, codes: Tensor) -> tuple[Predictor, float]:
     weights = torch.empty(w.shape[1], flat.shape[1])
     for part in _chunks(flat.shape[1]):
         weights[:, part] = basis.solve(flat[:, part].float(), [chosen])[0]
-    mean = mean_map(codes)
-
-    def predict(latent: Tensor) -> Tensor:
-        return ((latent - basis.mean) @ weights).reshape(-1, *codes.shape[1:]) + mean
-
-    return predict, chosen
+    return Ridge(weights, basis.mean, mean_map(codes)), chosen
 
 
 class _Basis:

@@ -21,7 +21,8 @@ def chosen_types(types: Sequence[str] | None, own: Mapping[str, Intrinsic]) -> d
     """Return the descriptions of `types` by name, in the order given.
 
     types: names of built-in types, of `own`, or `all`; None or empty for all of `own`. own: the user's own types by
-    name. Raises UserError, naming `types`, for an unknown name and for an empty choice.
+    name. Raises UserError, naming `types`, for an unknown name and for an empty choice, and for a type of `own` that is
+    not chosen.
     """
     chosen: dict[str, Intrinsic] = {}
     for given in types or own:
@@ -30,6 +31,10 @@ def chosen_types(types: Sequence[str] | None, own: Mapping[str, Intrinsic]) -> d
             if kind is None or name == intrinsics.IMAGE:
                 raise UserError(f"`types={name}`: choose from {known_types()}, or describe it with `type_files`")
             chosen[name] = kind
+    if unused := [name for name in own if name not in chosen]:
+        raise UserError(
+            f"`type_files`: its type {unused[0]} is not among `types`; choose it too, or leave its file out"
+        )
     if not chosen:
         raise UserError(f"`types` is missing: choose from {known_types()}")
     return chosen

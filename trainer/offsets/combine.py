@@ -9,6 +9,7 @@ from functools import reduce
 from pathlib import Path
 
 from sgi.engine.errors import UserError
+from sgi.engine.files import check_writable
 from sgi.engine.offsets import Offset
 
 
@@ -26,12 +27,19 @@ class CombinedOffset:
 
 
 def combine_offsets(
-    offsets: Sequence[str | Path], *, out: str | Path, weights: Sequence[float] | None = None
+    offsets: Sequence[str | Path],
+    *,
+    out: str | Path,
+    weights: Sequence[float] | None = None,
+    mixed_types: bool = False,
 ) -> CombinedOffset:
     """Add offset files, each times its weight (None: 1 each), and write the sum to `out`.
 
+    mixed_types: whether maps of different types may be added, which gives no map of either type.
+
     Raises UserError, naming the parameter, for a wrong number of weights, weights that are not finite, one file without
-    a weight, a name without .safetensors, and offsets of different generators or samplings.
+    a weight, a name without .safetensors, offsets of different generators or samplings, and of
+    different types without `mixed_types`.
 
     >>> from sgi.engine import bundle
     >>> from sgi.trainer.offsets.combine import combine_offsets
@@ -49,6 +57,16 @@ def combine_offsets(
         raise UserError("`weights` is missing: a single offset needs a weight")
     if target.suffix != ".safetensors":
         raise UserError(f"`out={out}`: the name of an offset file ends in .safetensors")
-    total = reduce(Offset.plus, [Offset.load(path).scaled(factor) for path, factor in zip(paths, factors, strict=True)])
+    check_writable(target)
+    loaded = [Offset.load(path) for path in paths]
+    kinds = list(dict.fromkeys(kind for offset in loaded for kind in offset.types))
+    if len(kinds) > 1 and not mixed_types:
+        raise UserError(
+            f"`offsets`: they are of the types {', '.join(kinds)}, and their sum is a map of none of them; add offsets "
+            "of one type, or set `mixed_types=True`"
+        )
+    if len(kinds) == 1 and mixed_types:
+        raise UserError(f"`mixed_types=True` has no effect: all offsets are of the type {kinds[0]}; leave it out")
+    total = reduce(Offset.plus, [offset.scaled(factor) for offset, factor in zip(loaded, factors, strict=True)])
     total.save(target)
     return CombinedOffset(total, target, list(zip(factors, paths, strict=True)))

@@ -13,7 +13,7 @@ from torch import Tensor
 from sgi.engine.generator import Generator
 from sgi.engine.intrinsics import Intrinsic
 from sgi.trainer.measures.by_type import figures, fvu, measures_of, statistics
-from sgi.trainer.offsets import baselines
+from sgi.trainer.offsets.fitted_baselines import FittedBaselines, PoolBaselines
 from sgi.trainer.offsets.pool import RENDER_BATCH, Pool
 from sgi.trainer.offsets.readout import clamped_readout
 from sgi.trainer.offsets.spaces import get_space, random_like
@@ -67,30 +67,25 @@ def predictions(
     kind: Intrinsic,
     space: str,
     tensors: Mapping[str, Tensor],
-    fitting: Pool,
+    fitting: Pool | FittedBaselines,
     held: Pool,
     seed: int = 0,
 ) -> dict[str, Callable[[], Tensor]]:
     """Return functions that compute predictions for `held`: codes [N, C, R, R] in [0, 1].
 
-    They are by row: the offset first, then every one of BASELINES, fitted on `fitting`. seed: of the random offset.
+    They are by row: the offset first, then every one of BASELINES. fitting: the baselines, or the pictures to fit each
+    of them on when it is called. seed: of the random offset.
     """
-    images, codes = fitting.images, fitting.codes[kind.name]
+    base = _baselines_of(fitting, kind)
     pictures = held.images.float()
-
-    def ridge() -> Tensor:
-        # A truncated row is an affine function of w, so a regression on it has the same solutions.
-        predict, _ = baselines.ridge(fitting.ws[:, -1], codes)
-        return predict(held.ws[:, -1])
-
     zeros = {key: torch.zeros_like(tensor) for key, tensor in tensors.items()}
     made = {
         OFFSET: lambda: predict(generator, held, kind, space, tensors),
         "identity": lambda: predict(generator, held, kind, space, zeros),
-        "constant": lambda: baselines.mean_map(codes).expand(len(held), -1, -1, -1),
-        "global_affine": lambda: baselines.global_affine(images, codes)(pictures),
-        "pixel_affine": lambda: baselines.pixel_affine(images, codes)(pictures),
-        "ridge": ridge,
+        "constant": lambda: base.mean.expand(len(held), -1, -1, -1),
+        "global_affine": lambda: base.global_affine(pictures),
+        "pixel_affine": lambda: base.pixel_affine(pictures),
+        "ridge": lambda: base.ridge(held.ws[:, -1]),
         "random": lambda: predict(generator, held, kind, space, random_like(tensors, seed)),
     }
     return {row: lambda make=make: make().clamp(0, 1) for row, make in made.items()}  # type: ignore[misc]
@@ -101,17 +96,22 @@ def evaluate(
     kind: Intrinsic,
     space: str,
     tensors: Mapping[str, Tensor],
-    fitting: Pool,
+    fitting: Pool | FittedBaselines,
     held: Pool,
     seed: int = 0,
 ) -> dict[str, Row]:
-    """Return rows of figures on `held`: the offset first, then every one of BASELINES, fitted on `fitting`.
+    """Return rows of figures on `held`: the offset first, then every one of BASELINES.
 
-    seed: of the random offset. Raises UserError when the maps do not vary.
+    fitting: the baselines, or the pictures to fit them on. seed: of the random offset. Raises UserError when
+    the maps do not vary.
     """
-    target, mean = held.codes[kind.name].float(), baselines.mean_map(fitting.codes[kind.name])
+    target, mean = held.codes[kind.name].float(), _baselines_of(fitting, kind).mean
     made = predictions(generator, kind, space, tensors, fitting, held, seed)
     return {row: score_maps(kind, make(), target, mean) for row, make in made.items()}
+
+
+def _baselines_of(fitting: Pool | FittedBaselines, kind: Intrinsic) -> FittedBaselines | PoolBaselines:
+    return fitting if isinstance(fitting, FittedBaselines) else PoolBaselines(fitting, kind.name)
 
 
 def best_baseline(rows: Mapping[str, Row]) -> str:

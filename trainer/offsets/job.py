@@ -20,6 +20,7 @@ from sgi.engine.version import __version__
 from sgi.trainer.offsets.fit import FitSettings, fingerprint, fit
 from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
 from sgi.trainer.offsets.fit_steps import report_steps
+from sgi.trainer.offsets.fitted_baselines import FittedBaselines
 from sgi.trainer.offsets.held_out_score import best_baseline, evaluate
 from sgi.trainer.offsets.parameters import rms
 from sgi.trainer.offsets.pool import Pool, Sampling, build_pool
@@ -103,17 +104,22 @@ def train_offset(
         fit=_fit_facts(settings, pools.fitting, generator),
         semantics=kind.to_dict(),
     )
-    offset.score = score_offset(generator, teacher, offset, pools)
+    offset.score = score_offset(generator, teacher, offset, pools.fitting, pools.held, pools.split)
     return offset
 
 
-def score_offset(generator: Generator, teacher: Teacher, offset: Offset, pools: Pools) -> dict[str, Any]:
-    """Return the held-out figures of an offset and of all baselines, in the form of the offset file's `score`."""
+def score_offset(
+    generator: Generator, teacher: Teacher, offset: Offset, fitting: Pool | FittedBaselines, held: Pool, split: str
+) -> dict[str, Any]:
+    """Return the held-out figures of an offset and of all baselines, in the form of the offset file's `score`.
+
+    fitting: the baselines, or the pictures to fit them on. split: the name of the seeds of `held`.
+    """
     tensors = tensors_of(offset)
-    rows = evaluate(generator, offset.intrinsic, offset.space, tensors, pools.fitting, pools.held)
+    rows = evaluate(generator, offset.intrinsic, offset.space, tensors, fitting, held)
     return {
-        "split": pools.split,
-        "seeds": describe(pools.held.seeds),
+        "split": split,
+        "seeds": describe(held.seeds),
         "teacher": teacher_facts(teacher_of(teacher, offset.type)),
         "best_baseline": best_baseline(rows),
         "rows": rows,

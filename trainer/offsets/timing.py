@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -40,16 +40,35 @@ def time_fit(
 ) -> Timing:
     """Time a small pool of `kinds`, and a few steps of a fit of the first kind."""
 
-    def pool(count: int) -> tuple[Pool, float]:
-        began = time.monotonic()
-        built = build_pool(generator, teacher, [kind.name for kind in kinds], scoring_seeds(count), sampling)
-        return built, time.monotonic() - began
+    clock = _clock(generator)
 
     def steps(count: int) -> float:
-        began = time.monotonic()
+        began = clock()
         fit(generator, pictures, kinds[0], replace(settings, steps=count))
-        return time.monotonic() - began
+        return clock() - began
 
-    pool(2)  # warms up
-    pictures, seconds = pool(_PICTURES)
-    return Timing(seconds / _PICTURES, (steps(1 + _STEPS) - steps(1)) / _STEPS)
+    pictures, seconds = _timed_pool(generator, teacher, [kind.name for kind in kinds], sampling)
+    return Timing(seconds, max(steps(1 + _STEPS) - steps(1), 0.0) / _STEPS)
+
+
+def time_picture(generator: Generator, teacher: Teacher, types: Sequence[str], sampling: Sampling) -> float:
+    """Return the seconds to draw and render a picture and to compute its targets of `types`, from a small pool."""
+    return _timed_pool(generator, teacher, types, sampling)[1]
+
+
+def _timed_pool(generator: Generator, teacher: Teacher, types: Sequence[str], sampling: Sampling) -> tuple[Pool, float]:
+    """A small pool, and its seconds per picture."""
+    clock = _clock(generator)
+    build_pool(generator, teacher, types, scoring_seeds(2), sampling)  # warms up
+    began = clock()
+    pool = build_pool(generator, teacher, types, scoring_seeds(_PICTURES), sampling)
+    return pool, (clock() - began) / _PICTURES
+
+
+def _clock(generator: Generator) -> Callable[[], float]:
+    """The clock to time work with: on the CPU the processor time of this thread, which other load does not change.
+
+    This thread takes part in all parallel work, so its time is the wall time on an idle machine. A GPU works while the
+    thread waits, so its work is timed by the wall clock.
+    """
+    return time.thread_time if generator.mapping.w_avg.device.type == "cpu" else time.monotonic

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sgi.engine import bundle
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, warn_cutoff
+from sgi.engine.files import check_writable
 from sgi.engine.generator import checkpoints
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
@@ -90,8 +91,15 @@ def train_offsets(
     >>> sorted(depth.offset.score["rows"])
     ['constant', 'global_affine', 'identity', 'offset', 'pixel_affine', 'random', 'ridge']
     """
-    kinds = chosen_types(types, load_types(type_files))
+    own = load_types(type_files)
+    kinds = chosen_types(types, own)
     paths = output_paths(list(kinds), out)
+    for path in paths.values():
+        check_writable(path, make=True)
+    for parameter, place in (("workdir", workdir), ("cache", cache)):
+        if place is not None:
+            check_writable(place, parameter, folder=True, make=True)
+    warn_cutoff(psi, cutoff)
     torch_device = find_device(device, threads)
     precision = precision or preferred_precision(torch_device)
     settings = FitSettings(space, loss, steps, lr, batch, seed, precision, rank, from_layer)

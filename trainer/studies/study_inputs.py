@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from sgi.engine import bundle, intrinsics
+from sgi.engine.errors import warn_cutoff
 from sgi.engine.generator import Generator, checkpoints, generator_sha256
 from sgi.engine.offsets import Offset
 from sgi.trainer.device import preferred_precision
@@ -39,6 +40,7 @@ def study_sampling(
     generator_path: Path | None, psi: float, cutoff: int | None, noise_mode: str | None, class_index: int | None
 ) -> Sampling:
     """The sampling of a study; noise_mode None is none for the bundled generator and const for others."""
+    warn_cutoff(psi, cutoff)
     return Sampling(psi, cutoff, noise_mode or ("const" if generator_path else "none"), class_index)
 
 

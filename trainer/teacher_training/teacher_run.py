@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from sgi.engine.errors import UserError
+from sgi.engine.files import check_writable
 from sgi.engine.progress import SILENT, Progress
 from sgi.trainer.device import find_device, preferred_precision
 from sgi.trainer.scenes import CLASSES
@@ -77,7 +78,9 @@ def train_teacher(
     torch_device = find_device(device, threads)
     config = FitConfig(steps=steps, batch=batch, seed=seed, precision=preferred_precision(torch_device))
     folder = Path(workdir)
+    check_writable(folder, "workdir", folder=True, make=True)
     folder.mkdir(parents=True, exist_ok=True)
+    check_writable(out)
     render = partial(
         load_or_render, size=size, device=torch_device, variety=get_variety(source.variety), progress=progress
     )

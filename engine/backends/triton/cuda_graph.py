@@ -11,9 +11,10 @@ WARM_UPS = 3
 
 
 class CudaGraph:
-    """function(*inputs) -> tensors, captured for the shapes and the device of `inputs`.
+    """A captured function of tensors.
 
-    A call copies new values into the captured inputs and replays; the next call overwrites the results.
+    function: (*inputs) -> name -> tensor. inputs: determine shapes and device. A call copies its arguments into the
+    captured inputs and replays the graph; the next call overwrites the results.
     """
 
     def __init__(self, function: Callable[..., dict[str, Tensor]], inputs: tuple[Tensor, ...]) -> None:

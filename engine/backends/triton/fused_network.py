@@ -1,7 +1,7 @@
-"""The fused synthesis network: several types at once with one set of weights, two launches a resolution.
+"""The fused synthesis network: several types at once with one set of weights, two launches per resolution.
 
-Types differ in their affine layers only, so one batch computes them all. Leading layers whose styles agree in all types
-run once: image i of a later layer reads image i % N of the shared layers.
+Types differ only in their affine layers, so one batch computes all of them. Leading layers whose styles are equal for
+all types run once: image i of a later layer reads image i % N of the shared layers.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class FusedNetwork:
         self.sizes = [len(affine.bias) for affine in kinds[0]]
         self.biases = torch.stack([torch.cat([affine.bias for affine in kind]) for kind in kinds])  # [K, S]
         matrices = [torch.cat([affine.weight for affine in kind]).T for kind in kinds]
-        alike = all(torch.equal(matrix, matrices[0]) for matrix in matrices)
-        self.affines = torch.stack(matrices[:1] if alike else matrices)  # [1 or K, w_dim, S]
+        equal = all(torch.equal(matrix, matrices[0]) for matrix in matrices)
+        self.affines = torch.stack(matrices[:1] if equal else matrices)  # [1 or K, w_dim, S]
 
     def select(self, kinds: Sequence[int]) -> Selection:
         """The selection of offsets, by index."""
@@ -87,14 +87,14 @@ class FusedNetwork:
     def render(self, styles: Tensor, selection: Selection) -> Tensor:
         """Raw pictures [K, N, C, R, R] float32 of styles [K * N, S]."""
         kinds = selection.bias.shape[0]
-        many = styles.shape[0]
+        total = styles.shape[0]  # K * N
         split = self.table.starts[-1]
         unit, scale = all_scales(styles[:, :split], self.table)
         rgb_styles = styles[:, split:].split(self.sizes[len(self.packed.convs) :], dim=1)
         convs, rgbs = self.packed.convs, self.packed.rgbs
 
         def images(index: int, shared: int) -> int:
-            return many // kinds if index < shared else many
+            return total // kinds if index < shared else total
 
         x = self.packed.const
         styled = False  # whether x is already multiplied by the style of the layer that reads it
@@ -124,7 +124,7 @@ class FusedNetwork:
                 img = fused if fused_rgb else to_rgb(x, rgb_styles[block], rgb.weight, rgb.bias, img, rgb.clamp)
             styled = ahead
         assert img is not None
-        return img.view(kinds, -1, *img.shape[1:]) if img.shape[0] == many else img[None].expand(kinds, -1, -1, -1, -1)
+        return img.view(kinds, -1, *img.shape[1:]) if img.shape[0] == total else img[None].expand(kinds, -1, -1, -1, -1)
 
 
 def _leading(flags: Sequence[bool]) -> int:

@@ -50,8 +50,9 @@ class TritonBackend:
     ) -> None:
         """Pack a generator for one device.
 
-        offsets: type -> offset, None for the plain image; outputs come in this order. precision: fp16, bf16 or
-        fp32, of weights and activations. types: outputs that `run` computes by default, None for all.
+        offsets: type -> offset, None for the plain image; the outputs have this order. psi, cutoff: default truncation.
+        noise_mode: none or const. precision: fp16, bf16 or fp32, of weights and activations. device: cuda or cpu.
+        types: outputs that `run` computes by default, None for all.
         deterministic: block shapes from the cost model, so that two runs agree to the bit; False measures them on the
         GPU, once per shape. Raises UserError for an offset of another generator, a missing CUDA device and an unknown
         precision, noise mode or type.
@@ -84,7 +85,7 @@ class TritonBackend:
     def load(cls, path: str | Path, offsets: Mapping[str, str | Path | None], **options: object) -> TritonBackend:
         """Open a generator file and offset files, type -> path (None: the plain image).
 
-        options: as those of the constructor. Raises UserError for an offset file of another type.
+        options: keyword arguments of the constructor. Raises UserError for an offset file of another type.
         """
         loaded = {name: None if file is None else Offset.load(file) for name, file in offsets.items()}
         for name, offset in loaded.items():

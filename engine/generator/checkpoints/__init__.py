@@ -1,7 +1,7 @@
 """Readers of StyleGAN2 checkpoints of other projects. No reader executes anything in a file.
 
-`load` returns the generator of a file, `report` describes a file. `readers` lists the formats; generator files of this
-project are read by `generator.file`.
+`load` returns the generator of a file, and `report` describes a file. The table of formats is in `readers`. Generator
+files of this project are read by `generator.file`.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ __all__ = ["Checkpoint", "Unsupported", "load", "open_checkpoint", "report"]
 
 @contextmanager
 def open_checkpoint(path: str | Path) -> Iterator[Checkpoint]:
-    """The generator in a file of another project; `Checkpoint.generator` reads its tensors.
+    """Open a checkpoint of another project; its tensors are read later, by `Checkpoint.generator`.
 
     Raises UserError for a file that is not a checkpoint and for a generator file of this project, Unsupported for a
     network that is recognised and not supported.
     """
-    with open_container(path) as box:
-        if box.is_generator_file:
+    with open_container(path) as container:
+        if container.is_generator_file:
             raise UserError(f"{path}: already a generator file of sgi-engine; use it without conversion")
-        yield _checkpoint(box)
+        yield _checkpoint(container)
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Generator:
@@ -44,29 +44,29 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Generator:
 
     Raises UserError for a file that is not a checkpoint, and for a network that is not supported.
     """
-    with open_container(path) as box:
-        if not box.is_generator_file:
-            return _checkpoint(box).generator().to(device)
+    with open_container(path) as container:
+        if not container.is_generator_file:
+            return _checkpoint(container).generator().to(device)
     return load_generator(path, device)
 
 
 def report(path: str | Path) -> dict[str, Any]:
-    """Facts of a checkpoint as JSON values; `refused` is the reason why a recognised network is not supported, or None.
+    """Describe a checkpoint by JSON values; `refused` is the reason why its network is not supported, or None.
 
     Raises UserError for a file that is not a checkpoint.
     """
-    with open_container(path) as box:
-        facts: dict[str, Any] = {"packing": box.kind, "sha256": sha256_file(path)}
-        if box.is_generator_file:
+    with open_container(path) as container:
+        facts: dict[str, Any] = {"packing": container.kind, "sha256": sha256_file(path)}
+        if container.is_generator_file:
             return {**facts, "format": "sgi-engine generator file", **read_header(path).config, "refused": None}
         try:
-            return {**facts, **describe(box, _checkpoint(box)), "refused": None}
+            return {**facts, **describe(container, _checkpoint(container)), "refused": None}
         except Unsupported as error:
             return {**facts, "refused": str(error)}
 
 
-def _checkpoint(box: Container) -> Checkpoint:
+def _checkpoint(container: Container) -> Checkpoint:
     for reader in READERS:
-        if reader.detect(box):
-            return reader.load(box)
-    raise refusal(box)
+        if reader.detect(container):
+            return reader.load(container)
+    raise refusal(container)

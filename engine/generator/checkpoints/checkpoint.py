@@ -34,9 +34,9 @@ class Unsupported(UserError):
 class Checkpoint:
     """A generator whose tensors have not been read from its file.
 
-    label: name of the file in messages. format: name of the format. config: from shapes and attributes.
-    tensors: state dict of `Generator`, not read. facts: other facts in the file. assumed: facts that the file lacks and
-    that were assumed. dropped: parts of the file that are not the generator.
+    label: name of the file in messages. format: name of the format. config: from shapes and attributes. tensors: state
+    dict of `Generator` whose tensors are still in the file. facts: other facts in the file. assumed: settings that the
+    file lacks, with the assumed values. dropped: parts of the file that are not the generator.
     """
 
     label: str
@@ -60,7 +60,7 @@ class Checkpoint:
     def generator(self) -> Generator:
         """The network, float32, in eval mode, without gradients; reads its tensors from the file.
 
-        Raises UserError where numbers are not finite.
+        Raises UserError for a tensor with numbers that are not finite.
         """
         state = {}
         for name, ref in self.tensors.items():
@@ -88,11 +88,12 @@ def assemble(
     dropped: Iterable[str] = (),
     has_noise: bool = True,
 ) -> Checkpoint:
-    """A checkpoint from tensors by NVIDIA's names.
+    """Make a checkpoint from tensors with NVIDIA's names.
 
-    Resampling filters are checked and left out. Without `has_noise` the stored noise is zero. Stored noise and a mean
-    of w that the file lacks are computed from seed 0 and listed in `assumed`.
-    Raises UserError where another tensor is missing, unknown or has another shape.
+    has_noise: whether the network uses noise; if not, its stored noise is zero. The other parameters are the fields of
+    `Checkpoint` and `GeneratorConfig`. Resampling filters are checked and left out. If the file lacks the stored noise
+    or the mean of w, they are computed from seed 0 and listed in `assumed`. Raises UserError for any other tensor that
+    is missing, unknown or of another shape.
     """
     if len(tensors) > MAX_TENSORS:
         raise UserError(f"{label}: {len(tensors)} tensors, more than any StyleGAN2 generator has")
@@ -133,7 +134,7 @@ def assemble(
 def config_of(
     label: str, tensors: Mapping[str, Ref], conv_clamp: float | None, lr_multiplier: float
 ) -> GeneratorConfig:
-    """The config that the shapes of the tensors imply; raises UserError where they are not those of a StyleGAN2."""
+    """The config that follows from the shapes of the tensors; raises UserError if they are not those of a StyleGAN2."""
 
     def size(name: str, axis: int) -> int:
         ref = tensors.get(name)
@@ -197,7 +198,7 @@ def check_filter(label: str, name: str, ref: Ref, gain: float = 1.0) -> None:
 
 @torch.no_grad()
 def sample_w_avg(generator: Generator) -> torch.Tensor:
-    """Mean of w over W_AVG_SAMPLES z of one seed, with the labels in turn: [w_dim] float32."""
+    """Mean of w over W_AVG_SAMPLES latents z of one seed: [w_dim] float32; sample i has class i mod c_dim."""
     random = np.random.RandomState(SEED)
     total = torch.zeros(generator.config.w_dim, dtype=torch.float64)
     classes = generator.config.c_dim

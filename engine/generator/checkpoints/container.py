@@ -1,4 +1,4 @@
-"""Opens a checkpoint file of any kind as a tree of inert records. Nothing that a file names is imported or called."""
+"""Opening of a checkpoint file of any kind as a tree of inert records; names in a file are not imported or called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flat state dicts with NVIDIA's tensor names, such as `synthesis.b4.const`, that converters save."""
+"""Flat state dicts with NVIDIA's tensor names, such as `synthesis.b4.const`, which conversion scripts write."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ ASSUMED = (
 )
 
 
-def detect(box: Container) -> bool:
+def detect(container: Container) -> bool:
     """Whether a container has a dict with NVIDIA's tensor names."""
-    return _state(box.root) is not None
+    return _state(container.root) is not None
 
 
-def load(box: Container) -> Checkpoint:
-    """The generator of a flat state dict; the format lacks the clamps and which blocks use float16."""
-    state = _state(box.root) or {}
+def load(container: Container) -> Checkpoint:
+    """The generator of a flat state dict; conv_clamp and the learning-rate multiplier are assumed."""
+    state = _state(container.root) or {}
     own = {name: value for name, value in state.items() if str(name).startswith(("mapping.", "synthesis."))}
-    outside = [str(key) for key in (box.root if state is not box.root else state.keys() - own.keys())]
+    outside = [str(key) for key in (container.root if state is not container.root else state.keys() - own.keys())]
     return assemble(
-        box.label,
-        f"flat StyleGAN2 state dict ({box.kind})",
-        {name: box.reader.tensor(value, name) for name, value in own.items()},
+        container.label,
+        f"flat StyleGAN2 state dict ({container.kind})",
+        {name: container.reader.tensor(value, name) for name, value in own.items()},
         conv_clamp=None,
         lr_multiplier=PUBLISHED_LR_MULTIPLIER,
         assumed=ASSUMED,
-        dropped=[key for key in outside if state is box.root or box.root[key] is not state],
+        dropped=[key for key in outside if state is container.root or container.root[key] is not state],
     )
 
 

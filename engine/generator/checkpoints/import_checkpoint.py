@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from sgi.engine.errors import UserError
-from sgi.engine.files import sha256_file
+from sgi.engine.files import check_writable, sha256_file
 from sgi.engine.generator.checkpoints import open_checkpoint
 from sgi.engine.generator.config import GeneratorConfig
 from sgi.engine.generator.file import save_generator
@@ -46,8 +46,7 @@ def import_checkpoint(checkpoint: str | Path, out: str | Path | None = None, *, 
     target = Path(f"{source.stem}{SUFFIX}") if out is None else Path(out)
     if target.suffix != SUFFIX:
         raise UserError(f"`out={target}`: the name must end in {SUFFIX}")
-    if not target.parent.is_dir():
-        raise UserError(f"`out={target}`: the folder {target.parent} does not exist; create it first")
+    check_writable(target)
     if target.exists() and source.exists() and target.samefile(source):
         raise UserError(f"`out={target}`: this is the checkpoint; choose another name for the new file")
     with open_checkpoint(source) as found:

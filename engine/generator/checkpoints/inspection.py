@@ -13,7 +13,7 @@ from sgi.engine.generator.checkpoints.records import Call
 _EXPECTED_MODULES = ("torch", "numpy", "collections", "builtins", "dnnlib", "torch_utils", "argparse", "_codecs")
 
 
-def describe(box: Container, checkpoint: Checkpoint) -> dict[str, Any]:
+def describe(container: Container, checkpoint: Checkpoint) -> dict[str, Any]:
     """Facts of a supported checkpoint as JSON values."""
     config = checkpoint.config
     return {
@@ -31,16 +31,16 @@ def describe(box: Container, checkpoint: Checkpoint) -> dict[str, Any]:
         "stored_as": sorted({ref.dtype for ref in checkpoint.tensors.values()}),
         **checkpoint.facts,
         "assumed": list(checkpoint.assumed),
-        **remarks(box, checkpoint.dropped),
+        **remarks(container, checkpoint.dropped),
     }
 
 
-def remarks(box: Container, dropped: tuple[str, ...]) -> dict[str, Any]:
+def remarks(container: Container, dropped: tuple[str, ...]) -> dict[str, Any]:
     """What `import` leaves out: other parts of the file, fields with private paths, and names that are not executed."""
     return {
         "dropped": list(dropped),
-        "private_paths": [field for name in dropped for field in _paths(box.root, name)],
-        "inert_names": [name for name in box.names if name.partition(".")[0] not in _EXPECTED_MODULES],
+        "private_paths": [field for name in dropped for field in _paths(container.root, name)],
+        "inert_names": [name for name in container.names if name.partition(".")[0] not in _EXPECTED_MODULES],
     }
 
 

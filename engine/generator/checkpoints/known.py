@@ -1,4 +1,4 @@
-"""Recognises networks that this project does not support by their tensor names, for a specific message."""
+"""Recognition of unsupported networks by their tensor names, for specific error messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sgi.engine.generator.checkpoints.checkpoint import Unsupported
 from sgi.engine.generator.checkpoints.container import Container
 from sgi.engine.generator.checkpoints.records import Call
 
-NAMES_LOOKED_AT = 20_000
+MAX_NAMES = 20_000
 
 _KNOWN: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("a StyleGAN3 or StyleGAN-XL network", lambda n: "synthesis.input.freqs" in n or "synthesis.L0_" in n),
@@ -22,23 +22,23 @@ _KNOWN: tuple[tuple[str, Callable[[str], bool]], ...] = (
 )
 
 
-def refusal(box: Container) -> UserError:
-    """Unsupported with the name of the network, or UserError for a file without a known network."""
-    names = list(islice(_tensor_names(box.root), NAMES_LOOKED_AT))
+def refusal(container: Container) -> UserError:
+    """The error for a file that no reader detects: Unsupported with the name of a known network, else UserError."""
+    names = list(islice(_tensor_names(container.root), MAX_NAMES))
     for what, test in _KNOWN:
         if any(test(name) for name in names):
-            return Unsupported(f"{box.label}: refused, {what}; only StyleGAN2 is read")
-    if isinstance(box.root, Call):
-        return UserError(f"{box.label}: not a StyleGAN2 checkpoint: a call of {box.root.target}")
-    inside = f"a {type(box.root).__name__}"
-    if isinstance(box.root, dict):
-        keys = [str(key)[:30] for key in islice(box.root, 4)]
+            return Unsupported(f"{container.label}: refused, {what}; only StyleGAN2 is read")
+    if isinstance(container.root, Call):
+        return UserError(f"{container.label}: not a StyleGAN2 checkpoint: a call of {container.root.target}")
+    inside = f"a {type(container.root).__name__}"
+    if isinstance(container.root, dict):
+        keys = [str(key)[:30] for key in islice(container.root, 4)]
         inside = f"a dict of {', '.join(keys)} ..." if keys else "an empty dict"
-    return UserError(f"{box.label}: not a StyleGAN2 checkpoint: {inside}")
+    return UserError(f"{container.label}: not a StyleGAN2 checkpoint: {inside}")
 
 
 def _tensor_names(root: Any) -> Iterator[str]:
-    """Keys of a dict, and those of the dicts in it, alone and joined to the outer key by a dot."""
+    """Keys of a dict and keys of the dicts in it, the latter also with the outer key and a dot as prefix."""
     if not isinstance(root, dict):
         return
     for key, value in root.items():

@@ -1,7 +1,7 @@
 """NVIDIA's PyTorch pickles: stylegan2-ada-pytorch, and StyleGAN2 from the stylegan3 repository.
 
 Every persistent object in them contains the source code of its class, which NVIDIA's loader executes. This reader does
-not: the modules of G_ema are inert records, from which it takes tensors and plain attributes.
+not execute it: the modules of G_ema become inert records, from which the reader takes tensors and plain attributes.
 """
 
 from __future__ import annotations
@@ -39,31 +39,31 @@ class Module:
     attributes: dict[str, Any]
 
 
-def detect(box: Container) -> bool:
-    """Whether a container has a dict with a persistent G_ema, or such a network alone."""
-    return _is_persistent(_network(box.root))
+def detect(container: Container) -> bool:
+    """Whether the root of a container is a dict with a persistent G_ema, or a persistent network."""
+    return _is_persistent(_network(container.root))
 
 
-def load(box: Container) -> Checkpoint:
+def load(container: Container) -> Checkpoint:
     """The G_ema of a pickle; raises UserError for other networks and for settings other than StyleGAN2's."""
     modules: list[Module] = []
     tensors: dict[str, Ref] = {}
-    for module, own in _walk(box, _network(box.root), "", 0):
+    for module, own in _walk(container, _network(container.root), "", 0):
         modules.append(module)
         tensors.update(own)
         if len(tensors) > MAX_TENSORS or len(modules) > MAX_TENSORS:
-            raise UserError(f"{box.label}: more modules than any StyleGAN2 generator has")
+            raise UserError(f"{container.label}: more modules than any StyleGAN2 generator has")
     by_path = {module.path: module for module in modules}
-    _check_kinds(box.label, by_path)
-    reading = _Attributes(box, by_path)
+    _check_kinds(container.label, by_path)
+    reading = _Attributes(container, by_path)
     checkpoint = assemble(
-        box.label,
+        container.label,
         "NVIDIA PyTorch pickle",
         tensors,
         conv_clamp=reading.conv_clamp(),
         lr_multiplier=reading.lr_multiplier(),
         has_noise=reading.check_layers(),
-        dropped=[str(key) for key in box.root if key != "G_ema"] if isinstance(box.root, dict) else (),
+        dropped=[str(key) for key in container.root if key != "G_ema"] if isinstance(container.root, dict) else (),
         facts={"fp16_blocks": reading.fp16_blocks()},
     )
     reading.check_sizes(checkpoint)
@@ -78,29 +78,33 @@ def _is_persistent(record: Any) -> bool:
     return isinstance(record, Call) and record.target == PERSISTENT
 
 
-def _walk(box: Container, record: Any, path: str, depth: int) -> Iterator[tuple[Module, dict[str, Ref]]]:
+def _walk(container: Container, record: Any, path: str, depth: int) -> Iterator[tuple[Module, dict[str, Ref]]]:
     """Modules of a persistent record, each with its own tensors by full name."""
     where = path.rstrip(".") or "G_ema"
     if not _is_persistent(record):
         target = f" ({record.target})" if isinstance(record, Call) else ""
-        raise UserError(f"{box.label}: refused, {where} is not a persistent module{target}")
+        raise UserError(f"{container.label}: refused, {where} is not a persistent module{target}")
     meta = record.args[0] if len(record.args) == 1 else None
     if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict) or depth > MAX_DEPTH:
-        raise UserError(f"{box.label}: not a readable checkpoint ({where} is damaged)")
+        raise UserError(f"{container.label}: not a readable checkpoint ({where} is damaged)")
     if meta.get("type") != "class" or meta.get("version") != PERSISTENCE_VERSION:
-        raise UserError(f"{box.label}: refused, {where} has another persistence version than {PERSISTENCE_VERSION}")
+        raise UserError(
+            f"{container.label}: refused, {where} has another persistence version than {PERSISTENCE_VERSION}"
+        )
     state = meta["state"]
-    kind = _class_of(box.label, where, meta.get("class_name"), path)
+    kind = _class_of(container.label, where, meta.get("class_name"), path)
     parts = [state.get(key) for key in ("_parameters", "_buffers", "_modules")]
     if not all(isinstance(part, dict) and all(isinstance(key, str) for key in part) for part in parts):
-        raise UserError(f"{box.label}: not a readable checkpoint ({where} lacks its tensors)")
+        raise UserError(f"{container.label}: not a readable checkpoint ({where} lacks its tensors)")
     values = {**parts[0], **parts[1]}
     if len(values) > MAX_TENSORS:
-        raise UserError(f"{box.label}: more tensors in {where} than any StyleGAN2 generator has")
-    own = {path + name: box.reader.tensor(value, path + name) for name, value in values.items() if value is not None}
+        raise UserError(f"{container.label}: more tensors in {where} than any StyleGAN2 generator has")
+    own = {
+        path + name: container.reader.tensor(value, path + name) for name, value in values.items() if value is not None
+    }
     yield Module(path.rstrip("."), kind, {k: v for k, v in state.items() if not str(k).startswith("_")}), own
     for name, child in parts[2].items():
-        yield from _walk(box, child, f"{path}{name}.", depth + 1)
+        yield from _walk(container, child, f"{path}{name}.", depth + 1)
 
 
 def _class_of(label: str, where: str, kind: Any, path: str) -> str:
@@ -124,8 +128,8 @@ def _check_kinds(label: str, modules: dict[str, Module]) -> None:
 class _Attributes:
     """Reads and checks the plain attributes of modules; a missing attribute is an error."""
 
-    def __init__(self, box: Container, modules: dict[str, Module]) -> None:
-        self._box = box
+    def __init__(self, container: Container, modules: dict[str, Module]) -> None:
+        self._box = container
         self._modules = modules
 
     def _of(self, *kinds: str) -> list[Module]:

@@ -1,6 +1,6 @@
-"""The table of checkpoint formats: one module for each.
+"""The table of checkpoint formats, with one module for each.
 
-A new format is one file beside this one, with the functions of `Reader`, and its name in the import and in READERS.
+A new format is one module in this folder with the functions of `Reader`, and its name in the import and in READERS.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from sgi.engine.generator.checkpoints.container import Container
 class Reader(Protocol):
     """The functions of a module that reads one format."""
 
-    def detect(self, box: Container) -> bool:
+    def detect(self, container: Container) -> bool:
         """Whether the container has this format; reads no tensor."""
         ...
 
-    def load(self, box: Container) -> Checkpoint:
+    def load(self, container: Container) -> Checkpoint:
         """The generator in the container, whose tensors are read later.
 
         Raises UserError for a damaged file, Unsupported for a network that this project does not support.

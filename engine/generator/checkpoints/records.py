@@ -1,4 +1,4 @@
-"""Inert records: they represent the classes, calls and long byte strings of a pickle after reading."""
+"""Inert records, which represent the classes, calls and long byte strings of a pickle."""
 
 from __future__ import annotations
 
@@ -43,5 +43,8 @@ class Persistent:
 
 
 def shown(value: Any) -> str:
-    """A value for a message: simple values as text, others by type, because nested tuples can be endless."""
+    """The text of a value in a message: simple values as text, others as the name of their type.
+
+    The text of nested tuples can have exponential length.
+    """
     return str(value)[:SHOWN_CHARACTERS] if isinstance(value, (str, int, float, type(None))) else type(value).__name__

@@ -34,33 +34,33 @@ _LAYER = {
 }
 
 
-def detect(box: Container) -> bool:
+def detect(container: Container) -> bool:
     """Whether a container has a dict with rosinality's tensor names, with or without the prefix `decoder.`."""
-    return _state(box.root) is not None
+    return _state(container.root) is not None
 
 
-def load(box: Container) -> Checkpoint:
+def load(container: Container) -> Checkpoint:
     """The g_ema of a checkpoint, or the decoder of an encoder checkpoint; `latent_avg` becomes the mean of w."""
-    found = _state(box.root)
+    found = _state(container.root)
     if found is None or len(found[1]) > MAX_TENSORS:
-        raise UserError(f"{box.label}: not a readable checkpoint (no rosinality generator of a plausible size)")
+        raise UserError(f"{container.label}: not a readable checkpoint (no rosinality generator of a plausible size)")
     format, state, outside = found
     tensors: dict[str, Ref] = {}
     for name, value in state.items():
-        ref = box.reader.tensor(value, name)
+        ref = container.reader.tensor(value, name)
         if name.endswith((".blur.kernel", ".upsample.kernel")):
-            check_filter(box.label, name, ref, UPSAMPLING_GAIN)
+            check_filter(container.label, name, ref, UPSAMPLING_GAIN)
             continue
         new = renamed(name)
         if new is None:
-            raise UserError(f"{box.label}: not a rosinality generator: an unknown tensor {name[:60]!r}")
+            raise UserError(f"{container.label}: not a rosinality generator: an unknown tensor {name[:60]!r}")
         tensors[new] = _reshaped(new, ref)
-    average = box.root.get("latent_avg") if isinstance(box.root, dict) else None
-    if box.reader.is_tensor(average):
-        tensors |= _mean_of_w(box.reader.tensor(average, "latent_avg"))
+    average = container.root.get("latent_avg") if isinstance(container.root, dict) else None
+    if container.reader.is_tensor(average):
+        tensors |= _mean_of_w(container.reader.tensor(average, "latent_avg"))
     return assemble(
-        box.label,
-        f"{format} ({box.kind})",
+        container.label,
+        f"{format} ({container.kind})",
         tensors,
         conv_clamp=None,
         lr_multiplier=PUBLISHED_LR_MULTIPLIER,
@@ -76,20 +76,20 @@ def renamed(name: str) -> str | None:
     if match := re.fullmatch(r"style\.(\d{1,2})\.(weight|bias)", name):
         return f"mapping.fc{int(match[1]) - 1}.{match[2]}"
     if match := re.fullmatch(r"noises\.noise_(\d{1,2})", name):
-        place = int(match[1])
-        return f"synthesis.b{4 << (place + 1) // 2}.conv{1 - place % 2}.noise_const"
+        index = int(match[1])
+        return f"synthesis.b{4 << (index + 1) // 2}.conv{1 - index % 2}.noise_const"
     if match := re.fullmatch(r"(conv1|to_rgb1|convs\.\d{1,2}|to_rgbs\.\d{1,2})\.(.+)", name):
-        layer, _, index = match[1].partition(".")
+        layer, _, number = match[1].partition(".")
         if match[2] not in _LAYER:
             return None
-        side = 4 if not index else 8 << (int(index) // 2 if layer == "convs" else int(index))
-        kind = "torgb" if layer.startswith("to_rgb") else "conv1" if not index else f"conv{int(index) % 2}"
+        side = 4 if not number else 8 << (int(number) // 2 if layer == "convs" else int(number))
+        kind = "torgb" if layer.startswith("to_rgb") else "conv1" if not number else f"conv{int(number) % 2}"
         return f"synthesis.b{side}.{kind}.{_LAYER[match[2]]}"
     return None
 
 
 def _reshaped(name: str, ref: Ref) -> Ref:
-    """The tensor without the axes of length 1 that rosinality's shapes have in addition."""
+    """The tensor without the additional axes of length 1 of rosinality's shapes."""
     if name.endswith("noise_strength") and ref.shape == (1,):
         return ref.reshape()
     if name.endswith("noise_const") and len(ref.shape) == 4 and ref.shape[:2] == (1, 1):
@@ -102,7 +102,7 @@ def _reshaped(name: str, ref: Ref) -> Ref:
 
 
 def _mean_of_w(average: Ref) -> dict[str, Ref]:
-    """w_avg from `latent_avg` [w_dim] or [1 or rows, w_dim]; nothing where its rows differ, as none is the mean."""
+    """w_avg from `latent_avg` [w_dim] or [1 or rows, w_dim]; empty if its rows differ."""
     rows = average.read().reshape(-1, average.shape[-1] if average.shape else 1)
     if len(rows) == 0 or (rows != rows[0]).any():
         return {}

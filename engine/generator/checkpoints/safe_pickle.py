@@ -16,12 +16,12 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator.checkpoints.records import Blob, Call, Name, Persistent
 
 MAX_OPCODES = 1_000_000  # an NVIDIA pickle with G, D and G_ema has about 10,000
-MAX_TEXT_BYTES = 1 << 24  # of all texts together; the module sources in an NVIDIA pickle have about 100 KB
+MAX_TEXT_BYTES = 1 << 24  # sum over all texts; the module sources in an NVIDIA pickle have about 100 KB
 MAX_NAME_BYTES = 256
 SHORT_BYTES = 64
 HIGHEST_PROTOCOL = 5
 
-# Published attacks call functions of the standard library; checkpoints need only these names of it.
+# The only names of the standard library that checkpoints need; published attacks use others.
 _STDLIB_NAMES = frozenset(
     {
         "_codecs.encode",
@@ -183,7 +183,7 @@ class SafePickle:
         if not isinstance(mapping, dict) or len(items) % 2:
             raise self._error("SETITEM on an object that is not a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # Only atoms: the hash of a tuple nested in itself takes exponential time.
+            # Tuples are not allowed, because hashing nested tuples can take exponential time.
             small = isinstance(key, int) and abs(key) < _MAX_INTEGER_KEY
             if not small and not isinstance(key, (str, bytes, type(None))):
                 raise self._error("a dict key that is neither text nor a small integer")

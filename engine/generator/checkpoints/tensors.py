@@ -1,4 +1,4 @@
-"""Tensors and numbers from inert records, in the forms in which torch and NumPy pickle them."""
+"""Tensors and numbers from inert records, in the forms that torch and NumPy write to pickles."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Ref:
 
 
 def filled(shape: tuple[int, ...], value: float = 0.0) -> Ref:
-    """A tensor with one value everywhere, for parts that a network does not use."""
+    """A constant tensor, for parts that a network does not use."""
     return Ref(shape, "float32", lambda: np.full(shape, value, np.float32))
 
 
@@ -69,7 +69,7 @@ class TensorReader:
         return isinstance(value, Ref) or (isinstance(value, Call) and value.target in (_PARAMETER, _TENSOR, *_ARRAYS))
 
     def tensor(self, value: Any, name: str) -> Ref:
-        """The tensor of a record; name: for messages. Raises UserError for anything but a plain tensor of floats."""
+        """The tensor of a record; name: for messages. Raises UserError if it is not a plain tensor of floats."""
         if isinstance(value, Ref):
             return value
         if isinstance(value, Call) and value.target == _PARAMETER and len(value.args) == 3:

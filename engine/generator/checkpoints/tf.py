@@ -27,30 +27,30 @@ FIR = [1, 3, 3, 1]
 _OPTIMISER_STATE = ("lod",)
 
 
-def detect(box: Container) -> bool:
+def detect(container: Container) -> bool:
     """Whether a container has a tuple (G, D, Gs) of tflib networks, or one such network."""
-    return _is_network(_generator(box.root))
+    return _is_network(_generator(container.root))
 
 
-def load(box: Container) -> Checkpoint:
-    """The Gs of a pickle; raises UserError for StyleGAN1, other architectures and other settings."""
-    network = _generator(box.root)
-    state = _state_of(box, network)
+def load(container: Container) -> Checkpoint:
+    """The Gs of a pickle; raises Unsupported for StyleGAN1, other architectures and settings, UserError for damage."""
+    network = _generator(container.root)
+    state = _state_of(container, network)
     version = state.get("version")
     function = state.get("build_func_name")
     if function == "G_style":
-        raise Unsupported(f"{box.label}: refused, a StyleGAN1 network; only StyleGAN2 is read")
+        raise Unsupported(f"{container.label}: refused, a StyleGAN1 network; only StyleGAN2 is read")
     if type(version) is not int or version < OLDEST_VERSION:
         raise Unsupported(
-            f"{box.label}: refused, a TensorFlow pickle of version {shown(version)}, which StyleGAN1 and earlier "
+            f"{container.label}: refused, a TensorFlow pickle of version {shown(version)}, which StyleGAN1 and earlier "
             f"networks have; only StyleGAN2 (version {OLDEST_VERSION} and later) is read"
         )
     settings = state.get("static_kwargs")
     if not isinstance(settings, dict):
-        raise UserError(f"{box.label}: not a readable checkpoint (its network has no settings)")
-    clamp = _check_settings(box, settings)
-    variables = dict(_variables(box, network, "", 0))
-    _check_variables(box, variables)
+        raise UserError(f"{container.label}: not a readable checkpoint (its network has no settings)")
+    clamp = _check_settings(container, settings)
+    variables = dict(_variables(container, network, "", 0))
+    _check_variables(container, variables)
     lr = settings.get("mapping_lrmul")
     assumed = (
         ()
@@ -58,14 +58,14 @@ def load(box: Container) -> Checkpoint:
         else (f"the file does not store mapping_lrmul: assumed to be its default, {PUBLISHED_LR_MULTIPLIER}",)
     )
     return assemble(
-        box.label,
+        container.label,
         "NVIDIA TensorFlow pickle",
         dict(_converted(name, ref) for name, ref in variables.items()),
         conv_clamp=clamp,
-        lr_multiplier=PUBLISHED_LR_MULTIPLIER if lr is None else box.reader.number(lr, "mapping_lrmul"),
+        lr_multiplier=PUBLISHED_LR_MULTIPLIER if lr is None else container.reader.number(lr, "mapping_lrmul"),
         assumed=assumed,
         has_noise=settings.get("use_noise", True) is not False,
-        dropped=("G", "D") if isinstance(box.root, tuple) else (),
+        dropped=("G", "D") if isinstance(container.root, tuple) else (),
         facts={"tensorflow_version": version},
     )
 
@@ -78,53 +78,53 @@ def _is_network(record: Any) -> bool:
     return isinstance(record, Call) and record.target == NETWORK
 
 
-def _state_of(box: Container, record: Any) -> dict[str, Any]:
+def _state_of(container: Container, record: Any) -> dict[str, Any]:
     if not _is_network(record) or not isinstance(record.state, dict):
-        raise UserError(f"{box.label}: not a readable checkpoint (a part of its generator is not a network)")
+        raise UserError(f"{container.label}: not a readable checkpoint (a part of its generator is not a network)")
     return record.state
 
 
-def _check_settings(box: Container, settings: dict[str, Any]) -> float | None:
+def _check_settings(container: Container, settings: dict[str, Any]) -> float | None:
     """conv_clamp; raises Unsupported for settings that are not StyleGAN2's."""
     architecture = settings.get("architecture", "skip")
     if architecture != "skip":
         raise Unsupported(
-            f"{box.label}: refused, a StyleGAN2 of the {shown(architecture)} architecture; only skip is read"
+            f"{container.label}: refused, a StyleGAN2 of the {shown(architecture)} architecture; only skip is read"
         )
     for name, expected in (("resample_kernel", FIR), ("nonlinearity", "lrelu"), ("mapping_nonlinearity", "lrelu")):
         found = settings.get(name, expected)
         if (list(found) if isinstance(found, tuple) else found) != expected:
-            raise Unsupported(f"{box.label}: refused, its {name} is not {expected}")
+            raise Unsupported(f"{container.label}: refused, its {name} is not {expected}")
     clamp = settings.get("conv_clamp")
-    return None if clamp is None else box.reader.number(clamp, "conv_clamp")
+    return None if clamp is None else container.reader.number(clamp, "conv_clamp")
 
 
-def _variables(box: Container, record: Any, path: str, depth: int) -> Iterator[tuple[str, Ref]]:
+def _variables(container: Container, record: Any, path: str, depth: int) -> Iterator[tuple[str, Ref]]:
     """Variables of a network and of its components, by full name."""
-    state = _state_of(box, record)
+    state = _state_of(container, record)
     variables = state.get("variables")
     components = state.get("components", {})
     if not isinstance(variables, list) or not isinstance(components, dict) or depth > MAX_DEPTH:
-        raise UserError(f"{box.label}: not a readable checkpoint (a network without variables)")
+        raise UserError(f"{container.label}: not a readable checkpoint (a network without variables)")
     if len(variables) > MAX_TENSORS:
-        raise UserError(f"{box.label}: more variables than any StyleGAN2 generator has")
+        raise UserError(f"{container.label}: more variables than any StyleGAN2 generator has")
     for item in variables:
         if not isinstance(item, (tuple, list)) or len(item) != 2 or not isinstance(item[0], str):
-            raise UserError(f"{box.label}: not a readable checkpoint (a variable without a name)")
+            raise UserError(f"{container.label}: not a readable checkpoint (a variable without a name)")
         if item[0] not in _OPTIMISER_STATE:
-            yield path + item[0], box.reader.tensor(item[1], path + item[0])
+            yield path + item[0], container.reader.tensor(item[1], path + item[0])
     for name, component in components.items():
-        yield from _variables(box, component, f"{path}{name}/", depth + 1)
+        yield from _variables(container, component, f"{path}{name}/", depth + 1)
 
 
-def _check_variables(box: Container, names: dict[str, Ref]) -> None:
+def _check_variables(container: Container, names: dict[str, Ref]) -> None:
     if any(name.startswith(("G_synthesis/", "G_mapping/")) for name in names):
-        raise Unsupported(f"{box.label}: refused, a StyleGAN1 network; only StyleGAN2 is read")
+        raise Unsupported(f"{container.label}: refused, a StyleGAN1 network; only StyleGAN2 is read")
     if any("ToRGB_lod" in name for name in names):
-        raise Unsupported(f"{box.label}: refused, a StyleGAN2 of the orig architecture; only skip is read")
+        raise Unsupported(f"{container.label}: refused, a StyleGAN2 of the orig architecture; only skip is read")
     if any(name.startswith("mapping/LabelConcat/") for name in names):
         raise Unsupported(
-            f"{box.label}: refused, a class-conditional network of the first TensorFlow stylegan2, "
+            f"{container.label}: refused, a class-conditional network of the first TensorFlow stylegan2, "
             "which concatenates labels differently; networks without classes are read"
         )
 
@@ -132,8 +132,8 @@ def _check_variables(box: Container, names: dict[str, Ref]) -> None:
 def _converted(name: str, ref: Ref) -> tuple[str, Ref]:
     """Name and tensor in NVIDIA's PyTorch layout of a TensorFlow variable; an unknown name is not changed.
 
-    Dense weights are transposed, and convolutions change from HWIO to OIHW. TensorFlow stores the weights of
-    up-convolutions and skips flipped, and the biases of styles without the added one.
+    Dense weights are transposed, and convolutions change from HWIO to OIHW. TensorFlow stores flipped weights of
+    up-convolutions and skips, and style biases that are smaller by 1.
     """
     if name == "dlatent_avg":
         return "mapping.w_avg", ref

@@ -1,7 +1,7 @@
-"""Torch's two file formats, the zip archive and the older stream, read without torch.
+"""Reading of torch's two file formats, the zip archive and the older stream, without torch.
 
-Both consist of a pickle and raw storages. `SafePickle` reads the pickle. The positions of the storages are checked
-here; their numbers are read later, for the tensors of the generator only.
+Both consist of a pickle and raw storages. `SafePickle` reads the pickle. This module checks the positions of the
+storages; their numbers are read later, and only for the tensors of the generator.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def read_zip(file: BinaryIO, end: int, label: str) -> TorchFile:
 
 
 def check_crc32(file: BinaryIO, storage: Storage, label: str) -> None:
-    """Raise UserError where the checksum of a zip entry is wrong."""
+    """Raise UserError if the checksum of a zip entry is wrong."""
     value = 0
     file.seek(storage.blob.start)
     left = storage.blob.length

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <stdexcept>
 #include <vector>
@@ -57,16 +58,31 @@ bool encode(std::FILE *file, png_structp png, png_infop info, png_uint_32 side, 
     return true;
 }
 
+bool write_to(std::FILE *file, sgi::Span<const float> values, const sgi_type &type, size_t side) {
+    std::vector<png_byte> bytes = samples(values, type, side);
+    const std::vector<png_color> colours = palette(type);
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
+    png_infop info = png_create_info_struct(png);
+    const bool written = encode(file, png, info, static_cast<png_uint_32>(side), type,
+                                colours.empty() ? nullptr : colours.data(), bytes.data(), bytes.size() / side);
+    png_destroy_write_struct(&png, &info);
+    return written && !std::fflush(file);
+}
+
 } // namespace
 
 void write_png(const std::string &path, sgi::Span<const float> values, const sgi_type &type, size_t side) {
-    std::vector<png_byte> bytes = samples(values, type, side);
-    const std::vector<png_color> colours = palette(type);
     const std::unique_ptr<std::FILE, int (*)(std::FILE *)> file(std::fopen(path.c_str(), "wb"), std::fclose);
-    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
-    png_infop info = png_create_info_struct(png);
-    const bool written = file && encode(file.get(), png, info, static_cast<png_uint_32>(side), type,
-                                        colours.empty() ? nullptr : colours.data(), bytes.data(), bytes.size() / side);
-    png_destroy_write_struct(&png, &info);
-    if (!written || std::fflush(file.get())) throw std::runtime_error(path + ": cannot be written");
+    if (!file || !write_to(file.get(), values, type, side)) throw std::runtime_error(path + ": cannot be written");
+}
+
+std::string encode_png(sgi::Span<const float> values, const sgi_type &type, size_t side) {
+    char *bytes = nullptr;
+    size_t size = 0;
+    std::FILE *file = open_memstream(&bytes, &size);
+    const bool written = file && write_to(file, values, type, side);
+    if (file) std::fclose(file);
+    const std::unique_ptr<char, void (*)(void *)> owner(bytes, std::free);
+    if (!written) throw std::runtime_error("out of memory");
+    return std::string(bytes, size);
 }

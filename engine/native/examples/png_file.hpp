@@ -9,3 +9,6 @@
 // the type's range; a segmentation becomes an indexed PNG with the colours of its classes. Throws std::runtime_error if
 // the file cannot be written.
 void write_png(const std::string &path, sgi::Span<const float> values, const sgi_type &type, size_t side);
+
+// The bytes of the same file.
+std::string encode_png(sgi::Span<const float> values, const sgi_type &type, size_t side);

@@ -1,4 +1,6 @@
-// sgi-run: generates PNG or NPY files of seeds, like `sgi-engine run`.
+// sgi-run: generates PNG or NPY files of seeds with the names of `sgi-engine run`, in one folder without subfolders.
+// It writes no run.json and no manifest, so it refuses a folder that has a run.json, and `sgi-engine run` refuses the
+// folders of sgi-run.
 #include "npy.hpp"
 #include "png_file.hpp"
 
@@ -38,7 +40,11 @@ std::vector<uint32_t> parse_seeds(const std::string &text) {
 void run(const std::string &model, const std::string &seed_text, const std::filesystem::path &outdir,
          const std::string &types, std::optional<float> psi, const std::string &format) {
     const std::vector<uint32_t> seeds = parse_seeds(seed_text);
-    const size_t digits = std::max<size_t>(4, std::to_string(*std::max_element(seeds.begin(), seeds.end())).size());
+    const size_t digits = std::max<size_t>(6, std::to_string(*std::max_element(seeds.begin(), seeds.end())).size());
+    if (std::filesystem::exists(outdir / "run.json")) {
+        throw std::runtime_error("--outdir " + outdir.string() +
+                                 ": it is a folder of `sgi-engine run` (run.json); choose another --outdir");
+    }
     sgi::Options options;
     options.types = types;
     sgi::Engine engine(model, options);

@@ -1,144 +1,234 @@
-// sgi-serve: GET /seeds/42?psi=0.7 returns a .npy file of float32 [4, R, R]: RGB of the image, and depth.
-// Requests that arrive during a pass are computed together in the next pass.
-#include "npy.hpp"
+// sgi-serve: maps of an exported model over HTTP, with the interface of `sgi-engine serve`.
+//
+// GET /maps?seeds=0-3,9&types=depth&psi=0.7&class_index=1&format=npy, /model, /healthz and /metrics. A bad request gets
+// status 400 and one line, a request beyond the queue 503. SIGTERM and SIGINT stop the service after the waiting requests.
+#include "serve_query.hpp"
 
-#include <condition_variable>
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <csignal>
 #include <cstdio>
-#include <deque>
-#include <future>
-#include <mutex>
-#include <thread>
+#include <cstdlib>
+#include <set>
+#include <sstream>
 
 #include <httplib.h>
 
 namespace {
 
-constexpr size_t LARGEST_PASS = 16;
-constexpr size_t HANDLERS = 64; // largest number of waiting requests; further ones stay in the listen queue
+constexpr const char *USAGE =
+    "usage: sgi-serve MODEL [--host 127.0.0.1] [--port 8000] [--token TOKEN] [--batch 16] [--queue 256]\n"
+    "                 [--request-seeds 64] [--type depth,image] [--threads N]\n"
+    "Maps over HTTP: GET /maps?seeds=0-3&types=depth, /model, /healthz, /metrics. --port 0 takes a free port. A host\n"
+    "other than loopback needs --token, or the environment variable SGI_TOKEN.\n";
+constexpr size_t MOST_HANDLERS = 1024;
 
-struct Job {
-    uint32_t seed;
-    std::optional<float> psi;
-    std::promise<std::string> npy;
+struct Flags {
+    std::string model, host = "127.0.0.1", token, types;
+    uint32_t port = 8000, batch = 16, queue = 256, request_seeds = 64, threads = 0;
 };
 
-class Batcher {
+uint32_t number(const std::string &flag, const std::string &text, uint32_t least, uint32_t most) {
+    size_t end = 0;
+    const bool digits = !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos;
+    const unsigned long value = digits ? std::stoul(text, &end) : most + 1ul;
+    if (value < least || value > most)
+        throw std::runtime_error(flag + " " + text + ": choose " + std::to_string(least) + " to " +
+                                 std::to_string(most));
+    return static_cast<uint32_t>(value);
+}
+
+Flags parse_flags(int argc, char **argv) {
+    Flags flags;
+    if (const char *token = std::getenv("SGI_TOKEN")) flags.token = token;
+    flags.model = argv[1];
+    for (int i = 2; i < argc; i += 2) {
+        const std::string flag = argv[i];
+        if (i + 1 == argc) throw std::runtime_error(flag + " needs a value");
+        const std::string value = argv[i + 1];
+        if (flag == "--host") flags.host = value;
+        else if (flag == "--port") flags.port = number(flag, value, 0, 65535);
+        else if (flag == "--token") flags.token = value;
+        else if (flag == "--batch") flags.batch = number(flag, value, 1, 65536);
+        else if (flag == "--queue") flags.queue = number(flag, value, 1, 1000000);
+        else if (flag == "--request-seeds") flags.request_seeds = number(flag, value, 1, 65536);
+        else if (flag == "--type") flags.types = value;
+        else if (flag == "--threads") flags.threads = number(flag, value, 1, 1024);
+        else throw std::runtime_error("no flag " + flag);
+        if (flag == "--token" && value.empty()) throw std::runtime_error("--token: must be at least one character");
+    }
+    if (flags.queue < flags.request_seeds)
+        throw std::runtime_error("--queue " + std::to_string(flags.queue) + ": must be at least --request-seeds " +
+                                 std::to_string(flags.request_seeds));
+    const bool loopback = flags.host == "127.0.0.1" || flags.host == "::1" || flags.host == "localhost";
+    if (!loopback && flags.token.empty())
+        throw std::runtime_error("--host " + flags.host + ": other machines reach it; set --token, or use 127.0.0.1");
+    return flags;
+}
+
+// A histogram of seconds in the Prometheus text format.
+class Latency {
   public:
-    explicit Batcher(sgi::Engine engine) : engine_(std::move(engine)), worker_([this] { work(); }) {}
-    ~Batcher() {
-        {
-            const std::lock_guard lock(mutex_);
-            stop_ = true;
-        }
-        arrived_.notify_one();
-        worker_.join();
-    }
-
-    std::string generate(uint32_t seed, std::optional<float> psi) {
-        Job job{seed, psi, {}};
-        std::future<std::string> npy = job.npy.get_future();
-        {
-            const std::lock_guard lock(mutex_);
-            waiting_.push_back(std::move(job));
-        }
-        arrived_.notify_one();
-        return npy.get();
-    }
-
-    std::pair<size_t, size_t> counts() { // images, passes
+    void add(double seconds) {
         const std::lock_guard lock(mutex_);
-        return {images_, passes_};
+        for (size_t i = 0; i < BOUNDS.size(); ++i) below_[i] += seconds <= BOUNDS[i];
+        sum_ += seconds;
+        ++count_;
+    }
+    std::string text() const {
+        const std::lock_guard lock(mutex_);
+        std::ostringstream out;
+        out << "# HELP sgi_request_seconds Time from request to response.\n# TYPE sgi_request_seconds histogram\n";
+        for (size_t i = 0; i < BOUNDS.size(); ++i)
+            out << "sgi_request_seconds_bucket{le=\"" << BOUNDS[i] << "\"} " << below_[i] << "\n";
+        out << "sgi_request_seconds_bucket{le=\"+Inf\"} " << count_ << "\nsgi_request_seconds_count " << count_
+            << "\nsgi_request_seconds_sum " << sum_ << "\n";
+        return out.str();
     }
 
   private:
-    // The oldest request and all others with the same psi, which is the same for a whole pass.
-    std::vector<Job> next() {
-        std::unique_lock lock(mutex_);
-        arrived_.wait(lock, [this] { return stop_ || !waiting_.empty(); });
-        std::vector<Job> jobs;
-        for (auto job = waiting_.begin(); job != waiting_.end() && jobs.size() < LARGEST_PASS;) {
-            if (jobs.empty() || job->psi == jobs.front().psi) {
-                jobs.push_back(std::move(*job));
-                job = waiting_.erase(job);
-            } else {
-                ++job;
-            }
-        }
-        images_ += jobs.size();
-        passes_ += !jobs.empty();
-        return jobs;
-    }
-
-    void work() {
-        for (std::vector<Job> jobs = next(); !jobs.empty(); jobs = next()) {
-            std::vector<uint32_t> seeds;
-            for (const Job &job : jobs) seeds.push_back(job.seed);
-            try {
-                const sgi::Maps maps = engine_.generate(seeds, jobs.front().psi);
-                for (size_t n = 0; n < jobs.size(); ++n) jobs[n].npy.set_value(rgb_and_depth(maps, n));
-            } catch (...) {
-                for (Job &job : jobs) job.npy.set_exception(std::current_exception());
-            }
-        }
-    }
-
-    static std::string rgb_and_depth(const sgi::Maps &maps, size_t n) {
-        std::vector<float> values;
-        for (const char *type : {"image", "depth"})
-            values.insert(values.end(), maps[type].image(n).begin(), maps[type].image(n).end());
-        return npy(values, 4, maps["depth"].side());
-    }
-
-    sgi::Engine engine_;
-    std::mutex mutex_; // guards the members below
-    std::condition_variable arrived_;
-    std::deque<Job> waiting_;
-    size_t images_ = 0, passes_ = 0;
-    bool stop_ = false;
-    std::thread worker_; // last, because it uses the other members
+    static constexpr std::array<double, 10> BOUNDS{0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10};
+    mutable std::mutex mutex_;
+    std::array<size_t, 10> below_{};
+    double sum_ = 0;
+    size_t count_ = 0;
 };
+
+std::string metrics(const Counts &counts, const Latency &latency) {
+    std::string text;
+    const auto add = [&](const std::string &name, const char *help, const char *type, size_t value) {
+        text += "# HELP " + name + " " + help + "\n# TYPE " + name + " " + type + "\n" + name + " " +
+                std::to_string(value) + "\n";
+    };
+    add("sgi_images_total", "Images generated.", "counter", counts.images);
+    add("sgi_passes_total", "Passes of the engine.", "counter", counts.passes);
+    add("sgi_rejected_total", "Requests answered with 503.", "counter", counts.rejected);
+    add("sgi_waiting_images", "Images in the queue.", "gauge", counts.waiting);
+    return text + latency.text();
+}
+
+void answer(httplib::Response &response, int status, const std::string &line) {
+    response.status = status;
+    response.set_content(line + "\n", "text/plain; charset=utf-8");
+}
+
+// Compares in a time that does not depend on the contents.
+bool equal(const std::string &a, const std::string &b) {
+    unsigned char difference = a.size() != b.size();
+    for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) difference |= static_cast<unsigned char>(a[i] ^ b[i]);
+    return difference == 0;
+}
+
+void add_errors(httplib::Server &server, const std::string &token) {
+    using Handled = httplib::Server::HandlerResponse;
+    server.set_pre_routing_handler([token](const httplib::Request &request, httplib::Response &response) {
+        if (!token.empty() && request.path != "/healthz" &&
+            !equal(request.get_header_value("Authorization"), "Bearer " + token)) {
+            response.set_header("WWW-Authenticate", "Bearer");
+            answer(response, 401, "send the header `Authorization: Bearer TOKEN`");
+            return Handled::Handled;
+        }
+        static const std::set<std::string> paths{"/maps", "/model", "/healthz", "/metrics"};
+        const bool known = paths.count(request.path);
+        if (known && request.method == "GET") return Handled::Unhandled;
+        answer(response, known ? 405 : 404,
+               std::string(known ? "Method Not Allowed" : "Not Found") + ": GET /maps, /model, /healthz or /metrics");
+        return Handled::Handled;
+    });
+    server.set_error_handler([](const httplib::Request &, httplib::Response &response) {
+        if (response.body.empty()) answer(response, response.status, "the request is not valid HTTP, or too long");
+    });
+}
+
+void add_routes(httplib::Server &server, Batcher &batcher, const sgi_model_info &model, size_t request_seeds,
+                Latency &latency) {
+    server.Get("/maps", [&batcher, &model, &latency, request_seeds](const httplib::Request &request,
+                                                                    httplib::Response &response) {
+        const auto began = std::chrono::steady_clock::now();
+        try {
+            const Query query = parse_query(request.params, model, request_seeds);
+            const std::string body = encode(query, batcher.generate(query), model);
+            response.set_content(body, media_type(query.format));
+            latency.add(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
+        } catch (const BadRequest &error) {
+            answer(response, 400, error.what());
+        } catch (const Busy &) {
+            response.set_header("Retry-After", "1");
+            answer(response, 503, "the queue is full; try again later");
+        } catch (const std::exception &error) {
+            answer(response, 500, error.what());
+        }
+    });
+    server.Get("/model", [&model](const httplib::Request &, httplib::Response &response) {
+        response.set_content(model.description, "application/json");
+    });
+    server.Get("/healthz", [&batcher](const httplib::Request &, httplib::Response &response) {
+        const Counts counts = batcher.counts();
+        response.status = counts.stopping ? 503 : 200;
+        response.set_content(std::string("{\"status\": \"") + (counts.stopping ? "stopping" : "ok") +
+                                 "\", \"waiting\": " + std::to_string(counts.waiting) + "}",
+                             "application/json");
+    });
+    server.Get("/metrics", [&batcher, &latency](const httplib::Request &, httplib::Response &response) {
+        response.set_content(metrics(batcher.counts(), latency), "text/plain; version=0.0.4; charset=utf-8");
+    });
+}
+
+int serve(const Flags &flags, const sigset_t &signals) {
+    httplib::Server server;
+    server.set_tcp_nodelay(true); // with Nagle's algorithm and delayed acknowledgements a response waits for 40 ms
+    // A connection occupies a handler; with fewer handlers than places in the queue it could not fill.
+    const size_t handlers = std::min<size_t>(size_t{flags.queue} + 32, MOST_HANDLERS);
+    server.new_task_queue = [handlers] { return new httplib::ThreadPool(handlers); };
+    server.set_keep_alive_max_count(1000000);
+    int port = static_cast<int>(flags.port);
+    if (port ? !server.bind_to_port(flags.host, port) : (port = server.bind_to_any_port(flags.host)) < 0)
+        throw std::runtime_error("--host " + flags.host + " --port " + std::to_string(flags.port) +
+                                 ": cannot listen there; choose another");
+
+    sgi::Options options;
+    options.types = flags.types;
+    options.batch = flags.batch;
+    options.threads = flags.threads;
+    Batcher batcher(flags.model, options, flags.queue);
+    const sgi_model_info model = batcher.engine().info();
+    Latency latency;
+    add_errors(server, flags.token);
+    add_routes(server, batcher, model, flags.request_seeds, latency);
+
+    std::atomic<bool> ended{false};
+    std::thread stopper([&] {
+        int signal = 0;
+        sigwait(&signals, &signal);
+        batcher.stop();
+        while (!server.is_running() && !ended) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        server.stop();
+    });
+    const std::string host = flags.host.find(':') == std::string::npos ? flags.host : "[" + flags.host + "]";
+    std::printf("http://%s:%d/maps?seeds=0&types=%s\n", host.c_str(), port, model.types[0].name);
+    std::fflush(stdout);
+    server.listen_after_bind();
+    ended = true;
+    pthread_kill(stopper.native_handle(), SIGTERM); // for a listener that ended by itself
+    stopper.join();
+    return 0;
+}
 
 } // namespace
 
 int main(int argc, char **argv) try {
-    if (argc < 2) return std::fputs("usage: sgi-serve MODEL [PORT]\n", stderr), 2;
-    sgi::Options options;
-    options.types = "image,depth";
-    options.batch = LARGEST_PASS;
-    Batcher batcher(sgi::Engine(argv[1], options));
-
-    httplib::Server server;
-    server.new_task_queue = [] { return new httplib::ThreadPool(HANDLERS); };
-    server.Get(R"(/seeds/(\d{1,10}))", [&](const httplib::Request &request, httplib::Response &response) {
-        try {
-            const unsigned long long seed = std::stoull(request.matches[1]);
-            if (seed > 0xffffffffull) throw std::out_of_range("seed");
-            std::optional<float> psi;
-            if (request.has_param("psi")) psi = std::stof(request.get_param_value("psi"));
-            response.set_content(batcher.generate(static_cast<uint32_t>(seed), psi), "application/x-npy");
-        } catch (const std::logic_error &) { // thrown by stoull and stof
-            response.status = 400;
-            response.set_content("seed is 0 to 4294967295, psi a number\n", "text/plain");
-        } catch (const sgi::Error &error) {
-            response.status = error.status() == SGI_ERROR_ARGUMENT ? 400 : 500;
-            response.set_content(std::string(error.what()) + "\n", "text/plain");
-        }
-    });
-    server.Get("/stats", [&](const httplib::Request &, httplib::Response &response) {
-        const auto [images, passes] = batcher.counts();
-        response.set_content("{\"images\": " + std::to_string(images) + ", \"passes\": " + std::to_string(passes) +
-                                 "}\n",
-                             "application/json");
-    });
-
-    const int wanted = argc > 2 ? std::atoi(argv[2]) : 8000;
-    const int port = wanted ? wanted : server.bind_to_any_port("127.0.0.1");
-    if (wanted && !server.bind_to_port("127.0.0.1", wanted))
-        throw std::runtime_error("port " + std::to_string(wanted) + " is taken; name another");
-    std::printf("http://127.0.0.1:%d/seeds/42\n", port);
-    std::fflush(stdout);
-    server.listen_after_bind();
-    return 0;
+    if (argc == 2 && (std::string(argv[1]) == "--help" || std::string(argv[1]) == "-h"))
+        return std::fputs(USAGE, stdout), 0;
+    if (argc < 2 || argv[1][0] == '-') return std::fputs(USAGE, stderr), 2;
+    const Flags flags = parse_flags(argc, argv);
+    sigset_t signals; // blocked in every thread; one waits for them
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    return serve(flags, signals);
 } catch (const std::exception &error) {
     std::fprintf(stderr, "error: %s\n", error.what());
     return 2;

@@ -45,17 +45,17 @@ void require(bool condition, const char *message) {
 
 // Reads a struct of a caller whose header may be older or newer. Fields missing from an older struct are zero. Fields
 // that this version does not have must be zero, because a request in them would be ignored.
-template <class T> T read_struct(const T *theirs, const char *name) {
-    if (theirs->size < sizeof theirs->size)
+template <class T> T read_struct(const T *given, const char *name) {
+    if (given->size < sizeof given->size)
         throw Failure(SGI_ERROR_ARGUMENT, std::string(name) + ".size is not set; set it to sizeof(" + name + ")");
-    T ours{};
-    std::memcpy(&ours, theirs, std::min(theirs->size, sizeof ours));
-    const auto *bytes = reinterpret_cast<const unsigned char *>(theirs);
-    for (size_t i = sizeof ours; i < theirs->size; ++i)
+    T known{};
+    std::memcpy(&known, given, std::min(given->size, sizeof known));
+    const auto *bytes = reinterpret_cast<const unsigned char *>(given);
+    for (size_t i = sizeof known; i < given->size; ++i)
         if (bytes[i])
             throw Failure(SGI_ERROR_ARGUMENT,
                           std::string(name) + " has fields of a newer version; upgrade the library");
-    return ours;
+    return known;
 }
 
 sgi_options read_options(const sgi_options *options) {
@@ -101,10 +101,10 @@ sgi_status sgi_info(const sgi_engine *engine, sgi_model_info *info) {
     return guarded([&] {
         require(engine && info, "engine or info is NULL");
         require(info->size >= sizeof info->size, "sgi_model_info.size is not set; set it to sizeof(sgi_model_info)");
-        sgi_model_info ours{};
-        engine->info(ours);
-        ours.size = std::min(info->size, sizeof ours);
-        std::memcpy(info, &ours, ours.size);
+        sgi_model_info result{};
+        engine->info(result);
+        result.size = std::min(info->size, sizeof result);
+        std::memcpy(info, &result, result.size);
     });
 }
 

@@ -137,6 +137,8 @@ Artifact parse(std::string json) {
     artifact.c_dim = integer(values, "c_dim", 0, MAX_DIM);
     artifact.psi = number(values, "psi");
     artifact.generator_sha256 = text(member(values, "generator"), "sha256");
+    if (values.contains("graph_sha256") && !values["graph_sha256"].is_null())
+        artifact.graph_sha256 = text(values, "graph_sha256");
     const Json &types = member(values, "types");
     if (!types.is_array() || types.empty() || types.size() > MAX_TYPES) wrong("types");
     std::set<std::string> names;
@@ -156,7 +158,10 @@ Artifact read_artifact(const Model &model) {
         throw Failure(SGI_ERROR_MODEL, "a model without sgi-engine metadata; export it with `sgi-engine export`");
     if (json.find('\0') != std::string::npos)
         throw Failure(SGI_ERROR_MODEL, "its description is not JSON; export it again");
-    return parse(std::move(json));
+    Artifact artifact = parse(std::move(json));
+    if (!model.is_engine() && !artifact.graph_sha256.empty())
+        check_sha256(find_graph(model.bytes), artifact.graph_sha256);
+    return artifact;
 }
 
 } // namespace sgi::internal

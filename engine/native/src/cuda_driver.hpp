@@ -1,4 +1,4 @@
-// The first GPU through its driver, libcuda.so.1, loaded at run time: no part of CUDA is linked.
+// Access to the first GPU through the driver's library, libcuda.so.1, which is loaded at run time and not linked.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// A loaded model behind the C interface: checks the arguments of calls and splits calls into passes.
+// The loaded model of the C interface. It checks the arguments of calls and splits calls into passes.
 #pragma once
 
 #include "backend.hpp"

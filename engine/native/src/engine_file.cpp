@@ -30,6 +30,7 @@ EngineFacts::EngineFacts(const Model &model) {
         module = builder.at("module").get<std::string>();
         version = builder.at("version").get<std::string>();
         if (!builder.at("gpu").is_null()) gpu = builder.at("gpu").get<std::string>();
+        engine_sha256 = builder.at("engine_sha256").get<std::string>();
         const Json &number = builder.at("compute_capability");
         if (!number.is_null()) capability = {number.at(0).get<int>(), number.at(1).get<int>()};
         targets = builder.at("targets").get<std::vector<std::string>>();

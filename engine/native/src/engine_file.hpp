@@ -1,4 +1,5 @@
-// The facts of a TensorRT engine's build, and checks that it can run here: engine/backends/engine_file.py in C++.
+// The facts of the build of a TensorRT engine, and checks that this machine can run it, as in
+// engine/backends/engine_file.py.
 #pragma once
 
 #include "cuda_driver.hpp"
@@ -14,8 +15,9 @@ namespace sgi::internal {
 
 // The `builder` entry of a sidecar. module: tensorrt or tensorrt_rtx. gpu and capability: of the GPU it was built on;
 // empty for a build for targets, which are compute capabilities such as SM120. least, best, largest: rows of a pass.
+// engine_sha256: hash of the engine.
 struct EngineFacts {
-    std::string module, version, gpu;
+    std::string module, version, gpu, engine_sha256;
     std::optional<std::pair<int, int>> capability;
     std::vector<std::string> targets;
     uint32_t least = 1, best = 1, largest = 1;

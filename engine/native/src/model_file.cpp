@@ -1,6 +1,7 @@
 #include "model_file.hpp"
 
 #include "error.hpp"
+#include "sha256.hpp"
 
 #include <fstream>
 
@@ -18,6 +19,12 @@ std::string read_file(const std::string &path) {
     file.seekg(0);
     if (size < 0 || !file.read(bytes.data(), size)) throw Failure(SGI_ERROR_MODEL, "cannot be read");
     return bytes;
+}
+
+void check_sha256(std::string_view bytes, const std::string &expected) {
+    if (sha256(bytes) != expected)
+        throw Failure(SGI_ERROR_MODEL, "its contents differ from the checksum in its description: the file is damaged; "
+                                       "copy it again or export it again with `sgi-engine export`");
 }
 
 std::string read_sidecar(const std::string &path) {

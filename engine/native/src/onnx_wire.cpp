@@ -149,6 +149,13 @@ bool read_metadata(std::string_view model, std::string_view key, std::string &va
     return found;
 }
 
+std::string_view find_graph(std::string_view model) {
+    Field field{};
+    for (Reader reader(model); reader.next(field);)
+        if (field.number == MODEL_GRAPH && field.wire == BYTES) return field.payload;
+    cut_short();
+}
+
 std::string keep_outputs(std::string_view model, const std::vector<std::string> &names) {
     std::string smaller;
     smaller.reserve(model.size());

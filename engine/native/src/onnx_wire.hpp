@@ -11,6 +11,9 @@ namespace sgi::internal {
 // Throws Failure(SGI_ERROR_MODEL) for bytes that are not a complete ONNX model.
 bool read_metadata(std::string_view model, std::string_view key, std::string &value);
 
+// The field `graph` of a complete model, with its weights.
+std::string_view find_graph(std::string_view model);
+
 // The model without the nodes and weights that only other outputs use. Runtimes compute every node of a graph,
 // whichever outputs are fetched, so unrequested types must be removed before a runtime loads the model. A model with
 // control flow is returned unchanged, because its inner graphs may use any outer value.

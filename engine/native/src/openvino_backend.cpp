@@ -40,8 +40,9 @@ bool has_bf16(const ov::Core &core) {
     return std::find(found.begin(), found.end(), ov::device::capability::BF16) != found.end();
 }
 
-// Compiled for static batch sizes, because a dynamic one is slower (docs/experiments.md, "OpenVINO settings"). The sizes
-// are powers of two up to the largest pass; smaller passes are padded with zeros, so that few compilations are enough.
+// Compiled for static batch sizes, because a dynamic one is slower (docs/experiments.md, "OpenVINO settings"). The
+// sizes are powers of two up to the largest pass; smaller passes are padded with zeros, so that few compilations are
+// enough.
 class OpenVinoBackend final : public Backend {
   public:
     OpenVinoBackend(std::string_view model, const Artifact &artifact, const BackendOptions &options)

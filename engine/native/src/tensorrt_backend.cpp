@@ -14,7 +14,7 @@
 namespace sgi::internal {
 namespace {
 
-// One pass computes while the maps of the other are copied; a third would only wait for the GPU.
+// One pass computes while the maps of the other are copied. A third pass would wait for the GPU.
 constexpr size_t MOST_SLOTS = 2;
 
 size_t size_of(const std::vector<int64_t> &shape, size_t rows) {
@@ -110,6 +110,7 @@ class TensorRtBackend final : public Backend {
         facts_.check_gpu(driver_ ? std::optional<Gpu>(driver_->gpu()) : std::nullopt);
         library_ = load_tensorrt(options.runtime);
         facts_.check_library(library_->module(), library_->version());
+        check_sha256(model.bytes, facts_.engine_sha256);
         const CudaDriver::Current current(*driver_);
         engine_ = library_->load(model.bytes);
         if (!engine_)
@@ -168,7 +169,7 @@ class TensorRtBackend final : public Backend {
                 const std::lock_guard lock(backend_.mutex_);
                 backend_.idle_.push_back(slot_);
             }
-            backend_.given_back_.notify_one();
+            backend_.released_.notify_one();
         }
         Lease(const Lease &) = delete;
         Lease &operator=(const Lease &) = delete;
@@ -185,7 +186,7 @@ class TensorRtBackend final : public Backend {
             if (Slot *slot = add_slot()) return slot;
             most_ = slots_.size(); // from now on passes run one after the other
         }
-        given_back_.wait(lock, [this] { return !idle_.empty(); });
+        released_.wait(lock, [this] { return !idle_.empty(); });
         Slot *slot = idle_.back();
         idle_.pop_back();
         return slot;
@@ -218,7 +219,7 @@ class TensorRtBackend final : public Backend {
     std::unique_ptr<TensorRtEngine> engine_;
     size_t rows_ = 0;
     std::mutex mutex_; // guards the slots
-    std::condition_variable given_back_;
+    std::condition_variable released_;
     std::vector<std::unique_ptr<Slot>> slots_;
     std::vector<Slot *> idle_;
     size_t most_ = MOST_SLOTS;

@@ -82,7 +82,7 @@ class Engine final : public TensorRtEngine {
         return {{"image", true, {-1, 3, 16, 16}}, {"depth", true, {-1, 1, 16, 16}}};
     }
     std::unique_ptr<TensorRtContext> context() override {
-        ++fake_tensorrt().asked;
+        ++fake_tensorrt().requested;
         if (fake_tensorrt().contexts >= fake_tensorrt().most) return nullptr;
         return std::make_unique<Context>();
     }
@@ -98,7 +98,7 @@ class Library final : public TensorRtLibrary {
     std::string path() const override { return "libnvinfer.so.11"; }
     std::string last_error() const override { return "what TensorRT logged"; }
     std::unique_ptr<TensorRtEngine> load(std::string_view engine) override {
-        return fake_tensorrt().refuses ? nullptr : std::make_unique<Engine>(engine == "classes");
+        return fake_tensorrt().load_fails ? nullptr : std::make_unique<Engine>(engine == "classes");
     }
 };
 

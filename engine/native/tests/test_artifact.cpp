@@ -4,6 +4,7 @@
 #include "../src/artifact.hpp"
 #include "../src/error.hpp"
 #include "../src/palette.hpp"
+#include "../src/sha256.hpp"
 
 namespace {
 
@@ -80,6 +81,42 @@ void refusals() {
             "wrong at classes");
 }
 
+void checksums() {
+    CHECK(sha256("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    CHECK(sha256("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    for (size_t length = 0; length < 260; ++length) {
+        const std::string text(length, static_cast<char>('a' + length % 26));
+        CHECK(sha256(text) == sha256_portable(text));
+    }
+}
+
+// ir_version, a graph with one name, and a description with a checksum of the graph.
+std::string model(const std::string &graph, const std::string &checksum) {
+    const std::string json = R"({"format": 1, "resolution": 16, "z_dim": 8, "c_dim": 0, "psi": 0.5,
+        "generator": {"sha256": "abc"}, "graph_sha256": )" +
+                             checksum + R"(, "types": [)" + heat(R"(, "decoding": "inverse")") + "]}";
+    const auto field = [](char tag, const std::string &payload) {
+        const size_t size = payload.size();
+        const std::string length{static_cast<char>((size & 0x7f) | 0x80), static_cast<char>(size >> 7)};
+        return tag + length + payload;
+    };
+    return "\x08\x0a" + field('\x3a', graph) + field('\x72', field('\x0a', "sgi_engine") + field('\x12', json));
+}
+
+void damage() {
+    const std::string graph = "\x12\x04tiny", checksum = '"' + sha256(graph) + '"';
+    const auto read = [](const std::string &bytes) { return read_artifact(Model{bytes, "", "maps.onnx"}); };
+    CHECK('"' + read(model(graph, checksum)).graph_sha256 + '"' == checksum);
+    CHECK(read(model(graph, "null")).graph_sha256.empty());
+    try {
+        read(model("\x12\x04tinx", checksum));
+    } catch (const Failure &failure) {
+        CHECK(failure.status == SGI_ERROR_MODEL && std::string(failure.what()).find("damaged") != std::string::npos);
+        return;
+    }
+    CHECK(!"a damaged graph was read");
+}
+
 void colours() {
     CHECK((palette(3) == std::vector<uint8_t>{0, 0, 0, 255, 255, 255, 0, 128, 255}));
     CHECK(palette(0).empty() && palette(MAX_CLASSES).size() == 3 * MAX_CLASSES);
@@ -92,6 +129,8 @@ int main() {
     classes();
     early_versions();
     refusals();
+    checksums();
+    damage();
     colours();
     return 0;
 }

@@ -3,6 +3,8 @@
 #include "fake_cuda.hpp"
 #include "fake_tensorrt.hpp"
 
+#include "../src/sha256.hpp"
+
 #include <sgi/sgi.hpp>
 
 #include <cmath>
@@ -25,7 +27,9 @@ FakeCuda &driver() {
 }
 
 const std::string BUILDER = R"("module": "tensorrt", "version": "11.4.0.106", "gpu": "Fake GPU",
-    "compute_capability": [9, 0], "targets": [], "batch": [1, 4, 8], "optimization_level": null)";
+    "compute_capability": [9, 0], "targets": [], "batch": [1, 4, 8], "optimization_level": null,
+    "engine_sha256": ")" +
+                            sgi::internal::sha256("engine") + "\"";
 
 std::string sidecar(const std::string &builder = BUILDER, const std::string &c_dim = "0") {
     return R"({"format": 1, "resolution": 16, "z_dim": 8, "c_dim": )" + c_dim +
@@ -64,11 +68,11 @@ std::vector<uint32_t> seeds(size_t count) {
 }
 
 void check_maps(sgi::Engine &engine, size_t count) {
-    const std::vector<uint32_t> asked = seeds(count);
-    const sgi::Maps maps = engine.generate(asked, 0.25f);
+    const std::vector<uint32_t> seed_values = seeds(count);
+    const sgi::Maps maps = engine.generate(seed_values, 0.25f);
     for (size_t n = 0; n < count; ++n) {
-        CHECK(near(maps["depth"](n, 0, 15, 15), 0.25f * mean(asked[n])));
-        CHECK(near(maps["image"](n, 2, 0, 15), -0.25f * mean(asked[n])));
+        CHECK(near(maps["depth"](n, 0, 15, 15), 0.25f * mean(seed_values[n])));
+        CHECK(near(maps["image"](n, 2, 0, 15), -0.25f * mean(seed_values[n])));
     }
 }
 
@@ -100,22 +104,23 @@ void only_requested_types_are_copied() {
 }
 
 void classes() {
-    write_engine(sidecar(BUILDER, "3"), "classes");
+    write_engine(sidecar(replaced(BUILDER, sgi::internal::sha256("engine"), sgi::internal::sha256("classes")), "3"),
+                 "classes");
     sgi::Engine engine(PATH);
-    const uint32_t asked[] = {5, 6}, chosen[] = {2, 1};
+    const uint32_t seed_values[] = {5, 6}, chosen[] = {2, 1};
     sgi::Request request;
-    request.seeds = {asked, 2};
+    request.seeds = {seed_values, 2};
     request.classes = {chosen, 2};
     const sgi::Maps maps = engine.generate(request);
     for (size_t n = 0; n < 2; ++n)
-        CHECK(near(maps["depth"](n, 0, 0, 0), 0.5f * mean(asked[n]) + static_cast<float>(chosen[n])));
+        CHECK(near(maps["depth"](n, 0, 0, 0), 0.5f * mean(seed_values[n]) + static_cast<float>(chosen[n])));
 }
 
 // Returns the number of contexts that 16 threads used.
 int threads_share_an_engine() {
     write_engine();
     driver().microseconds = 500;
-    const int before = fake_tensorrt().asked;
+    const int before = fake_tensorrt().requested;
     sgi::Engine engine(PATH);
     std::vector<std::thread> threads;
     for (size_t i = 0; i < 16; ++i)
@@ -124,7 +129,7 @@ int threads_share_an_engine() {
         });
     for (std::thread &thread : threads) thread.join();
     driver().microseconds = 0;
-    CHECK(fake_tensorrt().asked - before == 2);
+    CHECK(fake_tensorrt().requested - before == 2);
     return fake_tensorrt().contexts;
 }
 
@@ -170,10 +175,12 @@ void engines_of_other_machines() {
     refused(SGI_ERROR_BACKEND, PATH + ": built by tensorrt 10.13.3.9, and 11.4.0.106 is installed" + again);
     built("\"tensorrt\"", "\"tensorrt_rtx\"");
     refused(SGI_ERROR_BACKEND, "built by tensorrt_rtx, and this library runs engines of tensorrt");
+    write_engine(sidecar(), "engime");
+    refused(SGI_ERROR_MODEL, PATH + ": its contents differ from the checksum in its description");
     write_engine();
-    fake_tensorrt().refuses = true;
+    fake_tensorrt().load_fails = true;
     refused(SGI_ERROR_BACKEND, PATH + ": tensorrt cannot load it (what TensorRT logged)" + again);
-    fake_tensorrt().refuses = false;
+    fake_tensorrt().load_fails = false;
     driver().devices = 0;
     refused(SGI_ERROR_BACKEND,
             PATH + ": an engine runs on an NVIDIA GPU, and none with a driver is here; use an .onnx");
@@ -187,7 +194,8 @@ void bad_sidecars() {
                                    {"[1, 4, 8]", "8"},
                                    {"\"module\"", "\"modul\""},
                                    {"[9, 0]", "[9]"},
-                                   {"\"version\"", "\"v\""}}) {
+                                   {"\"version\"", "\"v\""},
+                                   {"\"engine_sha256\"", "\"e\""}}) {
         write_engine(sidecar(replaced(BUILDER, from, to)));
         refused(SGI_ERROR_MODEL, unknown);
     }
@@ -206,13 +214,13 @@ void bad_sidecars() {
 
 void options() {
     write_engine();
-    sgi_options asked = sgi_options_default();
-    asked.backend = "onnxruntime";
-    refused(SGI_ERROR_ARGUMENT, "sgi_options.backend: onnxruntime runs .onnx files", PATH, &asked);
-    asked.backend = "tensorrt";
-    refused(SGI_ERROR_ARGUMENT, "sgi_options.backend: tensorrt runs .engine and .plan files", MODEL, &asked);
-    asked.device = "cpu";
-    refused(SGI_ERROR_ARGUMENT, "sgi_options.device: an engine runs on cuda", PATH, &asked);
+    sgi_options changed = sgi_options_default();
+    changed.backend = "onnxruntime";
+    refused(SGI_ERROR_ARGUMENT, "sgi_options.backend: onnxruntime runs .onnx files", PATH, &changed);
+    changed.backend = "tensorrt";
+    refused(SGI_ERROR_ARGUMENT, "sgi_options.backend: tensorrt runs .engine and .plan files", MODEL, &changed);
+    changed.device = "cpu";
+    refused(SGI_ERROR_ARGUMENT, "sgi_options.device: an engine runs on cuda", PATH, &changed);
     refused(SGI_ERROR_BACKEND, "built without onnxruntime; build it with -D SGI_WITH_ORT=ON", MODEL);
 }
 

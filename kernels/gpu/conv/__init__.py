@@ -1,0 +1,1 @@
+"""The modulated 3x3 convolution."""

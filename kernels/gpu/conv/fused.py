@@ -1,7 +1,7 @@
-"""The convolution with all that follows it in inference: the next layer's style, and to-rgb.
+"""The convolution fused with the operations after it in inference: the product with the next layer's style, and to-rgb.
 
-When y is written already multiplied by the style of the next layer, that layer is a plain GEMM, whose operands go from
-memory to the tensor cores without a pass through registers. There is no gradient; fitting uses `ops`.
+If y is multiplied by the style of the next layer before it is written, that layer is a plain GEMM, whose operands are
+copied from memory to the tensor cores without a pass through registers. There is no gradient; fitting uses `ops`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _tail(
 ) -> RgbTail | None:
     if style is None:
         return None
-    require(weight is not None and bias is not None, "to-rgb: want style, weight and bias")
+    require(weight is not None and bias is not None, "to-rgb: expected style, weight and bias")
     assert weight is not None
     assert bias is not None
     return RgbTail(style, weight, bias, below, clamp)

@@ -1,7 +1,7 @@
 """The 3x3 convolution as an implicit GEMM on NHWC, fused with the rest of its layer.
 
-Rows are pixels, columns output channels, and the inner axis runs over 9 taps times the input channels; nothing
-is unfolded in memory. One kernel computes the modulated convolution, the phases form of the up-convolution (columns
+Rows are pixels, columns are output channels, and the inner axis is 9 taps times the input channels. The input is not
+unfolded in memory. One kernel computes the modulated convolution, the phases form of the up-convolution (columns
 are 4 phases x channels) and the gradients of both (transposed and flipped weights, stride 2).
 """
 # mypy: disable-error-code="no-untyped-def"

@@ -1,0 +1,1 @@
+"""Gradients through the activation and the style of a convolution."""

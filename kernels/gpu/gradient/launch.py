@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sgi.kernels.gpu.gradient.kernel import scale_gradient_kernel
 
-PIXELS_A_PROGRAM = 256
+PIXELS_PER_PROGRAM = 256
 
 
 def _scale_gradient(
@@ -22,7 +22,7 @@ def _scale_gradient(
 ) -> tuple[Tensor, Tensor]:
     n, height, width, channels = d.shape
     pixels = height * width
-    chunks = triton.cdiv(pixels, PIXELS_A_PROGRAM)
+    chunks = triton.cdiv(pixels, PIXELS_PER_PROGRAM)
     block = min(64, triton.next_power_of_2(channels))
     out = torch.empty_like(d)
     parts = torch.empty(n, chunks, channels, device=d.device, dtype=torch.float32)
@@ -30,7 +30,7 @@ def _scale_gradient(
         d, ref, scale, noise, bias, out, parts, ref.shape[0], scale.stride(0),
         0 if noise is None or noise.shape[0] == 1 else pixels, clamp or 0.0,
         P=pixels, C=channels, ACT=act, HAS_NOISE=noise is not None, HAS_BIAS=bias is not None,
-        HAS_CLAMP=clamp is not None, CHUNK=PIXELS_A_PROGRAM, BM=32, BC=block, num_warps=4,
+        HAS_CLAMP=clamp is not None, CHUNK=PIXELS_PER_PROGRAM, BM=32, BC=block, num_warps=4,
     )  # fmt: skip
     return out, parts.sum(1)
 

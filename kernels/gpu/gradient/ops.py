@@ -1,6 +1,6 @@
-"""The gradient of a modulated convolution as an operator: what the plain and the up-convolution share.
+"""The gradient of a modulated convolution as an operator, shared by the plain and the up-convolution.
 
-Both are y = clamp(lrelu(scale * L(style * x) + noise + bias)) with a linear map L, and differ in L alone. With g the
+Both are y = clamp(lrelu(scale * L(style * x) + noise + bias)) and differ only in the linear map L. With g the
 gradient of L's output and d that of its input, the steps are dy -> (g, dscale) -> d -> (dx, dstyle).
 Gradients go to x, style and scale; weights, noise and bias are frozen.
 """
@@ -24,7 +24,7 @@ def convolution_gradient(name: str, *, reference_step: InputGradient, kernel_ste
     """Register the operator `sgi::NAME` that computes the gradient, and return it for `register_op`.
 
     kernel_step, reference_step: the gradient through L by the kernels and in plain torch. The first operands of the
-    differentiated operator are x, weight, style, scale, noise, bias and clamp; it needs none for the rest.
+    differentiated operator must be x, weight, style, scale, noise, bias and clamp; further ones have no gradient.
     """
 
     def in_torch(

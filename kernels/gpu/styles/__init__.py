@@ -1,0 +1,1 @@
+"""Normalised styles and demodulation of all layers."""

@@ -67,8 +67,8 @@ def all_scales(styles: Tensor, table: StyleTable) -> tuple[Tensor, Tensor]:
 
     `reference.scales` is the definition for one layer; it runs where the kernels do not.
     """
-    require(styles.shape[1] == table.starts[-1], f"styles {list(styles.shape)}: want [N, {table.starts[-1]}]")
-    require(styles.dtype == torch.float32 and styles.stride(1) == 1, "styles: want float32 with unit stride")
+    require(styles.shape[1] == table.starts[-1], f"styles {list(styles.shape)}: expected [N, {table.starts[-1]}]")
+    require(styles.dtype == torch.float32 and styles.stride(1) == 1, "styles: expected float32 with unit stride")
     if not use_kernel(styles):
         return _by_reference(styles, table)
     return launch_scales(styles, table)

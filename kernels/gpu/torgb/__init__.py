@@ -1,0 +1,1 @@
+"""The to-rgb layer with the skip path."""

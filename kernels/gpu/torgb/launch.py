@@ -19,7 +19,7 @@ def torgb(x: Tensor, tail: RgbTail) -> Tensor:
     n = tail.style.shape[0]
     nx, height, width, inputs = x.shape
     tail.check(n, height, width, inputs)
-    require(x.is_contiguous() and n % nx == 0, "x: want contiguous [NX, H, W, I] with NX dividing N")
+    require(x.is_contiguous() and n % nx == 0, "x: expected contiguous [NX, H, W, I] with NX dividing N")
     channels = tail.weight.shape[0]
     img = torch.empty(n, channels, height, width, device=x.device, dtype=torch.float32)
     bi = triton.next_power_of_2(inputs)

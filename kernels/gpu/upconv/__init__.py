@@ -1,0 +1,1 @@
+"""The modulated up-convolution."""

@@ -1,7 +1,7 @@
 """The two kernels of the up-convolution's FIR form: the transposed convolution, then the low-pass filter.
 
-A transposed convolution of stride 2 splits into four plain ones, one for each parity of the output pixel, of
-2x2, 2x1, 1x2 and 1x1 taps: 9 multiply-adds an input pixel, none of them with an inserted zero.
+A transposed convolution of stride 2 consists of four plain ones, one for each parity of the output pixel, with 2x2,
+2x1, 1x2 and 1x1 taps. These are 9 multiply-adds per input pixel, without products with inserted zeros.
 """
 # mypy: disable-error-code="no-untyped-def"
 

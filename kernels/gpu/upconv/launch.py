@@ -1,8 +1,8 @@
 """Launches of the up-convolution in its two forms, and of the filter alone.
 
-FIR form: a transposed convolution, then the filter with the epilogue: 9 multiply-adds an input pixel, and an
+FIR form: a transposed convolution, then the filter with the epilogue; 9 multiply-adds per input pixel, and an
 intermediate tensor of four times the pixels. Phases form: the filter is folded into the weight, and one launch of the
-plain kernel computes the four output phases: 36 multiply-adds and no intermediate tensor.
+plain kernel computes the four output phases; 36 multiply-adds per input pixel, and no intermediate tensor.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def transposed_conv(
     check_images(x, weight, n)
     _, height, width, inputs = x.shape
     outputs = weight.shape[2]
-    require(weight.shape[:2] == (9, inputs), f"weight {list(weight.shape)}: want [9, {inputs}, O]")
+    require(weight.shape[:2] == (9, inputs), f"weight {list(weight.shape)}: expected [9, {inputs}, O]")
     check_vectors("style", style, n, inputs)
     rows = n * (height + 1) * (width + 1)
 
@@ -88,7 +88,7 @@ def fir(t: Tensor, pad: int, epilogue: Epilogue | None = None) -> Tensor:
     e = epilogue or Epilogue()
     n, hi, wi, channels = t.shape
     ho, wo = hi + 2 * pad - 3, wi + 2 * pad - 3
-    require(t.is_contiguous() and ho > 0 and wo > 0, "t: want contiguous [N, H, W, C]")
+    require(t.is_contiguous() and ho > 0 and wo > 0, "t: expected contiguous [N, H, W, C]")
     e.check(n, ho, wo, channels)
     y = torch.empty(n, ho, wo, channels, device=t.device, dtype=t.dtype)
     bc = min(64, triton.next_power_of_2(channels))

@@ -1,27 +1,28 @@
-"""run.json and manifest.jsonl: comparison of settings, truncated lines, and the order of seeds."""
+"""manifest.jsonl: truncated lines, the order of seeds, and one run at a time."""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 
 import pytest
 
 from sgi.engine.errors import UserError
-from sgi.engine.run.manifest import Manifest, RunRecord, claim_folder
-
-RECORD = RunRecord("a" * 64, ("image", "depth"), 0.7, None, "png", 4)
+from sgi.engine.run.manifest import Line, Manifest
 
 
 def lines(path):
     return [json.loads(line)["seed"] for line in path.read_text().splitlines()]
 
 
+def line(seed):
+    return Line(seed, {"depth": f"seed{seed:06d}_depth.png"}, {"depth": 10}, {"depth": f"{seed:064x}"})
+
+
 def write(path, *seeds):
     with Manifest(path) as manifest:
         for seed in seeds:
-            manifest.append(seed, {"depth": f"seed{seed:04d}_depth.png"}, {"depth": f"{seed:064x}"})
+            manifest.append(line(seed))
 
 
 def test_sort_orders_lines_by_seed_without_duplicates(tmp_path):
@@ -31,7 +32,7 @@ def test_sort_orders_lines_by_seed_without_duplicates(tmp_path):
     with Manifest(path) as manifest:
         assert 5 in manifest
         assert 2 not in manifest
-        manifest.append(2, {}, {})
+        manifest.append(line(2))
         manifest.sort()
     assert lines(path) == [1, 2, 5]
     assert [p.name for p in tmp_path.iterdir()] == ["manifest.jsonl"]
@@ -56,7 +57,7 @@ def test_a_truncated_last_line_is_dropped(tmp_path):
         path.write_bytes(data[:length])
         with Manifest(path) as manifest:
             assert 3 not in manifest
-            manifest.append(3, {"depth": "seed0003_depth.png"}, {"depth": f"{3:064x}"})
+            manifest.append(line(3))
         assert path.read_bytes() == data
         path.write_bytes(data[:length])
         Manifest(path).close()
@@ -67,7 +68,7 @@ def test_sort_drops_invalid_lines(tmp_path):
     path = tmp_path / "manifest.jsonl"
     write(path, 1, 2)
     data = path.read_bytes()
-    path.write_bytes(b"garbage\n[]\n" + data)
+    path.write_bytes(b'garbage\n[]\n{"seed":1}\n' + data)
     with Manifest(path) as manifest:
         manifest.sort()
     assert path.read_bytes() == data
@@ -96,44 +97,30 @@ def test_a_failed_append_leaves_no_incomplete_line(tmp_path, monkeypatch):
     with Manifest(path) as manifest:
         monkeypatch.setattr("sgi.engine.run.manifest.os.pwrite", full)
         with pytest.raises(OSError, match="No space"):
-            manifest.append(2, {}, {})
+            manifest.append(line(2))
     assert path.read_bytes() == before
 
 
-def test_a_folder_can_be_claimed_again_with_the_same_settings(tmp_path):
-    assert claim_folder(tmp_path, RECORD) == RECORD
-    data = (tmp_path / "run.json").read_bytes()
-    assert claim_folder(tmp_path, RECORD) == RECORD
-    assert (tmp_path / "run.json").read_bytes() == data
+def test_a_manifest_can_be_read_while_a_run_appends_to_it(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    write(path, 3, 1)
+    with Manifest(path) as writer:
+        path.write_bytes(path.read_bytes() + b'{"seed":2')
+        with Manifest(path, read_only=True) as reader:
+            assert [entry.seed for entry in reader] == [1, 3]
+            assert reader[3] == line(3)
+        assert path.read_bytes().endswith(b'{"seed":2')
+        writer.sort()
 
 
-@pytest.mark.parametrize(
-    ("change", "names"),
-    [
-        ({"model_sha256": "b" * 64}, "`model`"),
-        ({"types": ("depth",)}, "`types`"),
-        ({"psi": 0.5}, "`psi`"),
-        ({"class_index": 1}, "`class_index`"),
-        ({"file_format": "npy"}, "`file_format`"),
-        ({"precision": "bf16"}, "`precision`"),
-        ({"psi": 0.5, "file_format": "npy"}, "`psi`, `file_format`"),
-    ],
-)
-def test_other_settings_are_refused(tmp_path, change, names):
-    claim_folder(tmp_path, RECORD)
-    with pytest.raises(UserError, match=f"it contains maps of another {names}; choose another `outdir`"):
-        claim_folder(tmp_path, replace(RECORD, **change))
-
-
-def test_the_number_of_digits_is_that_of_the_folder(tmp_path):
-    claim_folder(tmp_path, replace(RECORD, digits=5))
-    assert claim_folder(tmp_path, RECORD).digits == 5
-    with pytest.raises(UserError, match="its file names have 5 digits for the seed and these seeds need 6"):
-        claim_folder(tmp_path, replace(RECORD, digits=6))
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 1}', "[" * 100_000])
-def test_another_run_file_is_refused(tmp_path, text):
-    (tmp_path / "run.json").write_text(text)
-    with pytest.raises(UserError, match=r"its run.json was not written by this version"):
-        claim_folder(tmp_path, RECORD)
+def test_metadata_has_a_row_for_each_seed_with_a_file_name_for_each_type(tmp_path):
+    with Manifest(tmp_path / "manifest.jsonl") as manifest:
+        names = {"image": "00001/seed001042_image.png", "depth": "00001/seed001042_depth.png"}
+        manifest.append(Line(1042, names, {}, {}))
+        manifest.append(line(7))
+        manifest.write_metadata()
+    rows = [json.loads(row) for row in (tmp_path / "metadata.jsonl").read_text().splitlines()]
+    assert rows == [
+        {"depth_file_name": "seed000007_depth.png", "seed": 7},
+        {"image_file_name": names["image"], "depth_file_name": names["depth"], "seed": 1042},
+    ]

@@ -17,11 +17,13 @@ from sgi.engine.api import Engine
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
 from sgi.engine.run import pipeline
-from sgi.engine.run.manifest import Manifest, RunRecord
-from sgi.engine.run.pipeline import Job, Outcome
+from sgi.engine.run.job import Job
+from sgi.engine.run.manifest import Manifest
+from sgi.engine.run.pipeline import Outcome
+from sgi.engine.run.record import RunRecord
 from sgi.engine.seeds import latents, parse_seeds
 
-RECORD = RunRecord("a" * 64, ("image", "depth"), 0.7, None, "npy", 4)
+RECORD = RunRecord("a" * 64, ("image", "depth"), 0.7, None, "npy", 6, "fake", "cpu")
 
 
 class Fake:
@@ -66,10 +68,15 @@ class FakeGpuBackend(Fake):
         return give
 
 
-def do(outdir, text="0-9", backend=None, batch=4, shard=(1, 1), **record):
+def prepared(outdir, text="0-9", shard=(1, 1), verify=False, **record):
+    job = Job(outdir, parse_seeds(text), replace(RECORD, **record), shard, verify)
+    pipeline.prepare(job, {})
+    return job
+
+
+def do(outdir, text="0-9", backend=None, batch=4, shard=(1, 1), verify=False, **record):
     backend = backend or Fake()
-    seeds = parse_seeds(text)
-    job = pipeline.prepare(Job(outdir, seeds, replace(RECORD, digits=seeds.digits, **record), shard))
+    job = prepared(outdir, text, shard, verify, **record)
     outcome = Outcome()
     pipeline.run(Engine(backend, batch), job, outcome)
     return outcome, backend
@@ -101,15 +108,16 @@ def entries(folder, name="manifest.jsonl"):
 
 
 def test_files_names_and_manifest(tmp_path):
-    outcome, _ = do(tmp_path, "3, 0-1, 12345", types=("depth",))
+    outcome, _ = do(tmp_path, "3, 0-1, 12345", types=("depth",), seeds_per_folder=0)
     assert (outcome.written, outcome.found) == (4, 0)
     assert outcome.seconds > 0
-    names = [f"seed{seed}_depth.npy" for seed in ("00000", "00001", "00003", "12345")]
-    assert sorted(contents(tmp_path)) == ["manifest.jsonl", "run.json", *names]
+    names = [f"seed{seed:06d}_depth.npy" for seed in (0, 1, 3, 12345)]
+    assert sorted(contents(tmp_path)) == ["manifest.jsonl", "metadata.jsonl", "run.json", *names]
     assert [entry["seed"] for entry in entries(tmp_path)] == [0, 1, 3, 12345]
     for entry, name in zip(entries(tmp_path), names, strict=True):
         assert entry["files"] == {"depth": name}
         assert entry["sha256"] == {"depth": sha256_file(tmp_path / name)}
+        assert entry["bytes"] == {"depth": (tmp_path / name).stat().st_size}
 
 
 def test_each_seed_has_its_own_latent_and_the_last_batch_is_padded(tmp_path):
@@ -119,7 +127,7 @@ def test_each_seed_has_its_own_latent_and_the_last_batch_is_padded(tmp_path):
     for place, seed in enumerate(order):
         z = latents([seed], Z_DIM).astype(np.float32)
         np.testing.assert_array_equal(backend.batches[place // 4][place % 4], z[0])
-        depth = np.load(tmp_path / f"seed{seed:04d}_depth.npy")
+        depth = np.load(tmp_path / f"seed{seed:06d}_depth.npy")
         np.testing.assert_array_equal(depth[0, 0, 0], z[0, 0] + np.float32(place % 4))
 
 
@@ -132,7 +140,7 @@ def test_finished_seeds_are_kept_and_missing_ones_are_written_again(tmp_path):
     do(tmp_path)
     before = contents(tmp_path)
     times = {name: (tmp_path / name).stat().st_mtime_ns for name in before}
-    lost = ["seed0005_depth.npy", "seed0006_depth.npy", "seed0006_image.npy"]
+    lost = ["seed000005_depth.npy", "seed000006_depth.npy", "seed000006_image.npy"]
     for name in lost:
         (tmp_path / name).unlink()
     outcome, backend = do(tmp_path)
@@ -140,7 +148,7 @@ def test_finished_seeds_are_kept_and_missing_ones_are_written_again(tmp_path):
     assert len(backend.batches) == 1
     assert contents(tmp_path) == before
     same = [name for name in before if (tmp_path / name).stat().st_mtime_ns == times[name]]
-    assert set(before) - set(same) == {*lost, "manifest.jsonl"}
+    assert set(before) - set(same) == {*lost, "manifest.jsonl", "metadata.jsonl"}
 
 
 def test_a_finished_job_generates_nothing(tmp_path):
@@ -152,14 +160,97 @@ def test_a_finished_job_generates_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 1, 57, -1, -2])
-def test_lost_lines_are_computed_from_the_files(tmp_path, keep):
+def test_seeds_without_a_line_are_generated_again_and_their_files_kept(tmp_path, keep):
+    """A kill between the renames of files and the line of the seed leaves such files."""
     do(tmp_path)
     before = contents(tmp_path)
-    manifest = tmp_path / "manifest.jsonl"
-    manifest.write_bytes(before["manifest.jsonl"][:keep])
-    _, backend = do(tmp_path)
-    assert backend.batches == []
+    times = {name: (tmp_path / name).stat().st_mtime_ns for name in before if name.startswith("seed")}
+    (tmp_path / "manifest.jsonl").write_bytes(before["manifest.jsonl"][:keep])
+    outcome, backend = do(tmp_path)
+    assert backend.batches
+    assert outcome.set_aside == []
     assert contents(tmp_path) == before
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in times} == times
+
+
+def test_a_foreign_file_without_a_line_is_set_aside(tmp_path):
+    do(tmp_path / "whole")
+    prepared(tmp_path / "out")
+    foreign = np.load(tmp_path / "whole" / "seed000004_depth.npy")
+    for _ in range(2):
+        np.save(tmp_path / "out" / "seed000003_depth.npy", foreign)  # has the size of a map of seed 3
+        outcome, _ = do(tmp_path / "out", "0-9")
+        (tmp_path / "out" / "manifest.jsonl").unlink()
+    do(tmp_path / "out")
+    found = contents(tmp_path / "out")
+    aside = [found.pop(f"seed000003_depth.npy.set-aside{number}") for number in ("", "-2")]
+    assert [path.name for path in outcome.set_aside] == ["seed000003_depth.npy.set-aside-2"]
+    assert set(aside) == {(tmp_path / "whole" / "seed000004_depth.npy").read_bytes()}
+    assert found == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("change", ["truncated", "empty", "folder"])
+def test_a_file_with_another_size_than_its_line_is_set_aside_and_written_again(tmp_path, change):
+    do(tmp_path)
+    before = contents(tmp_path)
+    path = tmp_path / "seed000005_depth.npy"
+    path.unlink()
+    if change == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(before[path.name][: 20 if change == "truncated" else 0])
+    outcome, _ = do(tmp_path)
+    assert (outcome.written, outcome.found) == (1, 9)
+    assert [aside.name for aside in outcome.set_aside] == ["seed000005_depth.npy.set-aside"]
+    assert {name: data for name, data in contents(tmp_path).items() if not name.endswith("aside")} == before
+
+
+def test_a_changed_file_of_the_same_size_is_found_by_verify(tmp_path):
+    do(tmp_path)
+    before = contents(tmp_path)
+    path = tmp_path / "seed000005_depth.npy"
+    path.write_bytes(before["seed000006_depth.npy"])
+    assert do(tmp_path)[0].found == 10
+    outcome, _ = do(tmp_path, verify=True)
+    assert (outcome.written, outcome.found) == (1, 9)
+    assert path.read_bytes() == before[path.name]
+    assert (tmp_path / "seed000005_depth.npy.set-aside").read_bytes() == before["seed000006_depth.npy"]
+
+
+def test_seeds_from_one_thousand_on_are_in_subfolders(tmp_path):
+    do(tmp_path, "998-1001,2000")
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*_depth.npy")}
+    assert found == {
+        "seed000998_depth.npy", "seed000999_depth.npy", "00001/seed001000_depth.npy", "00001/seed001001_depth.npy",
+        "00002/seed002000_depth.npy",
+    }  # fmt: skip
+    assert entries(tmp_path)[-1]["files"]["depth"] == "00002/seed002000_depth.npy"
+    (tmp_path / "00001" / ".seed001001_depth.part-0123abcd.npy").write_text("half")
+    outcome, backend = do(tmp_path, "998-1001,2000")
+    assert (outcome.found, backend.batches) == (5, [])
+    assert len(list((tmp_path / "00001").iterdir())) == 4
+
+
+def test_a_map_that_is_not_finite_names_type_and_seed(tmp_path):
+    class Damaged(Fake):
+        def run(self, *arguments, **options):
+            maps = super().run(*arguments, **options)
+            if len(self.batches) == 2:
+                maps["depth"][2, 0, 3, 3] = np.nan
+            return maps
+
+    class DamagedGpu(FakeGpuBackend, Damaged):
+        pass
+
+    for backend in (Damaged(), DamagedGpu()):
+        outdir = tmp_path / type(backend).__name__
+        with pytest.raises(UserError, match="the depth map of seed 6 contains values that are not finite"):
+            do(outdir, backend=backend)
+        assert [entry["seed"] for entry in entries(outdir)] == [0, 1, 2, 3]
+        assert {path.name[:10] for path in outdir.glob("seed*")} == {f"seed{seed:06d}" for seed in range(4)}
+        do(outdir)
+        do(tmp_path / "whole")
+        assert contents(outdir) == contents(tmp_path / "whole")
 
 
 def test_a_folder_can_be_extended_by_more_seeds(tmp_path):
@@ -170,25 +261,22 @@ def test_a_folder_can_be_extended_by_more_seeds(tmp_path):
     assert set(contents(tmp_path / "grown")) == set(contents(tmp_path / "whole"))
 
 
-def test_a_folder_keeps_its_number_of_digits(tmp_path):
-    do(tmp_path, "12345")
-    do(tmp_path, "7")
-    assert (tmp_path / "seed00007_depth.npy").exists()
-
-
-def test_shards_together_write_all_seeds_of_a_folder(tmp_path):
+def test_shards_together_write_the_files_of_one_run(tmp_path):
+    """The depth of `Fake` depends on the position in the batch."""
     for k in (3, 1, 2):
-        do(tmp_path, "0-9", shard=(k, 3))
-    seeds = [[entry["seed"] for entry in entries(tmp_path, f"manifest-{k}-of-3.jsonl")] for k in (1, 2, 3)]
+        do(tmp_path / "shards", "0-9", shard=(k, 3))
+    seeds = [[entry["seed"] for entry in entries(tmp_path / "shards", f"manifest-{k}-of-3.jsonl")] for k in (1, 2, 3)]
     assert seeds == [[0, 1, 2], [3, 4, 5], [6, 7, 8, 9]]
-    outcome, backend = do(tmp_path, "0-9")
+    outcome, backend = do(tmp_path / "shards", "0-9")
     assert (outcome.found, backend.batches) == (10, [])
-    assert [entry["seed"] for entry in entries(tmp_path)] == list(range(10))
+    do(tmp_path / "whole", "0-9")
+    found = contents(tmp_path / "shards")
+    assert {name: data for name, data in found.items() if "-of-" not in name} == contents(tmp_path / "whole")
 
 
 def test_an_interrupted_run_keeps_its_maps_and_can_be_continued(tmp_path):
     outcome = Outcome()
-    job = pipeline.prepare(Job(tmp_path / "cut", parse_seeds("0-9"), RECORD))
+    job = prepared(tmp_path / "cut")
     with pytest.raises(KeyboardInterrupt):
         pipeline.run(Engine(Fake(stop_at=3), 4), job, outcome)
     assert outcome.written == 8
@@ -214,7 +302,7 @@ def test_a_full_disk_is_an_error_without_incomplete_files(tmp_path, monkeypatch,
     monkeypatch.setattr(pipeline.Path, "write_bytes", limited)
     with pytest.raises(UserError, match=f"`outdir={tmp_path}`: the disk is full; free space and run the same command"):
         do(tmp_path)
-    files = set(contents(tmp_path)) - {"run.json", "manifest.jsonl"}
+    files = set(contents(tmp_path)) - {"run.json", "manifest.jsonl", "metadata.jsonl"}
     assert len(files) == 7
     assert not [name for name in files if ".part-" in name]
     monkeypatch.undo()
@@ -232,7 +320,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
     def refuse(*_args, **_options):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("sgi.engine.run.manifest.atomic_write", refuse)
+    monkeypatch.setattr("sgi.engine.run.record.atomic_write", refuse)
     with pytest.raises(UserError, match=r"cannot write there \(Permission denied\)"):
         do(tmp_path / "mine")
 
@@ -244,8 +332,8 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
 
 
 def test_temporary_files_of_a_killed_run_of_the_shard_are_removed(tmp_path):
-    own = [".seed0003_depth.part-0123abcd.npy", ".manifest.part-0123abcd.jsonl", ".preview.part-0123abcd.png"]
-    others = [".seed0099_depth.part-0123abcd.npy", ".manifest-1-of-2.part-0123abcd.jsonl", "seed0003_x.part-1.npy"]
+    own = [".seed000003_depth.part-0123abcd.npy", ".manifest.part-0123abcd.jsonl", ".preview.part-0123abcd.png"]
+    others = [".seed000099_depth.part-0123abcd.npy", ".manifest-1-of-2.part-0123abcd.jsonl", "seed000003_x.part-1.npy"]
     for name in own + others:
         (tmp_path / name).write_text("half")
     do(tmp_path)
@@ -280,7 +368,7 @@ def test_progress_counts_every_seed_once(tmp_path):
     do(tmp_path, "0-3")
     seen = []
     outcome = Outcome()
-    job = pipeline.prepare(Job(tmp_path, parse_seeds("0-9"), RECORD))
+    job = prepared(tmp_path)
     pipeline.run(Engine(Fake(), 4), job, outcome, lambda: seen.append((outcome.found, outcome.written)))
     assert seen[-1] == (4, 6)
     assert [written for _, written in seen] == [0, *range(1, 7)]
@@ -288,8 +376,7 @@ def test_progress_counts_every_seed_once(tmp_path):
 
 @pytest.mark.parametrize("file_format", ["png", "npy"])
 def test_preview_shows_the_first_eight_seeds_and_all_types(tmp_path, file_format):
-    seeds = parse_seeds("0-9")
-    job = pipeline.prepare(Job(tmp_path, seeds, replace(RECORD, file_format=file_format)))
+    job = prepared(tmp_path, file_format=file_format)
     pipeline.run(Engine(Fake(), 4), job, Outcome())
     path = pipeline.write_preview(job, describe())
     assert path == tmp_path / "preview.png"
@@ -307,5 +394,5 @@ def test_preview_shows_the_first_eight_seeds_and_all_types(tmp_path, file_format
 
 def test_the_preview_of_a_shard_has_the_shard_in_its_name(tmp_path):
     do(tmp_path, "0-9", shard=(2, 2))
-    job = pipeline.prepare(Job(tmp_path, parse_seeds("0-9"), RECORD, (2, 2)))
+    job = prepared(tmp_path, shard=(2, 2))
     assert pipeline.write_preview(job, describe()).name == "preview-2-of-2.png"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
-from recorded_progress import RecordedProgress
-from tiny_models import SIDE
+import json
 
+import numpy as np
+import pytest
+from PIL import Image
+from recorded_progress import RecordedProgress
+from tiny_models import SIDE, Z_DIM
+
+from sgi.engine.artifact import Artifact
 from sgi.engine.errors import UserError
-from sgi.engine.run import RunInterrupted, pipeline, run_seeds
+from sgi.engine.run import RunInterrupted, pipeline, run_seeds, verify_folder
 from sgi.engine.writers import get_format
 
 
@@ -16,9 +21,16 @@ def test_files_and_report(model, tmp_path):
     report = run_seeds(
         [3, 5, 5], model=model, types=["depth"], outdir=tmp_path, psi=0.5, file_format="npy", progress=progress
     )
-    names = {"seed0003_depth.npy", "seed0005_depth.npy", "manifest.jsonl", "preview.png", "run.json"}
+    names = {
+        "seed000003_depth.npy",
+        "seed000005_depth.npy",
+        "manifest.jsonl",
+        "metadata.jsonl",
+        "preview.png",
+        "run.json",
+    }
     assert {path.name for path in tmp_path.iterdir()} == names
-    data = (tmp_path / "seed0003_depth.npy").read_bytes()
+    data = (tmp_path / "seed000003_depth.npy").read_bytes()
     assert get_format("npy").decode("depth", data).shape == (1, SIDE, SIDE)
     assert (report.written, report.found, report.types) == (2, 0, ("depth",))
     assert (report.outdir, report.preview) == (tmp_path, tmp_path / "preview.png")
@@ -54,3 +66,119 @@ def test_psi_must_be_finite(model, tmp_path, psi):
     with pytest.raises(UserError, match=f"`psi={psi}`: give a number"):
         run_seeds(0, model=model, outdir=tmp_path / "out", psi=psi)
     assert not (tmp_path / "out").exists()
+
+
+def maps(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*_*.png")}
+
+
+def test_ten_shards_write_the_files_of_one_run(model, tmp_path):
+    """A part of ten seeds alone would choose ONNX Runtime, and all seeds choose OpenVINO."""
+    pytest.importorskip("openvino")
+    for k in range(1, 11):
+        report = run_seeds("0-99", model=model, outdir=tmp_path / "shards", shard=f"{k}/10", preview=False)
+        assert report.backend == "openvino"
+    run_seeds("0-99", model=model, outdir=tmp_path / "whole", preview=False)
+    verify_folder(tmp_path / "shards")
+    found = {path.name: path.read_bytes() for path in (tmp_path / "shards").iterdir()}
+    assert found == {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+
+
+def test_auto_is_the_backend_of_the_folder(model, tmp_path):
+    assert run_seeds("0-9", model=model, outdir=tmp_path).backend == "onnxruntime"
+    report = run_seeds("0-99", model=model, outdir=tmp_path)
+    assert (report.backend, report.written, report.found) == ("onnxruntime", 90, 10)
+    with pytest.raises(UserError, match=r"it contains maps of another `backend`; choose another `outdir`"):
+        run_seeds("0-99", model=model, outdir=tmp_path, backend="openvino")
+
+
+def test_a_folder_whose_backend_is_not_available_is_refused(model, tmp_path):
+    run_seeds("0-1", model=model, outdir=tmp_path)
+    path = tmp_path / "run.json"
+    path.write_text(path.read_text().replace('"onnxruntime",\n  "device"', '"faster",\n  "device"'))
+    with pytest.raises(UserError, match=r"cannot be continued with the backend of its run.json: `backend=faster`: "):
+        run_seeds("0-1", model=model, outdir=tmp_path)
+
+
+def test_a_larger_run_extends_a_folder(model, tmp_path):
+    run_seeds("0-2", model=model, outdir=tmp_path / "grown", backend="onnxruntime")
+    run_seeds("0-2,1500-1502", model=model, outdir=tmp_path / "grown", backend="onnxruntime")
+    run_seeds("0-2,1500-1502", model=model, outdir=tmp_path / "whole", backend="onnxruntime")
+    assert "00001/seed001500_depth.png" in maps(tmp_path / "whole")
+    assert maps(tmp_path / "grown") == maps(tmp_path / "whole")
+    for name in ("run.json", "manifest.jsonl", "metadata.jsonl"):
+        assert (tmp_path / "grown" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_digits_and_subfolders_are_those_of_the_folder(model, tmp_path):
+    run_seeds("5", model=model, outdir=tmp_path, digits=8, seeds_per_folder=2)
+    run_seeds("1,5", model=model, outdir=tmp_path)
+    assert {"seed00000001_depth.png", "00002/seed00000005_depth.png"} < set(maps(tmp_path))
+    with pytest.raises(UserError, match=r"another `digits`, `seeds_per_folder`"):
+        run_seeds("1", model=model, outdir=tmp_path, digits=6, seeds_per_folder=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"digits": 0}, "`digits=0`: choose 1 to 10"),
+        ({"digits": 11}, "`digits=11`: choose 1 to 10"),
+        ({"digits": 3, "seeds": "1000"}, r"needs 4 digits in file names, which have 3; use `digits=4`"),
+        ({"seeds_per_folder": -1}, "`seeds_per_folder=-1`: choose a positive number"),
+    ],
+)
+def test_names_that_cannot_be(model, tmp_path, arguments, message):
+    with pytest.raises(UserError, match=message):
+        run_seeds(**{"seeds": "0", **arguments}, model=model, outdir=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_seed_of_more_digits_than_the_folder(model, tmp_path):
+    run_seeds("0", model=model, outdir=tmp_path)
+    with pytest.raises(UserError, match=r"needs 7 digits in file names, which have 6; choose another `outdir`"):
+        run_seeds("1000000", model=model, outdir=tmp_path)
+
+
+def test_a_file_that_is_set_aside_is_named(model, tmp_path):
+    run_seeds("0-2", model=model, outdir=tmp_path)
+    (tmp_path / "seed000001_depth.png").write_bytes(b"")
+    progress = RecordedProgress()
+    report = run_seeds("0-2", model=model, outdir=tmp_path, progress=progress)
+    assert report.set_aside == (tmp_path / "seed000001_depth.png.set-aside",)
+    (message,) = progress.messages
+    assert message.startswith(
+        "seed000001_depth.png: not the file of this run, or damaged; kept as seed000001_depth.png."
+    )
+
+
+def test_run_json_is_enough_to_read_the_maps(all_types_model, tmp_path):
+    """The values of every type follow from the files and the formula in run.json."""
+    run_seeds("3", model=all_types_model, outdir=tmp_path, backend="onnxruntime")
+    artifact = Artifact.read(all_types_model)
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert facts["latents"] == f"z of a seed: numpy.random.RandomState(seed).randn(1, {Z_DIM}), as float32"
+    assert set(facts["versions"]) == {"sgi-engine", "python", "numpy", "onnxruntime"}
+    assert facts["model"]["resolution"] == SIDE
+    for kind in facts["maps"]:
+        name, encoding = kind["name"], kind["encoding"]
+        path = tmp_path / f"seed000003_{name}.png"
+        expected = get_format("png").decode(artifact.output(name), path.read_bytes())
+        with Image.open(path) as picture:
+            code = np.atleast_3d(np.asarray(picture)).transpose(2, 0, 1).astype(float)
+        span = kind["high"] - kind["low"]
+        if "index of the class" in encoding:
+            np.testing.assert_array_equal(code, expected)
+            continue
+        if encoding.startswith("16-bit grey: value = low + code / 65535"):
+            value = kind["low"] + code / 65535 * span
+        else:
+            u = code / 255
+            direct = {"low + u *": u, "low + (1 - u)": 1 - u, "low + linear(u)": srgb_to_linear(u)}
+            shares = [share for text, share in direct.items() if text in encoding]
+            n = 2 * u - 1
+            value = kind["low"] + shares[0] * span if shares else n / np.sqrt((n**2).sum(0) + 1e-6)
+        np.testing.assert_allclose(value, expected, atol=1e-5 * span, err_msg=name)
+
+
+def srgb_to_linear(u):
+    return np.where(u <= 0.04045, u / 12.92, ((u + 0.055) / 1.055) ** 2.4)

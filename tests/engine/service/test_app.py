@@ -67,6 +67,8 @@ def test_npy_and_png_contain_one_type(client, engine):
         ("seeds=0&psi=inf", "psi"),
         ("seeds=0&class_index=1", "no classes"),
         ("seeds=0&class_index=one", "`class_index`"),
+        ("seeds=0&class=1", "`class`: choose from seeds"),
+        ("seeds=0&psi=1&psi=0", "`psi`: was given twice"),
         ("seeds=0&format=exr", "`format=exr`"),
         ("seeds=0&format=png", "one map"),
         ("seeds=0&format=npy", "one type"),

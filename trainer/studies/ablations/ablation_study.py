@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from sgi.engine.files import atomic_write
+from sgi.engine.files import atomic_write, check_writable
 from sgi.engine.generator import Generator
 from sgi.engine.progress import SILENT, Progress
 from sgi.trainer import teachers
@@ -163,6 +163,7 @@ class _Opened:
 
 def _open(settings: AblationSettings) -> _Opened:
     """Load the models and check the settings."""
+    check_writable(settings.out, folder=True, make=True)
     device = find_device(settings.device, settings.threads)
     fit = FitSettings(
         steps=settings.steps, batch=settings.batch, seed=settings.seed,

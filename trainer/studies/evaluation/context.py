@@ -65,7 +65,8 @@ def open_context(study: Study) -> StudyContext:
 def given_rows(study: Study) -> list[Row]:
     """A row for every offset in the study's folder of offsets whose type the study has.
 
-    Raises UserError for a folder without offset files, and an offset of another generator or sampling.
+    Raises UserError for a folder of the user without offset files of these types, and an offset of another
+    generator or sampling.
     """
     if study.offsets is None:
         return []
@@ -84,4 +85,6 @@ def given_rows(study: Study) -> list[Row]:
         bundled = path == bundle.offset(offset.type)
         if offset.type in study.types:
             rows.append(Row(offset.type, space=offset.space, given=BUNDLED if bundled else path.stem))
+    if not rows and study.offsets != bundle.OFFSETS:
+        raise UserError(f"`offsets={study.offsets}` has no effect: no offset there is of {', '.join(study.types)}")
     return rows

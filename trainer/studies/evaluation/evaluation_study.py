@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sgi.engine import bundle
 from sgi.engine.cores import available_cores
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, refuse_ignored
+from sgi.engine.files import check_writable
 from sgi.engine.generator import generator_sha256
 from sgi.engine.intrinsics import IMAGE, INTRINSICS, Intrinsic, Kind
 from sgi.engine.progress import SILENT, Progress
@@ -20,7 +21,7 @@ from sgi.trainer.studies.evaluation.html_report import templates
 from sgi.trainer.studies.evaluation.run_tasks import estimate_seconds, run_tasks, unfinished
 from sgi.trainer.studies.evaluation.study import Study
 from sgi.trainer.studies.evaluation.tasks import Task, plan
-from sgi.trainer.studies.evaluation.truth_and_lights import checked_variety, measure_sections
+from sgi.trainer.studies.evaluation.truth_and_lights import NO_ROOMS, checked_variety, measure_sections, uses_rooms
 from sgi.trainer.studies.study_inputs import open_generator, study_precision, study_sampling
 from sgi.trainer.teachers import Teacher
 
@@ -32,16 +33,17 @@ WORK = "work"
 class EvaluationSettings:
     """Settings of an evaluation.
 
-    types: maps to study, by name or by description; () is every built-in type that the teacher predicts, of masks only
-    EXAMPLE_MASK. generator: file; None is the bundled one. teacher: spec, see sgi.trainer.teachers. references: specs
-    of other teachers to score against. offsets: folder of existing offsets to score; None is the bundled ones for the
-    bundled generator, and none for others. steps, batch, lr: of every fit; lr None is the space's own. fits: of every
-    map, each on other pictures. control_fits: of every other row. controls: whether to fit controls, without which no
-    map is called known. images: pictures to fit on. holdout: held-out pictures to score on. psi, cutoff, noise_mode,
-    class_index: see `Sampling`; noise_mode None is none for the bundled generator and const for others. rooms: variety
-    of rendered rooms for the truth study, or "none"; None is the variety of the generator's training. directions: .npy
-    file of directions of light; None searches for some. out: folder of the work. jobs: processes; None is one for each
-    core, and one on a GPU. device: cpu or cuda. precision: fp32 or bf16; None is the device's preferred one.
+    types: maps to study, by name or by description; () is every built-in type that the teacher predicts, of masks
+    only EXAMPLE_MASK. generator: file; None is the bundled one. teacher: spec, see sgi.trainer.teachers.
+    references: specs of other teachers to score against. offsets: folder of existing offsets to score; None is the
+    bundled ones for the bundled generator, and none for others. steps, batch, lr: of every fit; lr None is the
+    space's own. fits: of every map, each on other pictures. control_fits: of every other row, None for 1. controls:
+    whether to fit controls, without which no verdict is given. images: pictures to fit on. holdout: held-out
+    pictures to score on. psi, cutoff, noise_mode, class_index: see `Sampling`; noise_mode None is none for the
+    bundled generator and const for others. rooms: variety of rendered rooms for the truth study, or "none"; None is
+    the variety of the generator's training. directions: .npy file of directions of light; None searches for some.
+    out: folder of the work. jobs: processes; None is one for each core, and one on a GPU. device: cpu or cuda.
+    precision: fp32 or bf16; None is the device's preferred one.
     """
 
     types: tuple[Kind, ...] = ()
@@ -51,7 +53,7 @@ class EvaluationSettings:
     offsets: Path | None = None
     steps: int = 600
     fits: int = 3
-    control_fits: int = 1
+    control_fits: int | None = None
     controls: bool = True
     batch: int = 16
     lr: float | None = None
@@ -67,6 +69,15 @@ class EvaluationSettings:
     jobs: int | None = None
     device: str = "cpu"
     precision: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.controls:
+            refuse_ignored({"control_fits": self.control_fits}, "with `controls=False`; leave one of the two out")
+
+    @property
+    def fits_of_controls(self) -> int:
+        """`control_fits`, or its default."""
+        return self.control_fits or 1
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,7 @@ def evaluate(settings: EvaluationSettings, progress: Progress = SILENT) -> Evalu
         opened.context,
         results,
         fits=settings.fits,
-        control_fits=settings.control_fits,
+        control_fits=settings.fits_of_controls,
         references=opened.references,
         sections=sections,
     )
@@ -146,9 +157,10 @@ class _Opened:
 
 def _open(settings: EvaluationSettings) -> _Opened:
     """Load the models, check the settings and plan the tasks."""
-    fitting_seeds(settings.images, max(settings.fits, settings.control_fits) - 1)
+    fitting_seeds(settings.images, max(settings.fits, settings.fits_of_controls) - 1)
     scoring_seeds(settings.holdout)
     device = find_device(settings.device, 1)
+    check_writable(settings.out, folder=True, make=True)
     teacher = teachers.load_teacher(settings.teacher, settings.device)
     references = [teachers.load_teacher(spec, settings.device) for spec in settings.references]
     own = {kind.name: kind for kind in settings.types if isinstance(kind, Intrinsic)}
@@ -156,12 +168,12 @@ def _open(settings: EvaluationSettings) -> _Opened:
     types = tuple(dict.fromkeys(names or default_types(teacher)))
     if not types or IMAGE in types:
         raise UserError(f"`types`: choose from {', '.join(teacher.types)}")
-    generator = open_generator(settings.generator, device)
-    path = settings.generator or bundle.GENERATOR
-    variety = checked_variety(settings.rooms, path)
     sampling = study_sampling(
         settings.generator, settings.psi, settings.cutoff, settings.noise_mode, settings.class_index
     )
+    generator = open_generator(settings.generator, device)
+    path = settings.generator or bundle.GENERATOR
+    variety = checked_variety(settings.rooms, path)
     sampling.check(generator)
     study = Study(
         generator=str(path),
@@ -183,7 +195,9 @@ def _open(settings: EvaluationSettings) -> _Opened:
         own=tuple(own.values()),
     )
     context = open_context(study)
-    tasks = plan(types, settings.fits, settings.control_fits, settings.controls, given_rows(study))
+    if settings.rooms not in (None, NO_ROOMS) and not uses_rooms(context, settings.directions):
+        refuse_ignored({"rooms": settings.rooms}, "with these types and this teacher, none of which use rooms")
+    tasks = plan(types, settings.fits, settings.fits_of_controls, settings.controls, given_rows(study))
     jobs = settings.jobs or (1 if settings.device == "cuda" else available_cores())
     seconds = estimate_seconds(context, tasks, jobs, variety is not None)
     planned = EvaluationPlan(tuple(tasks), len(unfinished(study, tasks)), seconds, jobs, study.folder)

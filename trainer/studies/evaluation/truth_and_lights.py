@@ -87,6 +87,12 @@ def measure_sections(
     return sections
 
 
+def uses_rooms(context: StudyContext, directions: Path | None) -> bool:
+    """Whether `measure_sections` renders rooms, given a variety."""
+    types = context.study.types
+    return directions is not None or _lights_can_be_found(context.teacher) or any(name in TYPES for name in types)
+
+
 def section_figures(section: Section) -> dict[str, Any]:
     """A section without its pictures, as in report.json; figures have five significant digits."""
     values = section.to_dict()

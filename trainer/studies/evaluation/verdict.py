@@ -1,4 +1,5 @@
-"""The verdict on each map, in figures and in sentences: "knows", "can be forced to" or "does not show".
+"""The verdict on each map, in figures and in sentences: "knows", "can be forced to", "does not show", or
+"no verdict" without controls.
 
 A fit can produce targets that are not properties of the scene, so a low error alone proves nothing. The line of a
 measure is the figure of the best hard control; a map is known only if its figure is better.
@@ -24,6 +25,8 @@ SEPARATING = {
 """Key -> title of the measures that may separate known maps from forced ones; verdicts use DECIDING only."""
 DECIDING = HIGH_PASS_FVU
 KNOWS, FORCED, NOT = "knows", "can be forced to", "does not show"
+UNJUDGED = "no verdict"
+"""The verdict on a map where no hard control was fitted to draw a line."""
 
 COLOUR_BASELINES = ("global_affine", "pixel_affine")
 
@@ -109,12 +112,14 @@ def _of_map(row: Entry, baselines: Mapping[str, Any], deciding: Mapping[str, Any
     best = min(baselines, key=lambda name: baselines[name][FVU]["value"])
     fvu, theirs = row["figures"][FVU]["value"], baselines[best][FVU]["value"]
     beside = f"FVU {fvu:.3f}, best baseline ({best.replace('_', ' ')}) {theirs:.3f}"
-    if not _beats(row, baselines):
+    beaten = _beats(row, baselines)
+    if deciding is None:
+        where = "" if beaten else ", not clearly below every baseline"
+        return {"verdict": UNJUDGED, "text": f"{beside}{where}; no hard control was fitted to draw a line"}
+    if not beaten:
         return {"verdict": NOT, "text": f"{beside}: not clearly below every baseline"}
     detail = estimate_of(row["figures"][DECIDING])
     beside += f"; {SEPARATING[DECIDING]} {detail.value:.3f}"
-    if deciding is None:
-        return {"verdict": FORCED, "text": f"{beside}; no hard control was fitted for comparison"}
     known = _better(DECIDING, detail, estimate_of(deciding["interval"]))
     text = f"{beside}, the line is at {deciding['line']:.3f} ({deciding['control']})"
     return {"verdict": KNOWS if known else FORCED, "text": text}
@@ -193,6 +198,8 @@ def _summary(
 ) -> list[str]:
     phrases = {KNOWS: "the generator knows", FORCED: "it can be forced to show", NOT: "it does not show"}
     sentences = []
+    if unjudged := [row["label"] for row in intrinsics if verdicts[row["label"]]["verdict"] == UNJUDGED]:
+        sentences.append(f"No verdict on {', '.join(unjudged)}: no hard control was fitted to compare with.")
     for group, begin in ((intrinsics, "By the fits of this study"), (given, "By the given offsets")):
         named = {
             phrases[verdict]: [row["label"] for row in group if verdicts[row["label"]]["verdict"] == verdict]

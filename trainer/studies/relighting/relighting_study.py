@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from sgi.engine.errors import UserError
-from sgi.engine.files import atomic_write
+from sgi.engine.errors import UserError, refuse_ignored
+from sgi.engine.files import atomic_write, check_writable
 from sgi.engine.progress import SILENT, Progress
 from sgi.trainer import teachers
 from sgi.trainer.device import find_device
@@ -33,10 +33,10 @@ class RelightingSettings:
 
     out: folder of the files. directions: .npy file [K, num_ws, w_dim] of directions to measure; None searches for
     them. generator: file; None is the bundled one. offsets: files to measure; () is the bundled ones, for the bundled
-    generator. teacher: spec, see sgi.trainer.teachers. count, steps, keep, from_layer, seed: of the search, see
-    `DirectionSettings`. scenes: number of held-out seeds, and of rooms, to measure on. variety: of the rooms. device:
-    cpu or cuda. threads: number of CPU threads; None does not change it. precision: fp32 or bf16; None is
-    `preferred_precision`.
+    generator. teacher: spec, see sgi.trainer.teachers. count, steps, keep, from_layer, seed: of the search, None for
+    the defaults of `DirectionSettings`. scenes: number of held-out seeds, and of rooms, to measure on.
+    variety: of the rooms. device: cpu or cuda. threads: CPU threads; None leaves them. precision: of the search,
+    fp32 or bf16; None is the device's preferred one. Raises UserError for settings of the search beside `directions`.
     """
 
     out: Path = Path("relit")
@@ -44,11 +44,11 @@ class RelightingSettings:
     generator: Path | None = None
     offsets: tuple[Path, ...] = ()
     teacher: str = "bundled"
-    count: int = 8
-    steps: int = 200
-    keep: float = 20.0
-    from_layer: int = 3
-    seed: int = 0
+    count: int | None = None
+    steps: int | None = None
+    keep: float | None = None
+    from_layer: int | None = None
+    seed: int | None = None
     scenes: int = SCENES
     variety: str = "calm"
     device: str = "cpu"
@@ -58,6 +58,15 @@ class RelightingSettings:
     def __post_init__(self) -> None:
         if self.generator and not self.offsets:
             raise UserError("`offsets` is missing: give the offsets that were fitted on `generator`")
+        if self.directions is not None:
+            refuse_ignored(
+                {**self.search(), "precision": self.precision},
+                "with `directions`: they are measured and not searched for; leave one of the two out",
+            )
+
+    def search(self) -> dict[str, int | float | None]:
+        """The settings of the search, None where they were not passed."""
+        return {name: getattr(self, name) for name in ("count", "steps", "keep", "from_layer", "seed")}
 
 
 @dataclass(frozen=True)
@@ -98,10 +107,9 @@ def relight(settings: RelightingSettings, progress: Progress = SILENT) -> Religh
         report.write(Path("relit"))
     """
     device = find_device(settings.device, settings.threads)
-    search = DirectionSettings(
-        count=settings.count, steps=settings.steps, keep=settings.keep, from_layer=settings.from_layer,
-        seed=settings.seed, precision=study_precision(settings.precision, device),
-    )  # fmt: skip
+    given: dict[str, Any] = {name: value for name, value in settings.search().items() if value is not None}
+    search = DirectionSettings(**given, precision=study_precision(settings.precision, device))
+    check_writable(settings.out, folder=True, make=True)
     generator = open_generator(settings.generator, device)
     offsets = open_offsets(settings.offsets, settings.generator, generator)
     sampling = common_sampling(offsets)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sgi.trainer.studies.evaluation.verdict import FORCED, KNOWS, NOT, judge
+import pytest
+
+from sgi.trainer.studies.evaluation.verdict import FORCED, KNOWS, NOT, UNJUDGED, judge
 
 
 def estimate(value, half=0.01):
@@ -86,13 +88,16 @@ def test_overlapping_intervals_are_not_known():
 
 
 def test_intrinsic_no_better_than_a_baseline_is_not_shown():
-    assert judge([row("depth", 0.71, 0.2)])["rows"]["depth"]["verdict"] == NOT
+    judged = judge([row("depth", 0.71, 0.2), row("image", 0.6, 0.9, "half-swap")])
+    assert judged["rows"]["depth"]["verdict"] == NOT
 
 
-def test_without_controls_there_is_no_line():
-    judged = judge([row("depth", 0.3, 0.2)])
+@pytest.mark.parametrize("fvu", [0.3, 0.71])
+def test_without_controls_there_is_no_verdict(fvu):
+    judged = judge([row("depth", fvu, 0.2)])
     assert judged["separating"] == []
-    assert judged["rows"]["depth"]["verdict"] == FORCED
+    assert judged["rows"]["depth"]["verdict"] == UNJUDGED
+    assert judged["summary"] == ["No verdict on depth: no hard control was fitted to compare with."]
     assert "no hard control" in judged["rows"]["depth"]["text"]
 
 

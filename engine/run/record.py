@@ -1,0 +1,164 @@
+"""run.json of an output folder: the settings that determine its files, its seeds, and the description of the data set.
+
+The first run in a folder writes it. A later run, and every shard, uses the recorded backend and file names and must
+have the same settings, so the files do not depend on the number of runs that wrote them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sgi.engine.errors import UserError
+from sgi.engine.files import atomic_write
+from sgi.engine.seeds import Seeds, parse_seeds, seed_stem
+from sgi.engine.writers import get_format
+
+RUN_FILE = "run.json"
+FORMAT = 2
+SEEDS_PER_FOLDER = 1000
+MAP_NAME = re.compile(r"seed\d{4,10}_[a-z][a-z0-9-]*\.\w+")
+"""File names of maps."""
+FOLDER_NAME = re.compile(r"\d{5,10}")
+"""Names of subfolders with maps."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The settings that determine the files of an output folder; a continued run must have the same.
+
+    model_sha256: hash of the model file. types: types that are written, in the model's order. psi: truncation.
+    class_index: class of all images, None for a model without classes. file_format: a name of `writers.FORMATS`.
+    digits: decimal digits of the seed in file names. backend, device: what runs the model. precision: bf16, or None
+    for the model's own. seeds_per_folder: seeds of one subfolder, 0 for no subfolders.
+    """
+
+    model_sha256: str
+    types: tuple[str, ...]
+    psi: float
+    class_index: int | None
+    file_format: str
+    digits: int
+    backend: str
+    device: str
+    precision: str | None = None
+    seeds_per_folder: int = SEEDS_PER_FOLDER
+
+    def file_names(self, seed: int) -> dict[str, str]:
+        """Names of a seed's maps relative to the folder, {type: name}: `seed000042_depth.png`.
+
+        Seeds below `seeds_per_folder` are in the folder itself. Seed 1042 is in the subfolder 00001 of seeds 1000 to
+        1999. The name depends on the seed alone, so a larger run extends a folder.
+        """
+        number = seed // self.seeds_per_folder if self.seeds_per_folder else 0
+        stem = (f"{number:05d}/" if number else "") + seed_stem(seed, self.digits)
+        suffix = get_format(self.file_format).suffix
+        return {name: f"{stem}_{name}{suffix}" for name in self.types}
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """The contents of run.json: settings, the seeds of all runs in the folder, and facts for readers of the maps."""
+
+    record: RunRecord
+    seeds: Seeds
+    facts: dict[str, Any]
+
+
+def read_run(outdir: Path) -> RunFile | None:
+    """run.json of a folder, None for a new folder.
+
+    Raises UserError for a run.json of another version, and for a folder that has maps and no run.json.
+    """
+    path = outdir / RUN_FILE
+    try:
+        return _parse(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (ValueError, RecursionError, UserError) as error:
+        raise UserError(
+            f"`outdir={outdir}`: its {RUN_FILE} was not written by this version ({error}); choose another `outdir`"
+        ) from None
+    name = next(maps_in(outdir), None)
+    if name is not None and not path.exists():  # another shard can write both in the meantime
+        raise UserError(
+            f"`outdir={outdir}`: it contains maps ({name}) and no {RUN_FILE} that describes them; "
+            "choose another `outdir`"
+        )
+    return None
+
+
+def claim_folder(outdir: Path, record: RunRecord, seeds: Seeds, facts: Mapping[str, Any]) -> None:
+    """Write run.json into a new folder; compare that of a started one with `record`, and add `seeds` to it.
+
+    facts: description of the data set, which the first run writes.
+    Raises UserError as `read_run` and `check_same` do.
+    """
+    with _lock(outdir):
+        found = read_run(outdir)
+        if found is None:
+            _write(outdir, RunFile(record, seeds.union(), dict(facts)))
+            return
+        check_same(outdir, found.record, record)
+        together = found.seeds.union(seeds)
+        if together != found.seeds:
+            _write(outdir, RunFile(found.record, together, found.facts))
+
+
+def check_same(outdir: Path, found: RunRecord, record: RunRecord) -> None:
+    """Raise UserError if a folder was written with other settings than `record`."""
+    # A field has the name of the parameter that sets it, but for one.
+    names = {name: name.removesuffix("_sha256") for name in asdict(record)}
+    different = [f"`{to}`" for name, to in names.items() if getattr(found, name) != getattr(record, name)]
+    if different:
+        raise UserError(
+            f"`outdir={outdir}`: it contains maps of another {', '.join(different)}; choose another `outdir`"
+        )
+
+
+def maps_in(outdir: Path) -> Iterator[str]:
+    """Names of all files in a folder and its subfolders that look like maps, relative to the folder."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(outdir) as entries:
+        for entry in entries:
+            if MAP_NAME.fullmatch(entry.name):
+                yield entry.name
+            elif FOLDER_NAME.fullmatch(entry.name) and entry.is_dir():
+                yield from (f"{entry.name}/{name}" for name in os.listdir(entry.path) if MAP_NAME.fullmatch(name))
+
+
+def _parse(data: bytes) -> RunFile:
+    """Raises ValueError or UserError for another format and for missing and wrong fields."""
+    values = msgspec.json.decode(data, type=dict[str, Any])
+    if values.get("format") != FORMAT:
+        raise ValueError(f"format {values.get('format')}")
+    record = msgspec.convert(values, RunRecord)
+    seeds = parse_seeds(msgspec.convert(values.get("seeds"), str))
+    known = {"format", "seeds", *asdict(record)}
+    return RunFile(record, seeds, {name: value for name, value in values.items() if name not in known})
+
+
+def _write(outdir: Path, run: RunFile) -> None:
+    values = {"format": FORMAT, **asdict(run.record), "seeds": str(run.seeds), **run.facts}
+    with atomic_write(outdir / RUN_FILE) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _lock(outdir: Path) -> Iterator[None]:
+    """Exclusive access to run.json for shards that start at the same time."""
+    folder = os.open(outdir, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

@@ -1,0 +1,106 @@
+"""Check an output folder against its records, and merge the manifests of its shards."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from sgi.engine.errors import UserError
+from sgi.engine.progress import SILENT, Progress
+from sgi.engine.run import pipeline
+from sgi.engine.run.job import Job
+from sgi.engine.run.manifest import MANIFEST, SHARD_MANIFEST, Manifest
+from sgi.engine.run.record import RUN_FILE, maps_in, read_run
+from sgi.engine.seeds import Seeds
+
+
+@dataclass(frozen=True)
+class FolderReport:
+    """The state of an output folder.
+
+    outdir, manifest: paths of the folder and of its manifest. seeds: seeds of all runs in the folder. finished: number
+    of seeds whose files have the recorded hashes. unfinished: seeds without a line in a manifest. damaged: seeds with a
+    line whose files are missing or changed. foreign: names of maps that no manifest describes. merged: number of
+    manifests of shards that were merged.
+    """
+
+    outdir: Path
+    manifest: Path
+    seeds: Seeds
+    finished: int
+    unfinished: Seeds
+    damaged: Seeds
+    foreign: tuple[str, ...]
+    merged: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all seeds are finished."""
+        return not self.unfinished and not self.damaged
+
+
+def verify_folder(outdir: str | Path, *, progress: Progress = SILENT) -> FolderReport:
+    """Compare the files of a folder that `run_seeds` wrote with the hashes in its manifests.
+
+    When all seeds of run.json are finished, the manifests of shards are merged: manifest.jsonl and metadata.jsonl
+    become those of one run without shards, and manifest-k-of-n.jsonl are removed.
+
+    Raises UserError for a folder without run.json, and while a run writes to the folder.
+    """
+    outdir = Path(outdir)
+    run = read_run(outdir)
+    if run is None:
+        raise UserError(f"`outdir={outdir}`: it has no {RUN_FILE}; name a folder that `sgi-engine run` wrote")
+    job = Job(outdir, run.seeds, run.record)
+    with pipeline.disk_errors(outdir), ExitStack() as opened:
+        shards = sorted(path for path in outdir.iterdir() if SHARD_MANIFEST.fullmatch(path.name))
+        whole = outdir / MANIFEST
+        paths = [*([whole] if whole.exists() else []), *shards]
+        manifests = [opened.enter_context(Manifest(path)) for path in paths]
+        intact, unfinished, damaged = _check(job, manifests, progress)
+        foreign = _foreign(job, manifests)
+        merged = 0
+        if shards and not unfinished and not damaged:
+            target = manifests[0] if paths[0] == whole else opened.enter_context(Manifest(whole))
+            for seed, manifest in zip(run.seeds, intact, strict=True):
+                if manifest is not target:
+                    target.append(manifest[seed])
+            target.sort()
+            target.write_metadata()
+            for path in shards:
+                path.unlink()
+            merged = len(shards)
+    return FolderReport(outdir, whole, run.seeds, len(intact), _seeds(unfinished), _seeds(damaged), foreign, merged)
+
+
+def _check(job: Job, manifests: list[Manifest], progress: Progress) -> tuple[list[Manifest], list[int], list[int]]:
+    """The manifest with the correct line of each finished seed, unfinished seeds, and damaged seeds."""
+    intact: list[Manifest] = []
+    unfinished: list[int] = []
+    damaged: list[int] = []
+    with progress.stage("seeds", len(job.seeds)) as stage:
+        for seed in job.seeds:
+            known = [manifest for manifest in manifests if seed in manifest]
+            right = next((manifest for manifest in known if pipeline.is_intact(job, manifest[seed], verify=True)), None)
+            if right is not None:
+                intact.append(right)
+            else:
+                (damaged if known else unfinished).append(seed)
+            stage.advance()
+    return intact, unfinished, damaged
+
+
+def _foreign(job: Job, manifests: list[Manifest]) -> tuple[str, ...]:
+    """Names of maps in the folder that are in no manifest."""
+    found = []
+    for name in maps_in(job.outdir):
+        seed = int(name.rpartition("/")[2].removeprefix("seed").partition("_")[0])
+        known = any(seed in manifest for manifest in manifests) and name in job.record.file_names(seed).values()
+        if not known:
+            found.append(name)
+    return tuple(sorted(found))
+
+
+def _seeds(values: list[int]) -> Seeds:
+    return Seeds(range(value, value + 1) for value in values).union()
