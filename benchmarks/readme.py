@@ -143,18 +143,18 @@ def lights() -> str:
     return "\n\n".join([f"{found['scenes']} scenes, {found['lights']} lights. Checks: {checks}.", *tables])
 
 
-def judge() -> str:
+def frechet() -> str:
     """Frechet distances by teacher, with equal and with fitted probabilities."""
     line = latest("judge")
     if line is None:
         return "Not measured yet: `python benchmarks/compare_teachers.py`."
     rows = [
-        "| judge | generator | renders | generator, unequal chances | seeds that these amount to |",
+        "| teacher | generator | renders | generator, unequal weights | effective seeds |",
         "|---|---|---|---|---|",
     ]
     for name, found in line["figures"].items():
-        chances = f"{found['unequal_chances']} | {found['effective_seeds']} of {found['seeds']}"
-        rows.append(f"| {name} | {found['frechet']} | {found['floor']} | {chances} |")
+        weighted = f"{found['unequal_chances']} | {found['effective_seeds']} of {found['seeds']}"
+        rows.append(f"| {name} | {found['frechet']} | {found['floor']} | {weighted} |")
     return "\n".join(rows)
 
 
@@ -167,7 +167,7 @@ BLOCKS = {
     "types": types,
     "offsets": offsets,
     "teacher": teacher,
-    "judge": judge,
+    "frechet": frechet,
     "startup": lambda: benchmark("startup", "seconds"),
     "precision": precision,
     "throughput": lambda: benchmark("throughput", "seeds a second"),

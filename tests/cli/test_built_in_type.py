@@ -24,6 +24,7 @@ from sgi.trainer.offsets.chosen_types import chosen_types
 from sgi.trainer.studies.evaluation.evaluation_study import default_types
 from sgi.trainer.teachers import load_teacher
 from sgi.trainer.teachers.onnx_description import READINGS
+from sgi.trainer.teachers.onnx_teacher import OnnxTeacher
 
 ROOT = Path(__file__).parents[2]
 NAMING_FILES = {
@@ -107,7 +108,8 @@ def test_one_row_is_enough_for_every_command(folder, capsys):
     for file_format in ("npy", "png"):
         run = ("run", "--model", "maps.onnx", "--seeds", "0-1", "--format", file_format, "--outdir", file_format)
         assert main(run) == 0
-    assert np.load(*Path("npy").glob("seed*0_heat.npy")).shape == (1, 16, 16)
+    (file,) = Path("npy").glob("seed*0_heat.npy")
+    assert np.load(file).shape == (1, 16, 16)
     assert len(list(Path("png").glob("seed*_heat.png"))) == 2
     assert main(["inspect", "maps.onnx"]) == 0
     assert "kW/m2" in capsys.readouterr().out
@@ -122,6 +124,7 @@ def test_the_row_gives_the_loss_the_list_of_types_and_the_reading_of_outputs(fol
         chosen_types(["unknown"], {})
     teacher = load_teacher("onnx:heat.yaml")
     assert default_types(teacher) == ["heat"]
+    assert isinstance(teacher, OnnxTeacher)
     assert teacher.description.outputs[0].encoding == "linear"
 
 
@@ -143,6 +146,7 @@ def test_every_row_names_a_loss_measures_and_a_reading_that_exist(name):
     from sgi.trainer.losses import TERMS
 
     row = intrinsics.find_row(name)
+    assert row is not None
     assert row.intrinsic.name == name
     assert row.loss is None or set(row.loss.split("+")) <= set(TERMS)
     assert row.measures is None or row.measures in FAMILIES

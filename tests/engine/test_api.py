@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from tiny_models import ONNX_BACKENDS, SIDE, Z_DIM, package_of
@@ -153,13 +155,14 @@ def test_classes_of_a_stream(class_model):
 
 def test_wrong_arguments_of_a_stream_are_refused_at_once(recorder):
     engine = Engine(recorder)
-    for arguments, message in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({}, "pass either `batches` or `seeds`"),
         ({"seeds": "0", "batches": []}, "pass either `batches` or `seeds`"),
         ({"seeds": "5-1"}, "`seeds=5-1`"),
         ({"seeds": "0", "types": "albedo"}, "`types=albedo`"),
         ({"seeds": "0", "psi": float("nan")}, "`psi=nan`"),
-    ]:
+    ]
+    for arguments, message in cases:
         with pytest.raises(UserError, match=message):
             engine.stream(**arguments)
 

@@ -204,6 +204,7 @@ def service(request, built, environment) -> Service:
         program = python if request.param == "python" else [built("release") / "examples/sgi-serve"]
         command = [*map(str, program), str(model), "--port", "0", *flags]
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
             try:
                 yield process.stdout.readline().split("/maps")[0], process
             finally:

@@ -40,6 +40,7 @@ def test_a_folder_can_be_claimed_again_with_the_same_settings(tmp_path):
     claim(tmp_path, seeds="3-4")
     assert (tmp_path / "run.json").read_bytes() == data
     run = read_run(tmp_path)
+    assert run is not None
     assert (run.record, run.seeds, run.facts) == (RECORD, parse_seeds("0-9"), {"note": "text"})
 
 

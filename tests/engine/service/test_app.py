@@ -83,14 +83,12 @@ def test_bad_requests_get_one_line(client, query, words):
 
 
 def test_a_service_of_some_types_computes_and_returns_only_those(engine):
-    class Recorder:
-        artifact = engine.artifact
-
+    class Recorder(Engine):
         def __call__(self, seeds, **options):
             assert options["types"] == ("depth",)
             return engine(seeds, **options)
 
-    with TestClient(create_app(Recorder(), ServiceSettings(types=("depth",)))) as client:
+    with TestClient(create_app(Recorder(engine.backend), ServiceSettings(types=("depth",)))) as client:
         found = np.load(io.BytesIO(client.get("/maps?seeds=1").content))
         np.testing.assert_array_equal(found, engine([1])["depth"])
         response = client.get("/maps?seeds=1&types=image")

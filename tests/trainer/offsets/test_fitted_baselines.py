@@ -25,6 +25,7 @@ def test_a_file_gives_the_same_figures_as_the_pictures(tmp_path, generator, know
     cache = BaselinesCache(tmp_path)
     cache.store(FACTS, FittedBaselines.fit(known_pools.fitting, "depth"))
     read = cache.load(FACTS)
+    assert read is not None
     kind = intrinsics.get("depth")
     rows = [
         evaluate(generator, kind, "w+", known_offset, fitting, known_pools.held)
