@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,9 +85,9 @@ def test_bad_requests_get_one_line(client, query, words):
 
 def test_a_service_of_some_types_computes_and_returns_only_those(engine):
     class Recorder(Engine):
-        def __call__(self, seeds, **options):
+        def __call__(self, *arguments: Any, **options: Any) -> dict[str, np.ndarray]:
             assert options["types"] == ("depth",)
-            return engine(seeds, **options)
+            return super().__call__(*arguments, **options)
 
     with TestClient(create_app(Recorder(engine.backend), ServiceSettings(types=("depth",)))) as client:
         found = np.load(io.BytesIO(client.get("/maps?seeds=1").content))
