@@ -3,7 +3,7 @@
 from sgi.engine import Engine
 with Engine.open("depth.onnx") as engine:
     maps = engine(seeds=[0, 1])  # {"depth": [2, 1, R, R] float32, ...}
-    for maps in engine.stream(seeds="0-9999", types="depth"):  # {"depth": [16, 1, R, R]}, batch by batch
+    for maps in engine.stream(seeds="0-9999", types="depth"):  # {"depth": [8, 1, R, R]}, batch by batch
         ...
 """
 

@@ -127,7 +127,7 @@ def choose_offsets(
         if name not in names:
             shown = name if isinstance(item, Offset) else item
             raise UserError(
-                f"`offsets={shown}` has no effect: it is an offset of {name}, and `types` are {', '.join(names)}; "
+                f"`offsets={shown}` has no effect: it is an offset of {name}, and `types` has {', '.join(names)}; "
                 "choose its type too, or leave it out"
             )
     return {name: None if name == intrinsics.IMAGE else given[name] for name in names}

@@ -183,5 +183,5 @@ def test_score_refuses_invalid_requests(tmp_path, file, generator, monkeypatch):
         run(score, "--type", "depth", "--generator", file)
     bare = Offset("depth", "w+", {"offset": torch.zeros(6, 8).numpy()}, generator_sha256(generator))
     bare.save(tmp_path / "bare.safetensors")
-    with pytest.raises(UserError, match="does not say which pictures"):
+    with pytest.raises(UserError, match="does not contain the pictures it was fitted on"):
         run(score, "--offset", tmp_path / "bare.safetensors", "--generator", file)

@@ -159,6 +159,7 @@ def test_combine_and_export_with_alpha(folder, tiny_generator, capsys):
         "0.5",
         "--weight",
         "-2",
+        "--mixed-types",
         "--out",
         "c.safetensors",
     ]
@@ -180,7 +181,7 @@ def test_combine_and_export_with_alpha(folder, tiny_generator, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.safetensors"], "nothing to combine"),
+        (["a.safetensors"], "--weight is missing: a single offset needs a weight"),
         (["a.safetensors", "b.safetensors", "--weight", "1"], "--weight: 1 weights for 2 files"),
         (["a.safetensors", "--weight", "inf"], "--weight inf"),
         (["a.safetensors", "g.safetensors"], "not an offset file"),

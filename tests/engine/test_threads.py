@@ -16,8 +16,8 @@ from sgi.engine.backends.triton import TritonBackend
 from sgi.engine.errors import UserError
 from sgi.engine.in_flight import InFlight
 
-THREADS = 64
-CALLS = 4
+THREADS, CALLS = 64, 4
+FEW_THREADS, FEW_CALLS = 6, 1  # of the Triton backend, whose kernels run in the interpreter
 BATCH = 4
 
 
@@ -38,12 +38,13 @@ def expected_maps(engine, count):
     return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
-def test_sixty_four_threads_get_the_right_maps(engine):
-    expected = expected_maps(engine, 16)
+def test_many_threads_get_the_right_maps(engine):
+    threads, calls_each = (FEW_THREADS, FEW_CALLS) if engine.backend.name == "triton" else (THREADS, CALLS)
+    expected = expected_maps(engine, 15)
     names = engine.artifact.type_names
 
     def calls(thread):
-        for call in range(CALLS):
+        for call in range(calls_each):
             first = (thread * 5 + call * 3) % 8
             seeds = range(first, first + 1 + (thread + call) % 7)
             types = names if thread % 2 else names[:1]
@@ -53,8 +54,8 @@ def test_sixty_four_threads_get_the_right_maps(engine):
                 np.testing.assert_allclose(maps[name], expected[name][list(seeds)], atol=BACKEND_PARITY)
         return True
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        assert all(pool.map(calls, range(THREADS)))
+    with ThreadPoolExecutor(threads) as pool:
+        assert all(pool.map(calls, range(threads)))
 
 
 def test_closing_waits_for_calls_and_refuses_later_ones(engine):
