@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
-from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sgi.engine.arguments import check_batch, check_psi
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Overlapping, open_backend
 from sgi.engine.backends.backend import pad_rows
@@ -42,7 +42,7 @@ class Engine:
     def __init__(self, backend: Backend, batch: int = DEFAULT_BATCH) -> None:
         self.backend = backend
         self.artifact: Artifact = backend.artifact
-        self.batch = batch
+        self.batch = check_batch(batch)
         self._passes = InFlight("the engine is closed: open the model again")
 
     @classmethod
@@ -66,7 +66,8 @@ class Engine:
         Raises UserError for a file that is not an exported model, a type it does not have, a backend that is not
         installed and a device that is not available.
         """
-        path = path or bundled_model()
+        path = bundled_model() if path is None else path
+        check_batch(batch)
         return cls(open_backend(path, backend, device, types, batch, threads, precision=precision), batch)
 
     def __call__(
@@ -147,9 +148,7 @@ class Engine:
         types: str | Sequence[str] | None,
     ) -> Iterator[dict[str, np.ndarray]]:
         psi = self.artifact.psi if psi is None else psi
-        if not isfinite(psi):
-            raise UserError(f"`psi={psi}`: must be a finite number, such as 0.7")
-        return self._maps(requests, psi, None if types is None else self.artifact.choose_types(types))
+        return self._maps(requests, check_psi(psi), None if types is None else self.artifact.choose_types(types))
 
     def _maps(
         self,
@@ -219,6 +218,8 @@ class Engine:
             raise UserError("pass either `seeds` or `z`")
         z_dim = self.artifact.z_dim
         latent = latents(as_seeds(seeds), z_dim) if seeds is not None else np.asarray(z)
+        if seeds is not None and not len(latent):
+            raise UserError("`seeds` is empty: pass at least one seed")
         if latent.ndim != 2 or latent.shape[1] != z_dim or not len(latent):
             raise UserError(f"`z` has shape {list(latent.shape)}: the model needs [N, {z_dim}] with N at least 1")
         latent = np.ascontiguousarray(latent, np.float32)

@@ -11,9 +11,10 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from sgi.engine.artifact import Artifact
+from sgi.engine.artifact import ONNX_SUFFIX, Artifact
 from sgi.engine.errors import UserError
 from sgi.engine.inspect_results import describe_result
+from sgi.engine.model_file import read_model
 from sgi.engine.offset_tensors import ROWS
 
 SAFETENSORS = ".safetensors"
@@ -141,6 +142,8 @@ def _offset_tensors(shapes: dict[str, list[int]]) -> list[str]:
 def _model(path: Path, artifact: Artifact) -> FileReport:
     facts = asdict(artifact)
     del facts["types"]
+    if path.suffix == ONNX_SUFFIX:
+        read_model(path, artifact)  # raises UserError for a damaged graph
     if artifact.graph_sha256 is None:
         facts["graph_sha256"] = "none: opening cannot detect damaged weights; export it again to add it"
     outputs = {

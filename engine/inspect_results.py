@@ -41,7 +41,9 @@ def describe_result(path: Path) -> Found | None:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (ValueError, TypeError, KeyError, RecursionError, EOFError):
-        raise UserError(f"{path}: not a complete {path.suffix} file; copy it again") from None
+        raise UserError(
+            f"{path}: {'a file in it is' if path.is_dir() else 'it is'} incomplete or damaged; copy it again"
+        ) from None
 
 
 def _folder(path: Path) -> Found:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sgi.engine import bundle, intrinsics
+from sgi.engine.arguments import check_psi, names_of_types
 from sgi.engine.artifact import NOISE_CHOICES
 from sgi.engine.errors import UserError, refuse_ignored
 from sgi.engine.files import check_writable
@@ -30,7 +31,7 @@ def export_model(
     *,
     generator: str | Path | Generator | None = None,
     offsets: Sequence[str | Path | Offset] = (),
-    types: Sequence[str] | None = None,
+    types: str | Sequence[str] | None = None,
     file_format: str = "onnx",
     out: str | Path | None = None,
     alpha: float = 1.0,
@@ -59,6 +60,11 @@ def export_model(
     Raises UserError for invalid values and for a model that does not reproduce the generator; then nothing is written.
     """
     exporter = get_exporter(file_format)
+    types = names_of_types(types)
+    if psi is not None:
+        check_psi(psi)
+    if isinstance(generator, str | Path) and not Path(generator).exists():
+        raise UserError(f"`generator={generator}`: no such file")
     if not math.isfinite(alpha):
         raise UserError(f"`alpha={alpha}`: must be finite")
     chosen = choose_offsets(types, offsets, bundled=generator is None)
@@ -86,6 +92,10 @@ def export_model(
     settings = _settings(exporter, file_format, options)
     exporter.check(settings)
     network = generator if isinstance(generator, Generator) else checkpoints.load(generator or bundle.GENERATOR)
+    if noise_seed is not None and not any(map(_has_noise, network.synthesis.modules())):
+        raise UserError(
+            "`noise_mode=random` has no effect: all noise strengths of the generator are 0; use none or const"
+        )
     write_onnx = partial(
         export_onnx, network, chosen, psi=psi, cutoff=cutoff, noise_mode=noise_mode, noise_seed=noise_seed,
         precision=precision, opset=opset, progress=progress,
@@ -169,3 +179,8 @@ def _agreed(name: str, given: T | None, fitted: set[T], default: T) -> T:
     if len(fitted) > 1:
         raise UserError(f"`{name}`: the offsets were fitted with {sorted(map(str, fitted))}; choose one")
     return next(iter(fitted), default)
+
+
+def _has_noise(module: Any) -> bool:
+    strength = getattr(module, "noise_strength", None)
+    return strength is not None and bool(strength.any())

@@ -42,12 +42,12 @@ def run_classes(
     RunInterrupted with the figures of all classes.
     """
     if noise_mode is not None:
-        Artifact.read(model or bundled_model()).check_noise_mode(noise_mode)
+        Artifact.read(bundled_model() if model is None else model).check_noise_mode(noise_mode)
     classes = parse_classes(class_index) if isinstance(class_index, str) else class_index
     if classes is None or len(classes) == 1:
         only = None if classes is None else classes[0]
         return [run_seeds(seeds, model=model, outdir=outdir, class_index=only, **options)]
-    artifact = Artifact.read(model or bundled_model())
+    artifact = Artifact.read(bundled_model() if model is None else model)
     one_hot(max(classes), 1, artifact.c_dim)
     reports: list[RunReport] = []
     for chosen in classes:

@@ -27,8 +27,9 @@ import numpy as np
 from sgi.engine.api import Engine, NotFiniteError
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends.backend import pad_rows
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, one_line
 from sgi.engine.files import TEMPORARY_MARK, atomic_write, sha256_file
+from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Line, Manifest
 from sgi.engine.run.record import FOLDER_NAME, claim_folder
@@ -86,11 +87,21 @@ def write_preview(job: Job, artifact: Artifact) -> Path:
     path = job.named("preview.png")
     with disk_errors(job.outdir):
         rows = {
-            f"seed {seed}": {name: decode(kinds[name], file.read_bytes()) for name, file in job.files(seed).items()}
+            f"seed {seed}": {name: _read_map(decode, kinds[name], file) for name, file in job.files(seed).items()}
             for seed in job.part[: preview.ROWS]
         }
         preview.write_sheet(path, rows, list(kinds.values()))
     return path
+
+
+def _read_map(decode: Callable[[Intrinsic, bytes], np.ndarray], kind: Intrinsic, file: Path) -> np.ndarray:
+    data = file.read_bytes()
+    try:
+        return decode(kind, data)
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow and NumPy raise these for damaged files
+        raise UserError(
+            f"{file}: damaged ({one_line(str(error), 80)}); run again with `verify=True`, which writes it again"
+        ) from None
 
 
 class _Loop:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from math import isfinite
 from pathlib import Path
 
 from sgi.engine.api import Engine, bundled_model, one_hot
+from sgi.engine.arguments import check_batch, check_psi, names_of_types
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, open_backend
 from sgi.engine.errors import UserError
@@ -65,7 +65,7 @@ def run_seeds(
     seeds: str | int | Iterable[int],
     *,
     model: str | Path | None = None,
-    types: Iterable[str] | None = None,
+    types: str | Iterable[str] | None = None,
     outdir: str | Path = "out",
     psi: float | None = None,
     class_index: int | None = None,
@@ -106,14 +106,14 @@ def run_seeds(
     if wanted.duplicates:
         progress.message(f"{wanted.duplicates} duplicate seeds dropped")
     get_format(file_format)
-    path = Path(model) if model else bundled_model()
+    path = bundled_model() if model is None else Path(model)
     artifact = Artifact.read(path)
-    names = None if types is None else list(types)
-    chosen = artifact.choose_types(None if not names or ALL in names else names)
+    names = names_of_types(types)
+    chosen = artifact.choose_types(None if names is None or ALL in names else names)
     one_hot(class_index, 1, artifact.c_dim)
     psi = artifact.psi if psi is None else psi
-    if not isfinite(psi):
-        raise UserError(f"`psi={psi}`: give a number, such as 0.7")
+    check_psi(psi)
+    check_batch(batch)
 
     outdir = Path(outdir)
     run = read_run(outdir)

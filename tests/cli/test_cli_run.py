@@ -86,7 +86,7 @@ def test_class_is_required_for_conditional_models(command, class_model, tmp_path
         (["--shard", "3/2"], "--shard 3/2: write k/n"),
         (["--type", "albedo"], "--type albedo: the model has image, depth"),
         (["--format", "jpg"], "--format jpg: choose from png, npy"),
-        (["--trunc", "nan"], "--trunc nan: give a number"),
+        (["--trunc", "nan"], "--trunc nan: must be a number"),
         (["--class", "1"], "--class: the model has no classes"),
         (["--backend", "torch"], "--backend torch: choose from auto"),
         (["--device", "tpu"], "--device tpu: choose from auto, cpu, cuda"),

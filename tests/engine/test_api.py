@@ -188,3 +188,24 @@ def test_names_of_the_package():
     assert sgi.engine.__version__.count(".") == 2
     with pytest.raises(AttributeError, match="no attribute 'Motor'"):
         _ = sgi.engine.Motor
+
+
+@pytest.mark.parametrize("psi", [1e39, -101.0, float("nan")])
+def test_psi_beyond_the_limit_is_refused(recorder, psi):
+    with pytest.raises(UserError, match="`psi="):
+        Engine(recorder)(seeds=[0], psi=psi)
+
+
+@pytest.mark.parametrize("batch", [0, -1])
+def test_batch_is_at_least_one(recorder, batch):
+    with pytest.raises(UserError, match=f"`batch={batch}`: must be at least 1"):
+        Engine(recorder, batch)
+    with pytest.raises(UserError, match="`batch="):
+        Engine.open(batch=batch)
+
+
+def test_no_seeds_and_an_empty_path_are_refused(recorder):
+    with pytest.raises(UserError, match="`seeds` is empty"):
+        Engine(recorder)(seeds=[])
+    with pytest.raises(UserError, match="not an exported model"):
+        Engine.open("")

@@ -185,6 +185,7 @@ def test_combine_and_export_with_alpha(folder, tiny_generator, capsys):
         (["a.safetensors", "b.safetensors", "--weight", "1"], "--weight: 1 weights for 2 files"),
         (["a.safetensors", "--weight", "inf"], "--weight inf"),
         (["a.safetensors", "g.safetensors"], "not an offset file"),
+        (["a.safetensors", "--weight", "2", "--out", "a.safetensors"], "--out a.safetensors: it is one of the offsets"),
         (["a.safetensors", "b.safetensors", "--out", "c.onnx"], "--out c.onnx: the name of an offset file"),
     ],
 )

@@ -17,7 +17,7 @@ def known_types() -> str:
     return ", ".join([*(name for name in intrinsics.INTRINSICS if name != intrinsics.IMAGE), "mask-CLASS", ALL])
 
 
-def chosen_types(types: Sequence[str] | None, own: Mapping[str, Intrinsic]) -> dict[str, Intrinsic]:
+def chosen_types(types: str | Sequence[str] | None, own: Mapping[str, Intrinsic]) -> dict[str, Intrinsic]:
     """Return the descriptions of `types` by name, in the order given.
 
     types: names of built-in types, of `own`, or `all`; None or empty for all of `own`. own: the user's own types by
@@ -25,7 +25,7 @@ def chosen_types(types: Sequence[str] | None, own: Mapping[str, Intrinsic]) -> d
     not chosen.
     """
     chosen: dict[str, Intrinsic] = {}
-    for given in types or own:
+    for given in ([types] if isinstance(types, str) else types) or own:
         for name in MAP_TYPES if given == ALL else (given,):
             kind = own.get(name) or intrinsics.find(name)
             if kind is None or name == intrinsics.IMAGE:

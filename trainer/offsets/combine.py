@@ -57,6 +57,9 @@ def combine_offsets(
         raise UserError("`weights` is missing: a single offset needs a weight")
     if target.suffix != ".safetensors":
         raise UserError(f"`out={out}`: the name of an offset file ends in .safetensors")
+    for path in paths:
+        if target.exists() and path.exists() and target.samefile(path):
+            raise UserError(f"`out={out}`: it is one of the offsets; choose another name for the sum")
     check_writable(target)
     loaded = [Offset.load(path) for path in paths]
     kinds = list(dict.fromkeys(kind for offset in loaded for kind in offset.types))

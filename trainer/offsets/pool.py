@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sgi.engine.arguments import check_psi
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.seeds import latents
@@ -46,6 +47,7 @@ class Sampling:
 
     def check(self, generator: Generator) -> None:
         """Raise UserError unless the generator supports this sampling and its pictures are RGB."""
+        check_psi(self.psi)
         config = generator.config
         if config.img_channels != 3:
             raise UserError(f"`generator`: its pictures have {config.img_channels} channels, offsets need RGB")

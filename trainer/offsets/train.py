@@ -38,7 +38,7 @@ class TrainedOffset:
 
 
 def train_offsets(
-    types: Sequence[str] | None = None,
+    types: str | Sequence[str] | None = None,
     *,
     type_files: Sequence[str | Path] = (),
     generator: str | Path | None = None,

@@ -63,7 +63,7 @@ def test_ctrl_c_carries_the_count_of_finished_seeds(model, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("psi", [float("nan"), float("inf")])
 def test_psi_must_be_finite(model, tmp_path, psi):
-    with pytest.raises(UserError, match=f"`psi={psi}`: give a number"):
+    with pytest.raises(UserError, match=f"`psi={psi}`: must be a number"):
         run_seeds(0, model=model, outdir=tmp_path / "out", psi=psi)
     assert not (tmp_path / "out").exists()
 
@@ -182,3 +182,22 @@ def test_run_json_is_enough_to_read_the_maps(all_types_model, tmp_path):
 
 def srgb_to_linear(u):
     return np.where(u <= 0.04045, u / 12.92, ((u + 0.055) / 1.055) ** 2.4)
+
+
+def test_a_damaged_map_of_the_preview_is_named_and_verify_repairs_it(model, tmp_path):
+    run_seeds("0-1", model=model, outdir=tmp_path)
+    file = tmp_path / "seed000001_depth.png"
+    whole = file.read_bytes()
+    file.write_bytes(bytes(len(whole)))
+    with pytest.raises(UserError, match=r"seed000001_depth.png: damaged .*`verify=True`"):
+        run_seeds("0-1", model=model, outdir=tmp_path)
+    run_seeds("0-1", model=model, outdir=tmp_path, verify=True)
+    assert file.read_bytes() == whole
+
+
+def test_types_can_be_one_name_and_must_not_be_empty(model, tmp_path):
+    assert run_seeds("0", model=model, outdir=tmp_path, types="depth").types == ("depth",)
+    with pytest.raises(UserError, match="`types`: name at least one type"):
+        run_seeds("0", model=model, outdir=tmp_path / "other", types=[])
+    with pytest.raises(UserError, match="`batch=0`"):
+        run_seeds("0", model=model, outdir=tmp_path / "other", batch=0)
