@@ -16,6 +16,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from io import BufferedReader
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -61,7 +62,7 @@ def expanded(size: int) -> int:
     return EXPANSION * size + EXPANSION_SLACK
 
 
-def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> BufferedReader:
     """Open a regular file for reading, without waiting for the writer of a pipe.
 
     follow: whether a symbolic link is followed. Raises OSError as `open` does, and for anything but a regular file.
