@@ -7,6 +7,7 @@ import triton
 from torch import Tensor
 
 from sgi.kernels.gpu import tune
+from sgi.kernels.gpu.conv.epilogue import Colours, Tail
 from sgi.kernels.gpu.conv.kernel import conv_kernel
 from sgi.kernels.gpu.dispatch import interpreted, precision, require
 from sgi.kernels.gpu.operands import Epilogue, RgbTail, check_images, check_vectors, row_stride
@@ -82,18 +83,11 @@ def _launch(
     if rgb is not None:
         parts = torch.empty(column_blocks, n, channels, gh, gw, device=x.device, dtype=torch.float32)
     conv_kernel[(triton.cdiv(n * gh * gw, block.bm) * column_blocks,)](
-        x, weight, y, style, e.scale, e.noise, e.bias, e.next_style,
-        *((None,) * 4 if rgb is None else (rgb.style, rgb.weight, rgb.bias, rgb.below)), parts,
-        n, x.shape[0], 1 if rgb is None or rgb.below is None else rgb.below.shape[0],
-        row_stride(style), row_stride(e.scale), e.noise_stride, row_stride(e.next_style),
-        row_stride(None if rgb is None else rgb.style), e.clamp or 0.0, 0.0 if rgb is None else rgb.clamp or 0.0,
-        CI=x.shape[3], CO=outputs, HI=x.shape[1], WI=x.shape[2], GH=gh, GW=gw, C=channels,
+        x, weight, y, style, Tail.of(e), None if rgb is None else Colours.of(rgb, parts), n, x.shape[0],
+        row_stride(style), CI=x.shape[3], CO=outputs, HI=x.shape[1], WI=x.shape[2], GH=gh, GW=gw, C=channels,
         STRIDE=stride, PAD=1 if stride == 1 else 0, UP=up, TRANSPOSED=transposed,
-        FLIPPED=transposed and stride == 1, HAS_STYLE=style is not None, HAS_SCALE=e.scale is not None,
-        HAS_NOISE=e.noise is not None, HAS_BIAS=e.bias is not None, ACT=e.act, HAS_CLAMP=e.clamp is not None,
-        HAS_NEXT=e.next_style is not None, RGB=0 if rgb is None else 2 if whole else 1,
-        HAS_BELOW=rgb is not None and rgb.below is not None, HAS_RGB_CLAMP=rgb is not None and rgb.clamp is not None,
-        WRITE_Y=write, PRECISION=precision(x.dtype), UPCAST=interpreted() and x.dtype == torch.bfloat16,
+        FLIPPED=transposed and stride == 1, ACT=e.act, PRECISION=precision(x.dtype),
+        UPCAST=interpreted() and x.dtype == torch.bfloat16,
         BM=block.bm, BN=block.bn, BK=block.bk, num_warps=block.warps, num_stages=block.stages,
     )  # fmt: skip
     if parts is None or rgb is None:
