@@ -15,8 +15,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram,
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from starlette.exceptions import HTTPException
 
-from sgi.engine.api import Engine, one_hot
+from sgi.engine.api import Engine
 from sgi.engine.errors import UserError, one_line
+from sgi.engine.labels import labels_of, parse_class
 from sgi.engine.seeds import parse_seeds
 from sgi.engine.service.batcher import Batcher, BusyError
 from sgi.engine.service.encoding import MEDIA_TYPES, choose_format, encode_maps
@@ -60,14 +61,15 @@ def create_app(engine: Engine, settings: ServiceSettings | None = None) -> FastA
         seeds: str,
         types: str | None = None,
         psi: float | None = None,
-        class_index: int | None = None,
+        class_index: str | None = None,
         format: str | None = None,
     ) -> Response:
         """Maps of seeds.
 
         seeds: `5` or `0-3,9`. types: names joined by commas; default: all of the model. psi: truncation; default: the
-        model's. class_index: class of a conditional model. format: png (one map), npy (one type, [N, C, R, R]
-        float32) or npz (one such stack for each type); default: npy for one type, else npz.
+        model's. class_index: class of a conditional model, `3`, or weights of classes, `3:0.7,5:0.3`. format: png (one
+        map), npy (one type, [N, C, R, R] float32) or npz (one such stack for each type); default: npy for one type,
+        else npz.
         """
         check_parameters([name for name, _ in request.query_params.multi_items()])
         artifact = engine.artifact
@@ -79,9 +81,10 @@ def create_app(engine: Engine, settings: ServiceSettings | None = None) -> FastA
             if name not in served:
                 raise UserError(f"`types={name}`: the service has {', '.join(served)}")
         chosen = choose_format(format, len(wanted), len(names))
-        one_hot(class_index, 1, artifact.c_dim)
+        labels = labels_of(None if class_index is None else parse_class(class_index), 1, artifact.c_dim)
         with metrics.latency.time():
-            found = await batcher.generate(list(wanted), names, artifact.psi if psi is None else psi, class_index)
+            label = None if labels is None else labels[0]
+            found = await batcher.generate(list(wanted), names, artifact.psi if psi is None else psi, label)
             body = await asyncio.to_thread(encode_maps, artifact, found, chosen)
         return Response(body, media_type=MEDIA_TYPES[chosen])
 
