@@ -86,7 +86,7 @@ typedef enum sgi_decoding {
 /* One type of map that a model computes. */
 typedef struct sgi_type {
     const char *name;    /* such as "depth", or the name of a user-defined type */
-    uint32_t channels;   /* 1 or 3 */
+    uint32_t channels;   /* 1 or 3; 4 for the image of a generator with pictures of four channels */
     float low, high;     /* range of the values */
     const char *meaning; /* units, axes, colour space, in English */
     sgi_decoding decoding;
