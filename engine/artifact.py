@@ -52,6 +52,8 @@ class GeneratorSizes(StyledConfig, Protocol):
     def z_dim(self) -> int: ...
     @property
     def c_dim(self) -> int: ...
+    @property
+    def img_channels(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -213,11 +215,15 @@ def describe_generator(
     config, sha256: sizes and hash of the generator. offsets: type -> offset, None for the plain image; the outputs
     have this order. The other arguments are fields of `Artifact`.
 
-    Raises UserError for an offset of another generator, and for values that no model can have.
+    Raises UserError for an offset of another generator, a type that pictures of its channels cannot show, and values
+    that no model can have.
     """
+    types = []
     for offset in offsets.values():
         if offset is not None:
             offset.check_generator(sha256, config)
+        types.append(intrinsics.image_of(config.img_channels) if offset is None else offset.intrinsic)
+        intrinsics.check_channels(types[-1], config.img_channels)
     return Artifact(
         sgi_version=__version__,
         resolution=config.resolution,
@@ -228,7 +234,7 @@ def describe_generator(
         noise_mode=noise_mode,
         precision=precision,
         opset=opset,
-        types=tuple(intrinsics.get(name) if offset is None else offset.intrinsic for name, offset in offsets.items()),
+        types=tuple(types),
         generator={"sha256": sha256},
         offsets={name: offset.summary for name, offset in offsets.items() if offset is not None},
     )

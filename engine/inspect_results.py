@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sgi.engine.errors import UserError
+from sgi.engine.pictures import open_picture
 
 Found = tuple[str, dict[str, Any]]
 _RUN, _REPORT, _TRITON = "run.json", "report.json", "config.pbtxt"
@@ -120,9 +121,7 @@ def _triton(path: Path) -> Found:
 
 
 def _png(path: Path) -> Found:
-    from PIL import Image
-
-    with Image.open(path) as picture:
+    with open_picture(path) as picture:
         return "picture", {"width": picture.width, "height": picture.height, "mode": picture.mode}
 
 

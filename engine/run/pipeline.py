@@ -132,7 +132,7 @@ class _Loop:
         with ThreadPoolExecutor(writers) as pool:
             try:
                 for maps in self.engine.stream(
-                    self._batches(), psi=record.psi, types=record.types, class_index=record.class_index
+                    self._batches(), psi=record.psi, types=record.types, class_index=record.label
                 ):
                     self._write(pool, maps)
                     self._record(down_to=2 * writers)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sgi.engine.api import Engine, bundled_model, one_hot
+from sgi.engine.api import Engine, bundled_model
 from sgi.engine.arguments import check_batch, check_psi, names_of_types
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, open_backend
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
+from sgi.engine.labels import labels_of
 from sgi.engine.progress import SILENT, Progress
 from sgi.engine.run import pipeline
 from sgi.engine.run.description import describe
 from sgi.engine.run.job import Job
-from sgi.engine.run.record import RUN_FILE, SEEDS_PER_FOLDER, RunRecord, check_same, read_run
+from sgi.engine.run.record import RUN_FILE, SEEDS_PER_FOLDER, RunRecord, check_same, class_weights, read_run
 from sgi.engine.seeds import SEED_MAX, Seeds, as_seeds, parse_seeds, parse_shard
 from sgi.engine.writers import get_format
 
@@ -68,7 +69,7 @@ def run_seeds(
     types: str | Iterable[str] | None = None,
     outdir: str | Path = "out",
     psi: float | None = None,
-    class_index: int | None = None,
+    class_index: int | Mapping[int, float] | None = None,
     file_format: str = "png",
     batch: int = DEFAULT_BATCH,
     backend: str = AUTO,
@@ -91,10 +92,11 @@ def run_seeds(
 
     seeds: "0-999,2000", one seed, or any iterable of seeds, each 0 to 2^32 - 1. model: an exported model; None is the
     bundled one. types: maps to write, None or "all" for all of the model. psi: truncation, None for the model's own.
-    class_index: class of a conditional model. file_format: png or npy. batch: images in one pass. backend, device,
-    precision, threads: as for `Engine.open`. shard: "k/n", part k of n of the seeds, counted from 1. digits: of seeds
-    in file names; None is that of the folder, in a new one 6, or more if the seeds need it. seeds_per_folder: seeds
-    from this number on are in subfolders of as many; 0 for none; None is that of the folder, in a new one 1000.
+    class_index: class of a conditional model, or {class: weight}, whose label is the weighted sum of those of the
+    classes. file_format: png or npy. batch: images in one pass. backend, device, precision, threads: as for
+    `Engine.open`. shard: "k/n", part k of n of the seeds, counted from 1. digits: of seeds in file names; None is that
+    of the folder, in a new one 6, or more if the seeds need it. seeds_per_folder: seeds from this number on are in
+    subfolders of as many; 0 for none; None is that of the folder, in a new one 1000.
     verify: compare the hashes of files that are finished, not only their sizes. preview: write a contact sheet of the
     first seeds.
 
@@ -110,7 +112,7 @@ def run_seeds(
     artifact = Artifact.read(path)
     names = names_of_types(types)
     chosen = artifact.choose_types(None if names is None or ALL in names else names)
-    one_hot(class_index, 1, artifact.c_dim)
+    labels_of(class_index, 1, artifact.c_dim)
     psi = artifact.psi if psi is None else psi
     check_psi(psi)
     check_batch(batch)
@@ -119,10 +121,11 @@ def run_seeds(
     run = read_run(outdir)
     found = run.record if run else None
     record = RunRecord(
-        sha256_file(path), chosen, psi, class_index, file_format, _digits(digits, wanted, found),
+        sha256_file(path), chosen, psi, None if isinstance(class_index, Mapping) else class_index, file_format,
+        _digits(digits, wanted, found),
         backend if backend != AUTO or not found else found.backend,
         device if device != AUTO or not found else found.device,
-        precision, _per_folder(seeds_per_folder, found),
+        precision, _per_folder(seeds_per_folder, found), class_weights(class_index),
     )  # fmt: skip
     if found:
         check_same(outdir, found, record)

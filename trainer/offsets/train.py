@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sgi.engine import bundle
+from sgi.engine import bundle, intrinsics
 from sgi.engine.errors import UserError, warn_cutoff
 from sgi.engine.files import check_writable
 from sgi.engine.generator import checkpoints
@@ -110,6 +110,7 @@ def train_offsets(
     loaded = teachers.load_teacher(teacher, device)
     kinds = {name: target_type(loaded, kind) for name, kind in kinds.items()}
     for kind in kinds.values():
+        intrinsics.check_channels(kind, network.config.img_channels)
         get_loss(loss, kind)
     pools = make_pools(network, loaded, list(kinds), sampling, images, holdout, seed, split, cache, progress)
     reports, store = [], BaselinesCache(cache)
