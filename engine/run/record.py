@@ -39,7 +39,8 @@ class RunRecord:
     model_sha256: hash of the model file. types: types that are written, in the model's order. psi: truncation.
     class_index: class of all images, None for a model without classes. file_format: a name of `writers.FORMATS`.
     digits: decimal digits of the seed in file names. backend, device: what runs the model. precision: bf16, or None
-    for the model's own. seeds_per_folder: seeds of one subfolder, 0 for no subfolders.
+    for the model's own. seeds_per_folder: seeds of one subfolder, 0 for no subfolders. batch: images in one pass, on
+    which the last bits of a map can depend; None in folders of earlier versions.
     """
 
     model_sha256: str
@@ -52,6 +53,7 @@ class RunRecord:
     device: str
     precision: str | None = None
     seeds_per_folder: int = SEEDS_PER_FOLDER
+    batch: int | None = None
 
     def file_names(self, seed: int) -> dict[str, str]:
         """Names of a seed's maps relative to the folder, {type: name}: `seed000042_depth.png`.
