@@ -23,7 +23,7 @@ from sgi.engine.arguments import check_batch, check_psi
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Overlapping, open_backend
 from sgi.engine.backends.backend import pad_rows
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, WrongTypeError
 from sgi.engine.in_flight import InFlight
 from sgi.engine.seeds import as_seeds, latents
 
@@ -114,10 +114,10 @@ class Engine:
         """Compute batch after batch; yields the maps of each, in order, with the memory of two batches.
 
         Pass either batches, latents [N, z_dim], each N at most `batch`, or seeds as in a call: the maps number i are
-        those of seeds[i * batch : (i + 1) * batch]. psi, types: as in a call. class_index: one class for all images;
-        or, with seeds, the class of each seed; or, with batches, what belongs to each: a class or one for each row.
-        A TensorRT engine computes a batch while the maps of the previous one are copied and used, so this reads one
-        batch ahead.
+        those of seeds[i * batch : (i + 1) * batch]; an empty list yields nothing. psi, types: as in a call.
+        class_index: one class for all images; or, with seeds, the class of each seed; or, with batches, what belongs to
+        each: a class or one for each row. A TensorRT engine computes a batch while the maps of the previous one are
+        copied and used, so this reads one batch ahead.
 
         Raises UserError as a call does: for seeds, psi and types at once, for latents and classes at their batch.
         """
@@ -217,7 +217,7 @@ class Engine:
         if (seeds is None) == (z is None):
             raise UserError("pass either `seeds` or `z`")
         z_dim = self.artifact.z_dim
-        latent = latents(as_seeds(seeds), z_dim) if seeds is not None else np.asarray(z)
+        latent = latents(as_seeds(seeds), z_dim) if seeds is not None else _numbers(z)
         if seeds is not None and not len(latent):
             raise UserError("`seeds` is empty: pass at least one seed")
         if latent.ndim != 2 or latent.shape[1] != z_dim or not len(latent):
@@ -226,6 +226,16 @@ class Engine:
         if not np.isfinite(latent).all():
             raise UserError("`z` contains values that are not finite")
         return latent
+
+
+def _numbers(z: ArrayLike | None) -> np.ndarray:
+    try:
+        array = np.asarray(z)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0, object)
+    if array.dtype.kind not in "fiu":
+        raise WrongTypeError("z", z, "must be an array of numbers")
+    return array
 
 
 def check_finite(maps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -268,9 +278,15 @@ def one_hot(class_index: int | Sequence[int] | None, count: int, c_dim: int) -> 
         return None
     if class_index is None:
         raise UserError(f"`class_index`: the model needs a class, 0 to {c_dim - 1}")
-    classes = np.asarray(class_index)
+    remedy = f"choose 0 to {c_dim - 1}, one for all images or one each"
+    try:
+        classes = np.asarray(class_index)
+    except ValueError:  # lists of different lengths
+        raise WrongTypeError("class_index", class_index, remedy) from None
+    if classes.dtype.kind not in "iu":
+        raise WrongTypeError("class_index", class_index, remedy)
     if classes.shape not in ((), (count,)) or classes.min() < 0 or classes.max() >= c_dim:
-        raise UserError(f"`class_index={class_index}`: choose 0 to {c_dim - 1}, one for all images or one each")
+        raise UserError(f"`class_index={class_index}`: {remedy}")
     label = np.zeros((count, c_dim), np.float32)
     label[np.arange(count), classes] = 1
     return label

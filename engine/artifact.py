@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from sgi.engine import intrinsics
+from sgi.engine.arguments import names_of_types
 from sgi.engine.errors import UserError, one_line
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.offset_tensors import StyledConfig
@@ -111,14 +112,12 @@ class Artifact:
 
     def choose_types(self, wanted: str | Iterable[str] | None) -> tuple[str, ...]:
         """The wanted types (None: all, a string: one) in the order of the model; raises UserError for another type."""
-        if wanted is None:
+        names = names_of_types(wanted)
+        if names is None:
             return self.type_names
-        names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
         for name in names:
             if name not in self.type_names:
                 raise UserError(f"`types={name}`: the model has {', '.join(self.type_names)}{_how_to_add(name)}")
-        if not names:
-            raise UserError(f"`types`: name at least one of {', '.join(self.type_names)}")
         return tuple(name for name in self.type_names if name in names)
 
     def check_noise_mode(self, noise_mode: str) -> None:

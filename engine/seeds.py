@@ -17,7 +17,7 @@ from typing import overload
 
 import numpy as np
 
-from sgi.engine.errors import UserError, one_line
+from sgi.engine.errors import UserError, WrongTypeError, one_line
 
 SEED_MAX = 2**32 - 1
 DIGITS = 6
@@ -143,13 +143,13 @@ def read_seeds(path: str | Path) -> Seeds:
 def as_seeds(seeds: str | int | Iterable[int]) -> Sequence[int]:
     """The seeds of a Python call: text for `parse_seeds`, one integer, or an iterable of integers, duplicates kept.
 
-    Raises UserError for a seed outside 0 to 2^32 - 1.
+    Raises UserError for a seed outside 0 to 2^32 - 1, and for one that is no integer.
     """
     if isinstance(seeds, Seeds):
         return seeds
     if isinstance(seeds, str):
         return parse_seeds(seeds)
-    values = [index(seed) for seed in (seeds if isinstance(seeds, Iterable) else [seeds])]
+    values = [_integer(seed) for seed in (seeds if isinstance(seeds, Iterable) else [seeds])]
     for value in values:
         if not 0 <= value <= SEED_MAX:
             raise UserError(f"`seeds={value}`: a seed is an integer from 0 to {SEED_MAX}")
@@ -173,6 +173,13 @@ def latents(seeds: Iterable[int], z_dim: int) -> np.ndarray:
 def seed_stem(seed: int, digits: int = DIGITS) -> str:
     """The start of the file names of a seed: `seed000042` for 42 with 6 digits."""
     return f"seed{seed:0{digits}d}"
+
+
+def _integer(seed: object) -> int:
+    try:
+        return index(seed)  # type: ignore[arg-type]
+    except TypeError:
+        raise WrongTypeError("seeds", seed, f"a seed is an integer from 0 to {SEED_MAX}") from None
 
 
 def _parse_item(item: str, text: str) -> range:

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sgi.engine.api import Engine, bundled_model, one_hot
-from sgi.engine.arguments import check_batch, check_psi, names_of_types
+from sgi.engine.arguments import (
+    check_batch,
+    check_integer,
+    check_path,
+    check_psi,
+    check_text,
+    check_threads,
+    names_of_types,
+)
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, open_backend
 from sgi.engine.errors import UserError
@@ -102,21 +110,23 @@ def run_seeds(
     other settings, that another run is writing to, or that cannot be written; RunInterrupted on Ctrl-C. In each case
     finished seeds are kept.
     """
+    check_text(file_format=file_format, shard=shard, backend=backend, device=device, precision=precision)
     wanted, part = _distinct(seeds), parse_shard(shard)
     if wanted.duplicates:
         progress.message(f"{wanted.duplicates} duplicate seeds dropped")
     get_format(file_format)
-    path = bundled_model() if model is None else Path(model)
+    path = bundled_model() if model is None else check_path(model, "model")
     artifact = Artifact.read(path)
     names = names_of_types(types)
     chosen = artifact.choose_types(None if names is None or ALL in names else names)
+    class_index = check_integer("class_index", class_index)
     one_hot(class_index, 1, artifact.c_dim)
-    psi = artifact.psi if psi is None else psi
-    check_psi(psi)
-    if batch is not None:
-        check_batch(batch)
+    psi = check_psi(artifact.psi if psi is None else psi)
+    batch = None if batch is None else check_batch(batch)
+    digits, seeds_per_folder = check_integer("digits", digits), check_integer("seeds_per_folder", seeds_per_folder)
+    threads = check_threads(threads)
 
-    outdir = Path(outdir)
+    outdir = check_path(outdir, "outdir")
     run = read_run(outdir)
     found = run.record if run else None
     size = batch or (found.batch if found else None) or DEFAULT_BATCH

@@ -80,8 +80,9 @@ def train_offsets(
     and const for others. holdout, split: number and split of the seeds to score on, see
     sgi.trainer.offsets.seed_splits. out: an offset file or a folder, None for TYPE.safetensors in the current one.
     workdir: folder of checkpoints and logs, None for `fits` beside the offsets. cache: folder that keeps the teacher's
-    targets and the fitted baselines, as of `score_offsets`. resume: whether to continue an interrupted fit of the same settings. preview: whether to write a picture
-    beside each offset. on_trained: called with each report once its files are written.
+    targets and the fitted baselines, as of `score_offsets`. resume: whether to continue an interrupted fit of the same
+    settings. preview: whether to write a picture beside each offset. on_trained: called with each report once its files
+    are written.
 
     Raises UserError, naming the parameter, before any picture is rendered where that is possible.
 
