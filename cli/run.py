@@ -22,7 +22,10 @@ def run(
         str | None, typer.Option("--seeds", help="Seeds and inclusive ranges, such as 0-999 or 0-5,9.")
     ] = None,
     seeds_file: Annotated[
-        Path | None, typer.Option("--seeds-file", help="File of seeds and ranges, one or more a line; # is a comment.")
+        Path | None,
+        typer.Option(
+            "--seeds-file", help="File of seeds and ranges, in lines or with commas or spaces; # is a comment."
+        ),
     ] = None,
     model: Annotated[Path | None, typer.Option("--model", help="Exported model. Default: the bundled rooms.")] = None,
     types: Types = None,

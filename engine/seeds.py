@@ -24,6 +24,7 @@ DIGITS = 6
 """Least number of digits of a seed in file names, so that a folder can be extended to a million seeds."""
 _REMEDY = "write seeds and inclusive ranges such as 0-5,9,12-14"
 _SHOWN = 60  # characters of a wrong text that a message quotes
+_SEPARATOR = re.compile(r"\s*,\s*|(?<![\s-])\s+(?![\s-])")  # not the spaces of "0 - 5"
 _ITEM = re.compile(r"(\d{1,20})(?:\s*-\s*(\d{1,20}))?")
 
 
@@ -119,7 +120,7 @@ def parse_seeds(text: str) -> Seeds:
 
 
 def read_seeds(path: str | Path) -> Seeds:
-    """The seeds of a text file: lines of seeds and ranges as for `parse_seeds`, empty lines, and # with a comment.
+    """The seeds of a text file: seeds and ranges, separated by commas, spaces or lines; # starts a comment.
 
     Raises UserError for a file that cannot be read, and with the line number for a line that is wrong.
     """
@@ -132,7 +133,7 @@ def read_seeds(path: str | Path) -> Seeds:
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()
         try:
-            ranges += [_parse_item(item.strip(), text) for item in text.split(",")] if text else []
+            ranges += [_parse_item(item, text) for item in _SEPARATOR.split(text)] if text else []
         except UserError as error:
             raise UserError(f"`seeds_file={path}`, line {number}: {error}") from None
     if not ranges:

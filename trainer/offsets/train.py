@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from sgi.trainer.teachers.classes import target_type
 
 SUFFIX = ".safetensors"
 WORKDIR = "fits"
+_FILE_SUFFIX = re.compile(r"\.[A-Za-z]\w*")
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,10 @@ def output_paths(names: Sequence[str], out: str | Path | None) -> dict[str, Path
     if folder.suffix != SUFFIX:
         if folder.is_file():
             raise UserError(f"`out={out}`: the name of an offset file ends in {SUFFIX}")
+        if _FILE_SUFFIX.fullmatch(folder.suffix) and not folder.is_dir():
+            raise UserError(
+                f"`out={out}`: the name of an offset file ends in {SUFFIX}; make the folder first if you mean one"
+            )
         return {name: folder / f"{name}{SUFFIX}" for name in names}
     if len(names) > 1:
         raise UserError(f"`out={out}`: {len(names)} types need a folder; remove {SUFFIX} from the name")
