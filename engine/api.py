@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import repeat
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sgi.engine.arguments import check_batch, check_psi
+from sgi.engine.arguments import check_batch, check_psi, names_of_types
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Overlapping, open_backend
 from sgi.engine.backends.backend import pad_rows
@@ -36,7 +37,8 @@ class Engine:
 
     Thread safety: any number of threads may share an engine, call it and stream from it, also while one of them closes
     it; each iterator of `stream` belongs to one thread. As a context manager it closes itself.
-    NotFiniteError, a UserError, is raised where a model computes NaN or infinity.
+    NotFiniteError, a UserError, is raised where a model computes NaN or infinity. A warning names offsets that were
+    fitted on another class than that of the images.
     """
 
     def __init__(self, backend: Backend, batch: int = DEFAULT_BATCH) -> None:
@@ -90,6 +92,7 @@ class Engine:
         """
         latent = self._latents(seeds, z)
         label = one_hot(class_index, len(latent), self.artifact.c_dim)
+        self._warn_of_class(types, class_index)
         starts = range(0, len(latent), self.batch)
         parts: list[dict[str, np.ndarray]] = []
         try:
@@ -123,6 +126,8 @@ class Engine:
         """
         if (seeds is None) == (batches is None):
             raise UserError("pass either `batches` or `seeds`")
+        if class_index is None or isinstance(class_index, (int, np.integer, Sequence)):
+            self._warn_of_class(types, class_index)
         if batches is None:
             wanted = as_seeds(seeds if seeds is not None else ())
             return self._stream_seeds(wanted, self._run(self._passes_of(wanted, class_index), psi, types))
@@ -140,6 +145,12 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _warn_of_class(self, types: str | Sequence[str] | None, class_index: Any) -> None:
+        if self.artifact.c_dim and class_index is not None:
+            classes = np.ravel(np.asarray(class_index, dtype=object)).tolist()
+            with suppress(TypeError, ValueError):  # wrong classes are refused at their batch
+                self.artifact.warn_of_class(names_of_types(types), classes, stacklevel=3)
 
     def _run(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -119,6 +120,18 @@ class Artifact:
             if name not in self.type_names:
                 raise UserError(f"`types={name}`: the model has {', '.join(self.type_names)}{_how_to_add(name)}")
         return tuple(name for name in self.type_names if name in names)
+
+    def warn_of_class(self, types: Iterable[str] | None, classes: Iterable[int], stacklevel: int = 2) -> None:
+        """Warn if the offset of one of the types (None: all) was fitted on one class, and `classes` has another."""
+        wanted = sorted({int(index) for index in classes})
+        fitted = {name: self.offsets.get(name, {}).get("class_index") for name in types or self.type_names}
+        wrong = [f"{name} on class {i}" for name, i in fitted.items() if i is not None and wanted not in ([], [i])]
+        if wrong:
+            warnings.warn(
+                f"`class_index={','.join(map(str, wanted))}`: an offset was fitted on another class "
+                f"({', '.join(wrong)}); such maps are not verified",
+                stacklevel=stacklevel + 1,
+            )
 
     def check_noise_mode(self, noise_mode: str) -> None:
         """Raise UserError unless the model has this noise: none, const, or random, which is const from a seed."""
