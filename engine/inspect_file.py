@@ -11,10 +11,10 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from sgi.engine.artifact import ONNX_SUFFIX, Artifact
+from sgi.engine.artifact import ONNX_SUFFIX, SIDECAR_SUFFIXES, Artifact
 from sgi.engine.budget import check_safetensors, parse_json
 from sgi.engine.errors import UserError
-from sgi.engine.inspect_results import describe_result
+from sgi.engine.inspect_results import RESULT_SUFFIXES, describe_result
 from sgi.engine.model_file import read_model
 from sgi.engine.offset_tensors import ROWS
 
@@ -66,6 +66,8 @@ def inspect_file(path: str | Path) -> FileReport:
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: no such file")
+    if not path.is_file() and not path.is_dir():
+        raise UserError(f"{path}: neither a file nor a folder, but a device or a pipe")
     result = describe_result(path)
     if result is not None:
         files = path.rglob("*") if path.is_dir() else [path]
@@ -75,6 +77,9 @@ def inspect_file(path: str | Path) -> FileReport:
     if path.suffix == SAFETENSORS:
         header = read_header(path)
         return _checkpoint(path) if header is None else _safetensors(path, *header)
+    if path.suffix not in (ONNX_SUFFIX, *SIDECAR_SUFFIXES):
+        known = ", ".join((SAFETENSORS, ONNX_SUFFIX, *SIDECAR_SUFFIXES, *RESULT_SUFFIXES, *CHECKPOINTS))
+        raise UserError(f"{path}: not a file that sgi-engine reads or writes; these end in {known}")
     return _model(path, Artifact.read(path))
 
 

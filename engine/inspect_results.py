@@ -36,8 +36,7 @@ def describe_result(path: Path) -> Found | None:
     try:
         if path.is_dir():
             return _folder(path)
-        readers = {".npy": _npy, ".json": _json, ".jsonl": _manifest, ".html": _html, ".pbtxt": _triton, ".png": _png}
-        reader = readers.get(path.suffix)
+        reader = _READERS.get(path.suffix)
         return reader(path) if reader else None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
@@ -62,11 +61,13 @@ def _folder(path: Path) -> Found:
         models = [name for name in names if (path / name / inside).is_file()]
         if models:
             return kind, {"folders": models[:_SHOWN]}
-    ours = [name for name in names if name.endswith(_FILES)]
-    if not ours:
+    if not any(name.endswith(_FILES) for name in names):
         raise UserError(f"{path}: a folder without files that sgi-engine writes")
-    kind = "folder of inverted pictures" if any(name.endswith("_ws.safetensors") for name in ours) else "folder"
-    return kind, {"files": ours[:_SHOWN], "number of files": len(ours)}
+    kind = "folder of inverted pictures" if any(name.endswith("_ws.safetensors") for name in names) else "folder"
+    files = [name for name in names if (path / name).is_file()]
+    folders = [name for name in names if (path / name).is_dir()]
+    facts = {"files": files[:_SHOWN], "number of files": len(files)}
+    return kind, {**facts, "folders": folders[:_SHOWN]} if folders else facts
 
 
 def _npy(path: Path) -> Found:
@@ -129,3 +130,8 @@ def _text(path: Path) -> str:
     if path.stat().st_size > _LARGEST:
         raise UserError(f"{path}: larger than any file of this kind")
     return path.read_text(encoding="utf-8")
+
+
+_READERS = {".npy": _npy, ".json": _json, ".jsonl": _manifest, ".html": _html, ".pbtxt": _triton, ".png": _png}
+RESULT_SUFFIXES = tuple(_READERS)
+"""Suffixes of files that `describe_result` reads."""

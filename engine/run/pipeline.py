@@ -153,7 +153,7 @@ class _Loop:
         """Latents [batch, z_dim] of every batch that contains an unfinished seed."""
         seeds = self.job.seeds
         first, stop = seeds.bounds(*self.job.shard)
-        batch = max(min(self.engine.batch, len(seeds)), 1)
+        batch = self.engine.batch
         for start in range(first - first % batch, stop, batch):
             part = seeds[start : start + batch]
             rows = range(max(first - start, 0), min(stop - start, len(part)))

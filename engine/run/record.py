@@ -41,7 +41,8 @@ class RunRecord:
     class_index: class of all images, None for a model without classes. file_format: a name of `writers.FORMATS`.
     digits: decimal digits of the seed in file names. backend, device: what runs the model. precision: bf16, or None
     for the model's own. seeds_per_folder: seeds of one subfolder, 0 for no subfolders. class_weights: instead of
-    class_index, pairs of a class and its weight in the label of all images, in the order of classes.
+    class_index, pairs of a class and its weight in the label of all images, in the order of classes. batch: images in
+    one pass, on which the last bits of a map can depend; None in folders of earlier versions.
     """
 
     model_sha256: str
@@ -55,6 +56,7 @@ class RunRecord:
     precision: str | None = None
     seeds_per_folder: int = SEEDS_PER_FOLDER
     class_weights: tuple[tuple[int, float], ...] | None = None
+    batch: int | None = None
 
     @property
     def label(self) -> int | dict[int, float] | None:

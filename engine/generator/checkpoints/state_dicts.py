@@ -51,7 +51,9 @@ def find_state(container: Container, signature: str) -> Found | None:
     best = averaged or found
     if len(best) > 1:
         names = ", ".join("/".join(one.path) for one in best[:3])
-        raise Unsupported(f"{container.label}: refused, it contains several generators ({names}); save one of them alone")
+        raise Unsupported(
+            f"{container.label}: refused, it contains several generators ({names}); save one of them alone"
+        )
     return best[0] if best else None
 
 

@@ -149,9 +149,7 @@ def _read_small(file: BinaryIO, blob: Blob) -> bytes:
     return file.read(min(blob.length, 64))
 
 
-def _wanted(
-    persistent: Iterable[Persistent], label: str, skip_unknown: bool = False
-) -> dict[str, tuple[str, int]]:
+def _wanted(persistent: Iterable[Persistent], label: str, skip_unknown: bool = False) -> dict[str, tuple[str, int]]:
     """Kind and count of every storage by key; those of unknown kind can be skipped where their size is not needed."""
     wanted: dict[str, tuple[str, int]] = {}
     for record in persistent:
