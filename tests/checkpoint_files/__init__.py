@@ -4,7 +4,7 @@ Each writer takes a generator and returns the bytes that NVIDIA's persistence mo
 trainers of rosinality and of the encoders writes for the same network.
 """
 
-from checkpoint_files.nvidia import Persistent, module_state, nvidia
+from checkpoint_files.nvidia import Persistent, module_state, nvidia, nvidia_object, nvidia_states, saved_nvidia
 from checkpoint_files.pickling import FIR, PRIVATE_PATH, modules, saved
 from checkpoint_files.rosinality import encoder, rosinality
 from checkpoint_files.tensorflow import tensorflow
@@ -17,7 +17,10 @@ __all__ = [
     "module_state",
     "modules",
     "nvidia",
+    "nvidia_object",
+    "nvidia_states",
     "rosinality",
     "saved",
+    "saved_nvidia",
     "tensorflow",
 ]

@@ -243,7 +243,14 @@ class SafePickle:
         self._memo[index] = self._top()
 
     def _persistent(self) -> None:
-        record = Persistent(self._pop())
+        identifier = self._pop()
+        if isinstance(identifier, tuple) and len(identifier) == 4 and identifier[0] == "module":
+            # The older format of torch: class, file and source code of a module. Source: `_legacy_save`.
+            if not isinstance(identifier[1], Name):
+                raise self._error("a module whose class is not a name")
+            self._push(identifier[1])
+            return
+        record = Persistent(identifier)
         self.persistent.append(record)
         self._push(record)
 

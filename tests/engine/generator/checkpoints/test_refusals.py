@@ -153,7 +153,7 @@ def test_rosinality_tensors_of_another_shape_are_named_in_one_line(written, smal
 REFUSED_TENSORFLOW = {
     "StyleGAN1": (lambda state, v: state.update(build_func_name="G_style", version=3), "a StyleGAN1 network"),
     "version 2": (lambda state, v: state.update(version=2), "a TensorFlow pickle of version 2"),
-    "resnet": (lambda state, v: state["static_kwargs"].update(architecture="resnet"), "of the resnet architecture"),
+    "resnet": (lambda state, v: state["static_kwargs"].update(architecture="resnet"), "architecture is resnet; only skip is read"),
     "orig": (lambda state, v: v["synthesis"].update({"ToRGB_lod0/weight": np.zeros(1)}), "of the orig architecture"),
     "skips": (
         lambda state, v: v["synthesis"].update({"8x8/Skip/weight": np.zeros((1, 1, 16, 16), np.float32)}),
@@ -161,9 +161,9 @@ REFUSED_TENSORFLOW = {
     ),
     "another filter": (
         lambda state, v: state["static_kwargs"].update(resample_kernel=[1, 1]),
-        r"resample_kernel is not \[1, 3, 3, 1\]",
+        r"resample_kernel is \[1, 1\]; only \[1, 3, 3, 1\] is read",
     ),
-    "relu": (lambda state, v: state["static_kwargs"].update(nonlinearity="relu"), "nonlinearity is not lrelu"),
+    "relu": (lambda state, v: state["static_kwargs"].update(nonlinearity="relu"), "nonlinearity is relu; only lrelu is read"),
     "labels of the first stylegan2": (
         lambda state, v: v["mapping"].update({"LabelConcat/weight": np.zeros((3, 12), np.float32)}),
         "which concatenates labels differently",
