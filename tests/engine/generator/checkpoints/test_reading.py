@@ -42,12 +42,13 @@ def test_report_of_an_nvidia_pickle(written, conditional_generator):
 
 
 def test_report_of_a_rosinality_file_lists_assumptions(written, small):
-    facts = report(written(files.rosinality(small)))
+    facts = report(written(files.rosinality_training(small)))
     assert facts["packing"] == "torch zip"
-    assert facts["dropped"] == ["g", "g_optim", "args"]
+    assert facts["dropped"] == ["g", "d", "g_optim", "d_optim", "args", "ada_aug_p"]
     assert facts["private_paths"] == ["args.path"]
     assert facts["assumed"] == [
-        "the format does not store the learning-rate multiplier of the mapping network: assumed to be 0.01"
+        "the format does not store the learning-rate multiplier of the mapping network: assumed to be 0.01",
+        "the file lacks the mean of w: computed over 10000 z of seed 0",
     ]
 
 
