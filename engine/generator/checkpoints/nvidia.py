@@ -38,8 +38,13 @@ ATTRIBUTES: dict[str, frozenset[str]] = {
     "Conv2dLayer": _WIDTHS | {"activation", "up", "down", "conv_clamp", "padding", "weight_gain", "act_gain"},
 }  # fmt: skip
 """Public attributes of the modules in both repositories (training/networks.py, training/networks_stylegan2.py)."""
-STYLEGAN3_CLASSES = frozenset({"SynthesisInput"})
-STYLEGAN_XL_CLASSES = frozenset({"SuperresGenerator"})
+OTHER_CLASSES = {
+    "SuperresGenerator": "a StyleGAN-XL network",
+    "SynthesisInput": "a StyleGAN3 or StyleGAN-XL network",
+    "TriPlaneGenerator": "an EG3D network, whose pictures are rendered from planes",
+    "GeneratorT": "a StyleGAN-T network",
+    "StyleGAN2Backbone": "an EG3D network, whose pictures are rendered from planes",
+}
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,9 @@ def _network(container: Container) -> tuple[Any, Any]:
     keys = ["G_ema"] if _is_persistent(found.get("G_ema")) else averaged or list(generators)
     if len(keys) > 1:
         names = one_line(", ".join(str(key) for key in keys[:3]), MAX_NAME)
-        raise Unsupported(f"{container.label}: refused, it contains several generators ({names}); save one of them alone")
+        raise Unsupported(
+            f"{container.label}: refused, it contains several generators ({names}); save one of them alone"
+        )
     return (keys[0], found[keys[0]]) if keys else (None, None)
 
 
@@ -154,10 +161,9 @@ def _walk(container: Container, record: Any, path: str, depth: int) -> Iterator[
 def _class_of(label: str, where: str, kind: Any, path: str) -> str:
     if not isinstance(kind, str):
         raise UserError(f"{label}: not a readable checkpoint ({where} has no class)")
-    if kind in STYLEGAN_XL_CLASSES:
-        raise Unsupported(f"{label}: refused, a StyleGAN-XL network; only StyleGAN2 is read")
-    if kind in STYLEGAN3_CLASSES or path.startswith("synthesis.L"):
-        raise Unsupported(f"{label}: refused, a StyleGAN3 or StyleGAN-XL network; only StyleGAN2 is read")
+    other = OTHER_CLASSES.get("SynthesisInput" if path.startswith("synthesis.L") else kind)
+    if other is not None:
+        raise Unsupported(f"{label}: refused, {other}; only StyleGAN2 is read")
     if kind not in ATTRIBUTES:
         raise Unsupported(f"{label}: refused, {where} is a {shown(kind)}, which is not a class of StyleGAN2")
     return kind

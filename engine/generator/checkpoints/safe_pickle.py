@@ -69,7 +69,10 @@ class SafePickle:
         raise self._error(f"more than {self._max_opcodes} opcodes")
 
     def _error(self, reason: str) -> UserError:
-        return UserError(f"{self._label}: not a readable checkpoint (pickle: {reason}, at byte {self._position})")
+        remedy = ": download or copy it again" if reason.startswith("truncated") else ""
+        return UserError(
+            f"{self._label}: not a readable checkpoint (pickle: {reason}, at byte {self._position}){remedy}"
+        )
 
     def _take(self, count: int) -> bytes:
         if count > self._end - self._position:

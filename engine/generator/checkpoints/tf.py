@@ -127,7 +127,9 @@ def _check_settings(container: Container, settings: dict[str, Any]) -> float | N
     sides = [settings[name] for name in ("resolution_h", "resolution_w") if name in settings]
     if any(type(side) is not int or side != sides[0] for side in sides):
         text = " x ".join(shown(side) for side in sides)
-        raise Unsupported(f"{container.label}: refused, a network of non-square pictures, {text}; only square ones are read")
+        raise Unsupported(
+            f"{container.label}: refused, a network of non-square pictures, {text}; only square ones are read"
+        )
     for name, value in settings.items():
         if name in _FIXED:
             found = list(value) if isinstance(value, tuple) else value
@@ -172,6 +174,12 @@ def _variables(container: Container, record: Any, path: str, depth: int) -> Iter
 def _check_variables(container: Container, names: dict[str, Ref]) -> None:
     if any(name.startswith(("G_synthesis/", "G_mapping/")) for name in names):
         raise Unsupported(f"{container.label}: refused, a StyleGAN1 network; only StyleGAN2 is read")
+    sides = next((match for name in names if (match := re.match(r"synthesis/(\d{1,5})x(\d{1,5})/", name))), None)
+    if sides is not None and sides[1] != sides[2]:
+        raise Unsupported(
+            f"{container.label}: refused, a network of non-square pictures (a block of {sides[2]} x {sides[1]} px); "
+            "only square ones are read"
+        )
     if any("ToRGB_lod" in name for name in names):
         raise Unsupported(f"{container.label}: refused, a StyleGAN2 of the orig architecture; only skip is read")
     if any(name.startswith("mapping/LabelConcat/") for name in names):

@@ -51,7 +51,11 @@ class LocalPath:
 def newer_dtypes() -> dict[str, torch.Tensor]:
     """Tensors whose storages have no class of their own, and quantised ones."""
     quantised = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
-    found = {"quantised": quantised, "complex": torch.ones(2, dtype=torch.complex64), "bool": torch.ones(3, dtype=torch.bool)}
+    found = {
+        "quantised": quantised,
+        "complex": torch.ones(2, dtype=torch.complex64),
+        "bool": torch.ones(3, dtype=torch.bool),
+    }
     for name in ("float8_e4m3fn", "uint16", "uint32"):
         if hasattr(torch, name):
             found[name] = torch.ones(3).to(getattr(torch, name))
