@@ -79,14 +79,14 @@ def foreign_bytes(head: bytes, size: int) -> str | None:
 def _text(head: bytes) -> str | None:
     """What a text is, None for other bytes."""
     try:
-        # The last character can be cut off.
-        text = head.decode("utf-8-sig") if len(head) < HEAD_BYTES else head[:-4].decode("utf-8-sig", "ignore")
+        text = head.decode() if len(head) < HEAD_BYTES else _whole_letters(head).decode()
     except UnicodeDecodeError:
         return None
+    text = text.removeprefix("\ufeff")
     start = text.lstrip()[:200].lower()
     if start.startswith(("<!doctype html", "<html", "<head", "<body")):
         return f"a web page (HTML): {_AGAIN}"
-    if start.startswith("<?xml") or start.startswith("<error"):
+    if start.startswith(("<?xml", "<error")):
         return f"an XML page, such as storage services send for an error: {_AGAIN}"
     if any(not c.isprintable() and not c.isspace() for c in text):
         return None
@@ -94,3 +94,11 @@ def _text(head: bytes) -> str | None:
         return "a JSON text"
     first = one_line(text.strip().splitlines()[0], _SHOWN) if text.strip() else ""
     return f"a text that begins with {first!r}" if first else "a text without words: download or copy it again"
+
+
+def _whole_letters(head: bytes) -> bytes:
+    """UTF-8 bytes without the last letter, which may be cut off."""
+    end = len(head) - 1
+    while end > 0 and head[end] & 0xC0 == 0x80:
+        end -= 1
+    return head[:end]

@@ -114,7 +114,8 @@ def _unwrapped(record: Any) -> Any:
 
 def _is_generator(record: Call) -> bool:
     meta = record.args[0] if len(record.args) == 1 else None
-    return isinstance(meta, dict) and str(meta.get("class_name")).endswith("Generator")
+    kind = meta.get("class_name") if isinstance(meta, dict) else None
+    return isinstance(kind, str) and kind.endswith("Generator")
 
 
 def _is_persistent(record: Any) -> bool:

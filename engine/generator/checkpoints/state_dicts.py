@@ -18,8 +18,8 @@ MAX_MODULE_DEPTH = 16
 MAX_MODULE_TENSORS = 20_000
 PREFIXES = frozenset(
     {
-        "G", "G_ema", "_orig_mod", "decoder", "g", "g_ema", "gen", "generator", "generator_ema", "model", "module", "net_g",
-        "net_g_ema", "netG", "netG_ema",
+        "G", "G_ema", "_orig_mod", "decoder", "g", "g_ema", "gen", "generator", "generator_ema", "model", "module",
+        "netG", "netG_ema", "net_g", "net_g_ema",
     }
 )  # fmt: skip
 """Words before the first dot of a tensor's name that do not change what the tensor is."""

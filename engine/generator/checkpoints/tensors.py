@@ -168,14 +168,16 @@ class TensorReader:
 
     def _buffer(self, args: tuple[Any, ...], name: str) -> Ref:
         """An array of protocol 5. Source: `_frombuffer` in numpy/_core/numeric.py; the order K is that of NumPy 2.3."""
-        if len(args) in (4, 5) and args[3] in ("C", "F"):
-            return self._array(*args[:3], args[3] == "F", name)
-        axes = args[4] if len(args) == 5 and args[3] == "K" else None
-        if not _sizes(axes) or not _sizes(args[2]) or sorted(axes) != list(range(len(args[2]))):
+        if len(args) not in (4, 5):
+            raise self._bad(name, "an array without data")
+        raw, kind, shape, order = args[:4]
+        if order in ("C", "F"):
+            return self._array(raw, kind, shape, order == "F", name)
+        axes = args[4] if len(args) == 5 and order == "K" else ()
+        if not _sizes(axes) or not _sizes(shape) or sorted(axes) != list(range(len(shape))):
             raise self._bad(name, "an array in an unknown order")
-        shape = tuple(args[2][axis] for axis in axes)
-        stored = self._array(*args[:3], False, name)
-        return stored.map(shape, lambda x: np.ascontiguousarray(x.transpose(axes)))
+        turned = tuple(shape[axis] for axis in axes)
+        return self._array(raw, kind, shape, False, name).map(turned, lambda x: np.ascontiguousarray(x.transpose(axes)))
 
     def _array(self, data: Any, kind: Any, shape: Any, fortran: bool, name: str) -> Ref:
         """A NumPy array from its bytes, the record of its dtype, its shape and its order."""

@@ -114,7 +114,8 @@ def read_zip(file: BinaryIO, end: int, label: str) -> TorchFile:
     folder = pickles[0].removesuffix("data.pkl")
     if any(name.startswith((folder + "code/", folder + "constants.pkl")) for name in entries):
         raise UserError(
-            f"{label}: refused, a TorchScript program; only weights are read: save `generator.state_dict()` by torch.save"
+            f"{label}: refused, a TorchScript program; only weights are read: "
+            "save `generator.state_dict()` by torch.save"
         )
     used = [entry for name, entry in entries.items() if name == pickles[0] or name.startswith(folder + "data/")]
     if any(entry.is_compressed for entry in used):

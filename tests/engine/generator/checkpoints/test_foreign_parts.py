@@ -11,6 +11,7 @@ import fractions
 import functools
 import io
 import logging
+import math
 import pathlib
 import pickle
 import random
@@ -81,7 +82,7 @@ PARTS: dict[str, Any] = {
     "an optimiser of old torch": old_optimiser,
     "an optimiser": lambda: torch.optim.Adam([torch.nn.Parameter(torch.zeros(2))]).state_dict(),
     "a scheduler": lambda: torch.optim.lr_scheduler.StepLR(torch.optim.SGD([torch.zeros(1)], 0.1), 3).state_dict(),
-    "float and tuple keys": lambda: {0.5: 1, (1, "a"): 2, True: 3, 1 << 70: 4, frozenset({1}): 5, -1: 6, float("nan"): 7},
+    "float and tuple keys": lambda: {0.5: 1, (1, "a"): 2, True: 3, 1 << 70: 4, frozenset({1}): 5, -1: 6, math.nan: 7},
     "complex": lambda: 1 + 2j,
     "newer dtypes": newer_dtypes,
     "a sparse tensor": lambda: torch.eye(3).to_sparse(),
@@ -89,7 +90,7 @@ PARTS: dict[str, Any] = {
     "devices and dtypes": lambda: [torch.device("cuda:0"), torch.float8_e5m2, torch.Size([1]), torch.strided],
     "random states": lambda: [torch.get_rng_state(), np.random.get_state(), random.getstate(), torch.Generator()],
     "a NumPy generator": lambda: np.random.default_rng(0),
-    "NumPy arrays": lambda: [np.arange(9).reshape(3, 3).T, np.array(["x"]), np.array([None, {}]), np.datetime64("2020")],
+    "NumPy arrays": lambda: [np.arange(9).reshape(3, 3).T, np.array(["x"]), np.array([None, 1]), np.datetime64("2020")],
     "NumPy scalars": lambda: [np.float64(1.5), np.int32(3), np.bool_(True), np.array(2.5)],
     "counters": lambda: collections.Counter("abca"),
     "a defaultdict": lambda: collections.defaultdict(list, a=[1]),

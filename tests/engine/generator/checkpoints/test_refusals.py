@@ -312,8 +312,8 @@ def test_irregular_channels_are_refused(written, small):
 HARMLESS_TENSORFLOW = {
     "resolution_w": 16, "resolution_h": 16, "randomize_noise": False, "fused_modconv": False, "truncation_psi": 0.7,
     "truncation_cutoff": 4, "truncation_psi_val": None, "style_mixing_prob": None, "dlatent_avg_beta": 0.99,
-    "num_fp16_res": 4, "fmap_decay": 1, "structure": "fixed", "normalize_latents": True, "synthesis_func": "G_synthesis",
-    "resample_kernel": (1, 3, 3, 1), "is_training": False, "dtype": "float32",
+    "num_fp16_res": 4, "fmap_decay": 1, "structure": "fixed", "normalize_latents": True,
+    "resample_kernel": (1, 3, 3, 1), "is_training": False, "dtype": "float32", "synthesis_func": "G_synthesis",
 }  # fmt: skip
 
 
