@@ -1,8 +1,8 @@
 """Pickles of NVIDIA's PyTorch code: every module is an object of a persistent class, with its source code.
 
 Source of every detail: torch_utils/persistence.py (the reduced form; keys and order of `meta`; the state is the
-module's `__dict__` with `_init_args` and `_init_kwargs`), the attributes, tensors and children that training/networks.py of
-stylegan2-ada-pytorch assigns, in their order, and those of training/networks_stylegan2.py of stylegan3, which assigns
+module's `__dict__` with `_init_args` and `_init_kwargs`), the attributes, tensors and children that the modules of
+training/networks.py of stylegan2-ada-pytorch assign, in their order, and those of stylegan3, which assigns
 more (flavour). Gains are NumPy numbers because the code computes them by NumPy. The dict of a snapshot is that of
 training/training_loop.py. The private dicts of a module are those of torch 2.13. Read with the same result as files of
 NVIDIA's code; see docs/generators.md.

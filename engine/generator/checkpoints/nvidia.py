@@ -42,8 +42,6 @@ OTHER_CLASSES = {
     "SuperresGenerator": "a StyleGAN-XL network",
     "SynthesisInput": "a StyleGAN3 or StyleGAN-XL network",
     "TriPlaneGenerator": "an EG3D network, whose pictures are rendered from planes",
-    "GeneratorT": "a StyleGAN-T network",
-    "StyleGAN2Backbone": "an EG3D network, whose pictures are rendered from planes",
 }
 
 
