@@ -20,6 +20,7 @@ from sgi.engine import intrinsics
 from sgi.engine.arguments import PSI_LIMIT, names_of_types
 from sgi.engine.budget import check_regular, parse_json, read_text
 from sgi.engine.errors import UserError, one_line
+from sgi.engine.foreign_file import foreign
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.offset_tensors import StyledConfig
 from sgi.engine.onnx_wire import NotOnnxError, read_metadata
@@ -287,7 +288,9 @@ def _metadata_text(path: Path) -> str:
     try:
         text = read_metadata(path).get(METADATA_KEY)
     except NotOnnxError as error:
-        raise UserError(f"{path}: {error}; copy it again or {_EXPORT_AGAIN}") from None
+        what = foreign(path)
+        reason = f"not an ONNX model but {what}" if what else f"{error}; copy it again"
+        raise UserError(f"{path}: {reason}, or {_EXPORT_AGAIN}") from None
     if text is None:
         raise UserError(f"{path}: a model without sgi-engine metadata; {_EXPORT_AGAIN}")
     return text
