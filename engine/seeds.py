@@ -17,6 +17,7 @@ from typing import overload
 
 import numpy as np
 
+from sgi.engine.budget import read_text
 from sgi.engine.errors import UserError, one_line
 
 SEED_MAX = 2**32 - 1
@@ -24,6 +25,7 @@ DIGITS = 6
 """Least number of digits of a seed in file names, so that a folder can be extended to a million seeds."""
 _REMEDY = "write seeds and inclusive ranges such as 0-5,9,12-14"
 _SHOWN = 60  # characters of a wrong text that a message quotes
+_LARGEST_FILE = 1 << 26
 _ITEM = re.compile(r"(\d{1,20})(?:\s*-\s*(\d{1,20}))?")
 
 
@@ -124,7 +126,7 @@ def read_seeds(path: str | Path) -> Seeds:
     Raises UserError for a file that cannot be read, and with the line number for a line that is wrong.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, _LARGEST_FILE, "utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise UserError(f"`seeds_file={path}`: {reason}") from None
