@@ -34,6 +34,8 @@ def verify(
     ):
         if text:
             typer.echo(f"{name:12}{one_line(text, _SHOWN)}")
+    if report.wrong_lines:
+        typer.echo(f"wrong lines {report.wrong_lines} in manifests; the next run drops them")
     if report.merged:
         typer.echo(f"merged      {report.merged} manifests of shards into {report.manifest}")
     if not report.is_complete:
