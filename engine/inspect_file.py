@@ -12,7 +12,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from sgi.engine.artifact import ONNX_SUFFIX, Artifact
-from sgi.engine.budget import check_safetensors, parse_json
+from sgi.engine.budget import check_safetensors, is_regular, parse_json
 from sgi.engine.errors import UserError
 from sgi.engine.inspect_results import describe_result
 from sgi.engine.model_file import read_model
@@ -69,7 +69,7 @@ def inspect_file(path: str | Path) -> FileReport:
     result = describe_result(path)
     if result is not None:
         files = path.rglob("*") if path.is_dir() else [path]
-        return FileReport(path, result[0], sum(file.stat().st_size for file in files if file.is_file()), result[1])
+        return FileReport(path, result[0], sum(file.lstat().st_size for file in files if is_regular(file)), result[1])
     if path.suffix in CHECKPOINTS:
         return _checkpoint(path)
     if path.suffix == SAFETENSORS:
