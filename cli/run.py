@@ -10,6 +10,7 @@ import typer
 from sgi.cli import INTERRUPTED
 from sgi.cli.options import ClassIndices, MapFormat, Preview, Quiet, Threads, Types
 from sgi.cli.progress import progress
+from sgi.cli.terminal import echo
 from sgi.engine.backends import AUTO, BACKENDS, DEFAULT_BATCH, DEVICES
 from sgi.engine.errors import UserError
 
@@ -94,12 +95,10 @@ def run(
                 preview=preview, progress=shown,
             )  # fmt: skip
     except RunInterrupted as stop:
-        typer.echo(
-            f"interrupted: {stop.finished} of {stop.total} seeds are finished; the same command continues", err=True
-        )
+        echo(f"interrupted: {stop.finished} of {stop.total} seeds are finished; the same command continues", err=True)
         raise typer.Exit(INTERRUPTED) from None
     for report in reports:
-        typer.echo("\n".join(_lines(report)))
+        echo("\n".join(_lines(report)))
 
 
 def _lines(report: RunReport) -> list[str]:

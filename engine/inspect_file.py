@@ -12,7 +12,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from sgi.engine.artifact import ONNX_SUFFIX, SIDECAR_SUFFIXES, Artifact
-from sgi.engine.budget import check_safetensors, parse_json
+from sgi.engine.budget import check_safetensors, is_regular, parse_json
 from sgi.engine.errors import UserError
 from sgi.engine.foreign_file import foreign
 from sgi.engine.inspect_results import RESULT_SUFFIXES, describe_result
@@ -72,7 +72,7 @@ def inspect_file(path: str | Path) -> FileReport:
     result = describe_result(path)
     if result is not None:
         files = path.rglob("*") if path.is_dir() else [path]
-        return FileReport(path, result[0], sum(file.stat().st_size for file in files if file.is_file()), result[1])
+        return FileReport(path, result[0], sum(file.lstat().st_size for file in files if is_regular(file)), result[1])
     if path.suffix == SAFETENSORS:
         header = read_header(path)
         return _checkpoint(path) if header is None else _safetensors(path, *header)

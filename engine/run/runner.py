@@ -26,6 +26,7 @@ from sgi.engine.run import pipeline
 from sgi.engine.run.description import describe
 from sgi.engine.run.job import Job
 from sgi.engine.run.record import RUN_FILE, SEEDS_PER_FOLDER, RunRecord, check_same, class_weights, read_run
+from sgi.engine.run.set_aside import original_name, set_special_aside
 from sgi.engine.seeds import SEED_MAX, Seeds, as_seeds, parse_seeds, parse_shard
 from sgi.engine.writers import get_format
 
@@ -130,6 +131,10 @@ def run_seeds(
     threads = check_threads(threads)
 
     outdir = check_path(outdir, "outdir")
+    with pipeline.disk_errors(outdir):
+        special = set_special_aside(outdir)
+    for kept in special:
+        progress.message(f"{original_name(kept)}: not a regular file; kept as {kept.name} and made again")
     run = read_run(outdir)
     found = run.record if run else None
     size = batch or (found.batch if found else None) or DEFAULT_BATCH
@@ -158,7 +163,7 @@ def run_seeds(
     sheet = pipeline.write_preview(job, artifact) if preview and count else None
     return RunReport(
         job.outdir, job.manifest, sheet, chosen, outcome.written, outcome.found, outcome.seconds, record.backend,
-        record.device, precision, tuple(outcome.set_aside),
+        record.device, precision, (*special, *outcome.set_aside),
     )  # fmt: skip
 
 
@@ -211,10 +216,8 @@ def _generate(engine: Engine, job: Job, count: int, progress: Progress) -> pipel
             stage.advance(done - reported, f"{rate:.1f} img/s" if rate else "")
             reported = done
             for path in outcome.set_aside[named:]:
-                original = path.name.partition(pipeline.SET_ASIDE)[0]
-                progress.message(
-                    f"{original}: not the file of this run, or damaged; kept as {path.name} and written again"
-                )
+                name = original_name(path)
+                progress.message(f"{name}: not the file of this run, or damaged; kept as {path.name} and written again")
             named = len(outcome.set_aside)
 
         try:

@@ -218,14 +218,13 @@ def srgb_to_linear(u):
     return np.where(u <= 0.04045, u / 12.92, ((u + 0.055) / 1.055) ** 2.4)
 
 
-def test_a_damaged_map_of_the_preview_is_named_and_verify_repairs_it(model, tmp_path):
+def test_a_damaged_map_of_the_preview_is_set_aside_and_written_again(model, tmp_path):
     run_seeds("0-1", model=model, outdir=tmp_path)
     file = tmp_path / "seed000001_depth.png"
     whole = file.read_bytes()
     file.write_bytes(bytes(len(whole)))
-    with pytest.raises(UserError, match=r"seed000001_depth.png: damaged .*`verify=True`"):
-        run_seeds("0-1", model=model, outdir=tmp_path)
-    run_seeds("0-1", model=model, outdir=tmp_path, verify=True)
+    report = run_seeds("0-1", model=model, outdir=tmp_path)
+    assert [path.name for path in report.set_aside] == ["seed000001_depth.png.set-aside"]
     assert file.read_bytes() == whole
 
 
