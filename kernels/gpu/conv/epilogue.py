@@ -1,7 +1,6 @@
 """The epilogue of the convolution kernels: activation, to-rgb, the product with the next style, the stores.
 
-Names as in `device_functions`. A block wider than 128 columns is handled in two halves, because the vectors of a column
-(scale, bias, styles) need as many registers as half of the sums.
+Names as in `device_functions`.
 """
 # mypy: disable-error-code="no-untyped-def"
 
@@ -14,8 +13,6 @@ import triton.language as tl
 
 from sgi.kernels.gpu.device_functions import activate, upsampled
 from sgi.kernels.gpu.operands import Epilogue, RgbTail, row_stride
-
-WIDEST = tl.constexpr(128)  # columns that are handled at once
 
 
 class Tail(NamedTuple):
@@ -76,28 +73,14 @@ def finish_block(
 ):
     """Finish and store BM rows x BN columns; to-rgb reads the values before the product with the next style."""
     BN: tl.constexpr = b_acc.shape[1]
-    if BN > WIDEST:
-        b_l, b_r = tl.split(tl.permute(tl.reshape(b_acc, [b_acc.shape[0], 2, BN // 2]), (0, 2, 1)))
-        o_l = i_n * BN + tl.arange(0, BN // 2)
-        o_r = o_l + BN // 2
-        b_l = _activated(b_l, o_l, b_n, o_y, o_x, m_row, tail, GW, CO, UP, ACT)
-        b_r = _activated(b_r, o_r, b_n, o_y, o_x, m_row, tail, GW, CO, UP, ACT)
-        if rgb is not None:
-            for c in tl.static_range(C):
-                b_rgb = _colour(b_l, o_l, c, b_n, m_row, rgb, CO) + _colour(b_r, o_r, c, b_n, m_row, rgb, CO)
-                _store_colour(b_rgb, c, i_n, n, o_n, o_y, o_x, m_row, rgb, GH, GW, C, CO <= BN)
-        if y_ptr is not None:
-            _store(b_l, o_l, o_n, b_n, o_y, o_x, m_row, y_ptr, tail, GH, GW, CO, UP)
-            _store(b_r, o_r, o_n, b_n, o_y, o_x, m_row, y_ptr, tail, GH, GW, CO, UP)
-    else:
-        o_col = i_n * BN + tl.arange(0, BN)
-        b_acc = _activated(b_acc, o_col, b_n, o_y, o_x, m_row, tail, GW, CO, UP, ACT)
-        if rgb is not None:
-            for c in tl.static_range(C):
-                b_rgb = _colour(b_acc, o_col, c, b_n, m_row, rgb, CO)
-                _store_colour(b_rgb, c, i_n, n, o_n, o_y, o_x, m_row, rgb, GH, GW, C, CO <= BN)
-        if y_ptr is not None:
-            _store(b_acc, o_col, o_n, b_n, o_y, o_x, m_row, y_ptr, tail, GH, GW, CO, UP)
+    o_col = i_n * BN + tl.arange(0, BN)
+    b_acc = _activated(b_acc, o_col, b_n, o_y, o_x, m_row, tail, GW, CO, UP, ACT)
+    if rgb is not None:
+        for c in tl.static_range(C):
+            b_rgb = _colour(b_acc, o_col, c, b_n, m_row, rgb, CO)
+            _store_colour(b_rgb, c, i_n, n, o_n, o_y, o_x, m_row, rgb, GH, GW, C, CO <= BN)
+    if y_ptr is not None:
+        _store(b_acc, o_col, o_n, b_n, o_y, o_x, m_row, y_ptr, tail, GH, GW, CO, UP)
 
 
 @triton.jit
@@ -141,9 +124,7 @@ def _activated(
 def _colour(b_y, o_col, c, b_n, m_row, rgb, CO: tl.constexpr):
     """Channel c of to-rgb summed over the columns o_col: [BM]."""
     m_col = o_col < CO
-    b_rs = tl.load(
-        rgb.style + b_n * rgb.style_stride + o_col[None, :], mask=_vector_mask(b_n, m_row, m_col), other=0.0
-    )
+    b_rs = tl.load(rgb.style + b_n * rgb.style_stride + o_col[None, :], mask=_vector_mask(b_n, m_row, m_col), other=0.0)
     b_rw = tl.load(rgb.weight + c * CO + o_col[None, :], mask=m_col[None, :], other=0.0)
     return tl.sum(b_y * (b_rs * b_rw), axis=1)
 
