@@ -119,7 +119,8 @@ def candidates(
     """
     columns = weight.shape[2]
     plain = tune.candidates(x.dtype, x.shape[3], columns, heavy=rgb is not None)
-    for config in (*plain, *rows_configs(x, weight, style)):
+    configs: list[tune.Config | RowsConfig] = [*plain, *rows_configs(x, weight, style)]
+    for config in configs:
         yield label(config), partial(conv, x, weight, n, style, epilogue, rgb, write=write, config=config)
 
 

@@ -1,4 +1,4 @@
-"""The launch of the rows form of the convolution: its block shapes, the operands that it takes, grid and descriptors."""
+"""The launch of the rows form of the convolution: its block shapes, the operands it takes, grid and descriptors."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The 3x3 convolution of a block of image rows, fused with the rest of its layer: each row of x serves three taps.
 
-A program computes ROWS image rows x BM pixels x BN output channels. For each horizontal tap and block of input channels
-it loads ROWS + 2 rows of x and three taps of the weight, and multiplies each row by the vertical taps that need it, from
-shared memory. A pixel is read 3 * (ROWS + 2) / ROWS times instead of 9 times, and the weights once for ROWS * BM pixels.
+A program computes ROWS image rows x BM pixels x BN output channels. For each horizontal tap and block of input
+channels it loads ROWS + 2 rows of x and three taps of the weight, and multiplies each row by the vertical taps that
+need it, from shared memory. A pixel is read 3 * (ROWS + 2) / ROWS times instead of 9 times, and the weights once for
+ROWS * BM pixels.
 """
 # mypy: disable-error-code="no-untyped-def"
 
