@@ -23,6 +23,7 @@ from sgi.engine.arguments import check_batch, check_psi
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Overlapping, open_backend
 from sgi.engine.backends.backend import pad_rows
+from sgi.engine.backends.ports import check_maps
 from sgi.engine.errors import UserError
 from sgi.engine.in_flight import InFlight
 from sgi.engine.seeds import as_seeds, latents
@@ -160,18 +161,23 @@ class Engine:
             for latent, label in requests:
                 with self._passes:
                     maps = self.backend.run(latent, psi, label, types)
-                yield check_finite(maps)
+                yield self._checked(maps, len(latent), types)
             return
-        waiting: deque[Callable[[], dict[str, np.ndarray]]] = deque()
+        waiting: deque[tuple[Callable[[], dict[str, np.ndarray]], int]] = deque()
         for latent, label in requests:
             with self._passes:
-                waiting.append(self.backend.start(latent, psi, label, types))
-                ready = [waiting.popleft()()] if len(waiting) > 1 else []
-            yield from map(check_finite, ready)
+                waiting.append((self.backend.start(latent, psi, label, types), len(latent)))
+                ready = _finish(waiting) if len(waiting) > 1 else None
+            if ready:
+                yield self._checked(*ready, types)
         while waiting:
             with self._passes:
-                maps = waiting.popleft()()
-            yield check_finite(maps)
+                ready = _finish(waiting)
+            yield self._checked(*ready, types)
+
+    def _checked(self, maps: dict[str, np.ndarray], rows: int, types: tuple[str, ...] | None) -> dict[str, np.ndarray]:
+        model = getattr(self.backend, "path", None) or f"backend {self.backend.name}"
+        return check_finite(check_maps(model, self.artifact, maps, rows, types))
 
     def _labelled(
         self, batches: Iterable[ArrayLike], class_index: int | Iterable[int | Sequence[int]] | None
@@ -237,6 +243,13 @@ def check_finite(maps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             if len(rows):
                 raise NotFiniteError(name, int(rows[0]))
     return maps
+
+
+def _finish(
+    waiting: deque[tuple[Callable[[], dict[str, np.ndarray]], int]],
+) -> tuple[dict[str, np.ndarray], int]:
+    maps, rows = waiting.popleft()
+    return maps(), rows
 
 
 class NotFiniteError(UserError):

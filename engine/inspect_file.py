@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from sgi.engine.artifact import ONNX_SUFFIX, Artifact
+from sgi.engine.budget import check_safetensors, parse_json
 from sgi.engine.errors import UserError
 from sgi.engine.inspect_results import describe_result
 from sgi.engine.model_file import read_model
 from sgi.engine.offset_tensors import ROWS
 
 SAFETENSORS = ".safetensors"
+_SHOWN_ROWS, _SHOWN_FIGURES = 50, 20  # of a table of scores
 CHECKPOINTS = (".pkl", ".pickle", ".pt", ".pth", ".ckpt")
 KINDS = {
     f"sgi_{kind}": kind for kind in ("generator", "offset", "teacher", "discriminator", "latents")
@@ -82,17 +84,18 @@ def read_header(path: Path) -> tuple[str, dict[str, Any], dict[str, list[int]]] 
     Raises UserError if the file is missing, cut short or not safetensors, or if its header is damaged.
     """
     try:
+        check_safetensors(path)
         with safe_open(str(path), framework="np") as tensors:
             found = tensors.metadata() or {}
             shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
         for key, kind in KINDS.items():
             if key in found:
-                return kind, dict(json.loads(found[key])), shapes
+                return kind, dict(parse_json(found[key], finite=False)), shapes
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: not a complete safetensors file ({error}); copy it again") from None
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError):
         raise UserError(f"{path}: its header is damaged; copy it again") from None
     return None
 
@@ -115,14 +118,19 @@ def _safetensors(path: Path, kind: str, header: dict[str, Any], shapes: dict[str
         facts["tensors"] = _offset_tensors(shapes)
         score = facts.get("score")
         rows = score.get("rows") if isinstance(score, dict) else None
-        if isinstance(score, dict) and isinstance(rows, dict) and rows:
+        if isinstance(score, dict) and isinstance(rows, dict) and _is_table(rows):
             facts["score"] = {name: value for name, value in score.items() if name != "rows"}
             sections = (_scores(rows),)
     return FileReport(path, kind, path.stat().st_size, facts, sections)
 
 
+def _is_table(rows: dict[str, Any]) -> bool:
+    return bool(rows) and all(isinstance(row, dict) for row in rows.values())
+
+
 def _scores(rows: dict[str, dict[str, Any]]) -> Section:
-    figures = tuple(next(iter(rows.values())))
+    figures = tuple(next(iter(rows.values())))[:_SHOWN_FIGURES]
+    rows = dict(islice(rows.items(), _SHOWN_ROWS))
     return Section(
         "held-out score", figures, {name: tuple(row.get(figure) for figure in figures) for name, row in rows.items()}
     )

@@ -39,14 +39,14 @@ def draw_sheet(rows: Mapping[str, Mapping[str, np.ndarray]], types: Mapping[str,
     """The bytes of a PNG with labelled pictures in rows and columns.
 
     rows: {row label: {column label: display codes [1 or 3, R, R] in [0, 1]}}; every row has the same columns.
-    types: {row or column label: type of its pictures}. Pictures of depth are drawn in colours that span the least to
-    the largest value of that type in the sheet; the label has a bar of the colours and the two values.
+    types: {row or column label: type of its pictures of one channel}. Pictures of depth are drawn in colours that span
+    the least to the largest value of that type in the sheet; the label has a bar of the colours and the two values.
     """
     coloured = {label: kind for label, kind in (types or {}).items() if kind.decoding == "inverse"}
     spans = _spans(rows, coloured)
     rows = {
         label: {
-            name: _colours(code, spans[coloured[key].name]) if (key := _key(label, name, coloured)) else code
+            name: _colours(code, spans[coloured[key].name]) if (key := _key(label, name, code, coloured)) else code
             for name, code in row.items()
         }
         for label, row in rows.items()
@@ -81,8 +81,10 @@ def draw_sheet(rows: Mapping[str, Mapping[str, np.ndarray]], types: Mapping[str,
     return encode_png(np.asarray(sheet))
 
 
-def _key(row: str, column: str, coloured: Mapping[str, Intrinsic]) -> str | None:
+def _key(row: str, column: str, code: np.ndarray, coloured: Mapping[str, Intrinsic]) -> str | None:
     """The label, of the row or else of the column, that names the type of a cell which is drawn in colours."""
+    if len(code) != 1:
+        return None  # a picture in the row of a type
     return row if row in coloured else column if column in coloured else None
 
 
@@ -93,7 +95,7 @@ def _spans(
     spans: dict[str, tuple[float, float]] = {}
     for label, row in rows.items():
         for name, code in row.items():
-            if key := _key(label, name, coloured):
+            if key := _key(label, name, code, coloured):
                 kind = coloured[key].name
                 low, high = spans.get(kind, (1.0, 0.0))
                 spans[kind] = (min(low, float(code.min())), max(high, float(code.max())))

@@ -17,6 +17,7 @@ from sgi.trainer.device import find_device, preferred_precision
 from sgi.trainer.losses import get_loss
 from sgi.trainer.offsets.chosen_types import chosen_types
 from sgi.trainer.offsets.fit import FitSettings
+from sgi.trainer.offsets.fitted_baselines import BaselinesCache
 from sgi.trainer.offsets.job import make_pools, open_checkpoint, train_offset
 from sgi.trainer.offsets.pool import Sampling
 from sgi.trainer.offsets.score_report import write_preview
@@ -79,7 +80,7 @@ def train_offsets(
     and const for others. holdout, split: number and split of the seeds to score on, see
     sgi.trainer.offsets.seed_splits. out: an offset file or a folder, None for TYPE.safetensors in the current one.
     workdir: folder of checkpoints and logs, None for `fits` beside the offsets. cache: folder that keeps the teacher's
-    targets. resume: whether to continue an interrupted fit of the same settings. preview: whether to write a picture
+    targets and the fitted baselines, as of `score_offsets`. resume: whether to continue an interrupted fit of the same settings. preview: whether to write a picture
     beside each offset. on_trained: called with each report once its files are written.
 
     Raises UserError, naming the parameter, before any picture is rendered where that is possible.
@@ -111,14 +112,14 @@ def train_offsets(
     for kind in kinds.values():
         get_loss(loss, kind)
     pools = make_pools(network, loaded, list(kinds), sampling, images, holdout, seed, split, cache, progress)
-    reports = []
+    reports, store = [], BaselinesCache(cache)
     for name, path in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = workdir or path.parent / WORKDIR
         checkpoint = open_checkpoint(folder, network, loaded, kinds[name], pools.fitting, settings)
         if not resume:
             checkpoint.reset()
-        offset = train_offset(network, loaded, kinds[name], pools, settings, checkpoint, progress)
+        offset = train_offset(network, loaded, kinds[name], pools, settings, checkpoint, progress, store)
         offset.save(path)
         checkpoint.finish()
         picture = path.with_suffix(".png") if preview else None

@@ -204,7 +204,10 @@ def sample_w_avg(generator: Generator) -> torch.Tensor:
     classes = generator.config.c_dim
     for start in range(0, W_AVG_SAMPLES, W_AVG_BATCH):
         z = torch.from_numpy(random.randn(W_AVG_BATCH, generator.config.z_dim).astype(np.float32))
-        label = torch.eye(classes)[torch.arange(start, start + W_AVG_BATCH) % classes] if classes else None
+        label = None
+        if classes:
+            label = torch.zeros(W_AVG_BATCH, classes)
+            label[torch.arange(W_AVG_BATCH), torch.arange(start, start + W_AVG_BATCH) % classes] = 1
         total += generator.mapping(z, label).double().sum(dim=0)
     return (total / W_AVG_SAMPLES).float()
 

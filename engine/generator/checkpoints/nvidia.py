@@ -96,6 +96,7 @@ def _walk(container: Container, record: Any, path: str, depth: int) -> Iterator[
     parts = [state.get(key) for key in ("_parameters", "_buffers", "_modules")]
     if not all(isinstance(part, dict) and all(isinstance(key, str) for key in part) for part in parts):
         raise UserError(f"{container.label}: not a readable checkpoint ({where} lacks its tensors)")
+    container.visits.spend(1 + len(state) + sum(map(len, parts)))
     values = {**parts[0], **parts[1]}
     if len(values) > MAX_TENSORS:
         raise UserError(f"{container.label}: more tensors in {where} than any StyleGAN2 generator has")

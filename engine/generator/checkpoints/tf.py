@@ -106,6 +106,7 @@ def _variables(container: Container, record: Any, path: str, depth: int) -> Iter
     components = state.get("components", {})
     if not isinstance(variables, list) or not isinstance(components, dict) or depth > MAX_DEPTH:
         raise UserError(f"{container.label}: not a readable checkpoint (a network without variables)")
+    container.visits.spend(1 + len(variables) + len(components))
     if len(variables) > MAX_TENSORS:
         raise UserError(f"{container.label}: more variables than any StyleGAN2 generator has")
     for item in variables:
