@@ -62,7 +62,7 @@ def conv(
     if config is None:
         flags = {"up": up, "stride": stride, "transposed": transposed, "style": style is not None}
         flags |= {"rgb": rgb is not None, "write": write, "side": gh}
-        heavy = rgb is not None or up == 2
+        heavy = up == 2 or tune.is_heavy(x, gh * gw, rgb is not None)
         config = tune.choose_blocks("conv", x, n * gh * gw, inputs, columns, flags, run, heavy)
     return run(config)
 
@@ -118,7 +118,8 @@ def candidates(
     (image rows x pixels x columns x input channels).
     """
     columns = weight.shape[2]
-    plain = tune.candidates(x.dtype, x.shape[3], columns, heavy=rgb is not None)
+    heavy = tune.is_heavy(x, x.shape[1] * x.shape[2], rgb is not None)
+    plain = tune.candidates(x.dtype, x.shape[3], columns, heavy)
     configs: list[tune.Config | RowsConfig] = [*plain, *rows_configs(x, weight, style)]
     for config in configs:
         yield label(config), partial(conv, x, weight, n, style, epilogue, rgb, write=write, config=config)
