@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from torch import Tensor
 
 from sgi.kernels.gpu import tune
-from sgi.kernels.gpu.conv.launch import conv
+from sgi.kernels.gpu.conv.launch import candidates as plain_candidates
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
 from sgi.kernels.gpu.upconv.launch import up_conv
 
@@ -43,9 +43,4 @@ def conv_candidates(
     x: Tensor, weight: Tensor, n: int, style: Tensor | None, epilogue: Epilogue, rgb: RgbTail | None, write: bool
 ) -> Iterator[tuple[str, Callable[[], Conv]]]:
     """The ways to compute `conv` of the operands, with to-rgb or without."""
-    for config in tune.candidates(x.dtype, x.shape[3], weight.shape[2], heavy=rgb is not None):
-
-        def run(config: tune.Config = config) -> Conv:
-            return conv(x, weight, n, style, epilogue, rgb, write=write, config=config)
-
-        yield label(config), run
+    return plain_candidates(x, weight, n, style, epilogue, rgb, write)

@@ -44,7 +44,7 @@ def forms(work: LayerWork, batch: int, last: bool) -> dict[str, float]:
     written = 2.0 * pixels * outputs
     if not work.module.up:
         traffic = 2.0 * pixels * inputs + (12.0 * pixels if last else written) + work.weight_bytes
-        return {"conv": gemm(pixels, inputs, outputs, 9, traffic, heavy=True)}
+        return {"conv": gemm(pixels, inputs, outputs, 9, traffic)}
     read = 0.5 * pixels * inputs
     # The four parities have 4, 2, 2 and 1 taps, each over a quarter of the pixels: 2.25 taps a pixel.
     transposed = gemm(pixels, inputs, outputs, 9, read + written + work.weight_bytes) * 0.25

@@ -1,7 +1,8 @@
 """The epilogue of the convolution kernels: activation, to-rgb, the product with the next style, the stores.
 
-Names as in `device_functions`. A block wider than 128 columns is handled in two halves, because the vectors of a column
-(scale, bias, styles) need as many registers as half of the sums.
+Names as in `device_functions`. Vectors of rows and columns are loaded in halves: the compiler gives a load of as many
+elements as the block has threads a layout of its own, and then moves the sums of the whole block to that layout through
+shared memory before it adds them up for to-rgb. Shorter loads take the layout of the sums.
 """
 # mypy: disable-error-code="no-untyped-def"
 
@@ -12,10 +13,8 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
-from sgi.kernels.gpu.device_functions import activate, upsampled
+from sgi.kernels.gpu.device_functions import bounded_lrelu, upsampled
 from sgi.kernels.gpu.operands import Epilogue, RgbTail, row_stride
-
-WIDEST = tl.constexpr(128)  # columns that are handled at once
 
 
 class Tail(NamedTuple):
@@ -76,38 +75,35 @@ def finish_block(
 ):
     """Finish and store BM rows x BN columns; to-rgb reads the values before the product with the next style."""
     BN: tl.constexpr = b_acc.shape[1]
-    if BN > WIDEST:
-        b_l, b_r = tl.split(tl.permute(tl.reshape(b_acc, [b_acc.shape[0], 2, BN // 2]), (0, 2, 1)))
-        o_l = i_n * BN + tl.arange(0, BN // 2)
-        o_r = o_l + BN // 2
-        b_l = _activated(b_l, o_l, b_n, o_y, o_x, m_row, tail, GW, CO, UP, ACT)
-        b_r = _activated(b_r, o_r, b_n, o_y, o_x, m_row, tail, GW, CO, UP, ACT)
-        if rgb is not None:
-            for c in tl.static_range(C):
-                b_rgb = _colour(b_l, o_l, c, b_n, m_row, rgb, CO) + _colour(b_r, o_r, c, b_n, m_row, rgb, CO)
-                _store_colour(b_rgb, c, i_n, n, o_n, o_y, o_x, m_row, rgb, GH, GW, C, CO <= BN)
-        if y_ptr is not None:
-            _store(b_l, o_l, o_n, b_n, o_y, o_x, m_row, y_ptr, tail, GH, GW, CO, UP)
-            _store(b_r, o_r, o_n, b_n, o_y, o_x, m_row, y_ptr, tail, GH, GW, CO, UP)
-    else:
-        o_col = i_n * BN + tl.arange(0, BN)
-        b_acc = _activated(b_acc, o_col, b_n, o_y, o_x, m_row, tail, GW, CO, UP, ACT)
-        if rgb is not None:
-            for c in tl.static_range(C):
-                b_rgb = _colour(b_acc, o_col, c, b_n, m_row, rgb, CO)
-                _store_colour(b_rgb, c, i_n, n, o_n, o_y, o_x, m_row, rgb, GH, GW, C, CO <= BN)
-        if y_ptr is not None:
-            _store(b_acc, o_col, o_n, b_n, o_y, o_x, m_row, y_ptr, tail, GH, GW, CO, UP)
+    o_col = i_n * BN + tl.arange(0, BN)
+    b_acc = _activated(b_acc, o_col, b_n, o_y, o_x, m_row, tail, GW, CO, UP, ACT)
+    if rgb is not None:
+        for c in tl.static_range(C):
+            b_rgb = _colour(b_acc, o_col, c, b_n, m_row, rgb, CO)
+            _store_colour(b_rgb, c, i_n, n, o_n, o_y, o_x, m_row, rgb, GH, GW, C, CO <= BN)
+    if y_ptr is not None:
+        _store(b_acc, o_col, o_n, b_n, o_y, o_x, m_row, y_ptr, tail, GH, GW, CO, UP)
 
 
 @triton.jit
-def _vector_mask(b_n, m_row, m_col):
-    """Mask of an image's vectors: [1, BN] if the block lies in one image, else [BM, BN]."""
+def _load_halves(ptr, o, mask):
+    """Values [S] at ptr + o, 0 where masked; o, mask: [S]."""
+    HALF: tl.constexpr = o.shape[0] // 2
+    o_l, o_r = tl.split(tl.permute(tl.reshape(o, [2, HALF]), (1, 0)))
+    m_l, m_r = tl.split(tl.permute(tl.reshape(mask, [2, HALF]), (1, 0)))
+    b_l = tl.load(ptr + o_l, mask=m_l, other=0.0)
+    b_r = tl.load(ptr + o_r, mask=m_r, other=0.0)
+    return tl.reshape(tl.permute(tl.join(b_l, b_r), (1, 0)), [2 * HALF])
+
+
+@triton.jit
+def _columns(ptr, stride, b_n, o_out, m_row, m_col):
+    """The image's values of the columns: [1, BN] if the block lies in one image, else [BM, BN]."""
     if len(b_n.shape) == 0:
-        mask = m_col[None, :]
+        b = _load_halves(ptr + b_n * stride, o_out, m_col)[None, :]
     else:
-        mask = m_row[:, None] & m_col[None, :]
-    return mask
+        b = tl.load(ptr + b_n * stride + o_out[None, :], mask=m_row[:, None] & m_col[None, :], other=0.0)
+    return b
 
 
 @triton.jit
@@ -125,26 +121,31 @@ def _pixel(o_col, o_y, o_x, GW: tl.constexpr, CO: tl.constexpr, UP: tl.constexpr
 def _activated(
     b, o_col, b_n, o_y, o_x, m_row, tail, GW: tl.constexpr, CO: tl.constexpr, UP: tl.constexpr, ACT: tl.constexpr
 ):  # fmt: skip
+    """clamp(lrelu(b * scale + noise + bias)); the gain sqrt 2 of the leaky ReLU is in the operands."""
     m_col = o_col < UP * UP * CO
-    o_pix = _pixel(o_col, o_y, o_x, GW, CO, UP)
-    m_pix = m_row[:, None]
-    if UP == 2:
-        m_pix = m_pix & m_col[None, :]
-    return activate(
-        b, b_n, o_pix, (o_col % CO)[None, :], _vector_mask(b_n, m_row, m_col), m_pix, m_col[None, :],
-        tail.scale, tail.scale_stride, tail.noise, tail.noise_stride, tail.bias, tail.clamp, tail.scale is not None,
-        tail.noise is not None, tail.bias is not None, ACT, tail.clamp is not None,
-    )  # fmt: skip
+    if tail.scale is not None:
+        b = b * _columns(tail.scale, tail.scale_stride, b_n, o_col % CO, m_row, m_col)
+    if tail.noise is not None:
+        if len(b_n.shape) == 0:
+            p_noise = tail.noise + b_n * tail.noise_stride
+            for phase in tl.static_range(UP * UP):
+                o_pix = (o_y * UP + phase // UP) * (GW * UP) + o_x * UP + phase % UP
+                b_noise = _load_halves(p_noise, o_pix, m_row)[:, None]
+                b = b + b_noise if UP == 1 else tl.where((o_col // CO == phase)[None, :], b + b_noise, b)
+        else:
+            p_noise = tail.noise + b_n * tail.noise_stride + _pixel(o_col, o_y, o_x, GW, CO, UP)
+            b += tl.load(p_noise, mask=m_row[:, None] & m_col[None, :], other=0.0)
+    if tail.bias is not None:
+        b += _load_halves(tail.bias, o_col % CO, m_col)[None, :]
+    return bounded_lrelu(b, tail.clamp, ACT, tail.clamp is not None)
 
 
 @triton.jit
 def _colour(b_y, o_col, c, b_n, m_row, rgb, CO: tl.constexpr):
     """Channel c of to-rgb summed over the columns o_col: [BM]."""
     m_col = o_col < CO
-    b_rs = tl.load(
-        rgb.style + b_n * rgb.style_stride + o_col[None, :], mask=_vector_mask(b_n, m_row, m_col), other=0.0
-    )
-    b_rw = tl.load(rgb.weight + c * CO + o_col[None, :], mask=m_col[None, :], other=0.0)
+    b_rs = _columns(rgb.style, rgb.style_stride, b_n, o_col, m_row, m_col)
+    b_rw = _load_halves(rgb.weight + c * CO, o_col, m_col)[None, :]
     return tl.sum(b_y * (b_rs * b_rw), axis=1)
 
 
@@ -170,11 +171,12 @@ def _store(
     GH: tl.constexpr, GW: tl.constexpr, CO: tl.constexpr, UP: tl.constexpr,
 ):  # fmt: skip
     m_col = o_col < UP * UP * CO
-    o_out = (o_col % CO)[None, :]
+    o_out = o_col % CO
     if tail.next_style is not None:
-        m_vec = _vector_mask(b_n, m_row, m_col)
-        b = b * tl.load(tail.next_style + b_n * tail.next_stride + o_out, mask=m_vec, other=0.0)
+        b = b * _columns(tail.next_style, tail.next_stride, b_n, o_out, m_row, m_col)
     # Offsets inside an image fit 32 bits; a batch of images does not.
     o_base = (o_n.to(tl.int64) * (GH * UP * GW * UP * CO))[:, None]
     o_pix = _pixel(o_col, o_y, o_x, GW, CO, UP)
-    tl.store(y_ptr + o_base + o_pix * CO + o_out, b.to(y_ptr.dtype.element_ty), mask=m_row[:, None] & m_col[None, :])
+    tl.store(
+        y_ptr + o_base + o_pix * CO + o_out[None, :], b.to(y_ptr.dtype.element_ty), mask=m_row[:, None] & m_col[None, :]
+    )
