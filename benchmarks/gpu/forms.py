@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -105,19 +106,22 @@ def form_rows(case: LayerCase, device: str, rates: dict[str, float], skipped: di
 def sweep_rows(case: LayerCase, device: str, rates: dict[str, float], skipped: dict[str, str]) -> Iterator[Row]:
     """The block shapes of a plain layer, and cuDNN's convolution without epilogue."""
     sets = [case.operands(device) for _ in range(case.rotations() if device == "cuda" else 1)]
-    ways: list[tuple[str, list[Callable[[], Any]]]] = []
-    for name, config in sweep_configs(case):
-        if name not in skipped:
-            ways.append((name, [lambda o=o, c=config: sweep_launch(o, c) for o in sets]))
+    ways: list[tuple[str, list[Callable[[], Any]]]] = [
+        (name, [partial(sweep_launch, operands, config) for operands in sets])
+        for name, config in sweep_configs(case)
+        if name not in skipped
+    ]
     with torch.inference_mode():
         expected = tensors(sets[0].default())
         filters = [o.packed.taps.view(3, 3, case.inputs, case.outputs).permute(3, 2, 0, 1) for o in sets]
         filters = [f.contiguous(memory_format=torch.channels_last) for f in filters]
-        plain = [
-            lambda o=o, f=f: torch.nn.functional.conv2d(o.x.permute(0, 3, 1, 2), f, padding=1)
-            for o, f in zip(sets, filters, strict=True)
+        plain: list[Callable[[], Any]] = [
+            partial(torch.nn.functional.conv2d, o.x.permute(0, 3, 1, 2), weight, padding=1)
+            for o, weight in zip(sets, filters, strict=True)
         ]
-        yield from _rows(case, sets, [("cuDNN", plain)], tensors(plain[0]()), device, rates)
+        # benchmark: cuDNN times its algorithms and uses the fastest.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):
+            yield from _rows(case, sets, [("cuDNN", plain)], tensors(plain[0]()), device, rates)
     yield from _rows(case, sets, ways, expected, device, rates)
 
 

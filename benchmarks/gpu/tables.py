@@ -33,7 +33,7 @@ def networks(results: Row) -> str:
     lines = []
     for bound in results.get("bounds", []):
         key = bound["size"], bound["batch"]
-        here = {name: speed[(*key, name)] for name in names if (*key, name) in speed}
+        here = {name: value for (*other, name), value in speed.items() if tuple(other) == key}
         best = max((value for name, value in here.items() if name.startswith("kernels")), default=None)
         most = 1e3 * bound["batch"] / bound["ms"]
         ratios = [f"{best / here[name]:.1f}" if best and name in here else "-" for name in rivals]
@@ -64,7 +64,7 @@ def layers(results: Row) -> str:
             cells.append(_number(min(times, default=None), 4))
         plain = library.get((batch, key.replace("last conv", "conv")))
         lines.append([
-            batch, key, _number(default and default["ms"], 4), *cells, best["form"], _number(plain, 4),
+            batch, key, _number(default["ms"] if default else None, 4), *cells, best["form"], _number(plain, 4),
             _number(in_torch.get((batch, one["size"], one["layer"])), 3), _number(one["bound_ms"], 4),
             f"{100 * one['bound_ms'] / best['ms']:.0f} %", f"{plain / best['ms']:.2f}" if plain else "-",
         ])  # fmt: skip
@@ -144,7 +144,7 @@ def left_out(results: Row) -> str:
 
 def report(results: Row) -> str:
     """All tables, after the machine and its peak rates."""
-    rates = next(iter(results.get("ceilings", [])), {})
+    rates: Row = next(iter(results.get("ceilings", [])), {})
     ceilings = ", ".join(
         f"{name} {rate / 1e12:.3g} {'TB/s' if name == 'copy' else 'TFLOP/s'}"
         for name, rate in rates.items() if name != "case_name"

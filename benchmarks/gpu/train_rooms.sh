@@ -54,7 +54,7 @@ collect() {
     rm -rf "$pack" && mkdir -p "$pack"
     files=(generator/ema.safetensors generator/discriminator.safetensors)
     [ ! -e "$run/log.jsonl" ] || files+=(generator/log.jsonl)
-    name=$(cd "$work" && ls generator/samples/*.png 2>/dev/null | tail -n 1)
+    name=$(cd "$work" && ls generator/samples/*.png 2>/dev/null | tail -n 1) || true
     [ -z "$name" ] || files+=("$name")
     name=rooms-$(date +%s)
     tar c -C "$work" "${files[@]}" | split -b 15MB - "$pack/$name.tar."
@@ -85,7 +85,7 @@ train)
     fi
     (while sleep 2; do collect; done) &
     collector=$!
-    trap 'kill $collector 2>/dev/null; wait $collector 2>/dev/null || true; collect' EXIT
+    trap 'kill $collector 2>/dev/null || true; wait $collector 2>/dev/null || true; collect' EXIT
     # The rooms and the held-out rooms are in the run's folder, where the run looks for them.
     step train-generator --preset "$preset" --workdir "$work/generator" --data "$work/rooms" --count "$rooms" \
         --workers "${RENDERERS:-$(nproc)}" --device "$device" "${start[@]}"

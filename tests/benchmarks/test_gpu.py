@@ -157,11 +157,29 @@ def test_predictions_cover_every_size_and_exceed_the_bound():
     assert all(float(row[3]) < float(row[4]) for row in rows)
 
 
-def test_warm_up_process_writes_no_results(tmp_path):
-    # One process compiles a share of the cases of a stage.
-    done = run(FOLDER / "run.py", "--tiny", "--out", tmp_path / "none.json", "--warm", "types", 0, 1)
+def test_share_of_the_checks_is_recorded_beside_the_results(tmp_path):
+    done = run(FOLDER / "run.py", "--tiny", "--out", tmp_path / "gpu.json", "--share", "checks", 0, 7)
     assert done.returncode == 0, done.stderr
-    assert not (tmp_path / "none.json").exists()
+    (file,) = tmp_path.iterdir()
+    assert file.name == "gpu.checks-0.json"
+    found = json.loads(file.read_text())
+    assert found["done"]
+    assert all(row["passed"] for row in found["checks"])
+    code = """
+import sys
+from pathlib import Path
+from record import Record
+record = Record(Path(sys.argv[1]) / "gpu.json")
+record.merge(Path(sys.argv[1]) / "gpu.checks-0.json")
+record.forget("networks")
+assert record.results["done"] and record.results["checks"]
+record.forget("checks")
+assert not record.results["done"] and "checks" not in record.results
+"""
+    folders = os.pathsep.join(filter(None, (str(FOLDER), os.environ.get("PYTHONPATH"))))
+    done = run("-c", code, tmp_path, PYTHONPATH=folders)
+    assert done.returncode == 0, done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["gpu.json"]
 
 
 def test_full_sizes_need_a_gpu(tmp_path):
