@@ -18,9 +18,9 @@ from sgi.kernels.gpu.upconv.launch import up_conv
 Conv = tuple[Tensor | None, Tensor | None]
 
 
-def label(config: tune.Config, form: str = "") -> str:
+def label(config: tune.Config, form: str = "plain") -> str:
     """For example "fir 128x256x64 w8 s3"."""
-    return f"{form} {config.bm}x{config.bn}x{config.bk} w{config.warps} s{config.stages}".strip()
+    return f"{form} {config.bm}x{config.bn}x{config.bk} w{config.warps} s{config.stages}"
 
 
 def up_candidates(

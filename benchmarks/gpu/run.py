@@ -41,7 +41,9 @@ from layer_cases import LayerCase, distinct, layer_cases
 from record import Case, Record
 from workload import SIZES, TINY_SIZES, Size
 
-STAGES = ("checks", "ceilings", "forms", "sweep", "networks", "compiled", "types", "fit", "layers", "autotuned")
+STAGES = (
+    "checks", "ceilings", "forms", "sweep", "networks", "presets", "compiled", "types", "fit", "layers", "autotuned",
+)  # fmt: skip
 OPTIONAL = ("autotuned",)
 # Batch sizes whose layers are tuned; other batch sizes use the nearest.
 TUNED_BATCHES = (32, 1)
@@ -72,6 +74,7 @@ class Benchmark:
             case for case in layer_cases(largest, largest.batches[0], colours=False)
             if not case.up and (case.side >= SWEEP_MIN_SIDE or options.tiny)
         ]  # fmt: skip
+        self.type_count = TINY_TYPES if options.tiny else measurements.TYPES
         self.compiler: Compiler | None = None
 
     def compilations(self, stages: Iterable[str]) -> list[Job]:
@@ -154,6 +157,16 @@ class Benchmark:
                 for size, batch in pairs:
                     yield self._network(name, make, size, batch)
 
+    def _presets(self) -> Iterator[Case]:
+        found = implementations.presets(self.record.results.get("winners", {}))
+        for size, batch in self.tuned:
+            for variant in found:
+                yield self._network(variant.name, partial(implementations.kernels, variant=variant), size, batch)
+        size = self.sizes[-1]
+        for variant in found:
+            rows = partial(measurements.types, size, size.batches[0], self.device, self.type_count, variant)
+            yield Case("types", f"{variant.name}, batch {size.batches[0]}", rows)
+
     def _compiled(self, mode: str = "reduce-overhead") -> Iterator[Case]:
         pairs = self.tuned if mode == "reduce-overhead" else self.tuned[:1]
         commands = [["--compiled", size.name, str(batch), mode] for size, batch in pairs]
@@ -163,11 +176,10 @@ class Benchmark:
         yield from self._compiled("max-autotune")
 
     def _types(self) -> Iterator[Case]:
-        count = TINY_TYPES if self.options.tiny else measurements.TYPES
         size = self.sizes[-1]
         for batch in size.batches[:2]:
             for variant in self.variants:
-                rows = partial(measurements.types, size, batch, self.device, count, variant)
+                rows = partial(measurements.types, size, batch, self.device, self.type_count, variant)
                 yield Case("types", f"{variant.name}, batch {batch}", rows)
 
     def _fit(self) -> Iterator[Case]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -68,14 +67,13 @@ def layers(results: Row) -> str:
             _number(in_torch.get((batch, one["size"], one["layer"])), 3), _number(one["bound_ms"], 4),
             f"{100 * one['bound_ms'] / best['ms']:.0f} %", f"{plain / best['ms']:.2f}" if plain else "-",
         ])  # fmt: skip
-    names = ["plain" if word == "" else word for word in words]
-    headers = ["batch", "layer", DEFAULT, *names, "fastest", CUDNN, "torch", "bound", "bound / fastest"]
+    headers = ["batch", "layer", DEFAULT, *words, "fastest", CUDNN, "torch", "bound", "bound / fastest"]
     return table([*headers, "speed of cuDNN"], lines)
 
 
 def _form(label: str) -> str:
-    """The words of a label other than its block shape, warps and stages; "" for the plain kernel."""
-    return " ".join(word for word in label.split() if not re.fullmatch(r"\d+x\d+x\d+|w\d+|s\d+", word))
+    """The first word of a label, which names the form."""
+    return label.split()[0]
 
 
 def blocks(results: Row) -> str:
@@ -95,7 +93,7 @@ def blocks(results: Row) -> str:
     }  # fmt: skip
     lines = []
     for form in sorted(kept, key=lambda form: -rates[form]):
-        block, warps, stages = form.split()
+        block, warps, stages = form.split()[-3:]
         numbers = ", ".join([*block.split("x"), warps[1:], stages[1:]])
         lines.append(f"    Config({numbers}, {rates[form]:.2f}),")
     return "\n".join(lines) + "\n"
