@@ -7,6 +7,7 @@ from; the label names it in every size, so that a choice can be repeated in a ne
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from torch import Tensor
 
@@ -15,6 +16,8 @@ from sgi.kernels.gpu.conv.launch import conv
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
 from sgi.kernels.gpu.upconv.launch import up_conv
 
+# Options with which the fused network calls `fused_conv`.
+DEFAULT_OPTIONS: dict[str, Any] = {}
 Conv = tuple[Tensor | None, Tensor | None]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from candidates import conv_candidates, label, up_candidates
@@ -17,10 +17,10 @@ from clock import measure_rotating
 from layer_cases import LayerCase, Operands, shape_key, tensors
 from torch import Tensor
 
+from sgi.engine.backends.triton import fused_network
 from sgi.kernels.gpu import tune
-from sgi.kernels.gpu.conv import launch as conv_launch
+from sgi.kernels.gpu.conv.launch import conv
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
-from sgi.kernels.gpu.upconv import launch as up_launch
 
 Row = dict[str, Any]
 Winners = dict[str, dict[str, str]]  # shape key -> batch size -> label
@@ -48,7 +48,7 @@ def sweep_configs(case: LayerCase) -> Iterator[tuple[str, tune.Config]]:
 def sweep_launch(operands: Operands, config: tune.Config) -> Any:
     """The layer by the plain kernel with a block shape."""
     o = operands
-    return conv_launch.conv(o.x, o.packed.taps, o.case.batch, o.style, o.epilogue, o.rgb, config=config)
+    return conv(o.x, o.packed.taps, o.case.batch, o.style, o.epilogue, o.rgb, config=config)
 
 
 def _agrees(result: Any, expected: list[Tensor]) -> float:
@@ -147,45 +147,47 @@ def choice(winners: Winners, key: str, n: int) -> str | None:
 
 @contextmanager
 def using(winners: Winners) -> Iterator[None]:
-    """Within the block the fused layers run by the winners, where there is one that fits.
+    """Within the block `FusedNetwork` runs its layers by the winners, where there is one that fits the operands.
 
-    The launchers are replaced, so the choice costs host time; a CUDA graph does not show it.
+    The operators are replaced, so the choice costs host time; a CUDA graph does not show it.
     """
-    former_up, former_conv = up_launch.up_conv, conv_launch.conv
+    former_up, former_conv = fused_network.fused_up_conv, fused_network.fused_conv
 
-    def up_conv(
-        x: Tensor, weight: Tensor, phase_weights: Tensor | None, n: int, style: Tensor | None, epilogue: Epilogue,
+    def fused_up_conv(
+        x: Tensor, weight: Tensor, phase_weights: Tensor | None, style: Tensor | None, scale: Tensor,
+        noise: Tensor | None, bias: Tensor | None, clamp: float | None, next_style: Tensor | None,
         *rest: Any, **options: Any,
     ) -> Tensor:  # fmt: skip
+        n = scale.shape[0]
         name = choice(winners, shape_key(True, x.shape[1], x.shape[3], weight.shape[2], True), n)
-        if name is not None and not any(rest) and not options:
-            with _restored(up_launch, "up_conv", former_up), _restored(conv_launch, "conv", former_conv):
-                for other, run in up_candidates(x, weight, phase_weights, n, style, epilogue):
-                    if other == name:
-                        return run()
-        return former_up(x, weight, phase_weights, n, style, epilogue, *rest, **options)
+        epilogue = Epilogue(scale, noise, bias, act=True, clamp=clamp, next_style=next_style)
+        for other, run in up_candidates(x, weight, phase_weights, n, style, epilogue) if name else ():
+            if other == name:
+                return run()
+        operands = (x, weight, phase_weights, style, scale, noise, bias, clamp, next_style)
+        return cast(Tensor, former_up(*operands, *rest, **options))
 
-    def conv(
-        x: Tensor, weight: Tensor, n: int, style: Tensor | None = None, epilogue: Epilogue | None = None,
-        rgb: RgbTail | None = None, *, write: bool = True, **options: Any,
-    ) -> Any:  # fmt: skip
+    def fused_conv(
+        x: Tensor, weight: Tensor, style: Tensor | None, scale: Tensor, noise: Tensor | None, bias: Tensor | None,
+        clamp: float | None, next_style: Tensor | None, rgb_style: Tensor | None, rgb_weight: Tensor | None,
+        rgb_bias: Tensor | None, below: Tensor | None, rgb_clamp: float | None, write: bool, **options: Any,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        n = scale.shape[0]
         name = choice(winners, shape_key(False, x.shape[1], x.shape[3], weight.shape[2], write), n)
-        if name is not None and epilogue is not None and not options:
-            with _restored(up_launch, "up_conv", former_up), _restored(conv_launch, "conv", former_conv):
-                for other, run in conv_candidates(x, weight, n, style, epilogue, rgb, write):
-                    if other == name:
-                        return run()
-        return former_conv(x, weight, n, style, epilogue, rgb, write=write, **options)
+        epilogue = Epilogue(scale, noise, bias, act=True, clamp=clamp, next_style=next_style)
+        tail = None
+        if rgb_style is not None and rgb_weight is not None and rgb_bias is not None:
+            tail = RgbTail(rgb_style, rgb_weight, rgb_bias, below, rgb_clamp)
+        for other, run in conv_candidates(x, weight, n, style, epilogue, tail, write) if name else ():
+            if other == name:
+                y, img = run()
+                return x.new_empty(0) if y is None else y, scale.new_empty(0) if img is None else img
+        operands = (x, weight, style, scale, noise, bias, clamp, next_style)
+        found = former_conv(*operands, rgb_style, rgb_weight, rgb_bias, below, rgb_clamp, write=write, **options)
+        return cast("tuple[Tensor, Tensor]", found)
 
-    with _restored(up_launch, "up_conv", up_conv), _restored(conv_launch, "conv", conv):
-        yield
-
-
-@contextmanager
-def _restored(module: Any, name: str, value: Any) -> Iterator[None]:
-    former = getattr(module, name)
-    setattr(module, name, value)
+    fused_network.fused_up_conv, fused_network.fused_conv = fused_up_conv, fused_conv  # type: ignore[assignment]
     try:
         yield
     finally:
-        setattr(module, name, former)
+        fused_network.fused_up_conv, fused_network.fused_conv = former_up, former_conv
