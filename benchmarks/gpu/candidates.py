@@ -18,6 +18,8 @@ from sgi.kernels.gpu.upconv.launch import up_conv
 
 # Options with which the fused network calls `fused_conv`.
 DEFAULT_OPTIONS: dict[str, Any] = {}
+# Whether the first layer multiplies the constant by its style, instead of a launch before it.
+STYLE_ON_LOAD = True
 Conv = tuple[Tensor | None, Tensor | None]
 
 

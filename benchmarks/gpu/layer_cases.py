@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from candidates import DEFAULT_OPTIONS, conv_candidates, up_candidates
+from candidates import DEFAULT_OPTIONS, STYLE_ON_LOAD, conv_candidates, up_candidates
 from torch import Tensor
 from workload import Size, unbuilt_layers
 
@@ -29,9 +29,9 @@ Candidate = tuple[str, Callable[[], Any]]
 class LayerCase:
     """A convolution of a network at a batch size, in float16, with the epilogue that it has in the fused network.
 
-    first: the layer reads the constant, one image for all, and multiplies it by its style. colours: whether to-rgb is
-    fused; write: whether the features are written, which the last layer of a network does not do. flops and bytes: the
-    least work of the batch (`workload.LayerWork`).
+    first: the layer reads the constant, with STYLE_ON_LOAD as one image for all that it multiplies by its style.
+    colours: whether to-rgb is fused; write: whether the features are written, which the last layer of a network does
+    not do. flops and bytes: the least work of the batch (`workload.LayerWork`).
     """
 
     name: str
@@ -74,9 +74,10 @@ class Operands:
         n, outputs, side = case.batch, case.outputs, case.side
         source = side // 2 if case.up else side
         self.case = case
-        images = 1 if case.first else n
+        on_load = case.first and STYLE_ON_LOAD
+        images = 1 if on_load else n
         self.x = torch.randn(images, source, source, case.inputs, device=device, dtype=torch.float16)
-        self.style = torch.rand(n, case.inputs, device=device) + 0.5 if case.first else None
+        self.style = torch.rand(n, case.inputs, device=device) + 0.5 if on_load else None
         phases = case.up and case.inputs <= PHASES_FORM_MAX_INPUTS
         self.packed = pack_conv(torch.randn(outputs, case.inputs, 3, 3, device=device), torch.float16, up=phases)
         self.epilogue = Epilogue(

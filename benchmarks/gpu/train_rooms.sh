@@ -78,6 +78,9 @@ train)
     if [ -e "$work/prepare.pid" ]; then kill -TERM -- "-$(cat "$work/prepare.pid")" 2>/dev/null || true; fi
     rooms=$(finished_rooms)
     if [ "${rooms:-0}" -lt "$min_rooms" ]; then rooms=$min_rooms; fi
+    # A run continues on the rooms that it began with.
+    if [ -e "$work/count" ]; then rooms=$(cat "$work/count"); fi
+    echo "$rooms" >"$work/count"
     echo "training on $rooms rooms"
     start=()
     if [ -n "${START:-}" ]; then
