@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,11 +19,13 @@ COMPILE_SECONDS = 150.0
 
 
 class Processes:
-    """Started commands without output."""
+    """Started commands without output. niceness: of the processes, 0 for those that the script waits for first."""
 
-    def __init__(self, commands: list[list[str]]) -> None:
+    def __init__(self, commands: list[list[str]], niceness: int) -> None:
         self._running = [
-            subprocess.Popen(["nice", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.Popen(
+                ["nice", "-n", str(niceness), *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             for command in commands
         ]
 
@@ -61,14 +64,19 @@ def in_turn(
     seconds: limit of all together. Raises RuntimeError after the rows of the others for those without a row.
     """
     missing = []
+    # Each process compiles in processes of its own.
+    threads = max(1, (os.cpu_count() or 1) // len(cases))
+    environment = {"TORCHINDUCTOR_COMPILE_THREADS": str(threads), **os.environ}
     with tempfile.TemporaryDirectory() as folder:
         errors = [Path(folder) / str(i) for i in range(len(cases))]
         processes = []
         for case, error in zip(cases, errors, strict=True):
             with error.open("w") as file:
                 pipe = subprocess.PIPE
-                processes.append(subprocess.Popen(command(case), stdin=pipe, stdout=pipe, stderr=file, text=True))
-        timer = threading.Timer(seconds, lambda: [process.kill() for process in processes])
+                processes.append(
+                    subprocess.Popen(command(case), stdin=pipe, stdout=pipe, stderr=file, text=True, env=environment)
+                )
+        timer = threading.Timer(seconds, _kill, (processes,))
         timer.start()
         try:
             # All are ready before the first is measured, so that no compilation disturbs a measurement.
@@ -85,11 +93,16 @@ def in_turn(
                     missing.append(f"{' '.join(case)}: {lines[-1][:200] if lines else 'no time left'}")
         finally:
             timer.cancel()
+            _kill(processes)
             for process in processes:
-                process.kill()
                 process.wait()
     if missing:
         raise RuntimeError("; ".join(missing))
+
+
+def _kill(processes: list[subprocess.Popen[str]]) -> None:
+    for process in processes:
+        process.kill()
 
 
 def _line(process: subprocess.Popen[str], start: str) -> str:

@@ -7,6 +7,7 @@ from; the label names it in every size, so that a choice can be repeated in a ne
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from torch import Tensor
 
@@ -15,12 +16,16 @@ from sgi.kernels.gpu.conv.launch import candidates as plain_candidates
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
 from sgi.kernels.gpu.upconv.launch import up_conv
 
+# Options with which the fused network calls `fused_conv`.
+DEFAULT_OPTIONS: dict[str, Any] = {}
+# Whether the first layer multiplies the constant by its style, instead of a launch before it.
+STYLE_ON_LOAD = True
 Conv = tuple[Tensor | None, Tensor | None]
 
 
-def label(config: tune.Config, form: str = "") -> str:
+def label(config: tune.Config, form: str = "plain") -> str:
     """For example "fir 128x256x64 w8 s3"."""
-    return f"{form} {config.bm}x{config.bn}x{config.bk} w{config.warps} s{config.stages}".strip()
+    return f"{form} {config.bm}x{config.bn}x{config.bk} w{config.warps} s{config.stages}"
 
 
 def up_candidates(

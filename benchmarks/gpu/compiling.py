@@ -81,21 +81,28 @@ class Compiler:
     def __init__(self, arch: int, processes: int, wanted: list[Job]) -> None:
         self.wanted = wanted
         self._pool: Pool | None = None
+        self._broken = False
         self._results: list[tuple[Job, AsyncResult[Any]]] = []
         if wanted and processes:
             self._pool = multiprocessing.get_context("spawn").Pool(processes, _start, (arch,))
             self._results = [(job, self._pool.apply_async(compile_job, (job,))) for job in wanted]
 
     def wait(self, stage: str, case: LayerCase, until: float) -> dict[str, str]:
-        """Wait for a layer's jobs, at most until the monotonic time `until`; returns label -> why it is not ready."""
-        failed = {}
+        """Wait for a layer's jobs, at most until the monotonic time `until`; returns label -> why it is not ready.
+
+        If by then no job at all has ended, the processes do not work: nothing is waited for, and the caller compiles.
+        """
+        failed: dict[str, str] = {}
+        if self._broken:
+            return failed
         for job, result in self._results:
             if job.stage == stage and job.case == case:
                 result.wait(max(0.0, until - time.monotonic()))
                 error = result.get()[1] if result.ready() else "not compiled in time"
                 if error:
                     failed[job.label] = error
-        return failed
+        self._broken = bool(failed) and not any(result.ready() for _, result in self._results)
+        return {} if self._broken else failed
 
     def summary(self) -> dict[str, Any]:
         """Numbers of compilations, and the seconds they took in all processes together."""

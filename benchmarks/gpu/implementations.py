@@ -56,20 +56,19 @@ class Variant:
 
 
 PLAIN = Variant("kernels")
-# Options of FusedNetwork by name, measured as "kernels (NAME)" and, with the winners, "kernels, winners (NAME)".
+# Options of FusedNetwork by name.
 PRESETS: dict[str, dict[str, Any]] = {}
 
 
 def variants(winners: Winners) -> list[Variant]:
-    """The variants of the kernels that are measured, the likely fastest after the plain one."""
-    found = [PLAIN]
-    if winners:
-        found.append(Variant("kernels, winners", winners))
-    for name, options in PRESETS.items():
-        found.append(Variant(f"kernels ({name})", options=options))
-        if winners:
-            found.append(Variant(f"kernels, winners ({name})", winners, options))
-    return found
+    """The kernels as they are and, if there are any, with the winners."""
+    return [PLAIN, Variant("kernels, winners", winners)] if winners else [PLAIN]
+
+
+def presets(winners: Winners) -> list[Variant]:
+    """The variants of PRESETS, with the winners if there are any."""
+    name = variants(winners)[-1].name
+    return [Variant(f"{name} ({preset})", winners, options) for preset, options in PRESETS.items()]
 
 
 @lru_cache(maxsize=2)

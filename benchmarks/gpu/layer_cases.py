@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from candidates import conv_candidates, up_candidates
+from candidates import DEFAULT_OPTIONS, STYLE_ON_LOAD, conv_candidates, up_candidates
 from torch import Tensor
 from workload import Size, unbuilt_layers
 
 from sgi.engine.backends.triton.packed_synthesis import PHASES_FORM_MAX_INPUTS
-from sgi.kernels.gpu import pack_conv
+from sgi.kernels.gpu import fused_conv, fused_up_conv, pack_conv
 from sgi.kernels.gpu.conv.launch import conv
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
 from sgi.kernels.gpu.upconv.launch import up_conv
@@ -29,9 +29,9 @@ Candidate = tuple[str, Callable[[], Any]]
 class LayerCase:
     """A convolution of a network at a batch size, in float16, with the epilogue that it has in the fused network.
 
-    first: the layer reads the constant, one image for all, and multiplies it by its style. colours: whether to-rgb is
-    fused; write: whether the features are written, which the last layer of a network does not do. flops and bytes: the
-    least work of the batch (`workload.LayerWork`).
+    first: the layer reads the constant, with STYLE_ON_LOAD as one image for all that it multiplies by its style.
+    colours: whether to-rgb is fused; write: whether the features are written, which the last layer of a network does
+    not do. flops and bytes: the least work of the batch (`workload.LayerWork`).
     """
 
     name: str
@@ -74,9 +74,10 @@ class Operands:
         n, outputs, side = case.batch, case.outputs, case.side
         source = side // 2 if case.up else side
         self.case = case
-        images = 1 if case.first else n
+        on_load = case.first and STYLE_ON_LOAD
+        images = 1 if on_load else n
         self.x = torch.randn(images, source, source, case.inputs, device=device, dtype=torch.float16)
-        self.style = torch.rand(n, case.inputs, device=device) + 0.5 if case.first else None
+        self.style = torch.rand(n, case.inputs, device=device) + 0.5 if on_load else None
         phases = case.up and case.inputs <= PHASES_FORM_MAX_INPUTS
         self.packed = pack_conv(torch.randn(outputs, case.inputs, 3, 3, device=device), torch.float16, up=phases)
         self.epilogue = Epilogue(
@@ -106,16 +107,24 @@ class Operands:
             yield from conv_candidates(self.x, packed.taps, case.batch, self.style, self.epilogue, self.rgb, case.write)
 
     def default(self) -> Any:
-        """The layer as the kernels choose to compute it."""
-        case, packed = self.case, self.packed
+        """The layer as the fused network computes it; on the meta device, for compilation, without its operators."""
+        case, packed, e = self.case, self.packed, self.epilogue
         if case.up:
-            return up_conv(self.x, packed.taps, packed.phase_weights, case.batch, self.style, self.epilogue)
-        return conv(self.x, packed.taps, case.batch, self.style, self.epilogue, self.rgb, write=case.write)
+            if self.x.is_meta:
+                return up_conv(self.x, packed.taps, packed.phase_weights, case.batch, self.style, e)
+            weights = packed.taps, packed.phase_weights
+            return fused_up_conv(self.x, *weights, self.style, e.scale, e.noise, e.bias, e.clamp, e.next_style)
+        if self.x.is_meta:
+            return conv(self.x, packed.taps, case.batch, self.style, e, self.rgb, write=case.write)
+        rgb = self.rgb
+        tail = (None,) * 5 if rgb is None else (rgb.style, rgb.weight, rgb.bias, rgb.below, rgb.clamp)
+        operands = (self.x, packed.taps, self.style, e.scale, e.noise, e.bias, e.clamp, e.next_style)
+        return fused_conv(*operands, *tail, write=case.write, **DEFAULT_OPTIONS)
 
 
 def tensors(result: Any) -> list[Tensor]:
-    """The tensors that a candidate returned."""
-    return [t for t in (result if isinstance(result, tuple) else (result,)) if t is not None]
+    """The tensors that a candidate returned, without empty ones."""
+    return [t for t in (result if isinstance(result, tuple) else (result,)) if t is not None and t.numel()]
 
 
 def shape_key(up: bool, side: int, inputs: int, outputs: int, write: bool) -> str:

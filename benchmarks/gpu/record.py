@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import Any
 import torch
 
 from sgi.engine.errors import UserError
+
+SECONDS_BETWEEN_WRITES = 1.0
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,21 @@ class Record:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
+        self._written = 0.0
         self.results: dict[str, Any] = {}
         if path is not None and path.exists():
             self.results = json.loads(path.read_text())
         for name in ("failed", "skipped", "done"):
             self.results.setdefault(name, [])
 
-    def set(self, name: str, value: Any) -> None:
-        """Write one entry; the file is replaced as a whole, so that it is never half written."""
+    def set(self, name: str, value: Any, soon: bool = False) -> None:
+        """Write one entry; the file is replaced as a whole, so that it is never half written.
+
+        soon: the next entry follows at once, so that the file is written only if it is a second old.
+        """
         self.results[name] = value
-        if self.path is not None:
+        if self.path is not None and (not soon or time.monotonic() - self._written > SECONDS_BETWEEN_WRITES):
+            self._written = time.monotonic()
             temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
             temporary.write_text(json.dumps(self.results, indent=1))
             os.replace(temporary, self.path)
@@ -70,7 +78,7 @@ class Record:
         try:
             for row in case.rows():
                 rows.append({"case_name": case.name, **row})
-                self.set(case.section, rows)
+                self.set(case.section, rows, soon=True)
                 print(case.section, json.dumps(row), flush=True)
             self.set("done", [*self.results["done"], case.identity])
         except Exception as error:
@@ -78,6 +86,25 @@ class Record:
             self.set("failed", [*self.results["failed"], [case.identity, f"{type(error).__name__}: {error}"[:300]]])
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def forget(self, section: str) -> None:
+        """Remove the rows of a section and what is known of its cases."""
+        self.results.pop(section, None)
+        for name in ("failed", "skipped", "done"):
+            entries = self.results[name]
+            self.results[name] = [
+                e for e in entries if not (e if isinstance(e, str) else e[0]).startswith(f"{section}: ")
+            ]
+
+    def merge(self, path: Path) -> None:
+        """Add what another process recorded, and delete its file."""
+        if path.exists():
+            other = json.loads(path.read_text())
+            for name, value in other.items():
+                if isinstance(value, list):
+                    self.results[name] = [*self.results.get(name, []), *value]
+            self.set("done", self.results["done"])
+            path.unlink()
 
     def skip(self, case: Case) -> None:
         """Note a case for which no time was left."""

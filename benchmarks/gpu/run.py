@@ -41,7 +41,9 @@ from layer_cases import LayerCase, distinct, layer_cases
 from record import Case, Record
 from workload import SIZES, TINY_SIZES, Size
 
-STAGES = ("checks", "ceilings", "forms", "sweep", "networks", "compiled", "types", "fit", "layers", "autotuned")
+STAGES = (
+    "checks", "ceilings", "forms", "sweep", "networks", "presets", "compiled", "types", "fit", "layers", "autotuned",
+)  # fmt: skip
 OPTIONAL = ("autotuned",)
 # Batch sizes whose layers are tuned; other batch sizes use the nearest.
 TUNED_BATCHES = (32, 1)
@@ -51,7 +53,7 @@ TINY_TYPES = 2
 COMPILE_PATIENCE = 25.0
 PROCESSES = 14
 CHECK_PROCESSES = 10
-CHECK_SECONDS = 110.0
+SHARE_SECONDS = 110.0
 
 
 class Benchmark:
@@ -72,6 +74,7 @@ class Benchmark:
             case for case in layer_cases(largest, largest.batches[0], colours=False)
             if not case.up and (case.side >= SWEEP_MIN_SIDE or options.tiny)
         ]  # fmt: skip
+        self.type_count = TINY_TYPES if options.tiny else measurements.TYPES
         self.compiler: Compiler | None = None
 
     def compilations(self, stages: Iterable[str]) -> list[Job]:
@@ -141,16 +144,28 @@ class Benchmark:
         return Case("networks", f"{name}, {size.name}, batch {batch}", rows)
 
     def _networks(self) -> Iterator[Case]:
-        for size, batch in self.pairs:
-            for variant in self.variants:
-                yield self._network(variant.name, partial(implementations.kernels, variant=variant), size, batch)
-        others: list[tuple[str, Callable[..., implementations.Run]]] = []
+        rivals: list[tuple[str, Callable[..., implementations.Run]]] = []
         if self.options.stylegan3:
-            others.append(("NVIDIA stylegan3", implementations.nvidia(self.options.stylegan3)))
-        others.append(("torch", implementations.eager))
-        for name, make in others:
-            for size, batch in self.pairs:
-                yield self._network(name, make, size, batch)
+            rivals.append(("NVIDIA stylegan3", implementations.nvidia(self.options.stylegan3)))
+        rivals.append(("torch", implementations.eager))
+        others = [pair for pair in self.pairs if pair not in self.tuned]
+        for pairs in (self.tuned, others):
+            for size, batch in pairs:
+                for variant in self.variants:
+                    yield self._network(variant.name, partial(implementations.kernels, variant=variant), size, batch)
+            for name, make in rivals:
+                for size, batch in pairs:
+                    yield self._network(name, make, size, batch)
+
+    def _presets(self) -> Iterator[Case]:
+        found = implementations.presets(self.record.results.get("winners", {}))
+        for size, batch in self.tuned:
+            for variant in found:
+                yield self._network(variant.name, partial(implementations.kernels, variant=variant), size, batch)
+        size = self.sizes[-1]
+        for variant in found:
+            rows = partial(measurements.types, size, size.batches[0], self.device, self.type_count, variant)
+            yield Case("types", f"{variant.name}, batch {size.batches[0]}", rows)
 
     def _compiled(self, mode: str = "reduce-overhead") -> Iterator[Case]:
         pairs = self.tuned if mode == "reduce-overhead" else self.tuned[:1]
@@ -161,11 +176,10 @@ class Benchmark:
         yield from self._compiled("max-autotune")
 
     def _types(self) -> Iterator[Case]:
-        count = TINY_TYPES if self.options.tiny else measurements.TYPES
         size = self.sizes[-1]
         for batch in size.batches[:2]:
             for variant in self.variants:
-                rows = partial(measurements.types, size, batch, self.device, count, variant)
+                rows = partial(measurements.types, size, batch, self.device, self.type_count, variant)
                 yield Case("types", f"{variant.name}, batch {batch}", rows)
 
     def _fit(self) -> Iterator[Case]:
@@ -182,38 +196,52 @@ class Benchmark:
         command = [sys.executable, __file__, *arguments, "--out", str(self.options.out)]
         return [*command, "--tiny"] if self.options.tiny else command
 
-    def warmers(self, stages: Iterable[str]) -> dict[str, list[list[str]]]:
-        """Commands that run the cases of a stage once on the GPU, to compile kernels that are not of a single layer."""
-        shares = {"checks": CHECK_PROCESSES, "types": 1, "fit": 2}
-        return {
-            stage: [self._command(["--warm", stage, str(i), str(shares[stage])]) for i in range(shares[stage])]
-            for stage in stages if stage in shares
-        }  # fmt: skip
+    def start_processes(self, stages: list[str]) -> dict[str, background.Processes]:
+        """Start what runs beside the stages, by the stage that waits for it.
 
-    def warm(self, stage: str, index: int, count: int) -> None:
-        """Run one of `count` shares of a stage once."""
+        Shares of the checks; one run of cases whose kernels are not those of single layers; NVIDIA's plugins.
+        """
+        found = {}
+        for stage, count, niceness in (("checks", CHECK_PROCESSES, 0), ("types", 1, 10), ("fit", 2, 10)):
+            if stage in stages:
+                commands = [self._command(["--share", stage, str(i), str(count)]) for i in range(count)]
+                found[stage] = background.Processes(commands, niceness)
+        if self.options.stylegan3 and "networks" in stages:
+            plugins = self._command(["--plugins", "--stylegan3", str(self.options.stylegan3)])
+            found["networks"] = background.Processes([plugins], 5)
+        return found
+
+    def share_file(self, index: int) -> Path:
+        """Where a share of the checks is recorded."""
+        out: Path = self.options.out
+        return out.with_name(f"{out.stem}.checks-{index}.json")
+
+    def run_share(self, stage: str, index: int, count: int) -> None:
+        """Run one of `count` shares of a stage; of the checks the rows are kept, of others only compiled kernels."""
         clock.warming = True
+        record = Record(self.share_file(index) if stage == "checks" else None)
         for case in list(self.cases(stage))[index::count]:
-            Record(None).run(case)
+            record.run(case)
 
     def run(self, stages: list[str], until: float) -> int:
         """Run the stages; returns the exit status."""
-        warmers: dict[str, background.Processes] = {}
+        processes: dict[str, background.Processes] = {}
         if self.device == "cuda":
-            if self.options.stylegan3 and "networks" in stages:
-                plugins = self._command(["--plugins", "--stylegan3", str(self.options.stylegan3)])
-                warmers["networks"] = background.Processes([plugins])
-            for stage, commands in self.warmers(stages).items():
-                warmers[stage] = background.Processes(commands)
-            arch = 10 * torch.cuda.get_device_capability()[0] + torch.cuda.get_device_capability()[1]
-            self.compiler = Compiler(arch, min(PROCESSES, os.cpu_count() or 1), self.compilations(stages))
+            processes = self.start_processes(stages)
+            major, minor = torch.cuda.get_device_capability()
+            self.compiler = Compiler(10 * major + minor, min(PROCESSES, os.cpu_count() or 1), self.compilations(stages))
         try:
             for stage in stages:
                 began = time.monotonic()
-                if stage in warmers:
-                    warmers[stage].wait(CHECK_SECONDS)
+                if stage in processes:
+                    processes[stage].wait(SHARE_SECONDS)
+                if stage == "checks" and processes:
+                    if not self.options.resume:
+                        self.record.forget("checks")
+                    for index in range(CHECK_PROCESSES):
+                        self.record.merge(self.share_file(index))
                 for case in self.cases(stage):
-                    if self.options.resume and self.record.has(case):
+                    if (self.options.resume or (stage == "checks" and processes)) and self.record.has(case):
                         continue
                     if time.monotonic() < until:
                         self.record.run(case)
@@ -231,8 +259,8 @@ class Benchmark:
             if self.compiler is not None:
                 self.record.set("compilations", self.compiler.summary())
                 self.compiler.close()
-            for processes in warmers.values():
-                processes.stop()
+            for started in processes.values():
+                started.stop()
         return 2 if self.record.results["failed"] else 0
 
 
@@ -248,7 +276,7 @@ def main() -> int:
     parser.add_argument("--stylegan3", type=Path, help="folder of NVIDIA's stylegan3 repository")
     parser.add_argument("--tiny", action="store_true", help="toy sizes, also without a GPU")
     parser.add_argument("--compiled", nargs=3, help=argparse.SUPPRESS)
-    parser.add_argument("--warm", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--share", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--plugins", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     until = time.monotonic() + 60 * options.minutes
@@ -263,9 +291,9 @@ def main() -> int:
     if options.plugins:
         implementations.build_plugins(options.stylegan3)
         return 0
-    if options.warm:
-        stage, index, count = options.warm
-        Benchmark(options, Record(None), device).warm(stage, int(index), int(count))
+    if options.share:
+        stage, index, count = options.share
+        Benchmark(options, Record(None), device).run_share(stage, int(index), int(count))
         return 0
     if options.compiled:
         name, batch, mode = options.compiled
