@@ -228,8 +228,11 @@ class Benchmark:
         processes: dict[str, background.Processes] = {}
         if self.device == "cuda":
             processes = self.start_processes(stages)
-            major, minor = torch.cuda.get_device_capability()
-            self.compiler = Compiler(10 * major + minor, min(PROCESSES, os.cpu_count() or 1), self.compilations(stages))
+            gpu = torch.cuda.get_device_properties(0)
+            with compiling.assuming(gpu.multi_processor_count):
+                wanted = self.compilations(stages)
+            arch, processes = 10 * gpu.major + gpu.minor, min(PROCESSES, os.cpu_count() or 1)
+            self.compiler = Compiler(arch, gpu.multi_processor_count, processes, wanted)
         try:
             for stage in stages:
                 began = time.monotonic()
