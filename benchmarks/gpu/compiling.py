@@ -10,8 +10,8 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.pool import AsyncResult, Pool
 from typing import Any
@@ -35,12 +35,27 @@ class Job:
 _compiling = ExitStack()
 
 
-def _start(arch: int) -> None:
+@contextmanager
+def assuming(processors: int) -> Iterator[None]:
+    """Within the block launches on meta tensors choose as on a GPU with that many multiprocessors."""
+    found = [(name, module) for name, module in sys.modules.items() if name.startswith("sgi.kernels.gpu")]
+    former = [(module, vars(module)["multiprocessors"]) for _, module in found if "multiprocessors" in vars(module)]
+    for module, _ in former:
+        vars(module)["multiprocessors"] = lambda x: processors
+    try:
+        yield
+    finally:
+        for module, function in former:
+            vars(module)["multiprocessors"] = function
+
+
+def _start(arch: int, processors: int) -> None:
     os.nice(5)
     torch.set_num_threads(1)
     from sgi.kernels.gpu import resources
 
     _compiling.enter_context(resources.compiling_for(arch))
+    _compiling.enter_context(assuming(processors))
 
 
 def compile_job(job: Job) -> tuple[float, str]:
@@ -76,15 +91,15 @@ def jobs(stage: str, cases: Iterable[LayerCase]) -> list[Job]:
 
 
 class Compiler:
-    """A pool of processes that compiles jobs in their order."""
+    """A pool of processes that compiles jobs in their order, for a GPU of `processors` multiprocessors."""
 
-    def __init__(self, arch: int, processes: int, wanted: list[Job]) -> None:
+    def __init__(self, arch: int, processors: int, processes: int, wanted: list[Job]) -> None:
         self.wanted = wanted
         self._pool: Pool | None = None
         self._broken = False
         self._results: list[tuple[Job, AsyncResult[Any]]] = []
         if wanted and processes:
-            self._pool = multiprocessing.get_context("spawn").Pool(processes, _start, (arch,))
+            self._pool = multiprocessing.get_context("spawn").Pool(processes, _start, (arch, processors))
             self._results = [(job, self._pool.apply_async(compile_job, (job,))) for job in wanted]
 
     def wait(self, stage: str, case: LayerCase, until: float) -> dict[str, str]:
@@ -122,7 +137,7 @@ def _test(arch: int) -> None:
     from workload import TINY_SIZES
 
     case = next(case for case in layer_cases(TINY_SIZES[0], 1) if case.up)
-    compiler = Compiler(arch, 2, jobs(FORMS, [case])[-2:])
+    compiler = Compiler(arch, 132, 2, jobs(FORMS, [case])[-2:])
     print(compiler.wait(FORMS, case, time.monotonic() + 300), compiler.summary())
     compiler.close()
 

@@ -159,6 +159,7 @@ class Benchmark:
 
     def _presets(self) -> Iterator[Case]:
         found = implementations.presets(self.record.results.get("winners", {}))
+        found = found[:1] if self.options.tiny else found
         for size, batch in self.tuned:
             for variant in found:
                 yield self._network(variant.name, partial(implementations.kernels, variant=variant), size, batch)
@@ -228,8 +229,11 @@ class Benchmark:
         processes: dict[str, background.Processes] = {}
         if self.device == "cuda":
             processes = self.start_processes(stages)
-            major, minor = torch.cuda.get_device_capability()
-            self.compiler = Compiler(10 * major + minor, min(PROCESSES, os.cpu_count() or 1), self.compilations(stages))
+            gpu = torch.cuda.get_device_properties(0)
+            with compiling.assuming(gpu.multi_processor_count):
+                wanted = self.compilations(stages)
+            arch, processes = 10 * gpu.major + gpu.minor, min(PROCESSES, os.cpu_count() or 1)
+            self.compiler = Compiler(arch, gpu.multi_processor_count, processes, wanted)
         try:
             for stage in stages:
                 began = time.monotonic()
