@@ -75,7 +75,7 @@ class _Service:
         artifact = self._engine.artifact
         wanted = Parameters.parse(request.query_params.multi_items(), artifact, self._served, self._request_seeds)
         with self._metrics.latency.time():
-            found = await self._batcher.generate(list(wanted.seeds), wanted.types, wanted.psi, wanted.class_index)
+            found = await self._batcher.generate(list(wanted.seeds), wanted.types, wanted.psi, wanted.label)
             if sum(stack.nbytes for stack in found.values()) <= _SMALL_BYTES:
                 body = encode_maps(artifact, found, wanted.format)
             else:

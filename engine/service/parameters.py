@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sgi.engine.api import one_hot
+import numpy as np
+
 from sgi.engine.arguments import check_psi
 from sgi.engine.artifact import Artifact
 from sgi.engine.errors import UserError, one_line
+from sgi.engine.labels import labels_of, parse_class
 from sgi.engine.seeds import Seeds, parse_seeds
 from sgi.engine.service.encoding import choose_format
 
 PARAMETERS = ("seeds", "types", "psi", "class_index", "format")
 """Parameters of /maps."""
-_CLASS = re.compile(r"\d{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Parameters:
     """What a request asks for.
 
-    seeds: distinct. types: in the order of the model. psi: truncation. class_index: of a conditional model.
-    format: png, npy or npz.
+    seeds: distinct. types: in the order of the model. psi: truncation. label: [c_dim] float32, None for a
+    model without classes. format: png, npy or npz.
     """
 
     seeds: Seeds
     types: tuple[str, ...]
     psi: float
-    class_index: int | None
+    label: np.ndarray | None
     format: str
 
     @classmethod
@@ -48,13 +48,13 @@ class Parameters:
         if len(seeds) > request_seeds:
             raise UserError(f"`seeds={given['seeds']}`: {len(seeds)} seeds; one request takes {request_seeds}")
         types = _types(given["types"], artifact, served) if "types" in given else served
-        class_index = _class(given["class_index"]) if "class_index" in given else None
-        one_hot(class_index, 1, artifact.c_dim)  # raises UserError
+        class_index = parse_class(given["class_index"]) if "class_index" in given else None
+        labels = labels_of(class_index, 1, artifact.c_dim)
         return cls(
             seeds=seeds,
             types=types,
             psi=_psi(given["psi"]) if "psi" in given else artifact.psi,
-            class_index=class_index,
+            label=None if labels is None else labels[0],
             format=choose_format(given.get("format"), len(seeds), len(types)),
         )
 
@@ -83,9 +83,3 @@ def _psi(text: str) -> float:
         return check_psi(float(text))
     except ValueError:
         raise UserError(f"`psi={one_line(text)}`: must be a number, such as 0.7") from None
-
-
-def _class(text: str) -> int:
-    if not _CLASS.fullmatch(text):
-        raise UserError(f"`class_index={one_line(text)}`: must be an integer, 0 or more")
-    return int(text)

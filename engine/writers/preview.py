@@ -38,7 +38,8 @@ def write_sheet(path: Path, rows: Mapping[str, Mapping[str, np.ndarray]], types:
 def draw_sheet(rows: Mapping[str, Mapping[str, np.ndarray]], types: Mapping[str, Intrinsic] | None = None) -> bytes:
     """The bytes of a PNG with labelled pictures in rows and columns.
 
-    rows: {row label: {column label: display codes [1 or 3, R, R] in [0, 1]}}; every row has the same columns.
+    rows: {row label: {column label: display codes [C, R, R] in [0, 1]}}; every row has the same columns. C: 1 is grey,
+    3 RGB, 4 RGBA, which is drawn on the paper.
     types: {row or column label: type of its pictures of one channel}. Pictures of depth are drawn in colours that span
     the least to the largest value of that type in the sheet; the label has a bar of the colours and the two values.
     """
@@ -127,6 +128,9 @@ def _legend(kind: Intrinsic, span: tuple[float, float], font: Any) -> Picture:
 def _picture(code: np.ndarray) -> Picture:
     from PIL import Image
 
+    if len(code) == 4:
+        alpha, paper = code[3:], np.array(_PAPER)[:, None, None] / 255
+        code = code[:3] * alpha + paper * (1 - alpha)
     pixels = (code * 255 + 0.5).astype(np.uint8)
     picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)).convert("RGB")
     if picture.width > _LARGEST:

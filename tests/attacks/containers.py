@@ -55,7 +55,7 @@ def torch_files() -> dict[str, Attack]:
         "a storage without a name": (old(tensor(storage(1, kind=text("torch.FloatStorage")))), "unknown kind"),
         "a doubling tuple as a key": (
             program(tuples + b"(" + text("storage") + b"ctorch\nFloatStorage\nhd" + text("cpu") + b"K\x01tQ"),
-            "not a StyleGAN2",
+            "of an unpacked .pt file",
         ),
         "a doubling tuple as a key in a stream": (
             stream(tuples + b"(" + text("storage") + b"ctorch\nFloatStorage\nhd" + text("cpu") + b"K\x01tQ"),
@@ -99,7 +99,7 @@ def torch_files() -> dict[str, Attack]:
         "an entry outside": (lost, "zip: truncated"),
         "an entry of two sizes": (uneven, "an entry that is damaged"),
         "an entry longer than the file": (longer, "out of bounds"),
-        "a tar": (buffer.getvalue(), "neither a pickle"),
+        "a tar": (buffer.getvalue(), "a tar archive"),
         "20 001 entries": (
             archive({"archive/data.pkl": b"", **{str(i): b"" for i in range(20_001)}}), "out of bounds"
         ),
@@ -109,7 +109,9 @@ def torch_files() -> dict[str, Attack]:
 def safetensors_files() -> dict[str, Attack]:
     """Safetensors files with malicious headers."""
     one = b'{"synthesis.b4.const":{"dtype":"F32","shape":[%s],"data_offsets":[%s]}}'
-    bad = "not a readable safetensors|neither a pickle|not a StyleGAN2|is damaged|damaged header"
+    bad = (
+        "a readable safetensors|neither a pickle|not a StyleGAN2|is damaged|damaged header|a truncated safe|only zeros"
+    )
     ours = b'{"__metadata__":{"sgi_generator":"%s"}}'
     return {
         "header of 8 EiB": (safetensors(b"{}", length=1 << 62), bad),

@@ -112,7 +112,7 @@ def bombs() -> dict[str, Attack]:
         "append to a number": (program(b"K\x01Na"), "APPEND to an object that is not a list"),
         "build on a number": (program(b"K\x01Nb"), "BUILD on a value that is not an object"),
         "a later protocol": (program(b"N", 6), "protocol 6"),
-        "protocol 0": (b"(lp0\n.", "neither a pickle"),
+        "protocol 0": (b"(lp0\n.", "a text that begins"),
         "nothing after the start": (b"\x80", "truncated"),
         "9999 tensors": (program(b"}" + text("synthesis.b4.const") + b"Ns(" + many + b"u"), "not a tensor"),
     }  # fmt: skip

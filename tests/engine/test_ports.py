@@ -5,74 +5,15 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import onnx
 import pytest
 from fake_tensorrt import opened
-from onnx import TensorProto, helper, numpy_helper
-from tiny_models import ONNX_BACKENDS, SIDE, describe, package_of, write_model
+from lying_models import AT_A_BATCH, AT_OPENING, empty, of_another_side, of_another_type
+from tiny_models import ONNX_BACKENDS, SIDE, describe, package_of
 
 from sgi.engine import Engine
 from sgi.engine.backends import open_backend
 from sgi.engine.backends.ports import check_maps
 from sgi.engine.errors import UserError
-
-
-def _changed(path, node, declared, dtype=TensorProto.FLOAT, initializer=None):
-    """The tiny model, whose output depth passes through one more node; `declared` is its shape in the file."""
-    write_model(path, describe())
-    model = onnx.load(path)
-    graph = model.graph
-    for other in graph.node:
-        other.output[:] = ["inner" if name == "depth" else name for name in other.output]
-    graph.node.append(node)
-    if initializer is not None:
-        graph.initializer.append(initializer)
-    outputs = [value for value in graph.output if value.name != "depth"]
-    del graph.output[:]
-    graph.output.extend([*outputs, helper.make_tensor_value_info("depth", dtype, declared)])
-    onnx.save(model, str(path))
-    return path
-
-
-def _of_another_side(path):
-    smaller = describe(resolution=SIDE // 2)
-    return write_model(path, smaller, metadata={"sgi_engine": describe().to_json()})
-
-
-def _of_another_type(path):
-    node = helper.make_node("Cast", ["inner"], ["depth"], to=TensorProto.INT64)
-    return _changed(path, node, ["N", 1, SIDE, SIDE], TensorProto.INT64)
-
-
-def _of_another_rank(path):
-    shape = numpy_helper.from_array(np.array([-1, SIDE * SIDE]), "flat")
-    return _changed(
-        path, helper.make_node("Reshape", ["inner", "flat"], ["depth"]), ["N", SIDE * SIDE], initializer=shape
-    )
-
-
-def _without(path):
-    return write_model(path, describe(("image",)), metadata={"sgi_engine": describe().to_json()})
-
-
-def _empty(path):
-    """No rows, which shapes in the file do not show."""
-    mask = numpy_helper.from_array(np.zeros(1, bool), "mask")
-    return _changed(
-        path, helper.make_node("Compress", ["inner", "mask"], ["depth"], axis=0), ["M", 1, SIDE, SIDE], initializer=mask
-    )
-
-
-def _narrow(path):
-    """Half of the columns, which shapes in the file do not show."""
-    mask = numpy_helper.from_array(np.arange(SIDE) < SIDE // 2, "mask")
-    return _changed(
-        path, helper.make_node("Compress", ["inner", "mask"], ["depth"], axis=3), ["N", 1, SIDE, "W"], initializer=mask
-    )
-
-
-AT_OPENING = {"side": _of_another_side, "type": _of_another_type, "rank": _of_another_rank, "missing": _without}
-AT_A_BATCH = {"empty": _empty, "narrow": _narrow}
 
 
 @pytest.mark.parametrize("backend", ONNX_BACKENDS)
@@ -94,12 +35,12 @@ def test_a_map_of_another_shape_is_refused_at_its_batch(write, backend, tmp_path
 
 
 def test_types_that_are_not_loaded_are_not_compared(tmp_path):
-    path = _of_another_type(tmp_path / "lies.onnx")
+    path = of_another_type(tmp_path / "lies.onnx")
     maps = Engine.open(path, device="cpu", types="image")(seeds=[0])
     assert maps["image"].shape == (1, 3, SIDE, SIDE)
 
 
-@pytest.mark.parametrize("write", [_of_another_side, _empty, _of_another_type])
+@pytest.mark.parametrize("write", [of_another_side, empty, of_another_type])
 def test_run_writes_no_map_and_exits_with_2(write, command, tmp_path):
     path = write(tmp_path / "lies.onnx")
     code, _, printed = command("run", "--model", path, "--seeds", "0-3", "--outdir", tmp_path / "out", "--quiet")

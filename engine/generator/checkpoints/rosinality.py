@@ -58,7 +58,7 @@ def noise_name(index: int) -> str:
 
 
 def layer_name(is_to_rgb: bool, number: str) -> str:
-    """NVIDIA's name of a layer: "" is that of 4 px, otherwise its index in the list of convolutions or to-rgb layers."""
+    """NVIDIA's name of a layer; number: its index in the list of convolutions or to-rgb layers, "" at 4 px."""
     if not number:
         return f"synthesis.b4.{'torgb' if is_to_rgb else 'conv1'}"
     index = int(number)

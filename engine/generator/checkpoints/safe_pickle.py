@@ -69,7 +69,10 @@ class SafePickle:
         raise self._error(f"more than {self._max_opcodes} opcodes")
 
     def _error(self, reason: str) -> UserError:
-        return UserError(f"{self._label}: not a readable checkpoint (pickle: {reason}, at byte {self._position})")
+        remedy = ": download or copy it again" if reason.startswith("truncated") else ""
+        return UserError(
+            f"{self._label}: not a readable checkpoint (pickle: {reason}, at byte {self._position}){remedy}"
+        )
 
     def _take(self, count: int) -> bytes:
         if count > self._end - self._position:
@@ -243,7 +246,14 @@ class SafePickle:
         self._memo[index] = self._top()
 
     def _persistent(self) -> None:
-        record = Persistent(self._pop())
+        identifier = self._pop()
+        if isinstance(identifier, tuple) and len(identifier) == 4 and identifier[0] == "module":
+            # The older format of torch: class, file and source code of a module. Source: `_legacy_save`.
+            if not isinstance(identifier[1], Name):
+                raise self._error("a module whose class is not a name")
+            self._push(identifier[1])
+            return
+        record = Persistent(identifier)
         self.persistent.append(record)
         self._push(record)
 

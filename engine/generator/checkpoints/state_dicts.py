@@ -13,12 +13,13 @@ from sgi.engine.generator.checkpoints.records import Call
 
 MAX_DEPTH = 4
 MAX_CANDIDATES = 8
+MAX_MODULES = 64  # saved whole, in one file
 MAX_MODULE_DEPTH = 16
 MAX_MODULE_TENSORS = 20_000
 PREFIXES = frozenset(
     {
-        "G", "G_ema", "_orig_mod", "decoder", "g", "g_ema", "gen", "generator", "generator_ema", "model", "module", "net_g",
-        "net_g_ema", "netG", "netG_ema",
+        "G", "G_ema", "_orig_mod", "decoder", "g", "g_ema", "gen", "generator", "generator_ema", "model", "module",
+        "netG", "netG_ema", "net_g", "net_g_ema",
     }
 )  # fmt: skip
 """Words before the first dot of a tensor's name that do not change what the tensor is."""
@@ -51,7 +52,9 @@ def find_state(container: Container, signature: str) -> Found | None:
     best = averaged or found
     if len(best) > 1:
         names = ", ".join("/".join(one.path) for one in best[:3])
-        raise Unsupported(f"{container.label}: refused, it contains several generators ({names}); save one of them alone")
+        raise Unsupported(
+            f"{container.label}: refused, it contains several generators ({names}); save one of them alone"
+        )
     return best[0] if best else None
 
 
@@ -91,9 +94,11 @@ def _without_state(state: dict[Any, Any]) -> Any:
 def _all(root: Any, signature: str) -> Iterator[Found]:
     todo: deque[tuple[tuple[str, ...], Any, tuple[dict[Any, Any], ...]]] = deque([((), root, ())])
     seen: set[int] = set()
+    modules = 0
     while todo:
         path, value, parents = todo.popleft()
-        if id(value) in seen:
+        modules += isinstance(value, Call) and isinstance(value.state, dict)
+        if id(value) in seen or modules > MAX_MODULES:
             continue
         seen.add(id(value))
         content = fields(value)

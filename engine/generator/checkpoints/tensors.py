@@ -85,9 +85,8 @@ class TensorReader:
                 if not isinstance(state, tuple) or len(state) != 5:
                     raise self._bad(name, "an array without data")
                 return self._array(state[4], state[2], state[1], state[3] is True, name)
-            if value.target in _BUFFERS and len(value.args) == 4 and value.args[3] in ("C", "F"):
-                raw, kind, shape, order = value.args
-                return self._array(raw, kind, shape, order == "F", name)
+            if value.target in _BUFFERS:
+                return self._buffer(value.args, name)
             if value.target in _SCALARS and len(value.args) == 2:
                 # TensorFlow returns a NumPy scalar, not an array, for a variable without axes.
                 return self._array(value.args[1], value.args[0], (), False, name)
@@ -166,6 +165,19 @@ class TensorReader:
             return np.asarray(np.lib.stride_tricks.as_strided(raw, shape, strides), np.float32, order="C")
 
         return Ref(tuple(shape), _DTYPE_NAMES[storage.kind], read)
+
+    def _buffer(self, args: tuple[Any, ...], name: str) -> Ref:
+        """An array of protocol 5. Source: `_frombuffer` in numpy/_core/numeric.py; the order K is that of NumPy 2.3."""
+        if len(args) not in (4, 5):
+            raise self._bad(name, "an array without data")
+        raw, kind, shape, order = args[:4]
+        if order in ("C", "F"):
+            return self._array(raw, kind, shape, order == "F", name)
+        axes = args[4] if len(args) == 5 and order == "K" else ()
+        if not _sizes(axes) or not _sizes(shape) or sorted(axes) != list(range(len(shape))):
+            raise self._bad(name, "an array in an unknown order")
+        turned = tuple(shape[axis] for axis in axes)
+        return self._array(raw, kind, shape, False, name).map(turned, lambda x: np.ascontiguousarray(x.transpose(axes)))
 
     def _array(self, data: Any, kind: Any, shape: Any, fortran: bool, name: str) -> Ref:
         """A NumPy array from its bytes, the record of its dtype, its shape and its order."""

@@ -107,25 +107,35 @@ def read_stream(
 def read_zip(file: BinaryIO, end: int, label: str) -> TorchFile:
     """Read the zip format of torch.save since 1.6: stored entries `<name>/data.pkl` and `<name>/data/<key>`."""
     entries = _zip_entries(file, end, label)
-    pickles = [name for name in entries if name.endswith("/data.pkl")]
+    pickles = [name for name in entries if name == "data.pkl" or name.endswith("/data.pkl")]
     if len(pickles) != 1:
-        raise UserError(f"{label}: a zip archive that torch did not write (no data.pkl)")
+        what = "an .npz archive of NumPy" if any(name.endswith(".npy") for name in entries) else "a zip archive"
+        raise UserError(f"{label}: {what} that torch did not write (no data.pkl)")
     folder = pickles[0].removesuffix("data.pkl")
     if any(name.startswith((folder + "code/", folder + "constants.pkl")) for name in entries):
-        raise UserError(f"{label}: refused, a TorchScript program: only weights are read here")
+        raise UserError(
+            f"{label}: refused, a TorchScript program; only weights are read: "
+            "save `generator.state_dict()` by torch.save"
+        )
+    used = [entry for name, entry in entries.items() if name == pickles[0] or name.startswith(folder + "data/")]
+    if any(entry.is_compressed for entry in used):
+        raise UserError(
+            f"{label}: a .pt file that was unpacked and packed again with compression; pack it with `zip -0 -r`, or "
+            "use the original file"
+        )
     order = entries.get(folder + "byteorder")
-    if order is not None and _read_small(file, order[0]) != b"little":
+    if order is not None and not order.is_compressed and _read_small(file, order.blob) != b"little":
         raise UserError(f"{label}: refused, written on a big-endian machine")
-    blob = entries[pickles[0]][0]
+    blob = entries[pickles[0]].blob
     file.seek(blob.start)
     pickle = SafePickle(file, blob.start + blob.length, label)
     root = pickle.read()
     storages = {}
     for key, (kind, count) in _wanted(pickle.persistent, label, skip_unknown=True).items():
-        blob, crc32 = entries.get(f"{folder}data/{key}", (Blob(0, -1), 0))
-        if blob.length != count * ITEM_BYTES[kind]:
+        entry = entries.get(f"{folder}data/{key}")
+        if entry is None or entry.blob.length != count * ITEM_BYTES[kind]:
             raise UserError(f"{label}: not a readable checkpoint (storage {key[:40]!r} is missing or of another size)")
-        storages[key] = Storage(kind, count, blob, crc32)
+        storages[key] = Storage(kind, count, entry.blob, entry.crc32)
     return TorchFile(root, pickle.names, storages)
 
 
@@ -149,9 +159,7 @@ def _read_small(file: BinaryIO, blob: Blob) -> bytes:
     return file.read(min(blob.length, 64))
 
 
-def _wanted(
-    persistent: Iterable[Persistent], label: str, skip_unknown: bool = False
-) -> dict[str, tuple[str, int]]:
+def _wanted(persistent: Iterable[Persistent], label: str, skip_unknown: bool = False) -> dict[str, tuple[str, int]]:
     """Kind and count of every storage by key; those of unknown kind can be skipped where their size is not needed."""
     wanted: dict[str, tuple[str, int]] = {}
     for record in persistent:
@@ -166,8 +174,16 @@ def _wanted(
     return wanted
 
 
-def _zip_entries(file: BinaryIO, end: int, label: str) -> dict[str, tuple[Blob, int]]:
-    """Position and CRC-32 of each entry, by name. Layout: PKWARE APPNOTE 6.3, sections 4.3.7 to 4.3.16.
+class _Entry(NamedTuple):
+    """An entry of a zip archive; `blob` is its compressed data if it is compressed."""
+
+    blob: Blob
+    crc32: int
+    is_compressed: bool
+
+
+def _zip_entries(file: BinaryIO, end: int, label: str) -> dict[str, _Entry]:
+    """The entries by name. Layout: PKWARE APPNOTE 6.3, sections 4.3.7 to 4.3.16.
 
     Python's zipfile is not used because it reads a directory of any size. Archives of torch are not compressed.
     """
@@ -195,7 +211,7 @@ def _zip_entries(file: BinaryIO, end: int, label: str) -> dict[str, tuple[Blob, 
         raise bad("a directory out of bounds")
     file.seek(start)
     directory = file.read(length)
-    found: dict[str, tuple[Blob, int]] = {}
+    found: dict[str, _Entry] = {}
     place = 0
     for _ in range(entries):
         if place + 46 > len(directory):
@@ -207,18 +223,13 @@ def _zip_entries(file: BinaryIO, end: int, label: str) -> dict[str, tuple[Blob, 
         extra = directory[place + 46 + n_name : place + 46 + n_name + n_extra]
         place += 46 + n_name + n_extra + n_comment
         size, packed, local = _zip64(extra, size, packed, local)
-        if magic == b"PK\x01\x02" and method != 0:
-            raise UserError(
-                f"{label}: a zip archive with compression, which torch does not write: someone unpacked the file and "
-                "packed it again; pack it with `zip -0 -r`, or fetch the original file"
-            )
-        if magic != b"PK\x01\x02" or packed != size:
+        if magic != b"PK\x01\x02" or (method == 0 and packed != size):
             raise bad("an entry that is damaged")
         magic, n_name, n_extra = at(local, "<4s22xHH")
         data = local + 30 + n_name + n_extra
-        if magic != b"PK\x03\x04" or data + size > end:
+        if magic != b"PK\x03\x04" or data + packed > end:
             raise bad("an entry out of bounds")
-        found[raw.decode("utf-8", "replace")] = (Blob(data, size), crc32)
+        found[raw.decode("utf-8", "replace")] = _Entry(Blob(data, packed), crc32, method != 0)
     return found
 
 

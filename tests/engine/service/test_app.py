@@ -70,7 +70,7 @@ def test_npy_and_png_contain_one_type(client, engine):
         ("seeds=0&psi=nan", "psi"),
         ("seeds=0&psi=inf", "psi"),
         ("seeds=0&class_index=1", "no classes"),
-        ("seeds=0&class_index=one", "`class_index=one`"),
+        ("seeds=0&class_index=one", "`class_index=one`: write one class"),
         ("seeds=0&class=1", "`class`: choose from seeds"),
         ("seeds=0&class_index=-1", "`class_index=-1`"),
         ("seeds=0&class_index=1.5", "`class_index=1.5`"),
@@ -107,7 +107,15 @@ def test_classes_of_a_conditional_model(class_model):
         body = client.get("/maps", params={"seeds": "1", "types": "image", "class_index": 2}).content
         np.testing.assert_array_equal(np.load(io.BytesIO(body)), engine([1], class_index=2)["image"])
         assert client.get("/maps?seeds=1").status_code == 400
-        assert client.get("/maps?seeds=1&class_index=3").status_code == 400
+        for wrong in ("3", "0:x", "3:1", "0,1", ""):
+            assert client.get("/maps", params={"seeds": "1", "class_index": wrong}).status_code == 400
+
+
+def test_weights_of_classes(class_model):
+    with Engine.open(class_model, backend="onnxruntime") as engine, TestClient(create_app(engine)) as client:
+        query = {"seeds": "1-2", "types": "depth", "class_index": "0:0.7,2:0.3"}
+        found = np.load(io.BytesIO(client.get("/maps", params=query).content))
+        np.testing.assert_array_equal(found, engine([1, 2], labels=[0.7, 0, 0.3])["depth"])
 
 
 def test_other_paths(client):
@@ -150,7 +158,7 @@ class SlowEngine(Engine):
         self.go = threading.Event()
         self.passes: list[list[int]] = []
 
-    def __call__(self, seeds=None, *, z=None, class_index=None, psi=None, types=None):
+    def __call__(self, seeds=None, *, z=None, class_index=None, labels=None, psi=None, types=None):
         self.go.wait(10)
         self.passes.append(list(seeds))
         if 13 in seeds:
