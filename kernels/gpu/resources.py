@@ -211,7 +211,7 @@ def compile_all(arch: int, dtype: torch.dtype, variants: tuple[str, ...], others
             for c in tune.configs(dtype)
             for variant, launch in gemm_cases(c, dtype, variants, arch)
         ]
-        if others and dtype.itemsize == 2:
+        if others and dtype.itemsize == 2 and arch >= 90:
             cases += rows_cases(dtype)
         if others:
             cases += [(case, "", launch) for case, launch in other_cases(dtype)]

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +170,9 @@ def pick(kind: str, key: dict[str, Any], options: Sequence[Any], default: Any, r
 
 
 def _label(option: Any) -> Any:
-    return list(asdict(option).values())[:-1] if isinstance(option, Config) else option
+    if isinstance(option, Config):
+        return list(asdict(option).values())[:-1]
+    return list(asdict(option).values()) if is_dataclass(option) and not isinstance(option, type) else option
 
 
 def _fastest(options: Sequence[Any], run: Callable[[Any], object]) -> int:
@@ -199,14 +201,18 @@ def choose_blocks(
     inner: int,
     columns: int,
     key: dict[str, Any],
-    run: Callable[[Config], object],
+    run: Callable[[Any], object],
     heavy: bool = False,
-) -> Config:
-    """Block shape for a GEMM of rows x columns over `inner` channels of x's type."""
+    others: Sequence[Any] = (),
+) -> Any:
+    """Block shape for a GEMM of rows x columns over `inner` channels of x's type.
+
+    others: block shapes of other forms, which only a measurement can choose.
+    """
     options = candidates(x.dtype, inner, columns, heavy)
     # The interpreter runs one program at a time.
     processors = torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 1
     default = cheapest(options, rows, columns, processors)
     # Batches of the same power of two share a choice.
     key = {**key, "rows": (rows - 1).bit_length(), "inner": inner, "columns": columns, "dtype": str(x.dtype)}
-    return pick(kind, key, options, default, run)
+    return pick(kind, key, [*options, *others], default, run)

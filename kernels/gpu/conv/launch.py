@@ -63,7 +63,10 @@ def conv(
         flags = {"up": up, "stride": stride, "transposed": transposed, "style": style is not None}
         flags |= {"rgb": rgb is not None, "write": write, "side": gh}
         heavy = up == 2 or tune.is_heavy(x, gh * gw, rgb is not None)
-        config = tune.choose_blocks("conv", x, n * gh * gw, inputs, columns, flags, run, heavy)
+        # The plain form is the default; the rows form is chosen by a measurement only.
+        plain = up == stride == 1 and not transposed
+        others = rows_configs(x, weight, style) if plain else []
+        config = tune.choose_blocks("conv", x, n * gh * gw, inputs, columns, flags, run, heavy, others)
     return run(config)
 
 

@@ -48,7 +48,7 @@ def rows_configs(x: Tensor, weight: Tensor, style: Tensor | None) -> list[RowsCo
     """The block shapes for operands [NX, H, W, I] and [9, I, O], none if the form does not take them."""
     _, _, width, inputs = x.shape
     outputs = weight.shape[2]
-    if x.element_size() != 2 or not _takes(x, weight, style):
+    if x.element_size() != 2 or not _takes(x, weight, style) or not _has_copy_engine(x):
         return []
     narrow = min(64, triton.next_power_of_2(outputs))
     fitting = (c for c in ROWS_CONFIGS if narrow <= c.bn <= triton.next_power_of_2(outputs))
@@ -60,6 +60,11 @@ def _takes(x: Tensor, weight: Tensor, style: Tensor | None) -> bool:
     strides = (x.shape[3] * x.element_size(), weight.shape[2] * x.element_size())
     bases = () if x.is_meta else (x.data_ptr(), weight.data_ptr())
     return style is None and all(number % DESCRIPTOR_BYTES == 0 for number in (*strides, *bases))
+
+
+def _has_copy_engine(x: Tensor) -> bool:
+    """Whether descriptors are copies by hardware on x's device: compute capability 9.0 and later."""
+    return not x.is_cuda or torch.cuda.get_device_capability(x.device)[0] >= 9
 
 
 def rows_conv(
