@@ -32,7 +32,8 @@ from sgi.kernels.gpu.gradient.launch import activation_gradient, style_gradient
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
 from sgi.kernels.gpu.packed_weights import PackedConv
 from sgi.kernels.gpu.split import launch as split
-from sgi.kernels.gpu.styles.launch import StyleTable, launch_scales
+from sgi.kernels.gpu.styles.launch import StyleTable, launch_row_scales, launch_scales
+from sgi.kernels.gpu.styles.row_launch import affine, linear
 from sgi.kernels.gpu.torgb.launch import apply_styles, torgb, torgb_gradient
 from sgi.kernels.gpu.upconv.launch import fir, transposed_conv
 
@@ -126,7 +127,7 @@ def inspect(case: str, config: str, name: str, kernel: Any) -> CompiledKernel:
 
 
 def _meta(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.empty(*shape, device="meta", dtype=dtype)
+    return torch.empty(shape, device="meta", dtype=dtype)
 
 
 def _epilogue(side: int, channels: int, ahead: bool) -> Epilogue:
@@ -188,7 +189,22 @@ def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
     t = _meta(IMAGES, 2 * side + 1, 2 * side + 1, channels, dtype=dtype)
     yield "FIR", lambda: fir(t, 1, _epilogue(2 * side, channels, True))
     yield "FIR gradient", lambda: fir(_meta(IMAGES, 2 * side, 2 * side, channels, dtype=dtype), 2)
-    yield "styles", lambda: launch_scales(_meta(IMAGES, 2 * channels), StyleTable.of([packed, packed]))
+    two, vectors = StyleTable.of([packed, packed]), _meta(IMAGES, channels)
+    yield "mapping", lambda: linear(vectors, _meta(channels, channels), bias, normalise=True)
+    yield (
+        "affine",
+        lambda: affine(
+            vectors,
+            _meta(1, 2 * channels, channels),
+            _meta(1, 2 * channels),
+            _meta(2, 2 * channels),
+            _meta(2 * channels, dtype=torch.int32),
+            _meta(),
+            None,
+        ),
+    )
+    yield "scales", lambda: launch_row_scales(_meta(IMAGES, 2 * channels), two)
+    yield "styles", lambda: launch_scales(_meta(IMAGES, 2 * channels), two)
 
 
 def split_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
