@@ -32,8 +32,9 @@ from sgi.kernels.gpu.gradient.launch import activation_gradient, style_gradient
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
 from sgi.kernels.gpu.packed_weights import PackedConv
 from sgi.kernels.gpu.split import launch as split
-from sgi.kernels.gpu.styles.launch import StyleTable, launch_row_scales, launch_scales
+from sgi.kernels.gpu.styles.launch import launch_row_scales, launch_scales
 from sgi.kernels.gpu.styles.row_launch import affine, linear
+from sgi.kernels.gpu.styles.table import StyleTable
 from sgi.kernels.gpu.torgb.launch import apply_styles, torgb, torgb_gradient
 from sgi.kernels.gpu.upconv.launch import fir, transposed_conv
 

@@ -160,18 +160,18 @@ def sum_parts_kernel(
 
 @triton.jit
 def _intermediate(
-    p_row,  # products of the pixel (y, x) with tap 0: [1, BO] pointers
+    p_row,  # products of the pixels (y, x) with tap 0: [BM, BO] pointers
     tap_stride,  # distance between the products of two taps
-    y,  # the low-resolution pixel
+    y,  # the low-resolution pixels: [BM, 1]
     x,
-    m_col,  # mask of channels: [1, BO]
+    mask,  # of pixels and channels: [BM, BO]
     H: tl.constexpr,
     W: tl.constexpr,
     C: tl.constexpr,
     DY: tl.constexpr,  # -1 to 3
     DX: tl.constexpr,
 ):
-    """t[2 y + DY, 2 x + DX] of the transposed convolution: the sum of one, two or four products, [1, BO] float32."""
+    """t[2 y + DY, 2 x + DX] of the transposed convolution: the sum of one, two or four products, [BM, BO] float32."""
     total = tl.zeros(p_row.shape, tl.float32)
     for ju in tl.static_range(2 - DY % 2):
         for jv in tl.static_range(2 - DX % 2):
@@ -179,7 +179,7 @@ def _intermediate(
             sy = (DY - DY % 2) // 2 - ju
             sx = (DX - DX % 2) // 2 - jv
             tap = (2 * ju + DY % 2) * 3 + 2 * jv + DX % 2
-            m_in = m_col & (y + sy >= 0) & (y + sy < H) & (x + sx >= 0) & (x + sx < W)
+            m_in = mask & (y + sy >= 0) & (y + sy < H) & (x + sx >= 0) & (x + sx < W)
             p_t = p_row + tap * tap_stride + (sy * W + sx) * C
             total += tl.load(p_t, mask=m_in, other=0.0).to(tl.float32)
     return total
@@ -192,12 +192,12 @@ def sum_taps_kernel(
     scale_ptr,  # [N, O] float32
     noise_ptr,  # [1 or N, 2 H * 2 W] float32
     bias_ptr,  # [O] float32
-    next_ptr,  # [N, O] float32
+    next_ptr,  # [N, O] float32: the style of the layer that reads y
     n,  # images N
     scale_stride,
-    noise_stride,
+    noise_stride,  # 0 if all images share the noise
     next_stride,
-    clamp,
+    clamp,  # float, the bound of y's magnitude before the next style
     CO: tl.constexpr,  # channels O
     H: tl.constexpr,  # of the low resolution
     W: tl.constexpr,
@@ -208,9 +208,10 @@ def sum_taps_kernel(
     HAS_CLAMP: tl.constexpr,
     HAS_NEXT: tl.constexpr,
     PDL: tl.constexpr,
+    BM: tl.constexpr,  # low-resolution pixels of a program
     BO: tl.constexpr,  # channels of a program
 ):
-    """y = next * clamp(lrelu(scale * FIR(transposed convolution) + noise + bias)): the 2 x 2 outputs of one pixel.
+    """y = next * clamp(lrelu(scale * FIR(transposed convolution) + noise + bias)), 2 x 2 outputs of each pixel.
 
     Each of the 25 intermediate pixels around them is summed once from its products, 49 reads for four outputs.
     """
@@ -219,23 +220,25 @@ def sum_taps_kernel(
         gdc_wait()
     C_BLOCKS: tl.constexpr = (CO + BO - 1) // BO
     o_o = ((tl.program_id(0) % C_BLOCKS) * BO + tl.arange(0, BO))[None, :]
+    o_m = ((tl.program_id(0) // C_BLOCKS) * BM + tl.arange(0, BM))[:, None]
     m_col = o_o < CO
-    i_m = tl.program_id(0) // C_BLOCKS
-    i_n = i_m // (H * W)
-    y = (i_m // W) % H
-    x = i_m % W
+    m_row = o_m < n * (H * W)
+    mask = m_row & m_col
+    o_n = o_m // (H * W)
+    y = (o_m // W) % H
+    x = o_m % W
     tap_stride = n.to(tl.int64) * (H * W * CO)
-    p_row = part_ptr + i_m.to(tl.int64) * CO + o_o
-    top_left = tl.zeros([1, BO], tl.float32)
-    top_right = tl.zeros([1, BO], tl.float32)
-    low_left = tl.zeros([1, BO], tl.float32)
-    low_right = tl.zeros([1, BO], tl.float32)
+    p_row = part_ptr + o_m.to(tl.int64) * CO + o_o
+    top_left = tl.zeros([BM, BO], tl.float32)
+    top_right = tl.zeros([BM, BO], tl.float32)
+    low_left = tl.zeros([BM, BO], tl.float32)
+    low_right = tl.zeros([BM, BO], tl.float32)
     # The filter [1, 3, 3, 1] / 4 along each axis, for the output of parity 0 and, one later, for that of parity 1.
     for i in tl.static_range(5):
-        left = tl.zeros([1, BO], tl.float32)
-        right = tl.zeros([1, BO], tl.float32)
+        left = tl.zeros([BM, BO], tl.float32)
+        right = tl.zeros([BM, BO], tl.float32)
         for j in tl.static_range(5):
-            t = _intermediate(p_row, tap_stride, y, x, m_col, H, W, CO, i - 1, j - 1)
+            t = _intermediate(p_row, tap_stride, y, x, mask, H, W, CO, i - 1, j - 1)
             if j < 4:
                 left += t * (0.25 if j == 0 or j == 3 else 0.75)
             if j > 0:
@@ -248,12 +251,12 @@ def sum_taps_kernel(
             low_right += right * (0.25 if i == 1 or i == 4 else 0.75)
     for phase in tl.static_range(4):
         acc = top_left if phase == 0 else top_right if phase == 1 else low_left if phase == 2 else low_right
-        o_pix = tl.full([1, 1], 0, tl.int32) + (2 * y + phase // 2) * (2 * W) + 2 * x + phase % 2
+        o_pix = (2 * y + phase // 2) * (2 * W) + 2 * x + phase % 2
         acc = activate(
-            acc, i_n, o_pix, o_o, m_col, tl.full([1, 1], 1, tl.int1), m_col, scale_ptr, scale_stride, noise_ptr,
-            noise_stride, bias_ptr, clamp, HAS_SCALE, HAS_NOISE, HAS_BIAS, ACT, HAS_CLAMP,
+            acc, o_n, o_pix, o_o, mask, m_row, m_col, scale_ptr, scale_stride, noise_ptr, noise_stride, bias_ptr,
+            clamp, HAS_SCALE, HAS_NOISE, HAS_BIAS, ACT, HAS_CLAMP,
         )  # fmt: skip
         if HAS_NEXT:
-            acc = acc * tl.load(next_ptr + i_n * next_stride + o_o, mask=m_col, other=0.0)
-        o_out = (i_n.to(tl.int64) * (4 * H * W) + o_pix) * CO
-        tl.store(y_ptr + o_out + o_o, acc.to(y_ptr.dtype.element_ty), mask=m_col)
+            acc = acc * tl.load(next_ptr + o_n * next_stride + o_o, mask=mask, other=0.0)
+        o_out = (o_n.to(tl.int64) * (4 * H * W) + o_pix) * CO
+        tl.store(y_ptr + o_out + o_o, acc.to(y_ptr.dtype.element_ty), mask=mask)

@@ -18,10 +18,10 @@ HALF_BLOCKS = {16: Config(16, 32, 128, 4, 4), 64: Config(64, 32, 64, 4, 4), 128:
 FLOAT_BLOCKS = {16: Config(16, 32, 64, 4, 3), 64: Config(64, 32, 32, 4, 3), 128: Config(64, 64, 32, 4, 3)}
 MIN_STEPS = 4  # of a part: the first step waits for memory, the others overlap
 BLOCKS_PER_PROCESSOR = 2
-# Up to this many outputs at the low resolution (pixels x channels) for each multiprocessor, nine products and their
-# sum take less time than the FIR form, whose launches are too small to fill the GPU.
-TAPS_MAX_OUTPUTS = 4096
-SUM_CHANNELS = 128
+# Up to this many blocks of 64 x 64 outputs for each multiprocessor, nine products and their sum take less time than the
+# FIR form, whose launches are too small to fill the GPU.
+TAPS_MAX_BLOCKS = 4
+SUM_ELEMENTS = 128  # of a program: small programs, because there are few pixels
 
 
 def block_of(dtype: torch.dtype, rows: int, inner: int, columns: int) -> Config:
@@ -49,8 +49,8 @@ def parts_of(x: Tensor, n: int, columns: int) -> int:
 
 def prefers_taps(x: Tensor, n: int, columns: int) -> bool:
     """Whether an up-convolution of n images [H, W, I] to `columns` channels is faster by `up_conv_by_taps`."""
-    pixels = n * x.shape[1] * x.shape[2]
-    return pixels * columns <= TAPS_MAX_OUTPUTS * multiprocessors(x)
+    blocks = triton.cdiv(4 * n * x.shape[1] * x.shape[2], 64) * triton.cdiv(columns, 64)
+    return blocks <= TAPS_MAX_BLOCKS * multiprocessors(x)
 
 
 def choose_parts(x: Tensor, weight: Tensor, n: int) -> int:
@@ -121,7 +121,8 @@ def split_conv(
     y = torch.empty(n, height, width, outputs, device=x.device, dtype=x.dtype) if write else None
     channels = 0 if rgb is None else rgb.weight.shape[0]
     img = None if rgb is None else torch.empty(n, channels, height, width, device=x.device, dtype=torch.float32)
-    bm = 1 if rows <= 1024 else 4
+    bo = triton.next_power_of_2(outputs)
+    bm = max(1, (4 if rows <= 1024 else 16) * SUM_ELEMENTS // bo)
     sum_parts_kernel[(triton.cdiv(rows, bm),)](
         sums, y, e.scale, e.noise, e.bias, e.next_style,
         *((None,) * 4 if rgb is None else (rgb.style, rgb.weight, rgb.bias, rgb.below)), img,
@@ -132,7 +133,7 @@ def split_conv(
         HAS_NOISE=e.noise is not None, HAS_BIAS=e.bias is not None, ACT=e.act, HAS_CLAMP=e.clamp is not None,
         HAS_NEXT=e.next_style is not None, HAS_RGB=rgb is not None,
         HAS_BELOW=rgb is not None and rgb.below is not None, HAS_RGB_CLAMP=rgb is not None and rgb.clamp is not None,
-        WRITE_Y=write, BM=bm, BO=triton.next_power_of_2(outputs), num_warps=4, **dependent_options(x),
+        WRITE_Y=write, BM=bm, BO=bo, num_warps=4, **dependent_options(x),
     )  # fmt: skip
     return y, img
 
@@ -149,12 +150,13 @@ def up_conv_by_taps(x: Tensor, weight: Tensor, n: int, e: Epilogue, block: Confi
     block = block or block_of(x.dtype, n * height * width, inner, outputs)
     products = partial_conv(x, weight, n, triton.cdiv(inner, block.bk), block, shifted=False)
     y = torch.empty(n, 2 * height, 2 * width, outputs, device=x.device, dtype=x.dtype)
-    bo = min(SUM_CHANNELS, triton.next_power_of_2(outputs))
-    sum_taps_kernel[(n * height * width * triton.cdiv(outputs, bo),)](
+    bo = min(SUM_ELEMENTS, triton.next_power_of_2(outputs))
+    bm = SUM_ELEMENTS // bo
+    sum_taps_kernel[(triton.cdiv(n * height * width, bm) * triton.cdiv(outputs, bo),)](
         products, y, e.scale, e.noise, e.bias, e.next_style, n, row_stride(e.scale), e.noise_stride,
         row_stride(e.next_style), e.clamp or 0.0,
         CO=outputs, H=height, W=width, HAS_SCALE=e.scale is not None, HAS_NOISE=e.noise is not None,
         HAS_BIAS=e.bias is not None, ACT=e.act, HAS_CLAMP=e.clamp is not None, HAS_NEXT=e.next_style is not None,
-        BO=bo, num_warps=max(1, bo // 32), **dependent_options(x),
+        BM=bm, BO=bo, num_warps=4, **dependent_options(x),
     )  # fmt: skip
     return y

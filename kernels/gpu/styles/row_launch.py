@@ -7,11 +7,11 @@ import triton
 from torch import Tensor
 
 from sgi.kernels.gpu.dispatch import dependent_options, multiprocessors
-from sgi.kernels.gpu.styles.launch import ROWS
 from sgi.kernels.gpu.styles.reference import GAIN
 from sgi.kernels.gpu.styles.row_kernels import affine_kernel, linear_kernel, scale_kernel
+from sgi.kernels.gpu.styles.table import ROWS
 
-PROGRAMS_PER_PROCESSOR = 8
+PROGRAMS_PER_PROCESSOR = 4
 MAX_IMAGES = 16
 NO_CUTOFF = 1 << 30
 

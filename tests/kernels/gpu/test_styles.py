@@ -11,7 +11,8 @@ from sgi.engine.generator.mapping import normalise_second_moment
 from sgi.kernels.gpu import pack_conv
 from sgi.kernels.gpu.packed_weights import fold_upsampling_filter
 from sgi.kernels.gpu.styles import row_launch
-from sgi.kernels.gpu.styles.launch import StyleTable, all_scales
+from sgi.kernels.gpu.styles.launch import all_scales
+from sgi.kernels.gpu.styles.table import StyleTable
 from sgi.kernels.gpu.upconv import reference as upconv
 
 LAYERS = [(19, 70), (5, 33), (40, 8)]  # inputs, outputs
