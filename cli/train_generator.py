@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sgi.cli.options import Device, Quiet, Threads
+from sgi.cli.terminal import echo
 from sgi.engine import bundle
 
 
@@ -43,4 +44,4 @@ def train_generator(
             workdir, preset, kimg=kimg, hours=hours, count=count, data=data, teacher=teacher, generator=generator,
             discriminator=discriminator, device=device, threads=threads, resume=resume, progress=shown,
         )  # fmt: skip
-    typer.echo(f"{trained.kimg:.1f} kimg trained; generator in {trained.file}")
+    echo(f"{trained.kimg:.1f} kimg trained; generator in {trained.file}")

@@ -11,12 +11,14 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
+from sgi.engine.budget import check_regular, parse_json, read_bytes
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.progress import SILENT, Progress
@@ -45,9 +47,10 @@ class RoomDataset:
         header = _read_header(self.path)
         if header is None or header["finished"] < header["count"]:
             raise UserError(f"{self.path}: not a finished set of rooms; render it with load_or_render")
+        arrays = _open(self.path, header["count"], header["size"], "r")
         self.size: int = header["size"]
         self.seed: int = header["seed"]
-        self._arrays = {name: np.load(_file(self.path, name), mmap_mode="r") for name in (*TYPES, SEGMENTATION)}
+        self._arrays = {name: arrays[name] for name in (*TYPES, SEGMENTATION)}
 
     def __len__(self) -> int:
         return len(self._arrays["image"])
@@ -124,7 +127,7 @@ def _render_missing(
 ) -> None:
     count, size, seed = wanted["count"], wanted["size"], wanted["seed"]
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = _create(folder, count, size) if new else _open(folder)
+    arrays = _create(folder, count, size) if new else _open(folder, count, size, "r+")
     with progress.stage("rooms", count - finished, "rooms") as stage:
         for block in range(finished // BLOCK, -(-count // BLOCK)):
             start, stop = block * BLOCK, min(count, (block + 1) * BLOCK)
@@ -148,21 +151,50 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _create(folder: Path, count: int, size: int) -> dict[str, np.memmap]:
-    shapes: dict[str, tuple[int, ...]] = {name: (count, channels, size, size) for name, channels in CHANNELS.items()}
-    shapes[SEGMENTATION] = (count, size, size)
     arrays = {}
-    for name, shape in shapes.items():
+    for name, shape in _shapes(count, size).items():
         arrays[name] = np.lib.format.open_memmap(_file(folder, name), mode="w+", dtype=np.uint8, shape=shape)
     return arrays
 
 
-def _open(folder: Path) -> dict[str, np.memmap]:
-    return {name: np.lib.format.open_memmap(_file(folder, name), mode="r+") for name in (*CHANNELS, SEGMENTATION)}
+def _shapes(count: int, size: int) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {name: (count, channels, size, size) for name, channels in CHANNELS.items()}
+    return shapes | {SEGMENTATION: (count, size, size)}
 
 
-def _read_header(folder: Path) -> dict | None:
+def _open(folder: Path, count: int, size: int, mode: Literal["r", "r+"]) -> dict[str, np.memmap]:
+    """The arrays of a folder; raises UserError for a missing or damaged file."""
+    arrays = {}
+    for name, shape in _shapes(count, size).items():
+        file = _file(folder, name)
+        try:
+            check_regular(file)
+            arrays[name] = np.lib.format.open_memmap(file, mode=mode)
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(f"{file}: damaged ({error}); delete the folder, and render the rooms again") from None
+        if arrays[name].shape != shape or arrays[name].dtype != np.uint8:
+            raise UserError(f"{file}: not the rooms of its {HEADER}; delete the folder, and render the rooms again")
+    return arrays
+
+
+class _Header(msgspec.Struct):
+    world: int
+    variety: str
+    count: Annotated[int, msgspec.Meta(ge=1)]
+    size: Annotated[int, msgspec.Meta(ge=1)]
+    seed: Annotated[int, msgspec.Meta(ge=0)]
+    classes: list[str]
+    finished: Annotated[int, msgspec.Meta(ge=0)]
+
+
+def _read_header(folder: Path) -> dict[str, Any] | None:
     file = folder / HEADER
-    return json.loads(file.read_text()) if file.exists() else None
+    if not file.exists():
+        return None
+    try:
+        return msgspec.structs.asdict(msgspec.convert(parse_json(read_bytes(file)), _Header))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: damaged ({error}); delete the folder, and render the rooms again") from None
 
 
 def _write_header(folder: Path, header: dict) -> None:
