@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils import cpp_extension
 from workload import Size, build
 
+from sgi.engine.backends.triton import options
 from sgi.engine.backends.triton.cuda_graph import CudaGraph
 from sgi.engine.backends.triton.fused_network import FusedNetwork
 from sgi.engine.generator import Generator
@@ -57,7 +58,9 @@ class Variant:
 
 PLAIN = Variant("kernels")
 # Options of FusedNetwork by name.
-PRESETS: dict[str, dict[str, Any]] = {}
+PRESETS: dict[str, dict[str, Any]] = {
+    name: {"options": found} for name, found in options.PRESETS.items() if name != "default"
+}
 
 
 def variants(winners: Winners) -> list[Variant]:
@@ -68,7 +71,7 @@ def variants(winners: Winners) -> list[Variant]:
 def presets(winners: Winners) -> list[Variant]:
     """The variants of PRESETS, with the winners if there are any."""
     name = variants(winners)[-1].name
-    return [Variant(f"{name} ({preset})", winners, options) for preset, options in PRESETS.items()]
+    return [Variant(f"{name} ({preset})", winners, given) for preset, given in PRESETS.items()]
 
 
 @lru_cache(maxsize=2)
@@ -93,7 +96,7 @@ def kernels(
     psi = torch.tensor(PSI, device=device)
 
     def run(z: Tensor) -> Tensor:
-        w = generator.mapping(z)
+        w = network.mapping(z)
         with using(variant.winners):
             return network.render(network.styles(w, psi, None, selection), selection)
 
@@ -170,8 +173,8 @@ def nvidia(folder: Path) -> Callable[[Size, int, str], Run]:
 
     def make(size: Size, batch: int, device: str) -> Run:
         generator, z = network(size, device), latents(size, batch, device)
-        options = {"force_fp32": True} if device == "cpu" else {}
-        return inference(lambda: generator(z, None, truncation_psi=PSI, noise_mode="const", **options))
+        given = {"force_fp32": True} if device == "cpu" else {}
+        return inference(lambda: generator(z, None, truncation_psi=PSI, noise_mode="const", **given))
 
     return make
 

@@ -27,14 +27,17 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
-from sgi.kernels.gpu import tune
+from sgi.kernels.gpu import dispatch, tune
 from sgi.kernels.gpu.conv.launch import conv, label
 from sgi.kernels.gpu.conv.rows import ROWS_CONFIGS
 from sgi.kernels.gpu.gradient.launch import activation_gradient, style_gradient
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
 from sgi.kernels.gpu.packed_weights import PackedConv
-from sgi.kernels.gpu.styles.launch import StyleTable, launch_scales
-from sgi.kernels.gpu.torgb.launch import torgb, torgb_gradient
+from sgi.kernels.gpu.split import launch as split
+from sgi.kernels.gpu.styles.launch import launch_row_scales, launch_scales
+from sgi.kernels.gpu.styles.row_launch import affine, linear
+from sgi.kernels.gpu.styles.table import StyleTable
+from sgi.kernels.gpu.torgb.launch import apply_styles, torgb, torgb_gradient
 from sgi.kernels.gpu.upconv.launch import fir, transposed_conv
 
 IMAGES = 8
@@ -82,7 +85,7 @@ class _TargetDriver:
 def compiling_for(arch: int) -> Iterator[list[tuple[str, Any]]]:
     """Within the block, launches only compile, for compute capability `arch`; yields the list of (name, kernel)."""
     compiled: list[tuple[str, Any]] = []
-    original = JITFunction.run
+    original, has_dependent_launches = JITFunction.run, dispatch.has_dependent_launches
 
     def run(self: JITFunction, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
         kernel = original(self, *args, grid=grid, warmup=True, **kwargs)
@@ -91,10 +94,12 @@ def compiling_for(arch: int) -> Iterator[list[tuple[str, Any]]]:
 
     driver.set_active(_TargetDriver(arch))
     JITFunction.run = run
+    dispatch.has_dependent_launches = lambda x: arch >= 90
     try:
         yield compiled
     finally:
         JITFunction.run = original
+        dispatch.has_dependent_launches = has_dependent_launches
 
 
 def inspect(case: str, config: str, name: str, kernel: Any) -> CompiledKernel:
@@ -124,7 +129,7 @@ def inspect(case: str, config: str, name: str, kernel: Any) -> CompiledKernel:
 
 
 def _meta(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.empty(*shape, device="meta", dtype=dtype)
+    return torch.empty(shape, device="meta", dtype=dtype)
 
 
 def _epilogue(side: int, channels: int, ahead: bool) -> Epilogue:
@@ -194,13 +199,52 @@ def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
     tail = RgbTail(style, _meta(3, channels), _meta(3), _meta(IMAGES, 3, side // 2, side // 2))
     packed = PackedConv(_meta(9, channels, channels, dtype=dtype), _meta(channels), _meta(channels, channels))
     yield "to-rgb", lambda: torgb(x, tail)
+    yield "apply styles", lambda: apply_styles(_meta(1, side, side, channels, dtype=dtype), style, tail)
     yield "to-rgb gradient", lambda: torgb_gradient(_meta(IMAGES, 3, side, side), x, style, tail.weight)
     yield "activation gradient", lambda: activation_gradient(x, x, style, noise, bias, 256.0)
     yield "style gradient", lambda: style_gradient(x, x, style)
     t = _meta(IMAGES, 2 * side + 1, 2 * side + 1, channels, dtype=dtype)
     yield "FIR", lambda: fir(t, 1, _epilogue(2 * side, channels, True))
     yield "FIR gradient", lambda: fir(_meta(IMAGES, 2 * side, 2 * side, channels, dtype=dtype), 2)
-    yield "styles", lambda: launch_scales(_meta(IMAGES, 2 * channels), StyleTable.of([packed, packed]))
+    two, vectors = StyleTable.of([packed, packed]), _meta(IMAGES, channels)
+    yield "mapping", lambda: linear(vectors, _meta(channels, channels), bias, normalise=True)
+    yield (
+        "affine",
+        lambda: affine(
+            vectors,
+            _meta(1, 2 * channels, channels),
+            _meta(1, 2 * channels),
+            _meta(2, 2 * channels),
+            _meta(2 * channels, dtype=torch.int32),
+            _meta(),
+            None,
+        ),
+    )
+    yield "scales", lambda: launch_row_scales(_meta(IMAGES, 2 * channels), two)
+    yield "styles", lambda: launch_scales(_meta(IMAGES, 2 * channels), two)
+
+
+def split_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
+    """(name, block, launch) of the convolutions with a divided inner axis, on a layer of 8 px."""
+    channels, side = 512, 8
+    weight, style = _meta(9, channels, channels, dtype=dtype), _meta(IMAGES, channels)
+    x = _meta(IMAGES, side, side, channels, dtype=dtype)
+    tail = RgbTail(style, _meta(3, channels), _meta(3), _meta(IMAGES, 3, side // 2, side // 2), clamp=256.0)
+    plain, up = _epilogue(side, channels, True), _epilogue(2 * side, channels, True)
+    for block in (split.FLOAT_BLOCKS if dtype == torch.float32 else split.HALF_BLOCKS).values():
+        name = f"{block.bm}x{block.bn}x{block.bk} w{block.warps} s{block.stages}"
+        yield "divided", name, lambda b=block: split.split_conv(x, weight, IMAGES, plain, tail, 9, block=b)
+        yield "taps", name, lambda b=block: split.up_conv_by_taps(x, weight, IMAGES, up, b)
+        yield (
+            "dependent",
+            name,
+            lambda b=block: _dependent(lambda: split.split_conv(x, weight, IMAGES, plain, tail, 9, block=b)),
+        )
+
+
+def _dependent(launch: Callable) -> None:
+    with dispatch.dependent_launches(True):
+        launch()
 
 
 def compile_all(arch: int, dtype: torch.dtype, variants: tuple[str, ...], others: bool) -> Iterator[CompiledKernel]:
@@ -214,7 +258,7 @@ def compile_all(arch: int, dtype: torch.dtype, variants: tuple[str, ...], others
         if others and dtype.itemsize == 2 and arch >= 90:
             cases += rows_cases(dtype)
         if others:
-            cases += [(case, "", launch) for case, launch in other_cases(dtype)]
+            cases += [*split_cases(dtype), *((case, "", launch) for case, launch in other_cases(dtype))]
         for case, config, launch in cases:
             compiled.clear()
             launch()

@@ -15,6 +15,7 @@ from sgi.kernels.gpu import tune
 from sgi.kernels.gpu.conv.launch import conv
 from sgi.kernels.gpu.dispatch import interpreted, precision, require
 from sgi.kernels.gpu.operands import Epilogue, check_images, check_vectors, row_stride
+from sgi.kernels.gpu.split.launch import up_conv_by_taps
 from sgi.kernels.gpu.upconv.kernel import fir_kernel, transposed_conv_kernel
 
 # Up to this many input channels the arithmetic that the phases form adds costs less than the FIR form's memory traffic.
@@ -34,10 +35,12 @@ def up_conv(
 ) -> Tensor:
     """y [n, 2 H, 2 W, O] of x [NX, H, W, I]; weight: [9, I, O], phase_weights: [9, I, 4 * O] or None.
 
-    form: "fir" or "phases"; None chooses by the number of channels, or by measurement within `tune.tuning(True)`.
+    form: "fir", "phases" or "taps" (`split.launch`, for few pixels); None chooses between the first two by
+    the number of channels, or by measurement within `tune.tuning(True)`.
     config: block shape of the matrix product, None to choose one.
     """
-    require(form in (None, "fir", "phases"), f"form {form!r}: choose fir or phases")
+    require(form in (None, "fir", "phases", "taps"), f"form {form!r}: choose fir, phases or taps")
+    require(form != "taps" or style is None, "the taps form: x must be multiplied by its style before")
     require(form != "phases" or phase_weights is not None, "the phases form needs its packed weight")
 
     def run(name: str) -> Tensor:
@@ -45,6 +48,8 @@ def up_conv(
             y, _ = conv(x, phase_weights, n, style, epilogue, up=2, config=config)
             assert y is not None
             return y
+        if name == "taps":
+            return up_conv_by_taps(x, weight, n, epilogue, config)
         t = transposed_conv(x, weight, n, style, config)
         return fir(t, pad=1, epilogue=epilogue)
 
