@@ -1,0 +1,120 @@
+"""The launch of the up-convolution's fused form: which layers it takes, block shapes, grid."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+
+from sgi.kernels.gpu import tune
+from sgi.kernels.gpu.dispatch import interpreted, precision, require
+from sgi.kernels.gpu.operands import Epilogue, check_images, check_vectors, row_stride
+from sgi.kernels.gpu.upconv.fused_kernel import fused_up_conv_kernel
+
+
+class FusedConfig(NamedTuple):
+    """A program of the fused form: `bw` columns and `rows` rows of x, `bn` of 2 * O columns (parity, channel)."""
+
+    bw: int
+    bn: int
+    rows: int
+    warps: int
+    stages: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.bw}x{self.bn} rows {self.rows} w{self.warps} s{self.stages}"
+
+
+# The weight of a block stays in shared memory, whose size limits the input channels times bn. Programs with more rows
+# repeat fewer rows of their neighbours above.
+HALF_CONFIGS = (
+    FusedConfig(64, 32, 64, 4, 1),
+    FusedConfig(64, 32, 64, 4, 2),
+    FusedConfig(128, 32, 64, 8, 1),
+)
+FLOAT_CONFIGS = (FusedConfig(64, 16, 64, 4, 1),)
+MAX_INPUTS = {torch.float16: 128, torch.bfloat16: 128, torch.float32: 64}
+MIN_ROWS = 8
+PROGRAMS_PER_PROCESSOR = 4
+
+
+def fits(x: Tensor) -> bool:
+    """Whether the fused form can compute a layer with this input."""
+    return x.shape[3] <= MAX_INPUTS[x.dtype]
+
+
+def configs(dtype: torch.dtype) -> tuple[FusedConfig, ...]:
+    """The list of block shapes for operands of a type."""
+    return FLOAT_CONFIGS if dtype == torch.float32 else HALF_CONFIGS
+
+
+def _programs(x: Tensor, outputs: int, n: int, config: FusedConfig) -> tuple[int, int]:
+    _, height, width, _ = x.shape
+    blocks = triton.cdiv(2 * outputs, config.bn) * triton.cdiv(width, config.bw) * triton.cdiv(height, config.rows)
+    return blocks, n
+
+
+def _fitted(config: FusedConfig, x: Tensor, outputs: int, n: int) -> FusedConfig:
+    """The config no larger than the image, with as many rows as leave some programs for each multiprocessor."""
+    _, height, width, _ = x.shape
+    rows = min(config.rows, triton.next_power_of_2(height))
+    config = config._replace(bw=min(config.bw, max(16, triton.next_power_of_2(width))), rows=rows)
+    processors = torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 1
+    while config.rows > MIN_ROWS:
+        blocks, images = _programs(x, outputs, n, config)
+        if blocks * images >= PROGRAMS_PER_PROCESSOR * processors:
+            break
+        config = config._replace(rows=config.rows // 2)
+    return config
+
+
+def candidates(x: Tensor, outputs: int, n: int) -> list[FusedConfig]:
+    """The configs for the layer, the default first, with the default number of rows and with half of it."""
+    found = [_fitted(config, x, outputs, n) for config in configs(x.dtype)]
+    found += [config._replace(rows=config.rows // 2) for config in found if config.rows > MIN_ROWS]
+    return list(dict.fromkeys(found))
+
+
+def fused(
+    x: Tensor, weight: Tensor, n: int, style: Tensor | None, epilogue: Epilogue, config: FusedConfig | None = None
+) -> Tensor:
+    """y [n, 2 H, 2 W, O] of x [NX, H, W, I] and weight [9, I, O], by one kernel.
+
+    config: None for the first of `candidates`, or the measured fastest within `tune.tuning(True)`.
+    Raises ValueError for operands whose shapes or types do not fit.
+    """
+    check_images(x, weight, n)
+    _, height, width, inputs = x.shape
+    outputs = weight.shape[2]
+    require(weight.shape[:2] == (9, inputs), f"weight {list(weight.shape)}: expected [9, {inputs}, O]")
+    require(fits(x), f"the fused form takes up to {MAX_INPUTS[x.dtype]} input channels, not {inputs}")
+    check_vectors("style", style, n, inputs)
+    epilogue.check(n, 2 * height, 2 * width, outputs)
+
+    def run(c: FusedConfig) -> Tensor:
+        return _launch(x, weight, n, style, epilogue, c)
+
+    if config is None:
+        options = candidates(x, outputs, n)
+        key = {"shape": [n, *x.shape[1:]], "outputs": outputs, "dtype": str(x.dtype), "style": style is not None}
+        config = tune.pick("fused_up_conv", key, options, options[0], run)
+    return run(config)
+
+
+def _launch(x: Tensor, weight: Tensor, n: int, style: Tensor | None, e: Epilogue, c: FusedConfig) -> Tensor:
+    _, height, width, inputs = x.shape
+    outputs = weight.shape[2]
+    y = torch.empty(n, 2 * height, 2 * width, outputs, device=x.device, dtype=x.dtype)
+    fused_up_conv_kernel[_programs(x, outputs, n, c)](
+        x, weight, y, style, e.scale, e.noise, e.bias, e.next_style, x.shape[0],
+        row_stride(style), row_stride(e.scale), e.noise_stride, row_stride(e.next_style), e.clamp or 0.0,
+        CI=inputs, CO=outputs, H=height, W=width, HAS_STYLE=style is not None, HAS_SCALE=e.scale is not None,
+        HAS_NOISE=e.noise is not None, HAS_BIAS=e.bias is not None, ACT=e.act, HAS_CLAMP=e.clamp is not None,
+        HAS_NEXT=e.next_style is not None, PRECISION=precision(x.dtype),
+        UPCAST=interpreted() and x.dtype == torch.bfloat16, BW=c.bw, BN=c.bn,
+        BK=max(16, triton.next_power_of_2(inputs)), ROWS=c.rows, num_warps=c.warps, num_stages=c.stages,
+    )  # fmt: skip
+    return y
