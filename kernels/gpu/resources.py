@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from sgi.kernels.gpu.operands import Epilogue, RgbTail
 from sgi.kernels.gpu.packed_weights import PackedConv
 from sgi.kernels.gpu.styles.launch import StyleTable, launch_scales
 from sgi.kernels.gpu.torgb.launch import torgb, torgb_gradient
+from sgi.kernels.gpu.upconv import fused_launch
 from sgi.kernels.gpu.upconv.launch import fir, transposed_conv
 
 IMAGES = 8
@@ -170,6 +172,21 @@ def gemm_cases(config: tune.Config, dtype: torch.dtype, variants: tuple[str, ...
         yield variant, cases[variant]
 
 
+def fused_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
+    """(name, block shape, launch) of the up-convolution's fused form on the layers that it is for."""
+    for inputs in (64, 128):
+        x = _meta(IMAGES, 32768 // inputs, 32768 // inputs, inputs, dtype=dtype)
+        if not fused_launch.fits(x):
+            continue
+        outputs = inputs // 2
+        weight = _meta(9, inputs, outputs, dtype=dtype)
+        epilogue = _epilogue(2 * x.shape[1], outputs, True)
+        for config in fused_launch.configs(dtype):
+            for style in (None, _meta(IMAGES, inputs)):
+                case = f"fused {inputs}{'' if style is None else ' styled'}"
+                yield case, config.label, partial(fused_launch.fused, x, weight, IMAGES, style, epilogue, config)
+
+
 def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
     """(name, launch) of the kernels that have no block shapes."""
     side, channels = 64, 512
@@ -188,7 +205,7 @@ def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
 
 
 def compile_all(arch: int, dtype: torch.dtype, variants: tuple[str, ...], others: bool) -> Iterator[CompiledKernel]:
-    """Compile every block shape of a type in each variant; others: also the kernels that have no block shapes."""
+    """Compile every block shape of a type in each variant; others: also the fused form and kernels without shapes."""
     with compiling_for(arch) as compiled:
         cases = [
             (variant, f"{c.bm}x{c.bn}x{c.bk} w{c.warps} s{c.stages}", launch)
@@ -196,6 +213,7 @@ def compile_all(arch: int, dtype: torch.dtype, variants: tuple[str, ...], others
             for variant, launch in gemm_cases(c, dtype, variants)
         ]
         if others:
+            cases += fused_cases(dtype)
             cases += [(case, "", launch) for case, launch in other_cases(dtype)]
         for case, config, launch in cases:
             compiled.clear()
@@ -225,7 +243,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--arch", type=int, default=90, help="compute capability times 10")
     parser.add_argument("--dtype", default="float16")
     parser.add_argument("--variants", nargs="*", default=ALL_VARIANTS, choices=ALL_VARIANTS)
-    parser.add_argument("--others", action="store_true", help="also the kernels that have no block shapes")
+    parser.add_argument("--others", action="store_true", help="also the fused form and kernels without shapes")
     parser.add_argument("--table", action="store_true", help="Markdown instead of JSON")
     options = parser.parse_args(arguments)
     if options.table:

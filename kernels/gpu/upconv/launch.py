@@ -9,6 +9,7 @@ one kernel with half of the filter in the weight and half in the sums; 18 multip
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 import triton
@@ -79,18 +80,14 @@ def candidates(
     """(name of a form and its block shape, launch) of every way to compute a layer, for benchmarks."""
     outputs = weight.shape[2]
     for block in tune.candidates(x.dtype, x.shape[3], outputs):
-        name = f"fir {_label(block)}"
-        yield name, lambda block=block: up_conv(x, weight, None, n, style, epilogue, "fir", block)
+        yield f"fir {_label(block)}", partial(up_conv, x, weight, None, n, style, epilogue, "fir", block)
     if phase_weights is not None:
         for block in tune.candidates(x.dtype, x.shape[3], 4 * outputs, heavy=True):
-            name = f"phases {_label(block)}"
-            yield name, lambda block=block: up_conv(x, weight, phase_weights, n, style, epilogue, "phases", block)
+            run = partial(up_conv, x, weight, phase_weights, n, style, epilogue, "phases", block)
+            yield f"phases {_label(block)}", run
     if fused_launch.fits(x):
         for config in fused_launch.candidates(x, outputs, n):
-            yield (
-                f"fused {config.label}",
-                lambda config=config: fused_launch.fused(x, weight, n, style, epilogue, config),
-            )
+            yield f"fused {config.label}", partial(fused_launch.fused, x, weight, n, style, epilogue, config)
 
 
 def _label(block: tune.Config) -> str:

@@ -32,7 +32,7 @@ def check(arch: int, found: list[dict]) -> None:
     assert not spilled
     assert all(r["shared"] <= SHARED_BYTES[arch] for r in found)
     # wgmma works on 64 rows and more; the small block of the first layers uses mma.
-    gemms = [r for r in found if r["kernel"] in ("conv_kernel", "transposed_conv_kernel")]
+    gemms = [r for r in found if r["kernel"] in ("conv_kernel", "transposed_conv_kernel", "fused_up_conv_kernel")]
     assert gemms
     for r in gemms:
         rows = int(r["config"].split("x")[0])
