@@ -38,6 +38,7 @@ from sgi.kernels.gpu.upconv import fused_launch
 from sgi.kernels.gpu.upconv.launch import fir, transposed_conv
 
 IMAGES = 8
+SHARED_BYTES = {80: 163 * 1024, 90: 227 * 1024}  # a block's limit, CUDA C++ Programming Guide, table of capabilities
 HEAVY = ("inference", "phases")
 ALL_VARIANTS = ("inference", "styled", "gradient", "up gradient", "transposed", "phases")
 # Width of a block -> side and channels of a layer that uses it, in a 1024 px generator of channel base 32768.
@@ -172,19 +173,18 @@ def gemm_cases(config: tune.Config, dtype: torch.dtype, variants: tuple[str, ...
         yield variant, cases[variant]
 
 
-def fused_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
+def fused_cases(dtype: torch.dtype, arch: int) -> Iterator[tuple[str, str, Callable]]:
     """(name, block shape, launch) of the up-convolution's fused form on the layers that it is for."""
+    target = fused_launch.Target(arch // 10, SHARED_BYTES[arch])
     for inputs in (64, 128):
-        x = _meta(IMAGES, 32768 // inputs, 32768 // inputs, inputs, dtype=dtype)
-        if not fused_launch.fits(x):
-            continue
-        outputs = inputs // 2
+        side, outputs = 32768 // inputs, inputs // 2
+        x = _meta(IMAGES, side, side, inputs, dtype=dtype)
         weight = _meta(9, inputs, outputs, dtype=dtype)
-        epilogue = _epilogue(2 * x.shape[1], outputs, True)
-        for config in fused_launch.configs(dtype):
-            for style in (None, _meta(IMAGES, inputs)):
-                case = f"fused {inputs}{'' if style is None else ' styled'}"
-                yield case, config.label, partial(fused_launch.fused, x, weight, IMAGES, style, epilogue, config)
+        epilogue = _epilogue(2 * side, outputs, True)
+        for i, config in enumerate(fused_launch.configs(x, target)):
+            style = _meta(IMAGES, inputs) if i == 0 else None
+            case = f"fused {inputs}{'' if style is None else ' styled'}"
+            yield case, config.label, partial(fused_launch.fused, x, weight, IMAGES, style, epilogue, config)
 
 
 def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
@@ -213,7 +213,7 @@ def compile_all(arch: int, dtype: torch.dtype, variants: tuple[str, ...], others
             for variant, launch in gemm_cases(c, dtype, variants)
         ]
         if others:
-            cases += fused_cases(dtype)
+            cases += fused_cases(dtype, arch)
             cases += [(case, "", launch) for case, launch in other_cases(dtype)]
         for case, config, launch in cases:
             compiled.clear()

@@ -111,19 +111,19 @@ def _write_row(
 def _row_of_x(
     x_ptr,  # first pixel of the image
     i_y,  # row
-    i_x,  # columns: [BW]
+    shift: tl.constexpr,  # -1 for the pixels left of o_x, 1 for those right of it
+    o_x,  # columns: [BW]
     o_k,  # input channels: [BK]
-    m_k,  # mask of o_k: [BK]
     CI: tl.constexpr,
     H: tl.constexpr,
     W: tl.constexpr,
     UPCAST: tl.constexpr,
 ):
     """Pixels of a row of x, 0 outside the image: [BW, BK]."""
-    m_in = (i_x >= 0) & (i_x < W) & (i_y >= 0) & (i_y < H)
-    # A scalar address and 32-bit offsets need fewer registers than a block of addresses.
-    p_x = x_ptr + i_y * (W * CI) + (i_x[:, None] * CI + o_k[None, :])
-    return load_operand(p_x, m_in[:, None] & m_k[None, :], UPCAST)
+    m_in = (o_x + shift >= 0) & (o_x + shift < W) & (i_y >= 0) & (i_y < H)
+    # A scalar address and 32-bit offsets, the same for all shifts, need fewer registers than blocks of addresses.
+    p_x = x_ptr + (i_y * W + shift) * CI + (o_x[:, None] * CI + o_k[None, :])
+    return load_operand(p_x, m_in[:, None] & (o_k < CI)[None, :], UPCAST)
 
 
 @triton.jit(do_not_specialize=["nx", "clamp"])
@@ -179,7 +179,6 @@ def fused_up_conv_kernel(
     o_out = o_col % CO
     m_col = (o_col < 2 * CO)[None, :]
     o_k = tl.arange(0, BK)
-    m_k = o_k < CI
     o_x = i_x * BW + tl.arange(0, BW)
     p_x = x_ptr + (i_n % nx).to(tl.int64) * (H * W * CI)
     p_y = y_ptr + i_n.to(tl.int64) * (4 * H * W * CO)
@@ -210,9 +209,9 @@ def fused_up_conv_kernel(
     # The first two rows only fill the sums.
     for step in range(ROWS + 2):
         i_y = first - 1 + step
-        left = _row_of_x(p_x, i_y, o_x - 1, o_k, m_k, CI, H, W, UPCAST)
-        at = _row_of_x(p_x, i_y, o_x, o_k, m_k, CI, H, W, UPCAST)
-        right = _row_of_x(p_x, i_y, o_x + 1, o_k, m_k, CI, H, W, UPCAST)
+        left = _row_of_x(p_x, i_y, -1, o_x, o_k, CI, H, W, UPCAST)
+        at = _row_of_x(p_x, i_y, 0, o_x, o_k, CI, H, W, UPCAST)
+        right = _row_of_x(p_x, i_y, 1, o_x, o_k, CI, H, W, UPCAST)
         m_y = (step >= 2) & (i_y <= H)
 
         t0 = tl.dot(left, top_left, above, input_precision=PRECISION)

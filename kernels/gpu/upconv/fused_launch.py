@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -28,27 +29,63 @@ class FusedConfig(NamedTuple):
         return f"{self.bw}x{self.bn} rows {self.rows} w{self.warps} s{self.stages}"
 
 
-# The weight of a block stays in shared memory, whose size limits the input channels times bn. Programs with more rows
-# repeat fewer rows of their neighbours above.
+# Programs with more rows repeat fewer rows of their neighbours above. (64, 64) reads x half as often as the others; its
+# sums fit the registers only where the matrix instructions read both operands from shared memory (Hopper).
 HALF_CONFIGS = (
     FusedConfig(64, 32, 64, 4, 1),
     FusedConfig(64, 32, 64, 4, 2),
     FusedConfig(128, 32, 64, 8, 1),
+    FusedConfig(64, 64, 64, 4, 1),
 )
-FLOAT_CONFIGS = (FusedConfig(64, 16, 64, 4, 1),)
-MAX_INPUTS = {torch.float16: 128, torch.bfloat16: 128, torch.float32: 64}
+FLOAT_CONFIGS = (FusedConfig(64, 16, 64, 8, 1),)
+MAX_INPUTS = {torch.float16: 128, torch.bfloat16: 128, torch.float32: 32}
+WIDE_MAX_INPUTS = 64  # of configs with more than 32 columns
 MIN_ROWS = 8
 PROGRAMS_PER_PROCESSOR = 4
+HOPPER = 9
+
+
+class Target(NamedTuple):
+    """The compute capability's major number, and the bytes of shared memory that a program can use."""
+
+    major: int
+    shared: int
+
+
+def target_of(x: Tensor) -> Target:
+    """The target of x's device; that of an H100 if x is not on a GPU."""
+    return _target_of_gpu(x.get_device()) if x.is_cuda else Target(HOPPER, 227 * 1024)
+
+
+@cache
+def _target_of_gpu(index: int) -> Target:
+    shared = triton.runtime.driver.active.utils.get_device_properties(index)["max_shared_mem"]
+    return Target(torch.cuda.get_device_capability(index)[0], shared)
+
+
+def _block_inputs(x: Tensor) -> int:
+    return max(16, triton.next_power_of_2(x.shape[3]))
+
+
+def _shared_bytes(x: Tensor, config: FusedConfig) -> int:
+    """Upper bound: nine taps of the weight, three shifts of a row of x per stage, and a row of the output."""
+    block = _block_inputs(x)
+    values = 9 * block * config.bn + 3 * config.bw * block * config.stages + config.bw * config.bn
+    return values * x.element_size()
+
+
+def configs(x: Tensor, target: Target) -> list[FusedConfig]:
+    """The block shapes for x's type and channels that the target has the memory and registers for."""
+    if x.shape[3] > MAX_INPUTS[x.dtype]:
+        return []
+    listed = FLOAT_CONFIGS if x.dtype == torch.float32 else HALF_CONFIGS
+    narrow = target.major < HOPPER or x.shape[3] > WIDE_MAX_INPUTS
+    return [c for c in listed if _shared_bytes(x, c) <= target.shared and not (narrow and c.bn > 32)]
 
 
 def fits(x: Tensor) -> bool:
     """Whether the fused form can compute a layer with this input."""
-    return x.shape[3] <= MAX_INPUTS[x.dtype]
-
-
-def configs(dtype: torch.dtype) -> tuple[FusedConfig, ...]:
-    """The list of block shapes for operands of a type."""
-    return FLOAT_CONFIGS if dtype == torch.float32 else HALF_CONFIGS
+    return bool(configs(x, target_of(x)))
 
 
 def _programs(x: Tensor, outputs: int, n: int, config: FusedConfig) -> tuple[int, int]:
@@ -73,7 +110,7 @@ def _fitted(config: FusedConfig, x: Tensor, outputs: int, n: int) -> FusedConfig
 
 def candidates(x: Tensor, outputs: int, n: int) -> list[FusedConfig]:
     """The configs for the layer, the default first, with the default number of rows and with half of it."""
-    found = [_fitted(config, x, outputs, n) for config in configs(x.dtype)]
+    found = [_fitted(config, x, outputs, n) for config in configs(x, target_of(x))]
     found += [config._replace(rows=config.rows // 2) for config in found if config.rows > MIN_ROWS]
     return list(dict.fromkeys(found))
 
@@ -90,7 +127,7 @@ def fused(
     _, height, width, inputs = x.shape
     outputs = weight.shape[2]
     require(weight.shape[:2] == (9, inputs), f"weight {list(weight.shape)}: expected [9, {inputs}, O]")
-    require(fits(x), f"the fused form takes up to {MAX_INPUTS[x.dtype]} input channels, not {inputs}")
+    require(fits(x), f"the fused form has no block for {inputs} input channels of {x.dtype} on this device")
     check_vectors("style", style, n, inputs)
     epilogue.check(n, 2 * height, 2 * width, outputs)
 
@@ -115,6 +152,6 @@ def _launch(x: Tensor, weight: Tensor, n: int, style: Tensor | None, e: Epilogue
         HAS_NOISE=e.noise is not None, HAS_BIAS=e.bias is not None, ACT=e.act, HAS_CLAMP=e.clamp is not None,
         HAS_NEXT=e.next_style is not None, PRECISION=precision(x.dtype),
         UPCAST=interpreted() and x.dtype == torch.bfloat16, BW=c.bw, BN=c.bn,
-        BK=max(16, triton.next_power_of_2(inputs)), ROWS=c.rows, num_warps=c.warps, num_stages=c.stages,
+        BK=_block_inputs(x), ROWS=c.rows, num_warps=c.warps, num_stages=c.stages,
     )  # fmt: skip
     return y

@@ -98,11 +98,11 @@ def test_default_form_depends_on_channels(monkeypatch):
         assert calls == expected
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_fused_form_with_random_sides_and_blocks(seed):
     random = np.random.default_rng(seed)
     nx = int(random.integers(1, 3))
-    height, width = (int(side) for side in random.integers(1, 8, 2))
+    height, width = (int(side) for side in random.integers(1, 6, 2))
     inputs, outputs = int(random.integers(1, 20)), int(random.integers(1, 20))
     # Bands and strips that do not divide the sides, and strips as narrow as the halo.
     config = FusedConfig(int(random.choice([2, 4, 8])), 16, int(random.choice([2, 3, 4])), 4, 1)
@@ -116,7 +116,7 @@ def test_fused_form_with_random_sides_and_blocks(seed):
 
 def test_fused_form_refuses_inputs_whose_weight_does_not_fit():
     operands = layer(1, 1, 2, 2, fused_launch.MAX_INPUTS[torch.float32] + 1, 8, torch.float32)
-    with pytest.raises(ValueError, match="input channels"):
+    with pytest.raises(ValueError, match="no block"):
         up_conv(*operands.without("noise").arguments(), None, "fused")
 
 
