@@ -38,9 +38,11 @@ from sgi.kernels.gpu.styles.launch import launch_row_scales, launch_scales
 from sgi.kernels.gpu.styles.row_launch import affine, linear
 from sgi.kernels.gpu.styles.table import StyleTable
 from sgi.kernels.gpu.torgb.launch import apply_styles, torgb, torgb_gradient
+from sgi.kernels.gpu.upconv import fused_launch
 from sgi.kernels.gpu.upconv.launch import fir, transposed_conv
 
 IMAGES = 8
+SHARED_BYTES = {80: 163 * 1024, 90: 227 * 1024}  # a block's limit, CUDA C++ Programming Guide, table of capabilities
 ALL_VARIANTS = ("inference", "styled", "gradient", "up gradient", "transposed", "phases")
 # Width of a block -> side and channels of a layer that uses it, in a 1024 px generator of channel base 32768.
 LAYERS = {256: (128, 256), 128: (64, 512), 64: (512, 64), 32: (1024, 32)}
@@ -191,6 +193,20 @@ def rows_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
         yield "rows", label(config), partial(conv, x, weight, IMAGES, None, epilogue, tail, config=config)
 
 
+def fused_cases(dtype: torch.dtype, arch: int) -> Iterator[tuple[str, str, Callable]]:
+    """(name, block shape, launch) of the up-convolution's fused form on the layers that it is for."""
+    target = fused_launch.Target(arch // 10, SHARED_BYTES[arch])
+    for inputs in (64, 128):
+        side, outputs = 32768 // inputs, inputs // 2
+        x = _meta(IMAGES, side, side, inputs, dtype=dtype)
+        weight = _meta(9, inputs, outputs, dtype=dtype)
+        epilogue = _epilogue(2 * side, outputs, True)
+        for i, config in enumerate(fused_launch.configs(x, target)):
+            style = _meta(IMAGES, inputs) if i == 0 else None
+            case = f"fused {inputs}{'' if style is None else ' styled'}"
+            yield case, config.label, partial(fused_launch.fused, x, weight, IMAGES, style, epilogue, config)
+
+
 def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
     """(name, launch) of the kernels that have no block shapes."""
     side, channels = 64, 512
@@ -248,7 +264,7 @@ def _dependent(launch: Callable) -> None:
 
 
 def compile_all(arch: int, dtype: torch.dtype, variants: tuple[str, ...], others: bool) -> Iterator[CompiledKernel]:
-    """Compile every block shape of a type in each variant; others: also the kernels that have no block shapes."""
+    """Compile every block shape of a type in each variant; others: also the fused form and kernels without shapes."""
     with compiling_for(arch) as compiled:
         cases = [
             (variant, label(c).removeprefix("plain "), launch)
@@ -258,6 +274,7 @@ def compile_all(arch: int, dtype: torch.dtype, variants: tuple[str, ...], others
         if others and dtype.itemsize == 2 and arch >= 90:
             cases += rows_cases(dtype)
         if others:
+            cases += fused_cases(dtype, arch)
             cases += [*split_cases(dtype), *((case, "", launch) for case, launch in other_cases(dtype))]
         for case, config, launch in cases:
             compiled.clear()
@@ -287,7 +304,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--arch", type=int, default=90, help="compute capability times 10")
     parser.add_argument("--dtype", default="float16")
     parser.add_argument("--variants", nargs="*", default=ALL_VARIANTS, choices=ALL_VARIANTS)
-    parser.add_argument("--others", action="store_true", help="also the kernels that have no block shapes")
+    parser.add_argument("--others", action="store_true", help="also the fused form and kernels without shapes")
     parser.add_argument("--table", action="store_true", help="Markdown instead of JSON")
     options = parser.parse_args(arguments)
     if options.table:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from sgi.kernels.gpu.block_rates import RATES
+from sgi.kernels.gpu.dispatch import multiprocessors
 
 
 @dataclass(frozen=True)
@@ -210,9 +211,7 @@ def choose_blocks(
     others: block shapes of other forms, which only a measurement can choose.
     """
     options = candidates(x.dtype, inner, columns, heavy)
-    # The interpreter runs one program at a time.
-    processors = torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 1
-    default = cheapest(options, rows, columns, processors)
+    default = cheapest(options, rows, columns, multiprocessors(x))
     # Batches of the same power of two share a choice.
     key = {**key, "rows": (rows - 1).bit_length(), "inner": inner, "columns": columns, "dtype": str(x.dtype)}
     return pick(kind, key, [*options, *others], default, run)
