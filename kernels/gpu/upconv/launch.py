@@ -26,7 +26,8 @@ from sgi.kernels.gpu.upconv.kernel import fir_kernel, transposed_conv_kernel
 # Up to this many input channels the arithmetic that the phases form adds costs less than the FIR form's memory traffic.
 PHASES_MAX_INPUTS = 64
 FIR_ROWS = 16
-FORMS = ("fir", "phases", "fused", "taps")
+FORMS = ("fir", "phases", "fused")
+TAPS = "taps"  # for few pixels, see split.launch
 
 
 def default_form(x: Tensor, has_phase_weights: bool) -> str:
@@ -46,11 +47,11 @@ def up_conv(
 ) -> Tensor:
     """y [n, 2 H, 2 W, O] of x [NX, H, W, I]; weight: [9, I, O], phase_weights: [9, I, 4 * O] or None.
 
-    form: one of FORMS; None chooses by `default_form`, or by measurement within `tune.tuning(True)`. "taps" is for few
-    pixels (`split.launch`). config: block shape of the matrix product of fir, phases and taps, None to choose one.
+    form: one of FORMS, or TAPS; None chooses by `default_form`, or by measurement within `tune.tuning(True)`.
+    config: block shape of the matrix product of fir, phases and taps, None to choose one.
     """
-    require(form is None or form in FORMS, f"form {form!r}: choose one of {', '.join(FORMS)}")
-    require(form != "taps" or style is None, "the taps form: x must be multiplied by its style before")
+    require(form in (None, *FORMS, TAPS), f"form {form!r}: choose one of {', '.join((*FORMS, TAPS))}")
+    require(form != TAPS or style is None, "the taps form: x must be multiplied by its style before")
     require(form != "phases" or phase_weights is not None, "the phases form needs its packed weight")
 
     def run(name: str) -> Tensor:
@@ -60,7 +61,7 @@ def up_conv(
             y, _ = conv(x, phase_weights, n, style, epilogue, up=2, config=config)
             assert y is not None
             return y
-        if name == "taps":
+        if name == TAPS:
             return up_conv_by_taps(x, weight, n, epilogue, config)
         t = transposed_conv(x, weight, n, style, config)
         return fir(t, pad=1, epilogue=epilogue)
