@@ -232,8 +232,8 @@ class Benchmark:
             gpu = torch.cuda.get_device_properties(0)
             with compiling.assuming(gpu.multi_processor_count):
                 wanted = self.compilations(stages)
-            arch, processes = 10 * gpu.major + gpu.minor, min(PROCESSES, os.cpu_count() or 1)
-            self.compiler = Compiler(arch, gpu.multi_processor_count, processes, wanted)
+            arch, compilers = 10 * gpu.major + gpu.minor, min(PROCESSES, os.cpu_count() or 1)
+            self.compiler = Compiler(arch, gpu.multi_processor_count, compilers, wanted)
         try:
             for stage in stages:
                 began = time.monotonic()

@@ -69,7 +69,7 @@ def finish_block(
     GH: tl.constexpr,
     GW: tl.constexpr,
     CO: tl.constexpr,
-    C: tl.constexpr,  # channels of the picture
+    C: tl.constexpr,  # channels of the picture, 0 without to-rgb
     UP: tl.constexpr,  # 1, or 2: columns are 4 phases x CO
     ACT: tl.constexpr,
 ):
@@ -77,10 +77,10 @@ def finish_block(
     BN: tl.constexpr = b_acc.shape[1]
     o_col = i_n * BN + tl.arange(0, BN)
     b_acc = _activated(b_acc, o_col, b_n, o_y, o_x, m_row, tail, GW, CO, UP, ACT)
-    if rgb is not None:
-        for c in tl.static_range(C):
-            b_rgb = _colour(b_acc, o_col, c, b_n, m_row, rgb, CO)
-            _store_colour(b_rgb, c, i_n, n, o_n, o_y, o_x, m_row, rgb, GH, GW, C, CO <= BN)
+    # Triton 3.6 cannot compare a tuple that contains None with None.
+    for c in tl.static_range(C):
+        b_rgb = _colour(b_acc, o_col, c, b_n, m_row, rgb, CO)
+        _store_colour(b_rgb, c, i_n, n, o_n, o_y, o_x, m_row, rgb, GH, GW, C, CO <= BN)
     if y_ptr is not None:
         _store(b_acc, o_col, o_n, b_n, o_y, o_x, m_row, y_ptr, tail, GH, GW, CO, UP)
 

@@ -32,7 +32,7 @@ def conv_kernel(
     WI: tl.constexpr,  # width of x
     GH: tl.constexpr,  # the grid of rows: GH x GW pixels an image
     GW: tl.constexpr,
-    C: tl.constexpr,  # channels of the picture
+    C: tl.constexpr,  # channels of the picture, 0 without to-rgb
     STRIDE: tl.constexpr,  # 1, or 2 for the gradient of the up-convolution
     PAD: tl.constexpr,  # 1 if STRIDE is 1, else 0
     UP: tl.constexpr,  # 1, or 2: columns are 4 phases x O, and a row gives 2 x 2 output pixels

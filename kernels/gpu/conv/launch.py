@@ -87,7 +87,7 @@ def _launch(
     gh, gw, outputs = grid_shape
     column_blocks = triton.cdiv(up * up * outputs, block.bn)
     y = torch.empty(n, gh * up, gw * up, outputs, device=x.device, dtype=x.dtype) if write else None
-    channels = 1 if rgb is None else rgb.weight.shape[0]
+    channels = 0 if rgb is None else rgb.weight.shape[0]
     # One block of columns contains all channels and finishes the picture; several give partial sums.
     whole = column_blocks == 1
     parts = None

@@ -76,7 +76,7 @@ def rows_conv(
     outputs = weight.shape[2]
     column_blocks = triton.cdiv(outputs, block.bn)
     y = torch.empty(n, height, width, outputs, device=x.device, dtype=x.dtype) if write else None
-    channels = 1 if rgb is None else rgb.weight.shape[0]
+    channels = 0 if rgb is None else rgb.weight.shape[0]
     parts = None
     if rgb is not None:
         parts = torch.empty(column_blocks, n, channels, height, width, device=x.device, dtype=torch.float32)

@@ -52,7 +52,7 @@ def rows_kernel(
     CO: tl.constexpr,  # output channels O
     H: tl.constexpr,
     W: tl.constexpr,
-    C: tl.constexpr,  # channels of the picture
+    C: tl.constexpr,  # channels of the picture, 0 without to-rgb
     ACT: tl.constexpr,
     PRECISION: tl.constexpr,  # of tl.dot
     UPCAST: tl.constexpr,  # see load_operand

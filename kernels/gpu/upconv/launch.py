@@ -82,7 +82,7 @@ def candidates(
 ) -> Iterator[tuple[str, Callable[[], Tensor]]]:
     """(name of a form and its block shape, launch) of every way to compute a layer, for benchmarks."""
     outputs = weight.shape[2]
-    for block in tune.candidates(x.dtype, x.shape[3], outputs):
+    for block in tune.candidates(x.dtype, x.shape[3], outputs, heavy=style is not None):
         yield f"fir {_label(block)}", partial(up_conv, x, weight, None, n, style, epilogue, "fir", block)
     if phase_weights is not None:
         for block in tune.candidates(x.dtype, x.shape[3], 4 * outputs, heavy=True):
@@ -120,7 +120,9 @@ def transposed_conv(
 
     if config is None:
         flags = {"style": style is not None, "side": height}
-        config = tune.choose_blocks("transposed_conv", x, 4 * rows, inputs, outputs, flags, run)
+        # A style for each row takes shared memory that the widest block does not leave.
+        heavy = style is not None
+        config = tune.choose_blocks("transposed_conv", x, 4 * rows, inputs, outputs, flags, run, heavy)
     return run(config)
 
 
