@@ -40,6 +40,8 @@ def drop_to_rgb(states):
 
 
 def stylegan3(states):
+    """SynthesisNetwork of training/networks_stylegan3.py: its attributes, and its first child."""
+    states["synthesis"][1].update(num_layers=14, num_critical=2, margin_size=10, output_scale=0.25)
     states["synthesis"][1]["_modules"]["input"] = None
     states["synthesis.input"] = ("SynthesisInput", files.module_state({}, {}))
 
