@@ -34,8 +34,10 @@ ATTRIBUTES: dict[str, frozenset[str]] = {
     "SynthesisLayer": _WIDTHS
     | {"resolution", "up", "use_noise", "activation", "conv_clamp", "padding", "act_gain"},
     "ToRGBLayer": _WIDTHS | {"conv_clamp", "weight_gain"},
-    "FullyConnectedLayer": frozenset({"in_features", "out_features", "activation", "weight_gain", "bias_gain"}),
-    "Conv2dLayer": _WIDTHS | {"activation", "up", "down", "conv_clamp", "padding", "weight_gain", "act_gain"},
+    "FullyConnectedLayer": frozenset(
+        {"in_features", "out_features", "activation", "weight_gain", "bias_gain", "bias"}
+    ),
+    "Conv2dLayer": _WIDTHS | {"bias", "activation", "up", "down", "conv_clamp", "padding", "weight_gain", "act_gain"},
 }  # fmt: skip
 """Public attributes of the modules in both repositories (training/networks.py, training/networks_stylegan2.py)."""
 OTHER_CLASSES = {
@@ -108,7 +110,7 @@ def _network(container: Container) -> tuple[Any, Any]:
 def _unwrapped(record: Any) -> Any:
     """The module inside of torch's DataParallel or DistributedDataParallel; another record is not changed."""
     modules = record.state.get("_modules") if isinstance(record, Call) and isinstance(record.state, dict) else None
-    return modules["module"] if isinstance(modules, dict) and set(modules) == {"module"} else record
+    return modules["module"] if isinstance(modules, dict) and len(modules) == 1 and "module" in modules else record
 
 
 def _is_generator(record: Call) -> bool:

@@ -164,3 +164,10 @@ def test_an_archive_of_numpy(written):
         archive.writestr("a.npy", b"")
     with pytest.raises(UserError, match="an .npz archive of NumPy that torch did not write"):
         load(written(buffer.getvalue()))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_buffers_that_a_state_dict_does_not_contain(written, small, zipped):
+    module = Holder(files.rosinality_state(small))
+    module.register_buffer("cache", torch.zeros(1), persistent=False)
+    assert same(load(written(files.saved(module, zipped))), small)

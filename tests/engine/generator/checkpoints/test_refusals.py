@@ -31,7 +31,7 @@ def rename_class(path, name):
 def add_skip(states):
     states["synthesis.b8"][1]["_modules"]["skip"] = None
     weight = {"weight": torch.zeros(16, 16, 1, 1)}
-    states["synthesis.b8.skip"] = ("Conv2dLayer", files.module_state(weight, {}, weight_gain=1.0))
+    states["synthesis.b8.skip"] = ("Conv2dLayer", files.module_state(weight, {}, weight_gain=1.0, bias=None))
 
 
 def drop_to_rgb(states):
