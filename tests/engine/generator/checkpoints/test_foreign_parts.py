@@ -166,9 +166,22 @@ def test_numpy_arrays_in_a_torch_file(written, small, numbers):
     assert generator_sha256(load(written(files.saved({"G_ema": state})))) == generator_sha256(small)
 
 
+class OfTpu:
+    """A tensor of an accelerator without storages, as torch/_tensor.py `_reduce_ex_internal` reduces it."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def __reduce__(self):
+        function = torch._utils._rebuild_device_tensor_from_numpy
+        return function, (self.tensor.numpy(), self.tensor.dtype, "xla:0", False)
+
+
 def test_parameters_with_attributes_in_the_generator(written, small):
     state = {name: tensor.clone() for name, tensor in small.state_dict().items()}
     weight = torch.nn.Parameter(state["synthesis.b8.conv1.weight"])
     weight.is_shared = True
     state["synthesis.b8.conv1.weight"] = weight
+    state["synthesis.b8.conv1.bias"].is_shared = True
+    state["synthesis.b8.conv0.bias"] = OfTpu(state["synthesis.b8.conv0.bias"])
     assert generator_sha256(load(written(files.saved(state)))) == generator_sha256(small)
