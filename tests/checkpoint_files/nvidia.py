@@ -163,6 +163,22 @@ def nvidia_object(states: dict[str, Any], path: str = "") -> Persistent:
     return Persistent(kind, state)
 
 
+def nvidia_state_dict(generator: Generator) -> dict[str, Tensor]:
+    """The state dict of G_ema, which conversion scripts save: all tensors, the filters included, in torch's order."""
+    states = nvidia_states(generator)
+    found: dict[str, Tensor] = {}
+
+    def collect(path: str) -> None:
+        _, state = states[path]
+        own = {**state["_parameters"], **state["_buffers"]}
+        found.update({f"{path}.{name}".lstrip("."): tensor.detach() for name, tensor in own.items()})
+        for child in state["_modules"]:
+            collect(f"{path}.{child}".lstrip("."))
+
+    collect("")
+    return found
+
+
 def nvidia(
     generator: Generator, change: Change | None = None, protocol: int = 3, rest: dict[str, Any] | None = None,
     **options: Any,

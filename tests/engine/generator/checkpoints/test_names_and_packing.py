@@ -16,7 +16,7 @@ from sgi.engine.generator.checkpoints import Unsupported, load, report
 STATES = {
     "rosinality": files.rosinality_state,
     "basicsr": files.basicsr_state,
-    "flat": lambda generator: dict(generator.state_dict()),
+    "flat": files.nvidia_state_dict,
 }
 KEYS = (
     "G",
@@ -78,7 +78,7 @@ class Holder(torch.nn.Module):
                 if part not in module._modules:
                     module.add_module(part, torch.nn.Module())
                 module = module._modules[part]
-            if "noise" in last or last in ("kernel", "w_avg"):
+            if "noise_" in last or last in ("kernel", "w_avg", "resample_filter"):
                 module.register_buffer(last, tensor)
             else:
                 module.register_parameter(last, torch.nn.Parameter(tensor))

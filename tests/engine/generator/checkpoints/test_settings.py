@@ -28,7 +28,7 @@ def test_a_dropped_label_embedding_is_refused(written, small, writer):
     """Tools that convert class-conditional networks copy the first layer, which reads z and the embedded label."""
     name = {"rosinality": "style.1.weight", "basicsr": "style_mlp.1.weight", "flat": "mapping.fc0.weight"}[writer]
     state = {
-        "rosinality": files.rosinality_state, "basicsr": files.basicsr_state, "flat": lambda g: dict(g.state_dict())
+        "rosinality": files.rosinality_state, "basicsr": files.basicsr_state, "flat": files.nvidia_state_dict
     }[writer](small)  # fmt: skip
     state[name] = torch.cat([state[name], state[name]], dim=1)
     with pytest.raises(Unsupported, match="reads 24 numbers, w has 12: a class-conditional network that was converted"):
