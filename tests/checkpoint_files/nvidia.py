@@ -50,7 +50,7 @@ def module_state(
     tensors: dict[str, Tensor], children: dict[str, Any], buffers: tuple[str, ...] = (), **attributes: Any
 ) -> dict[str, Any]:
     """The `__dict__` of a torch module; buffers: the names of `tensors` that are not parameters."""
-    hooks = {name: None if name == "_is_full_backward_hook" else OrderedDict() for name in _HOOKS}
+    hooks: dict[str, Any] = {name: None if name == "_is_full_backward_hook" else OrderedDict() for name in _HOOKS}
     return {
         "training": False,
         "_parameters": {

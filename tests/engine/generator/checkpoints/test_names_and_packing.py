@@ -73,11 +73,11 @@ class Holder(torch.nn.Module):
         super().__init__()
         for name, tensor in state.items():
             *path, last = name.split(".")
-            module = self
+            module: torch.nn.Module = self
             for part in path:
                 if part not in module._modules:
                     module.add_module(part, torch.nn.Module())
-                module = module._modules[part]
+                module = module.get_submodule(part)
             if "noise_" in last or last in ("kernel", "w_avg", "resample_filter"):
                 module.register_buffer(last, tensor)
             else:
@@ -97,7 +97,7 @@ def test_modules_that_were_saved_whole(written, small, kind, zipped):
 def test_nvidia_networks_that_were_saved_whole(written, small, zipped):
     network = files.nvidia_object(files.nvidia_states(small))
     wrapped = torch.nn.DataParallel(torch.nn.Identity())
-    wrapped._modules["module"] = network
+    wrapped._modules["module"] = network  # type: ignore[assignment]
     for content in (network, {"G": network, "D": files.Persistent("Discriminator", {})}, {"netG": wrapped}):
         assert generator_sha256(load(written(files.saved_nvidia(content, zipped)))) == generator_sha256(small)
 
