@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sgi.engine.errors import UserError
+from sgi.engine.foreign_file import foreign
 
 Found = tuple[str, dict[str, Any]]
 _RUN, _REPORT, _TRITON = "run.json", "report.json", "config.pbtxt"
@@ -61,6 +62,8 @@ def _folder(path: Path) -> Found:
         models = [name for name in names if (path / name / inside).is_file()]
         if models:
             return kind, {"folders": models[:_SHOWN]}
+    if what := foreign(path):
+        raise UserError(f"{path}: {what}")
     ours = [name for name in names if name.endswith(_FILES)]
     if not ours:
         raise UserError(f"{path}: a folder without files that sgi-engine writes")

@@ -75,3 +75,5 @@ def test_paths_that_cannot_be_read(tmp_path):
     assert str(foreign(tmp_path)).startswith("a folder, an unpacked .pt file")
     with pytest.raises(UserError, match="it is a folder, an unpacked .pt file"):
         load(tmp_path)
+    with pytest.raises(UserError, match="a folder, an unpacked .pt file"):
+        inspect_file(tmp_path)
