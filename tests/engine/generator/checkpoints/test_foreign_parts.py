@@ -142,6 +142,15 @@ def test_an_nvidia_pickle_is_read_with_everything_beside_the_generator(written, 
     assert generator_sha256(load(path)) == generator_sha256(small)
 
 
+def test_a_package_with_the_name_of_a_module_of_python(written, small):
+    """Repositories have folders called `code`; `code.interact` of Python is an attack."""
+    own = type("Setting", (), {})
+    with files.modules(code__models={"Setting": own}):
+        path = written(files.nvidia(small, rest={"extra": own()}))
+    load(path)
+    assert report(path)["inert_names"] == ["code.models.Setting"]
+
+
 def test_paths_of_python_3_13(written, small):
     with files.modules(pathlib___local={"LocalPath": LocalPath}):
         data = files.rosinality(small, change=lambda content: content.update(extra=LocalPath()))
@@ -150,7 +159,10 @@ def test_paths_of_python_3_13(written, small):
     assert report(path)["inert_names"] == ["pathlib._local.LocalPath"]
 
 
-@pytest.mark.parametrize("name", ["os.system", "builtins.eval", "subprocess.Popen", "importlib.import_module"])
+@pytest.mark.parametrize(
+    "name",
+    ["os.system", "builtins.eval", "subprocess.Popen", "importlib.import_module", "code.interact", "os.path.exists"],
+)
 def test_names_that_run_code_are_reported_as_an_attack(written, name):
     module, _, function = name.rpartition(".")
     data = pickle.dumps({"G_ema": 1})[:-1] + f"c{module}\n{function}\n.".encode()
