@@ -67,7 +67,11 @@ NoiseMode = Annotated[
 ]
 ClassIndices = Annotated[
     str | None,
-    typer.Option("--class", help="Class of a conditional model; of several, as 0,3,5-7, each has a folder class0, ..."),
+    typer.Option(
+        "--class",
+        help="Class of a conditional model, or a mix of classes, as 3:0.7,5:0.3. Of several, as 0,3,5-7, each has a "
+        "folder class0, class3, ...",
+    ),
 ]
 ClassIndex = Annotated[int | None, typer.Option("--class", help="Class index, for a conditional generator.")]
 

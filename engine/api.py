@@ -10,8 +10,8 @@ with Engine.open("depth.onnx") as engine:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import repeat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,13 +19,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sgi.engine.arguments import check_batch, check_psi
+from sgi.engine.arguments import check_batch, check_psi, names_of_types
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Overlapping, open_backend
 from sgi.engine.backends.backend import pad_rows
-from sgi.engine.errors import UserError
+from sgi.engine.backends.ports import check_maps
+from sgi.engine.errors import UserError, WrongTypeError
 from sgi.engine.in_flight import InFlight
+from sgi.engine.labels import ClassIndex, labels_of, of_batches, of_seeds, one_class, one_label
 from sgi.engine.seeds import as_seeds, latents
+
+Pass = tuple[np.ndarray, np.ndarray | None]
+"""The inputs of a backend for one pass: z [N, z_dim] and label [N, c_dim]."""
 
 
 class Engine:
@@ -36,7 +41,8 @@ class Engine:
 
     Thread safety: any number of threads may share an engine, call it and stream from it, also while one of them closes
     it; each iterator of `stream` belongs to one thread. As a context manager it closes itself.
-    NotFiniteError, a UserError, is raised where a model computes NaN or infinity.
+    NotFiniteError, a UserError, is raised where a model computes NaN or infinity. A warning names offsets that were
+    fitted on another class than that of the images.
     """
 
     def __init__(self, backend: Backend, batch: int = DEFAULT_BATCH) -> None:
@@ -77,19 +83,22 @@ class Engine:
         z: ArrayLike | None = None,
         psi: float | None = None,
         types: str | Sequence[str] | None = None,
-        class_index: int | Sequence[int] | None = None,
+        class_index: ClassIndex | None = None,
+        labels: ArrayLike | None = None,
     ) -> dict[str, np.ndarray]:
         """Compute maps of any number of images, in passes of at most `batch`.
 
         Pass either seeds, such as 5, [0, 1] or "0-5,9", or z: [N, z_dim]. psi: truncation, None for the model's
         default. types: outputs to compute, None for all that were loaded.
-        class_index: for a conditional model, one class for all images or one for each.
+        class_index: for a conditional model, one class for all images, one for each, or {class: weight}, whose label is
+        the weighted sum of those of the classes. labels: instead of it, label vectors [N, c_dim], or [c_dim] for all.
 
         Returns {type: [N, C, R, R] float32}; `artifact.types` contains the range and the meaning of the values.
-        Raises UserError for wrong seeds, types, shapes and classes.
+        Raises UserError for wrong seeds, types, shapes, classes and labels.
         """
         latent = self._latents(seeds, z)
-        label = one_hot(class_index, len(latent), self.artifact.c_dim)
+        label = labels_of(class_index, len(latent), self.artifact.c_dim, labels)
+        self._warn_of_class(types, class_index)
         starts = range(0, len(latent), self.batch)
         parts: list[dict[str, np.ndarray]] = []
         try:
@@ -109,24 +118,29 @@ class Engine:
         seeds: str | int | Iterable[int] | None = None,
         psi: float | None = None,
         types: str | Sequence[str] | None = None,
-        class_index: int | Iterable[int | Sequence[int]] | None = None,
+        class_index: ClassIndex | Iterable[ClassIndex] | None = None,
+        labels: ArrayLike | Iterable[ArrayLike] | None = None,
     ) -> Iterator[dict[str, np.ndarray]]:
         """Compute batch after batch; yields the maps of each, in order, with the memory of two batches.
 
         Pass either batches, latents [N, z_dim], each N at most `batch`, or seeds as in a call: the maps number i are
-        those of seeds[i * batch : (i + 1) * batch]. psi, types: as in a call. class_index: one class for all images;
-        or, with seeds, the class of each seed; or, with batches, what belongs to each: a class or one for each row.
-        A TensorRT engine computes a batch while the maps of the previous one are copied and used, so this reads one
-        batch ahead.
+        those of seeds[i * batch : (i + 1) * batch]; an empty list yields nothing. psi, types: as in a call.
+        class_index: one class or {class: weight} for all images; or, with seeds, the class of each seed; or, with
+        batches, what belongs to each: a class, one for each row, or weights. labels: instead of it, [c_dim] for all
+        images; or, with seeds, [N, c_dim]; or, with batches, an iterable of what belongs to each: [c_dim] or
+        [rows, c_dim]. A TensorRT engine computes a batch while the maps of the previous one are copied and used, so
+        this reads one batch ahead.
 
         Raises UserError as a call does: for seeds, psi and types at once, for latents and classes at their batch.
         """
         if (seeds is None) == (batches is None):
             raise UserError("pass either `batches` or `seeds`")
+        if class_index is None or isinstance(class_index, (int, np.integer, Sequence, Mapping)):
+            self._warn_of_class(types, class_index)
         if batches is None:
             wanted = as_seeds(seeds if seeds is not None else ())
-            return self._stream_seeds(wanted, self._run(self._passes_of(wanted, class_index), psi, types))
-        return self._run(self._labelled(batches, class_index), psi, types)
+            return self._stream_seeds(wanted, self._run(self._passes_of(wanted, class_index, labels), psi, types))
+        return self._run(self._labelled(batches, class_index, labels), psi, types)
 
     def close(self) -> None:
         """Free the model, after the passes that other threads run; a call that starts later raises UserError."""
@@ -141,9 +155,16 @@ class Engine:
     ) -> None:
         self.close()
 
+    def _warn_of_class(self, types: str | Sequence[str] | None, class_index: Any) -> None:
+        if self.artifact.c_dim and class_index is not None:
+            given = list(class_index) if isinstance(class_index, Mapping) else class_index
+            classes = np.ravel(np.asarray(given, dtype=object)).tolist()
+            with suppress(TypeError, ValueError):  # wrong classes are refused at their batch
+                self.artifact.warn_of_class(names_of_types(types), classes, stacklevel=3)
+
     def _run(
         self,
-        requests: Iterable[tuple[np.ndarray, np.ndarray | None]],
+        requests: Iterable[Pass],
         psi: float | None,
         types: str | Sequence[str] | None,
     ) -> Iterator[dict[str, np.ndarray]]:
@@ -152,7 +173,7 @@ class Engine:
 
     def _maps(
         self,
-        requests: Iterable[tuple[np.ndarray, np.ndarray | None]],
+        requests: Iterable[Pass],
         psi: float,
         types: tuple[str, ...] | None,
     ) -> Iterator[dict[str, np.ndarray]]:
@@ -160,41 +181,46 @@ class Engine:
             for latent, label in requests:
                 with self._passes:
                     maps = self.backend.run(latent, psi, label, types)
-                yield check_finite(maps)
+                yield self._checked(maps, len(latent), types)
             return
-        waiting: deque[Callable[[], dict[str, np.ndarray]]] = deque()
+        waiting: deque[tuple[Callable[[], dict[str, np.ndarray]], int]] = deque()
         for latent, label in requests:
             with self._passes:
-                waiting.append(self.backend.start(latent, psi, label, types))
-                ready = [waiting.popleft()()] if len(waiting) > 1 else []
-            yield from map(check_finite, ready)
+                waiting.append((self.backend.start(latent, psi, label, types), len(latent)))
+                ready = _finish(waiting) if len(waiting) > 1 else None
+            if ready:
+                yield self._checked(*ready, types)
         while waiting:
             with self._passes:
-                maps = waiting.popleft()()
-            yield check_finite(maps)
+                ready = _finish(waiting)
+            yield self._checked(*ready, types)
+
+    def _checked(self, maps: dict[str, np.ndarray], rows: int, types: tuple[str, ...] | None) -> dict[str, np.ndarray]:
+        model = getattr(self.backend, "path", None) or f"backend {self.backend.name}"
+        return check_finite(check_maps(model, self.artifact, maps, rows, types))
 
     def _labelled(
-        self, batches: Iterable[ArrayLike], class_index: int | Iterable[int | Sequence[int]] | None
-    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        self,
+        batches: Iterable[ArrayLike],
+        class_index: ClassIndex | Iterable[ClassIndex] | None,
+        labels: ArrayLike | Iterable[ArrayLike] | None,
+    ) -> Iterator[Pass]:
         """Inputs of a backend for batches of latents."""
-        of_each = iter(class_index) if isinstance(class_index, Iterable) else repeat(class_index)
+        classes, vectors = of_batches(class_index, one_class(class_index)), of_batches(labels, one_label(labels))
         for z in batches:
             latent = self._latents(None, z)
-            yield latent, one_hot(next(of_each, None), len(latent), self.artifact.c_dim)
+            yield latent, labels_of(next(classes, None), len(latent), self.artifact.c_dim, next(vectors, None))
 
-    def _passes_of(
-        self, seeds: Sequence[int], class_index: int | Iterable[int | Sequence[int]] | None
-    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    def _passes_of(self, seeds: Sequence[int], class_index: Any, labels: Any) -> Iterator[Pass]:
         """Inputs of a backend for seeds, `batch` at a time; the last pass is padded to that size."""
-        label: Any = list(class_index) if isinstance(class_index, Iterable) else class_index
-        if isinstance(label, list) and len(label) != len(seeds):
-            raise UserError(f"`class_index`: {len(label)} classes for {len(seeds)} seeds; pass one, or one for each")
+        classes = of_seeds("class_index", class_index, one_class(class_index), len(seeds))
+        vectors = of_seeds("labels", labels, one_label(labels), len(seeds))
         for start in range(0, len(seeds), self.batch):
-            latent = self._latents(seeds[start : start + self.batch], None)
-            part = label[start : start + self.batch] if isinstance(label, list) else label
+            part = slice(start, start + self.batch)
+            latent = self._latents(seeds[part], None)
+            label = labels_of(classes(part), len(latent), self.artifact.c_dim, vectors(part))
             missing = self.batch - len(latent) if start else 0
-            labels = one_hot(part, len(latent), self.artifact.c_dim)
-            yield pad_rows(latent, missing), None if labels is None else pad_rows(labels, missing)
+            yield pad_rows(latent, missing), None if label is None else pad_rows(label, missing)
 
     def _stream_seeds(
         self, seeds: Sequence[int], passes: Iterator[dict[str, np.ndarray]]
@@ -207,7 +233,7 @@ class Engine:
         except NotFiniteError as error:
             raise NotFiniteError(error.type, error.row, f"seed {seeds[start + error.row]}") from None
 
-    def _pass(self, latent: np.ndarray, label: np.ndarray | None, start: int) -> tuple[np.ndarray, np.ndarray | None]:
+    def _pass(self, latent: np.ndarray, label: np.ndarray | None, start: int) -> Pass:
         stop = min(start + self.batch, len(latent))
         # A new batch size makes some backends compile: pad a shorter last pass with copies of its last row.
         missing = start + self.batch - stop if start else 0
@@ -217,7 +243,7 @@ class Engine:
         if (seeds is None) == (z is None):
             raise UserError("pass either `seeds` or `z`")
         z_dim = self.artifact.z_dim
-        latent = latents(as_seeds(seeds), z_dim) if seeds is not None else np.asarray(z)
+        latent = latents(as_seeds(seeds), z_dim) if seeds is not None else _numbers(z)
         if seeds is not None and not len(latent):
             raise UserError("`seeds` is empty: pass at least one seed")
         if latent.ndim != 2 or latent.shape[1] != z_dim or not len(latent):
@@ -226,6 +252,16 @@ class Engine:
         if not np.isfinite(latent).all():
             raise UserError("`z` contains values that are not finite")
         return latent
+
+
+def _numbers(z: ArrayLike | None) -> np.ndarray:
+    try:
+        array = np.asarray(z)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0, object)
+    if array.dtype.kind not in "fiu":
+        raise WrongTypeError("z", z, "must be an array of numbers")
+    return array
 
 
 def check_finite(maps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -237,6 +273,13 @@ def check_finite(maps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             if len(rows):
                 raise NotFiniteError(name, int(rows[0]))
     return maps
+
+
+def _finish(
+    waiting: deque[tuple[Callable[[], dict[str, np.ndarray]], int]],
+) -> tuple[dict[str, np.ndarray], int]:
+    maps, rows = waiting.popleft()
+    return maps(), rows
 
 
 class NotFiniteError(UserError):
@@ -255,22 +298,3 @@ def bundled_model() -> Path:
     from sgi.engine import bundle
 
     return bundle.MODEL
-
-
-def one_hot(class_index: int | Sequence[int] | None, count: int, c_dim: int) -> np.ndarray | None:
-    """Labels [count, c_dim] float32 of one class or of `count` classes; None for a model without classes.
-
-    Raises UserError for a class that the model does not have, for a missing class, and for one that is not needed.
-    """
-    if c_dim == 0:
-        if class_index is not None:
-            raise UserError("`class_index`: the model has no classes; leave it out")
-        return None
-    if class_index is None:
-        raise UserError(f"`class_index`: the model needs a class, 0 to {c_dim - 1}")
-    classes = np.asarray(class_index)
-    if classes.shape not in ((), (count,)) or classes.min() < 0 or classes.max() >= c_dim:
-        raise UserError(f"`class_index={class_index}`: choose 0 to {c_dim - 1}, one for all images or one each")
-    label = np.zeros((count, c_dim), np.float32)
-    label[np.arange(count), classes] = 1
-    return label

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from sgi.engine import intrinsics
-from sgi.engine.arguments import PSI_LIMIT
+from sgi.engine.arguments import PSI_LIMIT, names_of_types
 from sgi.engine.budget import check_regular, parse_json, read_text
 from sgi.engine.errors import UserError, one_line
+from sgi.engine.foreign_file import foreign
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.offset_tensors import StyledConfig
 from sgi.engine.onnx_wire import NotOnnxError, read_metadata
@@ -52,6 +54,8 @@ class GeneratorSizes(StyledConfig, Protocol):
     def z_dim(self) -> int: ...
     @property
     def c_dim(self) -> int: ...
+    @property
+    def img_channels(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -123,15 +127,25 @@ class Artifact:
 
     def choose_types(self, wanted: str | Iterable[str] | None) -> tuple[str, ...]:
         """The wanted types (None: all, a string: one) in the order of the model; raises UserError for another type."""
-        if wanted is None:
+        names = names_of_types(wanted)
+        if names is None:
             return self.type_names
-        names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
         for name in names:
             if name not in self.type_names:
                 raise UserError(f"`types={name}`: the model has {', '.join(self.type_names)}{_how_to_add(name)}")
-        if not names:
-            raise UserError(f"`types`: name at least one of {', '.join(self.type_names)}")
         return tuple(name for name in self.type_names if name in names)
+
+    def warn_of_class(self, types: Iterable[str] | None, classes: Iterable[int], stacklevel: int = 2) -> None:
+        """Warn if the offset of one of the types (None: all) was fitted on one class, and `classes` has another."""
+        wanted = sorted({int(index) for index in classes})
+        fitted = {name: self.offsets.get(name, {}).get("class_index") for name in types or self.type_names}
+        wrong = [f"{name} on class {i}" for name, i in fitted.items() if i is not None and wanted not in ([], [i])]
+        if wrong:
+            warnings.warn(
+                f"`class_index={','.join(map(str, wanted))}`: an offset was fitted on another class "
+                f"({', '.join(wrong)}); such maps are not verified",
+                stacklevel=stacklevel + 1,
+            )
 
     def check_noise_mode(self, noise_mode: str) -> None:
         """Raise UserError unless the model has this noise: none, const, or random, which is const from a seed."""
@@ -213,11 +227,15 @@ def describe_generator(
     config, sha256: sizes and hash of the generator. offsets: type -> offset, None for the plain image; the outputs
     have this order. The other arguments are fields of `Artifact`.
 
-    Raises UserError for an offset of another generator, and for values that no model can have.
+    Raises UserError for an offset of another generator, a type that pictures of its channels cannot show, and values
+    that no model can have.
     """
+    types = []
     for offset in offsets.values():
         if offset is not None:
             offset.check_generator(sha256, config)
+        types.append(intrinsics.image_of(config.img_channels) if offset is None else offset.intrinsic)
+        intrinsics.check_channels(types[-1], config.img_channels)
     return Artifact(
         sgi_version=__version__,
         resolution=config.resolution,
@@ -228,7 +246,7 @@ def describe_generator(
         noise_mode=noise_mode,
         precision=precision,
         opset=opset,
-        types=tuple(intrinsics.get(name) if offset is None else offset.intrinsic for name, offset in offsets.items()),
+        types=tuple(types),
         generator={"sha256": sha256},
         offsets={name: offset.summary for name, offset in offsets.items() if offset is not None},
     )
@@ -270,7 +288,9 @@ def _metadata_text(path: Path) -> str:
     try:
         text = read_metadata(path).get(METADATA_KEY)
     except NotOnnxError as error:
-        raise UserError(f"{path}: {error}; copy it again or {_EXPORT_AGAIN}") from None
+        what = foreign(path)
+        reason = f"not an ONNX model but {what}" if what else f"{error}; copy it again"
+        raise UserError(f"{path}: {reason}, or {_EXPORT_AGAIN}") from None
     if text is None:
         raise UserError(f"{path}: a model without sgi-engine metadata; {_EXPORT_AGAIN}")
     return text

@@ -135,9 +135,12 @@ def check_plain(values: Any, *, finite: bool = True) -> None:
     waiting = [(values, 0)]
     while waiting:
         value, depth = waiting.pop()
-        if isinstance(value, str | None):
+        if isinstance(value, str):
+            if not _is_text(value):
+                raise ValueError("text with half a character")
+        elif value is None:
             continue
-        if isinstance(value, float):
+        elif isinstance(value, float):
             if finite and not math.isfinite(value):
                 raise ValueError("a number that is not finite")
         elif isinstance(value, int):
@@ -150,7 +153,7 @@ def check_plain(values: Any, *, finite: bool = True) -> None:
             if left < 0:
                 raise ValueError(f"more than {MAX_VALUES} values")
             if isinstance(value, dict):
-                if not all(isinstance(key, str) for key in value):
+                if not all(isinstance(key, str) and _is_text(key) for key in value):
                     raise ValueError("a key that is not text")
                 waiting += [(item, depth + 1) for item in value.values()]
             else:
@@ -227,6 +230,17 @@ def check_stored_zip(path: str | os.PathLike[str]) -> None:
         raise ValueError("compressed")
     if sum(entry.file_size for entry in entries) > size:
         raise ValueError("its entries are larger than the file")
+
+
+def _is_text(value: str) -> bool:
+    """Whether text can be stored as UTF-8; JSON can escape half of a character, which cannot."""
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _integer(text: str) -> int:

@@ -11,10 +11,11 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from sgi.engine.artifact import ONNX_SUFFIX, Artifact
+from sgi.engine.artifact import ONNX_SUFFIX, SIDECAR_SUFFIXES, Artifact
 from sgi.engine.budget import check_safetensors, is_regular, parse_json
 from sgi.engine.errors import UserError
-from sgi.engine.inspect_results import describe_result
+from sgi.engine.foreign_file import foreign
+from sgi.engine.inspect_results import RESULT_SUFFIXES, describe_result
 from sgi.engine.model_file import read_model
 from sgi.engine.offset_tensors import ROWS
 
@@ -66,16 +67,21 @@ def inspect_file(path: str | Path) -> FileReport:
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: no such file")
+    if not path.is_file() and not path.is_dir():
+        raise UserError(f"{path}: neither a file nor a folder, but a device or a pipe")
     result = describe_result(path)
     if result is not None:
         files = path.rglob("*") if path.is_dir() else [path]
         return FileReport(path, result[0], sum(file.lstat().st_size for file in files if is_regular(file)), result[1])
-    if path.suffix in CHECKPOINTS:
-        return _checkpoint(path)
     if path.suffix == SAFETENSORS:
         header = read_header(path)
         return _checkpoint(path) if header is None else _safetensors(path, *header)
-    return _model(path, Artifact.read(path))
+    if path.suffix in (ONNX_SUFFIX, *SIDECAR_SUFFIXES):
+        return _model(path, Artifact.read(path))
+    if path.suffix in CHECKPOINTS or foreign(path):
+        return _checkpoint(path)  # the error names the kind of a foreign file
+    known = ", ".join((SAFETENSORS, ONNX_SUFFIX, *SIDECAR_SUFFIXES, *RESULT_SUFFIXES, *CHECKPOINTS))
+    raise UserError(f"{path}: not a file that sgi-engine reads or writes; these end in {known}")
 
 
 def read_header(path: Path) -> tuple[str, dict[str, Any], dict[str, list[int]]] | None:
@@ -94,9 +100,11 @@ def read_header(path: Path) -> tuple[str, dict[str, Any], dict[str, list[int]]] 
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not a complete safetensors file ({error}); copy it again") from None
+        raise UserError(f"{path}: not a complete safetensors file ({foreign(path) or error}); copy it again") from None
     except (ValueError, TypeError):
-        raise UserError(f"{path}: its header is damaged; copy it again") from None
+        what = foreign(path)
+        reason = f"not a safetensors file but {what}" if what else "its header is damaged; copy it again"
+        raise UserError(f"{path}: {reason}") from None
     return None
 
 
@@ -164,7 +172,7 @@ def _model(path: Path, artifact: Artifact) -> FileReport:
     }
     sections = [Section("outputs", ("channels", "range", "meaning"), outputs)]
     facts["parity"] = dict(facts["parity"])
-    runtimes = facts["parity"].pop("runtimes", {})
+    runtimes = dict(islice(facts["parity"].pop("runtimes", {}).items(), _SHOWN_FIGURES))
     if runtimes:
         differences = {
             name: tuple(by_type.get(name, {}).get("max") for by_type in runtimes.values())

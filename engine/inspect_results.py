@@ -13,6 +13,7 @@ import numpy as np
 
 from sgi.engine.budget import npy_header, open_regular, parse_json, read_bytes, read_text
 from sgi.engine.errors import UserError
+from sgi.engine.pictures import open_picture
 from sgi.engine.seeds import SEED_MAX
 
 Found = tuple[str, dict[str, Any]]
@@ -40,8 +41,7 @@ def describe_result(path: Path) -> Found | None:
     try:
         if path.is_dir():
             return _folder(path)
-        readers = {".npy": _npy, ".json": _json, ".jsonl": _manifest, ".html": _html, ".pbtxt": _triton, ".png": _png}
-        reader = readers.get(path.suffix)
+        reader = _READERS.get(path.suffix)
         return reader(path) if reader else None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
@@ -66,11 +66,13 @@ def _folder(path: Path) -> Found:
         models = [name for name in names if (path / name / inside).is_file()]
         if models:
             return kind, {"folders": models[:_SHOWN]}
-    ours = [name for name in names if name.endswith(_FILES)]
-    if not ours:
+    if not any(name.endswith(_FILES) for name in names):
         raise UserError(f"{path}: a folder without files that sgi-engine writes")
-    kind = "folder of inverted pictures" if any(name.endswith("_ws.safetensors") for name in ours) else "folder"
-    return kind, {"files": ours[:_SHOWN], "number of files": len(ours)}
+    kind = "folder of inverted pictures" if any(name.endswith("_ws.safetensors") for name in names) else "folder"
+    files = [name for name in names if (path / name).is_file()]
+    folders = [name for name in names if (path / name).is_dir()]
+    facts = {"files": files[:_SHOWN], "number of files": len(files)}
+    return kind, {**facts, "folders": folders[:_SHOWN]} if folders else facts
 
 
 def _npy(path: Path) -> Found:
@@ -138,14 +140,14 @@ def _triton(path: Path) -> Found:
 
 
 def _png(path: Path) -> Found:
-    from PIL import Image
-
-    try:
-        with open_regular(path) as file, Image.open(file) as picture:
-            return "picture", {"width": picture.width, "height": picture.height, "mode": picture.mode}
-    except (Image.UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ValueError(str(error)) from None
+    with open_picture(path) as picture:
+        return "picture", {"width": picture.width, "height": picture.height, "mode": picture.mode}
 
 
 def _text(path: Path) -> str:
     return read_text(path, _LARGEST)
+
+
+_READERS = {".npy": _npy, ".json": _json, ".jsonl": _manifest, ".html": _html, ".pbtxt": _triton, ".png": _png}
+RESULT_SUFFIXES = tuple(_READERS)
+"""Suffixes of files that `describe_result` reads."""

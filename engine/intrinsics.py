@@ -26,6 +26,13 @@ LARGEST = 1e30
 MASK = "mask-"
 MASK_THRESHOLD = 0.5
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
+IMAGE = "image"
+IMAGE_CHANNELS = (1, 3, 4)
+"""Numbers of channels of the pictures of generators that the type `image` has."""
+_IMAGE_MEANINGS = {
+    1: "the generated picture, grey, sRGB-encoded",
+    4: "the generated picture of four channels, which PNG files store as RGBA",
+}
 _TAKEN = ("all", "label", "psi", "z")  # the word for every type, and the inputs of an exported model
 
 
@@ -37,10 +44,10 @@ def _is_number(value: object) -> bool:
 class Intrinsic:
     """One type of map.
 
-    channels: number of channels of a value, 1 or 3. low, high: range of a value. decoding: how a display code becomes
-    a value, a key of `sgi.engine.decoding.DECODINGS`. meaning: semantics, units, axes, colour space. png_bits: bits
-    per channel in a PNG file. classes: names of a segmentation's classes in the order of their indices; only for the
-    decoding `palette`; empty until a teacher provides them.
+    channels: number of channels of a value, 1 or 3; 4 only for `image`. low, high: range of a value. decoding: how a
+    display code becomes a value, a key of `sgi.engine.decoding.DECODINGS`. meaning: semantics, units, axes, colour
+    space. png_bits: bits per channel in a PNG file. classes: names of a segmentation's classes in the order of their
+    indices; only for the decoding `palette`; empty until a teacher provides them.
 
     Raises UserError, which names the type, for fields that contradict each other.
     """
@@ -68,8 +75,8 @@ class Intrinsic:
     def _contradictions(self) -> Iterator[str]:
         """What is wrong; a value is formatted only where it is wrong."""
         decoding = DECODINGS.get(self.decoding) if isinstance(self.decoding, str) else None
-        if self.channels not in (1, 3) or isinstance(self.channels, bool):
-            yield f"has {self.channels} channels, not 1 or 3"
+        if self.channels not in (IMAGE_CHANNELS if self.name == IMAGE else (1, 3)) or isinstance(self.channels, bool):
+            yield f"has {self.channels} channels, not 1{', 3 or 4' if self.name == IMAGE else ' or 3'}"
         if not (_is_number(self.low) and _is_number(self.high) and self.low < self.high):
             yield f"its range is {self.low} to {self.high}, not two numbers in order"
         if decoding is None:
@@ -93,7 +100,7 @@ class Intrinsic:
 
     @property
     def code_channels(self) -> int:
-        """Number of channels of the display code: 1 is the mean over the generator's RGB, 3 is RGB itself."""
+        """Number of channels of the display code: 1 is the mean over those of the generator, 3 and 4 are these."""
         return DECODINGS[self.decoding].code_channels or self.channels
 
     @property
@@ -136,7 +143,8 @@ class Intrinsic:
             row = cls(**{**(asdict(known) if known else {}), **values})
         except TypeError as error:
             raise UserError(f"type {name}: lacks a field or has one of a wrong kind ({error})") from None
-        if known and (row.channels, row.decoding) != (known.channels, known.decoding):
+        channels = (row if row.name == IMAGE else known or row).channels  # an image has those of its generator
+        if known and (row.channels, row.decoding) != (channels, known.decoding):
             raise UserError(
                 f"type {name}: {row.channels} channels decoded by {row.decoding} are not the built-in {name}"
             )
@@ -196,7 +204,6 @@ _TABLE = (
 
 INTRINSICS: dict[str, TypeRow] = {row.intrinsic.name: row for row in _TABLE}
 """Name -> row of every built-in type but the masks, which `find` makes from their names."""
-IMAGE = "image"
 SEGMENTATION = "segmentation"
 MAP_TYPES = tuple(name for name, row in INTRINSICS.items() if row.in_all)
 """The intrinsic images of a picture; `all` means these where offsets are fitted."""
@@ -234,6 +241,23 @@ def get(kind: Kind) -> Intrinsic:
     if found is None:
         raise UserError(f"unknown type {kind!r}: choose from {', '.join(INTRINSICS)}, {MASK}CLASS")
     return found
+
+
+def image_of(channels: int) -> Intrinsic:
+    """The type `image` of a generator of pictures of 1, 3 or 4 channels; raises UserError for another number."""
+    if channels not in IMAGE_CHANNELS:
+        raise UserError(f"`types={IMAGE}`: the pictures of the generator have {channels} channels, not 1, 3 or 4")
+    known = INTRINSICS[IMAGE].intrinsic
+    return replace(known, channels=channels, meaning=_IMAGE_MEANINGS.get(channels, known.meaning))
+
+
+def check_channels(kind: Intrinsic, channels: int) -> None:
+    """Raise UserError where a generator whose pictures have this number of channels cannot show a type."""
+    if kind.code_channels not in (1, channels):
+        raise UserError(
+            f"`types={kind.name}`: it is shown in {kind.code_channels} channels, and pictures of the generator have "
+            f"{channels}; choose a type of one channel, such as depth"
+        )
 
 
 def mask_name(label: str) -> str:

@@ -126,7 +126,16 @@ class Offset:
     def summary(self) -> dict[str, Any]:
         """The entry of this offset in the metadata of an exported model."""
         how = {key: self.fit[key] for key in ("rank", "from_layer", "alpha", "parts") if self.fit.get(key)}
-        return {"sha256": self.sha256, "space": self.space, "psi": self.psi, "noise_mode": self.noise_mode, **how}
+        class_index = self.fit.get("class_index")
+        fitted = {} if class_index is None else {"class_index": class_index}
+        return {
+            "sha256": self.sha256,
+            "space": self.space,
+            "psi": self.psi,
+            "noise_mode": self.noise_mode,
+            **how,
+            **fitted,
+        }
 
     def rows(self, num_ws: int) -> NDArray[np.float32]:
         """The offset as rows of w+: [num_ws, w_dim] float32.

@@ -18,13 +18,14 @@ from typing import overload
 import numpy as np
 
 from sgi.engine.budget import read_text
-from sgi.engine.errors import UserError, one_line
+from sgi.engine.errors import UserError, WrongTypeError, one_line
 
 SEED_MAX = 2**32 - 1
 DIGITS = 6
 """Least number of digits of a seed in file names, so that a folder can be extended to a million seeds."""
 _REMEDY = "write seeds and inclusive ranges such as 0-5,9,12-14"
 _SHOWN = 60  # characters of a wrong text that a message quotes
+_SEPARATOR = re.compile(r"\s*,\s*|(?<![\s-])\s+(?![\s-])")  # not the spaces of "0 - 5"
 _LARGEST_FILE = 1 << 26
 _MOST_OVERLAPPING = 20_000
 _ITEM = re.compile(r"(\d{1,20})(?:\s*-\s*(\d{1,20}))?")
@@ -143,7 +144,7 @@ def parse_seeds(text: str) -> Seeds:
 
 
 def read_seeds(path: str | Path) -> Seeds:
-    """The seeds of a text file: lines of seeds and ranges as for `parse_seeds`, empty lines, and # with a comment.
+    """The seeds of a text file: seeds and ranges, separated by commas, spaces or lines; # starts a comment.
 
     Raises UserError for a file that cannot be read, and with the line number for a line that is wrong.
     """
@@ -156,7 +157,7 @@ def read_seeds(path: str | Path) -> Seeds:
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()
         try:
-            ranges += [_parse_item(item.strip(), text) for item in text.split(",")] if text else []
+            ranges += [_parse_item(item, text) for item in _SEPARATOR.split(text)] if text else []
         except UserError as error:
             raise UserError(f"`seeds_file={path}`, line {number}: {error}") from None
     if not ranges:
@@ -167,13 +168,13 @@ def read_seeds(path: str | Path) -> Seeds:
 def as_seeds(seeds: str | int | Iterable[int]) -> Sequence[int]:
     """The seeds of a Python call: text for `parse_seeds`, one integer, or an iterable of integers, duplicates kept.
 
-    Raises UserError for a seed outside 0 to 2^32 - 1.
+    Raises UserError for a seed outside 0 to 2^32 - 1, and for one that is no integer.
     """
     if isinstance(seeds, Seeds):
         return seeds
     if isinstance(seeds, str):
         return parse_seeds(seeds)
-    values = [index(seed) for seed in (seeds if isinstance(seeds, Iterable) else [seeds])]
+    values = [_integer(seed) for seed in (seeds if isinstance(seeds, Iterable) else [seeds])]
     for value in values:
         if not 0 <= value <= SEED_MAX:
             raise UserError(f"`seeds={value}`: a seed is an integer from 0 to {SEED_MAX}")
@@ -197,6 +198,13 @@ def latents(seeds: Iterable[int], z_dim: int) -> np.ndarray:
 def seed_stem(seed: int, digits: int = DIGITS) -> str:
     """The start of the file names of a seed: `seed000042` for 42 with 6 digits."""
     return f"seed{seed:0{digits}d}"
+
+
+def _integer(seed: object) -> int:
+    try:
+        return index(seed)  # type: ignore[arg-type]
+    except TypeError:
+        raise WrongTypeError("seeds", seed, f"a seed is an integer from 0 to {SEED_MAX}") from None
 
 
 def _parse_item(item: str, text: str) -> range:

@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from sgi.engine.budget import check_safetensors, parse_json
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
+from sgi.engine.foreign_file import foreign
 
 Header = TypeVar("Header", bound=msgspec.Struct)
 
@@ -88,7 +89,9 @@ class FileKind(Generic[Header]):
             raise UserError(f"{path}: not a readable safetensors file ({error.strerror or error})") from None
         except (SafetensorError, ValueError, TypeError, AttributeError) as error:
             # TypeError and AttributeError: numbers that the framework does not have.
-            raise UserError(f"{path}: not a readable safetensors file ({error})") from None
+            raise UserError(
+                f"{path}: not a readable safetensors file ({foreign(path) or f'{error}: download or copy it again'})"
+            ) from None
         return header, tensors
 
     def _parse(self, path: str | Path, text: str | None) -> Header:

@@ -41,6 +41,15 @@ def emit_truncated(g: GraphBuilder, lowered: Lowered, w: str, psi: str) -> str:
     return g.op("Add", average, g.op("Mul", psi, g.op("Sub", w, average)), stem="w_truncated")
 
 
+def emit_ignored(g: GraphBuilder, w: str, psi: str) -> str:
+    """Emit w + clip(psi, 0, 0), which is w [N, w_dim], for a model that truncates no row of w+; returns its name.
+
+    Runtimes remove an input that no output depends on, and callers pass psi to every model.
+    """
+    zero = g.constant(0.0)
+    return g.op("Add", w, g.op("Clip", psi, zero, zero), stem="w_whole")
+
+
 class Synthesiser:
     """Emits synthesis branches; layers with equal inputs and styles are emitted once.
 

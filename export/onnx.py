@@ -25,7 +25,7 @@ from sgi.export.bake import bake
 from sgi.export.exporter import Exported, NoSettings, Source
 from sgi.export.graph import MAX_OPSET, GraphBuilder
 from sgi.export.lower import lower
-from sgi.export.network import Synthesiser, emit_truncated, emit_w
+from sgi.export.network import Synthesiser, emit_ignored, emit_truncated, emit_w
 from sgi.export.onnx_values import emit_value
 from sgi.export.verify import verify
 
@@ -134,7 +134,9 @@ def build(generator: Generator, offsets: Mapping[str, Offset | None], artifact: 
     g = GraphBuilder(artifact.opset, artifact.type_names)
     label = "label" if artifact.c_dim else None
     w = emit_w(g, lowered, "z", label)
-    truncated = emit_truncated(g, lowered, w, "psi")
+    w, truncated = (
+        (emit_ignored(g, w, "psi"), "") if artifact.cutoff == 0 else (w, emit_truncated(g, lowered, w, "psi"))
+    )
     synthesiser = Synthesiser(g, lowered, w, truncated, artifact.cutoff, precisions.get(artifact.precision))
     side = artifact.resolution
     outputs: dict[str, list[int | str]] = {}

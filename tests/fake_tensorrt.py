@@ -62,16 +62,22 @@ class FakeContext:
         return True
 
 
-def fake_module(gpu, artifact, engine=True, context=FakeContext):
-    """A module like tensorrt whose runtime gives an engine of `artifact`, or None."""
+def fake_module(gpu, artifact, engine=True, context=FakeContext, shapes=(), dtypes=()):
+    """A module like tensorrt whose runtime gives an engine of `artifact`, or None.
+
+    shapes, dtypes: of inputs and outputs that differ from the description.
+    """
+    changed, dtypes = dict(shapes), dict(dtypes)
     shapes = {"z": (-1, artifact.z_dim), "psi": ()}
     shapes |= {o.name: (-1, o.channels, artifact.resolution, artifact.resolution) for o in artifact.types}
+    shapes |= changed
     names = list(shapes)
     loaded = SimpleNamespace(
         num_io_tensors=len(names),
         get_tensor_name=lambda i: names[i],
         get_tensor_mode=lambda name: "in" if name in ("z", "psi") else "out",
         get_tensor_shape=lambda name: shapes[name],
+        get_tensor_dtype=lambda name: dtypes.get(name, "float"),
         create_execution_context=lambda: context(gpu, artifact),
     )
     return SimpleNamespace(
@@ -79,6 +85,7 @@ def fake_module(gpu, artifact, engine=True, context=FakeContext):
         Logger=type("Logger", (), {"ERROR": 1, "__init__": lambda self, level: None}),
         Runtime=lambda logger: SimpleNamespace(deserialize_cuda_engine=lambda blob: loaded if engine else None),
         TensorIOMode=SimpleNamespace(INPUT="in"),
+        DataType=SimpleNamespace(FLOAT="float"),
     )
 
 

@@ -34,6 +34,7 @@ class _Request(ctypes.Structure):
         ("z", _FLOATS),
         ("classes", _SEEDS),
         ("psi", _FLOATS),
+        ("labels", _FLOATS),
     ]
 
 
@@ -98,9 +99,13 @@ class NativeLibrary:
         seeds: Sequence[int],
         psi: float | None = None,
         classes: Sequence[int] | None = None,
+        labels: np.ndarray | None = None,
         **options: str | int,
     ) -> dict[str, np.ndarray]:
-        """Open a model, generate the maps of `shapes`, {type: [N, C, R, R]}, and close it; raises NativeError."""
+        """Open a model, generate the maps of `shapes`, {type: [N, C, R, R]}, and close it; raises NativeError.
+
+        labels: [N, c_dim] float32 in C order, instead of classes.
+        """
         encoded = {name: value.encode() if isinstance(value, str) else value for name, value in options.items()}
         engine = ctypes.c_void_p()
         structure = _Options(ctypes.sizeof(_Options), **encoded)
@@ -117,6 +122,7 @@ class NativeLibrary:
                 None,
                 None if classes is None else (ctypes.c_uint32 * len(classes))(*classes),
                 None if psi is None else ctypes.pointer(ctypes.c_float(psi)),
+                None if labels is None else labels.ctypes.data_as(_FLOATS),
             )
             self._check(self._library.sgi_generate(engine, ctypes.byref(request), outputs, len(maps)))
         finally:

@@ -15,7 +15,8 @@ from sgi.engine.errors import UserError
 class Backend(Protocol):
     """A loaded model. Any number of threads may call `run` at once; `close` is called when no run is in progress.
 
-    name: name of the backend. device: cpu, cuda or tensorrt. artifact: description of the model.
+    name: name of the backend. device: cpu, cuda or tensorrt. artifact: description of the model. An attribute `path`,
+    the file of the model, is optional; messages name it.
 
     A class that implements this is called as
     `Class(path, artifact, device=..., types=..., batch=..., threads=...)`, with `precision=...` where the caller passes
@@ -35,7 +36,7 @@ class Backend(Protocol):
     ) -> dict[str, np.ndarray]:
         """Compute one batch.
 
-        z: [N, z_dim] float32. psi: truncation. label: [N, c_dim] float32, one-hot; None if and only if c_dim is 0.
+        z: [N, z_dim] float32. psi: truncation. label: [N, c_dim] float32; None if and only if c_dim is 0.
         types: outputs to compute, None for those the backend was opened with.
         Returns {type: [N, C, R, R] float32}, arrays that later runs do not change.
         """
@@ -96,14 +97,6 @@ class OnDevice(Backend, Protocol):
 def pad_rows(rows: np.ndarray, missing: int) -> np.ndarray:
     """`rows` with `missing` copies of the last row appended: [N, W] -> [N + missing, W]."""
     return np.pad(rows, ((0, missing), (0, 0)), mode="edge") if missing else rows
-
-
-def check_inputs(path: Path, artifact: Artifact, shapes: Mapping[str, Sequence[object]]) -> None:
-    """Compare the inputs of a loaded model, name -> shape, with its description; raises UserError where they differ."""
-    expected = {"psi": [], "z": [artifact.z_dim]} | ({"label": [artifact.c_dim]} if artifact.c_dim else {})
-    batched = {name: list(shape)[1:] if name in ("z", "label") else list(shape) for name, shape in shapes.items()}
-    if batched != expected:
-        raise UserError(f"{path}: its inputs differ from its description; export it again")
 
 
 def load_error(path: Path, runtime: str, error: Exception) -> UserError:

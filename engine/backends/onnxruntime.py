@@ -11,8 +11,9 @@ import numpy as np
 import onnxruntime
 
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends.backend import check_inputs, load_error
+from sgi.engine.backends.backend import load_error
 from sgi.engine.backends.device_array import DeviceArray
+from sgi.engine.backends.ports import Port, check_ports
 from sgi.engine.errors import UserError
 from sgi.engine.model_file import read_model
 from sgi.engine.onnx_wire import keep_outputs
@@ -51,7 +52,7 @@ class OnnxRuntimeBackend:
     ) -> None:
         self.device = device
         self.artifact = artifact
-        self._path = path
+        self.path = path
         self._types = types
         self._threads = threads
         self._check_device(onnxruntime.get_available_providers())
@@ -110,18 +111,25 @@ class OnnxRuntimeBackend:
         options.intra_op_num_threads = self._threads or 0
         # Between two runs the cores are needed for encoding the maps.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        model = read_model(self._path, self.artifact)
+        model = read_model(self.path, self.artifact)
         if set(types) != set(self.artifact.type_names):
             model = keep_outputs(model, types)
         try:
             session = onnxruntime.InferenceSession(model, options, providers=_PROVIDERS[self.device])
         except Exception as error:
-            raise load_error(self._path, "ONNX Runtime", error) from None
+            raise load_error(self.path, "ONNX Runtime", error) from None
         # A CUDA session that cannot start falls back to the CPU without an exception.
         self._check_device(session.get_providers())
-        check_inputs(self._path, self.artifact, {value.name: value.shape for value in session.get_inputs()})
+        inputs, outputs = map(_port, session.get_inputs()), map(_port, session.get_outputs())
+        check_ports(self.path, self.artifact, inputs, outputs, types)
         return session
 
     def _check_device(self, providers: Sequence[str]) -> None:
         if _PROVIDERS[self.device][0][0] not in providers:
             raise UserError(f"`device={self.device}`: this ONNX Runtime {_REMEDIES[self.device]}")
+
+
+def _port(value: Any) -> Port:
+    # `tensor(float)`; a size without a fixed value is a name or None.
+    dtype = "float32" if value.type == "tensor(float)" else value.type.removeprefix("tensor(").removesuffix(")")
+    return Port(value.name, dtype, tuple(size if isinstance(size, int) else None for size in value.shape))

@@ -12,7 +12,8 @@ import numpy as np
 import openvino
 
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends.backend import check_inputs, load_error, pad_rows
+from sgi.engine.backends.backend import load_error, pad_rows
+from sgi.engine.backends.ports import Port, check_ports
 from sgi.engine.errors import UserError
 from sgi.engine.model_file import read_model
 from sgi.engine.onnx_wire import keep_outputs
@@ -47,7 +48,7 @@ class OpenVinoBackend:
     ) -> None:
         self.device = device
         self.artifact = artifact
-        self._path = path
+        self.path = path
         self._types = types
         self._batch = batch
         self._core = openvino.Core()
@@ -87,13 +88,13 @@ class OpenVinoBackend:
 
     def _compile(self, types: tuple[str, ...], batch: int) -> _Compiled:
         try:
-            model = self._core.read_model(keep_outputs(read_model(self._path, self.artifact), types), b"")
-            check_inputs(self._path, self.artifact, {i.any_name: _shape(i.partial_shape) for i in model.inputs})
+            model = self._core.read_model(keep_outputs(read_model(self.path, self.artifact), types), b"")
+            check_ports(self.path, self.artifact, map(_port, model.inputs), map(_port, model.outputs), types)
             widths = {"z": self.artifact.z_dim, "label": self.artifact.c_dim}
             model.reshape({name: [batch, width] for name, width in widths.items() if width})
             return _Compiled(self._core.compile_model(model, "CPU", self._settings), types, batch)
         except RuntimeError as error:
-            raise load_error(self._path, "OpenVINO", error) from None
+            raise load_error(self.path, "OpenVINO", error) from None
 
 
 class _Compiled:
@@ -127,5 +128,9 @@ def passes(count: int, batch: int) -> list[tuple[int, int, int]]:
     return [*cuts, *((1, row, row + 1) for row in range(whole, count))]
 
 
-def _shape(shape: Any) -> list[int | None]:
-    return [dimension.get_length() if dimension.is_static else None for dimension in shape]
+def _port(value: Any) -> Port:
+    shape = value.partial_shape
+    dtype = "float32" if value.element_type == openvino.Type.f32 else value.element_type.to_string()
+    if shape.rank.is_dynamic:
+        return Port(value.any_name, f"{dtype} of any rank", ())
+    return Port(value.any_name, dtype, tuple(size.get_length() if size.is_static else None for size in shape))

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends.backend import check_inputs
 from sgi.engine.backends.cuda_memory import OutOfDeviceMemoryError, open_memory
 from sgi.engine.backends.device_array import DeviceArray
 from sgi.engine.backends.engine_file import MODULES, EngineFacts, is_installed, rebuild
+from sgi.engine.backends.ports import Port, check_ports
 from sgi.engine.backends.tensorrt_batch import Batch, Maps
 from sgi.engine.errors import UserError
 from sgi.engine.gpu import find_gpus
@@ -47,7 +47,7 @@ class TensorRtBackend:
     ) -> None:
         self.device = device
         self.artifact = artifact
-        self._path = path
+        self.path = path
         self._types = types
         self.facts = EngineFacts.read(path)
         self.facts.check_gpu(path, artifact, find_gpus())
@@ -58,9 +58,12 @@ class TensorRtBackend:
         self._engine = self._runtime.deserialize_cuda_engine(read_engine(path, self.facts.engine_sha256))
         if self._engine is None:
             raise UserError(f"{path}: {self.facts.module} cannot load it; {rebuild(path, artifact, self.facts)}")
-        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
-        inputs = [n for n in names if self._engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT]
-        check_inputs(path, artifact, {name: tuple(self._engine.get_tensor_shape(name)) for name in inputs})
+        ports: tuple[list[Port], list[Port]] = ([], [])
+        for i in range(self._engine.num_io_tensors):
+            port = _port(trt, self._engine, self._engine.get_tensor_name(i))
+            ports[self._engine.get_tensor_mode(port.name) != trt.TensorIOMode.INPUT].append(port)
+        # Each batch has buffers for every type, also for those that are not requested.
+        check_ports(path, artifact, *ports, artifact.type_names)
         self._memory = open_memory()
         self._lock = Lock()  # buffers and execution contexts serve one call at a time
         self._sizes: OrderedDict[int, Batch] = OrderedDict()
@@ -125,7 +128,7 @@ class TensorRtBackend:
         chosen = self._types if types is None else self.artifact.choose_types(types)
         batch = self._batch(len(z)) if len(z) <= self._most else None
         if batch is None:
-            raise UserError(f"`batch={len(z)}`: {self._path.name} runs at most {self._most} rows at once here")
+            raise UserError(f"`batch={len(z)}`: {self.path.name} runs at most {self._most} rows at once here")
         return batch.enqueue(z, psi, label).on_device(chosen, len(z))
 
     def close(self) -> None:
@@ -158,11 +161,17 @@ class TensorRtBackend:
     def _halve(self, rows: int) -> None:
         if rows // 2 < self._least:
             raise UserError(
-                f"{self._path}: the GPU has no memory for {rows} rows, the smallest batch of this engine; free memory, "
-                f"or {rebuild(self._path, self.artifact, self.facts)}"
+                f"{self.path}: the GPU has no memory for {rows} rows, the smallest batch of this engine; free memory, "
+                f"or {rebuild(self.path, self.artifact, self.facts)}"
             )
         self._most = rows // 2
         warnings.warn(f"`batch={rows}`: the GPU has no memory for it; continuing with {self._most}", stacklevel=2)
+
+
+def _port(trt: Any, engine: Any, name: str) -> Port:
+    dtype = engine.get_tensor_dtype(name)
+    shape = tuple(None if size == -1 else size for size in engine.get_tensor_shape(name))
+    return Port(name, "float32" if dtype == trt.DataType.FLOAT else str(dtype), shape)
 
 
 def _joined(parts: Sequence[Maps]) -> Maps:

@@ -38,7 +38,7 @@ def describe(artifact: Artifact, record: RunRecord) -> dict[str, Any]:
             f"seedN_TYPE, N with {record.digits} digits; " + _folders(record.seeds_per_folder) + "; manifest.jsonl and "
             "metadata.jsonl list all files"
         ),
-        "axes": "row 0 is the top of the image, column 0 its left; channels of colours are red, green, blue",
+        "axes": "row 0 is the top of the image, column 0 its left; channels of colours are red, green, blue, alpha",
         "maps": [
             {**asdict(kind), "encoding": _encoding(kind, record.file_format)}
             for kind in map(artifact.output, record.types)
@@ -62,5 +62,5 @@ def _encoding(kind: Intrinsic, file_format: str) -> str:
         return _PNG_CLASSES
     if kind.png_bits == 16:
         return _PNG_16
-    colours = "grey" if kind.channels == 1 else "RGB"
+    colours = {1: "grey", 4: "RGBA"}.get(kind.channels, "RGB")
     return f"8-bit {colours}: {_PNG_8[kind.decoding]}, u = code / 255"

@@ -143,7 +143,7 @@ class _Loop:
         with ThreadPoolExecutor(writers) as pool:
             try:
                 for maps in self.engine.stream(
-                    self._batches(), psi=record.psi, types=record.types, class_index=record.class_index
+                    self._batches(), psi=record.psi, types=record.types, class_index=record.label
                 ):
                     self._write(pool, maps)
                     self._record(down_to=2 * writers)
@@ -164,7 +164,7 @@ class _Loop:
         """Latents [batch, z_dim] of every batch that contains an unfinished seed."""
         seeds = self.job.seeds
         first, stop = seeds.bounds(*self.job.shard)
-        batch = max(min(self.engine.batch, len(seeds)), 1)
+        batch = self.engine.batch
         for start in range(first - first % batch, stop, batch):
             part = seeds[start : start + batch]
             rows = range(max(first - start, 0), min(stop - start, len(part)))

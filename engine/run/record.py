@@ -35,6 +35,7 @@ MAP_NAME = re.compile(r"seed\d{4,10}_[a-z][a-z0-9-]*\.\w+")
 """File names of maps."""
 FOLDER_NAME = re.compile(r"\d{5,10}")
 """Names of subfolders with maps."""
+_PARAMETERS = {"model_sha256": "model", "class_weights": "class_index"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class RunRecord:
     model_sha256: hash of the model file. types: types that are written, in the model's order. psi: truncation.
     class_index: class of all images, None for a model without classes. file_format: a name of `writers.FORMATS`.
     digits: decimal digits of the seed in file names. backend, device: what runs the model. precision: bf16, or None
-    for the model's own. seeds_per_folder: seeds of one subfolder, 0 for no subfolders.
+    for the model's own. seeds_per_folder: seeds of one subfolder, 0 for no subfolders. class_weights: instead of
+    class_index, pairs of a class and its weight in the label of all images, in the order of classes. batch: images in
+    one pass, on which the last bits of a map can depend; None in folders of earlier versions.
     """
 
     model_sha256: Annotated[str, msgspec.Meta(max_length=64)]
@@ -57,6 +60,13 @@ class RunRecord:
     device: str
     precision: str | None = None
     seeds_per_folder: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] = SEEDS_PER_FOLDER
+    class_weights: tuple[tuple[Annotated[int, msgspec.Meta(ge=0, le=MAX_DIM)], float], ...] | None = None
+    batch: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+    @property
+    def label(self) -> int | dict[int, float] | None:
+        """The class or the weights of classes of all images, as `Engine` takes them."""
+        return self.class_index if self.class_weights is None else dict(self.class_weights)
 
     def file_names(self, seed: int) -> dict[str, str]:
         """Names of a seed's maps relative to the folder, {type: name}: `seed000042_depth.png`.
@@ -77,6 +87,13 @@ class RunFile:
     record: RunRecord
     seeds: Seeds
     facts: dict[str, Any]
+
+
+def class_weights(class_index: int | Mapping[int, float] | None) -> tuple[tuple[int, float], ...] | None:
+    """The field of a record for weights of classes; None for a class."""
+    if not isinstance(class_index, Mapping):
+        return None
+    return tuple(sorted((int(index), float(weight)) for index, weight in class_index.items()))
 
 
 def read_run(outdir: Path) -> RunFile | None:
@@ -124,9 +141,9 @@ def claim_folder(outdir: Path, record: RunRecord, seeds: Seeds, facts: Mapping[s
 
 def check_same(outdir: Path, found: RunRecord, record: RunRecord) -> None:
     """Raise UserError if a folder was written with other settings than `record`."""
-    # A field has the name of the parameter that sets it, but for one.
-    names = {name: name.removesuffix("_sha256") for name in asdict(record)}
-    different = [f"`{to}`" for name, to in names.items() if getattr(found, name) != getattr(record, name)]
+    # A field has the name of the parameter that sets it, but for two.
+    names = {name: _PARAMETERS.get(name, name) for name in asdict(record)}
+    different = dict.fromkeys(f"`{to}`" for name, to in names.items() if getattr(found, name) != getattr(record, name))
     if different:
         raise UserError(
             f"`outdir={outdir}`: it contains maps of another {', '.join(different)}; choose another `outdir`"

@@ -21,12 +21,15 @@ class BusyError(Exception):
 
 @dataclass(eq=False)
 class Request:
-    """One request that waits: what it asks for, and the future of its maps {type: [N, C, R, R] float32}."""
+    """One request that waits: what it asks for, and the future of its maps {type: [N, C, R, R] float32}.
+
+    label: [c_dim] float32 of all its images; None for a model without classes.
+    """
 
     seeds: Sequence[int]
     types: tuple[str, ...]
     psi: float
-    class_index: int | None
+    label: np.ndarray | None
     maps: asyncio.Future[Maps]
 
     def shares_a_pass_with(self, other: Request) -> bool:
@@ -48,12 +51,14 @@ class Batcher:
         self._queue: deque[Request] = deque()
         self._arrived = asyncio.Event()
 
-    async def generate(self, seeds: Sequence[int], types: tuple[str, ...], psi: float, class_index: int | None) -> Maps:
+    async def generate(
+        self, seeds: Sequence[int], types: tuple[str, ...], psi: float, label: np.ndarray | None
+    ) -> Maps:
         """The maps of seeds, {type: [N, C, R, R] float32}; raises BusyError, and what `Engine.__call__` raises."""
         if self.stopping or self.waiting + len(seeds) > self._settings.queue:
             self.rejected += 1
             raise BusyError
-        request = Request(seeds, types, psi, class_index, asyncio.get_running_loop().create_future())
+        request = Request(seeds, types, psi, label, asyncio.get_running_loop().create_future())
         self._queue.append(request)
         self.waiting += len(seeds)
         self._arrived.set()
@@ -113,7 +118,5 @@ class Batcher:
     def _run(self, requests: list[Request]) -> Maps:
         first = requests[0]
         seeds = [seed for request in requests for seed in request.seeds]
-        classes = [request.class_index for request in requests for _ in request.seeds]
-        # Requests without a class are refused before they reach the queue where the model needs one.
-        class_index = None if classes[0] is None else [int(index) for index in classes if index is not None]
-        return self._engine(seeds, psi=first.psi, types=first.types, class_index=class_index)
+        labels = [request.label for request in requests for _ in request.seeds if request.label is not None]
+        return self._engine(seeds, psi=first.psi, types=first.types, labels=np.stack(labels) if labels else None)

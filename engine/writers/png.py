@@ -1,4 +1,4 @@
-"""Encode PNG files: 8-bit RGB, 8-bit gray, 16-bit gray, and 8-bit indices with a palette.
+"""Encode PNG files: 8-bit RGB and RGBA, 8-bit gray, 16-bit gray, and 8-bit indices with a palette.
 
 This encoder is faster than Pillow's at its fastest level: the Up filter is one array subtraction, and zlib compresses
 at level 1 with the interpreter lock released. See docs/experiments.md, "PNG encoder". Format: W3C PNG, third edition.
@@ -12,18 +12,19 @@ import zlib
 import numpy as np
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GRAY, _RGB, _INDEXED = 0, 2, 3
+_GRAY, _RGB, _INDEXED, _RGBA = 0, 2, 3, 6
 _FILTER_UP = 2
 _FASTEST = 1
 
 
 def encode_png(pixels: np.ndarray, colours: np.ndarray | None = None) -> bytes:
-    """The bytes of a PNG file of pixels [H, W] or [H, W, 3] uint8, or [H, W] uint16.
+    """The bytes of a PNG file of pixels [H, W] or [H, W, 3 or 4] uint8, or [H, W] uint16.
 
     colours: palette [K, 3] uint8, K at most 256; the pixels [H, W] uint8 are then indices into it.
     """
     height, width = pixels.shape[:2]
-    color = _RGB if pixels.ndim == 3 else _GRAY if colours is None else _INDEXED
+    of_pixels = _RGBA if pixels.shape[2:] == (4,) else _RGB
+    color = of_pixels if pixels.ndim == 3 else _GRAY if colours is None else _INDEXED
     bits = pixels.dtype.itemsize * 8
     rows = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">")).reshape(height, -1).view(np.uint8)
     filtered = np.empty((height, rows.shape[1] + 1), np.uint8)

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
 from sgi.kernels.gpu import tune
-from sgi.kernels.gpu.conv.launch import conv
+from sgi.kernels.gpu.conv.launch import conv, label
+from sgi.kernels.gpu.conv.rows import ROWS_CONFIGS
 from sgi.kernels.gpu.gradient.launch import activation_gradient, style_gradient
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
 from sgi.kernels.gpu.packed_weights import PackedConv
@@ -36,7 +38,6 @@ from sgi.kernels.gpu.torgb.launch import torgb, torgb_gradient
 from sgi.kernels.gpu.upconv.launch import fir, transposed_conv
 
 IMAGES = 8
-HEAVY = ("inference", "phases")
 ALL_VARIANTS = ("inference", "styled", "gradient", "up gradient", "transposed", "phases")
 # Width of a block -> side and channels of a layer that uses it, in a 1024 px generator of channel base 32768.
 LAYERS = {256: (128, 256), 128: (64, 512), 64: (512, 64), 32: (1024, 32)}
@@ -133,7 +134,9 @@ def _epilogue(side: int, channels: int, ahead: bool) -> Epilogue:
     )
 
 
-def gemm_cases(config: tune.Config, dtype: torch.dtype, variants: tuple[str, ...]) -> Iterator[tuple[str, Callable]]:
+def gemm_cases(
+    config: tune.Config, dtype: torch.dtype, variants: tuple[str, ...], arch: int
+) -> Iterator[tuple[str, Callable]]:
     """(name, launch) of the kernels that have block shapes, on a layer that uses this one."""
     side, channels = LAYERS[config.bn] if config.bm > 16 else (4, 512)
     x = _meta(IMAGES, side, side, channels, dtype=dtype)
@@ -165,9 +168,22 @@ def gemm_cases(config: tune.Config, dtype: torch.dtype, variants: tuple[str, ...
         ),
     }
     for variant in variants:
-        if variant in HEAVY and config.bn > tune.HEAVY_MAX_COLUMNS:
+        heavy = variant == "phases" or (variant == "inference" and arch < 90)
+        if heavy and config.bn > tune.HEAVY_MAX_COLUMNS:
             continue
         yield variant, cases[variant]
+
+
+def rows_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
+    """(name, block shape, launch) of the rows form, on a layer that uses the shape."""
+    for config in ROWS_CONFIGS:
+        side, channels = {128: (256, 128), 64: (512, 64), 32: (1024, 32)}[config.bn]
+        x, weight = _meta(IMAGES, side, side, channels, dtype=dtype), _meta(9, channels, channels, dtype=dtype)
+        tail = RgbTail(
+            _meta(IMAGES, channels), _meta(3, channels), _meta(3), _meta(IMAGES, 3, side // 2, side // 2), clamp=256.0
+        )
+        epilogue = _epilogue(side, channels, True)
+        yield "rows", label(config), partial(conv, x, weight, IMAGES, None, epilogue, tail, config=config)
 
 
 def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
@@ -191,10 +207,12 @@ def compile_all(arch: int, dtype: torch.dtype, variants: tuple[str, ...], others
     """Compile every block shape of a type in each variant; others: also the kernels that have no block shapes."""
     with compiling_for(arch) as compiled:
         cases = [
-            (variant, f"{c.bm}x{c.bn}x{c.bk} w{c.warps} s{c.stages}", launch)
+            (variant, label(c).removeprefix("plain "), launch)
             for c in tune.configs(dtype)
-            for variant, launch in gemm_cases(c, dtype, variants)
+            for variant, launch in gemm_cases(c, dtype, variants, arch)
         ]
+        if others and dtype.itemsize == 2:
+            cases += rows_cases(dtype)
         if others:
             cases += [(case, "", launch) for case, launch in other_cases(dtype)]
         for case, config, launch in cases:

@@ -15,8 +15,8 @@ from sgi.cli.invert import invert
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256, random_generator, save_generator
 from sgi.engine.offsets import Offset
+from sgi.engine.pictures import read_picture
 from sgi.trainer.studies.truth.latents_file import Latents
-from sgi.trainer.studies.truth.user_picture import load_picture
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_picture_is_rotated_cropped_and_reduced(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 8  # stored with its top at the right
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    picture = load_picture(tmp_path / "turned.png", 8)
+    picture = read_picture(tmp_path / "turned.png", side=8)
     assert picture.shape == (3, 8, 8)
     assert picture[1, :3].max() < 0.1
     assert picture[1, 5:].min() > 0.9
@@ -97,7 +97,7 @@ def test_refuses(tmp_path, file, offset, photo, generator):
     broken.write_bytes(photo.read_bytes()[:200])
     for arguments, message in (
         ((tmp_path / "none.png", "--generator", file), "none.png: no such file"),
-        ((file, "--generator", file), "tiny.safetensors: not a readable picture"),
+        ((file, "--generator", file), "tiny.safetensors: not a picture of a known format"),
         ((broken, "--generator", file), "broken.jpg: not a readable picture"),
         ((photo, photo), "photo: two pictures of one name"),
         ((photo, "--generator", other, "--offset", offset), "was fitted on generator"),

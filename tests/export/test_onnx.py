@@ -7,6 +7,7 @@ from contextlib import closing
 import numpy as np
 import onnx
 import pytest
+from tiny_models import ONNX_BACKENDS
 from tolerances import BACKEND_PARITY
 
 from sgi.engine.artifact import Artifact
@@ -62,6 +63,21 @@ def test_classes_clamps_and_truncation_cutoff(space, conditional_generator, tmp_
     assert (artifact.c_dim, artifact.cutoff) == (3, 3)
     inputs = {i.name: [d.dim_value or d.dim_param for d in i.type.tensor_type.shape.dim] for i in inputs_of(tmp_path)}
     assert inputs == {"z": ["batch", 8], "psi": [], "label": ["batch", 3]}
+
+
+@pytest.mark.parametrize("backend", ONNX_BACKENDS)
+def test_a_cutoff_of_0_truncates_nothing_and_psi_stays_an_input(backend, tiny_generator, tmp_path):
+    offsets = {"image": None} | offsets_for(tiny_generator, "depth")
+    for cutoff in (0, None):
+        export_onnx(tiny_generator, offsets, tmp_path / f"{cutoff}.onnx", cutoff=cutoff)
+    z = latents(range(2), 8).astype(np.float32)
+    for types in (None, ["depth"]):
+        with closing(open_backend(tmp_path / "None.onnx", backend=backend, device="cpu", types=types)) as whole:
+            expected = whole.run(z, 1.0)
+        with closing(open_backend(tmp_path / "0.onnx", backend=backend, device="cpu", types=types)) as opened:
+            for psi in (0.3, 1.0):
+                for name, maps in opened.run(z, psi).items():
+                    assert np.abs(maps - expected[name]).max() <= BACKEND_PARITY
 
 
 def inputs_of(folder):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lying_models import AT_A_BATCH, AT_OPENING
 from native_library import NativeError
-from tiny_models import ALL_KINDS, HEAT, describe, write_model
+from tiny_models import ALL_KINDS, HEAT, SIDE, describe, write_model
 from tolerances import NATIVE_PARITY
 
 from sgi.engine import Engine, bundle
@@ -38,15 +39,17 @@ def exported_model(tiny_generator, tmp_path_factory):
     return path
 
 
-def assert_agrees(library, path: Path, backend: str, seeds=SEEDS, psi=None, classes=None, types=None, precision=None):
+def assert_agrees(
+    library, path: Path, backend: str, seeds=SEEDS, psi=None, classes=None, types=None, precision=None, labels=None
+):
     artifact = Artifact.read(path)
     chosen = [output for output in artifact.types if types is None or output.name in types]
     shapes = {t.name: (len(seeds), t.channels, artifact.resolution, artifact.resolution) for t in chosen}
     options = {} if types is None else {"types": ",".join(types)}
     options |= {} if precision is None else {"precision": precision}
-    found = library(PRESETS[backend]).generate(path, shapes, seeds, psi, classes, backend=backend, **options)
+    found = library(PRESETS[backend]).generate(path, shapes, seeds, psi, classes, labels, backend=backend, **options)
     with Engine.open(path, backend=backend, device="cpu", types=types, precision=precision) as engine:
-        expected = engine(seeds, psi=psi, class_index=classes)
+        expected = engine(seeds, psi=psi, class_index=classes, labels=labels)
     for output in chosen:
         difference = np.abs(found[output.name] - expected[output.name]).max() / (output.high - output.low)
         assert difference <= NATIVE_PARITY, output.name
@@ -163,6 +166,20 @@ def test_latents_are_equal_bit_for_bit(library):
     for seed in map(int, seeds):
         for z_dim in (511, 512):
             np.testing.assert_array_equal(native.latent(seed, z_dim), latents([seed], z_dim)[0], strict=True)
+
+
+@pytest.mark.parametrize("backend", PRESETS)
+def test_label_vectors(library, class_model, backend):
+    labels = np.float32([[1, 0, 0], [0.7, 0, 0.3], [0, 0, 0], [-1, 2, 0.5]])
+    assert_agrees(library, class_model, backend, labels=labels)
+
+
+@pytest.mark.parametrize("backend", PRESETS)
+@pytest.mark.parametrize("write", [*AT_OPENING.values(), *AT_A_BATCH.values()], ids=[*AT_OPENING, *AT_A_BATCH])
+def test_outputs_that_differ_from_the_description_are_refused(library, backend, write, tmp_path):
+    shapes = {"image": (2, 3, SIDE, SIDE), "depth": (2, 1, SIDE, SIDE)}
+    with pytest.raises(NativeError, match="depth|image|ONNX Runtime"):
+        library(PRESETS[backend]).generate(write(tmp_path / "lies.onnx"), shapes, [0, 1], backend=backend)
 
 
 def test_classes_are_checked(library, class_model):

@@ -159,6 +159,25 @@ def test_sgi_run_writes_the_png_pixels_of_python(built, environment, all_types_m
             assert (difference > 0).mean() < 0.01, row.name
 
 
+def test_sgi_run_takes_classes_and_weights(built, environment, class_model, tmp_path):
+    program = built("release") / "examples/sgi-run"
+    common = (program, class_model, "--seeds", "4", "--type", "depth", "--format", "npy", "--outdir", tmp_path)
+    with Engine.open(class_model, backend="onnxruntime") as engine:
+        for text, label in {"2": [0, 0, 1], "0:0.7, 2:0.3": [0.7, 0, 0.3]}.items():
+            run(*common, "--class", text, env=environment)
+            expected = engine([4], labels=label)["depth"][0]
+            assert np.abs(np.load(tmp_path / "seed000004_depth.npy") - expected).max() <= NATIVE_PARITY
+    for flags, text in {
+        (): "error: --class: the model needs a class, 0 to 2\n",
+        ("--class", "3"): "error: --class 3: choose classes from 0 to 2\n",
+        ("--class", "0:0.7,1"): "error: --class 0:0.7,1: write one class such as 3, or weights of classes",
+        ("--class", "1:1,1:2"): "error: --class 1:1,1:2: class 1 has two weights; write one\n",
+    }.items():
+        finished = subprocess.run([*common, *flags], env=environment, capture_output=True, text=True)
+        assert finished.returncode == 2
+        assert finished.stderr.startswith(text)
+
+
 def test_sgi_run_refuses(built, environment, all_types_model):
     program = built("release") / "examples/sgi-run"
     for flags, text in (
@@ -293,7 +312,16 @@ def test_services_of_conditional_models(service, class_model):
         depth = engine.artifact.output("depth")
         body = ask(f"{url}/maps?seeds=1-2&types=depth&class_index=2")[1]
         assert_same(np.load(io.BytesIO(body)), engine([1, 2], class_index=2)["depth"], depth)
-        for query in ("seeds=1", "seeds=1&class_index=3", "seeds=1&class_index=-1", "seeds=1&class_index=one"):
+        body = ask(f"{url}/maps?seeds=1-2&types=depth&class_index=0:0.7,2:0.3")[1]
+        assert_same(np.load(io.BytesIO(body)), engine([1, 2], labels=[0.7, 0, 0.3])["depth"], depth)
+        for query in (
+            "seeds=1",
+            "seeds=1&class_index=0:x",
+            "seeds=1&class_index=0,1",
+            "seeds=1&class_index=3",
+            "seeds=1&class_index=-1",
+            "seeds=1&class_index=one",
+        ):
             status, body, _ = ask(f"{url}/maps?{query}")
             assert (status, body.count(b"\n")) == (400, 1)
             assert b"class_index" in body

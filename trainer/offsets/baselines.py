@@ -22,26 +22,26 @@ VALIDATION_SHARE = 0.2
 
 @dataclass(frozen=True)
 class GlobalAffine:
-    """An affine map from colour to code. weights: [4, C] float32, the last row constant."""
+    """An affine map from colour to code. weights: [K + 1, C] float32, the last row constant."""
 
     weights: Tensor
 
     def __call__(self, pictures: Tensor) -> Tensor:
-        """Return codes [N, C, H, W] for pictures [N, 3, H, W]."""
-        colours = torch.einsum("nihw,ic->nchw", pictures.float(), self.weights[:3])
-        return colours + self.weights[3][None, :, None, None]
+        """Return codes [N, C, H, W] for pictures [N, K, H, W]."""
+        colours = torch.einsum("nihw,ic->nchw", pictures.float(), self.weights[:-1])
+        return colours + self.weights[-1][None, :, None, None]
 
 
 @dataclass(frozen=True)
 class PixelAffine:
-    """An affine map for each pixel. weights: [H * W, 3, C]; x_mean: [1, 3, H, W]; y_mean: [1, C, H, W]; float32."""
+    """An affine map for each pixel. weights: [H * W, K, C]; x_mean: [1, K, H, W]; y_mean: [1, C, H, W]; float32."""
 
     weights: Tensor
     x_mean: Tensor
     y_mean: Tensor
 
     def __call__(self, pictures: Tensor) -> Tensor:
-        """Return codes [N, C, H, W] for pictures [N, 3, H, W]."""
+        """Return codes [N, C, H, W] for pictures [N, K, H, W]."""
         x = (pictures.float() - self.x_mean).flatten(2)
         y = torch.einsum("nip,pic->ncp", x, self.weights)
         return y.reshape(-1, *self.y_mean.shape[1:]) + self.y_mean
@@ -68,14 +68,15 @@ def mean_map(codes: Tensor) -> Tensor:
 def global_affine(images: Tensor, codes: Tensor) -> GlobalAffine:
     """Fit one affine map from colour to code for all pixels of all pictures by least squares.
 
-    images: [N, 3, H, W] in [0, 1]. codes: [N, C, H, W]. Returns a predictor for images [M, 3, H, W].
+    images: [N, K, H, W] in [0, 1], K the channels of the pictures. codes: [N, C, H, W]. Returns a predictor for images
+    [M, K, H, W].
     """
-    channels = codes.shape[1]
-    gram = torch.zeros(4, 4, dtype=torch.float64)
-    cross = torch.zeros(4, channels, dtype=torch.float64)
+    colours, channels = images.shape[1], codes.shape[1]
+    gram = torch.zeros(colours + 1, colours + 1, dtype=torch.float64)
+    cross = torch.zeros(colours + 1, channels, dtype=torch.float64)
     for image, code in zip(images.split(64), codes.split(64), strict=True):
-        x = image.double().transpose(0, 1).reshape(3, -1)
-        x = torch.cat([x, torch.ones_like(x[:1])])  # [4, pixels]
+        x = image.double().transpose(0, 1).reshape(colours, -1)
+        x = torch.cat([x, torch.ones_like(x[:1])])  # [K + 1, pixels]
         gram += x @ x.T
         cross += x @ code.double().transpose(0, 1).reshape(channels, -1).T
     # Pseudo-inverse, because grey pictures have a singular Gram matrix.
@@ -88,14 +89,14 @@ def pixel_affine(images: Tensor, codes: Tensor) -> PixelAffine:
     It contains the mean map and the effect of colour changes at each pixel. Shapes as in `global_affine`.
     """
     count, channels, height, width = codes.shape
-    pixels = height * width
-    weights = torch.empty(pixels, 3, channels)
+    pixels, colours = height * width, images.shape[1]
+    weights = torch.empty(pixels, colours, channels)
     x_mean, y_mean = mean_map(images), mean_map(codes)
     for part in _chunks(pixels):
         x = images.flatten(2)[:, :, part].double() - x_mean.flatten(2)[:, :, part]
         y = codes.flatten(2)[:, :, part].double() - y_mean.flatten(2)[:, :, part]
-        x, y = x.permute(2, 1, 0), y.permute(2, 0, 1)  # [pixels, 3, N], [pixels, N, C]
-        gram = x @ x.transpose(1, 2) + count * PIXEL_RIDGE * torch.eye(3, dtype=x.dtype)
+        x, y = x.permute(2, 1, 0), y.permute(2, 0, 1)  # [pixels, K, N], [pixels, N, C]
+        gram = x @ x.transpose(1, 2) + count * PIXEL_RIDGE * torch.eye(colours, dtype=x.dtype)
         weights[part] = torch.linalg.solve(gram, x @ y).float()
     return PixelAffine(weights, x_mean, y_mean)
 

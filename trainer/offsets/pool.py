@@ -46,11 +46,13 @@ class Sampling:
             raise UserError(f"`noise_mode={self.noise_mode}`: offsets are fitted with none or const")
 
     def check(self, generator: Generator) -> None:
-        """Raise UserError unless the generator supports this sampling and its pictures are RGB."""
+        """Raise UserError unless the generator supports this sampling and its pictures are grey or RGB."""
         check_psi(self.psi)
         config = generator.config
-        if config.img_channels != 3:
-            raise UserError(f"`generator`: its pictures have {config.img_channels} channels, offsets need RGB")
+        if config.img_channels not in (1, 3):
+            raise UserError(
+                f"`generator`: its pictures have {config.img_channels} channels, and teachers take grey or RGB pictures"
+            )
         if config.c_dim and self.class_index is None:
             raise UserError(
                 f"`class_index` is missing: the generator has {config.c_dim} classes, 0 to {config.c_dim - 1}"
@@ -76,8 +78,8 @@ class Sampling:
 class Pool:
     """Latents with pictures and targets, on the CPU.
 
-    seeds, sampling: of the latents. ws: [N, num_ws, w_dim] float32, truncated. images: [N, 3, R, R] float16, G(w) in
-    [0, 1]. codes: by name of type, the teacher's targets as display codes [N, C, R, R] float16 in [0, 1].
+    seeds, sampling: of the latents. ws: [N, num_ws, w_dim] float32, truncated. images: [N, C, R, R] float16, G(w) in
+    [0, 1], grey or RGB. codes: by name of type, the teacher's targets as display codes [N, C, R, R] float16 in [0, 1].
     """
 
     seeds: range
@@ -91,11 +93,12 @@ class Pool:
 
 
 def teacher_targets(teacher: Teacher, image: Tensor, types: Sequence[str]) -> Mapping[str, Tensor]:
-    """Return a teacher's targets, type -> codes [N, C, H, W] float32, of pictures [N, 3, H, W] float32 in [0, 1].
+    """Return a teacher's targets, type -> codes [N, C, H, W] float32, of pictures [N, C, H, W] float32 in [0, 1].
 
-    The pictures are scaled to the teacher's input range.
+    The pictures are scaled to the teacher's input range. Grey ones, C = 1, are passed as RGB of three equal channels.
     """
     low, high = teacher.input_range
+    image = image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image
     return teacher(image * (high - low) + low, types)
 
 

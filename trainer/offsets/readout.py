@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sgi.engine.intrinsics import Intrinsic
+from sgi.engine.intrinsics import Intrinsic, check_channels
 
 
 def readout(image: Tensor, kind: Intrinsic) -> Tensor:
     """Return the display codes of a raw generator image, not clamped, because a clamp would stop gradients.
 
-    image: [N, 3, R, R] float32, nominal range [-1, 1]. Returns u [N, C, R, R] float32, nominal range [0, 1], where C is
-    `kind.code_channels`; one channel is the mean over RGB.
+    image: [N, K, R, R] float32, nominal range [-1, 1], K the channels of the generator. Returns u [N, C, R, R] float32,
+    nominal range [0, 1], where C is `kind.code_channels`; one channel is the mean over K. Raises UserError for other C.
     """
+    check_channels(kind, image.shape[1])
     u = image * 0.5 + 0.5
     return u.mean(dim=1, keepdim=True) if kind.code_channels == 1 else u
 
 
 def clamped_readout(image: Tensor, kind: Intrinsic) -> Tensor:
-    """Return `readout` clamped to [0, 1] after the mean over RGB: the codes that are scored, exported and displayed."""
+    """Return `readout` clamped to [0, 1] after the mean: the codes that are scored, exported and displayed."""
     return readout(image, kind).clamp(0, 1)

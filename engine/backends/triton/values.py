@@ -38,7 +38,7 @@ class TorchOperations:
 
 
 def values(raw: Tensor, intrinsic: Intrinsic) -> Tensor:
-    """Values [N, channels, R, R] float32 of a raw picture [N, 3, R, R]; one channel is the mean over RGB."""
+    """Values [N, channels, R, R] float32 of a raw picture [N, C, R, R]; one channel is the mean over C."""
     if intrinsic.code_channels == 1:
         raw = raw.mean(1, keepdim=True)
     u = (raw * 0.5 + 0.5).clamp(0.0, 1.0)

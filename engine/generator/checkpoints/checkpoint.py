@@ -146,6 +146,13 @@ def config_of(
     if not blocks or blocks != [4 << i for i in range(len(blocks))]:
         raise UserError(f"{label}: not a StyleGAN2 generator: its blocks are not 4, 8, 16 ... px")
     check_architecture(label, tensors, blocks)
+    const = tensors.get("synthesis.b4.const")
+    if const is not None and len(const.shape) == 3 and const.shape[1:] != (4, 4):
+        height, width = (side * blocks[-1] // 4 for side in const.shape[1:])
+        raise Unsupported(
+            f"{label}: refused, a network of {'non-square ' if height != width else ''}pictures of {width} x {height} "
+            f"px (its constant has {const.shape[2]} x {const.shape[1]}); only squares that begin at 4 x 4 are read"
+        )
     widths = {side: size(f"synthesis.b{side}.conv1.weight", 0) for side in blocks}
     layers = 0
     while f"mapping.fc{layers}.weight" in tensors and layers <= MAX_MAPPING_LAYERS:

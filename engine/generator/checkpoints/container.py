@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from sgi.engine.budget import Budget, check_safetensors, open_regular
 from sgi.engine.errors import UserError
+from sgi.engine.foreign_file import foreign
 from sgi.engine.generator.checkpoints.records import Name
 from sgi.engine.generator.checkpoints.safe_pickle import SafePickle
 from sgi.engine.generator.checkpoints.tensors import Ref, TensorReader
@@ -62,20 +63,24 @@ def open_container(path: str | Path) -> Iterator[Container]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:
+        if what := foreign(path) if Path(path).is_dir() else None:
+            raise UserError(f"{path}: not a generator checkpoint: it is {what}") from None
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def _open(path: str | Path, file: BufferedReader, size: int, label: str) -> Container:
     head = file.read(9)
     file.seek(0)
-    if len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] < size:
+    if len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] + 8 <= size:
         return _open_safetensors(path, file, size, label)
     if head.startswith(ZIP_MAGIC):
         archive = read_zip(file, size, label)
         reader = TensorReader(file, size, label, archive.storages)
         return Container(label, "torch zip", archive.root, tuple(archive.names), reader)
-    if head[:1] != b"\x80":
-        raise UserError(f"{label}: neither a pickle, a torch file nor safetensors: not a generator checkpoint")
+    if head[:1] != b"\x80" or head[4:] == b"\0\0\0\0{":  # the latter: a truncated safetensors file
+        what = foreign(path)
+        detail = f"it is {what}" if what else "neither a pickle, a torch file nor safetensors"
+        raise UserError(f"{label}: not a generator checkpoint: {detail}")
     pickle = SafePickle(file, size, label)
     root = pickle.read()
     if root == STREAM_MAGIC:
@@ -83,6 +88,11 @@ def _open(path: str | Path, file: BufferedReader, size: int, label: str) -> Cont
         stream = read_stream(file, size, label)
         reader = TensorReader(file, size, label, stream.storages)
         return Container(label, "torch stream", stream.root, tuple(stream.names), reader)
+    if pickle.persistent:
+        raise UserError(
+            f"{label}: the data.pkl of an unpacked .pt file, whose tensors are in other files of its folder: "
+            "use the .pt file, or pack the folder with `zip -0 -r`"
+        )
     return Container(label, "pickle", root, tuple(pickle.names), TensorReader(file, size, label))
 
 
@@ -94,7 +104,7 @@ def _open_safetensors(path: str | Path, file: BufferedReader, size: int, label: 
         is_generator_file = GENERATOR_FILE.key in (tensors.metadata() or {})
         root = {name: _safetensors_ref(tensors, name) for name in tensors.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{label}: not a readable safetensors file ({error})") from None
+        raise UserError(f"{label}: not a readable safetensors file ({error}: download or copy it again)") from None
     return Container(label, "safetensors", root, (), TensorReader(file, size, label), is_generator_file)
 
 

@@ -47,7 +47,10 @@ std::vector<png_color> palette(const sgi_type &type) {
 bool encode(std::FILE *file, png_structp png, png_infop info, png_uint_32 side, const sgi_type &type,
             const png_color *colours, png_byte *bytes, size_t stride) {
     if (setjmp(png_jmpbuf(png))) return false;
-    const int color = colours ? PNG_COLOR_TYPE_PALETTE : type.channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB;
+    const int color = colours              ? PNG_COLOR_TYPE_PALETTE
+                      : type.channels == 1 ? PNG_COLOR_TYPE_GRAY
+                      : type.channels == 4 ? PNG_COLOR_TYPE_RGB_ALPHA
+                                           : PNG_COLOR_TYPE_RGB;
     png_init_io(png, file);
     png_set_IHDR(png, info, side, side, static_cast<int>(type.png_bits), color, PNG_INTERLACE_NONE,
                  PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);

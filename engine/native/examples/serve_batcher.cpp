@@ -97,14 +97,17 @@ void Batcher::work() {
 }
 
 std::shared_ptr<const sgi::Maps> Batcher::run(const std::vector<Job> &jobs) {
-    std::vector<uint32_t> seeds, classes;
+    std::vector<uint32_t> seeds;
+    std::vector<float> labels;
     for (const Job &job : jobs) {
-        seeds.insert(seeds.end(), job.query->seeds.begin(), job.query->seeds.end());
-        classes.insert(classes.end(), job.query->classes.begin(), job.query->classes.end());
+        const Query &query = *job.query;
+        seeds.insert(seeds.end(), query.seeds.begin(), query.seeds.end());
+        for (size_t n = 0; n < query.seeds.size(); ++n)
+            labels.insert(labels.end(), query.label.begin(), query.label.end());
     }
     sgi::Request request;
     request.seeds = seeds;
-    request.classes = classes;
+    request.labels = labels;
     request.psi = jobs[0].query->psi;
     return std::make_shared<const sgi::Maps>(engine_of(jobs[0].query->types).generate(request));
 }

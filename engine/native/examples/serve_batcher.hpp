@@ -11,9 +11,10 @@
 #include <mutex>
 #include <thread>
 
-// What one request asks for. types: names in the model's order. classes: one for each seed, or none.
+// What one request asks for. types: names in the model's order. label: [c_dim] of all its images, or empty.
 struct Query {
-    std::vector<uint32_t> seeds, classes;
+    std::vector<uint32_t> seeds;
+    std::vector<float> label;
     std::vector<std::string> types;
     float psi = 1;
     std::string format;

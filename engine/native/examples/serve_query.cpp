@@ -1,11 +1,11 @@
 #include "serve_query.hpp"
 
+#include "class_label.hpp"
 #include "npy.hpp"
 #include "npz.hpp"
 #include "png_file.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <set>
 
@@ -38,13 +38,6 @@ std::vector<std::string> split(const std::string &text, char at) {
     return parts;
 }
 
-// A number that is the whole text.
-template <class Number> bool read(const std::string &text, Number &value) {
-    const char *end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, value);
-    return error == std::errc() && stop == end && !text.empty();
-}
-
 std::vector<uint32_t> parse_seeds(const std::string &text, size_t most) {
     std::vector<uint32_t> seeds;
     std::set<uint32_t> seen; // a seed that is named twice is generated once
@@ -52,7 +45,8 @@ std::vector<uint32_t> parse_seeds(const std::string &text, size_t most) {
     for (const std::string &item : split(text, ',')) {
         const size_t dash = item.find('-');
         uint32_t first = 0, last = 0;
-        if (!read(item.substr(0, dash), first) || !read(dash == std::string::npos ? item : item.substr(dash + 1), last))
+        if (!read_number(item.substr(0, dash), first) ||
+            !read_number(dash == std::string::npos ? item : item.substr(dash + 1), last))
             wrong("seeds", text, "write seeds from 0 to 4294967295 and ranges, such as 0-3,9");
         if (last < first) wrong("seeds", text, "the range " + shown(item) + " is reversed");
         count += uint64_t{last} - first + 1;
@@ -105,17 +99,17 @@ Query parse_query(const Parameters &parameters, const sgi_model_info &model, siz
     query.types = choose_types(value_of("types"), model);
     query.format = choose_format(value_of("format"), query.seeds.size(), query.types.size());
     query.psi = model.psi;
-    if (parameters.count("psi") && (!read(value_of("psi"), query.psi) || !std::isfinite(query.psi)))
+    if (parameters.count("psi") && (!read_number(value_of("psi"), query.psi) || !std::isfinite(query.psi)))
         wrong("psi", value_of("psi"), "must be a finite number, such as 0.7");
     const bool has_class = parameters.count("class_index");
     if (!model.c_dim && has_class) throw BadRequest("`class_index`: the model has no classes; leave it out");
     if (!model.c_dim) return query;
-    const std::string range = "0 to " + std::to_string(model.c_dim - 1);
-    if (!has_class) throw BadRequest("`class_index`: the model needs a class, " + range);
-    uint32_t index = 0;
-    if (!read(value_of("class_index"), index) || index >= model.c_dim)
-        wrong("class_index", value_of("class_index"), "choose " + range);
-    query.classes.assign(query.seeds.size(), index);
+    if (!has_class) throw BadRequest("`class_index`: the model needs a class, 0 to " + std::to_string(model.c_dim - 1));
+    try {
+        query.label = class_label(value_of("class_index"), model.c_dim);
+    } catch (const std::invalid_argument &error) {
+        wrong("class_index", value_of("class_index"), error.what());
+    }
     return query;
 }
 

@@ -145,17 +145,18 @@ void sgi_engine::generate(const sgi_request &request, const sgi_output *outputs,
     const float psi = request.psi ? *request.psi : artifact_.psi;
     const size_t z_dim = artifact_.z_dim, c_dim = artifact_.c_dim;
     const size_t pass = std::min<size_t>(batch_, request.count);
-    std::vector<float> latent(request.seeds ? pass * z_dim : 0), label(c_dim ? pass * c_dim : 0);
+    std::vector<float> latent(request.seeds ? pass * z_dim : 0), label(request.classes ? pass * c_dim : 0);
 
     for (size_t start = 0; start < request.count; start += pass) {
         const size_t count = std::min(pass, request.count - start);
         const float *z = request.z ? request.z + start * z_dim : latent.data();
         if (request.seeds) latents(request.seeds + start, count, latent.data(), z_dim);
-        if (c_dim) {
+        if (request.classes) {
             std::fill(label.begin(), label.end(), 0.0f);
             for (size_t n = 0; n < count; ++n) label[n * c_dim + request.classes[start + n]] = 1.0f;
         }
-        backend_->run(count, z, psi, c_dim ? label.data() : nullptr, buffers);
+        const float *labels = request.labels ? request.labels + start * c_dim : label.data();
+        backend_->run(count, z, psi, c_dim ? labels : nullptr, buffers);
         for (OutputBuffer &buffer : buffers) buffer.data += count * artifact_.image_size(artifact_.types[buffer.type]);
     }
 }
@@ -166,9 +167,18 @@ void sgi_engine::check_request(const sgi_request &request) const {
     if (request.psi && !std::isfinite(*request.psi)) argument("sgi_request.psi is not a number");
     if (!artifact_.c_dim) {
         if (request.classes) argument("sgi_request.classes: the model has no classes; leave it NULL");
+        if (request.labels) argument("sgi_request.labels: the model has no classes; leave it NULL");
         return;
     }
     const std::string range = "0 to " + std::to_string(artifact_.c_dim - 1);
+    if (request.classes && request.labels) argument("sgi_request: give either classes or labels");
+    if (request.labels) {
+        for (size_t n = 0; n < request.count; ++n)
+            for (size_t c = 0; c < artifact_.c_dim; ++c)
+                if (!std::isfinite(request.labels[n * artifact_.c_dim + c]))
+                    argument("sgi_request.labels: row " + std::to_string(n) + " has a value that is not finite");
+        return;
+    }
     if (!request.classes) argument("sgi_request.classes: the model needs one for each image, " + range);
     for (size_t n = 0; n < request.count; ++n)
         if (request.classes[n] >= artifact_.c_dim)

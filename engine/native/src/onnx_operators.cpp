@@ -20,7 +20,7 @@ constexpr std::string_view OPERATORS[] = {"Abs",       "Add",           "ArgMax"
 constexpr std::string_view DOUBLING = "ConvTranspose"; // DepthToSpace keeps the number of values
 constexpr uint64_t LARGEST_SETTING = 4, LARGEST_STRIDE = 2;
 constexpr uint32_t SMALLEST_SIDE = 4;
-constexpr size_t MOST_FIELDS = 500000;
+constexpr size_t MOST_FIELDS = 500000, MOST_NODES = 8000;
 enum Model : uint64_t { MODEL_GRAPH = 7, MODEL_FUNCTIONS = 25 };
 enum Graph : uint64_t { GRAPH_NODE = 1, GRAPH_INITIALIZER = 5, GRAPH_SPARSE_INITIALIZER = 15 };
 enum Node : uint64_t { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_OP_TYPE = 4, NODE_ATTRIBUTE = 5, NODE_DOMAIN = 7 };
@@ -73,6 +73,7 @@ class Check {
     }
 
     void node(std::string_view node) {
+        if (++nodes_ > MOST_NODES) foreign("more than " + std::to_string(MOST_NODES) + " operators");
         std::string_view op;
         std::vector<std::string_view> outputs;
         unsigned doublings = 0;
@@ -124,7 +125,7 @@ class Check {
     }
 
     unsigned most_doublings_ = 0;
-    size_t fields_ = 0;
+    size_t fields_ = 0, nodes_ = 0;
     std::map<std::string_view, unsigned> doublings_; // of the value of a name
 };
 

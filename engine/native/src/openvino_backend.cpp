@@ -76,8 +76,12 @@ class OpenVinoBackend final : public Backend {
             request.infer();
             for (const OutputBuffer &output : outputs) {
                 const OutputType &type = artifact_.types[output.type];
-                const float *values = request.get_tensor(type.name).data<float>();
-                std::copy_n(values, count * artifact_.image_size(type), output.data);
+                const ov::Tensor maps = request.get_tensor(type.name);
+                // Shapes in a file can leave sizes open, so those of a model that opened can still be wrong.
+                if (maps.get_shape() != ov::Shape{size, type.channels, artifact_.resolution, artifact_.resolution})
+                    throw Failure(SGI_ERROR_MODEL,
+                                  "its output " + type.name + " is not what its description gives; export it again");
+                std::copy_n(maps.data<float>(), count * artifact_.image_size(type), output.data);
             }
             const std::lock_guard lock(mutex_);
             compiled_.at(size).idle.push_back(request);

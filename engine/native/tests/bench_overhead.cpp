@@ -103,7 +103,7 @@ int main(int argc, char **argv) {
     std::vector<double> ours, theirs;
     for (int i = -calls / 10; i < calls; ++i) {
         const auto seed = static_cast<uint32_t>(i + calls);
-        const sgi_request request{sizeof request, 1, &seed, nullptr, nullptr, nullptr};
+        const sgi_request request{sizeof request, 1, &seed, nullptr, nullptr, nullptr, nullptr};
         std::vector<double> z(info.z_dim);
         sgi_latent(seed, z.data(), z.size());
         std::copy(z.begin(), z.end(), bare.z().begin());

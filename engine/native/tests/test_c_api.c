@@ -30,7 +30,7 @@ int main(void) {
     CHECK(info.types[0].class_count == 0 && !info.types[0].classes && !info.types[0].colours);
     CHECK(strstr(info.description, info.generator_sha256));
 
-    sgi_request request = {sizeof request, 2, seeds, NULL, NULL, NULL};
+    sgi_request request = {sizeof request, 2, seeds, NULL, NULL, NULL, NULL};
     sgi_output output = {"depth", depth, sizeof depth};
     CHECK(sgi_generate(engine, &request, &output, 1) == SGI_OK);
     CHECK(memcmp(depth, depth + 16 * 16, sizeof depth / 2) != 0);

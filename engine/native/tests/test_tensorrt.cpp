@@ -114,6 +114,31 @@ void classes() {
     const sgi::Maps maps = engine.generate(request);
     for (size_t n = 0; n < 2; ++n)
         CHECK(near(maps["depth"](n, 0, 0, 0), 0.5f * mean(seed_values[n]) + static_cast<float>(chosen[n])));
+
+    const float labels[] = {0, 0.5f, 0.25f, 1, 0, 0};
+    request.classes = {};
+    request.labels = {labels, 6};
+    const sgi::Maps mixed = engine.generate(request);
+    CHECK(near(mixed["depth"](0, 0, 0, 0), 0.5f * mean(5) + 1));
+    CHECK(near(mixed["depth"](1, 0, 0, 0), 0.5f * mean(6)));
+    const auto message = [&] {
+        try {
+            engine.generate(request);
+        } catch (const sgi::Error &error) {
+            return std::string(error.what());
+        }
+        return std::string();
+    };
+    request.classes = {chosen, 2};
+    CHECK(message() == "sgi_request: give either classes or labels");
+    request.classes = {};
+    request.labels = {labels, 3};
+    CHECK(message() == "labels takes c_dim values for each image");
+    const float broken[] = {0, 0, 0, 0, NAN, 0};
+    request.labels = {broken, 6};
+    CHECK(message() == "sgi_request.labels: row 1 has a value that is not finite");
+    request.labels = {};
+    CHECK(message() == "sgi_request.classes: the model needs one for each image, 0 to 2");
 }
 
 // Returns the number of contexts that 16 threads used.

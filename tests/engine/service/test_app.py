@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("fastapi")
+pytest.importorskip("starlette")
 
-from fastapi.testclient import TestClient
+from starlette.testclient import TestClient
 
 from sgi.engine.api import Engine
 from sgi.engine.errors import UserError
@@ -63,13 +63,19 @@ def test_npy_and_png_contain_one_type(client, engine):
         ("seeds=0-16", "one request takes 16"),
         ("seeds=0&types=normal", "image, depth"),
         ("seeds=0&types=,", "image, depth"),
-        ("seeds=0&psi=high", "`psi`"),
+        ("seeds=0&types=", "`types=`: the service has image, depth"),
+        ("seeds=0&types=depth,", "image, depth"),
+        ("seeds=0&psi=high", "`psi=high`"),
+        ("seeds=0&psi=", "`psi=`: must be a number"),
         ("seeds=0&psi=nan", "psi"),
         ("seeds=0&psi=inf", "psi"),
         ("seeds=0&class_index=1", "no classes"),
-        ("seeds=0&class_index=one", "`class_index`"),
+        ("seeds=0&class_index=one", "`class_index=one`: write one class"),
         ("seeds=0&class=1", "`class`: choose from seeds"),
+        ("seeds=0&class_index=-1", "`class_index=-1`"),
+        ("seeds=0&class_index=1.5", "`class_index=1.5`"),
         ("seeds=0&psi=1&psi=0", "`psi`: was given twice"),
+        ("seeds=0&psi=1&psi=1", "`psi`: was given twice"),
         ("seeds=0&format=exr", "`format=exr`"),
         ("seeds=0&format=png", "one map"),
         ("seeds=0&format=npy", "one type"),
@@ -101,7 +107,15 @@ def test_classes_of_a_conditional_model(class_model):
         body = client.get("/maps", params={"seeds": "1", "types": "image", "class_index": 2}).content
         np.testing.assert_array_equal(np.load(io.BytesIO(body)), engine([1], class_index=2)["image"])
         assert client.get("/maps?seeds=1").status_code == 400
-        assert client.get("/maps?seeds=1&class_index=3").status_code == 400
+        for wrong in ("3", "0:x", "3:1", "0,1", ""):
+            assert client.get("/maps", params={"seeds": "1", "class_index": wrong}).status_code == 400
+
+
+def test_weights_of_classes(class_model):
+    with Engine.open(class_model, backend="onnxruntime") as engine, TestClient(create_app(engine)) as client:
+        query = {"seeds": "1-2", "types": "depth", "class_index": "0:0.7,2:0.3"}
+        found = np.load(io.BytesIO(client.get("/maps", params=query).content))
+        np.testing.assert_array_equal(found, engine([1, 2], labels=[0.7, 0, 0.3])["depth"])
 
 
 def test_other_paths(client):
@@ -117,7 +131,7 @@ def test_other_paths(client):
 
 def test_a_token_is_required_everywhere_but_for_health(engine):
     with TestClient(create_app(engine, ServiceSettings(token="secret"))) as client:
-        for path in ("/maps?seeds=0", "/model", "/metrics", "/docs", "/openapi.json"):
+        for path in ("/maps?seeds=0", "/model", "/metrics", "/nothing"):
             assert client.get(path).status_code == 401
             assert client.get(path, headers={"Authorization": "Bearer wrong"}).status_code == 401
         assert client.get("/model", headers={"Authorization": "Bearer secret"}).status_code == 200
@@ -144,7 +158,7 @@ class SlowEngine(Engine):
         self.go = threading.Event()
         self.passes: list[list[int]] = []
 
-    def __call__(self, seeds=None, *, z=None, class_index=None, psi=None, types=None):
+    def __call__(self, seeds=None, *, z=None, class_index=None, labels=None, psi=None, types=None):
         self.go.wait(10)
         self.passes.append(list(seeds))
         if 13 in seeds:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from sgi.engine.files import atomic_write, check_writable
 from sgi.engine.generator import Generator
+from sgi.engine.intrinsics import check_channels
 from sgi.engine.progress import SILENT, Progress
 from sgi.trainer import teachers
 from sgi.trainer.device import find_device
@@ -182,6 +183,8 @@ def _open(settings: AblationSettings) -> _Opened:
 
 def _plan(settings: AblationSettings, opened: _Opened) -> AblationPlan:
     kinds = [target_type(opened.teacher, name) for name in opened.types]
+    for kind in kinds:
+        check_channels(kind, opened.generator.config.img_channels)
     timing = time_fit(opened.generator, opened.teacher, kinds, opened.sampling, opened.fit)
     fits = len({case.fit for case in opened.cases})
     pictures = settings.images + settings.holdout * (1 + len(opened.cases))

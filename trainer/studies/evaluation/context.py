@@ -34,7 +34,9 @@ class StudyContext:
         self.generator: Generator = checkpoints.load(study.generator, device)
         self.teacher: Teacher = teachers.load_teacher(study.teacher, study.device)
         self.kinds = {name: target_type(self.teacher, study.kind(name)) for name in study.types}
-        self.kinds[intrinsics.IMAGE] = intrinsics.get(intrinsics.IMAGE)
+        self.kinds[intrinsics.IMAGE] = intrinsics.image_of(self.generator.config.img_channels)
+        for kind in self.kinds.values():
+            intrinsics.check_channels(kind, self.generator.config.img_channels)
         self._held: Pool | None = None
         self._fitting: tuple[int, Pool] | None = None
 

@@ -175,6 +175,10 @@ def _open(settings: EvaluationSettings) -> _Opened:
     path = settings.generator or bundle.GENERATOR
     variety = checked_variety(settings.rooms, path)
     sampling.check(generator)
+    if variety is not None and generator.config.img_channels != 3:
+        raise UserError(
+            f"`rooms={settings.rooms}`: rooms are RGB pictures, and those of the generator are grey; use none"
+        )
     study = Study(
         generator=str(path),
         teacher=settings.teacher,

@@ -18,6 +18,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import generator_sha256
 from sgi.engine.intrinsics import Intrinsic
+from sgi.engine.pictures import read_picture
 from sgi.engine.progress import SILENT, Progress
 from sgi.engine.writers import get_format
 from sgi.engine.writers.preview import draw_sheet
@@ -27,7 +28,6 @@ from sgi.trainer.offsets.pool import Sampling
 from sgi.trainer.studies.study_inputs import open_generator, open_offsets, study_precision
 from sgi.trainer.studies.truth.latent_search import Inversion, SearchSettings, find_latents
 from sgi.trainer.studies.truth.latents_file import Latents
-from sgi.trainer.studies.truth.user_picture import load_picture
 
 PREVIEW = "inverted.png"
 FAITHFUL = 20.0
@@ -69,7 +69,7 @@ class InversionSettings:
 class InversionReport:
     """Inverted pictures and their maps.
 
-    pictures: the files, N of them. target: [N, 3, R, R] float32 in [0, 1], their middle squares. inversion: latents,
+    pictures: the files, N of them. target: [N, C, R, R] float32 in [0, 1], their middle squares. inversion: latents,
     G(w) and PSNR. maps: {type: codes [N, C, R, R] float32 in [0, 1]}. types: descriptions of these types.
     generator_sha256, noise_mode, search: written to the latents' files.
     """
@@ -108,7 +108,7 @@ class InversionReport:
             codes = {intrinsics.IMAGE: self.inversion.images[index].numpy()}
             codes |= {name: maps[index] for name, maps in self.maps.items()}
             for name, code in codes.items():
-                kind = self.types.get(name) or intrinsics.get(name)
+                kind = self.types[name] if name in self.types else intrinsics.image_of(len(code))
                 with atomic_write(folder / f"{path.stem}_{name}{form.suffix}") as temporary:
                     temporary.write_bytes(form.encode(kind, intrinsics.decode(kind, code)))
             columns = {"G(w)" if name == intrinsics.IMAGE else name: code for name, code in codes.items()}
@@ -143,7 +143,11 @@ def invert(settings: InversionSettings, progress: Progress = SILENT) -> Inversio
         sampling = common_sampling(offsets)
     else:
         sampling = Sampling(1.0, None, settings.noise_mode or "const", settings.class_index)
-    target = torch.stack([load_picture(path, generator.config.resolution) for path in settings.pictures])
+    sampling.check(generator)
+    config = generator.config
+    target = torch.stack(
+        [torch.from_numpy(read_picture(path, config.img_channels, config.resolution)) for path in settings.pictures]
+    )
     inversion = find_latents(generator, target, sampling, search, progress)
     return InversionReport(
         pictures=settings.pictures,

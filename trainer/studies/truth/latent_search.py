@@ -62,7 +62,7 @@ class SearchSettings:
 class Inversion:
     """Inverted pictures, on the CPU.
 
-    ws: [N, num_ws, w_dim] float32. images: G(ws) [N, 3, R, R] float32 in [0, 1]. psnr: [N] float32, decibels of
+    ws: [N, num_ws, w_dim] float32. images: G(ws) [N, C, R, R] float32 in [0, 1]. psnr: [N] float32, decibels of
     `images` against the given pictures.
     """
 
@@ -83,7 +83,7 @@ def find_latents(
     settings: SearchSettings | None = None,
     progress: Progress = SILENT,
 ) -> Inversion:
-    """Find w+ of `images` [N, 3, R, R] float32 sRGB in [0, 1], R the generator's resolution.
+    """Find w+ of `images` [N, C, R, R] float32 sRGB in [0, 1], C and R the generator's channels and resolution.
 
     sampling: noise mode and class; its truncation is not used. Deterministic on one device. Pictures are inverted
     independently of each other, up to rounding. Raises UserError for a sampling that the generator does not support,
@@ -91,9 +91,9 @@ def find_latents(
     """
     sampling, settings = sampling or Sampling(), settings or SearchSettings()
     sampling.check(generator)
-    side = generator.config.resolution
-    if images.ndim != 4 or images.shape[1:] != (3, side, side) or images.amin() < 0 or images.amax() > 1:
-        raise ValueError(f"expected pictures [N, 3, {side}, {side}] in [0, 1], got {list(images.shape)}")
+    channels, side = generator.config.img_channels, generator.config.resolution
+    if images.ndim != 4 or images.shape[1:] != (channels, side, side) or images.amin() < 0 or images.amax() > 1:
+        raise ValueError(f"expected pictures [N, {channels}, {side}, {side}] in [0, 1], got {list(images.shape)}")
     distribution = whitening(generator, sampling)
     starts = _nearest(generator, images.to(distribution.mean.device), sampling, settings.candidates)
     with progress.stage("inversion", len(images) * settings.steps, "steps of a picture") as stage:

@@ -6,7 +6,7 @@
  *         static float depth[64 * 64]; // [1, 1, 64, 64], 0 near, 1 far
  *         uint32_t seed = 42;
  *         sgi_engine *engine = NULL;
- *         sgi_request request = {sizeof request, 1, &seed, NULL, NULL, NULL};
+ *         sgi_request request = {sizeof request, 1, &seed, NULL, NULL, NULL, NULL};
  *         sgi_output output = {"depth", depth, sizeof depth};
  *         int failed = sgi_open("rooms.onnx", NULL, &engine) || sgi_generate(engine, &request, &output, 1);
  *         puts(failed ? sgi_last_error() : "done");
@@ -86,7 +86,7 @@ typedef enum sgi_decoding {
 /* One type of map that a model computes. */
 typedef struct sgi_type {
     const char *name;    /* such as "depth", or the name of a user-defined type */
-    uint32_t channels;   /* 1 or 3 */
+    uint32_t channels;   /* 1 or 3; 4 for the image of a generator with pictures of four channels */
     float low, high;     /* range of the values */
     const char *meaning; /* units, axes, colour space, in English */
     sgi_decoding decoding;
@@ -115,8 +115,9 @@ typedef struct sgi_request {
     size_t count;            /* N, number of images, at least 1 */
     const uint32_t *seeds;   /* [N]; the latents of numpy.random.RandomState(seed).randn(1, z_dim), bit for bit */
     const float *z;          /* [N, z_dim], standard normal */
-    const uint32_t *classes; /* [N], each below c_dim, if and only if c_dim > 0 */
+    const uint32_t *classes; /* [N], each below c_dim; if c_dim > 0 either this or labels, else NULL */
     const float *psi;        /* truncation of this call, NULL for the model's own */
+    const float *labels;     /* [N, c_dim], finite: label vectors instead of classes, such as weights of classes */
 } sgi_request;
 
 /* Buffer for one type: [N, channels, resolution, resolution] float32, values within sgi_type's range. */

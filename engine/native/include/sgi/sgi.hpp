@@ -60,12 +60,13 @@ struct Options {
     std::string precision;
 };
 
-// sgi_request: one of seeds and z; classes for a conditional model.
+// sgi_request: one of seeds and z; one of classes and labels for a conditional model.
 struct Request {
     Span<const uint32_t> seeds;
     Span<const float> z; // [N, z_dim]
     Span<const uint32_t> classes;
     std::optional<float> psi;
+    Span<const float> labels; // [N, c_dim]
 };
 
 // A type and the buffer for its values.
@@ -182,12 +183,16 @@ class Engine {
     }
     // Maps of the named types, written into buffers of the caller.
     void generate_into(const Request &request, const std::vector<Output> &outputs) {
-        const size_t z_dim = request.z.size() ? info().z_dim : 1;
-        if (request.z.size() % z_dim || (request.classes.size() && request.classes.size() != count(request, z_dim)))
+        const bool sized = request.z.size() || request.labels.size();
+        const sgi_model_info model = sized ? info() : sgi_model_info{};
+        const size_t z_dim = request.z.size() ? model.z_dim : 1, images = count(request, z_dim);
+        if (request.z.size() % z_dim || (request.classes.size() && request.classes.size() != images))
             throw Error(SGI_ERROR_ARGUMENT, "z takes z_dim values and classes one value for each image");
+        if (request.labels.size() && model.c_dim && request.labels.size() != images * model.c_dim)
+            throw Error(SGI_ERROR_ARGUMENT, "labels takes c_dim values for each image");
         const float *psi = request.psi ? &*request.psi : nullptr;
-        const sgi_request raw{sizeof(sgi_request), count(request, z_dim),  request.seeds.data(),
-                              request.z.data(),    request.classes.data(), psi};
+        const sgi_request raw{sizeof(sgi_request),    images, request.seeds.data(), request.z.data(),
+                              request.classes.data(), psi,    request.labels.data()};
         std::vector<sgi_output> buffers;
         for (const Output &output : outputs)
             buffers.push_back({output.type.c_str(), output.values.data(), output.values.size() * sizeof(float)});

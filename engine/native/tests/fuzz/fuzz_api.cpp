@@ -72,6 +72,7 @@ void generate(Choices &choices, sgi_engine *engine) {
     request.z = parts & 2 ? z.data() : nullptr;
     request.classes = parts & 4 ? classes.data() : nullptr;
     request.psi = parts & 8 ? &psi : nullptr;
+    request.labels = parts & 64 ? z.data() : nullptr;
     const sgi_output outputs[] = {
         {name(choices), parts & 16 ? nullptr : first.data(), choices.one_of<size_t>({ROOM * 4, 0, 1024, 3072, 4096})},
         {name(choices), second.data(), choices.one_of<size_t>({ROOM * 4, 0, 1024, 3072, 4096})},
