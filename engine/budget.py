@@ -30,7 +30,7 @@ LARGEST_MODEL = (1 << 31) - 1
 """Bytes of an .onnx file, the limit of Protobuf."""
 MAX_DEPTH = 64
 """Nesting of JSON and YAML values."""
-MAX_VALUES = 200_000
+MAX_VALUES = 50_000
 """Values of one JSON or YAML document, aliases expanded."""
 MAX_INTEGER = 1 << 63
 EXPANSION = 4

@@ -15,6 +15,7 @@ import checkpoint_files as files
 import numpy as np
 import torch
 import yaml
+from attacks import victim
 from safetensors import safe_open
 from safetensors.torch import save as safetensors_bytes
 from tiny_models import describe, write_model
@@ -111,6 +112,18 @@ def command(*words: str) -> Read:
     return run
 
 
+def load_watched(path: Path) -> None:
+    """Load a checkpoint; raises AssertionError if that imports, executes or writes anything."""
+    victim.events.clear()
+    victim.watching = True
+    try:
+        checkpoints.load(path)
+    finally:
+        victim.watching = False
+        events = list(victim.events)
+    assert not events, events
+
+
 INSPECT = command("inspect", "{}")
 
 
@@ -188,7 +201,7 @@ def _checkpoints(root: Path, generator: Generator) -> dict[str, Kind]:
     for name, data in made.items():
         folder = _folder(root, name.replace(".", "-"))
         (folder / name).write_bytes(data)
-        kinds[name] = Kind(name, folder, (checkpoints.load, INSPECT))
+        kinds[name] = Kind(name, folder, (load_watched, INSPECT))
     return kinds
 
 

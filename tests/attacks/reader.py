@@ -41,6 +41,7 @@ class ReaderProcess:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.root = folder / "attacked"
         self._starts = 0
         self._process: subprocess.Popen[str] | None = None
 
@@ -52,7 +53,7 @@ class ReaderProcess:
 
     def attack(self, name: str, kind: Kind, change: Change) -> Answer:
         """Change the file in a copy of its folder, and read it."""
-        root = self._folder / "attacked"
+        root = self.root
         shutil.rmtree(root, ignore_errors=True)
         shutil.copytree(kind.good, root)
         change(root)

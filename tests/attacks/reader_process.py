@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
+from attacks import victim
 from attacks.file_kinds import Kind, Refused, all_kinds
 
 from sgi.engine.errors import UserError
@@ -64,6 +65,7 @@ def main(folder: Path) -> None:
     kinds = all_kinds(folder / "good")
     for kind in kinds.values():
         try_file(kind, kind.good)  # does lazy imports
+    sys.addaudithook(victim.watch)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY,) * 2)
     out = sys.stdout
