@@ -13,7 +13,7 @@ from attacks.generated import SPECIAL, attacks
 from attacks.reader import ReaderProcess
 
 PER_KIND = 3
-SLOW = ("filled with", "zeros", "wide", "20,000", "bomb", "100,000", "pickle")
+SLOW = ("filled with", "zeros", "wide", "20,000", "bomb", "20,000 nodes", "pickle")
 """Words in the names of attacks that take more than a tenth of a second; the sample has one of them for each kind."""
 
 

@@ -22,7 +22,7 @@ constexpr uint32_t MAX_RESOLUTION = 1024, MAX_DIM = 1 << 20, MAX_CHANNELS = 4;
 constexpr float PSI_LIMIT = 100;
 constexpr size_t MAX_TYPES = 64, LARGEST_DESCRIPTION = 1 << 24;
 constexpr size_t LEAST_WEIGHT_BYTES = 2; // each element of z and label has a weight, in float16 or bfloat16
-constexpr int MAX_DEPTH = 64;
+constexpr size_t MAX_DEPTH = 64, MAX_VALUES = 50000;
 constexpr const char *DECODINGS[] = {"identity", "inverse", "unit", "linear", "palette"}; // in sgi_decoding's order
 
 // Decoding and PNG bits of the built-in types, for files of early versions, which do not contain them.
@@ -135,15 +135,26 @@ OutputType output_type(const Json &entry) {
     return type;
 }
 
+// Throws for JSON that is too long, nested too deeply or has too many values; parsing it would take seconds.
+void check_size(const std::string &json) {
+    size_t depth = 0, values = 0;
+    bool in_text = false;
+    for (size_t i = 0; i < json.size(); ++i) {
+        const char letter = json[i];
+        if (in_text && letter == '\\') ++i;
+        else if (letter == '"') in_text = !in_text;
+        else if (in_text) continue;
+        else if (letter == '[' || letter == '{') ++depth, ++values;
+        else if (letter == ']' || letter == '}') depth -= depth > 0;
+        else if (letter == ',') ++values;
+        if (depth > MAX_DEPTH || values > MAX_VALUES || i > LARGEST_DESCRIPTION)
+            throw Failure(SGI_ERROR_MODEL, "its description is too long or nested too deeply; export it again");
+    }
+}
+
 Artifact parse(std::string json) {
-    if (json.size() > LARGEST_DESCRIPTION)
-        throw Failure(SGI_ERROR_MODEL, "its description is too long; export it again");
-    // Without a limit, values nested 200,000 deep would take minutes or the stack where they are freed.
-    const auto shallow = [](int depth, Json::parse_event_t, Json &) {
-        if (depth > MAX_DEPTH) throw Failure(SGI_ERROR_MODEL, "its description is nested too deeply; export it again");
-        return true;
-    };
-    const Json values = Json::parse(json, shallow, /*allow_exceptions=*/false);
+    check_size(json);
+    const Json values = Json::parse(json, nullptr, /*allow_exceptions=*/false);
     if (!values.is_object()) throw Failure(SGI_ERROR_MODEL, "its description is not JSON; export it again");
     if (member(values, "format") != FORMAT)
         throw Failure(SGI_ERROR_MODEL,
