@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import yaml
 from attacks import victim
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save as safetensors_bytes
 from tiny_models import describe, write_model
@@ -32,6 +33,7 @@ from sgi.engine.generator import (
     save_generator,
 )
 from sgi.engine.offsets import Offset
+from sgi.engine.pictures import read_picture
 from sgi.engine.run import run_seeds
 from sgi.engine.seeds import read_seeds
 from sgi.engine.tensor_file import FileKind
@@ -354,6 +356,12 @@ def _training(root: Path) -> dict[str, Kind]:
         with restoring(path, "delete it"):
             read_state(path, {"fingerprint": str, "step": int, "descent": dict})
 
+    Image.new("RGB", (20, 16), (10, 200, 30)).save(folder / "photo.png")
+    Image.new("RGB", (20, 16), (10, 200, 30)).save(folder / "photo.jpg", exif=Image.Exif())
+
+    def see(path: Path) -> None:
+        read_picture(path, side=16)
+
     rooms = _folder(root, "rooms")
     header = {"world": 2, "variety": "rich", "count": 2, "size": 4, "seed": 0, "classes": ["a"], "finished": 2}
     (rooms / "header.json").write_text(json.dumps(header))
@@ -361,6 +369,8 @@ def _training(root: Path) -> dict[str, Kind]:
         np.save(rooms / f"{name}.npy", np.zeros((2, channels, 4, 4), np.uint8))
     np.save(rooms / "segmentation.npy", np.zeros((2, 4, 4), np.uint8))
     return {
+        "photo.png": Kind("photo.png", folder, (see,)),
+        "photo.jpg": Kind("photo.jpg", folder, (see,)),
         "seeds.txt": Kind("seeds.txt", folder, (read_seeds,)),
         "type.yaml": Kind("type.yaml", folder, (load_type,), kind, as_yaml),
         "teacher.yaml": Kind("teacher.yaml", folder, (lambda path: read_description(path, "`x`"),), teacher, as_yaml),

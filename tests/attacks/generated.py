@@ -201,14 +201,14 @@ def _archives() -> dict[str, bytes]:
                 file.writestr(name, data)
         return buffer.getvalue()
 
-    zeros = _npy("{'descr': '|u1', 'fortran_order': False, 'shape': (300000000,)}", bytes(300_000_000))
+    zeros = _npy("{'descr': '|u1', 'fortran_order': False, 'shape': (100000000,)}", bytes(100_000_000))
     entries = {f"{i}.npy": _npy("{'descr': '<f4', 'fortran_order': False, 'shape': (4,)}") for i in range(20_000)}
     return {
         "bomb": archive({"seconds.npy": zeros}),
         "of 20,000 arrays": archive(entries),
         "empty": archive({}),
         "with a path": archive({"../../x.npy": b""}),
-        "with a pickle": archive({"archive/data.pkl": b"\x80\x02" + bytes(100_000_000)}),
+        "with a pickle": archive({"archive/data.pkl": b"\x80\x02" + bytes(30_000_000)}),
     }
 
 

@@ -12,7 +12,7 @@ from attacks.file_kinds import all_kinds
 from attacks.generated import SPECIAL, attacks
 from attacks.reader import ReaderProcess
 
-PER_KIND = 3
+PER_KIND = 2
 SLOW = ("filled with", "zeros", "wide", "20,000", "bomb", "20,000 nodes", "pickle")
 """Words in the names of attacks that take more than a tenth of a second; the sample has one of them for each kind."""
 
