@@ -87,8 +87,8 @@ class Kind:
                 reader(root if self.folder else root / self.file)
             except Exception as error:
                 refusals.append(error)
-        for error in refusals:
-            raise error
+        for refusal in refusals:
+            raise refusal
 
 
 def command(*words: str) -> Read:

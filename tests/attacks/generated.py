@@ -133,35 +133,40 @@ def attacks(kind: Kind) -> dict[str, Change]:
     """Every generated attack on one kind of file, by name."""
     found: dict[str, Change] = {}
 
-    def write(name: str, make: Callable[[], bytes]) -> None:
-        found[name] = lambda root: _replace(root / kind.file, make())
+    def write(name: str, make: Callable[..., bytes], *arguments: Any) -> None:
+        found[name] = lambda root: _replace(root / kind.file, make(*arguments))
 
     data = kind.data
     for name, text in BIG_TEXTS.items():
-        write(f"filled with {name}", lambda text=text: text)
+        write(f"filled with {name}", bytes, text)
     write("a good start and zeros", lambda: data[: len(data) // 2] + bytes(5_000_000))
     write("twice", lambda: data + data)
     for part in range(1, 16):
-        write(f"truncated at {part}/16", lambda part=part: data[: len(data) * part // 16])
-    write("without its last byte", lambda: data[:-1])
+        write(f"truncated at {part}/16", bytes, data[: len(data) * part // 16])
+    write("without its last byte", bytes, data[:-1])
     if kind.embed is not None:
         embed = kind.embed
+
+        def replaced(path: tuple[Any, ...], value: Any) -> bytes:
+            return embed(data, with_value(kind.values, path, value))
+
+        def removed(path: tuple[Any, ...]) -> bytes:
+            return embed(data, without(kind.values, path))
+
         for path in paths_of(kind.values):
             where = ".".join(map(str, path)) or "all"
             for name, value in WRONG.items():
-                write(
-                    f"{where}: {name}", lambda path=path, value=value: embed(data, with_value(kind.values, path, value))
-                )
+                write(f"{where}: {name}", replaced, path, value)
             if path:
-                write(f"{where}: missing", lambda path=path: embed(data, without(kind.values, path)))
+                write(f"{where}: missing", removed, path)
         write("an unknown key", lambda: embed(data, json.dumps({**kind.values, ESCAPES: ESCAPES})))
     if kind.file.endswith(".yaml"):
         for name, bomb in YAML_BOMBS.items():
-            write(f"YAML {name}", lambda bomb=bomb: bomb.encode())
+            write(f"YAML {name}", bomb.encode)
     for suffix, make in _BINARY.items():
         if kind.file.endswith(suffix):
             for name, content in make().items():
-                write(f"{suffix} {name}", lambda content=content: content)
+                write(f"{suffix} {name}", bytes, content)
     return {**found, **{name: _special(kind, change) for name, change in SPECIAL.items()}}
 
 

@@ -19,6 +19,7 @@ from sgi.engine.backends.engine_file import EngineFacts
 from sgi.engine.errors import UserError
 from sgi.engine.generator.file import GENERATOR_FILE
 from sgi.engine.inspect_file import inspect_file
+from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.offsets import OFFSET_FILE, Offset
 from sgi.engine.run.manifest import Line, Manifest
 from sgi.engine.run.record import RunRecord, read_run
@@ -95,7 +96,7 @@ def header_of(key: str) -> st.SearchStrategy[Any]:
     parts = {name: values_of(inspect.type_info(schema)) for name, schema in kind.facts.items()}
     whole = values_of(inspect.type_info(kind.header))
     if key == OFFSET_FILE.key:
-        parts["semantics"] = values_of(inspect.type_info(Artifact).fields[7].type.item_type) | st.just({})
+        parts["semantics"] = values_of(inspect.type_info(Intrinsic)) | st.just({})
     added = st.fixed_dictionaries({"format": FORMAT}, optional=parts)
     return st.tuples(whole, added).map(lambda pair: {**pair[0], **pair[1]} if isinstance(pair[0], dict) else pair[0])
 

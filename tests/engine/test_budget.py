@@ -86,7 +86,7 @@ def test_json_within_the_limits():
 
 
 def test_values_that_are_reached_often_count_each_time():
-    row = [0] * 10
+    row: list = [0] * 10
     for _ in range(8):
         row = [row] * 10
     with pytest.raises(ValueError, match="more than 50000 values"):
