@@ -3,6 +3,7 @@
 // GET /maps?seeds=0-3,9&types=depth&psi=0.7&class_index=1&format=npy, /model, /healthz and /metrics. A bad request gets
 // status 400 and one line, a request beyond the queue 503. SIGTERM and SIGINT stop the service after the waiting
 // requests.
+#include "../src/printable.hpp"
 #include "serve_query.hpp"
 
 #include <algorithm>
@@ -274,6 +275,6 @@ int main(int argc, char **argv) try {
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     return serve(flags, signals);
 } catch (const std::exception &error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
+    std::fprintf(stderr, "error: %s\n", sgi::internal::printable(error.what()).c_str());
     return 2;
 }
