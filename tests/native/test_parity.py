@@ -170,7 +170,7 @@ def test_latents_are_equal_bit_for_bit(library):
 
 @pytest.mark.parametrize("backend", PRESETS)
 def test_label_vectors(library, class_model, backend):
-    labels = np.float32([[1, 0, 0], [0.7, 0, 0.3], [0, 0, 0], [-1, 2, 0.5]])
+    labels = np.array([[1, 0, 0], [0.7, 0, 0.3], [0, 0, 0], [-1, 2, 0.5]], np.float32)
     assert_agrees(library, class_model, backend, labels=labels)
 
 

@@ -165,7 +165,7 @@ def test_sgi_run_takes_classes_and_weights(built, environment, class_model, tmp_
     program = built("release") / "examples/sgi-run"
     common = (program, class_model, "--seeds", "4", "--type", "depth", "--format", "npy", "--outdir", tmp_path)
     with Engine.open(class_model, backend="onnxruntime") as engine:
-        for text, label in {"2": [0, 0, 1], "0:0.7, 2:0.3": [0.7, 0, 0.3]}.items():
+        for text, label in {"2": [0.0, 0.0, 1.0], "0:0.7, 2:0.3": [0.7, 0.0, 0.3]}.items():
             run(*common, "--class", text, env=environment)
             expected = engine([4], labels=label)["depth"][0]
             assert np.abs(np.load(tmp_path / "seed000004_depth.npy") - expected).max() <= NATIVE_PARITY

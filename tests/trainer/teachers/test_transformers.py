@@ -112,6 +112,7 @@ def test_dpt_heads_are_read_as_the_user_states(name, hub, image):
     assert "inverse depth" in inverse.name
     assert "metres over 25 m" in metric.name
     assert inverse.sha256 != metric.sha256
+    assert isinstance(metric, TransformersTeacher)
     model, _, _ = library(hub(name), image)
     raw = model(pixel_values=metric.preprocessing(image)).predicted_depth[:, None]
     depth = torch.nn.functional.interpolate(raw, (SIDE, SIDE), mode="bicubic", align_corners=False)
