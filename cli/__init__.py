@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from sgi.cli.errors import flags_of, with_flags
+from sgi.cli.terminal import echo, printable
 from sgi.engine.errors import UserError
 
 COMMANDS = {
@@ -72,7 +73,7 @@ class _LazyGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            typer.echo("interrupted", err=True)
+            echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -111,7 +112,7 @@ def _print_version(requested: bool) -> None:
     if requested:
         from sgi.engine import __version__
 
-        typer.echo(f"sgi-engine {__version__}")
+        echo(f"sgi-engine {__version__}")
         raise typer.Exit
 
 
@@ -126,19 +127,28 @@ def sgi_engine(
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line. Returns its exit code: 0 success, 2 a mistake that the user can correct, 130 Ctrl-C."""
     arguments = list(sys.argv[1:] if args is None else args) or ["--help"]
+    if "" in arguments or any(word.startswith("--") and word.endswith("=") for word in arguments):
+        # As a path it would be the current folder; it comes from an unset variable of the shell.
+        return _fail("an argument is empty: give a value, or leave the option out")
     group = build()
     warnings.formatwarning = lambda message, *args: _warning(message, group.running)
     try:
         result = group.main(args=arguments, prog_name="sgi-engine", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except typer.Abort as stop:
+        if isinstance(stop.__cause__, EOFError):  # click takes it for the end of a dialogue
+            raise stop.__cause__ from None
+        return INTERRUPTED
+    except MemoryError:
+        return _fail("not enough memory; close other programs, or give a smaller file or batch")
     except UserError as error:
         return _fail(with_flags(str(error), flags_of(group.running)))
     except BrokenPipeError:
         # The interpreter flushes stdout at exit, which would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
@@ -158,9 +168,9 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _warning(message: Warning | str, command: Any) -> str:
     """A warning as one line with the flags of `command`, without the source position that Python adds."""
-    return f"warning: {with_flags(str(message), flags_of(command) if command else {})}\n"
+    return printable(f"warning: {with_flags(str(message), flags_of(command) if command else {})}") + "\n"
 
 
 def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    echo(f"error: {message}", err=True)
     return USER_ERROR

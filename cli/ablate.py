@@ -23,6 +23,7 @@ from sgi.cli.options import (
     types_option,
 )
 from sgi.cli.progress import progress
+from sgi.cli.terminal import new_console
 
 
 def ablate(
@@ -57,8 +58,6 @@ def ablate(
 
     After Ctrl-C, the same command resumes.
     """
-    from rich.console import Console
-
     from sgi.trainer.studies.ablations import AblationSettings, plan_ablation
     from sgi.trainer.studies.ablations import ablate as study
     from sgi.trainer.studies.ablations.ablation_study import DEFAULT_TYPES
@@ -68,7 +67,7 @@ def ablate(
         images=images, holdout=holdout, psi=psi, cutoff=cutoff, noise_mode=noise_mode, class_index=class_index,
         seed=seed, out=out, device=device, threads=threads, precision=precision,
     )  # fmt: skip
-    console = Console()
+    console = new_console()
     if dry_run:
         console.print(str(plan_ablation(settings)))
         return

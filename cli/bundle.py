@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sgi.cli.options import Device, Quiet
+from sgi.cli.terminal import new_console
 from sgi.engine import bundle as paths
 from sgi.engine import intrinsics
 from sgi.engine.errors import refuse_ignored
@@ -40,8 +41,6 @@ def bundle(
     quiet: Quiet = False,
 ) -> None:
     """Train generator and teacher on rooms, fit every offset, export, and write manifest and model card."""
-    from rich.console import Console
-
     from sgi.cli.progress import progress
 
     with progress(quiet) as shown:
@@ -49,7 +48,7 @@ def bundle(
             workdir, out, generator=generator, teacher=teacher, offsets=offsets, preset=preset, hours=hours,
             threads=threads, device=device, progress=shown,
         )  # fmt: skip
-    console = Console()
+    console = new_console()
     console.print(quality)
     console.print(f"wrote {out}; see {out / 'CARD.md'}")
 

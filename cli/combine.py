@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from sgi.cli.terminal import new_console
+
 
 def combine(
     offsets: Annotated[
@@ -23,13 +25,11 @@ def combine(
 
     Offsets of different types are added only with --mixed-types: the sum is a map of none of the types.
     """
-    from rich.console import Console
-
     from sgi.trainer.offsets.combine import combine_offsets
 
     combined = combine_offsets(offsets, out=out, weights=weights, mixed_types=mixed_types)
     terms = " + ".join(f"{weight:g} x {path.name}" for weight, path in combined.terms)
-    console = Console(markup=False, highlight=False)
+    console = new_console()
     offset = combined.offset
     console.print(f"wrote {combined.path}: {terms}, {offset.type} in {offset.space}", soft_wrap=True)
     console.print(f"A sum has no score yet: `sgi-engine score --offset {combined.path}`.", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sgi.cli.terminal import new_console
 from sgi.engine.cores import available_cores
 
 __all__ = ["available_cores", "doctor"]
@@ -11,7 +12,6 @@ _COLOURS = {"yes": "green", "no": "red", "untried": "yellow"}
 
 def doctor() -> None:
     """List what is installed, the GPUs, and which backends work, with the reason where one does not."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -22,6 +22,6 @@ def doctor() -> None:
         table.add_column(column, overflow="fold")
     for group in diagnose():
         for found in group:
-            table.add_row(found.what, Text(found.state, _COLOURS[found.state]), Text(found.detail))
+            table.add_row(found.what, Text(found.state, _COLOURS[found.state]), found.detail)
         table.add_section()
-    Console().print(table)
+    new_console().print(table)

@@ -23,6 +23,7 @@ from sgi.cli.options import (
     types_option,
 )
 from sgi.cli.progress import progress
+from sgi.cli.terminal import new_console
 
 
 def eval(
@@ -78,8 +79,6 @@ def eval(
     """
     import time
 
-    from rich.console import Console
-
     from sgi.engine.errors import UserError
     from sgi.trainer.offsets.type_file import load_types
     from sgi.trainer.studies.evaluation import EvaluationSettings, evaluate, plan_evaluation
@@ -97,7 +96,7 @@ def eval(
         noise_mode=noise_mode, class_index=class_index, rooms=rooms, directions=directions, out=out, jobs=jobs,
         device=device, precision=precision,
     )  # fmt: skip
-    console, began = Console(), time.monotonic()
+    console, began = new_console(), time.monotonic()
     if dry_run:
         console.print(str(plan_evaluation(settings)))
         return

@@ -9,6 +9,7 @@ import typer
 
 from sgi.cli.options import GeneratorFile, OffsetFiles, Quiet, types_option
 from sgi.cli.progress import progress
+from sgi.cli.terminal import new_console
 from sgi.engine.errors import UserError
 
 if TYPE_CHECKING:
@@ -77,8 +78,6 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Bake offsets into a generator, verify the model, and write it as an .onnx, an engine or a server's repository."""
-    from rich.console import Console
-
     from sgi.export import export_model
 
     options = {
@@ -96,7 +95,7 @@ def export(
             psi=psi, cutoff=cutoff, noise_mode=noise_mode, noise_seed=noise_seed, precision=precision, opset=opset,
             progress=shown, **{option: value for option, value in options.items() if value is not None},
         )  # fmt: skip
-    _report(Console(), exported)
+    _report(new_console(), exported)
 
 
 def _batches(text: str) -> tuple[int, int, int]:

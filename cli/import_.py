@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from sgi.cli.terminal import new_console
+
 
 def import_(
     checkpoint: Annotated[
@@ -24,13 +26,11 @@ def import_(
     half: Annotated[bool, typer.Option("--half", help="Store float16: half the size, rounded weights.")] = False,
 ) -> None:
     """Convert a StyleGAN2 checkpoint to a generator file; nothing in it is executed."""
-    from rich.console import Console
-
     from sgi.engine.generator.checkpoints.import_checkpoint import import_checkpoint
 
     report = import_checkpoint(checkpoint, out, half=half)
     classes = f", {report.config.c_dim} classes" if report.config.c_dim else ""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = new_console(soft_wrap=True)
     console.print(
         f"{report.out}: {report.config.resolution} px{classes}, from a {report.format}; sha256 {report.sha256}"
     )

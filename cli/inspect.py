@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sgi.cli.terminal import new_console
 from sgi.engine.errors import one_line
 
 if TYPE_CHECKING:
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from sgi.engine.inspect_file import FileReport
 
 _SIZE_UNIT = 1e6
+_MOST_ROWS = 300
 
 
 def inspect(
@@ -23,11 +27,9 @@ def inspect(
     ],
 ) -> None:
     """Describe a checkpoint, or a file or folder that a command wrote; nothing in it is executed."""
-    from rich.console import Console
-
     from sgi.engine.inspect_file import inspect_file
 
-    console = Console(markup=False)
+    console = new_console()
     for table in _tables(inspect_file(file)):
         console.print(table)
 
@@ -37,8 +39,11 @@ def _tables(report: FileReport) -> list[Table]:
     facts.show_header = False
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
-    for name, value in _flat(report.facts):
+    rows = _flat(report.facts)
+    for name, value in islice(rows, _MOST_ROWS):
         facts.add_row(name, value)
+    if more := sum(1 for _ in rows):
+        facts.add_row("...", f"{more} more")
     tables = [facts]
     for section in report.sections:
         table = _table(section.title, "", *(column.replace("_", " ") for column in section.columns))
@@ -55,18 +60,16 @@ def _table(title: str, *columns: str) -> Table:
     return Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
 
 
-def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def _flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Nested facts as rows: {"config": {"z_dim": 256}} -> [("config.z_dim", "256")]."""
-    rows = []
     for name, value in facts.items():
         if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
             value = {str(i): entry for i, entry in enumerate(value)}
         if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{name}.")
+            yield from _flat(value, f"{prefix}{name}.")
         else:
             text = f"{value:,}" if name == "parameters" and isinstance(value, int) else _text(value)
-            rows.append((one_line(prefix + name), text))
-    return rows
+            yield one_line(prefix + name), text
 
 
 def _text(value: object) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from sgi.cli.options import Device, GeneratorFile, OffsetFiles, Precision, Quiet, Threads
 from sgi.cli.progress import progress
+from sgi.cli.terminal import new_console
 
 
 def invert(
@@ -36,8 +37,6 @@ def invert(
     A generator can only reproduce pictures like those it was trained on: the bundled one, rooms. The PSNR measures how
     well it reproduces each picture. Where it is low, the maps are those of another picture.
     """
-    from rich.console import Console
-
     from sgi.engine.files import check_writable
     from sgi.engine.writers import get_format
     from sgi.trainer.studies.truth import InversionSettings
@@ -53,7 +52,7 @@ def invert(
     with progress(quiet) as receiver:
         report = study(settings, receiver)
     preview = report.write(out, file_format)
-    console = Console()
+    console = new_console()
     for index, path in enumerate(pictures):
         note = "" if report.is_faithful(index) else "; low: the maps are those of another picture"
         console.print(f"{path}: PSNR {report.inversion.psnr[index].item():.1f} dB{note}")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, TextIO
 
+from sgi.cli.terminal import new_console, printable
 from sgi.engine.progress import SILENT, Progress, Stage
 
 if TYPE_CHECKING:
@@ -31,9 +32,7 @@ def progress(quiet: bool = False) -> Iterator[Progress]:
     if quiet:
         yield SILENT
     elif sys.stderr.isatty():
-        from rich.console import Console
-
-        with bars(Console(stderr=True)) as shown:
+        with bars(new_console(stderr=True)) as shown:
             yield shown
     else:
         with Lines(sys.stderr) as lines:
@@ -46,7 +45,8 @@ def bars(console: Console) -> Iterator[_Bars]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}", markup=False),
         TimeRemainingColumn(), TextColumn("{task.fields[note]}", markup=False),
     )  # fmt: skip
     # rich would send what is printed to stdout meanwhile to the console, that is to stderr.
@@ -60,14 +60,14 @@ class _Bars:
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str = "") -> Iterator[Stage]:
-        bar = _Bar(self._display, name, total, unit)
+        bar = _Bar(self._display, printable(name), total, printable(unit))
         try:
             yield bar
         finally:
             bar.remove()
 
     def message(self, text: str) -> None:
-        self._display.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._display.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 class _Bar:
@@ -76,7 +76,7 @@ class _Bar:
         self._task = display.add_task(name, total=total, unit=unit, note="")
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        self._display.update(self._task, advance=count, note=note)
+        self._display.update(self._task, advance=count, note=printable(note))
 
     def remove(self) -> None:
         self._display.remove_task(self._task)
@@ -138,7 +138,7 @@ class Lines:
     def _print(self, text: str) -> None:
         with self._lock:
             self._last = self._clock()
-            print(text, file=self._out, flush=True)
+            print(printable(text), file=self._out, flush=True)
 
 
 class _LineStage:

@@ -9,6 +9,7 @@ import typer
 
 from sgi.cli.options import Device, GeneratorFile, OffsetFiles, Precision, Quiet, Threads
 from sgi.cli.progress import progress
+from sgi.cli.terminal import new_console
 
 
 def relight(
@@ -40,8 +41,6 @@ def relight(
     The spread of G(w + relight + d) over lights stands beside the teacher's on the same relit pictures, and on rooms
     that the renderer lit anew.
     """
-    from rich.console import Console
-
     from sgi.trainer.studies.relighting import RelightingSettings
     from sgi.trainer.studies.relighting import relight as study
     from sgi.trainer.studies.relighting.spread import RELATIVE, SPREAD
@@ -55,7 +54,7 @@ def relight(
         report = study(settings, receiver)
     report.write(out)
     measured = report.measured
-    console = Console()
+    console = new_console()
     title = f"{measured.lights} lights, {measured.scenes} scenes, 95 % intervals"
     console.print(measured.figures.table((SPREAD, RELATIVE), title))
     checks = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in measured.checks.items())

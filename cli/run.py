@@ -10,6 +10,7 @@ import typer
 from sgi.cli import INTERRUPTED
 from sgi.cli.options import ClassIndices, MapFormat, Preview, Quiet, Threads, Types
 from sgi.cli.progress import progress
+from sgi.cli.terminal import echo
 from sgi.engine.backends import AUTO, BACKENDS, DEFAULT_BATCH, DEVICES
 from sgi.engine.errors import UserError
 
@@ -22,7 +23,10 @@ def run(
         str | None, typer.Option("--seeds", help="Seeds and inclusive ranges, such as 0-999 or 0-5,9.")
     ] = None,
     seeds_file: Annotated[
-        Path | None, typer.Option("--seeds-file", help="File of seeds and ranges, one or more a line; # is a comment.")
+        Path | None,
+        typer.Option(
+            "--seeds-file", help="File of seeds and ranges, in lines or with commas or spaces; # is a comment."
+        ),
     ] = None,
     model: Annotated[Path | None, typer.Option("--model", help="Exported model. Default: the bundled rooms.")] = None,
     types: Types = None,
@@ -36,7 +40,10 @@ def run(
         typer.Option("--noise-mode", help="none, const or random: stop unless the model was exported with this noise."),
     ] = None,
     file_format: MapFormat = "png",
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Images in one pass.")] = DEFAULT_BATCH,
+    batch: Annotated[
+        int | None,
+        typer.Option("--batch", min=1, help=f"Images in one pass. Default: the folder's, or {DEFAULT_BATCH}."),
+    ] = None,
     backend: Annotated[
         str, typer.Option("--backend", help=f"{', '.join(BACKENDS)} or auto: the folder's, else the fastest.")
     ] = AUTO,
@@ -71,7 +78,7 @@ def run(
     """Write the maps of seeds as files; the same command continues a stopped run.
 
     The first run in a folder writes run.json with the settings, the backend and a description of the data set. Later
-    runs and shards in the folder must have the same settings and use the same backend.
+    runs and shards in the folder must have the same settings and use the same backend and batch.
     """
     from sgi.engine.run import RunInterrupted, run_classes
     from sgi.engine.seeds import parse_seeds, read_seeds
@@ -88,12 +95,10 @@ def run(
                 preview=preview, progress=shown,
             )  # fmt: skip
     except RunInterrupted as stop:
-        typer.echo(
-            f"interrupted: {stop.finished} of {stop.total} seeds are finished; the same command continues", err=True
-        )
+        echo(f"interrupted: {stop.finished} of {stop.total} seeds are finished; the same command continues", err=True)
         raise typer.Exit(INTERRUPTED) from None
     for report in reports:
-        typer.echo("\n".join(_lines(report)))
+        echo("\n".join(_lines(report)))
 
 
 def _lines(report: RunReport) -> list[str]:

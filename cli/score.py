@@ -9,6 +9,7 @@ import typer
 
 from sgi.cli.options import Device, GeneratorFile, Holdout, Quiet, Split, Teacher, TeacherCache, Threads, types_option
 from sgi.cli.progress import progress
+from sgi.cli.terminal import new_console
 
 if TYPE_CHECKING:
     from sgi.trainer.offsets.rescore import ScoredOffset
@@ -39,11 +40,9 @@ def score(
 
 
 def _report(scored: ScoredOffset) -> None:
-    from rich.console import Console
-
     from sgi.trainer.offsets.score_report import compare_to_baseline, score_table
 
-    console = Console()
+    console = new_console()
     console.print(score_table(scored.offset, scored.score))
     console.print(compare_to_baseline(scored.score))
     if not scored.same_teacher:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sgi.cli.options import types_option
+from sgi.cli.terminal import echo
 from sgi.engine.backends import AUTO
 from sgi.engine.errors import UserError
 
@@ -54,7 +55,5 @@ def serve(
     ):
         config = uvicorn.Config(create_app(engine, settings), log_level="warning", timeout_graceful_shutdown=30)
         where = f"[{host}]" if ":" in host else host
-        typer.echo(
-            f"http://{where}:{listener.getsockname()[1]}/maps?seeds=0&types={engine.artifact.choose_types(types)[0]}"
-        )
+        echo(f"http://{where}:{listener.getsockname()[1]}/maps?seeds=0&types={engine.artifact.choose_types(types)[0]}")
         uvicorn.Server(config).run(sockets=[listener])

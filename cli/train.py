@@ -28,6 +28,7 @@ from sgi.cli.options import (
     types_option,
 )
 from sgi.cli.progress import progress
+from sgi.cli.terminal import new_console
 from sgi.engine.intrinsics import MAP_TYPES
 
 if TYPE_CHECKING:
@@ -103,11 +104,9 @@ def train(
 
 
 def _report(trained: TrainedOffset) -> None:
-    from rich.console import Console
-
     from sgi.trainer.offsets.score_report import compare_to_baseline, score_table
 
-    console = Console()
+    console = new_console()
     console.print(score_table(trained.offset, trained.offset.score))
     console.print(compare_to_baseline(trained.offset.score))
     console.print("wrote", " and ".join(str(path) for path in (trained.path, trained.preview) if path))

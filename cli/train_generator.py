@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sgi.cli.options import Device, Quiet, Threads
+from sgi.cli.terminal import echo
 from sgi.engine import bundle
 
 
@@ -32,6 +33,7 @@ def train_generator(
         Path | None, typer.Option(help="The discriminator.safetensors of the same run as --generator.")
     ] = None,
     count: Annotated[int | None, typer.Option(help="Rooms to train on. Default: the preset's.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="CPU processes that render missing rooms; 0: on --device.")] = 0,
     quiet: Quiet = False,
 ) -> None:
     """Train a generator on rooms; stop and continue at will with Ctrl-C and the same command."""
@@ -41,6 +43,7 @@ def train_generator(
     with progress(quiet) as shown:
         trained = generator_run.train_generator(
             workdir, preset, kimg=kimg, hours=hours, count=count, data=data, teacher=teacher, generator=generator,
-            discriminator=discriminator, device=device, threads=threads, resume=resume, progress=shown,
+            discriminator=discriminator, device=device, threads=threads, resume=resume, workers=workers,
+            progress=shown,
         )  # fmt: skip
-    typer.echo(f"{trained.kimg:.1f} kimg trained; generator in {trained.file}")
+    echo(f"{trained.kimg:.1f} kimg trained; generator in {trained.file}")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sgi.cli.options import Device, Quiet
+from sgi.cli.terminal import new_console
 
 
 class Storage(str, Enum):
@@ -36,8 +37,6 @@ def train_teacher(
     quiet: Quiet = False,
 ) -> None:
     """Train the U-Net teacher on rendered rooms, measure it on held-out ones and write its file."""
-    from rich.console import Console
-
     from sgi.cli.progress import progress
     from sgi.trainer.teacher_training import teacher_run
     from sgi.trainer.teacher_training.held_out_errors import error_table
@@ -47,6 +46,6 @@ def train_teacher(
             out, workdir, data, steps=steps, batch=batch, seed=seed, rooms=rooms, size=size, data_seed=data_seed,
             held_out=held_out, storage=storage.value, name=name, device=device, threads=threads, progress=shown,
         )  # fmt: skip
-    console = Console()
+    console = new_console()
     console.print(error_table(errors))
     console.print(f"wrote {out}; see {workdir / teacher_run.SHEET}")

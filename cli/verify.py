@@ -9,6 +9,7 @@ import typer
 
 from sgi.cli.options import Quiet
 from sgi.cli.progress import progress
+from sgi.cli.terminal import echo
 from sgi.engine.errors import UserError, one_line
 
 _SHOWN = 200  # characters of a list of seeds or files
@@ -26,16 +27,18 @@ def verify(
 
     with progress(quiet) as shown:
         report = verify_folder(outdir, progress=shown)
-    typer.echo(f"finished    {report.finished} of {len(report.seeds)} seeds")
+    echo(f"finished    {report.finished} of {len(report.seeds)} seeds")
     for name, text in (
         ("unfinished", str(report.unfinished)),
         ("damaged", str(report.damaged)),
         ("foreign", ", ".join(report.foreign)),
     ):
         if text:
-            typer.echo(f"{name:12}{one_line(text, _SHOWN)}")
+            echo(f"{name:12}{one_line(text, _SHOWN)}")
+    if report.wrong_lines:
+        echo(f"wrong lines {report.wrong_lines} in manifests; the next run drops them")
     if report.merged:
-        typer.echo(f"merged      {report.merged} manifests of shards into {report.manifest}")
+        echo(f"merged      {report.merged} manifests of shards into {report.manifest}")
     if not report.is_complete:
         raise UserError(f"{outdir}: not complete; run the same `sgi-engine run --verify` again")
     if report.foreign:

@@ -10,7 +10,8 @@ with Engine.open("depth.onnx") as engine:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sgi.engine.arguments import check_batch, check_psi
+from sgi.engine.arguments import check_batch, check_psi, names_of_types
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Overlapping, open_backend
 from sgi.engine.backends.backend import pad_rows
 from sgi.engine.backends.ports import check_maps
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, WrongTypeError
 from sgi.engine.in_flight import InFlight
 from sgi.engine.labels import ClassIndex, labels_of, of_batches, of_seeds, one_class, one_label
 from sgi.engine.seeds import as_seeds, latents
@@ -40,7 +41,8 @@ class Engine:
 
     Thread safety: any number of threads may share an engine, call it and stream from it, also while one of them closes
     it; each iterator of `stream` belongs to one thread. As a context manager it closes itself.
-    NotFiniteError, a UserError, is raised where a model computes NaN or infinity.
+    NotFiniteError, a UserError, is raised where a model computes NaN or infinity. A warning names offsets that were
+    fitted on another class than that of the images.
     """
 
     def __init__(self, backend: Backend, batch: int = DEFAULT_BATCH) -> None:
@@ -96,6 +98,7 @@ class Engine:
         """
         latent = self._latents(seeds, z)
         label = labels_of(class_index, len(latent), self.artifact.c_dim, labels)
+        self._warn_of_class(types, class_index)
         starts = range(0, len(latent), self.batch)
         parts: list[dict[str, np.ndarray]] = []
         try:
@@ -121,17 +124,19 @@ class Engine:
         """Compute batch after batch; yields the maps of each, in order, with the memory of two batches.
 
         Pass either batches, latents [N, z_dim], each N at most `batch`, or seeds as in a call: the maps number i are
-        those of seeds[i * batch : (i + 1) * batch]. psi, types: as in a call. class_index: one class or {class: weight}
-        for all images; or, with seeds, the class of each seed; or, with batches, what belongs to each: a class, one for
-        each row, or weights. labels: instead of it, [c_dim] for all images; or, with seeds, [N, c_dim]; or, with
-        batches, an iterable of what belongs to each: [c_dim] or [rows, c_dim].
-        A TensorRT engine computes a batch while the maps of the previous one are copied and used, so this reads one
-        batch ahead.
+        those of seeds[i * batch : (i + 1) * batch]; an empty list yields nothing. psi, types: as in a call.
+        class_index: one class or {class: weight} for all images; or, with seeds, the class of each seed; or, with
+        batches, what belongs to each: a class, one for each row, or weights. labels: instead of it, [c_dim] for all
+        images; or, with seeds, [N, c_dim]; or, with batches, an iterable of what belongs to each: [c_dim] or
+        [rows, c_dim]. A TensorRT engine computes a batch while the maps of the previous one are copied and used, so
+        this reads one batch ahead.
 
         Raises UserError as a call does: for seeds, psi and types at once, for latents and classes at their batch.
         """
         if (seeds is None) == (batches is None):
             raise UserError("pass either `batches` or `seeds`")
+        if class_index is None or isinstance(class_index, (int, np.integer, Sequence, Mapping)):
+            self._warn_of_class(types, class_index)
         if batches is None:
             wanted = as_seeds(seeds if seeds is not None else ())
             return self._stream_seeds(wanted, self._run(self._passes_of(wanted, class_index, labels), psi, types))
@@ -149,6 +154,13 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _warn_of_class(self, types: str | Sequence[str] | None, class_index: Any) -> None:
+        if self.artifact.c_dim and class_index is not None:
+            given = list(class_index) if isinstance(class_index, Mapping) else class_index
+            classes = np.ravel(np.asarray(given, dtype=object)).tolist()
+            with suppress(TypeError, ValueError):  # wrong classes are refused at their batch
+                self.artifact.warn_of_class(names_of_types(types), classes, stacklevel=3)
 
     def _run(
         self,
@@ -231,7 +243,7 @@ class Engine:
         if (seeds is None) == (z is None):
             raise UserError("pass either `seeds` or `z`")
         z_dim = self.artifact.z_dim
-        latent = latents(as_seeds(seeds), z_dim) if seeds is not None else np.asarray(z)
+        latent = latents(as_seeds(seeds), z_dim) if seeds is not None else _numbers(z)
         if seeds is not None and not len(latent):
             raise UserError("`seeds` is empty: pass at least one seed")
         if latent.ndim != 2 or latent.shape[1] != z_dim or not len(latent):
@@ -240,6 +252,16 @@ class Engine:
         if not np.isfinite(latent).all():
             raise UserError("`z` contains values that are not finite")
         return latent
+
+
+def _numbers(z: ArrayLike | None) -> np.ndarray:
+    try:
+        array = np.asarray(z)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0, object)
+    if array.dtype.kind not in "fiu":
+        raise WrongTypeError("z", z, "must be an array of numbers")
+    return array
 
 
 def check_finite(maps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

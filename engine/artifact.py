@@ -7,8 +7,8 @@ Exporters write it, and everything that runs a model reads it. An .onnx contains
 from __future__ import annotations
 
 import json
-import math
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from sgi.engine import intrinsics
+from sgi.engine.arguments import PSI_LIMIT, names_of_types
+from sgi.engine.budget import check_regular, parse_json, read_text
 from sgi.engine.errors import UserError, one_line
+from sgi.engine.foreign_file import foreign
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.offset_tensors import StyledConfig
 from sgi.engine.onnx_wire import NotOnnxError, read_metadata
@@ -33,6 +36,11 @@ SIDECAR_SUFFIXES = (".engine", ".plan")
 NOISE_MODES = ("none", "const")
 NOISE_CHOICES = (*NOISE_MODES, "random")  # of an export: random noise is drawn from a seed and stored, so it is const
 PRECISIONS = ("fp32", "fp16", "bf16")
+MAX_RESOLUTION = 1024  # of a generator
+MAX_DIM = 1 << 20
+MAX_TYPES = 64
+_LEAST_WEIGHT_BYTES = 2
+"""Each element of z and label has at least one weight, in float16 or bfloat16."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EXPORT_AGAIN = "export it again with `sgi-engine export`"
 
@@ -87,14 +95,20 @@ class Artifact:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "types", tuple(self.types))
-        for name, least in (("resolution", 4), ("z_dim", 1), ("c_dim", 0), ("opset", 0)):
-            _require(getattr(self, name) >= least, name)
+        limits = {
+            "resolution": (4, MAX_RESOLUTION),
+            "z_dim": (1, MAX_DIM),
+            "c_dim": (0, MAX_DIM),
+            "opset": (0, MAX_DIM),
+        }
+        for name, (least, most) in limits.items():
+            _require(least <= getattr(self, name) <= most, name)
         _require(self.resolution & (self.resolution - 1) == 0, "resolution")
-        _require(math.isfinite(self.psi), "psi")
-        _require(self.cutoff is None or self.cutoff >= 0, "cutoff")
+        _require(-PSI_LIMIT <= self.psi <= PSI_LIMIT, "psi")
+        _require(self.cutoff is None or 0 <= self.cutoff <= MAX_DIM, "cutoff")
         _require(self.noise_mode in NOISE_MODES, "noise_mode")
         _require(self.precision in PRECISIONS, "precision")
-        _require(len(self.types) > 0 and len(set(self.type_names)) == len(self.types), "types")
+        _require(0 < len(self.types) <= MAX_TYPES and len(set(self.type_names)) == len(self.types), "types")
         _require(all(output.classes or output.decoding != "palette" for output in self.types), "types: classes")
         _require(self.graph_sha256 is None or bool(_SHA256.fullmatch(self.graph_sha256)), "graph_sha256")
         _require(_has_sha256(self.generator), "generator.sha256")
@@ -113,15 +127,25 @@ class Artifact:
 
     def choose_types(self, wanted: str | Iterable[str] | None) -> tuple[str, ...]:
         """The wanted types (None: all, a string: one) in the order of the model; raises UserError for another type."""
-        if wanted is None:
+        names = names_of_types(wanted)
+        if names is None:
             return self.type_names
-        names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
         for name in names:
             if name not in self.type_names:
                 raise UserError(f"`types={name}`: the model has {', '.join(self.type_names)}{_how_to_add(name)}")
-        if not names:
-            raise UserError(f"`types`: name at least one of {', '.join(self.type_names)}")
         return tuple(name for name in self.type_names if name in names)
+
+    def warn_of_class(self, types: Iterable[str] | None, classes: Iterable[int], stacklevel: int = 2) -> None:
+        """Warn if the offset of one of the types (None: all) was fitted on one class, and `classes` has another."""
+        wanted = sorted({int(index) for index in classes})
+        fitted = {name: self.offsets.get(name, {}).get("class_index") for name in types or self.type_names}
+        wrong = [f"{name} on class {i}" for name, i in fitted.items() if i is not None and wanted not in ([], [i])]
+        if wrong:
+            warnings.warn(
+                f"`class_index={','.join(map(str, wanted))}`: an offset was fitted on another class "
+                f"({', '.join(wrong)}); such maps are not verified",
+                stacklevel=stacklevel + 1,
+            )
 
     def check_noise_mode(self, noise_mode: str) -> None:
         """Raise UserError unless the model has this noise: none, const, or random, which is const from a seed."""
@@ -146,16 +170,20 @@ class Artifact:
         Raises UserError for another format version, and for missing and wrong fields.
         """
         try:
-            values = json.loads(text)
-        except (ValueError, RecursionError):
-            raise UserError("its description is not JSON") from None
+            values = parse_json(text, finite=False)  # the fields that count are checked one by one
+        except ValueError as error:
+            raise UserError(f"its description is not JSON ({one_line(str(error), 80)}); {_EXPORT_AGAIN}") from None
         _require(isinstance(values, dict), "the top level")
         found = values.get("format")
         if found != FORMAT:
-            raise UserError(f"its description has format {found}, this version reads {FORMAT}: upgrade sgi-engine")
+            raise UserError(
+                f"its description has format {one_line(str(found), 40)}, this version reads {FORMAT}: "
+                "upgrade sgi-engine"
+            )
         types = values.get("types")
         _require(isinstance(types, list), "types")
         try:
+            msgspec.convert(values, _Facts)
             return msgspec.convert({**values, "types": tuple(_output(entry) for entry in types)}, cls)
         except msgspec.ValidationError as error:
             raise UserError(f"its description is wrong ({error}); {_EXPORT_AGAIN}") from None
@@ -174,7 +202,11 @@ class Artifact:
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None
         try:
-            return cls.from_json(text)
+            artifact = cls.from_json(text)
+            size = path.stat().st_size
+            _require(path.suffix != ONNX_SUFFIX or artifact.z_dim * _LEAST_WEIGHT_BYTES <= size, "z_dim")
+            _require(path.suffix != ONNX_SUFFIX or artifact.c_dim * _LEAST_WEIGHT_BYTES <= size, "c_dim")
+            return artifact
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
 
@@ -230,6 +262,18 @@ def _how_to_add(name: str) -> str:
     )
 
 
+class _Parity(msgspec.Struct):
+    """The part of `Artifact.parity` that reports read."""
+
+    runtimes: dict[str, dict[str, dict[str, Any]]] = {}
+    left_out: dict[str, str] = {}
+    seeds: int = 0
+
+
+class _Facts(msgspec.Struct):
+    parity: _Parity = msgspec.field(default_factory=_Parity)
+
+
 def _output(entry: object) -> Intrinsic:
     try:
         return Intrinsic.from_dict(entry)
@@ -244,20 +288,21 @@ def _metadata_text(path: Path) -> str:
     try:
         text = read_metadata(path).get(METADATA_KEY)
     except NotOnnxError as error:
-        raise UserError(f"{path}: {error}; copy it again or {_EXPORT_AGAIN}") from None
+        what = foreign(path)
+        reason = f"not an ONNX model but {what}" if what else f"{error}; copy it again"
+        raise UserError(f"{path}: {reason}, or {_EXPORT_AGAIN}") from None
     if text is None:
         raise UserError(f"{path}: a model without sgi-engine metadata; {_EXPORT_AGAIN}")
     return text
 
 
 def _sidecar_text(path: Path) -> str:
-    if not path.is_file():
-        raise FileNotFoundError(path)
+    check_regular(path)
     sidecar = path.with_suffix(".json")
     if not sidecar.is_file():
         raise UserError(f"{path}: its description {sidecar.name} is not beside it; copy it too or {_EXPORT_AGAIN}")
     try:
-        return sidecar.read_text(encoding="utf-8")
+        return read_text(sidecar)
     except UnicodeDecodeError:
         raise UserError(f"{sidecar}: not JSON; {_EXPORT_AGAIN}") from None
 
@@ -268,4 +313,5 @@ def _require(condition: bool, what: str) -> None:
 
 
 def _has_sha256(entry: dict[str, Any]) -> bool:
-    return bool(_SHA256.fullmatch(str(entry.get("sha256", ""))))
+    sha256 = entry.get("sha256")
+    return isinstance(sha256, str) and bool(_SHA256.fullmatch(sha256))

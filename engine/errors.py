@@ -28,6 +28,13 @@ class UserError(Exception):
         super().__init__(one_line(text))
 
 
+class WrongTypeError(UserError, TypeError):
+    """A value of a wrong Python type. parameter: its name. remedy: what the value must be."""
+
+    def __init__(self, parameter: str, value: object, remedy: str) -> None:
+        super().__init__(f"`{parameter}={one_line(repr(value), 60)}`: {remedy}")
+
+
 def refuse_ignored(given: Mapping[str, object], why: str) -> None:
     """Raise UserError for the first parameter in `given` that is not None: it would have no effect.
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from sgi.engine.artifact import ONNX_SUFFIX, Artifact
+from sgi.engine.artifact import ONNX_SUFFIX, SIDECAR_SUFFIXES, Artifact
+from sgi.engine.budget import check_safetensors, is_regular, parse_json
 from sgi.engine.errors import UserError
-from sgi.engine.inspect_results import describe_result
+from sgi.engine.foreign_file import foreign
+from sgi.engine.inspect_results import RESULT_SUFFIXES, describe_result
 from sgi.engine.model_file import read_model
 from sgi.engine.offset_tensors import ROWS
 
 SAFETENSORS = ".safetensors"
+_SHOWN_ROWS, _SHOWN_FIGURES = 50, 20  # of a table of scores
 CHECKPOINTS = (".pkl", ".pickle", ".pt", ".pth", ".ckpt")
 KINDS = {
     f"sgi_{kind}": kind for kind in ("generator", "offset", "teacher", "discriminator", "latents")
@@ -64,16 +67,21 @@ def inspect_file(path: str | Path) -> FileReport:
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: no such file")
+    if not path.is_file() and not path.is_dir():
+        raise UserError(f"{path}: neither a file nor a folder, but a device or a pipe")
     result = describe_result(path)
     if result is not None:
         files = path.rglob("*") if path.is_dir() else [path]
-        return FileReport(path, result[0], sum(file.stat().st_size for file in files if file.is_file()), result[1])
-    if path.suffix in CHECKPOINTS:
-        return _checkpoint(path)
+        return FileReport(path, result[0], sum(file.lstat().st_size for file in files if is_regular(file)), result[1])
     if path.suffix == SAFETENSORS:
         header = read_header(path)
         return _checkpoint(path) if header is None else _safetensors(path, *header)
-    return _model(path, Artifact.read(path))
+    if path.suffix in (ONNX_SUFFIX, *SIDECAR_SUFFIXES):
+        return _model(path, Artifact.read(path))
+    if path.suffix in CHECKPOINTS or foreign(path):
+        return _checkpoint(path)  # the error names the kind of a foreign file
+    known = ", ".join((SAFETENSORS, ONNX_SUFFIX, *SIDECAR_SUFFIXES, *RESULT_SUFFIXES, *CHECKPOINTS))
+    raise UserError(f"{path}: not a file that sgi-engine reads or writes; these end in {known}")
 
 
 def read_header(path: Path) -> tuple[str, dict[str, Any], dict[str, list[int]]] | None:
@@ -82,18 +90,21 @@ def read_header(path: Path) -> tuple[str, dict[str, Any], dict[str, list[int]]] 
     Raises UserError if the file is missing, cut short or not safetensors, or if its header is damaged.
     """
     try:
+        check_safetensors(path)
         with safe_open(str(path), framework="np") as tensors:
             found = tensors.metadata() or {}
             shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
         for key, kind in KINDS.items():
             if key in found:
-                return kind, dict(json.loads(found[key])), shapes
+                return kind, dict(parse_json(found[key], finite=False)), shapes
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not a complete safetensors file ({error}); copy it again") from None
-    except (ValueError, TypeError, RecursionError):
-        raise UserError(f"{path}: its header is damaged; copy it again") from None
+        raise UserError(f"{path}: not a complete safetensors file ({foreign(path) or error}); copy it again") from None
+    except (ValueError, TypeError):
+        what = foreign(path)
+        reason = f"not a safetensors file but {what}" if what else "its header is damaged; copy it again"
+        raise UserError(f"{path}: {reason}") from None
     return None
 
 
@@ -115,14 +126,19 @@ def _safetensors(path: Path, kind: str, header: dict[str, Any], shapes: dict[str
         facts["tensors"] = _offset_tensors(shapes)
         score = facts.get("score")
         rows = score.get("rows") if isinstance(score, dict) else None
-        if isinstance(score, dict) and isinstance(rows, dict) and rows:
+        if isinstance(score, dict) and isinstance(rows, dict) and _is_table(rows):
             facts["score"] = {name: value for name, value in score.items() if name != "rows"}
             sections = (_scores(rows),)
     return FileReport(path, kind, path.stat().st_size, facts, sections)
 
 
+def _is_table(rows: dict[str, Any]) -> bool:
+    return bool(rows) and all(isinstance(row, dict) for row in rows.values())
+
+
 def _scores(rows: dict[str, dict[str, Any]]) -> Section:
-    figures = tuple(next(iter(rows.values())))
+    figures = tuple(next(iter(rows.values())))[:_SHOWN_FIGURES]
+    rows = dict(islice(rows.items(), _SHOWN_ROWS))
     return Section(
         "held-out score", figures, {name: tuple(row.get(figure) for figure in figures) for name, row in rows.items()}
     )

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import math
+import os
+from array import array
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 
+from sgi.engine.budget import npy_header, open_regular, parse_json, read_bytes, read_text
 from sgi.engine.errors import UserError
 from sgi.engine.pictures import open_picture
+from sgi.engine.seeds import SEED_MAX
 
 Found = tuple[str, dict[str, Any]]
 _RUN, _REPORT, _TRITON = "run.json", "report.json", "config.pbtxt"
 _FILES = (".safetensors", ".onnx", ".engine", ".plan", ".npy", ".jsonl", ".pkl", ".pt")
 _SHOWN = 20  # names that the description of a folder lists
-_LARGEST = 1 << 28  # bytes of a text file that is read
+_LARGEST = 1 << 26  # bytes of a page or a configuration
+_LONGEST_LINE = 1 << 16  # bytes of a line of a manifest
 # Keys of a JSON object -> its kind, and the fields to show; None for all. The first kind whose keys are present counts.
 _JSON: tuple[tuple[set[str], str, tuple[str, ...] | None], ...] = (
     ({"verdicts", "rows", "held_out"}, "report of eval",
@@ -36,12 +41,11 @@ def describe_result(path: Path) -> Found | None:
     try:
         if path.is_dir():
             return _folder(path)
-        readers = {".npy": _npy, ".json": _json, ".jsonl": _manifest, ".html": _html, ".pbtxt": _triton, ".png": _png}
-        reader = readers.get(path.suffix)
+        reader = _READERS.get(path.suffix)
         return reader(path) if reader else None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, TypeError, KeyError, RecursionError, EOFError):
+    except (ValueError, TypeError, KeyError, RecursionError, EOFError, SyntaxError):
         raise UserError(
             f"{path}: {'a file in it is' if path.is_dir() else 'it is'} incomplete or damaged; copy it again"
         ) from None
@@ -62,31 +66,34 @@ def _folder(path: Path) -> Found:
         models = [name for name in names if (path / name / inside).is_file()]
         if models:
             return kind, {"folders": models[:_SHOWN]}
-    ours = [name for name in names if name.endswith(_FILES)]
-    if not ours:
+    if not any(name.endswith(_FILES) for name in names):
         raise UserError(f"{path}: a folder without files that sgi-engine writes")
-    kind = "folder of inverted pictures" if any(name.endswith("_ws.safetensors") for name in ours) else "folder"
-    return kind, {"files": ours[:_SHOWN], "number of files": len(ours)}
+    kind = "folder of inverted pictures" if any(name.endswith("_ws.safetensors") for name in names) else "folder"
+    files = [name for name in names if (path / name).is_file()]
+    folders = [name for name in names if (path / name).is_dir()]
+    facts = {"files": files[:_SHOWN], "number of files": len(files)}
+    return kind, {**facts, "folders": folders[:_SHOWN]} if folders else facts
 
 
 def _npy(path: Path) -> Found:
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    facts = {"shape": list(array.shape), "dtype": str(array.dtype)}
-    if array.ndim != 3:
+    with open_regular(path) as file:
+        shape, _, dtype = npy_header(file)
+        if math.prod(shape) * dtype.itemsize != os.fstat(file.fileno()).st_size - file.tell():
+            raise ValueError("more or fewer numbers than its header claims")
+    facts = {"shape": list(shape), "dtype": str(dtype)}
+    if len(shape) != 3:
         return "array", facts
     # A map is [channels, R, R]; directions are [K, rows of w+, w_dim].
-    return ("map", facts) if array.shape[1] == array.shape[2] else ("directions in w+", facts)
+    return ("map", facts) if shape[1] == shape[2] else ("directions in w+", facts)
 
 
 def _json(path: Path) -> Found:
-    values = json.loads(_text(path))
+    values = parse_json(read_bytes(path), finite=False)
     if isinstance(values, dict):
         for keys, kind, shown in _JSON:
             if keys <= values.keys():
                 return kind, {name: values[name] for name in shown or values if name in values}
-        if values and all(
-            isinstance(entry, Mapping) and {"bytes", "sha256"} <= entry.keys() for entry in values.values()
-        ):
+        if values and all(isinstance(entry, dict) and {"bytes", "sha256"} <= entry.keys() for entry in values.values()):
             return "manifest of a bundle", {name: f"{entry['bytes']} bytes" for name, entry in values.items()}
         if path.name == _RUN and "format" in values:
             return "settings of a run", values
@@ -94,15 +101,27 @@ def _json(path: Path) -> Found:
 
 
 def _manifest(path: Path) -> Found:
-    seeds: set[int] = set()
+    seeds = array("Q")
     types: list[str] = []
-    for line in _text(path).splitlines(keepends=True):
-        if line.endswith("\n"):  # the last line of an active run can be incomplete
-            entry = json.loads(line)
-            seeds.add(entry["seed"])
-            types = types or list(entry.get("files", ()))
-    span = {"first seed": min(seeds), "last seed": max(seeds)} if seeds else {}
-    return "manifest of a run", {"seeds": len(seeds), **span, "types": types}
+    with open_regular(path) as file:
+        while line := file.readline(_LONGEST_LINE):
+            if line.endswith(b"\n"):  # the last line of an active run can be incomplete
+                entry = _LINES.decode(line)
+                seeds.append(entry.seed)
+                types = types or list(entry.files)
+            elif len(line) == _LONGEST_LINE:
+                raise ValueError("a line that is too long")
+    distinct = np.unique(np.array(seeds, np.uint64))
+    span = {"first seed": int(distinct[0]), "last seed": int(distinct[-1])} if len(distinct) else {}
+    return "manifest of a run", {"seeds": len(distinct), **span, "types": types}
+
+
+class _Line(msgspec.Struct):
+    seed: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)]
+    files: dict[str, str] = {}
+
+
+_LINES = msgspec.json.Decoder(_Line)
 
 
 def _html(path: Path) -> Found:
@@ -126,6 +145,9 @@ def _png(path: Path) -> Found:
 
 
 def _text(path: Path) -> str:
-    if path.stat().st_size > _LARGEST:
-        raise UserError(f"{path}: larger than any file of this kind")
-    return path.read_text(encoding="utf-8")
+    return read_text(path, _LARGEST)
+
+
+_READERS = {".npy": _npy, ".json": _json, ".jsonl": _manifest, ".html": _html, ".pbtxt": _triton, ".png": _png}
+RESULT_SUFFIXES = tuple(_READERS)
+"""Suffixes of files that `describe_result` reads."""

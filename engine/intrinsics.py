@@ -8,8 +8,8 @@ this table. Offset files and exported models store the `Intrinsic`, never the ot
 
 from __future__ import annotations
 
-import math
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -21,6 +21,8 @@ from sgi.engine.errors import UserError
 from sgi.engine.palette import MAX_CLASSES, palette
 
 SHADING_MAX = 1.5
+LARGEST = 1e30
+"""Bound of ranges: far inside float32, in which maps are computed."""
 MASK = "mask-"
 MASK_THRESHOLD = 0.5
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
@@ -35,7 +37,7 @@ _TAKEN = ("all", "label", "psi", "z")  # the word for every type, and the inputs
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -LARGEST < value < LARGEST
 
 
 @dataclass(frozen=True)
@@ -67,35 +69,34 @@ class Intrinsic:
                 f"type {self.name!r}: a name has lower-case letters, digits and dashes, a letter first, and is none of "
                 f"{', '.join(_TAKEN)}"
             )
-        for holds, what in self._rules():
-            if not holds:
-                raise UserError(f"type {self.name}: {what}")
+        for what in self._contradictions():
+            raise UserError(f"type {self.name}: {what}")
 
-    def _rules(self) -> list[tuple[bool, str]]:
-        in_order = _is_number(self.low) and _is_number(self.high) and self.low < self.high
+    def _contradictions(self) -> Iterator[str]:
+        """What is wrong; a value is formatted only where it is wrong."""
         decoding = DECODINGS.get(self.decoding) if isinstance(self.decoding, str) else None
-        fixed = decoding.fixed if decoding else {}
-        has_classes, rule = bool(decoding and decoding.has_classes), decoding.rule if decoding else ""
+        if self.channels not in (IMAGE_CHANNELS if self.name == IMAGE else (1, 3)) or isinstance(self.channels, bool):
+            yield f"has {self.channels} channels, not 1{', 3 or 4' if self.name == IMAGE else ' or 3'}"
+        if not (_is_number(self.low) and _is_number(self.high) and self.low < self.high):
+            yield f"its range is {self.low} to {self.high}, not two numbers in order"
+        if decoding is None:
+            yield f"decoding {self.decoding}: choose from {', '.join(DECODINGS)}"
+            return
+        if not isinstance(self.meaning, str):
+            yield "its meaning is not a text"
+        if self.png_bits != 8 and not (self.png_bits == 16 and self.channels == 1):
+            yield "png_bits is 8, or 16 of one channel"
+        if not (isinstance(self.classes, tuple) and all(isinstance(label, str) for label in self.classes)):
+            yield "its classes are not a list of names"
+        if any(getattr(self, name) != value for name, value in decoding.fixed.items()):
+            yield decoding.rule
         count = len(self.classes)
-        return [
-            (
-                self.channels in (IMAGE_CHANNELS if self.name == IMAGE else (1, 3))
-                and not isinstance(self.channels, bool),
-                f"has {self.channels} channels, not 1{', 3 or 4' if self.name == IMAGE else ' or 3'}",
-            ),
-            (in_order, f"its range is {self.low} to {self.high}, not two numbers in order"),
-            (decoding is not None, f"decoding {self.decoding}: choose from {', '.join(DECODINGS)}"),
-            (isinstance(self.meaning, str), "its meaning is not a text"),
-            (self.png_bits == 8 or (self.png_bits == 16 and self.channels == 1), "png_bits is 8, or 16 of one channel"),
-            (
-                isinstance(self.classes, tuple) and all(isinstance(label, str) for label in self.classes),
-                "its classes are not a list of names",
-            ),
-            (all(getattr(self, name) == value for name, value in fixed.items()), rule),
-            (not count or has_classes, "classes need the decoding `palette`"),
-            (not count or 2 <= count <= MAX_CLASSES, f"has {count} classes, not 2 to {MAX_CLASSES}"),
-            (not count or (self.low, self.high) == (0, count - 1), f"indices of {count} classes are 0 to {count - 1}"),
-        ]
+        if count and not decoding.has_classes:
+            yield "classes need the decoding `palette`"
+        if count and not 2 <= count <= MAX_CLASSES:
+            yield f"has {count} classes, not 2 to {MAX_CLASSES}"
+        if count and (self.low, self.high) != (0, count - 1):
+            yield f"indices of {count} classes are 0 to {count - 1}"
 
     @property
     def code_channels(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sgi.engine.errors import UserError, one_line
+from sgi.engine.errors import UserError, WrongTypeError, one_line
 
 ClassIndex = int | Sequence[int] | Mapping[int, float]
 """One class, one for each image, or the weights of classes, {class: weight}, for all images."""
@@ -107,18 +107,15 @@ def of_seeds(name: str, value: Any, one: bool, count: int) -> Callable[[slice], 
 
 
 def _one_hot(class_index: Any, count: int, c_dim: int) -> np.ndarray:
+    remedy = f"choose 0 to {c_dim - 1}, one for all images or one each"
     try:
         classes = np.asarray(class_index)
     except ValueError:  # lists of different lengths
-        classes = np.empty(0)
-    if (
-        classes.dtype.kind not in "iu"
-        or classes.shape not in ((), (count,))
-        or classes.min() < 0
-        or classes.max() >= c_dim
-    ):
-        shown = one_line(str(class_index), _SHOWN)
-        raise UserError(f"`class_index={shown}`: choose 0 to {c_dim - 1}, one for all images or one each")
+        raise WrongTypeError("class_index", class_index, remedy) from None
+    if classes.dtype.kind not in "iu":
+        raise WrongTypeError("class_index", class_index, remedy)
+    if classes.shape not in ((), (count,)) or classes.min() < 0 or classes.max() >= c_dim:
+        raise UserError(f"`class_index={one_line(str(class_index), _SHOWN)}`: {remedy}")
     label = np.zeros((count, c_dim), np.float32)
     label[np.arange(count), classes] = 1
     return label

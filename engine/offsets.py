@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from sgi.engine import intrinsics, offset_tensors
+from sgi.engine.arguments import PSI_LIMIT
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.tensor_file import FileKind, tensors_sha256
+
+_MOST = 1 << 20
+_Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+_Factor = Annotated[float, msgspec.Meta(ge=-_MOST, le=_MOST)]
+_Psi = Annotated[float, msgspec.Meta(ge=-PSI_LIMIT, le=PSI_LIMIT)]
 
 
 class OffsetHeader(msgspec.Struct):
@@ -26,8 +32,8 @@ class OffsetHeader(msgspec.Struct):
     type: str
     space: str
     generator_sha256: str
-    psi: float = 1.0
-    cutoff: int | None = None
+    psi: _Psi = 1.0
+    cutoff: _Count | None = None
     noise_mode: str = "none"
     teacher: dict[str, Any] = {}
     loss: str = "l1"
@@ -36,7 +42,31 @@ class OffsetHeader(msgspec.Struct):
     semantics: dict[str, Any] = {}
 
 
-OFFSET_FILE = FileKind("sgi_offset", 1, OffsetHeader, "an offset", "make one with `sgi-engine train`")
+class _Part(msgspec.Struct):
+    type: str
+    alpha: _Factor
+
+
+class _Fit(msgspec.Struct):
+    alpha: _Factor = 1.0
+    rank: _Count | None = None
+    from_layer: _Count | None = None
+    class_index: _Count | None = None
+    images: _Count | None = None
+    seed: int | None = None
+    parts: Annotated[list[_Part], msgspec.Meta(max_length=1000)] = []
+
+
+class _Score(msgspec.Struct):
+    rows: dict[str, dict[str, float | None]] = {}
+    best_baseline: str | None = None
+    seeds: str | None = None
+    teacher: dict[str, Any] | None = None
+
+
+OFFSET_FILE = FileKind(
+    "sgi_offset", 1, OffsetHeader, "an offset", "make one with `sgi-engine train`", {"fit": _Fit, "score": _Score}
+)
 
 
 @dataclass
@@ -96,7 +126,16 @@ class Offset:
     def summary(self) -> dict[str, Any]:
         """The entry of this offset in the metadata of an exported model."""
         how = {key: self.fit[key] for key in ("rank", "from_layer", "alpha", "parts") if self.fit.get(key)}
-        return {"sha256": self.sha256, "space": self.space, "psi": self.psi, "noise_mode": self.noise_mode, **how}
+        class_index = self.fit.get("class_index")
+        fitted = {} if class_index is None else {"class_index": class_index}
+        return {
+            "sha256": self.sha256,
+            "space": self.space,
+            "psi": self.psi,
+            "noise_mode": self.noise_mode,
+            **how,
+            **fitted,
+        }
 
     def rows(self, num_ws: int) -> NDArray[np.float32]:
         """The offset as rows of w+: [num_ws, w_dim] float32.

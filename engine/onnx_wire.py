@@ -1,4 +1,4 @@
-"""Reads the metadata of an .onnx file and removes outputs from it, without the `onnx` package.
+"""Reads the metadata of an .onnx file, checks its graph and removes outputs from it, without the `onnx` package.
 
 Where models only run, `onnx` is not installed, and loading a runtime takes 0.1 s or more. This module therefore reads
 the protobuf wire format itself; the field numbers are those of onnx.proto. A file is truncated if a length exceeds the
@@ -7,23 +7,24 @@ end of the file.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Collection, Iterator
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+from sgi.engine.budget import LARGEST_MODEL, LARGEST_TEXT, open_regular
 
 _VARINT, _BYTES = 0, 2
 _FIXED_BYTES = {1: 8, 5: 4}
+_VARINT_BYTES, _ALL_BITS = 10, (1 << 64) - 1
+_MOST_FIELDS = 1000  # of the model itself
 # Every field of ModelProto and its wire type, ir_version to configuration.
 _MODEL_WIRE_TYPE = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
 _GRAPH_TAG = bytes([_MODEL_GRAPH * 8 + _BYTES])
 _FIRST_BYTE = b"\x08"  # ir_version, which ONNX requires, comes first
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_OUTPUT, _GRAPH_VALUE_INFO = 1, 5, 12, 13
-_NODE_INPUT, _NODE_OUTPUT, _NODE_OP_TYPE = 1, 2, 4
+_NODE_INPUT, _NODE_OUTPUT = 1, 2
 _TENSOR_NAME, _VALUE_NAME = 8, 1
-_CONTROL_FLOW = {b"If", b"Loop", b"Scan", b"SequenceMap"}
 
 
 class NotOnnxError(ValueError):
@@ -35,14 +36,18 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 
     Raises NotOnnxError, or OSError if the file cannot be read.
     """
-    size = Path(path).stat().st_size
     properties: dict[str, str] = {}
     has_graph = False
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_MODEL:
+            raise NotOnnxError("larger than 2 GiB, which no ONNX model is")
         if file.read(1) != _FIRST_BYTE:
             raise NotOnnxError("not an ONNX model")
         file.seek(0)
-        while file.tell() < size:
+        for _ in range(_MOST_FIELDS):
+            if file.tell() >= size:
+                break
             number, wire_type = divmod(_varint(file), 8)
             if _MODEL_WIRE_TYPE.get(number) != wire_type:
                 raise NotOnnxError("not an ONNX model")
@@ -52,30 +57,37 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
             if file.tell() + length > size:
                 raise NotOnnxError("truncated")
             if number == _MODEL_METADATA:
+                if length > LARGEST_TEXT:
+                    raise NotOnnxError("not an ONNX model of sgi-engine, its metadata are too long")
                 key, value = _string_pair(file.read(length))
                 properties[key] = value
             else:
                 file.seek(length, os.SEEK_CUR)
             has_graph |= number == _MODEL_GRAPH
+        else:
+            raise NotOnnxError("not an ONNX model")
     if not has_graph:
         raise NotOnnxError("truncated")
     return properties
 
 
 def find_graph(model: bytes) -> memoryview:
-    """The graph of a complete model with its weights, without tag and length."""
-    return next(field.payload for field in _fields(memoryview(model)) if field.number == _MODEL_GRAPH)
+    """The graph of a model with its weights, without tag and length; raises NotOnnxError if it is truncated."""
+    for field in fields(memoryview(model)):
+        if field.number == _MODEL_GRAPH and field.wire_type == _BYTES:
+            return field.payload
+    raise NotOnnxError("truncated")
 
 
 def keep_outputs(model: bytes, names: Collection[str]) -> bytes:
     """A model with only some of its outputs, without the nodes and weights that only the others need.
 
     ONNX Runtime computes every node of a graph, also for outputs that are not fetched (1.31, with and without
-    `only_execute_path_to_fetches`), so outputs that are not needed must be removed before it loads the model. A model
-    with control flow, whose inner graphs can use any outer value, is returned unchanged.
+    `only_execute_path_to_fetches`), so outputs that are not needed must be removed before it loads the model. The
+    model has no control flow (`sgi.engine.onnx_operators`), whose inner graphs could use any outer value.
     """
     parts: list[bytes | memoryview] = []
-    for field in _fields(memoryview(model)):
+    for field in fields(memoryview(model)):
         if field.number == _MODEL_GRAPH:
             graph = _keep_graph_outputs(field.payload, {name.encode() for name in names})
             parts += [_GRAPH_TAG, _encode_varint(sum(map(len, graph))), *graph]
@@ -84,22 +96,22 @@ def keep_outputs(model: bytes, names: Collection[str]) -> bytes:
     return b"".join(parts)
 
 
-class _Field(NamedTuple):
+class Field(NamedTuple):
+    """A field of a message: its number and wire type, its bytes with tag, and its bytes without tag and length."""
+
     number: int
+    wire_type: int
     whole: memoryview
     payload: memoryview
 
 
 def _keep_graph_outputs(graph: memoryview, wanted: set[bytes]) -> list[memoryview]:
-    fields = list(_fields(graph))
+    found = list(fields(graph))
     nodes = [
         (field, _strings(field.payload, _NODE_INPUT), _strings(field.payload, _NODE_OUTPUT))
-        for field in fields
+        for field in found
         if field.number == _GRAPH_NODE
     ]
-    operators = {name for field, _, _ in nodes for name in _strings(field.payload, _NODE_OP_TYPE)}
-    if operators & _CONTROL_FLOW:
-        return [graph]
     needed = set(wanted)
     dropped = set()
     for field, inputs, outputs in reversed(nodes):  # ONNX keeps nodes in topological order
@@ -108,45 +120,49 @@ def _keep_graph_outputs(graph: memoryview, wanted: set[bytes]) -> list[memoryvie
         else:
             needed.update(inputs)
 
-    def kept(field: _Field) -> bool:
+    def kept(field: Field) -> bool:
         if field.number == _GRAPH_OUTPUT:
-            return _strings(field.payload, _VALUE_NAME)[0] in wanted
+            return not wanted.isdisjoint(_strings(field.payload, _VALUE_NAME))
         if field.number == _GRAPH_INITIALIZER:
-            return _strings(field.payload, _TENSOR_NAME)[0] in needed
+            return not needed.isdisjoint(_strings(field.payload, _TENSOR_NAME))
         return field.number != _GRAPH_VALUE_INFO and id(field) not in dropped
 
-    return [field.whole for field in fields if kept(field)]
+    return [field.whole for field in found if kept(field)]
 
 
-def _fields(message: memoryview) -> Iterator[_Field]:
+def fields(message: memoryview) -> Iterator[Field]:
+    """The fields of a message; raises NotOnnxError if it is truncated or no message."""
     position = 0
     while position < len(message):
-        tag, start = _varint_at(message, position)
+        tag, start = varint_at(message, position)
         number, wire_type = divmod(tag, 8)
         if wire_type == _VARINT:
-            _, end = _varint_at(message, start)
+            _, end = varint_at(message, start)
         elif wire_type == _BYTES:
-            length, start = _varint_at(message, start)
+            length, start = varint_at(message, start)
             end = start + length
-        else:
+        elif wire_type in _FIXED_BYTES:
             end = start + _FIXED_BYTES[wire_type]
-        yield _Field(number, message[position:end], message[start:end])
+        else:
+            raise NotOnnxError("not an ONNX model")
+        if end > len(message):
+            raise NotOnnxError("truncated")
+        yield Field(number, wire_type, message[position:end], message[start:end])
         position = end
 
 
 def _strings(message: memoryview, number: int) -> list[bytes]:
-    return [bytes(field.payload) for field in _fields(message) if field.number == number]
+    return [bytes(field.payload) for field in fields(message) if field.number == number]
 
 
-def _varint_at(message: memoryview, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
+def varint_at(message: memoryview, position: int) -> tuple[int, int]:
+    """An unsigned number of at most 64 bits, and the position after it; raises NotOnnxError for anything else."""
+    value = 0
+    for place, byte in enumerate(message[position : position + _VARINT_BYTES], 1):
+        value |= (byte & 0x7F) << 7 * (place - 1)
         if byte < 0x80:
-            return value, position
-        shift += 7
+            return value & _ALL_BITS, position + place
+    raise NotOnnxError("truncated" if position + _VARINT_BYTES > len(message) else "not an ONNX model")
 
 
 def _encode_varint(value: int) -> bytes:
@@ -159,26 +175,19 @@ def _encode_varint(value: int) -> bytes:
 
 
 def _varint(file: BinaryIO) -> int:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = file.read(1)
-        if not byte:
-            raise NotOnnxError("truncated")
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return value
-    raise NotOnnxError("not an ONNX model")
+    start = file.tell()
+    value, length = varint_at(memoryview(file.read(_VARINT_BYTES)), 0)
+    file.seek(start + length)
+    return value
 
 
 def _string_pair(entry: bytes) -> tuple[str, str]:
     """Key and value of a StringStringEntryProto, whose fields are key = 1 and value = 2."""
-    file = io.BytesIO(entry)
     strings = {1: b"", 2: b""}
-    while file.tell() < len(entry):
-        number, wire_type = divmod(_varint(file), 8)
-        if wire_type != _BYTES:
+    for field in fields(memoryview(entry)):
+        if field.wire_type != _BYTES:
             raise NotOnnxError("not an ONNX model")
-        strings[number] = file.read(_varint(file))
+        strings[field.number] = bytes(field.payload)
     try:
         return strings[1].decode(), strings[2].decode()
     except UnicodeDecodeError:

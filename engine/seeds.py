@@ -10,20 +10,24 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import index
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 
-from sgi.engine.errors import UserError, one_line
+from sgi.engine.budget import read_text
+from sgi.engine.errors import UserError, WrongTypeError, one_line
 
 SEED_MAX = 2**32 - 1
 DIGITS = 6
 """Least number of digits of a seed in file names, so that a folder can be extended to a million seeds."""
 _REMEDY = "write seeds and inclusive ranges such as 0-5,9,12-14"
 _SHOWN = 60  # characters of a wrong text that a message quotes
+_SEPARATOR = re.compile(r"\s*,\s*|(?<![\s-])\s+(?![\s-])")  # not the spaces of "0 - 5"
+_LARGEST_FILE = 1 << 26
+_MOST_OVERLAPPING = 20_000
 _ITEM = re.compile(r"(\d{1,20})(?:\s*-\s*(\d{1,20}))?")
 
 
@@ -38,6 +42,7 @@ class Seeds(Sequence[int]):
         self.ranges = tuple(part for part in ranges if len(part))
         self.duplicates = duplicates
         self._ends = list(accumulate(len(part) for part in self.ranges))
+        self._sorted: list[range] | None = None  # for `in`, made when it is needed
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -47,7 +52,12 @@ class Seeds(Sequence[int]):
             yield from part
 
     def __contains__(self, seed: object) -> bool:
-        return any(seed in part for part in self.ranges)
+        if not isinstance(seed, int):
+            return False
+        if self._sorted is None:
+            self._sorted = sorted(self.ranges, key=lambda part: part.start)
+        place = bisect_right(self._sorted, seed, key=lambda part: part.start)
+        return place > 0 and seed in self._sorted[place - 1]
 
     @overload
     def __getitem__(self, item: int) -> int: ...
@@ -91,6 +101,21 @@ class Seeds(Sequence[int]):
         """Position of the first seed of a shard, and position after its last."""
         return len(self) * (part - 1) // count, len(self) * part // count
 
+    def without(self, seeds: Iterable[int]) -> Seeds:
+        """The seeds, in ascending order, that are not in `seeds`, which ascend."""
+        left: list[range] = []
+        taken = iter(seeds)
+        seed = next(taken, None)
+        for part in self.union().ranges:
+            start = part.start
+            while seed is not None and seed < part.stop:
+                if seed >= start:
+                    left.append(range(start, seed))
+                    start = seed + 1
+                seed = next(taken, None)
+            left.append(range(start, part.stop))
+        return Seeds(left)
+
     @property
     def digits(self) -> int:
         """Number of decimal digits to which file names of these seeds are padded, at least 6."""
@@ -119,12 +144,12 @@ def parse_seeds(text: str) -> Seeds:
 
 
 def read_seeds(path: str | Path) -> Seeds:
-    """The seeds of a text file: lines of seeds and ranges as for `parse_seeds`, empty lines, and # with a comment.
+    """The seeds of a text file: seeds and ranges, separated by commas, spaces or lines; # starts a comment.
 
     Raises UserError for a file that cannot be read, and with the line number for a line that is wrong.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, _LARGEST_FILE, "utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise UserError(f"`seeds_file={path}`: {reason}") from None
@@ -132,7 +157,7 @@ def read_seeds(path: str | Path) -> Seeds:
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()
         try:
-            ranges += [_parse_item(item.strip(), text) for item in text.split(",")] if text else []
+            ranges += [_parse_item(item, text) for item in _SEPARATOR.split(text)] if text else []
         except UserError as error:
             raise UserError(f"`seeds_file={path}`, line {number}: {error}") from None
     if not ranges:
@@ -143,13 +168,13 @@ def read_seeds(path: str | Path) -> Seeds:
 def as_seeds(seeds: str | int | Iterable[int]) -> Sequence[int]:
     """The seeds of a Python call: text for `parse_seeds`, one integer, or an iterable of integers, duplicates kept.
 
-    Raises UserError for a seed outside 0 to 2^32 - 1.
+    Raises UserError for a seed outside 0 to 2^32 - 1, and for one that is no integer.
     """
     if isinstance(seeds, Seeds):
         return seeds
     if isinstance(seeds, str):
         return parse_seeds(seeds)
-    values = [index(seed) for seed in (seeds if isinstance(seeds, Iterable) else [seeds])]
+    values = [_integer(seed) for seed in (seeds if isinstance(seeds, Iterable) else [seeds])]
     for value in values:
         if not 0 <= value <= SEED_MAX:
             raise UserError(f"`seeds={value}`: a seed is an integer from 0 to {SEED_MAX}")
@@ -175,6 +200,13 @@ def seed_stem(seed: int, digits: int = DIGITS) -> str:
     return f"seed{seed:0{digits}d}"
 
 
+def _integer(seed: object) -> int:
+    try:
+        return index(seed)  # type: ignore[arg-type]
+    except TypeError:
+        raise WrongTypeError("seeds", seed, f"a seed is an integer from 0 to {SEED_MAX}") from None
+
+
 def _parse_item(item: str, text: str) -> range:
     shown = one_line(text, _SHOWN)
     match = _ITEM.fullmatch(item)
@@ -189,7 +221,17 @@ def _parse_item(item: str, text: str) -> range:
     return range(first, last + 1)
 
 
-def _distinct(parts: Iterable[range]) -> Seeds:
+def _distinct(given: Iterable[range]) -> Seeds:
+    parts = list(given)
+    ascending = sorted(parts, key=lambda part: part.start)
+    if all(one.stop <= other.start for one, other in pairwise(ascending)):
+        return Seeds(parts)
+    if len(parts) > _MOST_OVERLAPPING:  # what follows takes the square of their number
+        single = list(dict.fromkeys(parts))
+        ascending = sorted(single, key=lambda part: part.start)
+        if not all(one.stop <= other.start for one, other in pairwise(ascending)):
+            raise UserError(f"`seeds`: {len(parts)} items, and ranges among them overlap; write each seed once")
+        return Seeds(single, sum(map(len, parts)) - sum(map(len, single)))
     kept: list[range] = []
     starts: list[int] = []  # disjoint intervals seen so far, sorted; stops[i] is one past the last
     stops: list[int] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from sgi.engine.budget import check_safetensors, parse_json
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
+from sgi.engine.foreign_file import foreign
 
 Header = TypeVar("Header", bound=msgspec.Struct)
 
@@ -31,7 +33,8 @@ class FileKind(Generic[Header]):
     """One kind of file.
 
     key: metadata key of the header. format: version that this code reads and writes. header: schema of the header.
-    noun: what messages call the file, such as "an offset". remedy: how to get one.
+    noun: what messages call the file, such as "an offset". remedy: how to get one. facts: schemas of the fields of the
+    header that are dicts, as far as this code reads them.
     """
 
     key: str
@@ -39,6 +42,7 @@ class FileKind(Generic[Header]):
     header: type[Header]
     noun: str
     remedy: str
+    facts: Mapping[str, type[msgspec.Struct]] = field(default_factory=dict)
 
     def write(self, path: str | Path, tensors: Mapping[str, Any], header: Header) -> None:
         """Write the file. It appears complete or not at all.
@@ -74,14 +78,20 @@ class FileKind(Generic[Header]):
     def _open(self, path: str | Path, framework: str | None) -> tuple[Header, dict[str, Any]]:
         tensors: dict[str, Any] = {}
         try:
+            check_safetensors(path)
             with safe_open(str(path), framework=framework or "np") as file:
                 header = self._parse(path, (file.metadata() or {}).get(self.key))
                 if framework:
                     tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except FileNotFoundError:
             raise UserError(f"{path}: no such file") from None
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{path}: not a readable safetensors file ({error})") from None
+        except OSError as error:
+            raise UserError(f"{path}: not a readable safetensors file ({error.strerror or error})") from None
+        except (SafetensorError, ValueError, TypeError, AttributeError) as error:
+            # TypeError and AttributeError: numbers that the framework does not have.
+            raise UserError(
+                f"{path}: not a readable safetensors file ({foreign(path) or f'{error}: download or copy it again'})"
+            ) from None
         return header, tensors
 
     def _parse(self, path: str | Path, text: str | None) -> Header:
@@ -89,15 +99,18 @@ class FileKind(Generic[Header]):
             raise UserError(f"{path}: not {self.noun} file; {self.remedy}")
         try:
             # Not msgspec.json: figures in files of earlier versions can be NaN, which strict JSON does not have.
-            values = json.loads(text)
+            values = parse_json(text, finite=False)
             version = msgspec.convert(values, _Version).format
             if version != self.format:
                 raise UserError(
                     f"{path}: {self.noun} file of format {version}, this version reads {self.format}: "
                     f"upgrade sgi-engine, or {self.remedy}"
                 )
-            return msgspec.convert(values, self.header)
-        except (ValueError, RecursionError) as error:
+            header = msgspec.convert(values, self.header)
+            facts = msgspec.defstruct("Facts", list(self.facts.items()))
+            msgspec.convert({name: getattr(header, name) for name in self.facts}, facts)
+            return header
+        except ValueError as error:
             raise UserError(f"{path}: damaged header ({error}); copy the file again") from None
 
 

@@ -10,6 +10,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from sgi.engine.onnx_operators import OPERATORS
+
 MIN_OPSET = 18  # the first in which the axes of ReduceMean are an input
 MAX_OPSET = 23
 
@@ -48,6 +50,7 @@ class GraphBuilder:
 
     def op(self, kind: str, *inputs: str, stem: str | None = None, output: str | None = None, **attributes: Any) -> str:
         """Append a node with one output, named `output` or by `stem`; returns the output's name."""
+        assert kind in OPERATORS, f"{kind} is not in the table that backends allow"
         output = output or self.name(stem or kind.lower())
         self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
         return output

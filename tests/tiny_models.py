@@ -69,7 +69,9 @@ def describe(types: Sequence[Kind] = ("image", "depth"), **changes: object) -> A
 def write_model(
     path: Path, artifact: Artifact, metadata: dict[str, str] | None = None, damage: str | None = None
 ) -> Path:
-    """Write values = low + (high - low) * (tanh(psi * z A_c + label L) + 1) / 2, one A_c for each type c.
+    """Write values = low + (high - low) * (f(psi * z A_c + label L) + 1) / 2, one A_c for each type c.
+
+    f(x) = x / sqrt(1 + x^2): models have only the operators that the exporter writes.
 
     damage: name of a type whose A_c is NaN.
     """
@@ -83,8 +85,8 @@ def write_model(
         weights.append(numpy_helper.from_array(np.array(value, np.float32, order="C"), name))
         return name
 
-    def node(operator: str, *inputs: str, output: str) -> str:
-        nodes.append(helper.make_node(operator, list(inputs), [output]))
+    def node(operator: str, *inputs: str, output: str, **settings: object) -> str:
+        nodes.append(helper.make_node(operator, list(inputs), [output], **settings))
         return output
 
     scaled = node("Mul", "z", "psi", output="scaled")
@@ -97,12 +99,13 @@ def write_model(
             label = node("MatMul", "label", constant(f"{c}.L", random.randn(artifact.c_dim, size)), output=f"{c}.label")
             code = node("Add", code, label, output=f"{c}.sum")
         half = (output.high - output.low) / 2
-        squashed = node("Tanh", code, output=f"{c}.tanh")
+        above = node("Add", node("Mul", code, code, output=f"{c}.square"), constant(f"{c}.one", 1), output=f"{c}.above")
+        squashed = node("Div", code, node("Sqrt", above, output=f"{c}.root"), output=f"{c}.squashed")
         stretched = node("Mul", squashed, constant(f"{c}.half", half), output=f"{c}.stretched")
-        shape = np.array([-1, output.channels, side, side], np.int64)
-        weights.append(numpy_helper.from_array(shape, f"{c}.shape"))
+        weights.append(numpy_helper.from_array(np.array([2, 3], np.int64), f"{c}.axes"))
         shifted = node("Add", stretched, constant(f"{c}.middle", output.low + half), output=f"{c}.flat")
-        node("Reshape", shifted, f"{c}.shape", output=c)
+        pixels = node("Unsqueeze", shifted, f"{c}.axes", output=f"{c}.pixels")
+        node("DepthToSpace", pixels, blocksize=side, mode="CRD", output=c)
         outputs.append(helper.make_tensor_value_info(c, TensorProto.FLOAT, ["N", output.channels, side, side]))
     inputs = [
         helper.make_tensor_value_info("z", TensorProto.FLOAT, ["N", artifact.z_dim]),

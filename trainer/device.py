@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import torch
 
+from sgi.engine.arguments import check_threads
 from sgi.engine.errors import UserError
 
 
 def find_device(name: str, threads: int | None = None) -> torch.device:
     """Return the device `name`, cpu or cuda, and set this process to `threads` CPU threads if given.
 
-    Raises UserError, naming `device`, for another name or when there is no GPU.
+    Raises UserError, naming `device`, for another name or when there is no GPU, and for `threads` below 1.
     """
+    threads = check_threads(threads)
     if name not in ("cpu", "cuda"):
         raise UserError(f"`device={name}`: choose cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():

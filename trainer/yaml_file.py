@@ -1,32 +1,51 @@
-"""Reading of a user's YAML file as a mapping of plain values, with one-line errors."""
+"""Reading of a user's YAML file as a mapping of plain values, with one-line errors.
+
+A few hundred bytes of aliases can stand for gigabytes, so their number is limited before anything is built, and the
+values are counted before anything is formatted.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from sgi.engine.errors import UserError
+from sgi.engine.budget import check_plain, read_text
+from sgi.engine.errors import UserError, one_line
 from sgi.trainer.packages import need
 
 _LARGEST = 1 << 16
+_MOST_ALIASES = 8
 
 
 def read_mapping(path: str | Path, parameter: str, extra: str) -> dict[str, Any] | None:
-    """Return the mapping in a file, or None if it is not a mapping with text keys or is longer than 64 KB.
+    """Return the mapping in a file, or None if it is not a mapping with text keys.
 
     parameter: reference to the file in messages. extra: pip extra that contains PyYAML. Raises UserError for a file
-    that cannot be read or is not YAML, and if PyYAML is not installed.
+    that cannot be read, is not YAML, is longer than 64 KB, has more than 8 aliases or other values than text, finite
+    numbers, lists and mappings, and if PyYAML is not installed.
     """
     yaml = need("yaml", parameter, extra)
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        values = yaml.safe_load(text) if len(text) <= _LARGEST else None
+        text = read_text(path, _LARGEST)
+        aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader))
+        if aliases > _MOST_ALIASES:
+            raise UserError(f"{parameter}: {aliases} aliases; write the values themselves")
+        values = yaml.safe_load(text)
+        if isinstance(values, dict):
+            check_plain(list(values.values()))
     except FileNotFoundError:
         raise UserError(f"{parameter}: no such file") from None
     except OSError as error:
         raise UserError(f"{parameter}: cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UserError(f"{parameter}: not YAML ({str(error).splitlines()[0]})") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{parameter}: not YAML ({_reason(error)})") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # PyYAML raises exceptions of many types for wrong dates, numbers and tags.
+        raise UserError(f"{parameter}: not plain values ({_reason(error)})") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         return None
     return values
+
+
+def _reason(error: Exception) -> str:
+    return one_line((str(error).splitlines() or [type(error).__name__])[0], 80)

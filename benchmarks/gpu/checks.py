@@ -12,14 +12,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from workload import CHECK_CONFIG, TINY_CONFIG, TINY_SIZES, Size, build
+from workload import CHECK_CONFIG, TINY_CONFIG, TINY_SIZES, Size, build, offset_from
 
 from sgi.engine.backends.triton.fitting import FittingSynthesis
 from sgi.engine.backends.triton.fused_network import FusedNetwork
+from sgi.engine.backends.triton.options import PRESETS
+from sgi.engine.offset_tensors import ROWS
 from sgi.kernels.gpu import fused_conv, modulated_conv, pack_conv, to_rgb, up_conv
 from sgi.kernels.gpu.conv import reference
 from sgi.kernels.gpu.torgb import reference as torgb_reference
 from sgi.kernels.gpu.upconv import reference as upconv_reference
+from sgi.kernels.gpu.upconv.fused_launch import fits
+from sgi.kernels.gpu.upconv.launch import FORMS
 
 LIMITS = {torch.float32: 1e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
 # images, images of x, height, width, input channels, output channels
@@ -113,7 +117,7 @@ def _operators(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Itera
     yield _row(f"to_rgb {label}", dtype, ratio(to_rgb(rounded, *rgb), colours), LIMITS[torch.float32])
     arguments = (x, packed.taps, style, scale, double_noise, bias, 2.0)
     expected = upconv_reference.up_conv(*wide(arguments))
-    for form in ("fir", "phases"):
+    for form in FORMS if fits(x) else FORMS[:2]:
         first, again = (up_conv(*arguments, packed.phase_weights, form) for _ in range(2))
         repeats = bool((first == again).all())
         yield _row(f"up_conv {form} {label}", dtype, ratio(first, expected), LIMITS[dtype], repeats)
@@ -121,14 +125,23 @@ def _operators(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Itera
 
 def _network(size: Size, dtype: torch.dtype, device: str) -> Iterator[Row]:
     generator = build(size, device)
-    network = FusedNetwork(generator, [{}], dtype)
-    selection = network.select([0])
+    offset = offset_from(size.config, seed=1, from_side=8).to(device)
     z = torch.randn(2, size.config.z_dim, device=device)
+    rows = []
+    for preset, options in PRESETS.items():
+        network = FusedNetwork(generator, [{}, {ROWS: offset}], dtype, options=options)
+        selection = network.select([0, 1])
+        with torch.inference_mode():
+            styles = network.styles(network.mapping(z), torch.tensor(0.7, device=device), None, selection)
+            first, again = network.render(styles, selection), network.render(styles, selection)
+        rows.append((preset, first, bool((first == again).all())))
     with torch.inference_mode():
-        styles = network.styles(generator.mapping(z), torch.tensor(0.7, device=device), None, selection)
-        picture = network.render(styles, selection)[0]
-        expected = generator.double()(z.double(), psi=0.7, dtype=torch.float64)
-    yield _row(f"network {size.name}", dtype, ratio(picture, expected), LIMITS[dtype])
+        wide_generator = generator.double()
+        expected = torch.stack(
+            [wide_generator(z.double(), psi=0.7, offset=o, dtype=torch.float64) for o in (None, offset.double())]
+        )
+    for preset, pictures, repeats in rows:
+        yield _row(f"network {size.name}, {preset}", dtype, ratio(pictures, expected), LIMITS[dtype], repeats)
 
 
 def _gradients(device: str) -> Iterator[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,8 +12,10 @@ import torch
 from sgi.engine.errors import UserError
 from sgi.engine.gpu import find_driver
 
-SECONDS_PER_MEASUREMENT = 0.4
+SECONDS_PER_MEASUREMENT = 0.25
 MAX_REPEATS = 200
+# Of one candidate of a layer, of which there are hundreds.
+SECONDS_PER_CANDIDATE = 0.03
 # True while kernels are compiled ahead of the measurements: every function runs once.
 warming = False
 
@@ -30,6 +32,32 @@ def measure(function: Callable[[], object], device: str) -> dict[str, float]:
     once = _events(function, 1)[0]
     repeats = int(min(MAX_REPEATS, max(10, 1e3 * SECONDS_PER_MEASUREMENT / max(once, 1e-3))))
     times = sorted(_events(function, repeats))
+    return {
+        "ms": statistics.median(times),
+        "low": times[repeats // 5],
+        "high": times[(repeats * 4) // 5],
+        "repeats": repeats,
+    }
+
+
+def measure_rotating(functions: Sequence[Callable[[], object]], device: str) -> dict[str, float]:
+    """As `measure` for one call, when each call has other operands: all are one CUDA graph.
+
+    Enough sets of operands exceed the cache, and within a graph the time between launches is that of a network.
+    """
+    if device == "cpu" or warming:
+        return measure(functions[0], device)
+    for function in functions:
+        function()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for function in functions:
+            function()
+    graph.replay()
+    once = _events(graph.replay, 1)[0]
+    repeats = int(min(MAX_REPEATS, max(5, 1e3 * SECONDS_PER_CANDIDATE / max(once, 1e-3))))
+    times = sorted(time / len(functions) for time in _events(graph.replay, repeats))
     return {
         "ms": statistics.median(times),
         "low": times[repeats // 5],

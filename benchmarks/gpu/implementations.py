@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import torch
+from forms import Winners, using
+from packaging.version import Version
 from torch import Tensor
+from torch.utils import cpp_extension
 from workload import Size, build
 
+from sgi.engine.backends.triton import options
 from sgi.engine.backends.triton.cuda_graph import CudaGraph
 from sgi.engine.backends.triton.fused_network import FusedNetwork
+from sgi.engine.generator import Generator
 from sgi.engine.offset_tensors import ROWS
-from sgi.kernels.gpu import tune
 
 Run = Callable[[], object]
 PSI = 0.7
@@ -37,37 +46,73 @@ def recorded(function: Callable[[Tensor], Tensor], z: Tensor) -> Run:
     return lambda: graph(z)
 
 
-def kernels(size: Size, batch: int, device: str, kinds: int = 1, offsets: list[Tensor | None] | None = None) -> Run:
+@dataclass(frozen=True)
+class Variant:
+    """The kernels with other choices. winners: layers by the measured winners of the stage `forms`; options: of
+    `FusedNetwork`."""
+
+    name: str
+    winners: Winners = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+PLAIN = Variant("kernels")
+# Options of FusedNetwork by name.
+PRESETS: dict[str, dict[str, Any]] = {
+    name: {"options": found} for name, found in options.PRESETS.items() if name != "default"
+}
+
+
+def variants(winners: Winners) -> list[Variant]:
+    """The kernels as they are and, if there are any, with the winners."""
+    return [PLAIN, Variant("kernels, winners", winners)] if winners else [PLAIN]
+
+
+def presets(winners: Winners) -> list[Variant]:
+    """The variants of PRESETS, with the winners if there are any."""
+    name = variants(winners)[-1].name
+    return [Variant(f"{name} ({preset})", winners, given) for preset, given in PRESETS.items()]
+
+
+@lru_cache(maxsize=2)
+def shared_generator(size: Size, device: str) -> Generator:
+    """The generator of several measurements in turn, which do not change it."""
+    return build(size, device)
+
+
+def kernels(
+    size: Size,
+    batch: int,
+    device: str,
+    kinds: int = 1,
+    offsets: list[Tensor | None] | None = None,
+    variant: Variant = PLAIN,
+) -> Run:
     """The kernels in one CUDA graph; `kinds` types by `offsets`, None for the plain picture alone."""
-    generator = build(size, device)
+    generator = shared_generator(size, device)
     tensors = [{} if offset is None else {ROWS: offset.to(device)} for offset in offsets or [None]]
-    network = FusedNetwork(generator, tensors, torch.float16)
+    network = FusedNetwork(generator, tensors, torch.float16, **variant.options)
     selection = network.select(range(kinds))
     psi = torch.tensor(PSI, device=device)
 
     def run(z: Tensor) -> Tensor:
-        w = generator.mapping(z)
-        return network.render(network.styles(w, psi, None, selection), selection)
+        w = network.mapping(z)
+        with using(variant.winners):
+            return network.render(network.styles(w, psi, None, selection), selection)
 
     with torch.inference_mode():
         return inference(recorded(run, latents(size, batch, device)))
 
 
-def tuned(size: Size, batch: int, device: str) -> Run:
-    """The kernels with measured block shapes."""
-    with tune.tuning(True):
-        return kernels(size, batch, device)
-
-
 def eager(size: Size, batch: int, device: str) -> Run:
     """The torch generator, channels last."""
-    generator = build(size, device)
+    generator = shared_generator(size, device)
     z = latents(size, batch, device)
     return inference(lambda: generator(z, psi=PSI, dtype=torch.float16))
 
 
-def compiled(size: Size, batch: int, device: str) -> Run:
-    """The torch generator compiled by torch.compile: max-autotune, channels last, CUDA graphs."""
+def compiled(size: Size, batch: int, device: str, mode: str = "reduce-overhead") -> Run:
+    """The torch generator compiled by torch.compile, channels last; both modes replay CUDA graphs."""
     generator = build(size, device)
     z = latents(size, batch, device)
     torch._dynamo.config.recompile_limit = 64
@@ -78,29 +123,58 @@ def compiled(size: Size, batch: int, device: str) -> Run:
     if device == "cpu":  # for tests
         function = torch.compile(run, backend="eager", fullgraph=True)
     else:
-        function = torch.compile(run, mode="max-autotune", fullgraph=True, dynamic=False)
+        function = torch.compile(run, mode=mode, fullgraph=True, dynamic=False)
     return inference(lambda: function(z))
+
+
+def prepare_nvidia(folder: Path) -> None:
+    """Make NVIDIA's stylegan3 repository at `folder` importable, with two repairs for current packages.
+
+    Its `torch_utils.custom_ops` imports a plugin by name after building it, which torch's loader no longer allows, and
+    two of its modules import a function of pkg_resources, which setuptools has removed.
+    """
+    if str(folder) in sys.path:
+        return
+    sys.path.insert(0, str(folder))
+    if find_spec("pkg_resources") is None:
+        stand_in = ModuleType("pkg_resources")
+        stand_in.parse_version = Version  # type: ignore[attr-defined]
+        sys.modules["pkg_resources"] = stand_in
+    load = cpp_extension.load
+
+    def load_by_name(name: str, *arguments: Any, **options: Any) -> Any:
+        module = load(name, *arguments, **options)
+        sys.modules[name] = module
+        return module
+
+    cpp_extension.load = load_by_name
+
+
+def build_plugins(folder: Path) -> None:
+    """Compile the CUDA plugins that NVIDIA's StyleGAN2 uses; torch keeps them on disk."""
+    prepare_nvidia(folder)
+    for name in ("bias_act", "upfirdn2d"):
+        import_module(f"torch_utils.ops.{name}")._init()
 
 
 def nvidia(folder: Path) -> Callable[[Size, int, str], Run]:
     """StyleGAN2 of NVIDIA's stylegan3 repository at `folder`, with its CUDA plugins, in float16."""
 
-    def make(size: Size, batch: int, device: str) -> Run:
-        if str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
-        generator_class = import_module("training.networks_stylegan2").Generator
-
+    @lru_cache(maxsize=1)
+    def network(size: Size, device: str) -> Any:
+        prepare_nvidia(folder)
         config = size.config
-        blocks = len(config.resolutions)
-        generator = generator_class(
+        generator = import_module("training.networks_stylegan2").Generator(
             z_dim=config.z_dim, c_dim=0, w_dim=config.w_dim, img_resolution=config.resolution, img_channels=3,
             mapping_kwargs={"num_layers": config.mapping_layers}, channel_base=config.channel_base,
-            channel_max=config.channel_max, num_fp16_res=blocks, conv_clamp=256,
+            channel_max=config.channel_max, num_fp16_res=len(config.resolutions), conv_clamp=256,
         )  # fmt: skip
-        generator = generator.eval().requires_grad_(False).to(device)
-        z = latents(size, batch, device)
-        options = {"force_fp32": True} if device == "cpu" else {}
-        return inference(lambda: generator(z, None, truncation_psi=PSI, noise_mode="const", **options))
+        return generator.eval().requires_grad_(False).to(device)
+
+    def make(size: Size, batch: int, device: str) -> Run:
+        generator, z = network(size, device), latents(size, batch, device)
+        given = {"force_fp32": True} if device == "cpu" else {}
+        return inference(lambda: generator(z, None, truncation_psi=PSI, noise_mode="const", **given))
 
     return make
 

@@ -7,13 +7,11 @@ from typing import Any
 
 import implementations
 import torch
-from clock import measure
+from clock import measure, measure_rotating
 from torch import Tensor
-from workload import LayerWork, Size, build, layers, offset_from
+from workload import Size, build, layers, offset_from, unbuilt_layers
 
 from sgi.engine.backends.triton.fitting import FittingSynthesis
-from sgi.engine.backends.triton.packed_synthesis import ConvLayer, pack_synthesis
-from sgi.kernels.gpu import fused_conv, fused_up_conv
 
 Row = dict[str, Any]
 TYPES = 5
@@ -23,7 +21,7 @@ FIT_DTYPE = torch.bfloat16
 
 def bound_ms(size: Size, batch: int, rates: dict[str, float]) -> float:
     """Roofline lower bound of a network in milliseconds: the sum over its layers (`LayerWork.seconds`)."""
-    works = layers(build(size, "cpu"))
+    works = unbuilt_layers(size)
     return 1e3 * sum(work.seconds(batch, rates["matmul_fp16"], rates["copy"]) for work in works)
 
 
@@ -33,7 +31,7 @@ def network(
     """One implementation at one size and batch."""
     times = measure(make(size, batch, device), device)
     images = 1e3 * batch / times["ms"]
-    works = layers(build(size, "cpu"))
+    works = unbuilt_layers(size)
     flops = sum(work.flops for work in works)
     return {
         "implementation": name, "size": size.name, "batch": batch, **times, "images_per_second": images,
@@ -41,7 +39,9 @@ def network(
     }  # fmt: skip
 
 
-def types(size: Size, batch: int, device: str, count: int = TYPES) -> Iterator[Row]:
+def types(
+    size: Size, batch: int, device: str, count: int = TYPES, variant: implementations.Variant = implementations.PLAIN
+) -> Iterator[Row]:
     """One type, `count` types without shared layers, and `count` types that share the layers up to 32 px."""
     shared_side = min(SHARED_SIDE, size.config.resolution // 2)
     several: list[tuple[str, int, list[Tensor | None]]] = [
@@ -51,54 +51,24 @@ def types(size: Size, batch: int, device: str, count: int = TYPES) -> Iterator[R
          [None, *(offset_from(size.config, i, shared_side) for i in range(1, count))]),
     ]  # fmt: skip
     for name, kinds, offsets in several:
-        times = measure(implementations.kernels(size, batch, device, kinds, offsets), device)
-        yield {"case": name, "size": size.name, "batch": batch, **times}
+        times = measure(implementations.kernels(size, batch, device, kinds, offsets, variant), device)
+        yield {"case": name, "implementation": variant.name, "size": size.name, "batch": batch, **times}
 
 
-def layer_rows(size: Size, batch: int, device: str, rates: dict[str, float]) -> Iterator[Row]:
-    """Every convolution alone: the kernel in its forms, the torch layer, and the roofline bound."""
-    generator = build(size, device)
-    packed = pack_synthesis(generator, torch.float16, "const")
-    for work, layer in zip(layers(generator), packed.convs, strict=True):
-        bound = work.seconds(batch, rates["matmul_fp16"], rates["copy"])
-        for form, run in _forms(work, layer, batch, device).items():
-            # Replayed, because at small sizes a launch takes longer than the kernel.
-            with torch.inference_mode():
-                replay = implementations.recorded(_ignoring_input(run), torch.zeros(1, device=device))
-                times = measure(replay, device)
-            yield {
-                "layer": work.name.removeprefix("synthesis."), "size": size.name, "batch": batch, "side": work.side,
-                "inputs": work.inputs, "outputs": work.outputs, "form": form, **times, "bound_ms": 1e3 * bound,
-                "tflops": batch * work.flops / times["ms"] / 1e9,
-            }  # fmt: skip
-
-
-def _ignoring_input(run: Callable[[], Tensor]) -> Callable[[Tensor], Tensor]:
-    return lambda _: run()
-
-
-def _forms(work: LayerWork, layer: ConvLayer, batch: int, device: str) -> dict[str, Callable[[], Tensor]]:
-    """The ways to compute a layer, with the same random operands."""
-    side = work.side // 2 if layer.up else work.side
-    x = torch.randn(batch, side, side, work.inputs, device=device).half()
-    scale, ahead = (torch.rand(batch, work.outputs, device=device) + 0.5 for _ in range(2))
+def layer_rows(size: Size, batch: int, device: str, rates: dict[str, float], index: int) -> Iterator[Row]:
+    """A convolution of the torch generator alone, by its index; the stage `forms` has the kernels' figures."""
+    work = layers(implementations.shared_generator(size, device))[index]
+    side = work.side // 2 if work.module.up else work.side
+    x = torch.randn(batch, work.inputs, side, side, device=device).half().to(memory_format=torch.channels_last)
     style = torch.rand(batch, work.inputs, device=device) + 0.5
-    channels_last = x.permute(0, 3, 1, 2)
-    epilogue = (scale, layer.noise, layer.bias, layer.clamp, ahead)
-    packed = layer.packed
-
-    def up(form: str) -> Callable[[], Tensor]:
-        return lambda: fused_up_conv(x, packed.taps, packed.phase_weights, None, *epilogue, form)
-
-    forms: dict[str, Callable[[], Tensor]] = {}
-    if not layer.up:
-        forms["kernel"] = lambda: fused_conv(x, packed.taps, None, *epilogue)[0]
-    else:
-        forms["fir"] = up("fir")
-        if packed.phase_weights is not None:
-            forms["phases"] = up("phases")
-    forms["torch"] = lambda: work.module(channels_last, style)
-    return forms
+    with torch.inference_mode():
+        times = measure_rotating([lambda: work.module(x, style)], device)
+    yield {
+        "layer": work.name.removeprefix("synthesis."), "size": size.name, "batch": batch, "side": work.side,
+        "inputs": work.inputs, "outputs": work.outputs, "form": "torch", **times,
+        "bound_ms": 1e3 * work.seconds(batch, rates["matmul_fp16"], rates["copy"]),
+        "tflops": batch * work.flops / times["ms"] / 1e9,
+    }  # fmt: skip
 
 
 def fit(size: Size, device: str) -> Iterator[Row]:

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 
 import torch
 from tables import table
-from workload import SIZES, LayerWork, Size, layers
+from workload import SIZES, LayerWork, Size, unbuilt_layers
 
-from sgi.engine.generator import Generator
 from sgi.kernels.gpu import tune
 from sgi.kernels.gpu.upconv.launch import PHASES_MAX_INPUTS
 
@@ -45,7 +44,7 @@ def forms(work: LayerWork, batch: int, last: bool) -> dict[str, float]:
     written = 2.0 * pixels * outputs
     if not work.module.up:
         traffic = 2.0 * pixels * inputs + (12.0 * pixels if last else written) + work.weight_bytes
-        return {"conv": gemm(pixels, inputs, outputs, 9, traffic, heavy=True)}
+        return {"conv": gemm(pixels, inputs, outputs, 9, traffic)}
     read = 0.5 * pixels * inputs
     # The four parities have 4, 2, 2 and 1 taps, each over a quarter of the pixels: 2.25 taps a pixel.
     transposed = gemm(pixels, inputs, outputs, 9, read + written + work.weight_bytes) * 0.25
@@ -60,7 +59,7 @@ def forms(work: LayerWork, batch: int, last: bool) -> dict[str, float]:
 def network_rows() -> Iterator[list[object]]:
     """Predicted images a second, and the roofline bound."""
     for size in SIZES:
-        works = _works(size)
+        works = unbuilt_layers(size)
         for batch in size.batches:
             seconds = sum(min(forms(work, batch, work is works[-1]).values()) for work in works)
             bound = sum(work.seconds(batch, MATMUL, COPY) for work in works)
@@ -69,18 +68,13 @@ def network_rows() -> Iterator[list[object]]:
 
 def layer_rows(size: Size, batch: int) -> Iterator[list[object]]:
     """Predicted microseconds of every convolution."""
-    works = _works(size)
+    works = unbuilt_layers(size)
     for work in works:
         found = forms(work, batch, work is works[-1])
         cells = [f"{1e6 * found[form]:.0f}" if form in found else "-" for form in ("conv", "fir", "phases")]
         bound = 1e6 * work.seconds(batch, MATMUL, COPY)
         shape = f"{work.inputs} to {work.outputs} at {work.side} px"
         yield [work.name.removeprefix("synthesis."), shape, *cells, f"{bound:.0f}"]
-
-
-def _works(size: Size) -> list[LayerWork]:
-    with torch.device("meta"):
-        return layers(Generator(size.config))
 
 
 if __name__ == "__main__":

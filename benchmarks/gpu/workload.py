@@ -67,6 +67,12 @@ def layers(generator: Generator) -> list[LayerWork]:
     return works
 
 
+def unbuilt_layers(size: Size) -> list[LayerWork]:
+    """The convolutions of a generator without memory for its weights."""
+    with torch.device("meta"):
+        return layers(Generator(size.config))
+
+
 def build(size: Size, device: str) -> Generator:
     """A generator of random weights, because speed does not depend on them."""
     with torch.random.fork_rng(devices=[]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from sgi.engine.arguments import check_path, check_text, check_threads
 from sgi.engine.artifact import ONNX_SUFFIX, SIDECAR_SUFFIXES, Artifact
 from sgi.engine.backends.backend import Backend, OnDevice, Overlapping
 from sgi.engine.backends.table import AUTO, BACKENDS, BackendRow, backend_names, find_backend, is_installed
@@ -69,7 +70,9 @@ def open_backend(
     Raises UserError for a file that is not an exported model, a backend that is not installed or cannot run the file,
     a device that is not available, and a precision that the backend does not support.
     """
-    path = Path(path)
+    path = check_path(path, "path")
+    check_text(backend=backend, device=device, precision=precision)
+    threads = check_threads(threads)
     artifact = Artifact.read(path)
     chosen = artifact.choose_types(types)
     device = _choose_device(device, path.suffix)

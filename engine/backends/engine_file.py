@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from sgi.engine.artifact import Artifact
+from sgi.engine.budget import parse_json, read_bytes
 from sgi.engine.errors import UserError
 from sgi.engine.gpu import Gpu
 
@@ -46,8 +47,8 @@ class EngineFacts:
         """Read the sidecar of an engine; raises UserError where its `builder` entry is missing or wrong."""
         sidecar = path.with_suffix(".json")
         try:
-            return msgspec.json.decode(sidecar.read_bytes(), type=_Sidecar).builder
-        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+            return msgspec.convert(parse_json(read_bytes(sidecar), finite=False), _Sidecar).builder
+        except (OSError, ValueError) as error:
             raise UserError(
                 f"{path}: {sidecar.name} does not describe how it was built ({error}); build it again with "
                 "`sgi-engine export --format tensorrt`"

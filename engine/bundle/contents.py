@@ -10,6 +10,7 @@ from typing import Any
 from safetensors import safe_open
 
 from sgi.engine.artifact import Artifact
+from sgi.engine.budget import parse_json
 from sgi.engine.bundle import FOLDER, GENERATOR, MODEL
 from sgi.engine.files import atomic_write, sha256_file
 from sgi.engine.offsets import Offset
@@ -37,7 +38,8 @@ def write_manifest(folder: Path = FOLDER) -> None:
 def header(path: Path, key: str) -> dict[str, Any]:
     """The JSON header of a safetensors file under its metadata key."""
     with safe_open(str(path), framework="np") as file:
-        return json.loads(file.metadata()[key])
+        values: dict[str, Any] = parse_json(file.metadata()[key], finite=False)
+    return values
 
 
 def write_card(folder: Path = FOLDER) -> None:

@@ -14,6 +14,8 @@ MIN_RESOLUTION = 16
 MAX_RESOLUTION = 1024
 MAX_MAPPING_LAYERS = 64
 MAX_SIZE = 1 << 20
+MAX_LATENT = 1 << 13
+MAX_CLASSES = 1 << 16
 _COUNTS = (
     "resolution", "z_dim", "w_dim", "c_dim", "mapping_layers", "channel_base", "channel_max", "img_channels"
 )  # fmt: skip
@@ -46,7 +48,13 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         lowest = {"c_dim": 0, "resolution": MIN_RESOLUTION}
-        highest = {"mapping_layers": MAX_MAPPING_LAYERS, "resolution": MAX_RESOLUTION}
+        highest = {
+            "mapping_layers": MAX_MAPPING_LAYERS,
+            "resolution": MAX_RESOLUTION,
+            "z_dim": MAX_LATENT,
+            "w_dim": MAX_LATENT,
+            "c_dim": MAX_CLASSES,
+        }
         for name in _COUNTS:
             value = getattr(self, name)
             low, high = lowest.get(name, 1), highest.get(name, MAX_SIZE)

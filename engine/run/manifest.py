@@ -11,45 +11,61 @@ import fcntl
 import os
 import re
 from array import array
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Annotated
 
 import msgspec
 
+from sgi.engine.budget import is_regular
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
+from sgi.engine.seeds import SEED_MAX
 
 SHARD_MANIFEST = re.compile(r"manifest-(\d+)-of-(\d+)\.jsonl")
 METADATA = "metadata.jsonl"
 MANIFEST = "manifest.jsonl"
 
 
+MAX_LINE = 1 << 16
+"""Bytes of a line; a line of 64 types has about 12,000."""
+
+
 class Line(msgspec.Struct, frozen=True):
     """A finished seed: type -> name relative to the folder, size in bytes and SHA-256 of its file."""
 
-    seed: int
+    seed: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)]
     files: dict[str, str]
-    bytes: dict[str, int]
-    sha256: dict[str, str]
+    bytes: dict[str, Annotated[int, msgspec.Meta(ge=0)]]
+    sha256: dict[str, Annotated[str, msgspec.Meta(max_length=64)]]
+
+
+_DECODER = msgspec.json.Decoder(Line)
 
 
 class Manifest:
     """The lines of the finished seeds of a folder, open for appending by one run at a time.
 
-    read_only: only read the lines, also while another run appends to them.
+    read_only: only read the lines, also while another run appends to them. accept: whether a line is one of this
+    folder; None accepts every line that is complete.
 
-    Keeps the position of each line in memory, not its text: 24 bytes and a dict entry for each seed.
-    Raises UserError if another run has the file open.
+    Keeps the position of each line in memory, not its text: 24 bytes and a dict entry for each seed. Lines that are not
+    accepted, or that are no lines of a manifest, count in `wrong`; `sort` drops them.
+    Raises UserError if another run has the file open, and for anything but a regular file, which is not followed.
     """
 
-    def __init__(self, path: Path, read_only: bool = False) -> None:
+    def __init__(self, path: Path, read_only: bool = False, accept: Callable[[Line], bool] | None = None) -> None:
         self.path = path
+        self.wrong = 0
+        self._accept = accept
         self._places: dict[int, int] = {}  # seed -> index into the arrays below
         self._starts = array("Q")
         self._lengths = array("Q")
-        self._file = os.open(path, os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT, 0o666)
+        if os.path.lexists(path) and not is_regular(path):
+            raise UserError(f"`outdir={path.parent}`: {path.name} is not a regular file; remove it")
+        flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT
+        self._file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         try:
             if not read_only:
                 _lock(self._file, path)
@@ -63,6 +79,11 @@ class Manifest:
     def __contains__(self, seed: int) -> bool:
         return seed in self._places
 
+    @property
+    def seeds(self) -> Collection[int]:
+        """The seeds that have a line, without order."""
+        return self._places.keys()
+
     def __iter__(self) -> Iterator[Line]:
         """The lines in the order of seeds."""
         for seed in sorted(self._places):
@@ -70,7 +91,7 @@ class Manifest:
 
     def __getitem__(self, seed: int) -> Line:
         """The last line of a seed; raises KeyError if it has none."""
-        return msgspec.json.decode(self._text(self._places[seed]), type=Line)
+        return _DECODER.decode(self._text(self._places[seed]))
 
     def append(self, entry: Line) -> None:
         """Record a finished seed."""
@@ -123,14 +144,30 @@ class Manifest:
         position = 0
         with os.fdopen(os.dup(self._file), "rb") as file:
             file.seek(0)
-            for line in file:
-                with suppress(ValueError):
-                    if line.endswith(b"\n"):
-                        self._note(msgspec.json.decode(line, type=Line).seed, position, len(line))
-                if not line.endswith(b"\n"):
-                    break
+            while line := file.readline(MAX_LINE):
+                if line.endswith(b"\n"):
+                    self._read_line(line, position)
+                elif len(line) < MAX_LINE:
+                    break  # the last line, of a run that was killed
+                else:
+                    self.wrong += 1
+                    position += len(line)
+                    while not line.endswith(b"\n") and (line := file.readline(MAX_LINE)):
+                        position += len(line)
+                    continue
                 position += len(line)
         return position
+
+    def _read_line(self, text: bytes, position: int) -> None:
+        try:
+            line = _DECODER.decode(text)
+        except (ValueError, RecursionError):
+            self.wrong += 1
+            return
+        if self._accept is None or self._accept(line):
+            self._note(line.seed, position, len(text))
+        else:
+            self.wrong += 1
 
     def _text(self, place: int) -> bytes:
         return os.pread(self._file, self._lengths[place], self._starts[place])

@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,17 @@ import numpy as np
 from sgi.engine.api import Engine, NotFiniteError
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends.backend import pad_rows
+from sgi.engine.budget import LARGEST_MODEL, is_regular, read_bytes
 from sgi.engine.errors import UserError, one_line
 from sgi.engine.files import TEMPORARY_MARK, atomic_write, sha256_file
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Line, Manifest
-from sgi.engine.run.record import FOLDER_NAME, claim_folder
+from sgi.engine.run.record import FOLDER_NAME, RunRecord, claim_folder, read_run
+from sgi.engine.run.set_aside import copy_aside, move_aside, move_folder_aside
 from sgi.engine.seeds import Seeds, latents
 from sgi.engine.writers import get_format, preview
 
-SET_ASIDE = ".set-aside"
-"""Suffix of a file that had the name of a map and other bytes."""
 _MOST_WRITERS = 8
 _TEMPORARY = re.compile(rf"\.(?P<stem>(?:seed(?P<seed>\d+)_)?.*){re.escape(TEMPORARY_MARK)}[0-9a-f]+\.\w+")
 
@@ -71,13 +71,23 @@ def run(engine: Engine, job: Job, outcome: Outcome, progress: Callable[[], None]
     NotFiniteError, which names the seed, for a map with NaN or infinity. After any error and after KeyboardInterrupt,
     finished files remain, no file is incomplete, and the same job can be continued.
     """
-    with disk_errors(job.outdir), Manifest(job.manifest) as manifest, ExitStack() as opened:
+    folder = read_run(job.outdir)
+    accept = lines_of(job.record, folder.seeds.union(job.seeds) if folder else job.seeds)
+    with disk_errors(job.outdir), Manifest(job.manifest, accept=accept) as manifest, ExitStack() as opened:
         _sweep(job)
-        others = [opened.enter_context(Manifest(path, read_only=True)) for path in _other_manifests(job)]
+        if manifest.wrong:
+            outcome.set_aside.append(copy_aside(job.manifest))
+            progress()
+        others = [opened.enter_context(Manifest(path, True, accept)) for path in _other_manifests(job)]
         _Loop(engine, job, manifest, others, outcome, progress).run()
         manifest.sort()
         if job.shard[1] == 1:
             manifest.write_metadata()
+
+
+def lines_of(record: RunRecord, seeds: Seeds) -> Callable[[Line], bool]:
+    """A test whether a line of a manifest is one of a folder with these settings and seeds."""
+    return lambda line: line.seed in seeds and line.files == record.file_names(line.seed)
 
 
 def write_preview(job: Job, artifact: Artifact) -> Path:
@@ -95,10 +105,9 @@ def write_preview(job: Job, artifact: Artifact) -> Path:
 
 
 def _read_map(decode: Callable[[Intrinsic, bytes], np.ndarray], kind: Intrinsic, file: Path) -> np.ndarray:
-    data = file.read_bytes()
     try:
-        return decode(kind, data)
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow and NumPy raise these for damaged files
+        return decode(kind, read_bytes(file, LARGEST_MODEL, follow=False))
+    except Exception as error:  # Pillow and plugins raise exceptions of many types for damaged files
         raise UserError(
             f"{file}: damaged ({one_line(str(error), 80)}); run again with `verify=True`, which writes it again"
         ) from None
@@ -125,6 +134,8 @@ class _Loop:
         self.started = time.perf_counter()
         self.generating: deque[tuple[Seeds, list[int]]] = deque()  # a batch, and the rows of it to write
         self.waiting: deque[Future[Written]] = deque()
+        self.drawn = set(job.part[: preview.ROWS])
+        self.decode = get_format(job.record.file_format).decode
 
     def run(self) -> None:
         record = self.job.record
@@ -153,7 +164,7 @@ class _Loop:
         """Latents [batch, z_dim] of every batch that contains an unfinished seed."""
         seeds = self.job.seeds
         first, stop = seeds.bounds(*self.job.shard)
-        batch = max(min(self.engine.batch, len(seeds)), 1)
+        batch = self.engine.batch
         for start in range(first - first % batch, stop, batch):
             part = seeds[start : start + batch]
             rows = range(max(first - start, 0), min(stop - start, len(part)))
@@ -171,6 +182,8 @@ class _Loop:
             self.waiting.append(pool.submit(write_maps, self.job, self.engine.artifact, seeds[row], values))
 
     def _is_finished(self, seed: int) -> bool:
+        if seed in self.drawn and not self._can_be_drawn(seed):
+            return False
         for manifest in (self.manifest, *self.others):
             if seed in manifest and is_intact(self.job, manifest[seed], self.job.verify):
                 if manifest is not self.manifest:
@@ -178,6 +191,20 @@ class _Loop:
                 self.outcome.found += 1
                 return True
         return False
+
+    def _can_be_drawn(self, seed: int) -> bool:
+        """Whether the maps of a seed of the contact sheet are maps of the model, as far as their files exist."""
+        artifact = self.engine.artifact
+        for name, path in self.job.files(seed).items():
+            if not is_regular(path):
+                return False
+            try:
+                found = _read_map(self.decode, artifact.output(name), path)
+            except UserError:
+                return False
+            if found.shape != (artifact.output(name).channels, artifact.resolution, artifact.resolution):
+                return False
+        return True
 
     def _record(self, down_to: int) -> None:
         while len(self.waiting) > down_to:
@@ -200,8 +227,9 @@ def is_intact(job: Job, line: Line, verify: bool) -> bool:
         return False
     try:
         return all(
-            path.is_file()
-            and path.stat().st_size == line.bytes.get(name)
+            is_regular(path)
+            and path.lstat().st_size == line.bytes.get(name)
+            and not path.parent.is_symlink()
             and (not verify or sha256_file(path) == line.sha256.get(name))
             for name, path in files.items()
         )
@@ -230,23 +258,16 @@ def write_maps(job: Job, artifact: Artifact, seed: int, values: dict[str, np.nda
         data = encode(artifact.output(name), values[name])
         line.bytes[name] = len(data)
         line.sha256[name] = hashlib.sha256(data).hexdigest()
+        if path.parent.is_symlink() or (os.path.lexists(path.parent) and not path.parent.is_dir()):
+            set_aside += move_folder_aside(path.parent)
         if os.path.lexists(path):
-            if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+            if is_regular(path) and path.lstat().st_size == len(data) and path.read_bytes() == data:
                 continue
-            set_aside.append(_set_aside(path))
+            set_aside.append(move_aside(path))
         path.parent.mkdir(exist_ok=True)
         with atomic_write(path) as temporary:
             temporary.write_bytes(data)
     return Written(line, set_aside)
-
-
-def _set_aside(path: Path) -> Path:
-    """Rename a file to a free name; returns the name."""
-    number = 1
-    while os.path.lexists(free := path.with_name(f"{path.name}{SET_ASIDE}{'' if number == 1 else f'-{number}'}")):
-        number += 1
-    os.rename(path, free)
-    return free
 
 
 @contextmanager
@@ -274,9 +295,14 @@ def _sweep(job: Job) -> None:
     own = {job.manifest.stem, job.named("preview.png").stem, Path(METADATA).stem}
     seeds = job.part
     with os.scandir(job.outdir) as entries:
-        folders = [Path(entry.path) for entry in entries if FOLDER_NAME.fullmatch(entry.name) and entry.is_dir()]
+        folders = [
+            Path(entry.path)
+            for entry in entries
+            if FOLDER_NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+        ]
     for folder in (job.outdir, *folders):
         for name in os.listdir(folder):
             match = _TEMPORARY.fullmatch(name) if name.startswith(".") else None
             if match and (match["stem"] in own or (match["seed"] and int(match["seed"]) in seeds)):
-                os.unlink(folder / name)
+                with suppress(IsADirectoryError, PermissionError):  # a folder of another program
+                    os.unlink(folder / name)

@@ -14,18 +14,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from sgi.engine.arguments import PSI_LIMIT
+from sgi.engine.artifact import MAX_DIM, MAX_TYPES
+from sgi.engine.budget import parse_json, read_bytes
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
-from sgi.engine.seeds import Seeds, parse_seeds, seed_stem
+from sgi.engine.seeds import SEED_MAX, Seeds, parse_seeds, seed_stem
 from sgi.engine.writers import get_format
 
 RUN_FILE = "run.json"
 FORMAT = 2
 SEEDS_PER_FOLDER = 1000
+MAX_DIGITS = len(str(SEED_MAX))
+TYPE_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 MAP_NAME = re.compile(r"seed\d{4,10}_[a-z][a-z0-9-]*\.\w+")
 """File names of maps."""
 FOLDER_NAME = re.compile(r"\d{5,10}")
@@ -41,20 +46,22 @@ class RunRecord:
     class_index: class of all images, None for a model without classes. file_format: a name of `writers.FORMATS`.
     digits: decimal digits of the seed in file names. backend, device: what runs the model. precision: bf16, or None
     for the model's own. seeds_per_folder: seeds of one subfolder, 0 for no subfolders. class_weights: instead of
-    class_index, pairs of a class and its weight in the label of all images, in the order of classes.
+    class_index, pairs of a class and its weight in the label of all images, in the order of classes. batch: images in
+    one pass, on which the last bits of a map can depend; None in folders of earlier versions.
     """
 
-    model_sha256: str
-    types: tuple[str, ...]
-    psi: float
-    class_index: int | None
+    model_sha256: Annotated[str, msgspec.Meta(max_length=64)]
+    types: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=MAX_TYPES)]
+    psi: Annotated[float, msgspec.Meta(ge=-PSI_LIMIT, le=PSI_LIMIT)]
+    class_index: Annotated[int, msgspec.Meta(ge=0, le=MAX_DIM)] | None
     file_format: str
-    digits: int
+    digits: Annotated[int, msgspec.Meta(ge=1, le=MAX_DIGITS)]
     backend: str
     device: str
     precision: str | None = None
-    seeds_per_folder: int = SEEDS_PER_FOLDER
-    class_weights: tuple[tuple[int, float], ...] | None = None
+    seeds_per_folder: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] = SEEDS_PER_FOLDER
+    class_weights: tuple[tuple[Annotated[int, msgspec.Meta(ge=0, le=MAX_DIM)], float], ...] | None = None
+    batch: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
     @property
     def label(self) -> int | dict[int, float] | None:
@@ -92,14 +99,17 @@ def class_weights(class_index: int | Mapping[int, float] | None) -> tuple[tuple[
 def read_run(outdir: Path) -> RunFile | None:
     """run.json of a folder, None for a new folder.
 
-    Raises UserError for a run.json of another version, and for a folder that has maps and no run.json.
+    Raises UserError for a run.json of another version or that is not a regular file, and for a folder that has maps
+    and no run.json.
     """
     path = outdir / RUN_FILE
     try:
-        return _parse(path.read_bytes())
+        return _parse(read_bytes(path, follow=False))
     except (FileNotFoundError, NotADirectoryError):
         pass
-    except (ValueError, RecursionError, UserError) as error:
+    except OSError as error:
+        raise UserError(f"`outdir={outdir}`: its {RUN_FILE} cannot be read ({error.strerror}); remove it") from None
+    except (ValueError, UserError) as error:
         raise UserError(
             f"`outdir={outdir}`: its {RUN_FILE} was not written by this version ({error}); choose another `outdir`"
         ) from None
@@ -146,17 +156,25 @@ def maps_in(outdir: Path) -> Iterator[str]:
         for entry in entries:
             if MAP_NAME.fullmatch(entry.name):
                 yield entry.name
-            elif FOLDER_NAME.fullmatch(entry.name) and entry.is_dir():
+            elif FOLDER_NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 yield from (f"{entry.name}/{name}" for name in os.listdir(entry.path) if MAP_NAME.fullmatch(name))
 
 
 def _parse(data: bytes) -> RunFile:
     """Raises ValueError or UserError for another format and for missing and wrong fields."""
-    values = msgspec.json.decode(data, type=dict[str, Any])
-    if values.get("format") != FORMAT:
-        raise ValueError(f"format {values.get('format')}")
+    values = parse_json(data)
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise ValueError(f"not of format {FORMAT}")
     record = msgspec.convert(values, RunRecord)
-    seeds = parse_seeds(msgspec.convert(values.get("seeds"), str))
+    for name in record.types:
+        if not TYPE_NAME.fullmatch(name):
+            raise ValueError("a type with a wrong name")
+    get_format(record.file_format)
+    text = msgspec.convert(values.get("seeds"), str)
+    starts = [int(item.partition("-")[0]) for item in text.split(",")]
+    if starts != sorted(starts):
+        raise ValueError("its seeds are not in order")
+    seeds = parse_seeds(text)
     known = {"format", "seeds", *asdict(record)}
     return RunFile(record, seeds, {name: value for name, value in values.items() if name not in known})
 

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sgi.engine.api import Engine, bundled_model
-from sgi.engine.arguments import check_batch, check_psi, names_of_types
+from sgi.engine.arguments import (
+    check_batch,
+    check_integer,
+    check_path,
+    check_psi,
+    check_text,
+    check_threads,
+    names_of_types,
+)
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, open_backend
 from sgi.engine.errors import UserError
@@ -18,6 +26,7 @@ from sgi.engine.run import pipeline
 from sgi.engine.run.description import describe
 from sgi.engine.run.job import Job
 from sgi.engine.run.record import RUN_FILE, SEEDS_PER_FOLDER, RunRecord, check_same, class_weights, read_run
+from sgi.engine.run.set_aside import original_name, set_special_aside
 from sgi.engine.seeds import SEED_MAX, Seeds, as_seeds, parse_seeds, parse_shard
 from sgi.engine.writers import get_format
 
@@ -71,7 +80,7 @@ def run_seeds(
     psi: float | None = None,
     class_index: int | Mapping[int, float] | None = None,
     file_format: str = "png",
-    batch: int = DEFAULT_BATCH,
+    batch: int | None = None,
     backend: str = AUTO,
     device: str = AUTO,
     precision: str | None = None,
@@ -85,18 +94,18 @@ def run_seeds(
 ) -> RunReport:
     """Write the maps of seeds as files, `outdir/seed000042_depth.png`, with a manifest of their hashes.
 
-    A second call with the same arguments continues where the first one stopped and writes the files that are missing.
-    A call with more seeds extends the folder. The first call in a folder chooses the backend and the names of files;
-    run.json records them, and later calls and shards use them. A file that has the name of a map, and is not the file
-    that a manifest describes, is renamed to `NAME.set-aside`, and the map is written again.
+    A second call with the same arguments continues where the first one stopped and writes the files that are missing. A
+    call with more seeds extends the folder. The first call in a folder chooses the backend, the batch and the names of
+    files; run.json records them, and later calls and shards use them. A file that has the name of a map, and is not the
+    file that a manifest describes, is renamed to `NAME.set-aside`, and the map is written again.
 
     seeds: "0-999,2000", one seed, or any iterable of seeds, each 0 to 2^32 - 1. model: an exported model; None is the
     bundled one. types: maps to write, None or "all" for all of the model. psi: truncation, None for the model's own.
     class_index: class of a conditional model, or {class: weight}, whose label is the weighted sum of those of the
-    classes. file_format: png or npy. batch: images in one pass. backend, device, precision, threads: as for
-    `Engine.open`. shard: "k/n", part k of n of the seeds, counted from 1. digits: of seeds in file names; None is that
-    of the folder, in a new one 6, or more if the seeds need it. seeds_per_folder: seeds from this number on are in
-    subfolders of as many; 0 for none; None is that of the folder, in a new one 1000.
+    classes. file_format: png or npy. batch: images in one pass; None is that of the folder, in a new one 8. backend,
+    device, precision, threads: as for `Engine.open`. shard: "k/n", part k of n of the seeds, counted from 1. digits: of
+    seeds in file names; None is that of the folder, in a new one 6, or more if the seeds need it. seeds_per_folder:
+    seeds from this number on are in subfolders of as many; 0 for none; None is that of the folder, in a new one 1000.
     verify: compare the hashes of files that are finished, not only their sizes. preview: write a contact sheet of the
     first seeds.
 
@@ -104,39 +113,49 @@ def run_seeds(
     other settings, that another run is writing to, or that cannot be written; RunInterrupted on Ctrl-C. In each case
     finished seeds are kept.
     """
+    check_text(file_format=file_format, shard=shard, backend=backend, device=device, precision=precision)
     wanted, part = _distinct(seeds), parse_shard(shard)
     if wanted.duplicates:
         progress.message(f"{wanted.duplicates} duplicate seeds dropped")
     get_format(file_format)
-    path = bundled_model() if model is None else Path(model)
+    path = bundled_model() if model is None else check_path(model, "model")
     artifact = Artifact.read(path)
     names = names_of_types(types)
     chosen = artifact.choose_types(None if names is None or ALL in names else names)
+    if not isinstance(class_index, Mapping):
+        class_index = check_integer("class_index", class_index)
     labels_of(class_index, 1, artifact.c_dim)
-    psi = artifact.psi if psi is None else psi
-    check_psi(psi)
-    check_batch(batch)
+    psi = check_psi(artifact.psi if psi is None else psi)
+    batch = None if batch is None else check_batch(batch)
+    digits, seeds_per_folder = check_integer("digits", digits), check_integer("seeds_per_folder", seeds_per_folder)
+    threads = check_threads(threads)
 
-    outdir = Path(outdir)
+    outdir = check_path(outdir, "outdir")
+    with pipeline.disk_errors(outdir):
+        special = set_special_aside(outdir)
+    for kept in special:
+        progress.message(f"{original_name(kept)}: not a regular file; kept as {kept.name} and made again")
     run = read_run(outdir)
     found = run.record if run else None
+    size = batch or (found.batch if found else None) or DEFAULT_BATCH
     record = RunRecord(
         sha256_file(path), chosen, psi, None if isinstance(class_index, Mapping) else class_index, file_format,
         _digits(digits, wanted, found),
         backend if backend != AUTO or not found else found.backend,
         device if device != AUTO or not found else found.device,
         precision, _per_folder(seeds_per_folder, found), class_weights(class_index),
+        None if found and found.batch is None else size,
     )  # fmt: skip
     if found:
         check_same(outdir, found, record)
     count = len(wanted.shard(*part))
-    batch = min(batch, max(len(wanted), 1))
 
     def load() -> Backend:
         # The number of all seeds, so that every shard chooses the same backend.
-        return open_backend(path, record.backend, record.device, chosen, batch, threads, len(wanted), precision)
+        return open_backend(path, record.backend, record.device, chosen, size, threads, len(wanted), precision)
 
-    with Engine(_as_recorded(load, outdir) if found else load(), batch) as engine:
+    model_backend = _as_recorded(load, outdir) if found else load()
+    with Engine(model_backend, _rows_of_a_pass(model_backend, size, len(wanted))) as engine:
         record = replace(record, backend=engine.backend.name, device=engine.backend.device)
         job = Job(outdir, wanted, record, part, verify)
         pipeline.prepare(job, describe(artifact, record))
@@ -144,7 +163,7 @@ def run_seeds(
     sheet = pipeline.write_preview(job, artifact) if preview and count else None
     return RunReport(
         job.outdir, job.manifest, sheet, chosen, outcome.written, outcome.found, outcome.seconds, record.backend,
-        record.device, precision, tuple(outcome.set_aside),
+        record.device, precision, (*special, *outcome.set_aside),
     )  # fmt: skip
 
 
@@ -168,6 +187,15 @@ def _per_folder(asked: int | None, found: RunRecord | None) -> int:
     return asked
 
 
+def _rows_of_a_pass(backend: Backend, batch: int, seeds: int) -> int:
+    """Number of rows of a pass: `batch`, less for fewer seeds where the maps do not depend on it.
+
+    See docs/experiments.md, "Maps and the batch".
+    """
+    independent = (backend.name, backend.device) == ("onnxruntime", "cpu")
+    return min(batch, max(seeds, 1)) if independent else batch
+
+
 def _as_recorded(load: Callable[[], Backend], outdir: Path) -> Backend:
     """Open the backend of a folder; an error names the folder, because the user did not choose the backend."""
     try:
@@ -188,10 +216,8 @@ def _generate(engine: Engine, job: Job, count: int, progress: Progress) -> pipel
             stage.advance(done - reported, f"{rate:.1f} img/s" if rate else "")
             reported = done
             for path in outcome.set_aside[named:]:
-                original = path.name.partition(pipeline.SET_ASIDE)[0]
-                progress.message(
-                    f"{original}: not the file of this run, or damaged; kept as {path.name} and written again"
-                )
+                name = original_name(path)
+                progress.message(f"{name}: not the file of this run, or damaged; kept as {path.name} and written again")
             named = len(outcome.set_aside)
 
         try:

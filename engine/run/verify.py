@@ -22,7 +22,8 @@ class FolderReport:
     outdir, manifest: paths of the folder and of its manifest. seeds: seeds of all runs in the folder. finished: number
     of seeds whose files have the recorded hashes. unfinished: seeds without a line in a manifest. damaged: seeds with a
     line whose files are missing or changed. foreign: names of maps that no manifest describes. merged: number of
-    manifests of shards that were merged.
+    manifests of shards that were merged. wrong_lines: lines of manifests that are not of this folder;
+    the next run drops them.
     """
 
     outdir: Path
@@ -33,6 +34,7 @@ class FolderReport:
     damaged: Seeds
     foreign: tuple[str, ...]
     merged: int
+    wrong_lines: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -57,12 +59,13 @@ def verify_folder(outdir: str | Path, *, progress: Progress = SILENT) -> FolderR
         shards = sorted(path for path in outdir.iterdir() if SHARD_MANIFEST.fullmatch(path.name))
         whole = outdir / MANIFEST
         paths = [*([whole] if whole.exists() else []), *shards]
-        manifests = [opened.enter_context(Manifest(path)) for path in paths]
+        accept = pipeline.lines_of(job.record, run.seeds)
+        manifests = [opened.enter_context(Manifest(path, accept=accept)) for path in paths]
         intact, unfinished, damaged = _check(job, manifests, progress)
         foreign = _foreign(job, manifests)
         merged = 0
         if shards and not unfinished and not damaged:
-            target = manifests[0] if paths[0] == whole else opened.enter_context(Manifest(whole))
+            target = manifests[0] if paths[0] == whole else opened.enter_context(Manifest(whole, accept=accept))
             for seed, manifest in zip(run.seeds, intact, strict=True):
                 if manifest is not target:
                     target.append(manifest[seed])
@@ -71,24 +74,30 @@ def verify_folder(outdir: str | Path, *, progress: Progress = SILENT) -> FolderR
             for path in shards:
                 path.unlink()
             merged = len(shards)
-    return FolderReport(outdir, whole, run.seeds, len(intact), _seeds(unfinished), _seeds(damaged), foreign, merged)
+    wrong = sum(manifest.wrong for manifest in manifests)
+    return FolderReport(outdir, whole, run.seeds, len(intact), unfinished, damaged, foreign, merged, wrong)
 
 
-def _check(job: Job, manifests: list[Manifest], progress: Progress) -> tuple[list[Manifest], list[int], list[int]]:
-    """The manifest with the correct line of each finished seed, unfinished seeds, and damaged seeds."""
+def _check(job: Job, manifests: list[Manifest], progress: Progress) -> tuple[list[Manifest], Seeds, Seeds]:
+    """The manifest with the correct line of each finished seed, unfinished seeds, and damaged seeds.
+
+    run.json can name billions of seeds, so only those with a line are visited one by one.
+    """
     intact: list[Manifest] = []
-    unfinished: list[int] = []
     damaged: list[int] = []
+    noted = sorted(set().union(*(manifest.seeds for manifest in manifests)))
+    unfinished = job.seeds.without(noted)
     with progress.stage("seeds", len(job.seeds)) as stage:
-        for seed in job.seeds:
+        for seed in noted:
             known = [manifest for manifest in manifests if seed in manifest]
             right = next((manifest for manifest in known if pipeline.is_intact(job, manifest[seed], verify=True)), None)
             if right is not None:
                 intact.append(right)
             else:
-                (damaged if known else unfinished).append(seed)
+                damaged.append(seed)
             stage.advance()
-    return intact, unfinished, damaged
+        stage.advance(len(unfinished))
+    return intact, unfinished, Seeds(range(seed, seed + 1) for seed in damaged).union()
 
 
 def _foreign(job: Job, manifests: list[Manifest]) -> tuple[str, ...]:
@@ -100,7 +109,3 @@ def _foreign(job: Job, manifests: list[Manifest]) -> tuple[str, ...]:
         if not known:
             found.append(name)
     return tuple(sorted(found))
-
-
-def _seeds(values: list[int]) -> Seeds:
-    return Seeds(range(value, value + 1) for value in values).union()

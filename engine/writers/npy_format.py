@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 
+from sgi.engine.budget import read_npy
 from sgi.engine.intrinsics import Kind
 
 
@@ -22,4 +23,4 @@ class Npy:
 
     def decode(self, kind: Kind, data: bytes) -> np.ndarray:
         """See `MapFormat.decode`."""
-        return np.load(io.BytesIO(data), allow_pickle=False)
+        return read_npy(data)

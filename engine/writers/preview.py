@@ -38,16 +38,16 @@ def write_sheet(path: Path, rows: Mapping[str, Mapping[str, np.ndarray]], types:
 def draw_sheet(rows: Mapping[str, Mapping[str, np.ndarray]], types: Mapping[str, Intrinsic] | None = None) -> bytes:
     """The bytes of a PNG with labelled pictures in rows and columns.
 
-    rows: {row label: {column label: display codes [C, R, R] in [0, 1]}}; every row has the same columns. C:
-    1 is grey, 3 RGB, 4 RGBA, which is drawn on the paper.
-    types: {row or column label: type of its pictures}. Pictures of depth are drawn in colours that span the least to
-    the largest value of that type in the sheet; the label has a bar of the colours and the two values.
+    rows: {row label: {column label: display codes [C, R, R] in [0, 1]}}; every row has the same columns. C: 1 is grey,
+    3 RGB, 4 RGBA, which is drawn on the paper.
+    types: {row or column label: type of its pictures of one channel}. Pictures of depth are drawn in colours that span
+    the least to the largest value of that type in the sheet; the label has a bar of the colours and the two values.
     """
     coloured = {label: kind for label, kind in (types or {}).items() if kind.decoding == "inverse"}
     spans = _spans(rows, coloured)
     rows = {
         label: {
-            name: _colours(code, spans[coloured[key].name]) if (key := _key(label, name, coloured)) else code
+            name: _colours(code, spans[coloured[key].name]) if (key := _key(label, name, code, coloured)) else code
             for name, code in row.items()
         }
         for label, row in rows.items()
@@ -82,8 +82,10 @@ def draw_sheet(rows: Mapping[str, Mapping[str, np.ndarray]], types: Mapping[str,
     return encode_png(np.asarray(sheet))
 
 
-def _key(row: str, column: str, coloured: Mapping[str, Intrinsic]) -> str | None:
+def _key(row: str, column: str, code: np.ndarray, coloured: Mapping[str, Intrinsic]) -> str | None:
     """The label, of the row or else of the column, that names the type of a cell which is drawn in colours."""
+    if len(code) != 1:
+        return None  # a picture in the row of a type
     return row if row in coloured else column if column in coloured else None
 
 
@@ -94,7 +96,7 @@ def _spans(
     spans: dict[str, tuple[float, float]] = {}
     for label, row in rows.items():
         for name, code in row.items():
-            if key := _key(label, name, coloured):
+            if key := _key(label, name, code, coloured):
                 kind = coloured[key].name
                 low, high = spans.get(kind, (1.0, 0.0))
                 spans[kind] = (min(low, float(code.min())), max(high, float(code.max())))

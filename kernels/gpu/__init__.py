@@ -7,8 +7,18 @@ operator with its gradient), `fused` (variants for inference) and `reference` (t
 from sgi.kernels.gpu.conv.fused import fused_conv
 from sgi.kernels.gpu.conv.ops import modulated_conv
 from sgi.kernels.gpu.packed_weights import PackedConv, pack_conv
+from sgi.kernels.gpu.torgb.apply_styles import apply_styles
 from sgi.kernels.gpu.torgb.ops import to_rgb
 from sgi.kernels.gpu.upconv.fused import fused_up_conv
 from sgi.kernels.gpu.upconv.ops import up_conv
 
-__all__ = ["PackedConv", "fused_conv", "fused_up_conv", "modulated_conv", "pack_conv", "to_rgb", "up_conv"]
+__all__ = [
+    "PackedConv",
+    "apply_styles",
+    "fused_conv",
+    "fused_up_conv",
+    "modulated_conv",
+    "pack_conv",
+    "to_rgb",
+    "up_conv",
+]

@@ -52,11 +52,17 @@ def activate(
         b_acc = b_acc + tl.load(noise_ptr + o_n * noise_stride + o_pix, mask=m_pix, other=0.0)
     if HAS_BIAS:
         b_acc = b_acc + tl.load(bias_ptr + o_out, mask=m_col, other=0.0)
+    return bounded_lrelu(b_acc, clamp, ACT, HAS_CLAMP)
+
+
+@triton.jit
+def bounded_lrelu(b, clamp, ACT: tl.constexpr, HAS_CLAMP: tl.constexpr):
+    """The leaky ReLU of slope 0.2 without gain if ACT, bounded to +-clamp if HAS_CLAMP."""
     if ACT:
-        b_acc = tl.where(b_acc >= 0, b_acc, b_acc * 0.2)
+        b = tl.where(b >= 0, b, b * 0.2)
     if HAS_CLAMP:
-        b_acc = tl.minimum(tl.maximum(b_acc, -clamp), clamp)
-    return b_acc
+        b = tl.minimum(tl.maximum(b, -clamp), clamp)
+    return b
 
 
 @triton.jit

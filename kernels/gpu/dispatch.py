@@ -9,6 +9,10 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +21,7 @@ KERNEL_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 logger = logging.getLogger(__name__)
 _warned: set[str] = set()
+_dependent: ContextVar[bool] = ContextVar("dependent", default=False)
 
 
 def interpreted() -> bool:
@@ -42,6 +47,36 @@ def use_kernel(x: Tensor) -> bool:
         return True
     _warn_once("tensors on the CPU: using the torch reference instead of the Triton kernels")
     return False
+
+
+@contextmanager
+def dependent_launches(enabled: bool) -> Iterator[None]:
+    """Within the context, small kernels use programmatic dependent launch on GPUs that have it (compute capability 9).
+
+    Such a kernel starts before the one before it has ended, loads its weights, and then waits for it.
+    """
+    token = _dependent.set(enabled)
+    try:
+        yield
+    finally:
+        _dependent.reset(token)
+
+
+def dependent_options(x: Tensor) -> dict[str, Any]:
+    """Keyword arguments of the launch of a kernel with the flag PDL, whose operand is x."""
+    if _dependent.get() and has_dependent_launches(x):
+        return {"PDL": True, "launch_pdl": True}
+    return {"PDL": False}
+
+
+def has_dependent_launches(x: Tensor) -> bool:
+    """Whether x's device has programmatic dependent launch."""
+    return x.is_cuda and torch.cuda.get_device_capability(x.device) >= (9, 0)
+
+
+def multiprocessors(x: Tensor) -> int:
+    """Multiprocessors of x's GPU; 1 on the CPU, because the interpreter runs one program at a time."""
+    return torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 1
 
 
 def precision(dtype: torch.dtype) -> str:

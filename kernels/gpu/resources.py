@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,22 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
-from sgi.kernels.gpu import tune
-from sgi.kernels.gpu.conv.launch import conv
+from sgi.kernels.gpu import dispatch, tune
+from sgi.kernels.gpu.conv.launch import conv, label
+from sgi.kernels.gpu.conv.rows import ROWS_CONFIGS
 from sgi.kernels.gpu.gradient.launch import activation_gradient, style_gradient
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
 from sgi.kernels.gpu.packed_weights import PackedConv
-from sgi.kernels.gpu.styles.launch import StyleTable, launch_scales
-from sgi.kernels.gpu.torgb.launch import torgb, torgb_gradient
+from sgi.kernels.gpu.split import launch as split
+from sgi.kernels.gpu.styles.launch import launch_row_scales, launch_scales
+from sgi.kernels.gpu.styles.row_launch import affine, linear
+from sgi.kernels.gpu.styles.table import StyleTable
+from sgi.kernels.gpu.torgb.launch import apply_styles, torgb, torgb_gradient
+from sgi.kernels.gpu.upconv import fused_launch
 from sgi.kernels.gpu.upconv.launch import fir, transposed_conv
 
 IMAGES = 8
-HEAVY = ("inference", "phases")
+SHARED_BYTES = {80: 163 * 1024, 90: 227 * 1024}  # a block's limit, CUDA C++ Programming Guide, table of capabilities
 ALL_VARIANTS = ("inference", "styled", "gradient", "up gradient", "transposed", "phases")
 # Width of a block -> side and channels of a layer that uses it, in a 1024 px generator of channel base 32768.
 LAYERS = {256: (128, 256), 128: (64, 512), 64: (512, 64), 32: (1024, 32)}
@@ -81,7 +87,7 @@ class _TargetDriver:
 def compiling_for(arch: int) -> Iterator[list[tuple[str, Any]]]:
     """Within the block, launches only compile, for compute capability `arch`; yields the list of (name, kernel)."""
     compiled: list[tuple[str, Any]] = []
-    original = JITFunction.run
+    original, has_dependent_launches = JITFunction.run, dispatch.has_dependent_launches
 
     def run(self: JITFunction, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
         kernel = original(self, *args, grid=grid, warmup=True, **kwargs)
@@ -90,10 +96,12 @@ def compiling_for(arch: int) -> Iterator[list[tuple[str, Any]]]:
 
     driver.set_active(_TargetDriver(arch))
     JITFunction.run = run
+    dispatch.has_dependent_launches = lambda x: arch >= 90
     try:
         yield compiled
     finally:
         JITFunction.run = original
+        dispatch.has_dependent_launches = has_dependent_launches
 
 
 def inspect(case: str, config: str, name: str, kernel: Any) -> CompiledKernel:
@@ -123,7 +131,7 @@ def inspect(case: str, config: str, name: str, kernel: Any) -> CompiledKernel:
 
 
 def _meta(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.empty(*shape, device="meta", dtype=dtype)
+    return torch.empty(shape, device="meta", dtype=dtype)
 
 
 def _epilogue(side: int, channels: int, ahead: bool) -> Epilogue:
@@ -133,7 +141,9 @@ def _epilogue(side: int, channels: int, ahead: bool) -> Epilogue:
     )
 
 
-def gemm_cases(config: tune.Config, dtype: torch.dtype, variants: tuple[str, ...]) -> Iterator[tuple[str, Callable]]:
+def gemm_cases(
+    config: tune.Config, dtype: torch.dtype, variants: tuple[str, ...], arch: int
+) -> Iterator[tuple[str, Callable]]:
     """(name, launch) of the kernels that have block shapes, on a layer that uses this one."""
     side, channels = LAYERS[config.bn] if config.bm > 16 else (4, 512)
     x = _meta(IMAGES, side, side, channels, dtype=dtype)
@@ -165,9 +175,36 @@ def gemm_cases(config: tune.Config, dtype: torch.dtype, variants: tuple[str, ...
         ),
     }
     for variant in variants:
-        if variant in HEAVY and config.bn > tune.HEAVY_MAX_COLUMNS:
+        heavy = variant == "phases" or (variant == "inference" and arch < 90)
+        if heavy and config.bn > tune.HEAVY_MAX_COLUMNS:
             continue
         yield variant, cases[variant]
+
+
+def rows_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
+    """(name, block shape, launch) of the rows form, on a layer that uses the shape."""
+    for config in ROWS_CONFIGS:
+        side, channels = {128: (256, 128), 64: (512, 64), 32: (1024, 32)}[config.bn]
+        x, weight = _meta(IMAGES, side, side, channels, dtype=dtype), _meta(9, channels, channels, dtype=dtype)
+        tail = RgbTail(
+            _meta(IMAGES, channels), _meta(3, channels), _meta(3), _meta(IMAGES, 3, side // 2, side // 2), clamp=256.0
+        )
+        epilogue = _epilogue(side, channels, True)
+        yield "rows", label(config), partial(conv, x, weight, IMAGES, None, epilogue, tail, config=config)
+
+
+def fused_cases(dtype: torch.dtype, arch: int) -> Iterator[tuple[str, str, Callable]]:
+    """(name, block shape, launch) of the up-convolution's fused form on the layers that it is for."""
+    target = fused_launch.Target(arch // 10, SHARED_BYTES[arch])
+    for inputs in (64, 128):
+        side, outputs = 32768 // inputs, inputs // 2
+        x = _meta(IMAGES, side, side, inputs, dtype=dtype)
+        weight = _meta(9, inputs, outputs, dtype=dtype)
+        epilogue = _epilogue(2 * side, outputs, True)
+        for i, config in enumerate(fused_launch.configs(x, target)):
+            style = _meta(IMAGES, inputs) if i == 0 else None
+            case = f"fused {inputs}{'' if style is None else ' styled'}"
+            yield case, config.label, partial(fused_launch.fused, x, weight, IMAGES, style, epilogue, config)
 
 
 def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
@@ -178,25 +215,67 @@ def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
     tail = RgbTail(style, _meta(3, channels), _meta(3), _meta(IMAGES, 3, side // 2, side // 2))
     packed = PackedConv(_meta(9, channels, channels, dtype=dtype), _meta(channels), _meta(channels, channels))
     yield "to-rgb", lambda: torgb(x, tail)
+    yield "apply styles", lambda: apply_styles(_meta(1, side, side, channels, dtype=dtype), style, tail)
     yield "to-rgb gradient", lambda: torgb_gradient(_meta(IMAGES, 3, side, side), x, style, tail.weight)
     yield "activation gradient", lambda: activation_gradient(x, x, style, noise, bias, 256.0)
     yield "style gradient", lambda: style_gradient(x, x, style)
     t = _meta(IMAGES, 2 * side + 1, 2 * side + 1, channels, dtype=dtype)
     yield "FIR", lambda: fir(t, 1, _epilogue(2 * side, channels, True))
     yield "FIR gradient", lambda: fir(_meta(IMAGES, 2 * side, 2 * side, channels, dtype=dtype), 2)
-    yield "styles", lambda: launch_scales(_meta(IMAGES, 2 * channels), StyleTable.of([packed, packed]))
+    two, vectors = StyleTable.of([packed, packed]), _meta(IMAGES, channels)
+    yield "mapping", lambda: linear(vectors, _meta(channels, channels), bias, normalise=True)
+    yield (
+        "affine",
+        lambda: affine(
+            vectors,
+            _meta(1, 2 * channels, channels),
+            _meta(1, 2 * channels),
+            _meta(2, 2 * channels),
+            _meta(2 * channels, dtype=torch.int32),
+            _meta(),
+            None,
+        ),
+    )
+    yield "scales", lambda: launch_row_scales(_meta(IMAGES, 2 * channels), two)
+    yield "styles", lambda: launch_scales(_meta(IMAGES, 2 * channels), two)
+
+
+def split_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
+    """(name, block, launch) of the convolutions with a divided inner axis, on a layer of 8 px."""
+    channels, side = 512, 8
+    weight, style = _meta(9, channels, channels, dtype=dtype), _meta(IMAGES, channels)
+    x = _meta(IMAGES, side, side, channels, dtype=dtype)
+    tail = RgbTail(style, _meta(3, channels), _meta(3), _meta(IMAGES, 3, side // 2, side // 2), clamp=256.0)
+    plain, up = _epilogue(side, channels, True), _epilogue(2 * side, channels, True)
+    for block in (split.FLOAT_BLOCKS if dtype == torch.float32 else split.HALF_BLOCKS).values():
+        name = f"{block.bm}x{block.bn}x{block.bk} w{block.warps} s{block.stages}"
+        yield "divided", name, lambda b=block: split.split_conv(x, weight, IMAGES, plain, tail, 9, block=b)
+        yield "taps", name, lambda b=block: split.up_conv_by_taps(x, weight, IMAGES, up, b)
+        yield (
+            "dependent",
+            name,
+            lambda b=block: _dependent(lambda: split.split_conv(x, weight, IMAGES, plain, tail, 9, block=b)),
+        )
+
+
+def _dependent(launch: Callable) -> None:
+    with dispatch.dependent_launches(True):
+        launch()
 
 
 def compile_all(arch: int, dtype: torch.dtype, variants: tuple[str, ...], others: bool) -> Iterator[CompiledKernel]:
-    """Compile every block shape of a type in each variant; others: also the kernels that have no block shapes."""
+    """Compile every block shape of a type in each variant; others: also the fused form and kernels without shapes."""
     with compiling_for(arch) as compiled:
         cases = [
-            (variant, f"{c.bm}x{c.bn}x{c.bk} w{c.warps} s{c.stages}", launch)
+            (variant, label(c).removeprefix("plain "), launch)
             for c in tune.configs(dtype)
-            for variant, launch in gemm_cases(c, dtype, variants)
+            for variant, launch in gemm_cases(c, dtype, variants, arch)
         ]
+        if others and dtype.itemsize == 2 and arch >= 90:
+            cases += rows_cases(dtype)
         if others:
-            cases += [(case, "", launch) for case, launch in other_cases(dtype)]
+            cases += fused_cases(dtype, arch)
+            cases += [*split_cases(dtype), *((case, "", launch) for case, launch in other_cases(dtype))]
         for case, config, launch in cases:
             compiled.clear()
             launch()
@@ -225,7 +304,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--arch", type=int, default=90, help="compute capability times 10")
     parser.add_argument("--dtype", default="float16")
     parser.add_argument("--variants", nargs="*", default=ALL_VARIANTS, choices=ALL_VARIANTS)
-    parser.add_argument("--others", action="store_true", help="also the kernels that have no block shapes")
+    parser.add_argument("--others", action="store_true", help="also the fused form and kernels without shapes")
     parser.add_argument("--table", action="store_true", help="Markdown instead of JSON")
     options = parser.parse_args(arguments)
     if options.table:

@@ -10,18 +10,22 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from sgi.kernels.gpu.block_rates import RATES
+from sgi.kernels.gpu.dispatch import multiprocessors
 
 
 @dataclass(frozen=True)
 class Config:
     """A block of `bm` rows x `bn` columns with `bk` input channels per step.
 
-    warps, stages: of the launch. rate: assumed speed as a fraction of the best block's.
+    warps, stages: of the launch. rate: speed as a fraction of the best block's for the same width, `candidates`
+    sets it from `block_rates`; for float32 an estimate.
     """
 
     bm: int
@@ -40,17 +44,19 @@ def _block(size: int) -> int:
     return max(16, 1 << (size - 1).bit_length())
 
 
-# 16-bit operands: wgmma needs 64 rows and 4 warps; 128 x 256 is the widest block without spills.
+# 16-bit operands: the fastest block of each width, and blocks for layers of few pixels. The other shapes of the sweep
+# in `block_rates` were the fastest for no layer.
 HALF_CONFIGS = (
-    Config(128, 256, 64, 8, 3, 1.0),
-    Config(128, 128, 64, 8, 3, 0.9),
-    Config(256, 64, 64, 8, 3, 0.8),
-    Config(128, 64, 64, 4, 3, 0.7),
-    Config(64, 64, 64, 4, 4, 0.5),
-    Config(128, 32, 64, 4, 4, 0.45),
-    Config(64, 32, 64, 4, 4, 0.3),
-    Config(16, 32, 128, 4, 4, 0.12),
+    Config(128, 256, 64, 8, 4),
+    Config(128, 128, 64, 4, 3),
+    Config(128, 64, 64, 4, 3),
+    Config(256, 32, 32, 4, 3),
+    Config(64, 64, 64, 4, 4),
+    Config(64, 32, 64, 4, 4),
+    Config(16, 32, 128, 4, 4),
 )
+# The widest block has too few registers for the epilogue of the phases form, for rows of several images and, before
+# compute capability 9.0, which reads matrices from shared memory, for to-rgb.
 HEAVY_MAX_COLUMNS = 128
 # float32 operands have twice the bytes and need three products (tf32x3).
 FLOAT_CONFIGS = (
@@ -70,7 +76,7 @@ def configs(dtype: torch.dtype) -> tuple[Config, ...]:
 def candidates(dtype: torch.dtype, inner: int, columns: int, heavy: bool = False) -> list[Config]:
     """The distinct configs that fit operands of `inner` input channels and `columns` columns.
 
-    heavy: whether the epilogue needs several vectors per column, for which the widest block has too few registers.
+    heavy: whether the epilogue has too many values for the widest block, see HEAVY_MAX_COLUMNS.
     """
     fitted: dict[Config, Config] = {}
     widest = max(_block(columns), min(config.bn for config in configs(dtype)))
@@ -79,8 +85,17 @@ def candidates(dtype: torch.dtype, inner: int, columns: int, heavy: bool = False
     for config in configs(dtype):
         if config.bn <= widest:
             shrunk = config.fitted(inner, columns)
-            fitted.setdefault(replace(shrunk, rate=0.0), shrunk)
+            fitted.setdefault(replace(shrunk, rate=0.0), replace(shrunk, rate=measured_rate(config, columns)))
     return list(fitted.values())
+
+
+def measured_rate(config: Config, columns: int) -> float:
+    """The rate of a block shape as a fraction of the fastest, for the measured layer nearest in width that has both."""
+    shape = (config.bm, config.bn, config.bk, config.warps, config.stages)
+    for width in sorted(RATES, key=lambda width: max(width / columns, columns / width)):
+        if shape in RATES[width]:
+            return RATES[width][shape] / max(RATES[width].values())
+    return config.rate
 
 
 def cheapest(options: Sequence[Config], rows: int, columns: int, multiprocessors: int) -> Config:
@@ -156,7 +171,9 @@ def pick(kind: str, key: dict[str, Any], options: Sequence[Any], default: Any, r
 
 
 def _label(option: Any) -> Any:
-    return list(asdict(option).values())[:-1] if isinstance(option, Config) else option
+    if isinstance(option, Config):
+        return list(asdict(option).values())[:-1]
+    return list(asdict(option).values()) if is_dataclass(option) and not isinstance(option, type) else option
 
 
 def _fastest(options: Sequence[Any], run: Callable[[Any], object]) -> int:
@@ -172,6 +189,12 @@ def _fastest(options: Sequence[Any], run: Callable[[Any], object]) -> int:
     return min(range(len(times)), key=times.__getitem__)
 
 
+def is_heavy(x: torch.Tensor, pixels: int, to_rgb: bool) -> bool:
+    """Whether the widest block has too few registers for the epilogue, on x's device and images of so many pixels."""
+    several_images = pixels % HALF_CONFIGS[0].bm != 0
+    return several_images or (to_rgb and x.is_cuda and torch.cuda.get_device_capability(x.device)[0] < 9)
+
+
 def choose_blocks(
     kind: str,
     x: torch.Tensor,
@@ -179,14 +202,16 @@ def choose_blocks(
     inner: int,
     columns: int,
     key: dict[str, Any],
-    run: Callable[[Config], object],
+    run: Callable[[Any], object],
     heavy: bool = False,
-) -> Config:
-    """Block shape for a GEMM of rows x columns over `inner` channels of x's type."""
+    others: Sequence[Any] = (),
+) -> Any:
+    """Block shape for a GEMM of rows x columns over `inner` channels of x's type.
+
+    others: block shapes of other forms, which only a measurement can choose.
+    """
     options = candidates(x.dtype, inner, columns, heavy)
-    # The interpreter runs one program at a time.
-    processors = torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 1
-    default = cheapest(options, rows, columns, processors)
+    default = cheapest(options, rows, columns, multiprocessors(x))
     # Batches of the same power of two share a choice.
     key = {**key, "rows": (rows - 1).bit_length(), "inner": inner, "columns": columns, "dtype": str(x.dtype)}
-    return pick(kind, key, options, default, run)
+    return pick(kind, key, [*options, *others], default, run)

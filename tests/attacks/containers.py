@@ -50,12 +50,12 @@ def torch_files() -> dict[str, Attack]:
         ),
         "big-endian": (old(good, little=False), "big-endian"),
         "big-endian zip": (zipped(good, **{"archive/byteorder": b"big"}), "big-endian"),
-        "quantised": (old(tensor(storage(1, kind=b"ctorch\nQInt8Storage\n"))), "a storage of unknown kind"),
+        "quantised": (old(tensor(storage(1, kind=b"ctorch\nQInt8Storage\n"))), "contains QInt8 numbers"),
         "a storage of another module": (old(tensor(storage(1, kind=b"cevil\nFloatStorage\n"))), "unknown kind"),
         "a storage without a name": (old(tensor(storage(1, kind=text("torch.FloatStorage")))), "unknown kind"),
         "a doubling tuple as a key": (
             program(tuples + b"(" + text("storage") + b"ctorch\nFloatStorage\nhd" + text("cpu") + b"K\x01tQ"),
-            "not a StyleGAN2",
+            "of an unpacked .pt file",
         ),
         "a doubling tuple as a key in a stream": (
             stream(tuples + b"(" + text("storage") + b"ctorch\nFloatStorage\nhd" + text("cpu") + b"K\x01tQ"),
@@ -86,7 +86,7 @@ def torch_files() -> dict[str, Attack]:
             program(flat(call("torch._tensor", "_rebuild_from_type_v2", b"N"))), "is not a plain tensor"
         ),
         "a compressed zip": (
-            archive({"archive/data.pkl": b"\x80\x02" + bytes(10_000_000)}, zipfile.ZIP_DEFLATED), "compressed"
+            archive({"archive/data.pkl": b"\x80\x02" + bytes(10_000_000)}, zipfile.ZIP_DEFLATED), "with compression"
         ),
         "a zip without a pickle": (archive({"archive/x": b""}), "torch did not write"),
         "two pickles in a zip": (archive({"a/data.pkl": b"", "b/data.pkl": b""}), "torch did not write"),
@@ -97,9 +97,9 @@ def torch_files() -> dict[str, Attack]:
         "more entries than a directory has": (many, "out of bounds|truncated"),
         "a directory outside": (outside, "out of bounds"),
         "an entry outside": (lost, "zip: truncated"),
-        "an entry of two sizes": (uneven, "compressed or damaged"),
+        "an entry of two sizes": (uneven, "an entry that is damaged"),
         "an entry longer than the file": (longer, "out of bounds"),
-        "a tar": (buffer.getvalue(), "neither a pickle"),
+        "a tar": (buffer.getvalue(), "a tar archive"),
         "20 001 entries": (
             archive({"archive/data.pkl": b"", **{str(i): b"" for i in range(20_001)}}), "out of bounds"
         ),
@@ -109,7 +109,9 @@ def torch_files() -> dict[str, Attack]:
 def safetensors_files() -> dict[str, Attack]:
     """Safetensors files with malicious headers."""
     one = b'{"synthesis.b4.const":{"dtype":"F32","shape":[%s],"data_offsets":[%s]}}'
-    bad = "not a readable safetensors|neither a pickle|not a StyleGAN2|is damaged|damaged header"
+    bad = (
+        "a readable safetensors|neither a pickle|not a StyleGAN2|is damaged|damaged header|a truncated safe|only zeros"
+    )
     ours = b'{"__metadata__":{"sgi_generator":"%s"}}'
     return {
         "header of 8 EiB": (safetensors(b"{}", length=1 << 62), bad),

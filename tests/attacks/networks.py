@@ -134,7 +134,7 @@ def tensorflow_arrays(generator: Generator) -> dict[str, Attack]:
         "an array of text": (with_array(np.array(["x"])), "plain numbers expected"),
         "an array of dates": (with_array(np.zeros(1, "M8[s]")), "plain numbers expected"),
         "complex numbers": (with_array(np.zeros(16, np.complex64)), "plain numbers expected"),
-        "a scalar for an array": (with_array(np.float32(1)), "is not a plain tensor"),
+        "a scalar for an array": (with_array(np.float32(1)), "has the shape"),
         "a list for an array": (with_array([1.0] * 16), "not a tensor"),
         "another shape": (with_array(np.zeros((4, 4), np.float32)), "has the shape"),
         "a network that is text": (

@@ -18,14 +18,13 @@ def code_runners(canary: str) -> dict[str, Attack]:
     for module, name, argument in (
         ("os", "system", touch), ("posix", "system", touch), ("nt", "system", touch), ("subprocess", "call", touch),
         ("builtins", "eval", source), ("builtins", "exec", source), ("__builtin__", "eval", source),
-        ("builtins", "__import__", text("os")), ("builtins", "getattr", text("x")), ("builtins", "open", text(canary)),
+        ("builtins", "__import__", text("os")), ("builtins", "open", text(canary)),
         ("builtins", "compile", source), ("importlib", "import_module", text("this")), ("runpy", "run_path", touch),
-        ("functools", "partial", touch), ("operator", "attrgetter", touch), ("pickle", "loads", touch),
+        ("operator", "attrgetter", touch), ("pickle", "loads", touch),
         ("_pickle", "loads", touch), ("cPickle", "loads", touch), ("commands", "getoutput", touch),
         ("types", "CodeType", touch), ("marshal", "loads", touch), ("ctypes", "CDLL", touch), ("pty", "spawn", touch),
         ("code", "interact", touch), ("timeit", "timeit", source), ("profile", "run", source), ("bdb", "Bdb", touch),
-        ("collections", "namedtuple", touch), ("copyreg", "_reconstructor", touch), ("sys", "exit", touch),
-        ("os.path", "exists", touch), ("pathlib", "Path", touch), ("webbrowser", "open", touch),
+        ("sys", "exit", touch), ("os.path", "exists", touch), ("webbrowser", "open", touch),
     ):  # fmt: skip
         attacks[f"reduce {module}.{name}"] = program(call(module, name, argument)), "the file is malicious or damaged"
     for module, name, argument in (
@@ -34,6 +33,8 @@ def code_runners(canary: str) -> dict[str, Attack]:
         ("torch.fx.graph_module", "_forward_from_src", source), ("torch._inductor.codecache", "PyCodeCache", source),
         ("numpy", "load", touch), ("numpy.testing._private.utils", "runstring", source), ("sgi", "x", touch),
         ("numpy.f2py.crackfortran", "getlincoef", source), ("dill._dill", "_import_module", text("os")),
+        ("functools", "partial", touch), ("collections", "namedtuple", touch), ("copyreg", "_reconstructor", touch),
+        ("builtins", "getattr", text("x")), ("pathlib", "Path", touch),
     ):  # fmt: skip
         attacks[f"reduce {module}.{name}"] = program(call(module, name, argument)), "not a StyleGAN2 checkpoint"
         attacks[f"G_ema by {module}.{name}"] = in_dict("G_ema", call(module, name, argument)), "not a StyleGAN2"
@@ -52,7 +53,7 @@ def code_runners(canary: str) -> dict[str, Attack]:
     attacks["newobj"] = program(b"csubprocess\nPopen\n(" + touch + b"t\x81"), hostile
     attacks["inst"] = program(b"(" + touch + b"ios\nsystem\n"), "outside the data opcodes"
     attacks["obj"] = program(b"(cos\nsystem\n" + touch + b"o"), hostile
-    attacks["newobj_ex"] = program(b"ctorch\nload\n)}\x92"), "outside the data opcodes"
+    attacks["newobj_ex"] = program(b"ctorch\nload\n)}\x92"), "not a StyleGAN2 checkpoint"
     attacks["extension registry"] = program(b"\x82\x01"), "outside the data opcodes"
     attacks["text persistent id"] = program(b"Pos\n"), "outside the data opcodes"
     attacks["out of band buffer"] = program(b"\x97", 5), "outside the data opcodes"
@@ -72,7 +73,7 @@ def bombs() -> dict[str, Attack]:
     colliding = b"".join(b"\x8a\x20" + (1 + i * (2**61 - 1)).to_bytes(32, "little") + b"N" for i in range(50_000))
     many = b"".join(b"X\x04\x00\x00\x00%04dN" % i for i in range(9999))
     return {
-        "a key of many lines": (in_dict("a\n\x1b[31m" * 100_000, b"N"), "not a StyleGAN2 checkpoint: a dict of a"),
+        "a key of many lines": (in_dict("a\n\x1b[31m" * 100_000, b"N"), "not a StyleGAN2 checkpoint: a dict of a key"),
         "memo far away": (program(b"Nr\xff\xff\xff\xff"), "not a StyleGAN2 checkpoint"),
         "memo, a million times": (program(b"N" + b"\x94" * MILLION), "more than 1000000 opcodes"),
         "empty memo": (program(b"j\xff\xff\xff\xff"), "memo 4294967295 is empty"),
@@ -85,15 +86,15 @@ def bombs() -> dict[str, Attack]:
         "tuples in tuples": (program(b")" + b"\x85" * DEEP), "checkpoint: a tuple"),
         "doubling lists": (program(laughs), "checkpoint: a list"),
         "doubling lists as G_ema": (in_dict("G_ema", laughs), "not a StyleGAN2"),
-        "doubling tuple as a key": (program(tuples + b"}" + b"hdNs"), "a dict key that is neither"),
-        "colliding integer keys": (program(b"}(" + colliding + b"u"), "a dict key that is neither"),
+        "doubling tuple as a key": (program(tuples + b"}" + b"hdNs"), "a dict of a key of type tuple"),
+        "colliding integer keys": (program(b"}(" + colliding + b"u"), "a dict of 1, a key of type int"),
         "itself as an element": (program(b"]\x94h\x00a"), "checkpoint: a list"),
         "itself as G_ema": (program(b"}\x94" + text("G_ema") + b"h\x00s"), "not a StyleGAN2"),
         "bytes of 4 EiB": (program(b"\x8e" + struct.pack("<Q", 1 << 62)), "truncated"),
         "bytes of -1": (program(b"\x8e" + b"\xff" * 8), "truncated"),
-        "text of 1 TiB": (program(b"\x8d" + struct.pack("<Q", 1 << 40)), "bytes of text"),
-        "text of 4 GiB": (program(b"X\xff\xff\xff\xff"), "bytes of text"),
-        "text, 20 MB": (program(text("x" * 20_000_000)), "bytes of text"),
+        "text of 1 TiB": (program(b"\x8d" + struct.pack("<Q", 1 << 40)), "truncated"),
+        "text of 4 GiB": (program(b"X\xff\xff\xff\xff"), "truncated"),
+        "text, 20 MB": (program(text("x" * 50_000) * 400), "bytes of text"),
         "a frame of 1 EiB": (program(b"\x95" + struct.pack("<Q", 1 << 60)), "truncated"),
         "a name without an end": (program(b"c" + b"x" * MILLION), "a name without an end"),
         "an integer truncated": (program(b"\x8a\xff\x01"), "truncated"),
@@ -111,7 +112,7 @@ def bombs() -> dict[str, Attack]:
         "append to a number": (program(b"K\x01Na"), "APPEND to an object that is not a list"),
         "build on a number": (program(b"K\x01Nb"), "BUILD on a value that is not an object"),
         "a later protocol": (program(b"N", 6), "protocol 6"),
-        "protocol 0": (b"(lp0\n.", "neither a pickle"),
+        "protocol 0": (b"(lp0\n.", "a text that begins"),
         "nothing after the start": (b"\x80", "truncated"),
         "9999 tensors": (program(b"}" + text("synthesis.b4.const") + b"Ns(" + many + b"u"), "not a tensor"),
     }  # fmt: skip

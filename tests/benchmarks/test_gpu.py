@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,11 +56,16 @@ def test_every_section_has_rows_and_no_failures(results):
     assert not found["failed"]
     assert not found["skipped"]
     assert all(row["passed"] for row in found["checks"])
-    assert {row["implementation"] for row in found["networks"]} == {
-        "kernels", "torch", "NVIDIA stylegan3", "torch.compile", "kernels, tuned",
+    assert {row["implementation"] for row in found["networks"]} >= {
+        "kernels", "kernels, winners", "torch", "NVIDIA stylegan3", "torch.compile",
     }  # fmt: skip
-    for section in ("bounds", "types", "fit", "layers"):
+    for section in ("bounds", "forms", "sweep", "types", "fit", "layers"):
         assert found[section], section
+        assert not [row for row in found[section] if "failed" in row]
+    # Every layer has a winner, and it is a candidate that was measured.
+    measured = {(row["key"], row["form"]) for row in found["forms"]}
+    assert len(found["winners"]) == 5
+    assert all((key, by_batch["1"]) in measured for key, by_batch in found["winners"].items())
 
 
 def test_tables_cover_every_section(results):
@@ -68,6 +74,80 @@ def test_tables_cover_every_section(results):
     for title in ("Images a second", "Types", "Fitting", "Layers"):
         assert f"## {title}" in done.stdout
     assert "| tiny | 1 |" in done.stdout
+    done = run(FOLDER / "tables.py", results, "--blocks")
+    assert done.stdout.startswith("    Config(")
+
+
+def test_resumed_run_keeps_rows_and_a_repeated_stage_replaces_them(results, tmp_path):
+    out = tmp_path / "gpu.json"
+    shutil.copy(results, out)
+    before = json.loads(out.read_text())
+    done = run(FOLDER / "run.py", "--tiny", "--out", out, "--stages", "ceilings,checks", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert not [line for line in done.stdout.splitlines() if not line.startswith("#")]
+    done = run(FOLDER / "run.py", "--tiny", "--out", out, "--stages", "ceilings")
+    assert done.returncode == 0, done.stderr
+    after = json.loads(out.read_text())
+    assert len(after["ceilings"]) == 1
+    assert after["ceilings"] != before["ceilings"]
+    assert after["networks"] == before["networks"]
+    assert len(after["done"]) == len(before["done"])
+
+
+def test_winners_compute_the_layers_of_the_network():
+    # The winner of the first up-convolution is not its default; both winners are spied on.
+    code = """
+import forms, implementations, torch
+from workload import TINY_SIZES
+calls = []
+def spied(name):
+    original = getattr(forms, name)
+    def spy(*operands):
+        for label, run in original(*operands):
+            yield label, lambda label=label, run=run: (calls.append(label), run())[1]
+    setattr(forms, name, spy)
+spied("up_candidates")
+spied("conv_candidates")
+winners = {"up 16 to 16 at 4 px": {"32": "fir 16x16x16 w4 s4"},
+           "last conv 16 to 16 at 16 px": {"1": "plain 16x16x16 w4 s4"}}
+size = TINY_SIZES[0]
+torch.manual_seed(0)
+plain = implementations.kernels(size, 1, "cpu")()
+torch.manual_seed(0)
+found = implementations.kernels(size, 1, "cpu", variant=implementations.Variant("winners", winners))()
+assert calls == ["fir 16x16x16 w4 s4", "plain 16x16x16 w4 s4"], calls
+assert (plain - found).norm() < 5e-3 * plain.norm()
+"""
+    folders = os.pathsep.join(filter(None, (str(FOLDER), os.environ.get("PYTHONPATH"))))
+    done = run("-c", code, PYTHONPATH=folders, TRITON_INTERPRET="1")
+    assert done.returncode == 0, done.stderr
+
+
+def test_wrong_candidate_is_recorded_and_never_wins():
+    code = """
+import candidates, forms, layer_cases
+from workload import TINY_SIZES
+case = layer_cases.layer_cases(TINY_SIZES[0], 1)[0]
+original = layer_cases.conv_candidates
+def wrong(*operands):
+    for label, run in original(*operands):
+        yield label, run
+    yield "wrong", lambda: tuple(t * 1.1 for t in run())
+layer_cases.conv_candidates = wrong
+rows = list(forms.form_rows(case, "cpu", {"matmul_fp16": 1.0, "copy": 1.0}, {}))
+assert ["failed" in row for row in rows] == [False] * (len(rows) - 1) + [True], rows
+assert forms.winners_of(rows)[case.shape_key]["1"] != "wrong"
+"""
+    folders = os.pathsep.join(filter(None, (str(FOLDER), os.environ.get("PYTHONPATH"))))
+    done = run("-c", code, PYTHONPATH=folders, TRITON_INTERPRET="1")
+    assert done.returncode == 0, done.stderr
+
+
+def test_candidates_compile_in_other_processes_without_a_gpu(tmp_path):
+    done = run(FOLDER / "compiling.py", 90, TRITON_INTERPRET="0", TRITON_CACHE_DIR=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "'done': 2, 'failed': 0" in done.stdout
+    assert list(tmp_path.glob("*/*.cubin"))
 
 
 def test_predictions_cover_every_size_and_exceed_the_bound():
@@ -78,11 +158,29 @@ def test_predictions_cover_every_size_and_exceed_the_bound():
     assert all(float(row[3]) < float(row[4]) for row in rows)
 
 
-def test_warm_up_process_writes_no_results(tmp_path):
-    # One process compiles a share of the cases; one share is enough here.
-    done = run(FOLDER / "run.py", "--tiny", "--out", tmp_path / "none.json", "--warm", 3)
+def test_share_of_the_checks_is_recorded_beside_the_results(tmp_path):
+    done = run(FOLDER / "run.py", "--tiny", "--out", tmp_path / "gpu.json", "--share", "checks", 0, 7)
     assert done.returncode == 0, done.stderr
-    assert not (tmp_path / "none.json").exists()
+    (file,) = tmp_path.iterdir()
+    assert file.name == "gpu.checks-0.json"
+    found = json.loads(file.read_text())
+    assert found["done"]
+    assert all(row["passed"] for row in found["checks"])
+    code = """
+import sys
+from pathlib import Path
+from record import Record
+record = Record(Path(sys.argv[1]) / "gpu.json")
+record.merge(Path(sys.argv[1]) / "gpu.checks-0.json")
+record.forget("networks")
+assert record.results["done"] and record.results["checks"]
+record.forget("checks")
+assert not record.results["done"] and "checks" not in record.results
+"""
+    folders = os.pathsep.join(filter(None, (str(FOLDER), os.environ.get("PYTHONPATH"))))
+    done = run("-c", code, tmp_path, PYTHONPATH=folders)
+    assert done.returncode == 0, done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["gpu.json"]
 
 
 def test_full_sizes_need_a_gpu(tmp_path):

@@ -1,9 +1,12 @@
-"""Files of rosinality's trainer and of the encoders built on its generator."""
+"""Files of rosinality's code, and of the encoders built on its generator.
+
+Source of every detail: the tensors of Generator in model.py, in their order; the dict that train.py saves (it has no
+mean of w) and the one that convert_weight.py saves; `opts` and `latent_avg` of the encoders' training/coach.py.
+"""
 
 from __future__ import annotations
 
 import argparse
-import math
 from collections import OrderedDict
 from typing import Any
 
@@ -15,52 +18,79 @@ from sgi.engine.generator import Generator
 
 
 def rosinality_state(generator: Generator) -> dict[str, Tensor]:
-    """State dict with rosinality's names and shapes."""
+    """State dict with rosinality's names and shapes, in its order."""
     values = generator.state_dict()
-    names = {"weight": "conv.weight", "bias": "activate.bias", "noise_strength": "noise.weight"}
+    config = generator.config
     state: dict[str, Tensor] = {}
-    for name, value in values.items():
-        part, _, rest = name.partition(".")
-        if part == "mapping":
-            if rest != "w_avg":
-                layer, kind = rest.split(".")
-                state[f"style.{int(layer[2:]) + 1}.{kind}"] = value
-            continue
-        block, layer, *names_below = rest.split(".")
-        side = int(block[1:])
-        step = int(math.log2(side)) - 3  # -1 at 4 px
-        if layer == "const":
-            state["input.input"] = value[None]
-            continue
-        tail = ".".join(names_below)
-        if tail == "noise_const":
-            number = 0 if side == 4 else 2 * step + (1 if layer == "conv0" else 2)
-            state[f"noises.noise_{number}"] = value[None, None]
-            continue
-        if layer == "torgb":
-            new = "to_rgb1" if side == 4 else f"to_rgbs.{step}"
-            shaped = value.reshape(1, -1, 1, 1) if tail == "bias" else value[None] if tail == "weight" else value
-            state[f"{new}.bias" if tail == "bias" else f"{new}.conv.{tail.replace('affine', 'modulation')}"] = shaped
-            if side > 4 and tail == "weight":
-                state[f"{new}.upsample.kernel"] = FIR * 4
-            continue
-        new = "conv1" if side == 4 else f"convs.{2 * step + (layer == 'conv1')}"
-        shaped = value[None] if tail in ("weight", "noise_strength") else value
-        state[f"{new}.{names.get(tail, 'conv.' + tail.replace('affine', 'modulation'))}"] = shaped
-        if layer == "conv0" and tail == "weight":
+    for index in range(config.mapping_layers):
+        for part in ("weight", "bias"):
+            state[f"style.{index + 1}.{part}"] = values[f"mapping.fc{index}.{part}"]
+    state["input.input"] = values["synthesis.b4.const"][None]
+
+    def convolution(new: str, path: str) -> None:
+        state[f"{new}.conv.weight"] = values[f"{path}.weight"][None]
+        if path.endswith("conv0"):
             state[f"{new}.conv.blur.kernel"] = FIR * 4
+        state[f"{new}.conv.modulation.weight"] = values[f"{path}.affine.weight"]
+        state[f"{new}.conv.modulation.bias"] = values[f"{path}.affine.bias"]
+        state[f"{new}.noise.weight"] = values[f"{path}.noise_strength"].reshape(1)
+        state[f"{new}.activate.bias"] = values[f"{path}.bias"]
+
+    def to_rgb(new: str, path: str) -> None:
+        state[f"{new}.bias"] = values[f"{path}.bias"].reshape(1, -1, 1, 1)
+        if new != "to_rgb1":
+            state[f"{new}.upsample.kernel"] = FIR * 4
+        state[f"{new}.conv.weight"] = values[f"{path}.weight"][None]
+        state[f"{new}.conv.modulation.weight"] = values[f"{path}.affine.weight"]
+        state[f"{new}.conv.modulation.bias"] = values[f"{path}.affine.bias"]
+
+    sides = config.resolutions[1:]
+    convolution("conv1", "synthesis.b4.conv1")
+    to_rgb("to_rgb1", "synthesis.b4.torgb")
+    for index, side in enumerate(sides):
+        convolution(f"convs.{2 * index}", f"synthesis.b{side}.conv0")
+        convolution(f"convs.{2 * index + 1}", f"synthesis.b{side}.conv1")
+    for index, side in enumerate(sides):
+        to_rgb(f"to_rgbs.{index}", f"synthesis.b{side}.torgb")
+    layers = ["b4.conv1", *(f"b{side}.conv{k}" for side in sides for k in (0, 1))]
+    for index, layer in enumerate(layers):
+        state[f"noises.noise_{index}"] = values[f"synthesis.{layer}.noise_const"][None, None]
     return state
 
 
+def rosinality_training(generator: Generator, zipped: bool = True, change: Change | None = None) -> bytes:
+    """A checkpoint of train.py: networks, optimisers and arguments."""
+    state = rosinality_state(generator)
+    one = torch.nn.Parameter(torch.zeros(2))
+    optimiser = torch.optim.Adam([one], lr=0.002, betas=(0.0, 0.99))
+    one.grad = torch.ones(2)
+    optimiser.step()
+    arguments = argparse.Namespace(
+        path=PRIVATE_PATH, arch="stylegan2", iter=800000, batch=16, size=generator.config.resolution, r1=10,
+        mixing=0.9, ckpt=None, lr=0.002, channel_multiplier=2, wandb=False, local_rank=0, augment=False,
+        latent=generator.config.w_dim, n_mlp=generator.config.mapping_layers, start_iter=0, distributed=False,
+    )  # fmt: skip
+    content: dict[str, Any] = {
+        "g": OrderedDict((name, tensor + 1) for name, tensor in state.items()),
+        "d": OrderedDict({"convs.0.0.weight": torch.zeros(1)}),
+        "g_ema": OrderedDict(state),
+        "g_optim": optimiser.state_dict(),
+        "d_optim": optimiser.state_dict(),
+        "args": arguments,
+        "ada_aug_p": 0.0,
+    }
+    if change:
+        change(content)
+    return saved(content, zipped)
+
+
 def rosinality(generator: Generator, zipped: bool = True, change: Change | None = None) -> bytes:
-    """A training checkpoint: g, g_ema, optimiser, args and the mean of w."""
+    """A checkpoint of convert_weight.py with the option --gen."""
     state = rosinality_state(generator)
     content: dict[str, Any] = {
-        "g": {name: tensor + 1 for name, tensor in state.items()},
         "g_ema": OrderedDict(state),
-        "g_optim": {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"lr": 0.002}]},
         "latent_avg": generator.mapping.w_avg,
-        "args": argparse.Namespace(path=PRIVATE_PATH, size=generator.config.resolution),
+        "g": OrderedDict((name, tensor + 1) for name, tensor in state.items()),
     }
     if change:
         change(content)
@@ -71,9 +101,9 @@ def encoder(generator: Generator, change: Change | None = None) -> bytes:
     """A pSp or e4e checkpoint, in which the mean of w has a row for each row of w+."""
     decoder = {f"decoder.{name}": tensor for name, tensor in rosinality_state(generator).items()}
     content: dict[str, Any] = {
-        "state_dict": {"encoder.input_layer.0.weight": torch.zeros(1), **decoder},
-        "latent_avg": generator.mapping.w_avg.repeat(generator.config.num_ws, 1),
+        "state_dict": OrderedDict({"encoder.input_layer.0.weight": torch.zeros(1), **decoder}),
         "opts": {"exp_dir": "/home/somebody/experiment", "device": "cuda:0"},
+        "latent_avg": generator.mapping.w_avg.repeat(generator.config.num_ws, 1),
     }
     if change:
         change(content)

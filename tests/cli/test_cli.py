@@ -137,6 +137,10 @@ def test_completion_of_the_shell_lists_commands_and_options():
         (["run", "--seeds", "0", "--batch", "0"], "'--batch'"),
         (["run", "--seeds", "0", "--trunc", "much"], "'--trunc'"),
         (["inspect"], "Missing argument 'FILE'"),
+        (["inspect", ""], "an argument is empty"),
+        (["run", "--seeds", "0", "--outdir", ""], "an argument is empty"),
+        (["run", "--seeds", "0", "--outdir="], "an argument is empty"),
+        (["inspect", os.devnull], "neither a file nor a folder"),
     ],
 )
 def test_usage_errors_are_one_line_with_exit_code_2(command, arguments, message):
@@ -237,6 +241,8 @@ def test_inspect_refuses_damaged_and_unknown_files(command, tmp_path):
     cases["model.pkl"] = ""
     (tmp_path / "model.onnx").write_bytes(b"x")
     cases["model.onnx"] = "not an ONNX model"
+    (tmp_path / "notes.txt").write_text("x")
+    cases["notes.txt"] = "not a file that sgi-engine reads or writes; these end in .safetensors, .onnx"
     for name, message in cases.items():
         code, out, err = command("inspect", tmp_path / name)
         assert (code, out) == (2, "")

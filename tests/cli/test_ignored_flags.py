@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tiny_models import describe, write_model
 
 from sgi.engine import bundle
 from sgi.engine.errors import UserError, refuse_ignored, warn_cutoff
@@ -130,3 +131,11 @@ def test_exporting_an_offset_of_one_class_is_warned_of(recwarn):
     assert not recwarn.list
     with pytest.warns(UserWarning, match=r"depth on class 0, normal on class 2\): maps of other classes"):
         _warn_of_class([offset("depth", 0), offset("normal", 2)])
+
+
+def test_run_warns_of_a_class_that_the_offset_was_not_fitted_on(command, tmp_path):
+    offsets = {"depth": {"sha256": "b" * 64, "space": "w+", "class_index": 1}}
+    model = write_model(tmp_path / "fitted.onnx", describe(c_dim=3, offsets=offsets))
+    with pytest.warns(UserWarning, match=r"`class_index=2`: an offset was fitted on another class"):
+        code, _, _ = command("run", "--model", model, "--seeds", "0", "--class", "2", "--outdir", tmp_path / "out")
+    assert code == 0

@@ -130,6 +130,7 @@ def test_an_interrupted_command_continues(tmp_path, file, monkeypatch):
         (("--type", "segmentation"), "--type segmentation: teacher inverse"),
         (("--type-file", "mine.yaml"), "--type-file mine.yaml: no such file"),
         (("--type", "all", "--out", "x.safetensors"), "--out x.safetensors: 4 types need a folder"),
+        (("--type", "depth", "--out", "x.txt"), "--out x.txt: the name of an offset file ends in .safetensors"),
         (("--type", "depth", "--generator", "none.safetensors"), "none.safetensors: no such file"),
         (("--type", "depth", "--space", "z"), "--space z: choose from w, w+"),
         (

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_models import ONNX_BACKENDS, SIDE, Z_DIM, package_of
+from tiny_models import ONNX_BACKENDS, SIDE, Z_DIM, describe, package_of, write_model
 from tolerances import BACKEND_PARITY
 
 from sgi.engine import Engine, UserError
+from sgi.engine.offsets import Offset
 from sgi.engine.seeds import latents
 
 
@@ -100,6 +101,36 @@ def test_classes(class_model):
         for wrong in (3, -1, [0, 1, 2]):
             with pytest.raises(UserError, match="`class_index=.*`: choose 0 to 2"):
                 engine(seeds=[0, 1], class_index=wrong)
+
+
+@pytest.fixture
+def fitted_on_a_class(tmp_path):
+    """A model with three classes, whose depth offset was fitted on class 1."""
+    offsets = {"depth": {"sha256": "b" * 64, "space": "w+", "class_index": 1}}
+    return write_model(tmp_path / "fitted.onnx", describe(c_dim=3, offsets=offsets))
+
+
+def test_images_of_another_class_than_that_of_an_offset_are_warned_of(fitted_on_a_class, recwarn):
+    with Engine.open(fitted_on_a_class, backend="onnxruntime") as engine:
+        engine([0, 1], class_index=1)
+        engine([0], class_index=0, types="image")
+        list(engine.stream(seeds=[0], class_index=1))
+        assert not recwarn.list
+        words = r"`class_index=0`: an offset was fitted on another class \(depth on class 1\)"
+        with pytest.warns(UserWarning, match=words) as caught:
+            engine([0], class_index=0)
+        assert caught[0].filename == __file__
+        with pytest.warns(UserWarning, match="`class_index=1,2`"):
+            engine([0, 1], class_index=[1, 2])
+        with pytest.warns(UserWarning, match=words):
+            engine.stream(seeds=[0], types=["depth"], class_index=0)
+
+
+def test_an_exported_offset_keeps_its_class():
+    rows = {"offset": np.zeros((6, 8), np.float32)}
+    fitted = Offset("depth", "w+", rows, "0" * 64, fit={"class_index": 0})
+    assert fitted.summary["class_index"] == 0
+    assert "class_index" not in Offset("depth", "w+", rows, "0" * 64).summary
 
 
 def test_seeds_are_streamed_in_passes_of_one_size(recorder):

@@ -32,7 +32,7 @@ def test_chosen_types_have_the_order_of_the_model():
     assert artifact.choose_types(["normal", "image", "normal"]) == ("image", "normal")
     with pytest.raises(UserError, match="`types=albedo`: the model has image, depth, normal"):
         artifact.choose_types(["albedo"])
-    with pytest.raises(UserError, match="`types`: name at least one of"):
+    with pytest.raises(UserError, match="`types`: name at least one type"):
         artifact.choose_types([])
 
 

@@ -30,7 +30,8 @@ def expected(model: Path, z: np.ndarray, psi: float) -> dict[str, np.ndarray]:
     maps = {}
     for name in ("image", "depth"):
         row = intrinsics.get(name)
-        code = np.tanh(psi * z @ weights[f"{name}.A"])
+        code = psi * z @ weights[f"{name}.A"]
+        code = code / np.sqrt(1 + code**2)
         maps[name] = (row.low + (row.high - row.low) * (code + 1) / 2).reshape(-1, row.channels, SIDE, SIDE)
     return maps
 
@@ -99,14 +100,6 @@ def test_reduced_models_contain_only_what_their_outputs_need(all_types_model, mo
     assert cut.metadata_props == whole.metadata_props
     everything = onnx.load_from_string(keep_outputs(model.read_bytes(), ["image", "depth"]))
     assert everything == onnx.load(model)
-
-
-def test_models_with_control_flow_are_not_reduced(model):
-    proto = onnx.load(model)
-    body = onnx.helper.make_graph([], "body", [], [])
-    proto.graph.node.append(onnx.helper.make_node("If", ["c"], [], then_branch=body, else_branch=body))
-    data = proto.SerializeToString()
-    assert onnx.load_from_string(keep_outputs(data, ["depth"])) == proto
 
 
 def test_auto_chooses_the_fastest_installed_backend(model, monkeypatch, no_gpu):
@@ -303,7 +296,7 @@ def test_description_and_graph_must_agree(tmp_path, name):
 def test_a_damaged_graph_raises_one_line(tmp_path, model, name):
     pytest.importorskip(package_of(name))
     proto = onnx.load(model)
-    proto.graph.node[0].op_type = "NoSuchOperator"
+    proto.graph.node[0].input[0] = "nowhere"
     path = tmp_path / "damaged.onnx"
     onnx.save(proto, str(path))
     with pytest.raises(UserError, match=r"damaged.onnx: .* cannot load it") as error:

@@ -63,6 +63,15 @@ def test_a_missing_file(tmp_path):
             inspect_file(tmp_path / name)
 
 
+def test_a_folder_of_train_lists_all_files_and_folders(tmp_path):
+    Offset("depth", "w+", {"offset": np.ones((6, 12), np.float32)}, "c" * 64).save(tmp_path / "depth.safetensors")
+    (tmp_path / "depth.png").touch()
+    (tmp_path / "fits").mkdir()
+    report = inspect_file(tmp_path)
+    assert (report.kind, report.facts["files"]) == ("folder", ["depth.png", "depth.safetensors"])
+    assert (report.facts["number of files"], report.facts["folders"]) == (2, ["fits"])
+
+
 def test_a_run_folder_and_its_files(tmp_path):
     outdir = tmp_path / "runs" / "class0"
     model = write_model(tmp_path / "tiny.onnx", describe())

@@ -38,7 +38,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({}, "`class_index`: the model needs a class, 0 to 2"),
     ({"class_index": 1.5}, "`class_index=1.5`: choose 0 to 2"),
     ({"class_index": [0, [1]]}, "choose 0 to 2, one for all images or one each"),
-    ({"class_index": "cat"}, "`class_index=cat`: choose 0 to 2"),
+    ({"class_index": "cat"}, "`class_index='cat'`: choose 0 to 2"),
     ({"class_index": {3: 1.0}}, "`class_index=3`: choose classes from 0 to 2"),
     ({"class_index": {-1: 1.0}}, "`class_index=-1`: choose classes from 0 to 2"),
     ({"class_index": {"0": 1.0}}, "`class_index=0`: choose classes"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sgi.engine.errors import UserError
-from sgi.engine.seeds import SEED_MAX, as_seeds, latents, parse_seeds, parse_shard, seed_stem
+from sgi.engine.seeds import SEED_MAX, as_seeds, latents, parse_seeds, parse_shard, read_seeds, seed_stem
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,19 @@ def test_wrong_text_is_refused_with_the_reason(text, message):
         parse_seeds(text)
     assert str(error.value).startswith("`seeds")
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["1 2  3\n4 - 6 7", "1,2 ,3\n\n4-6\t7  # the last", " 1\n2, 3 4-6\n7\n"])
+def test_a_file_separates_seeds_by_commas_spaces_and_lines(tmp_path, text):
+    (tmp_path / "seeds.txt").write_text(text)
+    assert list(read_seeds(tmp_path / "seeds.txt")) == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("text", ["1,,2", "1 2,", "1 - - 2", "1 x"])
+def test_a_wrong_item_of_a_file_is_refused(tmp_path, text):
+    (tmp_path / "seeds.txt").write_text(text)
+    with pytest.raises(UserError, match=r"seeds.txt`, line 1: "):
+        read_seeds(tmp_path / "seeds.txt")
 
 
 def test_four_billion_seeds_need_little_memory():

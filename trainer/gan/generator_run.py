@@ -6,8 +6,11 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from sgi.engine import bundle
 from sgi.engine.errors import UserError
@@ -16,16 +19,18 @@ from sgi.engine.generator import Generator
 from sgi.engine.progress import SILENT, Progress, Stage
 from sgi.trainer.device import find_device
 from sgi.trainer.gan.loop import train
-from sgi.trainer.gan.quality import held_out_rooms, quality
+from sgi.trainer.gan.quality import distances, held_out_rooms, real_features
 from sgi.trainer.gan.start import load_start
 from sgi.trainer.gan.step import Training
 from sgi.trainer.gan.train_config import TrainConfig, find_preset
 from sgi.trainer.scenes.dataset import load_or_render
 from sgi.trainer.scenes.variety import get_variety
-from sgi.trainer.teachers.unet_teacher import load_unet_teacher
+from sgi.trainer.teachers.unet_teacher import UNetTeacher, load_unet_teacher
 
 # Seed of the rooms of every training run. Scores are measured on rooms of other seeds.
 ROOM_SEED = 0
+# Folders in the folder of a run.
+ROOMS, HELD_OUT = "rooms", "held-out"
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ def train_generator(
     device: str = "cpu",
     threads: int | None = None,
     resume: bool = True,
+    workers: int = 0,
     progress: Progress = SILENT,
 ) -> TrainedGenerator:
     """Train a StyleGAN2 on procedural rooms until its budget is spent, or until SIGINT or SIGTERM.
@@ -60,7 +66,8 @@ def train_generator(
     data: folder of rendered rooms, which runs can share; None is the folder `rooms` in `workdir`. Missing rooms are
     rendered. teacher: file of the teacher whose features compare the generator with held-out rooms in the log, or None.
     generator, discriminator: files of another run to start from, both or neither.
-    resume: continue from the checkpoint in `workdir`, if there is one.
+    resume: continue from the checkpoint in `workdir`, if there is one. workers: CPU processes that render missing
+    rooms; 0 renders them on `device`.
     Raises UserError for invalid values, and for files that do not match the preset.
     """
     config = configure(preset, kimg=kimg, hours=hours, count=count)
@@ -72,18 +79,26 @@ def train_generator(
     check_writable(folder, "workdir", folder=True, make=True)
     folder.mkdir(parents=True, exist_ok=True)
     rooms = load_or_render(
-        data or folder / "rooms",
+        data or folder / ROOMS,
         config.scenes,
         config.resolution,
         ROOM_SEED,
         device=torch_device,
         variety=get_variety(config.variety),
         progress=progress,
+        workers=workers,
     )
 
+    @lru_cache(maxsize=1)
+    def held_out_features() -> tuple[UNetTeacher, tuple[np.ndarray, np.ndarray]]:
+        held_out = held_out_rooms(
+            folder / HELD_OUT, config.resolution, config.variety, torch_device, progress, workers=workers
+        )
+        network = load_unet_teacher(str(teacher), str(torch_device))
+        return network, real_features(network, held_out)
+
     def measure(network: Generator) -> dict[str, Any]:
-        held_out = held_out_rooms(folder / "held-out", config.resolution, config.variety, torch_device, progress)
-        return quality(network, load_unet_teacher(str(teacher), str(torch_device)), held_out)
+        return distances(network, *held_out_features())
 
     with _reports(progress) as report:
         training = train(config, rooms, folder, torch_device, resume, report, measure if teacher else None, start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -24,7 +25,10 @@ from sgi.trainer.gan.train_config import TrainConfig
 LOG_KIMG = 1.0
 SAMPLE_KIMG = 10.0
 MEASURE_KIMG = 50.0
-CHECKPOINT_SECONDS = 120.0
+# A GPU passes the multiples of kimg within seconds: these are the least times between two samples or measurements.
+SAMPLE_SECONDS = 30.0
+MEASURE_SECONDS = 90.0
+CHECKPOINT_SECONDS = 60.0
 
 
 def train(
@@ -43,8 +47,9 @@ def train(
     discriminator.safetensors, log.jsonl and samples/. resume: continue from the checkpoint in workdir, if there is
     one. A run limited by images ends with the same result as an uninterrupted one; one limited by hours depends on the
     clock. report: called after each step with (training, seconds, spent fraction of the budget). measure: figures of
-    the averaged generator for the log, computed every MEASURE_KIMG; its time is not counted. start: networks to start
-    from where there is no checkpoint; their images and seconds count towards the budget.
+    the averaged generator for the log, computed every MEASURE_KIMG but not more often than every MEASURE_SECONDS; its
+    time is not counted. start: networks to start from where there is no checkpoint; their images and seconds count
+    towards the budget.
     Raises UserError for a run without a budget and for a checkpoint of other settings.
     """
     if config.total_kimg is None and config.hours is None:
@@ -62,6 +67,7 @@ def train(
             start.load_into(training)
             before = start.seconds
     began = saved = time.monotonic()
+    sampled = measured = -math.inf
     window = Window(training)
     with stop_requests() as stopped:
         while (progress := config.progress(training.kimg, seconds := before + time.monotonic() - began)) < 1:
@@ -70,12 +76,14 @@ def train(
             if crossed(training, LOG_KIMG):
                 files.append_log(window.record(seconds, config.lr_factor(progress)))
                 window = Window(training)
-            if crossed(training, SAMPLE_KIMG):
+            if crossed(training, SAMPLE_KIMG) and time.monotonic() - sampled >= SAMPLE_SECONDS:
                 files.save_samples(training)
-            if measure and crossed(training, MEASURE_KIMG):
+                sampled = time.monotonic()
+            if measure and crossed(training, MEASURE_KIMG) and time.monotonic() - measured >= MEASURE_SECONDS:
                 paused = time.monotonic()
                 files.append_log({"kimg": round(training.kimg, 3), **measure(training.average)})
-                began += time.monotonic() - paused
+                measured = time.monotonic()
+                began += measured - paused
             if stopped.is_set():
                 break
             if time.monotonic() - saved > CHECKPOINT_SECONDS:

@@ -32,6 +32,7 @@ def held_out_rooms(
     variety: str,
     device: torch.device | str = "cpu",
     progress: Progress = SILENT,
+    workers: int = 0,
 ) -> RoomDataset:
     """The rooms that a generator of `variety` is compared with, kept in `folder`; what is missing is rendered."""
     return load_or_render(
@@ -42,6 +43,7 @@ def held_out_rooms(
         device=device,
         variety=get_variety(variety),
         progress=progress,
+        workers=workers,
     )
 
 
@@ -71,16 +73,21 @@ def save_with_quality(
     return found
 
 
-@torch.no_grad()
 def quality(generator: Generator, teacher: UNetTeacher, real: RoomDataset) -> dict[str, Any]:
+    """The `distances` of a generator; real: an even number of rooms that neither it nor the teacher was trained on."""
+    return distances(generator, teacher, real_features(teacher, real))
+
+
+@torch.no_grad()
+def distances(generator: Generator, teacher: UNetTeacher, real: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
     """Distances in the teacher's feature space between generated seeds 0, 1, ... and held-out renders.
 
-    real: an even number of rooms that neither generator nor teacher was trained on. The generator is compared with the
+    real: the features of both halves of the held-out renders (`real_features`). The generator is compared with the
     first half, by as many seeds; the distance between both halves is the floor. Frechet distances are relative: divided
     by the trace of the real covariance. The kernel distance is KID's estimator. None of them is an FID, which is a
     distance between Inception features.
     """
-    first, second = real_features(teacher, real)
+    first, second = real
     generated = generated_features(generator, teacher, len(first))
     return {
         "images": len(first),
@@ -91,6 +98,7 @@ def quality(generator: Generator, teacher: UNetTeacher, real: RoomDataset) -> di
     }
 
 
+@torch.no_grad()
 def real_features(teacher: UNetTeacher, real: RoomDataset) -> tuple[np.ndarray, np.ndarray]:
     """The teacher's features [N / 2, F] float32 of each half of `real`, N rooms."""
     count = len(real) // 2

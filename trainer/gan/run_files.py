@@ -10,17 +10,20 @@ import numpy as np
 import torch
 from PIL import Image
 
+from sgi.engine.budget import parse_json, read_text
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, save_generator
 from sgi.trainer.batches import latents
 from sgi.trainer.gan.start import save_discriminator
 from sgi.trainer.gan.step import Training
+from sgi.trainer.state_file import read_state, restoring
 
 FORMAT = 1
 # Settings that may differ in a continued run: the budget, the learning-rate schedule, and compilation.
 MAY_CHANGE = {"total_kimg", "hours", "decay", "final_lr", "compile"}
 GRID = 8
+_LARGEST_LOG = 1 << 28
 
 
 class RunFiles:
@@ -53,28 +56,25 @@ class RunFiles:
 
         Raises UserError when the checkpoint is unreadable or was made with other settings than those of `training`.
         """
-        try:
-            state = torch.load(self.checkpoint, map_location=training.device, weights_only=True)
-        except Exception as error:
-            # torch.load raises exceptions of many types for a damaged file.
-            raise UserError(
-                f"{self.checkpoint}: not a readable checkpoint ({type(error).__name__}); "
-                "remove it or use `resume=False`"
-            ) from error
-        if not isinstance(state, dict) or state.get("format") != FORMAT:
+        remedy = "remove it or use `resume=False`"
+        with restoring(self.checkpoint, remedy):
+            state = read_state(self.checkpoint, {}, training.device)
+        if state.get("format") != FORMAT:
             raise UserError(
                 f"{self.checkpoint}: not a checkpoint of this version; use `resume=False` or another `workdir`"
             )
-        config, stored = training.config.to_dict(), state["config"]
+        with restoring(self.checkpoint, remedy):
+            config, stored, seconds = training.config.to_dict(), dict(state["config"]), float(state["seconds"])
         changed = [name for name in config if name not in MAY_CHANGE and config[name] != stored.get(name)]
         if changed:
             raise UserError(
                 f"{self.checkpoint}: made with other values of {', '.join(changed)}; "
                 "use `resume=False` or another `workdir`"
             )
-        training.load_state_dict(state["training"])
+        with restoring(self.checkpoint, remedy):
+            training.load_state_dict(state["training"])
         self._cut_log(training.kimg)
-        return state["seconds"]
+        return seconds
 
     def append_log(self, record: dict[str, Any]) -> None:
         """Add one JSON line to the log."""
@@ -91,9 +91,11 @@ class RunFiles:
     def _cut_log(self, kimg: float) -> None:
         if not self.log.exists():
             return
-        lines = self.log.read_text().splitlines()
+        with restoring(self.log, "remove it"):
+            lines = read_text(self.log, _LARGEST_LOG).splitlines()
+            kept = "".join(f"{line}\n" for line in lines if parse_json(line)["kimg"] <= kimg)
         with atomic_write(self.log) as path:
-            path.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["kimg"] <= kimg))
+            path.write_text(kept)
 
 
 @torch.no_grad()

@@ -99,8 +99,8 @@ PRESETS = {
     "rooms-64": TrainConfig(resolution=64, scenes=24576, variety="calm", total_kimg=800.0),
     "rooms-64-wide": TrainConfig(resolution=64, channel_base=4096, channel_max=256, batch=64, compile=True,
                                  scenes=65536, variety="calm", total_kimg=2500.0),
-    "rooms-128": TrainConfig(resolution=128, channel_base=8192, channel_max=256, batch=64, r1_gamma=1.0, compile=True,
-                             scenes=50000, total_kimg=1000.0),
+    "rooms-128": TrainConfig(resolution=128, channel_base=4096, channel_max=256, batch=64, r1_gamma=1.0, compile=True,
+                             scenes=65536, variety="calm", total_kimg=2500.0),
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sgi.engine import intrinsics
+from sgi.engine.arguments import names_of_types
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import MAP_TYPES, Intrinsic
 
@@ -25,7 +26,7 @@ def chosen_types(types: str | Sequence[str] | None, own: Mapping[str, Intrinsic]
     not chosen.
     """
     chosen: dict[str, Intrinsic] = {}
-    for given in ([types] if isinstance(types, str) else types) or own:
+    for given in (names_of_types(types) if types else None) or own:
         for name in MAP_TYPES if given == ALL else (given,):
             kind = own.get(name) or intrinsics.find(name)
             if kind is None or name == intrinsics.IMAGE:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sgi.engine.budget import read_npy
 from sgi.engine.errors import UserError, one_line
 from sgi.engine.files import atomic_write
 
@@ -58,12 +59,12 @@ class CodeCache:
         whole = range(seeds.start // BLOCK * BLOCK, seeds.start // BLOCK * BLOCK + BLOCK)
         for stored in dict.fromkeys((whole, seeds)):
             try:
-                codes = np.load(self._path(stored), allow_pickle=False)
-            except (OSError, EOFError, ValueError):
+                codes = read_npy(self._path(stored))
+            except (OSError, ValueError):
                 continue
             if codes.dtype == np.float16 and codes.ndim == 4 and codes.shape[2:] == shape and len(codes) == len(stored):
                 first = seeds.start - stored.start
-                return torch.from_numpy(codes[first : first + len(seeds)])
+                return torch.from_numpy(codes[first : first + len(seeds)].copy())
         return None
 
     def store(self, seeds: range, codes: Tensor) -> None:

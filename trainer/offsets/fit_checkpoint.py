@@ -7,15 +7,14 @@ nor overwrites them.
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.trainer.offsets.descent import Descent
+from sgi.trainer.state_file import read_state, restoring
 
 
 class FitCheckpoint:
@@ -51,17 +50,12 @@ class FitCheckpoint:
         """
         if not self.path.exists():
             return 0
-        try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
-            if state["fingerprint"] != self.fingerprint:
+        with restoring(self.path, "delete it, or pass `resume=False`, to start the fit again"):
+            state = read_state(self.path, {"fingerprint": str, "step": int, "descent": dict})
+            if state["fingerprint"] != self.fingerprint or state["step"] < 0:
                 raise ValueError("of another fit")
             descent.load_state_dict(state["descent"])
-            return int(state["step"])
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UserError(
-                f"{self.path}: cannot resume ({reason}); delete it, or pass `resume=False`, to start the fit again"
-            ) from None
+        return int(state["step"])
 
     def log(self, **entry: Any) -> None:
         """Append one JSON line to the log."""

@@ -20,7 +20,7 @@ from sgi.engine.version import __version__
 from sgi.trainer.offsets.fit import FitSettings, fingerprint, fit
 from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
 from sgi.trainer.offsets.fit_steps import report_steps
-from sgi.trainer.offsets.fitted_baselines import FittedBaselines
+from sgi.trainer.offsets.fitted_baselines import BaselinesCache, FittedBaselines, baseline_facts
 from sgi.trainer.offsets.held_out_score import best_baseline, evaluate
 from sgi.trainer.offsets.parameters import rms
 from sgi.trainer.offsets.pool import Pool, Sampling, build_pool
@@ -81,21 +81,23 @@ def train_offset(
     settings: FitSettings,
     checkpoint: FitCheckpoint | None = None,
     progress: Progress = SILENT,
+    baselines: BaselinesCache | None = None,
 ) -> Offset:
     """Fit and score the offset of a type; every field of the returned offset is filled.
 
     kind: as `target_type` returns it for the teacher. checkpoint: resumed from if its file exists; call its `finish`
-    once the offset is on disk. Raises the errors of `fit` and `evaluate`.
+    once the offset is on disk. baselines: keeps the fitted baselines, which `score_offsets` then reads. Raises the
+    errors of `fit` and `evaluate`.
     """
     settings = settings.for_type(kind)
     with progress.stage(kind.name, settings.steps, "steps") as stage:
         tensors = fit(generator, pools.fitting, kind, settings, checkpoint, report_steps(stage))
-    sampling = pools.fitting.sampling
+    sampling, sha256 = pools.fitting.sampling, generator_sha256(generator)
     offset = Offset(
         type=kind.name,
         space=settings.space,
         tensors={key: tensor.numpy() for key, tensor in tensors.items()},
-        generator_sha256=generator_sha256(generator),
+        generator_sha256=sha256,
         psi=sampling.psi,
         cutoff=sampling.cutoff,
         noise_mode=sampling.noise_mode,
@@ -104,7 +106,11 @@ def train_offset(
         fit=_fit_facts(settings, pools.fitting, generator),
         semantics=kind.to_dict(),
     )
-    offset.score = score_offset(generator, teacher, offset, pools.fitting, pools.held, pools.split)
+    fitted = FittedBaselines.fit(pools.fitting, kind.name)
+    if baselines:
+        teacher_sha256 = teacher_of(teacher, kind.name).sha256
+        baselines.store(baseline_facts(kind.name, sha256, teacher_sha256, sampling, pools.fitting.seeds), fitted)
+    offset.score = score_offset(generator, teacher, offset, fitted, pools.held, pools.split)
     return offset
 
 

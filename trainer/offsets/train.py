@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from sgi.trainer.device import find_device, preferred_precision
 from sgi.trainer.losses import get_loss
 from sgi.trainer.offsets.chosen_types import chosen_types
 from sgi.trainer.offsets.fit import FitSettings
+from sgi.trainer.offsets.fitted_baselines import BaselinesCache
 from sgi.trainer.offsets.job import make_pools, open_checkpoint, train_offset
 from sgi.trainer.offsets.pool import Sampling
 from sgi.trainer.offsets.score_report import write_preview
@@ -26,6 +28,7 @@ from sgi.trainer.teachers.classes import target_type
 
 SUFFIX = ".safetensors"
 WORKDIR = "fits"
+_FILE_SUFFIX = re.compile(r"\.[A-Za-z]\w*")
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,9 @@ def train_offsets(
     and const for others. holdout, split: number and split of the seeds to score on, see
     sgi.trainer.offsets.seed_splits. out: an offset file or a folder, None for TYPE.safetensors in the current one.
     workdir: folder of checkpoints and logs, None for `fits` beside the offsets. cache: folder that keeps the teacher's
-    targets. resume: whether to continue an interrupted fit of the same settings. preview: whether to write a picture
-    beside each offset. on_trained: called with each report once its files are written.
+    targets and the fitted baselines, as of `score_offsets`. resume: whether to continue an interrupted fit of the same
+    settings. preview: whether to write a picture beside each offset. on_trained: called with each report once its files
+    are written.
 
     Raises UserError, naming the parameter, before any picture is rendered where that is possible.
 
@@ -113,14 +117,14 @@ def train_offsets(
         intrinsics.check_channels(kind, network.config.img_channels)
         get_loss(loss, kind)
     pools = make_pools(network, loaded, list(kinds), sampling, images, holdout, seed, split, cache, progress)
-    reports = []
+    reports, store = [], BaselinesCache(cache)
     for name, path in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = workdir or path.parent / WORKDIR
         checkpoint = open_checkpoint(folder, network, loaded, kinds[name], pools.fitting, settings)
         if not resume:
             checkpoint.reset()
-        offset = train_offset(network, loaded, kinds[name], pools, settings, checkpoint, progress)
+        offset = train_offset(network, loaded, kinds[name], pools, settings, checkpoint, progress, store)
         offset.save(path)
         checkpoint.finish()
         picture = path.with_suffix(".png") if preview else None
@@ -138,6 +142,10 @@ def output_paths(names: Sequence[str], out: str | Path | None) -> dict[str, Path
     if folder.suffix != SUFFIX:
         if folder.is_file():
             raise UserError(f"`out={out}`: the name of an offset file ends in {SUFFIX}")
+        if _FILE_SUFFIX.fullmatch(folder.suffix) and not folder.is_dir():
+            raise UserError(
+                f"`out={out}`: the name of an offset file ends in {SUFFIX}; make the folder first if you mean one"
+            )
         return {name: folder / f"{name}{SUFFIX}" for name in names}
     if len(names) > 1:
         raise UserError(f"`out={out}`: {len(names)} types need a folder; remove {SUFFIX} from the name")

@@ -24,6 +24,7 @@ from sgi.engine.files import atomic_write
 from sgi.engine.progress import SILENT, Progress, Stage
 from sgi.trainer.batches import step_generator
 from sgi.trainer.losses import get_loss
+from sgi.trainer.state_file import read_state, restoring
 from sgi.trainer.teacher_training.augment import degrade
 from sgi.trainer.teachers.codes import mirror
 from sgi.trainer.teachers.unet import SEGMENTATION, TYPES, UNet, UNetConfig
@@ -208,13 +209,16 @@ def _open_run(folder: Path, rooms: RoomMaps, shape: UNetConfig, config: FitConfi
     run = Run(net, optimizer, json.loads(json.dumps(settings)))
     path = folder / STATE
     if path.exists():
-        state = torch.load(path, weights_only=True, map_location="cpu")
+        remedy = "remove it to train from the start"
+        with restoring(path, remedy):
+            state = read_state(path, {"settings": dict, "net": dict, "optimizer": dict, "step": int, "log": list})
         if state["settings"] != run.settings:
             raise UserError(
                 f"`workdir={folder}`: contains a run with other settings; repeat those or choose a new folder"
             )
-        net.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
+        with restoring(path, remedy):
+            net.load_state_dict(state["net"])
+            optimizer.load_state_dict(state["optimizer"])
         run.step, run.log = state["step"], state["log"]
     return run
 

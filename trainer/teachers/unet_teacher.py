@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import torch
@@ -41,7 +41,16 @@ class TeacherHeader(msgspec.Struct):
     notes: dict[str, Any]
 
 
-TEACHER_FILE = FileKind("sgi_teacher", 2, TeacherHeader, "a teacher", "make one with `sgi-engine train-teacher`")
+class _Config(msgspec.Struct):
+    classes: list[str]
+    widths: list[int]
+    resolution: Annotated[int, msgspec.Meta(ge=1, le=1 << 14)]
+    mirrored: bool
+
+
+TEACHER_FILE = FileKind(
+    "sgi_teacher", 2, TeacherHeader, "a teacher", "make one with `sgi-engine train-teacher`", {"config": _Config}
+)
 
 
 class UNetTeacher:

@@ -138,7 +138,7 @@ class TritonBackend:
     ) -> dict[str, Tensor]:
         names = self.artifact.type_names
         selection = self._select(tuple(names.index(name) for name in types))
-        w = self._network.generator.mapping(z, label)
+        w = self._network.mapping(z, label)
         styles = self._network.styles(w, psi, self.artifact.cutoff, selection)
         raw = self._network.render(styles, selection)
         return {name: values(raw[k], self.artifact.output(name)) for k, name in enumerate(types)}

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from sgi.engine.budget import expanded
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
 from sgi.engine.generator.checkpoints.checkpoint import Checkpoint, Unsupported
@@ -68,5 +70,17 @@ def report(path: str | Path) -> dict[str, Any]:
 def _checkpoint(container: Container) -> Checkpoint:
     for reader in READERS:
         if reader.detect(container):
-            return reader.load(container)
+            checkpoint = reader.load(container)
+            _check_size(container, checkpoint)
+            return checkpoint
     raise refusal(container)
+
+
+def _check_size(container: Container, checkpoint: Checkpoint) -> None:
+    """Raise UserError for tensors that take much more memory than the file: they share their numbers."""
+    needed = 4 * sum(prod(ref.shape) for ref in checkpoint.tensors.values())
+    if needed > expanded(container.reader.size):
+        raise UserError(
+            f"{container.label}: refused, its tensors take {needed >> 20} MiB, and the file has "
+            f"{container.reader.size >> 20} MiB of numbers"
+        )

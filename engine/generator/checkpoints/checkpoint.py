@@ -146,6 +146,13 @@ def config_of(
     if not blocks or blocks != [4 << i for i in range(len(blocks))]:
         raise UserError(f"{label}: not a StyleGAN2 generator: its blocks are not 4, 8, 16 ... px")
     check_architecture(label, tensors, blocks)
+    const = tensors.get("synthesis.b4.const")
+    if const is not None and len(const.shape) == 3 and const.shape[1:] != (4, 4):
+        height, width = (side * blocks[-1] // 4 for side in const.shape[1:])
+        raise Unsupported(
+            f"{label}: refused, a network of {'non-square ' if height != width else ''}pictures of {width} x {height} "
+            f"px (its constant has {const.shape[2]} x {const.shape[1]}); only squares that begin at 4 x 4 are read"
+        )
     widths = {side: size(f"synthesis.b{side}.conv1.weight", 0) for side in blocks}
     layers = 0
     while f"mapping.fc{layers}.weight" in tensors and layers <= MAX_MAPPING_LAYERS:
@@ -204,7 +211,10 @@ def sample_w_avg(generator: Generator) -> torch.Tensor:
     classes = generator.config.c_dim
     for start in range(0, W_AVG_SAMPLES, W_AVG_BATCH):
         z = torch.from_numpy(random.randn(W_AVG_BATCH, generator.config.z_dim).astype(np.float32))
-        label = torch.eye(classes)[torch.arange(start, start + W_AVG_BATCH) % classes] if classes else None
+        label = None
+        if classes:
+            label = torch.zeros(W_AVG_BATCH, classes)
+            label[torch.arange(W_AVG_BATCH), torch.arange(start, start + W_AVG_BATCH) % classes] = 1
         total += generator.mapping(z, label).double().sum(dim=0)
     return (total / W_AVG_SAMPLES).float()
 

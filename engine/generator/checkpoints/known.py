@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
@@ -10,15 +11,36 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator.checkpoints.checkpoint import Unsupported
 from sgi.engine.generator.checkpoints.container import Container
 from sgi.engine.generator.checkpoints.records import Call
+from sgi.engine.generator.checkpoints.state_dicts import MAX_DEPTH, fields
 
-MAX_NAMES = 20_000
+MAX_NAMES = 50_000
+MAX_DICTS = 200
 
+# The first row whose test is true for a name, or for a name after its first dot, is the answer.
 _KNOWN: tuple[tuple[str, Callable[[str], bool]], ...] = (
-    ("a StyleGAN3 or StyleGAN-XL network", lambda n: "synthesis.input.freqs" in n or "synthesis.L0_" in n),
-    ("a StyleGAN1 network", lambda n: "generator.progression." in n or "g_synthesis.blocks." in n),
+    ("a StyleGAN3 or StyleGAN-XL network", lambda n: n.startswith(("synthesis.input.freqs", "synthesis.L0_"))),
+    ("a StyleGAN1 network", lambda n: n.startswith(("progression.", "generator.progression.", "g_synthesis.blocks."))),
     ("a StyleGAN2 of mmgeneration (its channels may be BGR)", lambda n: n.startswith("generator_ema.")),
     ("a StyleGAN2 of genforce", lambda n: n.startswith(("generator_smooth.", "mapping.dense0."))),
     ("a MobileStyleGAN network", lambda n: "m_conv." in n or "conv_synthesis_net" in n),
+    (
+        "a network of lucidrains/stylegan2-pytorch, which upsamples bilinearly and has other layers than StyleGAN2",
+        lambda n: n.endswith((".to_style1.weight", ".initial_conv.weight")),
+    ),
+    (
+        "a network of adriansahlman/stylegan2_pytorch, whose skip path is shifted by one pixel; "
+        "if it was converted from TensorFlow, import the original .pkl",
+        lambda n: n.startswith("conv_blocks.0.conv_block.0.layer."),
+    ),
+    ("a face restorer (GFPGAN), whose StyleGAN2 was changed", lambda n: n.startswith("stylegan_decoder.")),
+    ("an EG3D network, whose pictures are rendered from planes", lambda n: n.startswith("backbone.synthesis.")),
+    (
+        "a diffusion model",
+        lambda n: n.startswith(("down_blocks.0.", "mid_block.", "model.diffusion_model.", "transformer_blocks.0.")),
+    ),
+    ("a VQGAN", lambda n: n.startswith(("quantize.embedding.weight", "quantize.embed.weight"))),
+    ("a discriminator", lambda n: n.startswith(("final_linear.0.", "discriminator.final_linear.0."))),
+    ("a picture classifier (ResNet)", lambda n: n.startswith("layer1.0.conv1.weight")),
 )
 
 
@@ -26,7 +48,7 @@ def refusal(container: Container) -> UserError:
     """The error for a file that no reader detects: Unsupported with the name of a known network, else UserError."""
     names = list(islice(_tensor_names(container.root), MAX_NAMES))
     for what, test in _KNOWN:
-        if any(test(name) for name in names):
+        if any(test(name) or test(name.partition(".")[2]) for name in names):
             return Unsupported(f"{container.label}: refused, {what}; only StyleGAN2 is read")
     if isinstance(container.root, Call):
         return UserError(f"{container.label}: not a StyleGAN2 checkpoint: a call of {container.root.target}")
@@ -38,12 +60,16 @@ def refusal(container: Container) -> UserError:
 
 
 def _tensor_names(root: Any) -> Iterator[str]:
-    """Keys of a dict and keys of the dicts in it, the latter also with the outer key and a dot as prefix."""
-    if not isinstance(root, dict):
-        return
-    for key, value in root.items():
-        yield str(key)
-        if isinstance(value, dict):
-            for inner in value:
-                yield str(inner)
-                yield f"{key}.{inner}"
+    """Keys of the dicts and modules in a file, those near the root first."""
+    todo: deque[tuple[Any, int]] = deque([(root, 0)])
+    seen: set[int] = set()
+    while todo and len(seen) < MAX_DICTS:
+        value, depth = todo.popleft()
+        content = None if id(value) in seen else fields(value)
+        if content is None:
+            continue
+        seen.add(id(value))
+        yield from (key for key in content if isinstance(key, str))
+        if depth < MAX_DEPTH:
+            inside = (inner for inner in content.values() if isinstance(inner, (dict, Call)))
+            todo += [(inner, depth + 1) for inner in inside]

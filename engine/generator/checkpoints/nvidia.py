@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sgi.engine.errors import UserError
-from sgi.engine.generator.checkpoints.checkpoint import MAX_TENSORS, Checkpoint, Unsupported, assemble
+from sgi.engine.errors import UserError, one_line
+from sgi.engine.generator.checkpoints.checkpoint import MAX_NAME, MAX_TENSORS, Checkpoint, Unsupported, assemble
 from sgi.engine.generator.checkpoints.container import Container
 from sgi.engine.generator.checkpoints.records import Call, shown
 from sgi.engine.generator.checkpoints.tensors import Ref
@@ -20,14 +20,29 @@ from sgi.engine.generator.checkpoints.tensors import Ref
 PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
 PERSISTENCE_VERSION = 6
 MAX_DEPTH = 6
-STYLEGAN2_CLASSES = frozenset(
-    {
-        "Generator", "MappingNetwork", "SynthesisNetwork", "SynthesisBlock", "SynthesisLayer", "ToRGBLayer",
-        "FullyConnectedLayer", "Conv2dLayer",
-    }
-)  # fmt: skip
-STYLEGAN3_CLASSES = frozenset({"SynthesisInput"})
-STYLEGAN_XL_CLASSES = frozenset({"SuperresGenerator"})
+_SIZES = frozenset({"z_dim", "c_dim", "w_dim", "num_ws", "img_resolution", "img_channels"})
+_WIDTHS = frozenset({"in_channels", "out_channels", "w_dim"})
+ATTRIBUTES: dict[str, frozenset[str]] = {
+    "Generator": _SIZES,
+    "MappingNetwork": _SIZES | {"num_layers", "w_avg_beta"},
+    "SynthesisNetwork": _SIZES | {"img_resolution_log2", "block_resolutions", "num_fp16_res"},
+    "SynthesisBlock": _SIZES
+    | {
+        "in_channels", "resolution", "is_last", "architecture", "use_fp16", "channels_last", "fused_modconv_default",
+        "num_conv", "num_torgb",
+    },
+    "SynthesisLayer": _WIDTHS
+    | {"resolution", "up", "use_noise", "activation", "conv_clamp", "padding", "act_gain"},
+    "ToRGBLayer": _WIDTHS | {"conv_clamp", "weight_gain"},
+    "FullyConnectedLayer": frozenset({"in_features", "out_features", "activation", "weight_gain", "bias_gain"}),
+    "Conv2dLayer": _WIDTHS | {"activation", "up", "down", "conv_clamp", "padding", "weight_gain", "act_gain"},
+}  # fmt: skip
+"""Public attributes of the modules in both repositories (training/networks.py, training/networks_stylegan2.py)."""
+OTHER_CLASSES = {
+    "SuperresGenerator": "a StyleGAN-XL network",
+    "SynthesisInput": "a StyleGAN3 or StyleGAN-XL network",
+    "TriPlaneGenerator": "an EG3D network, whose pictures are rendered from planes",
+}
 
 
 @dataclass(frozen=True)
@@ -40,15 +55,16 @@ class Module:
 
 
 def detect(container: Container) -> bool:
-    """Whether the root of a container is a dict with a persistent G_ema, or a persistent network."""
-    return _is_persistent(_network(container.root))
+    """Whether a container is a persistent network, or a dict that contains one as G_ema, G or under another name."""
+    return _network(container)[1] is not None
 
 
 def load(container: Container) -> Checkpoint:
-    """The G_ema of a pickle; raises UserError for other networks and for settings other than StyleGAN2's."""
+    """The G_ema of a file; raises UserError for other networks and for settings other than StyleGAN2's."""
     modules: list[Module] = []
     tensors: dict[str, Ref] = {}
-    for module, own in _walk(container, _network(container.root), "", 0):
+    used, network = _network(container)
+    for module, own in _walk(container, network, "", 0):
         modules.append(module)
         tensors.update(own)
         if len(tensors) > MAX_TENSORS or len(modules) > MAX_TENSORS:
@@ -63,15 +79,41 @@ def load(container: Container) -> Checkpoint:
         conv_clamp=reading.conv_clamp(),
         lr_multiplier=reading.lr_multiplier(),
         has_noise=reading.check_layers(),
-        dropped=[str(key) for key in container.root if key != "G_ema"] if isinstance(container.root, dict) else (),
+        dropped=[str(key) for key in container.root if key != used] if isinstance(container.root, dict) else (),
         facts={"fp16_blocks": reading.fp16_blocks()},
     )
     reading.check_sizes(checkpoint)
     return checkpoint
 
 
-def _network(root: Any) -> Any:
-    return root.get("G_ema") if isinstance(root, dict) else root
+def _network(container: Container) -> tuple[Any, Any]:
+    """Key and record of the generator: G_ema, else the only generator; (None, None) without one."""
+    root = container.root
+    if not isinstance(root, dict):
+        network = _unwrapped(root)
+        return None, network if _is_persistent(network) else None
+    found = {key: _unwrapped(value) for key, value in root.items() if isinstance(value, Call)}
+    generators = {key: value for key, value in found.items() if _is_persistent(value) and _is_generator(value)}
+    averaged = [key for key in generators if "ema" in str(key).lower().split("_")]
+    keys = ["G_ema"] if _is_persistent(found.get("G_ema")) else averaged or list(generators)
+    if len(keys) > 1:
+        names = one_line(", ".join(str(key) for key in keys[:3]), MAX_NAME)
+        raise Unsupported(
+            f"{container.label}: refused, it contains several generators ({names}); save one of them alone"
+        )
+    return (keys[0], found[keys[0]]) if keys else (None, None)
+
+
+def _unwrapped(record: Any) -> Any:
+    """The module inside of torch's DataParallel or DistributedDataParallel; another record is not changed."""
+    modules = record.state.get("_modules") if isinstance(record, Call) and isinstance(record.state, dict) else None
+    return modules["module"] if isinstance(modules, dict) and set(modules) == {"module"} else record
+
+
+def _is_generator(record: Call) -> bool:
+    meta = record.args[0] if len(record.args) == 1 else None
+    kind = meta.get("class_name") if isinstance(meta, dict) else None
+    return isinstance(kind, str) and kind.endswith("Generator")
 
 
 def _is_persistent(record: Any) -> bool:
@@ -93,16 +135,24 @@ def _walk(container: Container, record: Any, path: str, depth: int) -> Iterator[
         )
     state = meta["state"]
     kind = _class_of(container.label, where, meta.get("class_name"), path)
+    attributes = {name: value for name, value in state.items() if not str(name).startswith("_")}
+    unknown = next((name for name in attributes if name not in ATTRIBUTES[kind] and name != "training"), None)
+    if unknown is not None:
+        raise Unsupported(
+            f"{container.label}: refused, {where} has the setting {one_line(str(unknown), MAX_NAME)}, which NVIDIA's "
+            f"{kind} does not have: the code was changed, and what the setting does is unknown"
+        )
     parts = [state.get(key) for key in ("_parameters", "_buffers", "_modules")]
     if not all(isinstance(part, dict) and all(isinstance(key, str) for key in part) for part in parts):
         raise UserError(f"{container.label}: not a readable checkpoint ({where} lacks its tensors)")
+    container.visits.spend(1 + len(state) + sum(map(len, parts)))
     values = {**parts[0], **parts[1]}
     if len(values) > MAX_TENSORS:
         raise UserError(f"{container.label}: more tensors in {where} than any StyleGAN2 generator has")
     own = {
         path + name: container.reader.tensor(value, path + name) for name, value in values.items() if value is not None
     }
-    yield Module(path.rstrip("."), kind, {k: v for k, v in state.items() if not str(k).startswith("_")}), own
+    yield Module(path.rstrip("."), kind, attributes), own
     for name, child in parts[2].items():
         yield from _walk(container, child, f"{path}{name}.", depth + 1)
 
@@ -110,11 +160,10 @@ def _walk(container: Container, record: Any, path: str, depth: int) -> Iterator[
 def _class_of(label: str, where: str, kind: Any, path: str) -> str:
     if not isinstance(kind, str):
         raise UserError(f"{label}: not a readable checkpoint ({where} has no class)")
-    if kind in STYLEGAN_XL_CLASSES:
-        raise Unsupported(f"{label}: refused, a StyleGAN-XL network; only StyleGAN2 is read")
-    if kind in STYLEGAN3_CLASSES or path.startswith("synthesis.L"):
-        raise Unsupported(f"{label}: refused, a StyleGAN3 or StyleGAN-XL network; only StyleGAN2 is read")
-    if kind not in STYLEGAN2_CLASSES:
+    other = OTHER_CLASSES.get("SynthesisInput" if path.startswith("synthesis.L") else kind)
+    if other is not None:
+        raise Unsupported(f"{label}: refused, {other}; only StyleGAN2 is read")
+    if kind not in ATTRIBUTES:
         raise Unsupported(f"{label}: refused, {where} is a {shown(kind)}, which is not a class of StyleGAN2")
     return kind
 
@@ -206,8 +255,10 @@ class _Attributes:
             ("w_dim", config.w_dim),
             ("img_resolution", config.resolution),
             ("img_channels", config.img_channels),
+            ("num_ws", config.num_ws),
         ):
             self._require(self._modules[""], name, size)
+        self._require(self._modules["mapping"], "num_layers", config.mapping_layers)
         for module in self._of("FullyConnectedLayer", "ToRGBLayer"):
             inputs = checkpoint.tensors[f"{module.path}.weight"].shape[1]
             lr = config.mapping_lr_multiplier if module.path.startswith("mapping.fc") else 1.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sgi.engine.generator.checkpoints import flat, nvidia, rosinality, tf
+from sgi.engine.generator.checkpoints import basicsr, flat, nvidia, rosinality, tf
 from sgi.engine.generator.checkpoints.checkpoint import Checkpoint
 from sgi.engine.generator.checkpoints.container import Container
 
@@ -32,5 +32,6 @@ READERS: tuple[Reader, ...] = (
     nvidia,
     tf,
     rosinality,
+    basicsr,
     flat,
 )

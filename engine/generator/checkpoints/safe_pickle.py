@@ -8,33 +8,23 @@ opcodes and of bytes of text are limited, which limits memory and time.
 from __future__ import annotations
 
 import struct
-import sys
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from sgi.engine.errors import UserError
-from sgi.engine.generator.checkpoints.records import Blob, Call, Name, Persistent
+from sgi.engine.generator.checkpoints.code_names import runs_code
+from sgi.engine.generator.checkpoints.records import Blob, Call, Name, OddKey, Persistent
 
 MAX_OPCODES = 1_000_000  # an NVIDIA pickle with G, D and G_ema has about 10,000
-MAX_TEXT_BYTES = 1 << 24  # sum over all texts; the module sources in an NVIDIA pickle have about 100 KB
+MAX_TEXT_BYTES = 1 << 24  # sum over all texts that are read
+LONG_TEXT_BYTES = 1 << 16  # longer texts remain in the file: source code, and arrays that protocol 2 writes as text
 MAX_NAME_BYTES = 256
 SHORT_BYTES = 64
 HIGHEST_PROTOCOL = 5
 
-# The only names of the standard library that checkpoints need; published attacks use others.
-_STDLIB_NAMES = frozenset(
-    {
-        "_codecs.encode",
-        "argparse.Namespace",
-        "builtins.set",
-        "collections.OrderedDict",
-        "collections.defaultdict",
-        "pathlib.PosixPath",
-        "pathlib.WindowsPath",
-    }
-)
 _PYTHON_2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "pickle", "commands": "subprocess"}
-_DICTIONARIES = frozenset({"collections.OrderedDict", "dnnlib.util.EasyDict"})
+_DICTIONARIES = frozenset({"builtins.dict", "collections.OrderedDict", "dnnlib.util.EasyDict"})
+_RESULT = Name("the result of a call")
 _MAX_INTEGER_KEY = 1 << 31  # integers above 2^61 - 1 can be chosen with equal hashes, which makes dicts slow
 
 
@@ -50,7 +40,7 @@ class SafePickle:
 
     label: name of the file in messages. After `read`: names: classes and functions that the pickle names, in order;
     persistent: its references to objects outside. Raises UserError for a pickle that is truncated, uses other opcodes,
-    names other functions of the standard library, or exceeds the limits.
+    names a function of `code_names`, or exceeds the limits.
     """
 
     def __init__(self, file: BinaryIO, end: int, label: str, max_opcodes: int = MAX_OPCODES) -> None:
@@ -79,7 +69,10 @@ class SafePickle:
         raise self._error(f"more than {self._max_opcodes} opcodes")
 
     def _error(self, reason: str) -> UserError:
-        return UserError(f"{self._label}: not a readable checkpoint (pickle: {reason}, at byte {self._position})")
+        remedy = ": download or copy it again" if reason.startswith("truncated") else ""
+        return UserError(
+            f"{self._label}: not a readable checkpoint (pickle: {reason}, at byte {self._position}){remedy}"
+        )
 
     def _take(self, count: int) -> bytes:
         if count > self._end - self._position:
@@ -135,16 +128,23 @@ class SafePickle:
             raise self._error(f"more than {MAX_TEXT_BYTES} bytes of text")
 
     def _text(self, length: int) -> None:
+        if length > LONG_TEXT_BYTES:
+            self._skip(length, is_text=True)
+            return
         self._count_text(length)
         self._push(self._decode(self._take(length)))
 
     def _bytes(self, length: int) -> None:
         if length <= SHORT_BYTES:
             self._push(self._take(length))
-            return
+        else:
+            self._skip(length)
+
+    def _skip(self, length: int, is_text: bool = False) -> None:
+        """Push the position of bytes that remain in the file."""
         if length > self._end - self._position:
             raise self._error(f"truncated, {length} bytes needed and {self._end - self._position} left")
-        self._push(Blob(self._position, length))
+        self._push(Blob(self._position, length, is_text))
         self._position += length
         self._file.seek(self._position)
 
@@ -183,11 +183,9 @@ class SafePickle:
         if not isinstance(mapping, dict) or len(items) % 2:
             raise self._error("SETITEM on an object that is not a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # Tuples are not allowed, because hashing nested tuples can take exponential time.
+            # Other keys are not hashed: nested tuples can take exponential time. None of them reaches a generator.
             small = isinstance(key, int) and abs(key) < _MAX_INTEGER_KEY
-            if not small and not isinstance(key, (str, bytes, type(None))):
-                raise self._error("a dict key that is neither text nor a small integer")
-            mapping[key] = value
+            mapping[key if small or isinstance(key, (str, bytes, type(None))) else OddKey(key)] = value
 
     def _set_item(self) -> None:
         value = self._pop()
@@ -206,7 +204,7 @@ class SafePickle:
         full = Name(f"{module}.{name}")
         if len(full) > MAX_NAME_BYTES or not full.isprintable():
             raise self._error("a name that is not plain text")
-        if module.partition(".")[0] in sys.stdlib_module_names and full not in _STDLIB_NAMES:
+        if runs_code(full):
             raise UserError(
                 f"{self._label}: refused, the pickle refers to {full}, which no checkpoint needs: "
                 "the file is malicious or damaged (nothing in it was executed)"
@@ -221,9 +219,15 @@ class SafePickle:
     def _call(self) -> None:
         args = self._pop()
         target = self._pop()
-        if not isinstance(target, Name) or not isinstance(args, tuple):
+        if not isinstance(target, (Name, Call)) or not isinstance(args, tuple):
             raise self._error("a call of an object that is not a name")
-        self._push({} if target in _DICTIONARIES and not args else Call(target, args))
+        name = target if isinstance(target, Name) else _RESULT
+        empty = name == "collections.defaultdict" or (name in _DICTIONARIES and not args)
+        self._push({} if empty else Call(name, args))
+
+    def _call_with_keywords(self) -> None:
+        self._pop()
+        self._call()
 
     def _build(self) -> None:
         state = self._pop()
@@ -242,7 +246,14 @@ class SafePickle:
         self._memo[index] = self._top()
 
     def _persistent(self) -> None:
-        record = Persistent(self._pop())
+        identifier = self._pop()
+        if isinstance(identifier, tuple) and len(identifier) == 4 and identifier[0] == "module":
+            # The older format of torch: class, file and source code of a module. Source: `_legacy_save`.
+            if not isinstance(identifier[1], Name):
+                raise self._error("a module whose class is not a name")
+            self._push(identifier[1])
+            return
+        record = Persistent(identifier)
         self.persistent.append(record)
         self._push(record)
 
@@ -267,6 +278,7 @@ _STEPS: dict[bytes, Callable[[SafePickle], Any]] = {
     b"C": lambda p: p._bytes(p._number("<B")),
     b"B": lambda p: p._bytes(p._number("<I")),
     b"\x8e": lambda p: p._bytes(p._number("<Q")),
+    b"\x96": lambda p: p._bytes(p._number("<Q")),
     b")": lambda p: p._push(()),
     b"t": lambda p: p._push(tuple(p._pop_mark())),
     b"\x85": lambda p: p._tuple(1),
@@ -278,6 +290,7 @@ _STEPS: dict[bytes, Callable[[SafePickle], Any]] = {
     b"e": lambda p: p._extend(p._pop_mark()),
     b"\x8f": lambda p: p._push([]),
     b"\x90": lambda p: p._extend(p._pop_mark()),
+    b"\x91": lambda p: p._push(p._pop_mark()),
     b"}": lambda p: p._push({}),
     b"d": SafePickle._new_dict,
     b"s": SafePickle._set_item,
@@ -286,6 +299,7 @@ _STEPS: dict[bytes, Callable[[SafePickle], Any]] = {
     b"\x93": SafePickle._stack_name,
     b"R": SafePickle._call,
     b"\x81": SafePickle._call,
+    b"\x92": SafePickle._call_with_keywords,
     b"b": SafePickle._build,
     b"h": lambda p: p._get(p._number("<B")),
     b"j": lambda p: p._get(p._number("<I")),

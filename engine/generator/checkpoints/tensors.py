@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import BufferedReader
-from typing import Any
+from io import BufferedReader, BytesIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sgi.engine.errors import UserError
-from sgi.engine.generator.checkpoints.records import Blob, Call, Name, Persistent, shown
+from sgi.engine.generator.checkpoints.records import Blob, Call, Latin1, Name, Persistent, raw_bytes, shown
 from sgi.engine.generator.checkpoints.torch_file import (
     HEADER_OPCODES,
     ITEM_BYTES,
@@ -28,8 +28,10 @@ _DTYPE_NAMES = {"Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "
 _NUMPY_TYPES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
 _SCALARS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 _ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
+_BUFFERS = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")  # protocol 5
 _TENSOR = "torch._utils._rebuild_tensor_v2"
-_PARAMETER = "torch._utils._rebuild_parameter"
+# (data, requires_grad, backward_hooks), then the Python attributes where there are some.
+_PARAMETERS = {"torch._utils._rebuild_parameter": 3, "torch._utils._rebuild_parameter_with_state": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +68,28 @@ class TensorReader:
 
     def is_tensor(self, value: Any) -> bool:
         """Whether a record has the form of a tensor or an array."""
-        return isinstance(value, Ref) or (isinstance(value, Call) and value.target in (_PARAMETER, _TENSOR, *_ARRAYS))
+        targets = (_TENSOR, *_PARAMETERS, *_ARRAYS, *_BUFFERS, *_SCALARS)
+        return isinstance(value, Ref) or (isinstance(value, Call) and value.target in targets)
 
     def tensor(self, value: Any, name: str) -> Ref:
         """The tensor of a record; name: for messages. Raises UserError if it is not a plain tensor of floats."""
         if isinstance(value, Ref):
             return value
-        if isinstance(value, Call) and value.target == _PARAMETER and len(value.args) == 3:
+        if isinstance(value, Call) and _PARAMETERS.get(value.target) == len(value.args):
             value = value.args[0]
         if isinstance(value, Call):
             if value.target == _TENSOR and len(value.args) in (6, 7):
                 return self._torch_tensor(value.args, name)
             if value.target in _ARRAYS:
-                return self._array(value, name)
+                state = value.state
+                if not isinstance(state, tuple) or len(state) != 5:
+                    raise self._bad(name, "an array without data")
+                return self._array(state[4], state[2], state[1], state[3] is True, name)
+            if value.target in _BUFFERS:
+                return self._buffer(value.args, name)
+            if value.target in _SCALARS and len(value.args) == 2:
+                # TensorFlow returns a NumPy scalar, not an array, for a variable without axes.
+                return self._array(value.args[1], value.args[0], (), False, name)
             raise self._bad(name, f"{value.target} is not a plain tensor")
         raise self._bad(name, "not a tensor")
 
@@ -87,35 +98,46 @@ class TensorReader:
         if isinstance(value, (int, float)):
             return float(value)
         if isinstance(value, Call) and value.target in _SCALARS and len(value.args) == 2:
-            kind, raw = value.args
-            dtype = self._numpy_type(kind, name)
-            if isinstance(raw, bytes) and len(raw) == dtype.itemsize:
-                return float(np.frombuffer(raw, dtype)[0])
+            return float(self._numbers(value.args[1], self._numpy_type(value.args[0], name), 1, name)()[0])
         raise self._bad(name, "not a number")
 
     def _bad(self, name: str, reason: str) -> UserError:
         return UserError(f"{self.label}: not a readable checkpoint ({name}: {reason})")
 
-    def _read(self, blob: Blob | bytes) -> NDArray[np.uint8]:
-        if isinstance(blob, bytes):
-            return np.frombuffer(bytearray(blob), np.uint8)
-        data = np.empty(blob.length, np.uint8)
-        self.file.seek(blob.start)
-        if self.file.readinto(data.data) != blob.length:
+    def _read(self, raw: Blob | bytes | Latin1, source: BinaryIO | None = None) -> NDArray[np.uint8]:
+        """The bytes; source: the open file that a Blob is in, if it is not the checkpoint."""
+        if isinstance(raw, bytes):
+            return np.frombuffer(bytearray(raw), np.uint8)
+        if isinstance(raw, Latin1):
+            text = raw.text
+            try:
+                decoded = text if isinstance(text, str) else self._read(Blob(*text[:2])).tobytes().decode()
+                return np.frombuffer(bytearray(decoded, "latin-1"), np.uint8)
+            except UnicodeError:
+                raise UserError(f"{self.label}: not a readable checkpoint (bytes stored as text are damaged)") from None
+        data = np.empty(raw.length, np.uint8)
+        file = source or self.file
+        file.seek(raw.start)
+        if file.readinto(data.data) != raw.length:  # type: ignore[attr-defined]
             raise UserError(f"{self.label}: truncated while it was read")
         return data
 
     def _storage(self, value: Any, name: str) -> Storage:
         if isinstance(value, Persistent):
-            return self._storages[storage_key(value.identifier, self.label)[0]]
+            found = self._storages.get(storage_key(value.identifier, self.label)[0])
+            if found is not None:
+                return found
         if isinstance(value, Call) and value.target == "torch.storage._load_from_bytes" and len(value.args) == 1:
-            blob = value.args[0]
-            if isinstance(blob, Blob):
-                self.file.seek(blob.start)
-                nested = read_stream(self.file, blob.start + blob.length, self.label, HEADER_OPCODES)
-                if isinstance(nested.root, Persistent):
-                    key = storage_key(nested.root.identifier, self.label)[0]
-                    return nested.storages[key]
+            raw = raw_bytes(value.args[0])
+            if isinstance(raw, Blob):
+                self.file.seek(raw.start)
+                nested = read_stream(self.file, raw.start + raw.length, self.label, HEADER_OPCODES)
+            elif isinstance(raw, Latin1):
+                data = self._read(raw).tobytes()
+                nested = read_stream(BytesIO(data), len(data), self.label, HEADER_OPCODES, is_inside_text=True)
+            if raw is not None and not isinstance(raw, bytes) and isinstance(nested.root, Persistent):
+                key = storage_key(nested.root.identifier, self.label)[0]
+                return nested.storages[key]
         raise self._bad(name, "a storage of unknown kind")
 
     def _torch_tensor(self, args: tuple[Any, ...], name: str) -> Ref:
@@ -135,7 +157,8 @@ class TensorReader:
                 check_crc32(self.file, storage, self.label)
                 self._checked.add(storage)
             item = ITEM_BYTES[storage.kind]
-            raw = self._read(Blob(storage.blob.start + offset * item, span * item)).view(_FLOATS[storage.kind])
+            part = Blob(storage.blob.start + offset * item, span * item)
+            raw = self._read(part, storage.source).view(_FLOATS[storage.kind])
             if storage.kind == "BFloat16":
                 raw = (raw.astype("<u4") << 16).view("<f4")
             strides = tuple(step * raw.itemsize for step in stride)
@@ -143,21 +166,55 @@ class TensorReader:
 
         return Ref(tuple(shape), _DTYPE_NAMES[storage.kind], read)
 
-    def _array(self, value: Call, name: str) -> Ref:
-        state = value.state
-        if not isinstance(state, tuple) or len(state) != 5 or not _sizes(state[1]):
+    def _buffer(self, args: tuple[Any, ...], name: str) -> Ref:
+        """An array of protocol 5. Source: `_frombuffer` in numpy/_core/numeric.py; the order K is that of NumPy 2.3."""
+        if len(args) not in (4, 5):
             raise self._bad(name, "an array without data")
-        _, shape, kind, fortran, raw = state
+        raw, kind, shape, order = args[:4]
+        if order in ("C", "F"):
+            return self._array(raw, kind, shape, order == "F", name)
+        axes = args[4] if len(args) == 5 and order == "K" else ()
+        if not _sizes(axes) or not _sizes(shape) or sorted(axes) != list(range(len(shape))):
+            raise self._bad(name, "an array in an unknown order")
+        turned = tuple(shape[axis] for axis in axes)
+        return self._array(raw, kind, shape, False, name).map(turned, lambda x: np.ascontiguousarray(x.transpose(axes)))
+
+    def _array(self, data: Any, kind: Any, shape: Any, fortran: bool, name: str) -> Ref:
+        """A NumPy array from its bytes, the record of its dtype, its shape and its order."""
+        if not _sizes(shape):
+            raise self._bad(name, "an array without data")
         dtype = self._numpy_type(kind, name)
-        length = raw.length if isinstance(raw, Blob) else len(raw) if isinstance(raw, bytes) else -1
-        if length != math.prod(shape) * dtype.itemsize:
-            raise self._bad(name, "an array whose size differs from its data")
+        numbers = self._numbers(data, dtype, math.prod(shape), name)
 
         def read() -> NDArray[np.float32]:
-            array = self._read(raw).view(dtype).reshape(shape, order="F" if fortran is True else "C")
+            array = numbers().reshape(shape, order="F" if fortran else "C")
             return np.asarray(array, np.float32, order="C")
 
         return Ref(tuple(shape), dtype.name, read)
+
+    def _numbers(self, data: Any, dtype: np.dtype[Any], count: int, name: str) -> Callable[[], NDArray[Any]]:
+        """A function that reads `count` numbers; raises UserError if the data have another size."""
+        raw = raw_bytes(data)
+        wrong = self._bad(name, "an array whose size differs from its data")
+        length = count * dtype.itemsize
+        if raw is None:
+            raise wrong
+        if isinstance(raw, Latin1):
+            # A character from 128 to 255 has two bytes in UTF-8.
+            text = raw.text
+            shortest, longest = (len(text),) * 2 if isinstance(text, str) else (-(-text.length // 2), text.length)
+        else:
+            shortest = longest = raw.length if isinstance(raw, Blob) else len(raw)
+        if not shortest <= length <= longest:
+            raise wrong
+
+        def read() -> NDArray[Any]:
+            found = self._read(raw)
+            if len(found) != length:
+                raise wrong
+            return found.view(dtype)
+
+        return read
 
     def _numpy_type(self, value: Any, name: str) -> np.dtype[Any]:
         """The dtype of a record `dtype('f4', ...)` with the byte order in its state; only numeric dtypes."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, one_line
 from sgi.engine.generator.checkpoints.checkpoint import (
+    MAX_NAME,
     MAX_TENSORS,
     PUBLISHED_LR_MULTIPLIER,
     Checkpoint,
@@ -23,7 +24,27 @@ from sgi.engine.generator.checkpoints.tensors import Ref
 NETWORK = "dnnlib.tflib.network.Network"
 OLDEST_VERSION = 4
 MAX_DEPTH = 4
-FIR = [1, 3, 3, 1]
+FUNCTIONS = ("G_main", "G_mapping", "G_synthesis", "G_synthesis_stylegan2")
+# Parameters of G_main, G_mapping and G_synthesis in training/networks_stylegan2.py and training/networks.py of NVIDIA.
+_FIXED: dict[str, tuple[Any, ...]] = {
+    "architecture": ("skip",), "nonlinearity": ("lrelu",), "mapping_nonlinearity": ("lrelu",),
+    "resample_kernel": ([1, 3, 3, 1],), "normalize_latents": (True,), "mapping_func": ("G_mapping",),
+    "synthesis_func": ("G_synthesis", "G_synthesis_stylegan2"),
+}  # fmt: skip
+_READ = frozenset({"conv_clamp", "mapping_lrmul", "use_noise"})
+_WITHOUT_EFFECT = frozenset(
+    {
+        # sizes, which follow from the variables
+        "num_channels", "resolution", "resolution_h", "resolution_w", "label_size", "latent_size", "dlatent_size",
+        "dlatent_broadcast", "mapping_layers", "mapping_fmaps", "label_fmaps", "fmap_base", "fmap_decay", "fmap_min",
+        "fmap_max", "fmap_const",
+        # truncation and training
+        "truncation_psi", "truncation_cutoff", "truncation_psi_val", "truncation_cutoff_val", "dlatent_avg_beta",
+        "style_mixing_prob", "is_training", "is_validation", "return_dlatents", "randomize_noise",
+        # how the same result is computed
+        "dtype", "num_fp16_res", "fused_modconv", "structure", "is_template_graph", "force_clean_graph", "func_name",
+    }
+)  # fmt: skip
 _OPTIMISER_STATE = ("lod",)
 
 
@@ -45,12 +66,10 @@ def load(container: Container) -> Checkpoint:
             f"{container.label}: refused, a TensorFlow pickle of version {shown(version)}, which StyleGAN1 and earlier "
             f"networks have; only StyleGAN2 (version {OLDEST_VERSION} and later) is read"
         )
-    settings = state.get("static_kwargs")
-    if not isinstance(settings, dict):
-        raise UserError(f"{container.label}: not a readable checkpoint (its network has no settings)")
-    clamp = _check_settings(container, settings)
     variables = dict(_variables(container, network, "", 0))
     _check_variables(container, variables)
+    settings = _settings(container, network)
+    clamp = _check_settings(container, settings)
     lr = settings.get("mapping_lrmul")
     assumed = (
         ()
@@ -84,19 +103,53 @@ def _state_of(container: Container, record: Any) -> dict[str, Any]:
     return record.state
 
 
+def _settings(container: Container, network: Any) -> dict[str, Any]:
+    """Settings of G_main and of its components; G_main passes its own to the components, which overrides theirs."""
+    state = _state_of(container, network)
+    components = state.get("components")
+    settings: dict[str, Any] = {}
+    for record in (*(components.values() if isinstance(components, dict) else ()), network):
+        part = _state_of(container, record)
+        own, function = part.get("static_kwargs"), part.get("build_func_name")
+        if not isinstance(own, dict):
+            raise UserError(f"{container.label}: not a readable checkpoint (its network has no settings)")
+        if function not in FUNCTIONS:
+            raise Unsupported(
+                f"{container.label}: refused, a network of the function {shown(function)}, which is none of "
+                f"NVIDIA's StyleGAN2 ({', '.join(FUNCTIONS)})"
+            )
+        settings |= own
+    return settings
+
+
 def _check_settings(container: Container, settings: dict[str, Any]) -> float | None:
-    """conv_clamp; raises Unsupported for settings that are not StyleGAN2's."""
-    architecture = settings.get("architecture", "skip")
-    if architecture != "skip":
+    """conv_clamp; raises Unsupported for settings that are not StyleGAN2's, and for unknown settings."""
+    sides = [settings[name] for name in ("resolution_h", "resolution_w") if name in settings]
+    if any(type(side) is not int or side != sides[0] for side in sides):
+        text = " x ".join(shown(side) for side in sides)
         raise Unsupported(
-            f"{container.label}: refused, a StyleGAN2 of the {shown(architecture)} architecture; only skip is read"
+            f"{container.label}: refused, a network of non-square pictures, {text}; only square ones are read"
         )
-    for name, expected in (("resample_kernel", FIR), ("nonlinearity", "lrelu"), ("mapping_nonlinearity", "lrelu")):
-        found = settings.get(name, expected)
-        if (list(found) if isinstance(found, tuple) else found) != expected:
-            raise Unsupported(f"{container.label}: refused, its {name} is not {expected}")
+    for name, value in settings.items():
+        if name in _FIXED:
+            found = list(value) if isinstance(value, tuple) else value
+            if found not in _FIXED[name]:
+                text = f"{found!s:.60}" if _is_kernel(found) else shown(found)
+                raise Unsupported(
+                    f"{container.label}: refused, its {name} is {one_line(text, MAX_NAME)}; "
+                    f"only {_FIXED[name][0]} is read"
+                )
+        elif name not in _READ and name not in _WITHOUT_EFFECT:
+            raise Unsupported(
+                f"{container.label}: refused, its setting {one_line(str(name), MAX_NAME)} is not one of NVIDIA's "
+                "StyleGAN2: the code was changed, and what the setting does is unknown"
+            )
     clamp = settings.get("conv_clamp")
     return None if clamp is None else container.reader.number(clamp, "conv_clamp")
+
+
+def _is_kernel(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, (int, float)) for item in value)
 
 
 def _variables(container: Container, record: Any, path: str, depth: int) -> Iterator[tuple[str, Ref]]:
@@ -106,6 +159,7 @@ def _variables(container: Container, record: Any, path: str, depth: int) -> Iter
     components = state.get("components", {})
     if not isinstance(variables, list) or not isinstance(components, dict) or depth > MAX_DEPTH:
         raise UserError(f"{container.label}: not a readable checkpoint (a network without variables)")
+    container.visits.spend(1 + len(variables) + len(components))
     if len(variables) > MAX_TENSORS:
         raise UserError(f"{container.label}: more variables than any StyleGAN2 generator has")
     for item in variables:
@@ -120,6 +174,12 @@ def _variables(container: Container, record: Any, path: str, depth: int) -> Iter
 def _check_variables(container: Container, names: dict[str, Ref]) -> None:
     if any(name.startswith(("G_synthesis/", "G_mapping/")) for name in names):
         raise Unsupported(f"{container.label}: refused, a StyleGAN1 network; only StyleGAN2 is read")
+    sides = next((match for name in names if (match := re.match(r"synthesis/(\d{1,5})x(\d{1,5})/", name))), None)
+    if sides is not None and sides[1] != sides[2]:
+        raise Unsupported(
+            f"{container.label}: refused, a network of non-square pictures (a block of {sides[2]} x {sides[1]} px); "
+            "only square ones are read"
+        )
     if any("ToRGB_lod" in name for name in names):
         raise Unsupported(f"{container.label}: refused, a StyleGAN2 of the orig architecture; only skip is read")
     if any(name.startswith("mapping/LabelConcat/") for name in names):

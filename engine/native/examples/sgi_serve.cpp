@@ -143,12 +143,55 @@ void add_errors(httplib::Server &server, const std::string &token) {
     });
 }
 
+// The first parameter of a target that is given twice with one value, which httplib drops; empty if there is none.
+std::string repeated_parameter(const std::string &target) {
+    std::set<std::string> seen;
+    size_t start = target.find('?');
+    while (start != std::string::npos) {
+        const size_t stop = target.find('&', ++start);
+        const std::string part = target.substr(start, stop == std::string::npos ? stop : stop - start);
+        if (!part.empty() && !seen.insert(part).second) return part.substr(0, part.find('='));
+        start = stop;
+    }
+    return "";
+}
+
+// The handlers of connections. An idle keep-alive connection occupies one for 5 s, also while the server stops: httplib
+// waits for its next request. `shutdown` ends that wait; requests that have arrived are still answered.
+class Handlers : public httplib::TaskQueue {
+  public:
+    Handlers(size_t count, const int &port) : pool_(count), port_(port) {}
+    void enqueue(std::function<void()> task) override { pool_.enqueue(std::move(task)); }
+    void shutdown() override {
+        const int most = static_cast<int>(std::min<long>(sysconf(_SC_OPEN_MAX), 1 << 16));
+        for (int file = 3; file < most; ++file)
+            if (is_connection(file)) ::shutdown(file, SHUT_RD);
+        pool_.shutdown();
+    }
+
+  private:
+    bool is_connection(int file) const {
+        sockaddr_storage address{};
+        socklen_t size = sizeof address;
+        if (getpeername(file, reinterpret_cast<sockaddr *>(&address), &size) != 0) return false;
+        size = sizeof address;
+        if (getsockname(file, reinterpret_cast<sockaddr *>(&address), &size) != 0) return false;
+        const auto port = address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6 *>(&address)->sin6_port
+                                                        : reinterpret_cast<sockaddr_in *>(&address)->sin_port;
+        return ntohs(port) == port_;
+    }
+    httplib::ThreadPool pool_;
+    const int &port_;
+};
+
 void add_routes(httplib::Server &server, Batcher &batcher, const sgi_model_info &model, size_t request_seeds,
                 Latency &latency) {
     server.Get("/maps", [&batcher, &model, &latency, request_seeds](const httplib::Request &request,
                                                                     httplib::Response &response) {
         const auto began = std::chrono::steady_clock::now();
         try {
+            if (const std::string name = repeated_parameter(request.target); !name.empty())
+                throw BadRequest("`" + name + "`: was given twice");
             const Query query = parse_query(request.params, model, request_seeds);
             const std::string body = encode(query, batcher.generate(query), model);
             response.set_content(body, media_type(query.format));
@@ -182,9 +225,9 @@ int serve(const Flags &flags, const sigset_t &signals) {
     server.set_tcp_nodelay(true); // with Nagle's algorithm and delayed acknowledgements a response waits for 40 ms
     // A connection occupies a handler; with fewer handlers than places in the queue it could not fill.
     const size_t handlers = std::min<size_t>(size_t{flags.queue} + 32, MOST_HANDLERS);
-    server.new_task_queue = [handlers] { return new httplib::ThreadPool(handlers); };
-    server.set_keep_alive_max_count(1000000);
     int port = static_cast<int>(flags.port);
+    server.new_task_queue = [handlers, &port] { return new Handlers(handlers, port); };
+    server.set_keep_alive_max_count(1000000);
     if (port ? !server.bind_to_port(flags.host, port) : (port = server.bind_to_any_port(flags.host)) < 0)
         throw std::runtime_error("--host " + flags.host + " --port " + std::to_string(flags.port) +
                                  ": cannot listen there; choose another");

@@ -41,6 +41,7 @@ def _reference(
     below: Tensor | None,
     rgb_clamp: float | None,
     write: bool,
+    split: int,
 ) -> tuple[Tensor, Tensor]:
     tail = _tail(rgb_style, rgb_weight, rgb_bias, below, rgb_clamp)
     y = reference.modulated_conv(x, weight, style, scale, noise, bias, clamp)
@@ -67,6 +68,7 @@ def _fake(
     below: Tensor | None = None,
     rgb_clamp: float | None = None,
     write: bool = True,
+    split: int = 1,
 ) -> tuple[Tensor, Tensor]:
     n, height, width = scale.shape[0], x.shape[1], x.shape[2]
     y = x.new_empty(n, height, width, weight.shape[2]) if write else x.new_empty(0)
@@ -91,16 +93,25 @@ def fused_conv(
     below: Tensor | None = None,
     rgb_clamp: float | None = None,
     write: bool = True,
+    split: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """`modulated_conv`, then its output times next_style, and to-rgb of the output before that product.
 
     The operands are those of `modulated_conv` and `to_rgb`; next_style: [N, O] float32 or None. `style=None`: x is
-    already multiplied by its style. Returns y [N, H, W, O] of x's type (empty unless `write`) and the picture
-    [N, C, H, W] float32 (empty without rgb_style).
+    already multiplied by its style. split: parts of the inner axis, each with blocks of its own, for
+    `style=None`; 1 is the undivided kernel, 0 chooses. Returns y [N, H, W, O] of x's type (empty unless `write`) and
+    the picture [N, C, H, W] float32 (empty without rgb_style).
     """
     from sgi.kernels.gpu.conv.launch import conv
+    from sgi.kernels.gpu.split.launch import choose_parts, split_conv
 
     epilogue = Epilogue(scale, noise, bias, act=True, clamp=clamp, next_style=next_style)
     tail = _tail(rgb_style, rgb_weight, rgb_bias, below, rgb_clamp)
-    y, img = conv(x, weight, scale.shape[0], style, epilogue, tail, write=write)
+    n = scale.shape[0]
+    require(style is None or split <= 1, "split: x must be multiplied by its style before")
+    parts = split or (choose_parts(x, weight, n) if style is None else 1)
+    if parts > 1:
+        y, img = split_conv(x, weight, n, epilogue, tail, parts, write=write)
+    else:
+        y, img = conv(x, weight, n, style, epilogue, tail, write=write)
     return x.new_empty(0) if y is None else y, scale.new_empty(0) if img is None else img

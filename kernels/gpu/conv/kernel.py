@@ -11,34 +11,21 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from sgi.kernels.gpu.device_functions import activate, load_operand, upsampled
+from sgi.kernels.gpu.conv.epilogue import finish_block
+from sgi.kernels.gpu.device_functions import load_operand
 
 
-@triton.jit(do_not_specialize=["n", "nx", "n_below", "clamp", "rgb_clamp"])
+@triton.jit(do_not_specialize=["n", "nx"])
 def conv_kernel(
     x_ptr,  # [NX, HI, WI, I] fp16, bf16 or fp32
     w_ptr,  # [9, I, UP * UP * O], or [9, O, I] if TRANSPOSED, of x's type
-    y_ptr,  # [N, GH * UP, GW * UP, O] of x's type
-    style_ptr,  # [N, I] float32
-    scale_ptr,  # [N, O] float32: demodulation, gain sqrt 2 and the norms of weights and styles
-    noise_ptr,  # [1 or N, GH * UP * GW * UP] float32
-    bias_ptr,  # [O] float32
-    next_ptr,  # [N, O] float32: the style of the layer that reads y
-    rgb_style_ptr,  # [N, O] float32
-    rgb_weight_ptr,  # [C, O] float32, to-rgb's gain in it
-    rgb_bias_ptr,  # [C] float32
-    below_ptr,  # [NB, C, GH / 2, GW / 2] float32: the picture one level down
-    rgb_ptr,  # [column blocks, N, C, GH * GW] float32
-    n,  # images N; image i reads x[i % nx] and below[i % n_below]
+    y_ptr,  # [N, GH * UP, GW * UP, O] of x's type, or None
+    style_ptr,  # [N, I] float32 or None
+    tail,  # Tail: the epilogue's operands
+    rgb,  # Colours or None: to-rgb's operands
+    n,  # images N; image i reads x[i % nx]
     nx,  # images of x
-    n_below,  # images of below
     style_stride,
-    scale_stride,
-    noise_stride,  # 0 if all images share the noise
-    next_stride,
-    rgb_style_stride,
-    clamp,  # float, the bound of y's magnitude before the next style
-    rgb_clamp,  # float, the bound of the colours' magnitude
     CI: tl.constexpr,  # input channels I
     CO: tl.constexpr,  # output channels O
     HI: tl.constexpr,  # height of x
@@ -51,17 +38,7 @@ def conv_kernel(
     UP: tl.constexpr,  # 1, or 2: columns are 4 phases x O, and a row gives 2 x 2 output pixels
     TRANSPOSED: tl.constexpr,  # gradients: the weight's channel axes are exchanged
     FLIPPED: tl.constexpr,  # gradient of the plain convolution: the taps are in reverse order
-    HAS_STYLE: tl.constexpr,
-    HAS_SCALE: tl.constexpr,
-    HAS_NOISE: tl.constexpr,
-    HAS_BIAS: tl.constexpr,
     ACT: tl.constexpr,
-    HAS_CLAMP: tl.constexpr,
-    HAS_NEXT: tl.constexpr,
-    RGB: tl.constexpr,  # 0: no to-rgb, 1: partial sums of a block of columns, 2: the finished picture
-    HAS_BELOW: tl.constexpr,
-    HAS_RGB_CLAMP: tl.constexpr,
-    WRITE_Y: tl.constexpr,
     PRECISION: tl.constexpr,  # of tl.dot
     UPCAST: tl.constexpr,  # see load_operand
     BM: tl.constexpr,  # rows of a block
@@ -95,11 +72,9 @@ def conv_kernel(
     ONE_IMAGE: tl.constexpr = (GH * GW) % BM == 0
     if ONE_IMAGE:
         b_n = (i_m * BM) // (GH * GW)
-        m_vec = m_col
         m_style = tl.full([1, 1], 1, tl.int1)
     else:
         b_n = o_n[:, None]
-        m_vec = m_row[:, None] & m_col
         m_style = m_row[:, None]
 
     acc = tl.zeros([BM, BN], tl.float32)
@@ -116,7 +91,7 @@ def conv_kernel(
             m_in = m_row & (i_y >= 0) & (i_y < HI) & (i_x >= 0) & (i_x < WI)
         p_a = x_ptr + (o_image + (i_y * WI + i_x) * CI)[:, None] + o_k[None, :]
         b_a = load_operand(p_a, m_in[:, None] & m_k[None, :], UPCAST)  # [BM, BK]
-        if HAS_STYLE:
+        if style_ptr is not None:
             b_s = tl.load(style_ptr + b_n * style_stride + o_k[None, :], mask=m_style & m_k[None, :], other=0.0)
             b_a = (b_a.to(tl.float32) * b_s).to(b_a.dtype)
         w_tap = 8 - tap if FLIPPED else tap
@@ -124,35 +99,4 @@ def conv_kernel(
         b_w = load_operand(p_w, m_k[:, None] & m_col, UPCAST)  # [BK, BN]
         acc = tl.dot(b_a, b_w, acc, input_precision=PRECISION)
 
-    if UP == 1:
-        o_out = o_col[None, :]
-        o_pix = o_g[:, None]  # [BM, 1]
-        m_pix = m_row[:, None]
-    else:
-        o_out = (o_col % CO)[None, :]
-        o_phase = (o_col // CO)[None, :]
-        o_pix = (o_y[:, None] * 2 + o_phase // 2) * (GW * 2) + o_x[:, None] * 2 + o_phase % 2  # [BM, BN]
-        m_pix = m_row[:, None] & m_col
-    acc = activate(
-        acc, b_n, o_pix, o_out, m_vec, m_pix, m_col, scale_ptr, scale_stride, noise_ptr, noise_stride,
-        bias_ptr, clamp, HAS_SCALE, HAS_NOISE, HAS_BIAS, ACT, HAS_CLAMP,
-    )  # fmt: skip
-
-    if RGB > 0:
-        b_rs = tl.load(rgb_style_ptr + b_n * rgb_style_stride + o_out, mask=m_vec, other=0.0)
-        for c in tl.static_range(C):
-            b_rw = tl.load(rgb_weight_ptr + c * CO + o_out, mask=m_col, other=0.0)
-            b_rgb = tl.sum(acc * (b_rs * b_rw), axis=1)  # [BM]
-            if RGB == 2:
-                b_rgb += tl.load(rgb_bias_ptr + c)
-                if HAS_RGB_CLAMP:
-                    b_rgb = tl.minimum(tl.maximum(b_rgb, -rgb_clamp), rgb_clamp)
-                if HAS_BELOW:
-                    plane = ((o_n % n_below) * C + c) * ((GH // 2) * (GW // 2))
-                    b_rgb += upsampled(below_ptr + plane, o_y, o_x, m_row, GH // 2, GW // 2)
-            tl.store(rgb_ptr + ((i_n * n + o_n) * C + c) * (GH * GW) + o_g, b_rgb, mask=m_row)
-    if WRITE_Y:
-        if HAS_NEXT:
-            acc = acc * tl.load(next_ptr + b_n * next_stride + o_out, mask=m_vec, other=0.0)
-        o_base = (o_n.to(tl.int64) * (GH * UP * GW * UP * CO))[:, None]
-        tl.store(y_ptr + o_base + o_pix * CO + o_out, acc.to(y_ptr.dtype.element_ty), mask=m_row[:, None] & m_col)
+    finish_block(acc, i_n, n, o_n, b_n, o_y, o_x, m_row, y_ptr, tail, rgb, GH, GW, CO, C, UP, ACT)

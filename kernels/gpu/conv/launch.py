@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
+
 import torch
 import triton
 from torch import Tensor
 
 from sgi.kernels.gpu import tune
+from sgi.kernels.gpu.conv.epilogue import Colours, Tail
 from sgi.kernels.gpu.conv.kernel import conv_kernel
+from sgi.kernels.gpu.conv.rows import RowsConfig, rows_configs, rows_conv
 from sgi.kernels.gpu.dispatch import interpreted, precision, require
 from sgi.kernels.gpu.operands import Epilogue, RgbTail, check_images, check_vectors, row_stride
 from sgi.kernels.gpu.torgb.launch import finish
@@ -25,13 +30,14 @@ def conv(
     stride: int = 1,
     transposed: bool = False,
     write: bool = True,
-    config: tune.Config | None = None,
+    config: tune.Config | RowsConfig | None = None,
 ) -> tuple[Tensor | None, Tensor | None]:
     """Run the kernel: y [n, H', W', O] of x's type (None unless `write`) and the picture [n, C, H, W] of `rgb`.
 
     x: [NX, H, W, I], image i reading x[i % NX]. weight: [9, I, O] of x's type; with up=2 [9, I, 4 * O] (phase
     weights); with `transposed`, for gradients, [9, O, I], its taps in reverse order if stride is 1. stride=2 maps
-    [2 H + 1, 2 W + 1] pixels to [H, W] without padding. config: block shape, None to choose one.
+    [2 H + 1, 2 W + 1] pixels to [H, W] without padding. config: block shape, and with its class the form; None to
+    choose both. The rows form takes up=1, stride=1, no style.
     Raises ValueError for operands whose shapes or types do not fit.
     """
     epilogue = epilogue or Epilogue()
@@ -47,14 +53,20 @@ def conv(
         require(up == 1, "to-rgb follows plain convolutions only")
         rgb.check(n, gh, gw, outputs)
 
-    def run(block: tune.Config) -> tuple[Tensor | None, Tensor | None]:
+    def run(block: tune.Config | RowsConfig) -> tuple[Tensor | None, Tensor | None]:
+        if isinstance(block, RowsConfig):
+            require(up == stride == 1 and not transposed and style is None, "the rows form takes plain convolutions")
+            return rows_conv(x, weight, n, epilogue, rgb, write, block)
         return _launch(x, weight, n, style, epilogue, rgb, up, stride, transposed, write, block, (gh, gw, outputs))
 
     if config is None:
         flags = {"up": up, "stride": stride, "transposed": transposed, "style": style is not None}
         flags |= {"rgb": rgb is not None, "write": write, "side": gh}
-        heavy = rgb is not None or up == 2
-        config = tune.choose_blocks("conv", x, n * gh * gw, inputs, columns, flags, run, heavy)
+        heavy = up == 2 or tune.is_heavy(x, gh * gw, rgb is not None)
+        # The plain form is the default; the rows form is chosen by a measurement only.
+        plain = up == stride == 1 and not transposed
+        others = rows_configs(x, weight, style) if plain else []
+        config = tune.choose_blocks("conv", x, n * gh * gw, inputs, columns, flags, run, heavy, others)
     return run(config)
 
 
@@ -82,20 +94,41 @@ def _launch(
     if rgb is not None:
         parts = torch.empty(column_blocks, n, channels, gh, gw, device=x.device, dtype=torch.float32)
     conv_kernel[(triton.cdiv(n * gh * gw, block.bm) * column_blocks,)](
-        x, weight, y, style, e.scale, e.noise, e.bias, e.next_style,
-        *((None,) * 4 if rgb is None else (rgb.style, rgb.weight, rgb.bias, rgb.below)), parts,
-        n, x.shape[0], 1 if rgb is None or rgb.below is None else rgb.below.shape[0],
-        row_stride(style), row_stride(e.scale), e.noise_stride, row_stride(e.next_style),
-        row_stride(None if rgb is None else rgb.style), e.clamp or 0.0, 0.0 if rgb is None else rgb.clamp or 0.0,
-        CI=x.shape[3], CO=outputs, HI=x.shape[1], WI=x.shape[2], GH=gh, GW=gw, C=channels,
+        x, weight, y, style, Tail.of(e), None if rgb is None else Colours.of(rgb, parts), n, x.shape[0],
+        row_stride(style), CI=x.shape[3], CO=outputs, HI=x.shape[1], WI=x.shape[2], GH=gh, GW=gw, C=channels,
         STRIDE=stride, PAD=1 if stride == 1 else 0, UP=up, TRANSPOSED=transposed,
-        FLIPPED=transposed and stride == 1, HAS_STYLE=style is not None, HAS_SCALE=e.scale is not None,
-        HAS_NOISE=e.noise is not None, HAS_BIAS=e.bias is not None, ACT=e.act, HAS_CLAMP=e.clamp is not None,
-        HAS_NEXT=e.next_style is not None, RGB=0 if rgb is None else 2 if whole else 1,
-        HAS_BELOW=rgb is not None and rgb.below is not None, HAS_RGB_CLAMP=rgb is not None and rgb.clamp is not None,
-        WRITE_Y=write, PRECISION=precision(x.dtype), UPCAST=interpreted() and x.dtype == torch.bfloat16,
+        FLIPPED=transposed and stride == 1, ACT=e.act, PRECISION=precision(x.dtype),
+        UPCAST=interpreted() and x.dtype == torch.bfloat16,
         BM=block.bm, BN=block.bn, BK=block.bk, num_warps=block.warps, num_stages=block.stages,
     )  # fmt: skip
     if parts is None or rgb is None:
         return y, None
     return y, parts[0] if whole else finish(parts, rgb)
+
+
+def candidates(
+    x: Tensor,
+    weight: Tensor,
+    n: int,
+    style: Tensor | None = None,
+    epilogue: Epilogue | None = None,
+    rgb: RgbTail | None = None,
+    write: bool = True,
+) -> Iterator[tuple[str, Callable[[], tuple[Tensor | None, Tensor | None]]]]:
+    """(label, launch) of a plain convolution in every form and block shape; operands and results are those of `conv`.
+
+    Labels: "plain 128x256x64 w8 s3" (rows x columns x input channels, warps, stages) and "rows 2x128x128x64 w8 s2"
+    (image rows x pixels x columns x input channels).
+    """
+    columns = weight.shape[2]
+    heavy = tune.is_heavy(x, x.shape[1] * x.shape[2], rgb is not None)
+    plain = tune.candidates(x.dtype, x.shape[3], columns, heavy)
+    configs: list[tune.Config | RowsConfig] = [*plain, *rows_configs(x, weight, style)]
+    for config in configs:
+        yield label(config), partial(conv, x, weight, n, style, epilogue, rgb, write=write, config=config)
+
+
+def label(config: tune.Config | RowsConfig) -> str:
+    """Form and block shape in words, see `candidates`."""
+    shape = f"{config.bm}x{config.bn}x{config.bk} w{config.warps} s{config.stages}"
+    return f"rows {config.rows}x{shape}" if isinstance(config, RowsConfig) else f"plain {shape}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from sgi.kernels.gpu.device_functions import upsampled
 
 
 @triton.jit
-def _finish(
+def finish_colours(
     b_rgb,  # [BM] float32: sums over input channels
     c,  # channel: a scalar or [BM]
     o_n,  # image: [BM]
@@ -72,8 +73,72 @@ def torgb_kernel(
     for c in tl.static_range(C):
         b_w = tl.load(weight_ptr + c * CI + o_i, mask=m_i, other=0.0)
         b_rgb = tl.sum(b_x * b_w[None, :], axis=1)
-        b_rgb = _finish(b_rgb, c, o_n, o_pix, m_row, bias_ptr, below_ptr, n_below, clamp, C, H, W, HAS_CLAMP, HAS_BELOW)
+        b_rgb = finish_colours(
+            b_rgb, c, o_n, o_pix, m_row, bias_ptr, below_ptr, n_below, clamp, C, H, W, HAS_CLAMP, HAS_BELOW
+        )
         tl.store(img_ptr + (o_n * C + c) * (H * W) + o_pix, b_rgb, mask=m_row)
+
+
+@triton.jit(do_not_specialize=["kinds", "nx", "n_below", "clamp"])
+def apply_styles_kernel(
+    x_ptr,  # [NX, H, W, I] fp16, bf16 or fp32
+    y_ptr,  # [N, H, W, I] of x's type
+    next_ptr,  # [N, I] float32
+    style_ptr,  # [N, I] float32: of to-rgb
+    weight_ptr,  # [C, I] float32, to-rgb's gain in it
+    bias_ptr,  # [C] float32
+    below_ptr,  # [NB, C, H / 2, W / 2] float32
+    img_ptr,  # [N, C, H, W] float32
+    kinds,  # N / NX
+    nx,  # images of x; image i reads x[i % nx] and below[i % n_below]
+    n_below,  # images of below
+    next_stride,
+    style_stride,
+    clamp,  # float, the bound of the colours' magnitude
+    CI: tl.constexpr,  # channels I
+    H: tl.constexpr,
+    W: tl.constexpr,
+    C: tl.constexpr,  # channels of the picture
+    HAS_RGB: tl.constexpr,
+    HAS_BELOW: tl.constexpr,
+    HAS_CLAMP: tl.constexpr,
+    PDL: tl.constexpr,  # programmatic dependent launch
+    BM: tl.constexpr,  # pixels of a program
+    BI: tl.constexpr,  # at least I, so that each pixel is read once
+):
+    """y[k NX + i] = next[k NX + i] * x[i] for every kind k, and img = clamp(weight (style * x) + bias) + up2(below)."""
+    if PDL:
+        gdc_launch_dependents()
+        gdc_wait()
+    o_m = tl.program_id(0) * BM + tl.arange(0, BM)  # [BM] over NX x H x W
+    o_i = tl.arange(0, BI)
+    m_row = o_m < nx * (H * W)
+    m_i = o_i < CI
+    o_pix = o_m % (H * W)
+    m_x = m_row[:, None] & m_i[None, :]
+    # If all pixels of a program lie in one image, the image's vectors are [1, BI] instead of a gather of [BM, BI].
+    ONE_IMAGE: tl.constexpr = (H * W) % BM == 0
+    b_x = tl.load(x_ptr + o_m.to(tl.int64)[:, None] * CI + o_i[None, :], mask=m_x, other=0.0).to(tl.float32)
+    for kind in range(kinds):
+        o_n = kind * nx + o_m // (H * W)
+        if ONE_IMAGE:
+            b_n = kind * nx + (tl.program_id(0) * BM) // (H * W)
+            m_vec = m_i[None, :]
+        else:
+            b_n = o_n[:, None]
+            m_vec = m_x
+        b_next = tl.load(next_ptr + b_n * next_stride + o_i[None, :], mask=m_vec, other=0.0)
+        o_y = ((o_n.to(tl.int64) * (H * W) + o_pix) * CI)[:, None] + o_i[None, :]
+        tl.store(y_ptr + o_y, (b_x * b_next).to(y_ptr.dtype.element_ty), mask=m_x)
+        if HAS_RGB:
+            b_s = tl.load(style_ptr + b_n * style_stride + o_i[None, :], mask=m_vec, other=0.0)
+            for c in tl.static_range(C):
+                b_w = b_s * tl.load(weight_ptr + c * CI + o_i, mask=m_i, other=0.0)[None, :]
+                b_rgb = tl.sum(b_x * b_w, axis=1)
+                b_rgb = finish_colours(
+                    b_rgb, c, o_n, o_pix, m_row, bias_ptr, below_ptr, n_below, clamp, C, H, W, HAS_CLAMP, HAS_BELOW
+                )
+                tl.store(img_ptr + (o_n * C + c) * (H * W) + o_pix, b_rgb, mask=m_row)
 
 
 @triton.jit(do_not_specialize=["n", "n_below", "clamp"])
@@ -100,7 +165,7 @@ def finish_kernel(
     for part in tl.static_range(PARTS):
         total += tl.load(parts_ptr + part * (n * C * H * W) + o_m, mask=m_row, other=0.0)
     o_plane = o_m // (H * W)
-    total = _finish(
+    total = finish_colours(
         total, o_plane % C, o_plane // C, o_m % (H * W), m_row, bias_ptr, below_ptr, n_below, clamp,
         C, H, W, HAS_CLAMP, HAS_BELOW,
     )  # fmt: skip

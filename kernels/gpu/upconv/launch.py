@@ -1,11 +1,15 @@
-"""Launches of the up-convolution in its two forms, and of the filter alone.
+"""Launches of the up-convolution in its three forms, and of the filter alone.
 
 FIR form: a transposed convolution, then the filter with the epilogue; 9 multiply-adds per input pixel, and an
 intermediate tensor of four times the pixels. Phases form: the filter is folded into the weight, and one launch of the
-plain kernel computes the four output phases; 36 multiply-adds per input pixel, and no intermediate tensor.
+plain kernel computes the four output phases; 36 multiply-adds per input pixel, and no intermediate tensor. Fused form:
+one kernel with half of the filter in the weight and half in the sums; 18 multiply-adds, and no intermediate tensor.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 import triton
@@ -15,11 +19,20 @@ from sgi.kernels.gpu import tune
 from sgi.kernels.gpu.conv.launch import conv
 from sgi.kernels.gpu.dispatch import interpreted, precision, require
 from sgi.kernels.gpu.operands import Epilogue, check_images, check_vectors, row_stride
+from sgi.kernels.gpu.split.launch import up_conv_by_taps
+from sgi.kernels.gpu.upconv import fused_launch
 from sgi.kernels.gpu.upconv.kernel import fir_kernel, transposed_conv_kernel
 
 # Up to this many input channels the arithmetic that the phases form adds costs less than the FIR form's memory traffic.
 PHASES_MAX_INPUTS = 64
 FIR_ROWS = 16
+FORMS = ("fir", "phases", "fused")
+TAPS = "taps"  # for few pixels, see split.launch
+
+
+def default_form(x: Tensor, has_phase_weights: bool) -> str:
+    """The form of the up-convolution of x [NX, H, W, I] without measurements."""
+    return "phases" if has_phase_weights and x.shape[3] <= PHASES_MAX_INPUTS else "fir"
 
 
 def up_conv(
@@ -34,26 +47,54 @@ def up_conv(
 ) -> Tensor:
     """y [n, 2 H, 2 W, O] of x [NX, H, W, I]; weight: [9, I, O], phase_weights: [9, I, 4 * O] or None.
 
-    form: "fir" or "phases"; None chooses by the number of channels, or by measurement within `tune.tuning(True)`.
-    config: block shape of the matrix product, None to choose one.
+    form: one of FORMS, or TAPS; None chooses by `default_form`, or by measurement within `tune.tuning(True)`.
+    config: block shape of the matrix product of fir, phases and taps, None to choose one.
     """
-    require(form in (None, "fir", "phases"), f"form {form!r}: choose fir or phases")
+    require(form in (None, *FORMS, TAPS), f"form {form!r}: choose one of {', '.join((*FORMS, TAPS))}")
+    require(form != TAPS or style is None, "the taps form: x must be multiplied by its style before")
     require(form != "phases" or phase_weights is not None, "the phases form needs its packed weight")
 
     def run(name: str) -> Tensor:
+        if name == "fused":
+            return fused_launch.fused(x, weight, n, style, epilogue)
         if name == "phases" and phase_weights is not None:
             y, _ = conv(x, phase_weights, n, style, epilogue, up=2, config=config)
             assert y is not None
             return y
+        if name == TAPS:
+            return up_conv_by_taps(x, weight, n, epilogue, config)
         t = transposed_conv(x, weight, n, style, config)
         return fir(t, pad=1, epilogue=epilogue)
 
     if form is None:
-        default = "phases" if phase_weights is not None and x.shape[3] <= PHASES_MAX_INPUTS else "fir"
+        options = ["fir"]
+        if phase_weights is not None:
+            options.append("phases")
+        if fused_launch.fits(x):
+            options.append("fused")
         key = {"shape": [n, *x.shape[1:]], "outputs": weight.shape[2], "dtype": str(x.dtype)}
-        options = ["fir"] if phase_weights is None else ["fir", "phases"]
-        form = tune.pick("up_conv", key, options, default, run)
+        form = tune.pick("up_conv", key, options, default_form(x, phase_weights is not None), run)
     return run(form)
+
+
+def candidates(
+    x: Tensor, weight: Tensor, phase_weights: Tensor | None, n: int, style: Tensor | None, epilogue: Epilogue
+) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+    """(name of a form and its block shape, launch) of every way to compute a layer, for benchmarks."""
+    outputs = weight.shape[2]
+    for block in tune.candidates(x.dtype, x.shape[3], outputs):
+        yield f"fir {_label(block)}", partial(up_conv, x, weight, None, n, style, epilogue, "fir", block)
+    if phase_weights is not None:
+        for block in tune.candidates(x.dtype, x.shape[3], 4 * outputs, heavy=True):
+            run = partial(up_conv, x, weight, phase_weights, n, style, epilogue, "phases", block)
+            yield f"phases {_label(block)}", run
+    if fused_launch.fits(x):
+        for config in fused_launch.candidates(x, outputs, n):
+            yield f"fused {config.label}", partial(fused_launch.fused, x, weight, n, style, epilogue, config)
+
+
+def _label(block: tune.Config) -> str:
+    return f"{block.bm}x{block.bn}x{block.bk} w{block.warps} s{block.stages}"
 
 
 def transposed_conv(

@@ -46,9 +46,9 @@ def up_conv(
     """Modulated up-convolution with its activation: clamp(lrelu(scale * FIR(convT(weight, style * x)) + noise + bias)).
 
     x: [NX, H, W, I], NX dividing N, image i reading x[i % NX]. weight: [9, I, O] of x's type. phase_weights:
-    [9, I, 4 * O], the same weight with the filter folded in (`pack_conv(up=True)`), or None. form: "fir", "phases" or
-    None to choose. style: [N, I] float32 or None. scale: [N, O] float32. noise: [1 or N, 2 H, 2 W] float32 or None.
-    Returns [N, 2 H, 2 W, O] of x's type. Source: Karras et al., arXiv 1912.04958, section 2 and appendix B.
+    [9, I, 4 * O], the same weight with the filter folded in (`pack_conv(up=True)`), or None. form: "fir", "phases",
+    "fused" or None to choose. style: [N, I] float32 or None. scale: [N, O] float32. noise: [1 or N, 2 H, 2 W] float32
+    or None. Returns [N, 2 H, 2 W, O] of x's type. Source: Karras et al., arXiv 1912.04958, section 2 and appendix B.
     """
     from sgi.kernels.gpu.upconv import launch
 

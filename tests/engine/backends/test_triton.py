@@ -19,11 +19,14 @@ from sgi.engine.backends import OnDevice
 from sgi.engine.backends.triton import TritonBackend
 from sgi.engine.backends.triton.fitting import FittingSynthesis
 from sgi.engine.backends.triton.fused_network import FusedNetwork
+from sgi.engine.backends.triton.options import PRESETS
+from sgi.engine.backends.triton.packed_mapping import PackedMapping
 from sgi.engine.backends.triton.values import values
 from sgi.engine.errors import UserError
 from sgi.engine.generator import GeneratorConfig, generator_sha256, random_generator, save_generator
 from sgi.engine.generator.offset_styles import shifted_styles
 from sgi.engine.offsets import Offset
+from sgi.kernels.gpu.split import launch as split
 from sgi.trainer.offsets.spaces import SPACES
 
 WIDE = GeneratorConfig(32, z_dim=8, w_dim=12, mapping_layers=2, channel_base=512, channel_max=24, conv_clamp=3.0)
@@ -107,6 +110,31 @@ def test_kernels_match_generator_with_shared_layers(tiny_generator):
     pictures = network.render(network.styles(tiny_generator.mapping(z), torch.tensor(1.0), None, selection), selection)
     for offset, picture in zip(offsets, pictures, strict=True):
         assert rms_ratio(picture, tiny_generator(z, offset=offset)) < RMS[torch.float32]
+
+
+@pytest.mark.parametrize(("name", "from_row"), [("default", 2), ("default", 3), ("first round", 3)])
+def test_every_form_gives_the_pictures_of_the_generator(tiny_generator, name, from_row, monkeypatch):
+    monkeypatch.setattr(split, "multiprocessors", lambda x: 132)
+    offsets = [None, rows(tiny_generator, 1, from_row=from_row)]
+    network = FusedNetwork(
+        tiny_generator,
+        [{} if rows is None else {"offset": rows} for rows in offsets],
+        torch.float32,
+        options=PRESETS[name],
+    )
+    selection = network.select([0, 1])
+    z = torch.randn(1, 8, generator=torch.Generator().manual_seed(0))
+    styles = network.styles(network.mapping(z), torch.tensor(0.7), 3, selection)
+    pictures = network.render(styles, selection)
+    for offset, picture in zip(offsets, pictures, strict=True):
+        assert rms_ratio(picture, tiny_generator(z, psi=0.7, cutoff=3, offset=offset)) < RMS[torch.float32]
+
+
+def test_packed_mapping_of_a_conditional_generator(conditional_generator, path):
+    z = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    label = torch.eye(3)[:2]
+    mapping = conditional_generator.mapping
+    assert rms_ratio(PackedMapping(mapping)(z, label), mapping(z, label)) < RMS[torch.float32]
 
 
 def test_equal_types_give_one_picture(tiny_generator, monkeypatch):

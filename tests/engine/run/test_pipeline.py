@@ -132,9 +132,9 @@ def test_each_seed_has_its_own_latent_and_the_last_batch_is_padded(tmp_path):
         np.testing.assert_array_equal(depth[0, 0, 0], z[0, 0] + np.float32(place % 4))
 
 
-def test_fewer_seeds_than_a_batch_are_one_small_pass(tmp_path):
+def test_fewer_seeds_than_a_batch_are_padded_to_it(tmp_path):
     _, backend = do(tmp_path, "0-2", batch=8)
-    assert [len(z) for z in backend.batches] == [3]
+    assert [len(z) for z in backend.batches] == [8]
 
 
 def test_finished_seeds_are_kept_and_missing_ones_are_written_again(tmp_path):

@@ -11,6 +11,7 @@ from recorded_progress import RecordedProgress
 from tiny_models import SIDE, Z_DIM
 
 from sgi.engine.artifact import Artifact
+from sgi.engine.backends.onnxruntime import OnnxRuntimeBackend
 from sgi.engine.errors import UserError
 from sgi.engine.run import RunInterrupted, pipeline, run_seeds, verify_folder
 from sgi.engine.writers import get_format
@@ -47,6 +48,39 @@ def test_the_same_call_finds_the_seeds_finished(model, tmp_path):
     report = run_seeds("0-9", model=model, outdir=tmp_path, preview=False, progress=progress)
     assert (report.written, report.found, report.preview, report.images_per_second) == (0, 10, None, 0)
     assert progress.done == {"seeds": 10}
+
+
+def test_the_first_run_chooses_the_batch_of_a_folder(model, tmp_path, monkeypatch):
+    sizes = []
+    run = OnnxRuntimeBackend.run
+
+    def recorded(self, z, *arguments):
+        sizes.append(len(z))
+        return run(self, z, *arguments)
+
+    monkeypatch.setattr(OnnxRuntimeBackend, "run", recorded)
+    options = {"model": model, "outdir": tmp_path / "maps", "backend": "onnxruntime", "preview": False}
+    run_seeds("0-2", **options, batch=5)
+    run_seeds("0-9", **options)
+    assert sizes == [3, 5, 5]  # ONNX Runtime's maps do not depend on the batch, so it needs no padding
+    assert json.loads((tmp_path / "maps" / "run.json").read_text())["batch"] == 5
+    with pytest.raises(UserError, match=r"it contains maps of another `batch`; choose another `outdir`"):
+        run_seeds("0-9", **options, batch=8)
+    old = json.loads((tmp_path / "maps" / "run.json").read_text())
+    del old["batch"]
+    (tmp_path / "maps" / "run.json").write_text(json.dumps(old))
+    run_seeds("0-10", **options, batch=4)
+    assert json.loads((tmp_path / "maps" / "run.json").read_text())["batch"] is None
+
+
+def test_a_folder_that_grows_has_the_files_of_one_run(model, tmp_path):
+    pytest.importorskip("openvino")
+    options = {"model": model, "backend": "openvino", "file_format": "npy", "preview": False}
+    for name, parts in (("grown", ("0-2", "0-9")), ("whole", ("0-9",))):
+        for seeds in parts:
+            run_seeds(seeds, outdir=tmp_path / name, batch=8, **options)
+    for path in (tmp_path / "whole").iterdir():
+        assert (tmp_path / "grown" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_ctrl_c_carries_the_count_of_finished_seeds(model, tmp_path, monkeypatch):
@@ -184,14 +218,13 @@ def srgb_to_linear(u):
     return np.where(u <= 0.04045, u / 12.92, ((u + 0.055) / 1.055) ** 2.4)
 
 
-def test_a_damaged_map_of_the_preview_is_named_and_verify_repairs_it(model, tmp_path):
+def test_a_damaged_map_of_the_preview_is_set_aside_and_written_again(model, tmp_path):
     run_seeds("0-1", model=model, outdir=tmp_path)
     file = tmp_path / "seed000001_depth.png"
     whole = file.read_bytes()
     file.write_bytes(bytes(len(whole)))
-    with pytest.raises(UserError, match=r"seed000001_depth.png: damaged .*`verify=True`"):
-        run_seeds("0-1", model=model, outdir=tmp_path)
-    run_seeds("0-1", model=model, outdir=tmp_path, verify=True)
+    report = run_seeds("0-1", model=model, outdir=tmp_path)
+    assert [path.name for path in report.set_aside] == ["seed000001_depth.png.set-aside"]
     assert file.read_bytes() == whole
 
 

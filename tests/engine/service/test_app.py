@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("fastapi")
+pytest.importorskip("starlette")
 
-from fastapi.testclient import TestClient
+from starlette.testclient import TestClient
 
 from sgi.engine.api import Engine
 from sgi.engine.errors import UserError
@@ -63,13 +63,19 @@ def test_npy_and_png_contain_one_type(client, engine):
         ("seeds=0-16", "one request takes 16"),
         ("seeds=0&types=normal", "image, depth"),
         ("seeds=0&types=,", "image, depth"),
-        ("seeds=0&psi=high", "`psi`"),
+        ("seeds=0&types=", "`types=`: the service has image, depth"),
+        ("seeds=0&types=depth,", "image, depth"),
+        ("seeds=0&psi=high", "`psi=high`"),
+        ("seeds=0&psi=", "`psi=`: must be a number"),
         ("seeds=0&psi=nan", "psi"),
         ("seeds=0&psi=inf", "psi"),
         ("seeds=0&class_index=1", "no classes"),
         ("seeds=0&class_index=one", "`class_index=one`: write one class"),
         ("seeds=0&class=1", "`class`: choose from seeds"),
+        ("seeds=0&class_index=-1", "`class_index=-1`"),
+        ("seeds=0&class_index=1.5", "`class_index=1.5`"),
         ("seeds=0&psi=1&psi=0", "`psi`: was given twice"),
+        ("seeds=0&psi=1&psi=1", "`psi`: was given twice"),
         ("seeds=0&format=exr", "`format=exr`"),
         ("seeds=0&format=png", "one map"),
         ("seeds=0&format=npy", "one type"),
@@ -125,7 +131,7 @@ def test_other_paths(client):
 
 def test_a_token_is_required_everywhere_but_for_health(engine):
     with TestClient(create_app(engine, ServiceSettings(token="secret"))) as client:
-        for path in ("/maps?seeds=0", "/model", "/metrics", "/docs", "/openapi.json"):
+        for path in ("/maps?seeds=0", "/model", "/metrics", "/nothing"):
             assert client.get(path).status_code == 401
             assert client.get(path, headers={"Authorization": "Bearer wrong"}).status_code == 401
         assert client.get("/model", headers={"Authorization": "Bearer secret"}).status_code == 200

@@ -12,9 +12,13 @@ import sys
 
 import pytest
 
-SHARED_BYTES = {80: 163 * 1024, 90: 227 * 1024}  # a block's limit, CUDA C++ Programming Guide, table of capabilities
+pytest.importorskip("triton")
+
+from sgi.kernels.gpu.resources import SHARED_BYTES
+
 FORWARD = ("inference", "transposed")
 BACKWARD = ("styled", "gradient", "up gradient", "phases")
+GEMMS = ("conv_kernel", "rows_kernel", "transposed_conv_kernel", "fused_up_conv_kernel")
 
 
 def reports(arch: int, dtype: str, variants: tuple[str, ...], *options: str) -> list[dict]:
@@ -32,13 +36,13 @@ def check(arch: int, found: list[dict]) -> None:
     assert not spilled
     assert all(r["shared"] <= SHARED_BYTES[arch] for r in found)
     # wgmma works on 64 rows and more; the small block of the first layers uses mma.
-    gemms = [r for r in found if r["kernel"] in ("conv_kernel", "transposed_conv_kernel")]
+    gemms = [r for r in found if r["kernel"] in GEMMS]
     assert gemms
     for r in gemms:
-        rows = int(r["config"].split("x")[0])
+        rows = int(r["config"].removeprefix("rows ").split("x")[r["case"] == "rows"])
         assert r["wgmma" if arch == 90 and rows >= 64 else "mma"] > 0, r
         # The next style in the epilogue keeps operands out of registers.
-        if r["case"] in ("inference", "transposed") and "x32 " not in r["config"]:
+        if r["case"] in ("inference", "rows", "transposed") and "x32 " not in r["config"]:
             assert r["from_registers"] == 0, r
 
 

@@ -1,4 +1,4 @@
-"""Styles and demodulations of a whole network in two launches, and packed weights."""
+"""Mapping layers, styles and demodulations of a whole network, and packed weights."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import pytest
 import torch
 from kernel_cases import RMS, rms_ratio
 
+from sgi.engine.generator.mapping import normalise_second_moment
 from sgi.kernels.gpu import pack_conv
 from sgi.kernels.gpu.packed_weights import fold_upsampling_filter
-from sgi.kernels.gpu.styles.launch import StyleTable, all_scales
+from sgi.kernels.gpu.styles import row_launch
+from sgi.kernels.gpu.styles.launch import all_scales
+from sgi.kernels.gpu.styles.table import StyleTable
 from sgi.kernels.gpu.upconv import reference as upconv
 
 LAYERS = [(19, 70), (5, 33), (40, 8)]  # inputs, outputs
 
 
 @pytest.mark.parametrize("images", [2, 18])
-def test_scales_match_demodulation(images):
+@pytest.mark.parametrize("by_rows", [True, False])
+def test_scales_match_demodulation(images, by_rows):
     torch.manual_seed(0)
     weights = [torch.randn(outputs, inputs, 3, 3) * 3 for inputs, outputs in LAYERS]
     table = StyleTable.of([pack_conv(w.to(interpreter.DEVICE), torch.float32) for w in weights])
@@ -24,7 +28,7 @@ def test_scales_match_demodulation(images):
     styles = torch.randn(images, 80).to(interpreter.DEVICE)
     styles[-1, :19] *= 1e-3
     styles[0, 19:24] = 0
-    unit, scale = all_scales(styles[:, :64], table)
+    unit, scale = all_scales(styles[:, :64], table, by_rows=by_rows)
     assert unit.abs().max() <= 1
     for i, ((inputs, _), weight) in enumerate(zip(LAYERS, weights, strict=True)):
         style = styles[:, table.starts[i] : table.starts[i] + inputs].double().cpu()
@@ -36,6 +40,34 @@ def test_scales_match_demodulation(images):
         effective = one[:, None] * (factor / norm)[:, :, None]
         expected = 2**0.5 * demod[:, :, None] * style[:, None]
         assert rms_ratio(effective, expected) < RMS[torch.float32]
+
+
+@pytest.mark.parametrize("images", [1, 19])
+@pytest.mark.parametrize("normalise", [True, False])
+def test_mapping_layer_matches_float64(images, normalise):
+    torch.manual_seed(0)
+    x, weight, bias = (torch.randn(shape).to(interpreter.DEVICE) for shape in ((images, 19), (21, 19), (21,)))
+    wide_x = normalise_second_moment(x.double()) if normalise else x.double()
+    expected = torch.nn.functional.leaky_relu(wide_x @ weight.double().T + bias.double(), 0.2)
+    y = row_launch.linear(x, weight, bias, normalise=normalise)
+    assert rms_ratio(y, expected) < RMS[torch.float32]
+    assert torch.equal(y, row_launch.linear(x, weight, bias, normalise=normalise))
+
+
+@pytest.mark.parametrize("matrices", [1, 3], ids=["one matrix", "a matrix for each type"])
+@pytest.mark.parametrize("cutoff", [None, 2])
+def test_styles_are_truncated_affine_products(matrices, cutoff):
+    torch.manual_seed(0)
+    shapes = ((5, 19), (matrices, 21, 19), (19,), (3, 21))
+    w, matrix, average, bias = (torch.randn(shape).to(interpreter.DEVICE) for shape in shapes)
+    rows = (torch.arange(21) // 6).int().to(w.device)
+    psi = torch.tensor(0.7).to(w.device)
+    found = row_launch.affine(w, matrix, matrix @ average, bias, rows, psi, cutoff)
+    wide_w, wide_matrix = w.double(), matrix.double()
+    moved = average.double() + 0.7 * (wide_w - average.double())
+    truncated = torch.ones(21, dtype=torch.bool, device=w.device) if cutoff is None else rows < cutoff
+    expected = torch.where(truncated, moved @ wide_matrix.mT, wide_w @ wide_matrix.mT) + bias[:, None].double()
+    assert rms_ratio(found, expected.reshape(15, 21)) < RMS[torch.float32]
 
 
 def test_styles_of_wrong_width_are_refused():

@@ -7,7 +7,8 @@ import pytest
 import torch
 from kernel_cases import DTYPES, RMS, gradients, rms_ratio, wide
 
-from sgi.kernels.gpu import to_rgb
+from sgi.kernels.gpu import apply_styles, to_rgb
+from sgi.kernels.gpu.conv.reference import modulated
 from sgi.kernels.gpu.operands import RgbTail
 from sgi.kernels.gpu.torgb import reference
 from sgi.kernels.gpu.torgb.launch import finish
@@ -78,3 +79,24 @@ def test_operator_passes_opcheck(monkeypatch):
     given[0].requires_grad_()
     checks = ("test_schema", "test_faketensor", "test_autograd_registration")
     torch.library.opcheck(to_rgb, tuple(given), test_utils=checks)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("shape", [(6, 2, 6, 4, 20), (3, 1, 5, 7, 19)], ids=["below", "odd"])
+def test_styles_applied_to_shared_features(shape, dtype, monkeypatch):
+    n, images, height, width, inputs = shape
+    torch.manual_seed(0)
+    x = torch.randn(images, height, width, inputs).to(interpreter.DEVICE, dtype)
+    next_style, rgb_style = (torch.randn(n, inputs).to(x.device) for _ in range(2))
+    weight, bias = torch.randn(3, inputs).to(x.device), torch.randn(3).to(x.device)
+    below = None if height % 2 else torch.randn(images, 3, height // 2, width // 2).to(x.device)
+    y, img = apply_styles(x, next_style, rgb_style, weight, bias, below, 1.0)
+    rows = wide((x, next_style, rgb_style, weight, bias, below))
+    assert rms_ratio(y, modulated(rows[0], rows[1], n)) < RMS[dtype]
+    assert rms_ratio(img, reference.to_rgb(rows[0], *rows[2:], 1.0)) < RMS[torch.float32]
+    alone, nothing = apply_styles(x, next_style)
+    assert torch.equal(alone, y)
+    assert nothing.numel() == 0
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    checks = ("test_schema", "test_faketensor")
+    torch.library.opcheck(apply_styles, (x, next_style, rgb_style, weight, bias, below, 1.0), test_utils=checks)

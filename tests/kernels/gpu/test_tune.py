@@ -8,14 +8,14 @@ import logging
 import pytest
 import torch
 
-from sgi.kernels.gpu import dispatch, tune
+from sgi.kernels.gpu import dispatch, sweep, tune
 
 
 def test_candidates_fit_operands():
     for inner in (5, 32, 64, 512):
         for columns in (3, 32, 100, 512):
             options = tune.candidates(torch.float16, inner, columns)
-            assert {config.bm for config in options} >= {16, 64, 128}
+            assert {config.bm for config in options} >= {16, 64}
             assert len(set(options)) == len(options)
             for config in options:
                 assert config.bn < 2 * max(columns, 16)
@@ -26,6 +26,37 @@ def test_candidates_fit_operands():
 def test_a_heavy_epilogue_excludes_the_widest_block():
     widths = {c.bn for c in tune.candidates(torch.float16, 512, 512)}
     assert widths - {c.bn for c in tune.candidates(torch.float16, 512, 512, heavy=True)} == {256}
+
+
+def test_rates_are_those_of_the_nearest_measured_width():
+    wide = {c.bn: c.rate for c in tune.candidates(torch.float16, 512, 400) if c.bm == 128}
+    assert wide[256] > wide[128] > wide[64]
+    assert max(c.rate for c in tune.candidates(torch.float16, 128, 128)) == 1.0
+    assert tune.measured_rate(tune.Config(3, 3, 3, 4, 3, 0.25), 128) == 0.25
+
+
+@pytest.mark.parametrize(("channels", "best"), [(512, 256), (256, 256), (128, 128), (64, 64), (32, 32)])
+def test_large_layers_use_the_fastest_block_of_the_sweep(channels, best):
+    options = tune.candidates(torch.float16, channels, channels)
+    chosen = tune.cheapest(options, 32 * (32768 // channels) ** 2, channels, 132)
+    assert chosen.bn == best
+    assert chosen.rate > 0.99
+
+
+def test_the_table_of_rates_is_generated_from_a_results_file():
+    results = {
+        "machine": {"gpu": "Some GPU", "torch": "1", "triton": "2"},
+        "sweep": [
+            {"outputs": 64, "form": "cuDNN", "ms": 1.0, "tflops": 500.0},
+            {"outputs": 64, "form": "128x64x64 w4 s3", "ms": 1.0, "tflops": 321.4},
+            {"outputs": 64, "form": "plain 16x32x128 w4 s4", "ms": 1.0, "tflops": 20.0},
+            {"outputs": 64, "form": "128x256x64 w8 s3", "failed": "OutOfResources"},
+        ],
+    }
+    scope: dict = {}
+    exec(sweep.source(results), scope)
+    assert scope["RATES"] == {64: {(128, 64, 64, 4, 3): 321, (16, 32, 128, 4, 4): 20}}
+    assert "Some GPU" in scope["__doc__"]
 
 
 def test_cost_model_picks_wide_blocks_for_large_work():

@@ -1,21 +1,24 @@
-"""The up-convolution in both forms: kernels against float64, flags, odd shapes, gradients."""
+"""The up-convolution in its forms: kernels against float64, flags, odd shapes, gradients."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from kernel_cases import DTYPES, RMS, Layer, Shape, gradients, layer, rms_ratio, wide
 
 from sgi.kernels.gpu import fused_up_conv, tune, up_conv
 from sgi.kernels.gpu.conv.reference import modulated
-from sgi.kernels.gpu.upconv import launch, reference
+from sgi.kernels.gpu.operands import Epilogue
+from sgi.kernels.gpu.upconv import fused_launch, launch, reference
+from sgi.kernels.gpu.upconv.fused_launch import FusedConfig
 
 SHAPES = [
     pytest.param((1, 1, 4, 4, 16, 16), id="minimal"),
     pytest.param((3, 3, 5, 3, 19, 21), id="odd sides and channels"),
     pytest.param((4, 2, 4, 8, 16, 32), id="two styles an image"),
 ]
-FORMS = ["fir", "phases"]
+FORMS = ["fir", "phases", "fused"]
 
 
 def check(operands: Layer, form: str, dtype: torch.dtype) -> None:
@@ -93,6 +96,45 @@ def test_default_form_depends_on_channels(monkeypatch):
         with tune.tuning(False):
             up_conv(*operands.arguments(), operands.phase_weights)
         assert calls == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_fused_form_with_random_sides_and_blocks(seed):
+    random = np.random.default_rng(seed)
+    nx = int(random.integers(1, 3))
+    height, width = (int(side) for side in random.integers(1, 6, 2))
+    inputs, outputs = int(random.integers(1, 20)), int(random.integers(1, 20))
+    # Bands and strips that do not divide the sides, and strips as narrow as the halo.
+    config = FusedConfig(int(random.choice([2, 4, 8])), 16, int(random.choice([2, 3, 4])), 4, 1)
+    operands = layer(2 * nx, nx, height, width, inputs, outputs, torch.float32, up=True)
+    x, weight, style, scale, noise, bias, clamp = operands.arguments()
+    epilogue = Epilogue(scale, noise, bias, act=True, clamp=clamp)
+    first, again = (fused_launch.fused(x, weight, 2 * nx, style, epilogue, config) for _ in range(2))
+    assert rms_ratio(first, reference.up_conv(*wide(operands.arguments()))) < RMS[torch.float32]
+    assert torch.equal(first, again)
+
+
+def test_fused_form_refuses_inputs_whose_weight_does_not_fit():
+    operands = layer(1, 1, 2, 2, fused_launch.MAX_INPUTS[torch.float32] + 1, 8, torch.float32)
+    with pytest.raises(ValueError, match="no block"):
+        up_conv(*operands.without("noise").arguments(), None, "fused")
+
+
+def test_fused_form_has_fewer_rows_for_few_programs():
+    x = torch.empty(1, 64, 64, 64, device="meta", dtype=torch.float16)
+    rows = [fused_launch.candidates(x, 32, n)[0].rows for n in (1, 64)]
+    assert rows[0] < rows[1]
+
+
+def test_candidates_agree():
+    operands = layer(2, 1, 3, 5, 8, 16, torch.float32, up=True)
+    x, weight, style, scale, noise, bias, clamp = operands.arguments()
+    epilogue = Epilogue(scale, noise, bias, act=True, clamp=clamp)
+    found = dict(launch.candidates(x, weight, operands.phase_weights, 2, style, epilogue))
+    assert {name.split()[0] for name in found} == set(launch.FORMS)
+    expected = reference.up_conv(*wide(operands.arguments()))
+    for name, run in found.items():
+        assert rms_ratio(run(), expected) < RMS[torch.float32], name
 
 
 def test_phases_form_requires_phase_weights():

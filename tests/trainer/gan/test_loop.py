@@ -97,6 +97,7 @@ def test_a_run_writes_its_files(tiny, images, tmp_path, often):
 
 def test_log_contains_measured_figures(tiny, images, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "MEASURE_KIMG", 0.02)
+    monkeypatch.setattr(loop, "MEASURE_SECONDS", 0.0)
     measured = []
 
     def measure(generator):
@@ -110,6 +111,16 @@ def test_log_contains_measured_figures(tiny, images, tmp_path, monkeypatch):
         {"kimg": 0.02, "frechet": 0.5},
         {"kimg": 0.04, "frechet": 0.5},
     ]
+
+
+def test_samples_and_measurements_have_a_least_interval_in_seconds(tiny, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "MEASURE_KIMG", 0.004)
+    monkeypatch.setattr(loop, "SAMPLE_KIMG", 0.004)
+    measured, drawn = [], []
+    monkeypatch.setattr(loop.RunFiles, "save_samples", lambda files, training: drawn.append(training.steps))
+    train(tiny, images, tmp_path, CPU, measure=lambda generator: measured.append(generator) or {})
+    assert len(measured) == 1
+    assert drawn == [1, 10]  # the first multiple, and the end of the run
 
 
 def test_a_killed_run_ends_with_the_same_state_as_an_uninterrupted_one(tiny, images, tmp_path, often, monkeypatch):

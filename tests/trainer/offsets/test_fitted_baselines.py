@@ -17,6 +17,7 @@ from sgi.trainer.offsets.fitted_baselines import BaselinesCache, FittedBaselines
 from sgi.trainer.offsets.held_out_score import evaluate
 from sgi.trainer.offsets.pool import Sampling
 from sgi.trainer.offsets.rescore import score_offsets
+from sgi.trainer.offsets.train import train_offsets
 
 FACTS = baseline_facts("depth", "a" * 64, "b" * 64, Sampling(), range(7, 71))
 
@@ -109,6 +110,19 @@ def test_a_second_score_computes_the_held_out_pictures_only(scored, user_cache):
     assert pictures == 48
     assert list((user_cache / "sgi-engine" / "baselines").iterdir())
     assert scored() == (first, 8)
+
+
+def test_a_score_after_train_computes_the_held_out_pictures_only(generator, teacher, tmp_path, monkeypatch):
+    counting = CountingTeacher(teacher)
+    monkeypatch.setattr(teachers, "load_teacher", lambda spec, device: counting)
+    save_generator(tmp_path / "tiny.safetensors", generator)
+    [trained] = train_offsets(
+        ["depth"], generator=tmp_path / "tiny.safetensors", steps=2, images=40, holdout=8, out=tmp_path, preview=False
+    )
+    assert counting.pictures == 48
+    [report] = score_offsets([trained.path], generator=tmp_path / "tiny.safetensors", holdout=8)
+    assert counting.pictures == 48 + 8
+    assert report.score == trained.offset.score
 
 
 def test_a_cache_of_the_users_own_is_used_instead(scored, user_cache, tmp_path):

@@ -36,7 +36,7 @@ def test_classes_determine_the_range(tmp_path):
     [
         ("- 1", "not a description of a type; name, channels and meaning are needed"),
         ("1: 2", "not a description of a type"),
-        ("x" * 100_000, "not a description of a type"),
+        ("x" * 100_000, "larger than any file of this kind"),
         ("{", "not YAML"),
         ("!!python/object/apply:os.system [true]", "not YAML"),
         ("{name: Heat, channels: 1, meaning: m}", "type 'Heat': a name has lower-case letters"),

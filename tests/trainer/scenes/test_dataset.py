@@ -80,6 +80,31 @@ def test_a_larger_set_begins_with_the_smaller_one(tmp_path: Path) -> None:
     assert not torch.equal(small.images(slice(None)), other.images(slice(None)))
 
 
+def test_folder_of_a_larger_set_serves_its_first_rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = load_or_render(tmp_path, 9, 16, seed=0)
+    small = load_or_render(tmp_path, 6, 16, seed=0)
+    assert len(small) == 6
+    assert torch.equal(small.images(slice(None)), large.images(slice(0, 6)))
+    assert len(RoomDataset(tmp_path)) == 9
+    # Of a stopped rendering, the finished blocks are enough.
+    header = json.loads((tmp_path / "header.json").read_text())
+    (tmp_path / "header.json").write_text(json.dumps(header | {"finished": 4}))
+    monkeypatch.setattr(dataset, "render", None)
+    assert len(load_or_render(tmp_path, 4, 16, seed=0)) == 4
+    with pytest.raises(UserError, match="not a finished set"):
+        RoomDataset(tmp_path)
+    monkeypatch.undo()
+    assert len(load_or_render(tmp_path, 5, 16, seed=0)) == 5
+    assert torch.equal(load_or_render(tmp_path, 9, 16, seed=0).images(slice(None)), large.images(slice(None)))
+
+
+def test_rooms_of_worker_processes_have_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # the processes have blocks of the usual size
+    for workers in (0, 1):
+        load_or_render(tmp_path / str(workers), dataset.BLOCK + 4, 8, seed=0, workers=workers)
+    assert contents(tmp_path / "0") == contents(tmp_path / "1")
+
+
 def test_blocks_differ() -> None:
     assert not torch.equal(dataset.block_rooms(0, 0).size, dataset.block_rooms(0, 1).size)
 

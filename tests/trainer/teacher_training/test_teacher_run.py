@@ -8,6 +8,7 @@ from dataclasses import asdict
 import pytest
 import torch
 from PIL import Image
+from sheet_colours import has_depth_colours
 
 from sgi.cli import main
 from sgi.trainer.scenes import CLASSES
@@ -42,7 +43,12 @@ def test_teacher_file_contains_its_errors(command, tmp_path, capsys):
     for who, errors in measured.items():
         assert {key: round(error, 6) for key, error in errors.items()} == teacher.notes["held_out"][who]
         assert f"{errors['albedo_rmse']:.4f}" in table
-    assert Image.open(tmp_path / "run" / "held-out.png").size == (11 * 16 * 2, 5 * 16 * 2)
+    sheet = tmp_path / "run" / "held-out.png"
+    cell = 192 + 8
+    with Image.open(sheet) as picture:  # 5 rooms; the picture, and two maps of 5 types, with labels
+        assert picture.width == pytest.approx(11 * cell, abs=100)
+        assert picture.height == pytest.approx(5 * cell, abs=60)
+    assert has_depth_colours(sheet.read_bytes())
     assert [json.loads(line)["step"] for line in (tmp_path / "run" / "teacher-log.jsonl").open()] == [3]
 
 

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sgi.engine.budget import read_npz
+from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.trainer.measures.by_type import Statistics
 
@@ -38,14 +40,16 @@ class TaskResult:
 
     @classmethod
     def load(cls, path: Path) -> TaskResult:
-        """Read a file that `save` wrote."""
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        result = cls({}, {}, float(arrays.pop("seconds")))
+        """Read a file that `save` wrote; raises UserError for a damaged one."""
+        try:
+            arrays = read_npz(path)
+            result = cls({}, {}, float(arrays.pop("seconds")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: damaged ({error}); delete it, and the same command computes it again") from None
         for name, array in arrays.items():
             kind, _, rest = name.partition("/")
             if kind == _TENSOR:
-                result.tensors[rest] = torch.from_numpy(array)
+                result.tensors[rest] = torch.from_numpy(array.copy())
             else:
                 predictor, _, key = rest.partition("/")
                 result.kept.setdefault(predictor, {})[key] = array

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sgi.engine.budget import read_npy
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, GeneratorConfig
@@ -149,13 +150,14 @@ def load_directions(path: str | Path, config: GeneratorConfig) -> Tensor:
     """
     reference = f"`directions={path}`"
     try:
-        array = np.load(path, allow_pickle=False)
+        array = read_npy(path)
     except FileNotFoundError:
         raise UserError(f"{reference}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{reference}: not a readable .npy file ({error})") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{reference}: not a readable .npy file ({reason})") from None
     expected = f"[K, {config.num_ws}, {config.w_dim}]"
-    if not isinstance(array, np.ndarray) or array.ndim != 3 or array.shape[1:] != (config.num_ws, config.w_dim):
+    if array.ndim != 3 or array.shape[1:] != (config.num_ws, config.w_dim):
         raise UserError(f"{reference}: this generator needs {expected}, got {list(np.shape(array))}")
     if not len(array) or array.dtype.kind != "f" or not np.isfinite(array).all():
         raise UserError(f"{reference}: expected {expected} finite floats")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sgi.engine import intrinsics
 from sgi.engine.generator import Generator
-from sgi.engine.intrinsics import find as find_type
+from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.offsets import Offset
 from sgi.engine.writers.preview import draw_sheet
 from sgi.trainer.measures.by_type import FVU, Statistics, statistics, variance_measures
@@ -114,7 +114,7 @@ def measure_relit_maps(
         for row, lit_maps in rows.items():
             found.add(f"{name}/{row}", by, statistics(by, lit_maps, lit_maps))
     found.pictures["Relit pictures"] = relit_sheet(before[:, 0], images)
-    found.pictures["Maps of one scene under every light"] = _maps_sheet(maps)
+    found.pictures["Maps of one scene under every light"] = _maps_sheet(maps, kinds)
     return LightFigures(scenes, lights, _checks(teacher, found, target, target_renders, before, images), found)
 
 
@@ -186,15 +186,17 @@ def _checks(
     return checks
 
 
-def _maps_sheet(maps: Mapping[str, Mapping[str, Tensor]]) -> bytes:
-    """The first scene: a column for each light; pictures, then of every type the teacher's map and the offset's."""
+def _maps_sheet(maps: Mapping[str, Mapping[str, Tensor]], kinds: Mapping[str, Intrinsic]) -> bytes:
+    """The first scene: a column for each light; pictures, then of every type the teacher's map and the offset's.
+
+    kinds: types of the offsets.
+    """
     rows = {"picture": maps["image"]["directions"][0]}
     types = {}
     for name, made in maps.items():
         for row, label in (("teacher_on_relit", "teacher"), ("offset", "offset")):
             if row in made and "offset" in made:
                 rows[f"{name}, {label}"] = made[row][0]
-                types[f"{name}, {label}"] = find_type(name)
-    known = {title: kind for title, kind in types.items() if kind}
+                types[f"{name}, {label}"] = kinds[name]
     cells = {title: {f"light {k}": m.numpy() for k, m in enumerate(lit)} for title, lit in rows.items()}
-    return draw_sheet(cells, known)
+    return draw_sheet(cells, types)

@@ -52,9 +52,10 @@ class Latents:
     def load(cls, path: str | Path) -> Latents:
         """Read a w+ file; raises UserError for a file that is missing, damaged, or of another kind."""
         header, tensors = FILE.read(path, "pt")
-        if _TENSOR not in tensors:
-            raise UserError(f"{path}: the w+ file has no tensor {_TENSOR}; {FILE.remedy}")
-        return cls(tensors[_TENSOR], **msgspec.structs.asdict(header))
+        ws = tensors.get(_TENSOR)
+        if ws is None or ws.ndim != 2 or not ws.is_floating_point() or not bool(ws.isfinite().all()):
+            raise UserError(f"{path}: the w+ file has no finite tensor {_TENSOR} [rows, w_dim]; {FILE.remedy}")
+        return cls(ws.float(), **msgspec.structs.asdict(header))
 
     def check_generator(self, sha256: str) -> None:
         """Raise UserError unless the latents belong to the generator of that hash."""

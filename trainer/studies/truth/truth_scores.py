@@ -125,7 +125,7 @@ def score_against_truth(
         for row in ROWS:
             if row in pairs:
                 found.add(f"{name}/{row}", by, statistics(by, *pairs[row]))
-    found.pictures["Exact maps, and those of teacher and offset"] = _sheet(truth, inversion, maps_by_type)
+    found.pictures["Exact maps, and those of teacher and offset"] = _sheet(truth, inversion, maps_by_type, known)
     left_out = [offset.type for offset in offsets if not is_exact(offset.intrinsic)]
     return TruthReport(rooms, variety, search, left_out, found)
 
@@ -138,12 +138,16 @@ def _targets(teacher: Teacher, images: Tensor, offsets: Sequence[Offset]) -> dic
     return {name: torch.cat([part[name].cpu() for part in parts]) for name in types}
 
 
-def _sheet(truth: Maps, inversion: Inversion, maps_by_type: Mapping[str, Mapping[str, Tensor]]) -> bytes:
+def _sheet(
+    truth: Maps, inversion: Inversion, maps_by_type: Mapping[str, Mapping[str, Tensor]], offsets: Sequence[Offset]
+) -> bytes:
     """A row for each of the first rooms and each type."""
-    rows = {}
+    kinds = {offset.type: offset.intrinsic for offset in offsets}
+    rows, types = {}, {}
     for index in range(min(PICTURES, len(truth.image))):
         for name, maps in maps_by_type.items():
             columns = {"render": truth.image, "inverted, G(w)": inversion.images}
             columns |= {title: maps[row] for row, title in _COLUMNS.items() if row in maps}
             rows[f"{index} {name}"] = {title: codes[index].numpy() for title, codes in columns.items()}
-    return draw_sheet(rows)
+            types[f"{index} {name}"] = kinds[name]
+    return draw_sheet(rows, types)

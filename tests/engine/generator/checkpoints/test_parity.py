@@ -24,14 +24,24 @@ CONFIGS = {
     "clamped": replace(SMALL, conv_clamp=0.6),
     "lr": replace(SMALL, mapping_lr_multiplier=0.1),
 }
+
+
+def basicsr_with_mean(generator: Generator) -> bytes:
+    """BasicSR's file does not contain the mean of w; a user who adds it uses rosinality's name."""
+    return files.basicsr(generator, lambda content: content.update(latent_avg=generator.mapping.w_avg))
+
+
 WRITERS: dict[str, Callable[[Generator], bytes]] = {
     "nvidia": files.nvidia,
     "nvidia, protocol 4": lambda g: files.nvidia(g, protocol=4),
+    "nvidia, stylegan3": lambda g: files.nvidia(g, flavour="stylegan3"),
+    "nvidia, saved whole": lambda g: files.saved_nvidia(files.nvidia_object(files.nvidia_states(g))),
     "tensorflow": files.tensorflow,
-    "tensorflow, protocol 3": lambda g: files.tensorflow(g, protocol=3),
+    "tensorflow, protocol 5": lambda g: files.tensorflow(g, protocol=5),
     "rosinality": files.rosinality,
     "rosinality, old torch": lambda g: files.rosinality(g, zipped=False),
     "encoder": files.encoder,
+    "basicsr": basicsr_with_mean,
     "flat": lambda g: files.saved(g.state_dict()),
     "flat in a dict, old torch": lambda g: files.saved({"G_ema": g.state_dict(), "step": 1}, zipped=False),
     "flat safetensors": lambda g: safetensors_bytes(dict(g.state_dict())),

@@ -31,7 +31,7 @@ def test_report_of_an_nvidia_pickle(written, conditional_generator):
         "stored_as": ["float32"],
         "fp16_blocks": [32],
         "assumed": [],
-        "dropped": ["training_set_kwargs", "D"],
+        "dropped": ["training_set_kwargs", "G", "D", "augment_pipe"],
         "private_paths": ["training_set_kwargs.path"],
         "inert_names": [],
         "refused": None,
@@ -42,12 +42,13 @@ def test_report_of_an_nvidia_pickle(written, conditional_generator):
 
 
 def test_report_of_a_rosinality_file_lists_assumptions(written, small):
-    facts = report(written(files.rosinality(small)))
+    facts = report(written(files.rosinality_training(small)))
     assert facts["packing"] == "torch zip"
-    assert facts["dropped"] == ["g", "g_optim", "args"]
+    assert facts["dropped"] == ["g", "d", "g_optim", "d_optim", "args", "ada_aug_p"]
     assert facts["private_paths"] == ["args.path"]
     assert facts["assumed"] == [
-        "the format does not store the learning-rate multiplier of the mapping network: assumed to be 0.01"
+        "the format does not store the learning-rate multiplier of the mapping network: assumed to be 0.01",
+        "the file lacks the mean of w: computed over 10000 z of seed 0",
     ]
 
 
@@ -127,6 +128,6 @@ def test_a_network_without_noise_has_none(written, small):
 
 
 def test_the_default_rate_of_tensorflow_is_reported(written, small):
-    path = written(files.tensorflow(small, lambda state, v: state["static_kwargs"].pop("mapping_lrmul")))
+    path = written(files.tensorflow(small))
     assert report(path)["assumed"] == ["the file does not store mapping_lrmul: assumed to be its default, 0.01"]
     assert load(path).config == small.config

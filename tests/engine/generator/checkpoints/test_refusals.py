@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sgi.engine.errors import UserError
+from sgi.engine.generator import generator_sha256
 from sgi.engine.generator.checkpoints import Unsupported, load, open_checkpoint, report
 
 
@@ -43,6 +44,10 @@ def stylegan3(states):
     states["synthesis.input"] = ("SynthesisInput", files.module_state({}, {}))
 
 
+def non_square(states):
+    states["synthesis.b4"][1]["_parameters"]["const"] = torch.nn.Parameter(torch.zeros(32, 4, 2), False)
+
+
 REFUSED_NVIDIA = {
     "StyleGAN3": (stylegan3, "StyleGAN3"),
     "StyleGAN-XL": (rename_class("", "SuperresGenerator"), "StyleGAN-XL"),
@@ -61,6 +66,10 @@ REFUSED_NVIDIA = {
     "clamps that differ": (set_attribute("synthesis.b8.conv1", "conv_clamp", 5), "differ in conv_clamp"),
     "noise in some layers": (set_attribute("synthesis.b8.conv1", "use_noise", False), "some of its layers use noise"),
     "rate of one layer": (set_attribute("mapping.fc1", "bias_gain", 1.0), "bias_gain is 1.0, not 0.01"),
+    "a setting of a fork": (set_attribute("mapping", "normalize_z", False), "mapping has the setting normalize_z"),
+    "another number of layers": (set_attribute("mapping", "num_layers", 1), "num_layers is 1, not 2"),
+    "non-square": (non_square, "of non-square pictures of 8 x 16 px .its constant has 2 x 4"),
+    "EG3D": (rename_class("", "TriPlaneGenerator"), "an EG3D network"),
     "weight gain": (set_attribute("mapping.fc1", "weight_gain", 1.0), "weight_gain is 1.0"),
 }
 
@@ -153,7 +162,10 @@ def test_rosinality_tensors_of_another_shape_are_named_in_one_line(written, smal
 REFUSED_TENSORFLOW = {
     "StyleGAN1": (lambda state, v: state.update(build_func_name="G_style", version=3), "a StyleGAN1 network"),
     "version 2": (lambda state, v: state.update(version=2), "a TensorFlow pickle of version 2"),
-    "resnet": (lambda state, v: state["static_kwargs"].update(architecture="resnet"), "of the resnet architecture"),
+    "resnet": (
+        lambda state, v: state["static_kwargs"].update(architecture="resnet"),
+        "architecture is resnet; only skip is read",
+    ),
     "orig": (lambda state, v: v["synthesis"].update({"ToRGB_lod0/weight": np.zeros(1)}), "of the orig architecture"),
     "skips": (
         lambda state, v: v["synthesis"].update({"8x8/Skip/weight": np.zeros((1, 1, 16, 16), np.float32)}),
@@ -161,9 +173,41 @@ REFUSED_TENSORFLOW = {
     ),
     "another filter": (
         lambda state, v: state["static_kwargs"].update(resample_kernel=[1, 1]),
-        r"resample_kernel is not \[1, 3, 3, 1\]",
+        r"resample_kernel is \[1, 1\]; only \[1, 3, 3, 1\] is read",
     ),
-    "relu": (lambda state, v: state["static_kwargs"].update(nonlinearity="relu"), "nonlinearity is not lrelu"),
+    "relu": (
+        lambda state, v: state["static_kwargs"].update(nonlinearity="relu"),
+        "nonlinearity is relu; only lrelu is read",
+    ),
+    "latents that are not normalised": (
+        lambda state, v: state["static_kwargs"].update(normalize_latents=False),
+        "normalize_latents is False; only True is read",
+    ),
+    "a setting of a fork": (
+        lambda state, v: state["static_kwargs"].update(use_attention=True),
+        "its setting use_attention is not one of NVIDIA's",
+    ),
+    "another mapping network": (
+        lambda state, v: state["static_kwargs"].update(mapping_func="G_mapping_new"),
+        "mapping_func is G_mapping_new",
+    ),
+    "another function": (lambda state, v: state.update(build_func_name="G_new"), "of the function G_new"),
+    "progressive growing": (
+        lambda state, v: state["static_kwargs"].update(synthesis_func="G_synthesis_stylegan_revised"),
+        "synthesis_func is G_synthesis_stylegan_revised",
+    ),
+    "non-square settings": (
+        lambda state, v: state["static_kwargs"].update(resolution_h=16, resolution_w=32),
+        "of non-square pictures, 16 x 32",
+    ),
+    "a non-square constant": (
+        lambda state, v: v["synthesis"].update({"4x4/Const/const": np.zeros((1, 16, 8, 4), np.float32)}),
+        "of non-square pictures of 16 x 32 px",
+    ),
+    "non-square blocks": (
+        lambda state, v: v.update(synthesis={"4x2/Const/const": np.zeros((1, 16, 4, 2), np.float32)}),
+        "of non-square pictures .a block of 2 x 4 px",
+    ),
     "labels of the first stylegan2": (
         lambda state, v: v["mapping"].update({"LabelConcat/weight": np.zeros((3, 12), np.float32)}),
         "which concatenates labels differently",
@@ -187,6 +231,29 @@ OTHER_CODE = {
     "mmgeneration": ({"state_dict": {"generator_ema.constant_input.const": torch.zeros(1)}}, "of mmgeneration"),
     "genforce": ({"generator_smooth": {"mapping.dense0.weight": torch.zeros(1)}}, "of genforce"),
     "StyleGAN1 in torch": ({"generator": {"generator.progression.0.x": torch.zeros(1)}}, "a StyleGAN1 network"),
+    # The names of each project's own state dict.
+    "lucidrains": ({"GAN": {"GE.blocks.0.to_style1.weight": torch.zeros(1)}, "version": "1.9"}, "of lucidrains"),
+    "adriansahlman": (
+        {
+            "name": "Generator",
+            "kwargs": {},
+            "state_dict": {},
+            "G_mapping": {"state_dict": {}},
+            "G_synthesis": {"state_dict": {"conv_blocks.0.conv_block.0.layer.weight": torch.zeros(1)}},
+        },
+        "adriansahlman.*whose skip path is shifted by one pixel",
+    ),
+    "GFPGAN": ({"params_ema": {"stylegan_decoder.constant_input.weight": torch.zeros(1)}}, "a face restorer"),
+    "GFPGAN's bilinear network": (
+        {"params_ema": {"constant_input.weight": torch.zeros(1), "style_conv1.bias": torch.zeros(1)}},
+        "StyleGAN2GeneratorClean of GFPGAN, which upsamples bilinearly",
+    ),
+    "EG3D": ({"G_ema": {"backbone.synthesis.b4.const": torch.zeros(1)}}, "an EG3D network"),
+    "diffusers": ({"down_blocks.0.resnets.0.conv1.weight": torch.zeros(1)}, "a diffusion model"),
+    "Stable Diffusion": ({"state_dict": {"model.diffusion_model.out.2.bias": torch.zeros(1)}}, "a diffusion model"),
+    "VQGAN": ({"state_dict": {"quantize.embedding.weight": torch.zeros(1)}}, "a VQGAN"),
+    "a discriminator": ({"d": {"final_linear.0.weight": torch.zeros(1)}}, "a discriminator"),
+    "a classifier": ({"model": {"module.layer1.0.conv1.weight": torch.zeros(1)}}, "a picture classifier"),
 }
 
 
@@ -200,8 +267,7 @@ def test_networks_of_other_code_bases_are_refused_by_name(written, case):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "neither a pickle, a torch file nor safetensors"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(99), "neither a pickle, a torch file nor safetensors"),
+        (b"\x00\x01\xff" * 33, "neither a pickle, a torch file nor safetensors"),
         (pickle.dumps({"weights": [1, 2], "step": 3}), "not a StyleGAN2 checkpoint: a dict of weights, step"),
         (pickle.dumps([1, 2]), "not a StyleGAN2 checkpoint: a list"),
         (files.saved({"x": torch.zeros(3)}), "not a StyleGAN2 checkpoint: a dict of x"),
@@ -241,3 +307,38 @@ def test_irregular_channels_are_refused(written, small):
     state["synthesis.b8.conv1.weight"] = state["synthesis.b8.conv1.weight"][:7]
     with pytest.raises(Unsupported, match=r"channels \[16, 7, 32\] do not follow"):
         load(written(files.saved(state)))
+
+
+HARMLESS_TENSORFLOW = {
+    "resolution_w": 16, "resolution_h": 16, "randomize_noise": False, "fused_modconv": False, "truncation_psi": 0.7,
+    "truncation_cutoff": 4, "truncation_psi_val": None, "style_mixing_prob": None, "dlatent_avg_beta": 0.99,
+    "num_fp16_res": 4, "fmap_decay": 1, "structure": "fixed", "normalize_latents": True,
+    "resample_kernel": (1, 3, 3, 1), "is_training": False, "dtype": "float32", "synthesis_func": "G_synthesis",
+}  # fmt: skip
+
+
+def test_settings_of_tensorflow_without_effect_are_accepted(written, small):
+    plain = load(written(files.tensorflow(small)))
+    changed = files.tensorflow(small, lambda state, v: state["static_kwargs"].update(HARMLESS_TENSORFLOW))
+    assert generator_sha256(load(written(changed))) == generator_sha256(plain)
+
+
+@pytest.mark.parametrize("writer", ["rosinality", "basicsr", "flat"])
+def test_a_dropped_label_embedding_is_refused(written, small, writer):
+    """Tools that convert class-conditional networks copy the first layer, which reads z and the embedded label."""
+    name = {"rosinality": "style.1.weight", "basicsr": "style_mlp.1.weight", "flat": "mapping.fc0.weight"}[writer]
+    state = {
+        "rosinality": files.rosinality_state, "basicsr": files.basicsr_state, "flat": lambda g: dict(g.state_dict())
+    }[writer](small)  # fmt: skip
+    state[name] = torch.cat([state[name], state[name]], dim=1)
+    with pytest.raises(Unsupported, match="reads 24 numbers, w has 12: a class-conditional network that was converted"):
+        load(written(files.saved({"g_ema": state})))
+
+
+def test_the_rate_in_the_arguments_of_a_trainer_is_read(written, small):
+    def change(content):
+        content["args"].lr_mlp = 0.1
+
+    path = written(files.rosinality_training(small, change=change))
+    assert load(path).config.mapping_lr_multiplier == 0.1
+    assert not any("learning-rate" in line for line in report(path)["assumed"])

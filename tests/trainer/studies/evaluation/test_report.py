@@ -12,6 +12,7 @@ from io import BytesIO
 import pytest
 import torch
 from PIL import Image
+from sheet_colours import has_depth_colours
 
 from sgi.engine.errors import UserError
 from sgi.trainer.measures.bootstrap import Estimate
@@ -195,6 +196,7 @@ def test_sheets_show_every_row(made):
     context, results, _ = made
     drawn = map_sheets(context, results)
     assert list(drawn) == ["depth", "albedo", "shading", "Controls: image"]
+    assert {title for title, png in drawn.items() if has_depth_colours(png)} == {"depth"}
     picture = Image.open(BytesIO(drawn["depth"]))
     # G(w), teacher, offset, from 16 px, low-rank, random weights; a column for each seed.
     cell = 192 + 8

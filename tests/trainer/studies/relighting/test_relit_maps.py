@@ -10,6 +10,7 @@ import pytest
 import torch
 from figure_values import interval, number
 from PIL import Image
+from sheet_colours import has_depth_colours
 from tolerances import CLOSED_FORM, OPTIMISED
 
 from sgi.engine import intrinsics
@@ -54,6 +55,7 @@ def test_figures_pictures_and_checks(generator, light_teacher, offsets, directio
     ratio = number(figures["shading/teacher_on_relit/spread"]) / number(figures["shading/teacher_on_renders/spread"])
     assert measured.checks["shading_ratio"] == ratio
     assert {key.split("/")[1] for key in figures} == set(ROWS)
+    assert has_depth_colours(measured.figures.pictures["Maps of one scene under every light"])
     for picture in measured.figures.pictures.values():
         assert np.asarray(Image.open(io.BytesIO(picture))).std() > 10
     assert json.loads(json.dumps(measured.to_dict()))["lights"] == 3

@@ -11,6 +11,7 @@ import torch
 from figure_values import number
 from PIL import Image
 from recorded_progress import RecordedProgress
+from sheet_colours import has_depth_colours
 
 from sgi.engine.errors import UserError
 from sgi.engine.generator import generator_sha256
@@ -58,6 +59,7 @@ def test_rows_and_pictures_are_all_there(generator, teacher, offsets):
     assert set(found["titles"]) == {key.rsplit("/")[-1] for key in found["figures"]}
     (picture,) = report.figures.pictures.values()
     assert np.asarray(Image.open(io.BytesIO(picture))).std() > 10
+    assert has_depth_colours(picture)
     assert json.loads(json.dumps(found))["left_out"] == []
 
 

@@ -1,0 +1,1 @@
+"""Convolutions of few pixels, whose inner axis is divided between blocks."""

@@ -1,0 +1,71 @@
+"""The table of a network's layers: their columns in the tensors of all layers, and the blocks of the launches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from sgi.kernels.gpu.packed_weights import PackedConv
+
+BLOCK_OUTPUTS = 32  # of `demodulate_kernel`
+ROWS = 4  # of a block of `scale_kernel`
+
+
+@dataclass(frozen=True)
+class StyleTable:
+    """The columns of each of L layers in the concatenated tensors of all layers.
+
+    starts: L + 1 columns of styles; ends: L + 1 columns of scales. start_column: starts, [L + 1] int32. table:
+    [blocks, 6] int32 and column: [blocks] int32, as in `demodulate_kernel`. energy: every layer's [I, O], flat
+    float32. norm: [sum of O] float32. row_table: [blocks, 6] int32 and row_energy: every layer's [O, I], flat float32,
+    as in `scale_kernel`.
+    """
+
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+    start_column: Tensor
+    table: Tensor
+    column: Tensor
+    energy: Tensor
+    norm: Tensor
+    row_table: Tensor
+    row_energy: Tensor
+
+    @classmethod
+    def of(cls, layers: Sequence[PackedConv]) -> StyleTable:
+        """The table of packed convolutions, on their device."""
+        device = layers[0].taps.device
+        starts = tuple(accumulate((p.inputs for p in layers), initial=0))
+        ends = tuple(accumulate((p.outputs for p in layers), initial=0))
+        energies = tuple(accumulate((p.energy.numel() for p in layers), initial=0))
+        rows, columns, row_table = [], [], []
+        for i, layer in enumerate(layers):
+            for column in range(0, layer.outputs, BLOCK_OUTPUTS):
+                rows.append([i, starts[i], layer.inputs, energies[i], ends[i], layer.outputs])
+                columns.append(column)
+            for column in range(0, layer.outputs, ROWS):
+                row_table.append([starts[i], layer.inputs, energies[i], ends[i], layer.outputs, column])
+        return cls(
+            starts=starts,
+            ends=ends,
+            start_column=torch.tensor(starts, dtype=torch.int32, device=device),
+            table=torch.tensor(rows, dtype=torch.int32, device=device),
+            column=torch.tensor(columns, dtype=torch.int32, device=device),
+            energy=torch.cat([p.energy.flatten() for p in layers]),
+            norm=torch.cat([p.norm for p in layers]),
+            row_table=torch.tensor(row_table, dtype=torch.int32, device=device),
+            row_energy=torch.cat([p.energy.T.flatten() for p in layers]),
+        )
+
+    @property
+    def widest(self) -> int:
+        """Largest number of inputs of a layer."""
+        return max(b - a for a, b in zip(self.starts, self.starts[1:], strict=False))
+
+    def layer(self, i: int, unit: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Views of layer i: its style [N, I] and scale [N, O]."""
+        return unit[:, self.starts[i] : self.starts[i + 1]], scale[:, self.ends[i] : self.ends[i + 1]]

@@ -1,0 +1,104 @@
+"""Arguments of wrong Python types: one line that names the parameter, as a UserError and a TypeError."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sgi.engine.api import Engine
+from sgi.engine.errors import UserError, WrongTypeError
+from sgi.engine.run import run_seeds
+from sgi.trainer.device import find_device
+from sgi.trainer.offsets.chosen_types import chosen_types
+
+
+@pytest.fixture
+def engine(class_model):
+    with Engine.open(class_model, backend="onnxruntime", threads=1) as engine:
+        yield engine
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"types": 5}, "`types=5`: must be the name of a type"),
+        ({"types": ["depth", None]}, "`types=None`"),
+        ({"psi": "x"}, "`psi='x'`: must be a number"),
+        ({"psi": "0.5"}, "`psi='0.5'`"),
+        ({"psi": [0.5, 1]}, r"`psi=\[0.5, 1\]`"),
+        ({"psi": True}, "`psi=True`"),
+        ({"seeds": [1.5]}, "`seeds=1.5`: a seed is an integer"),
+        ({"seeds": 1.0}, "`seeds=1.0`"),
+        ({"seeds": ["1"]}, "`seeds='1'`"),
+        ({"class_index": "one"}, "`class_index='one'`: choose 0 to 2"),
+        ({"class_index": 1.0}, "`class_index=1.0`"),
+        ({"class_index": [0, [1]]}, "`class_index="),
+        ({"seeds": None, "z": "latent"}, "`z='latent'`: must be an array of numbers"),
+        ({"seeds": None, "z": [[0, 1], [2]]}, "`z="),
+    ],
+)
+def test_calls(engine, arguments, words):
+    with pytest.raises(WrongTypeError, match=words) as caught:
+        engine(**{"seeds": [0], "class_index": 0, **arguments})
+    assert isinstance(caught.value, (UserError, TypeError))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"path": 5}, {"backend": 5}, {"device": 5}, {"types": 5}, {"batch": 1.5}, {"threads": "2"}, {"precision": 16}],
+)
+def test_opening(class_model, arguments):
+    with pytest.raises(WrongTypeError, match=f"`{next(iter(arguments))}="):
+        Engine.open(**{"path": class_model, "backend": "onnxruntime", **arguments})
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_fewer_than_one_thread(class_model, backend):
+    with pytest.raises(UserError, match="`threads=-1`: must be at least 1"):
+        Engine.open(class_model, backend=backend, threads=-1)
+    with pytest.raises(UserError, match="`threads=0`"):
+        find_device("cpu", 0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"seeds": [1.5]},
+        {"model": 5},
+        {"types": 5},
+        {"outdir": 5},
+        {"psi": "x"},
+        {"class_index": 1.5},
+        {"file_format": 5},
+        {"batch": "8"},
+        {"backend": 5},
+        {"threads": 1.5},
+        {"shard": 5},
+        {"digits": "6"},
+        {"seeds_per_folder": 0.5},
+    ],
+)
+def test_runs(class_model, tmp_path, arguments):
+    with pytest.raises(WrongTypeError, match=f"`{next(iter(arguments))}="):
+        run_seeds(**{"seeds": [0], "model": class_model, "class_index": 0, "outdir": tmp_path / "out", **arguments})
+    assert not (tmp_path / "out").exists()
+
+
+def test_numbers_of_numpy_are_numbers(engine, class_model, tmp_path):
+    seeds, psi, index = np.array([3, 4], np.uint32), np.float32(0.5), np.int64(1)
+    expected = engine([3, 4], psi=0.5, class_index=1)
+    found = engine(seeds, psi=psi, class_index=index)
+    np.testing.assert_array_equal(found["depth"], expected["depth"])
+    np.testing.assert_array_equal(engine(np.int64(3), psi=psi, class_index=index)["depth"][0], expected["depth"][0])
+    run_seeds(seeds, model=class_model, class_index=index, psi=psi, batch=np.int64(2), outdir=tmp_path)
+
+
+def test_a_stream_without_seeds_yields_nothing(engine):
+    assert list(engine.stream(seeds=[], class_index=0)) == []
+
+
+def test_types_of_the_trainer():
+    with pytest.raises(WrongTypeError, match="`types=5`"):
+        chosen_types(5, {})
+    assert list(chosen_types("depth", {})) == ["depth"]

@@ -1,0 +1,75 @@
+"""What stands under a model's name after a failed download is named by every reader, in one line."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+
+import pytest
+from safetensors.numpy import save
+
+from sgi.engine.artifact import Artifact
+from sgi.engine.errors import UserError
+from sgi.engine.foreign_file import foreign
+from sgi.engine.generator.checkpoints import load
+from sgi.engine.inspect_file import inspect_file
+from sgi.engine.offsets import Offset
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(99)
+FILES = {
+    "a web page": (b"\n<!DOCTYPE html>\n<html><title>Sign in</title>", "a web page .HTML.*download the file itself"),
+    "a web page without a type": (b"<html lang=en>", "a web page"),
+    "an XML error": (b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>', "an XML page"),
+    "a pointer of LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "run `git lfs pull`"),
+    "gzip": (gzip.compress(b"x"), "compressed by gzip: unpack it first, with `gunzip`"),
+    "xz": (b"\xfd7zXZ\x00" + bytes(9), "compressed by xz"),
+    "zstd": (b"\x28\xb5\x2f\xfd" + bytes(9), "compressed by zstd"),
+    "7z": (b"7z\xbc\xaf\x27\x1c" + bytes(9), "a 7z archive"),
+    "RAR": (b"Rar!\x1a\x07\x00", "a RAR archive"),
+    "tar": (bytes(257) + b"ustar\x0000" + bytes(500), "a tar archive"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(9), "an HDF5 file"),
+    "a picture": (PNG, "a picture .PNG"),
+    "nothing": (b"", "an empty file"),
+    "zeros": (bytes(5000), "only zeros"),
+    "JSON": (b'{"message": "Not Found"}', "a JSON text"),
+    "text": (b"404: Not Found\x0a", "a text that begins with '404: Not Found'"),
+    "text in UTF-8, cut within a letter": ("\N{EURO SIGN}".encode() * 3000, "a text that begins with"),
+    "truncated safetensors": (save({})[:-1], "a truncated safetensors file"),
+    "a safetensors header cut short": (struct.pack("<Q", 99999) + b'{"a":', "a truncated safetensors file"),
+}
+READERS = {
+    "network.pkl": load,
+    "generator.safetensors": load,
+    "offset.safetensors": Offset.load,
+    "model.onnx": Artifact.read,
+    "x.pkl": inspect_file,
+    "x.safetensors": inspect_file,
+    "x.onnx": inspect_file,
+    "x.bin": inspect_file,
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_every_reader_names_the_file(tmp_path, case):
+    data, message = FILES[case]
+    for name, read in READERS.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        with pytest.raises(UserError, match=f"{name}: .*{message}") as caught:
+            read(path)
+        assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("data", [b"\x00\x01\x02\xff" * 99, b"\x08\x0a"])
+def test_other_bytes_are_not_named(tmp_path, data):
+    (tmp_path / "x").write_bytes(data)
+    assert foreign(tmp_path / "x") is None
+
+
+def test_paths_that_cannot_be_read(tmp_path):
+    assert foreign(tmp_path / "missing") is None
+    assert foreign(tmp_path) is None
+    (tmp_path / "data.pkl").write_bytes(b"")
+    assert "an unpacked .pt file" in foreign(tmp_path)
+    with pytest.raises(UserError, match="it is a folder, an unpacked .pt file"):
+        load(tmp_path)
