@@ -20,9 +20,11 @@ import numpy as np
 import pytest
 from native_library import ROOT, build_folder
 from PIL import Image
+from tiny_models import describe, write_model
 from tolerances import NATIVE_PARITY
 
 from sgi.engine import Engine
+from sgi.engine.intrinsics import image_of
 from sgi.engine.version import __version__
 from sgi.engine.writers import get_format
 
@@ -163,7 +165,7 @@ def test_sgi_run_takes_classes_and_weights(built, environment, class_model, tmp_
     program = built("release") / "examples/sgi-run"
     common = (program, class_model, "--seeds", "4", "--type", "depth", "--format", "npy", "--outdir", tmp_path)
     with Engine.open(class_model, backend="onnxruntime") as engine:
-        for text, label in {"2": [0, 0, 1], "0:0.7, 2:0.3": [0.7, 0, 0.3]}.items():
+        for text, label in {"2": [0.0, 0.0, 1.0], "0:0.7, 2:0.3": [0.7, 0.0, 0.3]}.items():
             run(*common, "--class", text, env=environment)
             expected = engine([4], labels=label)["depth"][0]
             assert np.abs(np.load(tmp_path / "seed000004_depth.npy") - expected).max() <= NATIVE_PARITY
@@ -176,6 +178,18 @@ def test_sgi_run_takes_classes_and_weights(built, environment, class_model, tmp_
         finished = subprocess.run([*common, *flags], env=environment, capture_output=True, text=True)
         assert finished.returncode == 2
         assert finished.stderr.startswith(text)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_sgi_run_writes_grey_and_rgba_pictures(built, environment, channels, tmp_path):
+    row = image_of(channels)
+    model = write_model(tmp_path / "image.onnx", describe((row,)))
+    run(built("release") / "examples/sgi-run", model, "--seeds", "3", "--outdir", tmp_path, env=environment)
+    with Engine.open(model, backend="onnxruntime") as engine:
+        expected = get_format("png").encode(row, engine([3])["image"][0])
+    with Image.open(tmp_path / "seed000003_image.png") as found, Image.open(io.BytesIO(expected)) as wanted:
+        assert found.mode == wanted.mode
+        assert np.abs(np.asarray(found).astype(int) - np.asarray(wanted).astype(int)).max() <= 1
 
 
 def test_sgi_run_refuses(built, environment, all_types_model):

@@ -32,7 +32,9 @@ def test_matches_the_reference(dtype, clamp):
     assert rms_ratio(img, reference.to_rgb(*wide((*given, clamp)))) < RMS[torch.float32]
 
 
-@pytest.mark.parametrize("shape", [{"n": 2}, {"height": 4, "width": 4, "inputs": 512}, {"channels": 1}, {"nb": 4}])
+@pytest.mark.parametrize(
+    "shape", [{"n": 2}, {"height": 4, "width": 4, "inputs": 512}, {"channels": 1}, {"channels": 4}, {"nb": 4}]
+)
 def test_shapes(shape):
     given = operands(**shape)
     assert rms_ratio(to_rgb(*given), reference.to_rgb(*wide((*given, None)))) < RMS[torch.float32]
