@@ -6,8 +6,10 @@ import io
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -189,6 +191,9 @@ def test_the_runtime_of_an_active_environment_is_found(built, environment, all_t
     run(built("release") / "examples/sgi-run", all_types_model, "--seeds", "0", "--outdir", tmp_path, env=found)
 
 
+IDLE_STOP_SECONDS = 4
+"""Below the 5 s after which the C++ server closes an idle connection."""
+
 Service = Callable[..., AbstractContextManager[tuple[str, "subprocess.Popen[str]"]]]
 
 
@@ -274,6 +279,8 @@ def test_services_refuse_bad_requests_in_one_line(service, all_types_model, flag
         "seeds=0&psi=high": "`psi", "seeds=0&psi=nan": "psi", "seeds=0&psi=inf": "psi", "seeds=0&psi=": "`psi",
         "seeds=0&class_index=1": "no classes", "seeds=0&format=exr": "`format=exr`", "seeds=0&format=png": "one map",
         "seeds=0&format=npy": "one type", "seeds=0&class=1": "`class`", "seeds=0&psi=1&psi=0": "twice",
+        "seeds=0&psi=1&psi=1": "`psi`: was given twice", "seeds=0&seeds=0": "`seeds`: was given twice",
+        "seeds=0&types=": "`types=`", "seeds=0&format=": "`format=`", "seeds=0&psi=101": "psi",
     }  # fmt: skip
     with service(all_types_model, *flags) as (url, _):
         for query, words in queries.items():
@@ -286,6 +293,22 @@ def test_services_refuse_bad_requests_in_one_line(service, all_types_model, flag
             urllib.request.urlopen(post, timeout=60)
         assert caught.value.code == 405
         assert ask(f"{url}/healthz")[:1] == (200,)
+
+
+def test_services_stop_at_once_beside_idle_connections(service, all_types_model):
+    """A connection that is kept alive, and one that has sent nothing."""
+    with service(all_types_model) as (url, process):
+        address = url.removeprefix("http://").split(":")
+        with (
+            socket.create_connection((address[0], int(address[1]))) as kept,
+            socket.create_connection((address[0], int(address[1]))),
+        ):
+            kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b" 200 " in kept.recv(1 << 16)
+            began = time.monotonic()
+            process.terminate()
+            process.wait(timeout=60)
+            assert time.monotonic() - began < IDLE_STOP_SECONDS
 
 
 def test_services_of_conditional_models(service, class_model):
