@@ -60,6 +60,8 @@ OWN_TYPE = "name: roughness\nchannels: 1\nmeaning: roughness, 0 to 1\n"
         (("relight", "--directions", "d.npy", "--from-layer", "3"), "--from-layer 3 has no effect with --directions"),
         (("relight", "--directions", "d.npy", "--seed", "0"), "--seed 0 has no effect with --directions"),
         (("relight", "--directions", "d.npy", "--precision", "fp32"), "--precision fp32 has no effect"),
+        (("relight", "--offset", DEPTH, "--offset", DEPTH), "a second offset of type depth"),
+        (("run", "--seeds", "0", "--type", "all,bogus"), "--type bogus: the model has"),
         (("invert", "a.png", "--class", "1"), "--noise-mode and --class: the offsets' files fix both"),
         (("invert", "a.png", "--noise-mode", "none"), "--noise-mode and --class: the offsets' files fix both"),
         (

@@ -372,6 +372,7 @@ def test_services_answer_waiting_requests_and_stop(service, slow_model, number):
     [
         (("--host", "0.0.0.0"), "token"),
         (("--queue", "8"), "64"),
+        (("--batch", "300"), "at least"),
         (("--port", "70000"), "65535"),
         (("--batch", "0"), "1"),
         (("--token", ""), "token"),

@@ -63,9 +63,10 @@ Flags parse_flags(int argc, char **argv) {
         else throw std::runtime_error("no flag " + flag);
         if (flag == "--token" && value.empty()) throw std::runtime_error("--token: must be at least one character");
     }
-    if (flags.queue < flags.request_seeds)
-        throw std::runtime_error("--queue " + std::to_string(flags.queue) + ": must be at least --request-seeds " +
-                                 std::to_string(flags.request_seeds));
+    for (const auto &[name, least] : {std::pair{"--request-seeds ", flags.request_seeds}, {"--batch ", flags.batch}})
+        if (flags.queue < least)
+            throw std::runtime_error("--queue " + std::to_string(flags.queue) + ": must be at least " + name +
+                                     std::to_string(least));
     const bool loopback = flags.host == "127.0.0.1" || flags.host == "::1" || flags.host == "localhost";
     if (!loopback && flags.token.empty())
         throw std::runtime_error("--host " + flags.host + ": other machines reach it; set --token, or use 127.0.0.1");

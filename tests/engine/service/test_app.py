@@ -131,7 +131,9 @@ def test_a_token_is_required_everywhere_but_for_health(engine):
         assert client.get("/healthz").status_code == 200
 
 
-@pytest.mark.parametrize("values", [{"batch": 0}, {"queue": 8, "request_seeds": 9}, {"token": ""}, {"token": "a\nb"}])
+@pytest.mark.parametrize(
+    "values", [{"batch": 0}, {"queue": 8, "request_seeds": 9}, {"batch": 300}, {"token": ""}, {"token": "a\nb"}]
+)
 def test_settings_are_checked(values):
     with pytest.raises(UserError):
         ServiceSettings(**values)
