@@ -322,6 +322,15 @@ def test_services_of_conditional_models(service, class_model):
             assert b"class_index" in body
 
 
+def test_services_warn_of_offsets_of_another_class(service, tmp_path, capfd):
+    from tiny_models import describe, write_model
+
+    offsets = {"depth": {"sha256": "b" * 64, "space": "w+", "class_index": 1}}
+    with service(write_model(tmp_path / "fitted.onnx", describe(c_dim=3, offsets=offsets))) as (url, _):
+        assert ask(f"{url}/maps?seeds=1&types=depth&class_index=2")[0] == 200
+    assert "(depth on class 1)" in capfd.readouterr().err
+
+
 def test_services_require_the_token(service, all_types_model):
     with service(all_types_model, "--token", "secret") as (url, _):
         for path in ("/maps?seeds=0", "/model", "/metrics", "/other"):

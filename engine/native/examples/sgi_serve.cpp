@@ -17,6 +17,7 @@
 
 #include <httplib.h>
 #include <netinet/in.h>
+#include <nlohmann/json.hpp>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -246,6 +247,22 @@ void add_routes(httplib::Server &server, Batcher &batcher, const sgi_model_info 
     });
 }
 
+// Offsets that were fitted on one class of a conditional model; the service takes any class.
+void warn_of_classes(const sgi_model_info &model) {
+    const auto description = nlohmann::json::parse(model.description, nullptr, /*allow_exceptions=*/false);
+    std::string fitted;
+    for (size_t i = 0; model.c_dim && i < model.type_count; ++i) {
+        const auto index =
+            nlohmann::json::json_pointer(std::string("/offsets/") + model.types[i].name + "/class_index");
+        if (description.contains(index) && description.at(index).is_number_integer())
+            fitted += std::string(fitted.empty() ? "" : ", ") + model.types[i].name + " on class " +
+                      description.at(index).dump();
+    }
+    if (!fitted.empty())
+        std::fprintf(stderr, "warning: offsets were fitted on one class (%s); maps of other classes are not verified\n",
+                     fitted.c_str());
+}
+
 int serve(const Flags &flags, const sigset_t &signals) {
     httplib::Server server;
     server.set_tcp_nodelay(true); // with Nagle's algorithm and delayed acknowledgements a response waits for 40 ms
@@ -266,6 +283,7 @@ int serve(const Flags &flags, const sigset_t &signals) {
     options.threads = flags.threads;
     Batcher batcher(flags.model, options, flags.queue);
     const sgi_model_info model = batcher.engine().info();
+    warn_of_classes(model);
     Latency latency;
     add_errors(server, flags.token, busy);
     add_routes(server, batcher, model, flags.request_seeds, latency);
