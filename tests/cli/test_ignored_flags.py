@@ -45,6 +45,7 @@ OWN_TYPE = "name: roughness\nchannels: 1\nmeaning: roughness, 0 to 1\n"
         (("train", "--type", "depth", "--rank", "2"), "--rank 2: for --space lora only"),
         (("train", "--type", "depth", "--space", "w", "--from-layer", "2"), "--from-layer 2: in --space w"),
         (("train", "--type", "depth", "--class", "0"), "--class: the generator is unconditional"),
+        (("score", "--type", "dept"), "mask-CLASS, all\n"),
         (("score", "--type", "depth", "--offset", DEPTH), "--type and --offset: pass only one of the two"),
         (("combine", DEPTH, "--out", "sum.safetensors"), "--weight is missing"),
         (("combine", DEPTH, "--weight", "0", "--out", "sum.safetensors"), f"--weight 0: {DEPTH} would have no effect"),

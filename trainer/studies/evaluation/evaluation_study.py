@@ -175,7 +175,8 @@ def _open(settings: EvaluationSettings) -> _Opened:
         raise UserError(f"`types`: choose from {', '.join(teacher.types)}")
     for name in types:
         if name not in own and find_type(name) is None:
-            raise UserError(f"`types={name}`: choose from {', '.join(default_types(teacher))}, or describe it")
+            known = ", ".join(default_types(teacher))
+            raise UserError(f"`types={name}`: choose from {known}, or describe it with `type_files`")
     sampling = study_sampling(
         settings.generator, settings.psi, settings.cutoff, settings.noise_mode, settings.class_index
     )
