@@ -6,8 +6,10 @@ import io
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -222,6 +224,9 @@ def test_the_runtime_of_an_active_environment_is_found(built, environment, all_t
     run(built("release") / "examples/sgi-run", all_types_model, "--seeds", "0", "--outdir", tmp_path, env=found)
 
 
+IDLE_STOP_SECONDS = 4
+"""Below the 5 s after which the C++ server closes an idle connection."""
+
 Service = Callable[..., AbstractContextManager[tuple[str, "subprocess.Popen[str]"]]]
 
 
@@ -307,6 +312,8 @@ def test_services_refuse_bad_requests_in_one_line(service, all_types_model, flag
         "seeds=0&psi=high": "`psi", "seeds=0&psi=nan": "psi", "seeds=0&psi=inf": "psi", "seeds=0&psi=": "`psi",
         "seeds=0&class_index=1": "no classes", "seeds=0&format=exr": "`format=exr`", "seeds=0&format=png": "one map",
         "seeds=0&format=npy": "one type", "seeds=0&class=1": "`class`", "seeds=0&psi=1&psi=0": "twice",
+        "seeds=0&psi=1&psi=1": "`psi`: was given twice", "seeds=0&seeds=0": "`seeds`: was given twice",
+        "seeds=0&types=": "`types=`", "seeds=0&format=": "`format=`", "seeds=0&psi=101": "psi",
     }  # fmt: skip
     with service(all_types_model, *flags) as (url, _):
         for query, words in queries.items():
@@ -319,6 +326,22 @@ def test_services_refuse_bad_requests_in_one_line(service, all_types_model, flag
             urllib.request.urlopen(post, timeout=60)
         assert caught.value.code == 405
         assert ask(f"{url}/healthz")[:1] == (200,)
+
+
+def test_services_stop_at_once_beside_idle_connections(service, all_types_model):
+    """A connection that is kept alive, and one that has sent nothing."""
+    with service(all_types_model) as (url, process):
+        address = url.removeprefix("http://").split(":")
+        with (
+            socket.create_connection((address[0], int(address[1]))) as kept,
+            socket.create_connection((address[0], int(address[1]))),
+        ):
+            kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b" 200 " in kept.recv(1 << 16)
+            began = time.monotonic()
+            process.terminate()
+            process.wait(timeout=60)
+            assert time.monotonic() - began < IDLE_STOP_SECONDS
 
 
 def test_services_of_conditional_models(service, class_model):
@@ -339,6 +362,15 @@ def test_services_of_conditional_models(service, class_model):
             status, body, _ = ask(f"{url}/maps?{query}")
             assert (status, body.count(b"\n")) == (400, 1)
             assert b"class_index" in body
+
+
+def test_services_warn_of_offsets_of_another_class(service, tmp_path, capfd):
+    from tiny_models import describe, write_model
+
+    offsets = {"depth": {"sha256": "b" * 64, "space": "w+", "class_index": 1}}
+    with service(write_model(tmp_path / "fitted.onnx", describe(c_dim=3, offsets=offsets))) as (url, _):
+        assert ask(f"{url}/maps?seeds=1&types=depth&class_index=2")[0] == 200
+    assert "(depth on class 1)" in capfd.readouterr().err
 
 
 def test_services_require_the_token(service, all_types_model):
@@ -391,6 +423,7 @@ def test_services_answer_waiting_requests_and_stop(service, slow_model, number):
     [
         (("--host", "0.0.0.0"), "token"),
         (("--queue", "8"), "64"),
+        (("--batch", "300"), "at least"),
         (("--port", "70000"), "65535"),
         (("--batch", "0"), "1"),
         (("--token", ""), "token"),
