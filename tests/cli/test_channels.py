@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from checkpoint_files.nvidia import nvidia
-from fastapi.testclient import TestClient
 from PIL import Image
+from starlette.testclient import TestClient
 from tiny_models import ONNX_BACKENDS
 from tolerances import BACKEND_PARITY
 
