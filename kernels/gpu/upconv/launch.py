@@ -19,14 +19,21 @@ from torch import Tensor
 
 from sgi.kernels.gpu import tune
 from sgi.kernels.gpu.conv.launch import conv
-from sgi.kernels.gpu.dispatch import interpreted, precision, require
+from sgi.kernels.gpu.cost_model import TRANSPOSED
+from sgi.kernels.gpu.dispatch import interpreted, multiprocessors, precision, require
 from sgi.kernels.gpu.operands import Epilogue, check_images, check_vectors, row_stride
 from sgi.kernels.gpu.split.launch import up_conv_by_taps
 from sgi.kernels.gpu.upconv import fused_launch
 from sgi.kernels.gpu.upconv.kernel import fir_kernel, transposed_conv_kernel
 
-# Up to this many input channels the arithmetic that the phases form adds costs less than the FIR form's memory traffic.
+# Measured on an H100 at 1024 px: with 64 inputs the phases form takes 0.75 of the time of the FIR form, with 128 1.2.
 PHASES_MAX_INPUTS = 64
+# With at most this many blocks of 128 x 128 a multiprocessor all run at once: measured 0.75 of the FIR form's time with
+# 128 inputs at 128 px, batch 1 (2 blocks a multiprocessor), 1.1 at 256 px (8 blocks).
+PHASES_MAX_BLOCKS = 2
+# Measured with 64 inputs at 512 px: 0.77 of the phases form's time with 64 rows a program, 0.83 with 32, 1.16 with 8.
+FUSED_MAX_INPUTS = 64
+FUSED_MIN_ROWS = 32
 FIR_ROWS = 16
 # Of the L2 cache; the rest is for x, the weight and y.
 CHUNK_SHARE = 2 / 3
@@ -36,9 +43,20 @@ FORMS = ("fir", "phases", "fused")
 TAPS = "taps"  # for few pixels, see split.launch
 
 
-def default_form(x: Tensor, has_phase_weights: bool) -> str:
-    """The form of the up-convolution of x [NX, H, W, I] without measurements."""
-    return "phases" if has_phase_weights and x.shape[3] <= PHASES_MAX_INPUTS else "fir"
+def default_form(x: Tensor, outputs: int, n: int, has_phase_weights: bool) -> str:
+    """The form of the up-convolution of n images of x [NX, H, W, I] to `outputs` channels, without measurements."""
+    _, height, width, inputs = x.shape
+    half = x.element_size() == 2
+    # Measured in 16 bit on compute capability 9.0 only.
+    if half and inputs <= FUSED_MAX_INPUTS and fused_launch.target_of(x).major >= fused_launch.HOPPER:
+        blocks_of_fused = fused_launch.candidates(x, outputs, n)
+        if blocks_of_fused and blocks_of_fused[0].rows >= FUSED_MIN_ROWS:
+            return "fused"
+    if not has_phase_weights:
+        return "fir"
+    blocks = triton.cdiv(n * height * width, 128) * triton.cdiv(4 * outputs, 128)
+    few = half and blocks <= PHASES_MAX_BLOCKS * multiprocessors(x)
+    return "phases" if few or inputs <= PHASES_MAX_INPUTS else "fir"
 
 
 def up_conv(
@@ -83,7 +101,7 @@ def up_conv(
         if fused_launch.fits(x):
             options.append("fused")
         key = {"shape": [n, *x.shape[1:]], "outputs": weight.shape[2], "dtype": str(x.dtype)}
-        form = tune.pick("up_conv", key, options, default_form(x, phase_weights is not None), run)
+        form = tune.pick("up_conv", key, options, default_form(x, weight.shape[2], n, phase_weights is not None), run)
     return run(form)
 
 
@@ -185,7 +203,7 @@ def transposed_conv(
         flags = {"style": style is not None, "side": height}
         # A style for each row takes shared memory that the widest block does not leave.
         heavy = style is not None
-        config = tune.choose_blocks("transposed_conv", x, 4 * rows, inputs, outputs, flags, run, heavy)
+        config = tune.choose_blocks("transposed_conv", x, 4 * rows, inputs, outputs, flags, run, heavy, (), TRANSPOSED)
     return run(config)
 
 
@@ -214,6 +232,7 @@ def fir(t: Tensor, pad: int, epilogue: Epilogue | None = None, out: Tensor | Non
         t, y, e.scale, e.noise, e.bias, e.next_style, row_stride(e.scale), e.noise_stride, row_stride(e.next_style),
         e.clamp or 0.0, C=channels, HI=hi, WI=wi, HO=ho, WO=wo, PAD=pad,
         HAS_SCALE=e.scale is not None, HAS_NOISE=e.noise is not None, HAS_BIAS=e.bias is not None, ACT=e.act,
-        HAS_CLAMP=e.clamp is not None, HAS_NEXT=e.next_style is not None, KEEP_T=out is not None, ROWS=rows, BX=bx, BC=bc, num_warps=4,
+        HAS_CLAMP=e.clamp is not None, HAS_NEXT=e.next_style is not None, KEEP_T=out is not None, ROWS=rows, BX=bx,
+        BC=bc, num_warps=4,
     )  # fmt: skip
     return y

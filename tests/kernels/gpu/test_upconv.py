@@ -130,6 +130,20 @@ def test_default_form_depends_on_channels(monkeypatch):
         assert calls == expected
 
 
+def test_default_form_depends_on_the_number_of_pixels(monkeypatch):
+    monkeypatch.setattr(launch, "multiprocessors", lambda x: 132)
+    monkeypatch.setattr(fused_launch, "multiprocessors", lambda x: 132)
+    # Inputs, side, images -> the fastest form on an H100.
+    wanted = {(64, 512, 32): "fused", (64, 512, 1): "phases", (128, 256, 32): "fir", (128, 128, 1): "phases"}
+    found = {
+        (inputs, side, n): launch.default_form(
+            torch.empty(n, side, side, inputs, device="meta", dtype=torch.float16), inputs // 2, n, True
+        )
+        for inputs, side, n in wanted
+    }
+    assert found == wanted
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_fused_form_with_random_sides_and_blocks(seed):
     random = np.random.default_rng(seed)
