@@ -127,9 +127,11 @@ def sgi_engine(
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line. Returns its exit code: 0 success, 2 a mistake that the user can correct, 130 Ctrl-C."""
     arguments = list(sys.argv[1:] if args is None else args) or ["--help"]
-    if "" in arguments or any(word.startswith("--") and word.endswith("=") for word in arguments):
-        # As a path it would be the current folder; it comes from an unset variable of the shell.
-        return _fail("an argument is empty: give a value, or leave the option out")
+    for before, word in zip(["", *arguments], arguments):  # noqa: B905
+        # As a path an empty text would be the current folder; it comes from an unset variable of the shell.
+        if not word or (word.startswith("--") and word.endswith("=")):
+            name = word[:-1] or (before if before.startswith("-") else "an argument")
+            return _fail(f"{name} is empty: give a value, or leave it out")
     group = build()
     warnings.formatwarning = lambda message, *args: _warning(message, group.running)
     try:

@@ -172,7 +172,7 @@ def _model(path: Path, artifact: Artifact) -> FileReport:
     }
     sections = [Section("outputs", ("channels", "range", "meaning"), outputs)]
     facts["parity"] = dict(facts["parity"])
-    runtimes = facts["parity"].pop("runtimes", {})
+    runtimes = dict(islice(facts["parity"].pop("runtimes", {}).items(), _SHOWN_FIGURES))
     if runtimes:
         differences = {
             name: tuple(by_type.get(name, {}).get("max") for by_type in runtimes.values())

@@ -13,6 +13,7 @@ import numpy as np
 
 from sgi.engine.budget import npy_header, open_regular, parse_json, read_bytes, read_text
 from sgi.engine.errors import UserError
+from sgi.engine.foreign_file import foreign
 from sgi.engine.pictures import open_picture
 from sgi.engine.seeds import SEED_MAX
 
@@ -66,6 +67,8 @@ def _folder(path: Path) -> Found:
         models = [name for name in names if (path / name / inside).is_file()]
         if models:
             return kind, {"folders": models[:_SHOWN]}
+    if what := foreign(path):
+        raise UserError(f"{path}: {what}")
     if not any(name.endswith(_FILES) for name in names):
         raise UserError(f"{path}: a folder without files that sgi-engine writes")
     kind = "folder of inverted pictures" if any(name.endswith("_ws.safetensors") for name in names) else "folder"

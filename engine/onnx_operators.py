@@ -23,6 +23,8 @@ OPERATORS = frozenset(
 )  # fmt: skip
 MOST_FIELDS = 500_000
 """Fields of nodes and initializers; a generator of 1024 px with seven types has about 20,000."""
+MOST_NODES = 8000
+"""A generator of 64 px with seven types has 744; a runtime takes seconds for more nodes, even if nothing needs them."""
 LARGEST_SETTING = 4
 """Pads and sizes of kernels."""
 LARGEST_STRIDE = 2
@@ -55,6 +57,7 @@ class _Check:
     def __init__(self, resolution: int) -> None:
         self._fields = Budget(MOST_FIELDS, _foreign(f"more than {MOST_FIELDS} parts").args[0])
         self._most_doublings = int(math.log2(resolution // SMALLEST_SIDE))
+        self._nodes = Budget(MOST_NODES, _foreign(f"more than {MOST_NODES} operators").args[0])
         self._doublings: dict[bytes, int] = {}  # of the value of a name
 
     def fields(self, message: memoryview) -> Iterator[Field]:
@@ -72,6 +75,7 @@ class _Check:
                 raise _foreign("a sparse tensor")
 
     def _node(self, node: memoryview) -> None:
+        self._nodes.spend()
         operator, inputs, outputs = "", [], []
         for field in self.fields(node):
             if field.number == _NODE_OP_TYPE:

@@ -33,6 +33,20 @@ def _dpt() -> tuple[Any, Any]:
     return DPTForDepthEstimation(_dpt_config()), DPTImageProcessor(size={"height": 32, "width": 32})
 
 
+def _dpt_dinov2() -> tuple[Any, Any]:
+    """As facebook/dpt-dinov2-small-nyu, which predicts metres: DPT on DINOv2, whose config does not say so."""
+    from transformers import Dinov2Config, DPTConfig, DPTForDepthEstimation, DPTImageProcessor
+
+    backbone = Dinov2Config(
+        image_size=28, patch_size=14, num_hidden_layers=4, hidden_size=16, num_attention_heads=2, mlp_ratio=2,
+        out_features=STAGES, apply_layernorm=False, reshape_hidden_states=False,
+    )  # fmt: skip
+    config = DPTConfig(
+        backbone_config=backbone, neck_hidden_sizes=[8, 8, 8, 8], fusion_hidden_size=8, use_auxiliary_head=False,
+    )  # fmt: skip
+    return DPTForDepthEstimation(config), DPTImageProcessor(size={"height": 28, "width": 28})
+
+
 def _dpt_segmenting() -> tuple[Any, Any]:
     from transformers import DPTForSemanticSegmentation, DPTImageProcessor
 
@@ -119,6 +133,7 @@ def _mask2former() -> tuple[Any, Any]:
 
 MODELS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "dpt": _dpt,
+    "dpt-dinov2": _dpt_dinov2,
     "dpt-segmenting": _dpt_segmenting,
     "depth-anything": _depth_anything,
     "depth-anything-metric": _depth_anything_metric,
@@ -182,8 +197,7 @@ def save_marigold(kind: str, folder: Path, targets: int = 1, **more: Any) -> Pat
         ),
         text_encoder=text_encoder,
         tokenizer=transformers.CLIPTokenizer(vocab=pieces, merges=[], model_max_length=16),
-        prediction_type=kind.lower(),
-        **{"default_denoising_steps": 2, "default_processing_resolution": 16, **more},
+        **{"prediction_type": kind.lower(), "default_denoising_steps": 2, "default_processing_resolution": 16, **more},
     )
     pipeline.save_pretrained(folder)
     return folder

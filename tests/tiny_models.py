@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def write_model(
         weights.append(numpy_helper.from_array(np.array(value, np.float32, order="C"), name))
         return name
 
-    def node(operator: str, *inputs: str, output: str, **settings: object) -> str:
+    def node(operator: str, *inputs: str, output: str, **settings: Any) -> str:
         nodes.append(helper.make_node(operator, list(inputs), [output], **settings))
         return output
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sgi.engine.budget import check_plain, read_text
+from sgi.engine.budget import MAX_DEPTH, check_plain, read_text
 from sgi.engine.errors import UserError, one_line
 from sgi.trainer.packages import need
 
@@ -27,9 +27,14 @@ def read_mapping(path: str | Path, parameter: str, extra: str) -> dict[str, Any]
     yaml = need("yaml", parameter, extra)
     try:
         text = read_text(path, _LARGEST)
-        aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader))
-        if aliases > _MOST_ALIASES:
-            raise UserError(f"{parameter}: {aliases} aliases; write the values themselves")
+        aliases = depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            aliases += isinstance(event, yaml.AliasEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if aliases > _MOST_ALIASES:
+                raise UserError(f"{parameter}: more than {_MOST_ALIASES} aliases; write the values themselves")
+            if depth > MAX_DEPTH:  # PyYAML takes the square of the depth
+                raise ValueError("nested too deeply")
         values = yaml.safe_load(text)
         if isinstance(values, dict):
             check_plain(list(values.values()))

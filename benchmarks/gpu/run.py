@@ -38,7 +38,7 @@ import measurements
 import torch
 from compiling import Compiler, Job
 from layer_cases import LayerCase, distinct, layer_cases
-from record import Case, Record
+from results_file import Case, Record
 from workload import SIZES, TINY_SIZES, Size
 
 STAGES = (

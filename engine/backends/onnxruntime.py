@@ -13,7 +13,7 @@ import onnxruntime
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends.backend import load_error
 from sgi.engine.backends.device_array import DeviceArray
-from sgi.engine.backends.ports import Port, check_ports
+from sgi.engine.backends.ports import Port, check_map_port, check_ports
 from sgi.engine.errors import UserError
 from sgi.engine.model_file import read_model
 from sgi.engine.onnx_wire import keep_outputs
@@ -83,6 +83,8 @@ class OnnxRuntimeBackend:
         """See `OnDevice.run_on_device`; each run has memory of its own. Only on a GPU."""
         chosen = self._types if types is None else self.artifact.choose_types(types)
         values = self._run_bound(chosen, self._inputs(z, psi, label))
+        for name, value in values.items():
+            check_map_port(self.path, self.artifact, _as_port(name, value.data_type(), value.shape()), len(z))
         return {name: DeviceArray(tuple(v.shape()), v.data_ptr(), None, owner=v) for name, v in values.items()}
 
     def close(self) -> None:
@@ -130,6 +132,10 @@ class OnnxRuntimeBackend:
 
 
 def _port(value: Any) -> Port:
-    # `tensor(float)`; a size without a fixed value is a name or None.
-    dtype = "float32" if value.type == "tensor(float)" else value.type.removeprefix("tensor(").removesuffix(")")
-    return Port(value.name, dtype, tuple(size if isinstance(size, int) else None for size in value.shape))
+    return _as_port(value.name, value.type, value.shape)
+
+
+def _as_port(name: str, kind: str, shape: Sequence[Any]) -> Port:
+    # kind: such as `tensor(float)`; a size without a fixed value is a name or None.
+    dtype = "float32" if kind == "tensor(float)" else kind.removeprefix("tensor(").removesuffix(")")
+    return Port(name, dtype, tuple(size if isinstance(size, int) else None for size in shape))

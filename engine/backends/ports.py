@@ -70,6 +70,11 @@ def check_maps(
     return {name: maps[name] for name in (types if types is not None else maps)}
 
 
+def check_map_port(model: object, artifact: Artifact, port: Port, rows: int) -> None:
+    """Raise UserError unless a map of `rows` rows that is on a device has the shape and type of its description."""
+    _check(model, f"output {port.name}", port, (rows, *_map_shape(artifact, port.name)))
+
+
 def _map_shape(artifact: Artifact, name: str) -> tuple[int, int, int]:
     return artifact.output(name).channels, artifact.resolution, artifact.resolution
 

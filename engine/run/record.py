@@ -30,6 +30,7 @@ RUN_FILE = "run.json"
 FORMAT = 2
 SEEDS_PER_FOLDER = 1000
 MAX_DIGITS = len(str(SEED_MAX))
+MAX_BATCH = 1 << 16
 TYPE_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 MAP_NAME = re.compile(r"seed\d{4,10}_[a-z][a-z0-9-]*\.\w+")
 """File names of maps."""
@@ -61,7 +62,7 @@ class RunRecord:
     precision: str | None = None
     seeds_per_folder: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] = SEEDS_PER_FOLDER
     class_weights: tuple[tuple[Annotated[int, msgspec.Meta(ge=0, le=MAX_DIM)], float], ...] | None = None
-    batch: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    batch: Annotated[int, msgspec.Meta(ge=1, le=MAX_BATCH)] | None = None
 
     @property
     def label(self) -> int | dict[int, float] | None:

@@ -120,8 +120,10 @@ def run_seeds(
     get_format(file_format)
     path = bundled_model() if model is None else check_path(model, "model")
     artifact = Artifact.read(path)
-    names = names_of_types(types)
-    chosen = artifact.choose_types(None if names is None or ALL in names else names)
+    names = names_of_types(types) or [ALL]
+    chosen = artifact.choose_types([name for name in names if name != ALL] or None)
+    if ALL in names:
+        chosen = artifact.type_names
     if not isinstance(class_index, Mapping):
         class_index = check_integer("class_index", class_index)
     labels_of(class_index, 1, artifact.c_dim)

@@ -18,7 +18,7 @@ def choose_format(name: str | None, seeds: int, types: int) -> str:
 
     Raises UserError for an unknown format and for one that cannot hold so many maps.
     """
-    chosen = name or ("npy" if types == 1 else "npz")
+    chosen = ("npy" if types == 1 else "npz") if name is None else name
     if chosen not in MEDIA_TYPES:
         raise UserError(f"`format={chosen}`: choose from {', '.join(MEDIA_TYPES)}")
     if chosen == "png" and (seeds, types) != (1, 1):

@@ -71,11 +71,11 @@ def _unique(query: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def _types(text: str, artifact: Artifact, served: tuple[str, ...]) -> tuple[str, ...]:
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
+    types = artifact.choose_types([name.strip() for name in text.split(",")])
+    for name in types:
         if name not in served:
-            raise UserError(f"`types={one_line(text)}`: the service has {', '.join(served)}")
-    return artifact.choose_types(names)
+            raise UserError(f"`types={name}`: the service has {', '.join(served)}")
+    return types
 
 
 def _psi(text: str) -> float:

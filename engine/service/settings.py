@@ -32,8 +32,9 @@ class ServiceSettings:
         for name in ("batch", "queue", "request_seeds"):
             if getattr(self, name) < 1:
                 raise UserError(f"`{name}={getattr(self, name)}`: must be at least 1")
-        if self.queue < self.request_seeds:
-            raise UserError(f"`queue={self.queue}`: must be at least `request_seeds={self.request_seeds}`")
+        for name in ("request_seeds", "batch"):
+            if self.queue < getattr(self, name):
+                raise UserError(f"`queue={self.queue}`: must be at least `{name}={getattr(self, name)}`")
         if self.token is not None and not (self.token and self.token.isprintable() and self.token.isascii()):
             raise UserError("`token`: must be printable ASCII characters, at least one")
 

@@ -41,8 +41,12 @@ class Png:
         from PIL import Image
 
         row = intrinsics.get(kind)
-        with Image.open(io.BytesIO(data)) as picture:
-            pixels = np.asarray(picture)
+        try:
+            # Only PNG: to read PostScript, Pillow starts another program.
+            with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+                pixels = np.asarray(picture)
+        except Image.DecompressionBombError:
+            raise ValueError("more pixels than any map has") from None
         if row.decoding == "palette":
             return pixels[None].astype(np.float32)
         code = pixels.astype(np.float32) / (2**row.png_bits - 1)

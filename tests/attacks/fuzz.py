@@ -1,14 +1,15 @@
-"""Changes good checkpoints at random for a given time and counts the results.
+"""Changes good files of every kind at random for a given time, and counts what reading them does.
 
-`python tests/attacks/fuzz.py --minutes 10 [--seed 0]` stops with exit code 1 at the first file that gives neither a
-network nor a one-line error, that takes more than SLOW seconds of processor time, or for which the audit hook of
-`victim` records an event. The file is saved beside this one.
+`python tests/attacks/fuzz.py --minutes 20 [--seed 0] [--keep-going]`. A file must be read or refused with one printable
+line, within MOST_SECONDS and MOST_BYTES of `reader`, and no checkpoint may cause an event that `victim` watches. The
+exit code is 1 after a defect; its file is kept in the folder fuzz-defects.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -18,38 +19,22 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import checkpoint_files as files
-from attacks import hostile, victim
-from safetensors.torch import save as safetensors_bytes
+from attacks import hostile
+from attacks.file_kinds import SMALL, Kind, all_kinds
+from attacks.generated import WRONG, Change, attacks, paths_of, with_value
+from attacks.reader import Answer, ReaderProcess
 
-from sgi.engine.errors import UserError
-from sgi.engine.generator import Generator, GeneratorConfig, random_generator, save_generator
-from sgi.engine.generator.checkpoints import load, report
+from sgi.engine.generator import random_generator
 
-SLOW = 10.0
 INTERESTING = (
     b"\x00", b"\xff", b"\x7f", b"\x80", b"\xff" * 4, b"\xff" * 8, bytes(4), b"\x00\x00\x00\x80", b"(", b"R", b".",
-    b"b", b"cos\nsystem\n", b"cbuiltins\neval\n", b"h\x00", b"q\x00", b"\x94", b"\x93", b"PK\x01\x02",
+    b"b", b"cos\nsystem\n", b"cbuiltins\neval\n", b"h\x00", b"q\x00", b"\x94", b"\x93", b"PK\x01\x02", b"[", b"{", b'"',
+    b"NaN", b"1e999", b"\x1b[31m", b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\n", b"&a ", b"*a",
 )  # fmt: skip
-
-
-def corpus(folder: Path) -> list[bytes]:
-    """Good files of every format, and the small malicious files."""
-    config = GeneratorConfig(16, z_dim=4, w_dim=4, mapping_layers=1, channel_base=64, channel_max=4)
-    generator = random_generator(config, seed=0)
-    save_generator(folder / "generator.safetensors", generator)
-    good = [
-        files.nvidia(generator),
-        files.nvidia(generator, protocol=4),
-        files.tensorflow(generator),
-        files.rosinality(generator),
-        files.rosinality(generator, zipped=False),
-        files.encoder(generator),
-        safetensors_bytes(dict(generator.state_dict())),
-        (folder / "generator.safetensors").read_bytes(),
-    ]
-    bad = [data for data, _ in hostile.every(generator, str(folder / "canary")).values() if len(data) < 100_000]
-    return good * (1 + len(bad) // len(good)) + bad
+DEFECTS = Path("fuzz-defects")
+HEAVY = ("list", "dict", "texts", "long text", "5000 digits")
+"""Ends of the names of values that take long to write and to read; they are drawn less often."""
+LIGHT = [name for name in WRONG if not name.endswith(HEAVY)]
 
 
 def flip(data: bytearray, dice: random.Random) -> None:
@@ -119,23 +104,74 @@ def changed(sources: list[bytes], dice: random.Random) -> bytes:
     return bytes(data)
 
 
-def try_file(path: Path) -> str:
-    """The result for one file: `network`, `refused`, or the defect."""
-    results = []
-    for read in (load, report):
-        victim.watching = True
-        try:
-            result = read(path)
-            results.append("network" if isinstance(result, Generator | dict) else f"a {type(result).__name__}")
-        except UserError as error:
-            line = str(error)
-            results.append("refused" if line.startswith(f"{path}: ") and line.isprintable() else f"unclear: {line!r}")
-        except BaseException as error:
-            results.append(f"{type(error).__name__}: {error}")
-        finally:
-            victim.watching = False
-    defects = [line for line in results if line not in ("network", "refused")] + victim.events
-    return f"defect: {defects[0]}" if defects else results[0]
+class Corpus:
+    """Good files of every kind, the attacks on them, and the malicious checkpoints of `hostile`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.kinds = all_kinds(folder / "good")
+        self._attacks: dict[str, dict[str, Change]] = {}
+        every = hostile.every(random_generator(SMALL, seed=0), str(folder / "canary"))
+        self._checkpoints = [data for data, _ in every.values() if len(data) < 100_000]
+
+    def draw(self, name: str, dice: random.Random) -> tuple[str, Change]:
+        """A random attack on a kind: one of `generated`, other JSON, or changed bytes."""
+        kind = self.kinds[name]
+        ways: list[Callable[[], tuple[str, Change]]] = [
+            lambda: self._generated(name, dice),
+            lambda: self._bytes(name, dice),
+        ]
+        if kind.embed is not None:
+            ways.append(lambda: self._json(kind, dice))
+        return dice.choice(ways)()
+
+    def _generated(self, name: str, dice: random.Random) -> tuple[str, Change]:
+        if name not in self._attacks:
+            self._attacks[name] = attacks(self.kinds[name])
+        every = self._attacks[name]
+        what = dice.choice(list(every))
+        if what.endswith(HEAVY) and dice.random() < 0.8:
+            what = dice.choice(list(every))
+        return what, every[what]
+
+    def _bytes(self, name: str, dice: random.Random) -> tuple[str, Change]:
+        kind = self.kinds[name]
+        malicious = name.endswith((".pkl", ".pt")) and dice.random() < 0.5
+        data = changed(self._checkpoints if malicious else [kind.data], dice)
+        return "changed bytes", lambda root: _write(root / kind.file, data)
+
+    def _json(self, kind: Kind, dice: random.Random) -> tuple[str, Change]:
+        assert kind.embed is not None
+        values, what, text = kind.values, [], ""
+        for _ in range(dice.randint(1, 3)):
+            path = dice.choice(list(paths_of(values)))
+            name = dice.choice(LIGHT if dice.random() < 0.9 else list(WRONG))
+            value = WRONG[name]
+            text = with_value(values, path, value)
+            what.append(f"{'.'.join(map(str, path))}: {name}")
+            if isinstance(value, str) or not path:  # raw text, or nothing is left to change
+                break
+            values = _changed(values, path, value)
+        data = kind.embed(kind.data, text)
+        return "; ".join(what), lambda root: _write(root / kind.file, data)
+
+
+def _changed(values: object, path: tuple[object, ...], value: object) -> object:
+    import json
+
+    return json.loads(with_value(values, path, value))
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.unlink()
+    path.write_bytes(data)
+
+
+def report(counts: Counter[str], slowest: tuple[Answer, str], largest: tuple[Answer, str]) -> str:
+    """The result of fuzzing in one line."""
+    return (
+        f"{counts.total()} files: {dict(counts)}; longest {slowest[0].seconds:.2f} s ({slowest[1]}), most memory "
+        f"{largest[0].memory >> 20} MiB ({largest[1]})"
+    )
 
 
 def main() -> int:
@@ -143,32 +179,33 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep-going", action="store_true", help="do not stop at the first defect")
+    parser.add_argument("--kind", action="append", help="only this kind; repeat it")
     options = parser.parse_args()
     dice, counts = random.Random(options.seed), Counter[str]()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        sources = corpus(folder)
-        path = folder / "fuzzed"
-        for data in sources[:8]:
-            path.write_bytes(data)
-            try_file(path)
-        sys.addaudithook(victim.watch)
+    nothing = Answer("", 0, 0), ""
+    slowest, largest = nothing, nothing
+    with tempfile.TemporaryDirectory() as name, ReaderProcess(Path(name)) as reader:
+        corpus = Corpus(Path(name))
+        names = options.kind or list(corpus.kinds)
         end = time.monotonic() + 60 * options.minutes
         while time.monotonic() < end:
-            data = changed(sources, dice)
-            path.write_bytes(data)
-            start = time.process_time()
-            outcome = try_file(path)
-            seconds = time.process_time() - start
-            if seconds > SLOW:
-                outcome = f"defect: {seconds:.1f} s"
-            counts[outcome] += 1
-            if outcome.startswith("defect") or (folder / "canary").exists():
-                Path("fuzz-defect.bin").write_bytes(data)
-                print(f"after {counts.total()} files: {outcome}; kept as fuzz-defect.bin")
-                return 1
-    print(f"{counts.total()} files in {options.minutes:g} min: {dict(counts)}")
-    return 0
+            kind = dice.choice(names)
+            what, change = corpus.draw(kind, dice)
+            answer = reader.attack(kind, corpus.kinds[kind], change)
+            label = f"{kind}, {what}"[:200]
+            slowest = max(slowest, (answer, label), key=lambda found: found[0].seconds)
+            largest = max(largest, (answer, label), key=lambda found: found[0].memory)
+            defect = answer.defect or ("code was executed" if (Path(name) / "canary").exists() else None)
+            counts["defect" if defect else answer.outcome] += 1
+            if defect:
+                kept = DEFECTS / str(counts.total())
+                shutil.copytree(reader.root, kept, symlinks=True, ignore=lambda *_: ["pipe"], dirs_exist_ok=True)
+                print(f"{label}: {defect[:300]}; kept in {kept}", flush=True)
+                if not options.keep_going:
+                    break
+    print(report(counts, slowest, largest))
+    return 1 if counts["defect"] else 0
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attacks.containers import safetensors_files, torch_files
-from attacks.networks import nested_storages, tensorflow_arrays
+from attacks.networks import nested_storages, shared_parts, tensorflow_arrays
 from attacks.opcodes import Attack
 from attacks.pickles import bombs, code_runners
 
@@ -17,6 +17,7 @@ def every(generator: Generator, canary: str) -> dict[str, Attack]:
         **bombs(),
         **torch_files(),
         **nested_storages(generator, canary),
+        **shared_parts(),
         **tensorflow_arrays(generator),
         **safetensors_files(),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +11,10 @@ import checkpoint_files as files
 import numpy as np
 import torch
 from attacks.opcodes import Attack, archive, call, in_dict, program, storage, stream, text
+from checkpoint_files.pickling import modules
+from checkpoint_files.tensorflow import Network
 
-from sgi.engine.generator import Generator
+from sgi.engine.generator import Generator, GeneratorConfig
 
 
 class Reduce:
@@ -57,6 +61,11 @@ def nested_storages(generator: Generator, canary: str) -> dict[str, Attack]:
             rung = files.Persistent("SynthesisBlock", files.module_state({}, {"a": rung, "b": rung}))
         states["synthesis"][1]["_modules"]["b8"] = rung
 
+    def attributes(states: Any) -> None:
+        wide = {**files.module_state({}, {}), **{f"x{i}": None for i in range(300_000)}}
+        one = files.Persistent("FullyConnectedLayer", wide)
+        states["mapping"][1]["_modules"] = {f"fc{i}": one for i in range(1900)}
+
     def copies(states: Any) -> None:
         one = torch.nn.Parameter(torch.zeros(200), False)
         states["mapping"][1]["_parameters"] = {f"x{i}": one for i in range(30_000)}
@@ -99,6 +108,7 @@ def nested_storages(generator: Generator, canary: str) -> dict[str, Attack]:
         ),
         "a module in itself": (files.nvidia(generator, itself), "is damaged|recursion|more"),
         "30 000 modules": (files.nvidia(generator, crowd), "more modules than any"),
+        "300 000 attributes": (files.nvidia(generator, attributes), "refer to each other|has the setting x0"),
         "2^60 modules": (files.nvidia(generator, ladder), "is damaged|more modules"),
         "30 000 tensors": (files.nvidia(generator, copies), "more tensors in mapping"),
         "a code object as a gain": (
@@ -116,6 +126,31 @@ def nested_storages(generator: Generator, canary: str) -> dict[str, Attack]:
         "a class of lists": (in_dict("G_ema", call(*persistent, b"]")), "G_ema is damaged"),
         "no arguments": (in_dict("G_ema", call(*persistent)), "G_ema is damaged"),
     }  # fmt: skip
+
+
+def shared_parts() -> dict[str, Attack]:
+    """Small files whose parts refer to the same objects or numbers many times."""
+
+    def network(components: dict[str, Network]) -> Network:
+        settings = {"num_channels": 3, "resolution": 16}
+        state = {"version": 5, "build_func_name": "G_main", "static_kwargs": settings, "variables": []}
+        return Network({**state, "components": components})
+
+    tree = network({})
+    for _ in range(4):
+        tree = network({f"c{i}": tree for i in range(2000)})
+    with modules(dnnlib__tflib__network={"Network": Network}):
+        components = pickle.dumps(tree, protocol=3)
+    wide = GeneratorConfig(16, z_dim=1024, w_dim=1024, mapping_layers=64, channel_base=64, channel_max=4)
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in Generator(wide).state_dict().items()}
+    numbers = torch.zeros(1 << 20)
+    buffer = io.BytesIO()
+    torch.save({name: numbers[: shape.numel()].view(shape) for name, shape in shapes.items()}, buffer)
+    return {
+        "2000 components, four levels": (components, "refer to each other"),
+        "64 layers of the same numbers": (buffer.getvalue(), "its tensors take"),
+    }
 
 
 def tensorflow_arrays(generator: Generator) -> dict[str, Attack]:

@@ -71,6 +71,8 @@ def bombs() -> dict[str, Attack]:
     laughs = b"]\x940" + b"".join(b"](h%ch%ce\x940" % (i, i) for i in range(100)) + b"hd"
     tuples = b"K\x00\x85\x94" + b"".join(b"h%ch%c\x86\x94" % (i, i) for i in range(100))
     colliding = b"".join(b"\x8a\x20" + (1 + i * (2**61 - 1)).to_bytes(32, "little") + b"N" for i in range(50_000))
+    shared = b"}\x940" + b"h\x00(" + b"".join(b"J" + struct.pack("<i", i) + b"N" for i in range(50_000)) + b"u0"
+    module = b"cx\ny\n)\x81}" + text("_modules") + b"h\x00sb"
     many = b"".join(b"X\x04\x00\x00\x00%04dN" % i for i in range(9999))
     return {
         "a key of many lines": (in_dict("a\n\x1b[31m" * 100_000, b"N"), "not a StyleGAN2 checkpoint: a dict of a key"),
@@ -95,6 +97,8 @@ def bombs() -> dict[str, Attack]:
         "text of 1 TiB": (program(b"\x8d" + struct.pack("<Q", 1 << 40)), "truncated"),
         "text of 4 GiB": (program(b"X\xff\xff\xff\xff"), "truncated"),
         "text, 20 MB": (program(text("x" * 50_000) * 400), "bytes of text"),
+        "modules that share their children": (program(shared + b"}" + text("a") + b"}(" + b"".join(
+            text(f"{i}") + module for i in range(10_000)) + b"us"), "refer to each other more than"),
         "a frame of 1 EiB": (program(b"\x95" + struct.pack("<Q", 1 << 60)), "truncated"),
         "a name without an end": (program(b"c" + b"x" * MILLION), "a name without an end"),
         "an integer truncated": (program(b"\x8a\xff\x01"), "truncated"),

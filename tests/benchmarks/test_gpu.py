@@ -175,7 +175,7 @@ def test_share_of_the_checks_is_recorded_beside_the_results(tmp_path):
     code = """
 import sys
 from pathlib import Path
-from record import Record
+from results_file import Record
 record = Record(Path(sys.argv[1]) / "gpu.json")
 record.merge(Path(sys.argv[1]) / "gpu.checks-0.json")
 record.forget("networks")

@@ -6,7 +6,15 @@ file, never the reader that is tested.
 """
 
 from checkpoint_files.basicsr import basicsr, basicsr_state
-from checkpoint_files.nvidia import Persistent, module_state, nvidia, nvidia_object, nvidia_states, saved_nvidia
+from checkpoint_files.nvidia import (
+    Persistent,
+    module_state,
+    nvidia,
+    nvidia_object,
+    nvidia_state_dict,
+    nvidia_states,
+    saved_nvidia,
+)
 from checkpoint_files.pickling import FIR, PRIVATE_PATH, modules, saved
 from checkpoint_files.rosinality import encoder, rosinality, rosinality_state, rosinality_training
 from checkpoint_files.tensorflow import tensorflow
@@ -22,6 +30,7 @@ __all__ = [
     "modules",
     "nvidia",
     "nvidia_object",
+    "nvidia_state_dict",
     "nvidia_states",
     "rosinality",
     "rosinality_state",

@@ -18,8 +18,16 @@ from sgi.engine.generator import Generator
 
 def basicsr_state(generator: Generator) -> dict[str, Tensor]:
     """State dict with BasicSR's names and shapes: rosinality's network under other names."""
+    tensors = rosinality_state(generator)
+    names = list(tensors)
+
+    def place(name: str) -> float:
+        """The noise strength is a parameter of the layer itself, before those of its convolution."""
+        layer = name.removesuffix(".noise.weight")
+        return names.index(name) if layer == name else names.index(f"{layer}.conv.weight") - 0.5
+
     state = {}
-    for name, tensor in rosinality_state(generator).items():
+    for name in sorted(names, key=place):
         if name.endswith(".kernel"):
             continue
         new = name.replace("input.input", "constant_input.weight").replace("noises.noise_", "noises.noise")
@@ -28,7 +36,7 @@ def basicsr_state(generator: Generator) -> dict[str, Tensor]:
         elif new.startswith(("conv1.", "convs.")):
             new = f"style_{new}"
         new = new.replace(".conv.", ".modulated_conv.").replace(".noise.weight", ".weight")
-        state[new] = tensor
+        state[new] = tensors[name]
     return state
 
 

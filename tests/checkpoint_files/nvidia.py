@@ -50,7 +50,7 @@ def module_state(
     tensors: dict[str, Tensor], children: dict[str, Any], buffers: tuple[str, ...] = (), **attributes: Any
 ) -> dict[str, Any]:
     """The `__dict__` of a torch module; buffers: the names of `tensors` that are not parameters."""
-    hooks = {name: None if name == "_is_full_backward_hook" else OrderedDict() for name in _HOOKS}
+    hooks: dict[str, Any] = {name: None if name == "_is_full_backward_hook" else OrderedDict() for name in _HOOKS}
     return {
         "training": False,
         "_parameters": {
@@ -161,6 +161,22 @@ def nvidia_object(states: dict[str, Any], path: str = "") -> Persistent:
         for name, child in state["_modules"].items()
     }
     return Persistent(kind, state)
+
+
+def nvidia_state_dict(generator: Generator) -> dict[str, Tensor]:
+    """The state dict of G_ema, which conversion scripts save: all tensors, the filters included, in torch's order."""
+    states = nvidia_states(generator)
+    found: dict[str, Tensor] = {}
+
+    def collect(path: str) -> None:
+        _, state = states[path]
+        own = {**state["_parameters"], **state["_buffers"]}
+        found.update({f"{path}.{name}".lstrip("."): tensor.detach() for name, tensor in own.items()})
+        for child in state["_modules"]:
+            collect(f"{path}.{child}".lstrip("."))
+
+    collect("")
+    return found
 
 
 def nvidia(

@@ -93,7 +93,7 @@ def tensorflow(
 
     def state_of(name: str, function: str, kwargs: dict[str, Any], shapes: dict[str, Any]) -> dict[str, Any]:
         """A state without variables. The source code is that of the repository, which is not needed here."""
-        state = {
+        state: dict[str, Any] = {
             "version": 5 if is_ada else 4, "name": name, "static_kwargs": dict(kwargs), "components": {},
             "build_module_src": "", "build_func_name": function, "variables": [],
         }  # fmt: skip

@@ -138,8 +138,8 @@ def test_completion_of_the_shell_lists_commands_and_options():
         (["run", "--seeds", "0", "--trunc", "much"], "'--trunc'"),
         (["inspect"], "Missing argument 'FILE'"),
         (["inspect", ""], "an argument is empty"),
-        (["run", "--seeds", "0", "--outdir", ""], "an argument is empty"),
-        (["run", "--seeds", "0", "--outdir="], "an argument is empty"),
+        (["run", "--seeds", "0", "--outdir", ""], "--outdir is empty"),
+        (["run", "--seeds", "0", "--outdir="], "--outdir is empty"),
         (["inspect", os.devnull], "neither a file nor a folder"),
     ],
 )

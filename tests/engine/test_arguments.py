@@ -100,5 +100,5 @@ def test_a_stream_without_seeds_yields_nothing(engine):
 
 def test_types_of_the_trainer():
     with pytest.raises(WrongTypeError, match="`types=5`"):
-        chosen_types(5, {})
+        chosen_types(5, {})  # type: ignore[arg-type]
     assert list(chosen_types("depth", {})) == ["depth"]

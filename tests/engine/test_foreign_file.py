@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import struct
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from safetensors.numpy import save
@@ -37,7 +39,7 @@ FILES = {
     "truncated safetensors": (save({})[:-1], "a truncated safetensors file"),
     "a safetensors header cut short": (struct.pack("<Q", 99999) + b'{"a":', "a truncated safetensors file"),
 }
-READERS = {
+READERS: dict[str, Callable[[Path], object]] = {
     "network.pkl": load,
     "generator.safetensors": load,
     "offset.safetensors": Offset.load,
@@ -70,6 +72,8 @@ def test_paths_that_cannot_be_read(tmp_path):
     assert foreign(tmp_path / "missing") is None
     assert foreign(tmp_path) is None
     (tmp_path / "data.pkl").write_bytes(b"")
-    assert "an unpacked .pt file" in foreign(tmp_path)
+    assert str(foreign(tmp_path)).startswith("a folder, an unpacked .pt file")
     with pytest.raises(UserError, match="it is a folder, an unpacked .pt file"):
         load(tmp_path)
+    with pytest.raises(UserError, match="a folder, an unpacked .pt file"):
+        inspect_file(tmp_path)

@@ -18,7 +18,7 @@ from sgi.engine.run import run_classes, run_seeds
 from sgi.engine.seeds import latents
 from sgi.export.onnx import export_onnx
 
-MIX = np.float32([0.7, 0, 0.3])
+MIX = np.array([0.7, 0, 0.3], np.float32)
 
 
 def test_every_form_of_a_label():
@@ -27,7 +27,9 @@ def test_every_form_of_a_label():
     np.testing.assert_array_equal(labels_of({0: 0.7, 2: 0.3}, 2, 3), [MIX] * 2)
     np.testing.assert_array_equal(labels_of(None, 2, 3, MIX), [MIX] * 2)
     np.testing.assert_array_equal(labels_of(None, 2, 3, [[1, 0, 0], [0, 0, 0]]), [[1, 0, 0], [0, 0, 0]])
-    assert labels_of(None, 2, 3, torch.zeros(2, 3, dtype=torch.float64)).dtype == np.float32
+    converted = labels_of(None, 2, 3, torch.zeros(2, 3, dtype=torch.float64))
+    assert converted is not None
+    assert converted.dtype == np.float32
     assert labels_of(None, 2, 0) is None
 
 
@@ -36,7 +38,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({}, "`class_index`: the model needs a class, 0 to 2"),
     ({"class_index": 1.5}, "`class_index=1.5`: choose 0 to 2"),
     ({"class_index": [0, [1]]}, "choose 0 to 2, one for all images or one each"),
-    ({"class_index": "cat"}, "`class_index=cat`: choose 0 to 2"),
+    ({"class_index": "cat"}, "`class_index='cat'`: choose 0 to 2"),
     ({"class_index": {3: 1.0}}, "`class_index=3`: choose classes from 0 to 2"),
     ({"class_index": {-1: 1.0}}, "`class_index=-1`: choose classes from 0 to 2"),
     ({"class_index": {"0": 1.0}}, "`class_index=0`: choose classes"),
@@ -91,7 +93,7 @@ def test_labels_give_the_pictures_of_the_generator(backend, conditional_generato
     pytest.importorskip(package_of(backend))
     path = tmp_path / "image.onnx"
     export_onnx(conditional_generator, {"image": None}, path, psi=0.8)
-    labels = np.float32([[1, 0, 0], [0.7, 0, 0.3], [0, 0, 0], [-1, 2, 0.5]])
+    labels = np.array([[1, 0, 0], [0.7, 0, 0.3], [0, 0, 0], [-1, 2, 0.5]], np.float32)
     z = latents(range(4), conditional_generator.config.z_dim)
     with torch.no_grad():
         shown = conditional_generator(torch.from_numpy(z).float(), torch.from_numpy(labels), psi=0.8)
@@ -103,7 +105,7 @@ def test_labels_give_the_pictures_of_the_generator(backend, conditional_generato
 
 
 def test_labels_of_a_stream(class_model):
-    labels = np.float32([[1, 0, 0], MIX, [0, 0, 0]])
+    labels = np.array([[1, 0, 0], MIX, [0, 0, 0]], np.float32)
     z = latents(range(3), Z_DIM)
     with Engine.open(class_model, device="cpu", batch=2) as engine:
         expected = engine(seeds="0-2", labels=labels)["depth"]

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from plugin_package import install_package, run_with
 
 from sgi.engine import plugins
 from sgi.engine.backends import BACKENDS
 from sgi.engine.errors import UserError
 from sgi.engine.writers import FORMATS
 
-PROJECT = """
-[build-system]
-requires = ["setuptools"]
-build-backend = "setuptools.build_meta"
-
-[project]
-name = "sgi-example-plugin"
-version = "1.0"
-
-[tool.setuptools]
-py-modules = ["example_plugin"]
-
+ENTRY_POINTS = """
 [project.entry-points."sgi_engine.backends"]
 zeros = "example_plugin:ROW"
 not-a-row = "example_plugin:Zeros"
@@ -80,12 +67,9 @@ COMMAND = "import sys; from sgi.cli import main; sys.exit(main())"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     """A folder in which pip installed the example package."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
-    (source / "pyproject.toml").write_text(PROJECT)
-    (source / "example_plugin.py").write_text(MODULE)
-    options = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check")
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, "--target", target, source], check=True)
-    return target
+    return install_package(
+        tmp_path_factory.mktemp("package"), "sgi-example-plugin", "example_plugin", MODULE, ENTRY_POINTS
+    )
 
 
 @pytest.fixture
@@ -93,11 +77,7 @@ def sgi_engine(site, model, tmp_path):
     """Run a command in a process that sees the example package: (exit code, stdout, stderr)."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
-        path = os.pathsep.join(filter(None, (str(site), *sys.path)))
-        done = subprocess.run(
-            [sys.executable, "-c", COMMAND, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": path, "COLUMNS": "200"},
-        )  # fmt: skip
+        done = run_with(site, COMMAND, *arguments, folder=tmp_path)
         return done.returncode, done.stdout, done.stderr
 
     return call
@@ -150,9 +130,8 @@ def test_two_packages_with_one_name_are_an_error(monkeypatch):
         plugins.find_plugins(plugins.FORMATS)
 
 
-def test_names_are_looked_up_only_when_they_are_not_built_in(sgi_engine, model):
+def test_names_are_looked_up_only_when_they_are_not_built_in(site, sgi_engine, model):
     code = "import sys; from sgi.engine import writers, backends; writers.get_format('png'); "
     code += "backends.runs('openvino', 'x.onnx'); assert 'importlib.metadata' not in sys.modules"
-    subprocess.run(
-        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    )
+    done = run_with(site, code)
+    assert done.returncode == 0, done.stderr

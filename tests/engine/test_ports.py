@@ -12,7 +12,7 @@ from tiny_models import ONNX_BACKENDS, SIDE, describe, package_of
 
 from sgi.engine import Engine
 from sgi.engine.backends import open_backend
-from sgi.engine.backends.ports import check_maps
+from sgi.engine.backends.ports import Port, check_map_port, check_maps
 from sgi.engine.errors import UserError
 
 
@@ -61,6 +61,17 @@ def test_run_writes_no_map_and_exits_with_2(write, command, tmp_path):
 def test_an_engine_is_compared_too(changes, message, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=rf"maps\.engine: its {message}"), opened(tmp_path, monkeypatch, **changes):
         pass
+
+
+def test_maps_on_a_device_are_compared():
+    artifact = describe()
+    check_map_port("m.onnx", artifact, Port("depth", "float32", (2, 1, SIDE, SIDE)), 2)
+    for port, shown in {
+        Port("depth", "float32", (1, 1, SIDE, SIDE)): r"float32 \[1, 1, 16, 16\]",
+        Port("depth", "int64", (2, 1, SIDE, SIDE)): r"int64 \[2, 1, 16, 16\]",
+    }.items():
+        with pytest.raises(UserError, match=rf"m\.onnx: its output depth is {shown}, and its description gives"):
+            check_map_port("m.onnx", artifact, port, 2)
 
 
 def test_what_a_plugin_returns_is_compared():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -146,3 +148,13 @@ def test_the_colour_map_is_viridis():
     colormaps = pytest.importorskip("matplotlib").colormaps
     share = np.linspace(0, 1, 256)
     assert np.abs(viridis(share[None, None])[:, 0].T - colormaps["viridis"](share)[:, :3]).max() < 6 / 255
+
+
+def test_a_map_is_only_read_from_a_png_file_of_a_possible_size():
+    absurd = bytearray(encode_png(np.zeros((4, 4), np.uint8)))
+    absurd[16:24] = struct.pack(">2I", 60_000, 60_000)
+    absurd[29:33] = struct.pack(">I", zlib.crc32(absurd[12:29]))
+    with pytest.raises(ValueError, match="more pixels than any map has"):
+        Png().decode("edges", bytes(absurd))
+    with pytest.raises(OSError, match="cannot identify image file"):
+        Png().decode("edges", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")

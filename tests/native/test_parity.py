@@ -170,7 +170,7 @@ def test_latents_are_equal_bit_for_bit(library):
 
 @pytest.mark.parametrize("backend", PRESETS)
 def test_label_vectors(library, class_model, backend):
-    labels = np.float32([[1, 0, 0], [0.7, 0, 0.3], [0, 0, 0], [-1, 2, 0.5]])
+    labels = np.array([[1, 0, 0], [0.7, 0, 0.3], [0, 0, 0], [-1, 2, 0.5]], np.float32)
     assert_agrees(library, class_model, backend, labels=labels)
 
 
@@ -178,7 +178,7 @@ def test_label_vectors(library, class_model, backend):
 @pytest.mark.parametrize("write", [*AT_OPENING.values(), *AT_A_BATCH.values()], ids=[*AT_OPENING, *AT_A_BATCH])
 def test_outputs_that_differ_from_the_description_are_refused(library, backend, write, tmp_path):
     shapes = {"image": (2, 3, SIDE, SIDE), "depth": (2, 1, SIDE, SIDE)}
-    with pytest.raises(NativeError, match="depth|image|ONNX Runtime"):
+    with pytest.raises(NativeError, match=r"lies\.onnx: .*(depth|image)"):
         library(PRESETS[backend]).generate(write(tmp_path / "lies.onnx"), shapes, [0, 1], backend=backend)
 
 

@@ -6,8 +6,10 @@ import io
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,9 +22,11 @@ import numpy as np
 import pytest
 from native_library import ROOT, build_folder
 from PIL import Image
+from tiny_models import describe, write_model
 from tolerances import NATIVE_PARITY
 
 from sgi.engine import Engine
+from sgi.engine.intrinsics import image_of
 from sgi.engine.version import __version__
 from sgi.engine.writers import get_format
 
@@ -163,7 +167,7 @@ def test_sgi_run_takes_classes_and_weights(built, environment, class_model, tmp_
     program = built("release") / "examples/sgi-run"
     common = (program, class_model, "--seeds", "4", "--type", "depth", "--format", "npy", "--outdir", tmp_path)
     with Engine.open(class_model, backend="onnxruntime") as engine:
-        for text, label in {"2": [0, 0, 1], "0:0.7, 2:0.3": [0.7, 0, 0.3]}.items():
+        for text, label in {"2": [0.0, 0.0, 1.0], "0:0.7, 2:0.3": [0.7, 0.0, 0.3]}.items():
             run(*common, "--class", text, env=environment)
             expected = engine([4], labels=label)["depth"][0]
             assert np.abs(np.load(tmp_path / "seed000004_depth.npy") - expected).max() <= NATIVE_PARITY
@@ -176,6 +180,18 @@ def test_sgi_run_takes_classes_and_weights(built, environment, class_model, tmp_
         finished = subprocess.run([*common, *flags], env=environment, capture_output=True, text=True)
         assert finished.returncode == 2
         assert finished.stderr.startswith(text)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_sgi_run_writes_grey_and_rgba_pictures(built, environment, channels, tmp_path):
+    row = image_of(channels)
+    model = write_model(tmp_path / "image.onnx", describe((row,)))
+    run(built("release") / "examples/sgi-run", model, "--seeds", "3", "--outdir", tmp_path, env=environment)
+    with Engine.open(model, backend="onnxruntime") as engine:
+        expected = get_format("png").encode(row, engine([3])["image"][0])
+    with Image.open(tmp_path / "seed000003_image.png") as found, Image.open(io.BytesIO(expected)) as wanted:
+        assert found.mode == wanted.mode
+        assert np.abs(np.asarray(found).astype(int) - np.asarray(wanted).astype(int)).max() <= 1
 
 
 def test_sgi_run_refuses(built, environment, all_types_model):
@@ -207,6 +223,9 @@ def test_the_runtime_of_an_active_environment_is_found(built, environment, all_t
     del found["SGI_ORT_LIB"]
     run(built("release") / "examples/sgi-run", all_types_model, "--seeds", "0", "--outdir", tmp_path, env=found)
 
+
+IDLE_STOP_SECONDS = 4
+"""Below the 5 s after which the C++ server closes an idle connection."""
 
 Service = Callable[..., AbstractContextManager[tuple[str, "subprocess.Popen[str]"]]]
 
@@ -293,6 +312,8 @@ def test_services_refuse_bad_requests_in_one_line(service, all_types_model, flag
         "seeds=0&psi=high": "`psi", "seeds=0&psi=nan": "psi", "seeds=0&psi=inf": "psi", "seeds=0&psi=": "`psi",
         "seeds=0&class_index=1": "no classes", "seeds=0&format=exr": "`format=exr`", "seeds=0&format=png": "one map",
         "seeds=0&format=npy": "one type", "seeds=0&class=1": "`class`", "seeds=0&psi=1&psi=0": "twice",
+        "seeds=0&psi=1&psi=1": "`psi`: was given twice", "seeds=0&seeds=0": "`seeds`: was given twice",
+        "seeds=0&types=": "`types=`", "seeds=0&format=": "`format=`", "seeds=0&psi=101": "psi",
     }  # fmt: skip
     with service(all_types_model, *flags) as (url, _):
         for query, words in queries.items():
@@ -305,6 +326,22 @@ def test_services_refuse_bad_requests_in_one_line(service, all_types_model, flag
             urllib.request.urlopen(post, timeout=60)
         assert caught.value.code == 405
         assert ask(f"{url}/healthz")[:1] == (200,)
+
+
+def test_services_stop_at_once_beside_idle_connections(service, all_types_model):
+    """A connection that is kept alive, and one that has sent nothing."""
+    with service(all_types_model) as (url, process):
+        address = url.removeprefix("http://").split(":")
+        with (
+            socket.create_connection((address[0], int(address[1]))) as kept,
+            socket.create_connection((address[0], int(address[1]))),
+        ):
+            kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b" 200 " in kept.recv(1 << 16)
+            began = time.monotonic()
+            process.terminate()
+            process.wait(timeout=60)
+            assert time.monotonic() - began < IDLE_STOP_SECONDS
 
 
 def test_services_of_conditional_models(service, class_model):
@@ -325,6 +362,15 @@ def test_services_of_conditional_models(service, class_model):
             status, body, _ = ask(f"{url}/maps?{query}")
             assert (status, body.count(b"\n")) == (400, 1)
             assert b"class_index" in body
+
+
+def test_services_warn_of_offsets_of_another_class(service, tmp_path, capfd):
+    from tiny_models import describe, write_model
+
+    offsets = {"depth": {"sha256": "b" * 64, "space": "w+", "class_index": 1}}
+    with service(write_model(tmp_path / "fitted.onnx", describe(c_dim=3, offsets=offsets))) as (url, _):
+        assert ask(f"{url}/maps?seeds=1&types=depth&class_index=2")[0] == 200
+    assert "(depth on class 1)" in capfd.readouterr().err
 
 
 def test_services_require_the_token(service, all_types_model):
@@ -377,6 +423,7 @@ def test_services_answer_waiting_requests_and_stop(service, slow_model, number):
     [
         (("--host", "0.0.0.0"), "token"),
         (("--queue", "8"), "64"),
+        (("--batch", "300"), "at least"),
         (("--port", "70000"), "65535"),
         (("--batch", "0"), "1"),
         (("--token", ""), "token"),

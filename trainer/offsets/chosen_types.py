@@ -18,19 +18,21 @@ def known_types() -> str:
     return ", ".join([*(name for name in intrinsics.INTRINSICS if name != intrinsics.IMAGE), "mask-CLASS", ALL])
 
 
-def chosen_types(types: str | Sequence[str] | None, own: Mapping[str, Intrinsic]) -> dict[str, Intrinsic]:
+def chosen_types(types: str | Sequence[str] | None, own: Mapping[str, Intrinsic] | None) -> dict[str, Intrinsic]:
     """Return the descriptions of `types` by name, in the order given.
 
     types: names of built-in types, of `own`, or `all`; None or empty for all of `own`. own: the user's own types by
-    name. Raises UserError, naming `types`, for an unknown name and for an empty choice, and for a type of `own` that is
-    not chosen.
+    name, None where there can be none. Raises UserError, naming `types`, for an unknown name and for an empty choice,
+    and for a type of `own` that is not chosen.
     """
     chosen: dict[str, Intrinsic] = {}
+    remedy = known_types() if own is None else f"{known_types()}, or describe it with `type_files`"
+    own = own or {}
     for given in (names_of_types(types) if types else None) or own:
         for name in MAP_TYPES if given == ALL else (given,):
             kind = own.get(name) or intrinsics.find(name)
             if kind is None or name == intrinsics.IMAGE:
-                raise UserError(f"`types={name}`: choose from {known_types()}, or describe it with `type_files`")
+                raise UserError(f"`types={name}`: choose from {remedy}")
             chosen[name] = kind
     if unused := [name for name in own if name not in chosen]:
         raise UserError(

@@ -37,8 +37,8 @@ def combine_offsets(
 
     mixed_types: whether maps of different types may be added, which gives no map of either type.
 
-    Raises UserError, naming the parameter, for a wrong number of weights, weights that are not finite, one file without
-    a weight, a name without .safetensors, offsets of different generators or samplings, and of
+    Raises UserError, naming the parameter, for a wrong number of weights, weights that are 0 or not finite, a sum of 0,
+    one file without a weight, a name without .safetensors, offsets of different generators or samplings, and of
     different types without `mixed_types`.
 
     >>> from sgi.engine import bundle
@@ -53,6 +53,8 @@ def combine_offsets(
         raise UserError(f"`weights`: {len(factors)} weights for {len(paths)} files; pass one for each")
     if not all(map(math.isfinite, factors)):
         raise UserError(f"`weights={' '.join(map(str, factors))}`: weights must be finite")
+    if 0 in factors:
+        raise UserError(f"`weights=0`: {paths[factors.index(0)]} would have no effect; leave it out")
     if len(paths) == 1 and not weights:
         raise UserError("`weights` is missing: a single offset needs a weight")
     if target.suffix != ".safetensors":
@@ -71,5 +73,7 @@ def combine_offsets(
     if len(kinds) == 1 and mixed_types:
         raise UserError(f"`mixed_types=True` has no effect: all offsets are of the type {kinds[0]}; leave it out")
     total = reduce(Offset.plus, [offset.scaled(factor) for offset, factor in zip(loaded, factors, strict=True)])
+    if not any(array.any() for array in total.tensors.values()):
+        raise UserError("`weights`: the offsets cancel each other, and their sum has no effect; choose other weights")
     total.save(target)
     return CombinedOffset(total, target, list(zip(factors, paths, strict=True)))

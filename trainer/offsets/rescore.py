@@ -117,7 +117,7 @@ def score_offsets(
 
 def _bundled_offsets(types: Sequence[str] | None) -> list[Path]:
     """Files of the bundled offsets of `types`; `all` stands for those of its types that are bundled."""
-    paths = {name: bundle.offset(name) for name in chosen_types(types, {})}
+    paths = {name: bundle.offset(name) for name in chosen_types(types, None)}
     return [path for name, path in paths.items() if name in (types or ()) or path.exists()]
 
 

@@ -109,6 +109,7 @@ def train_offsets(
     settings = FitSettings(space, loss, steps, lr, batch, seed, precision, rank, from_layer)
     sampling = Sampling(psi, cutoff, noise_mode or ("const" if generator else "none"), class_index)
     network = checkpoints.load(generator or bundle.GENERATOR, torch_device)
+    sampling.check(network)
     check_row(network.config, from_layer)
     loaded = teachers.load_teacher(teacher, device)
     kinds = {name: target_type(loaded, kind) for name, kind in kinds.items()}

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgi.engine.budget import check_regular, parse_json, read_bytes
+from sgi.engine.budget import npy_header, open_regular, parse_json, read_bytes
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.progress import SILENT, Progress
@@ -196,12 +196,13 @@ def _open(folder: Path, count: int, size: int, mode: Literal["r", "r+"]) -> dict
     for name, shape in _shapes(count, size).items():
         file = _file(folder, name)
         try:
-            check_regular(file)
+            with open_regular(file) as opened:
+                found, _, dtype = npy_header(opened)
+            if found != shape or dtype != np.uint8:
+                raise ValueError(f"not the rooms of its {HEADER}")
             arrays[name] = np.lib.format.open_memmap(file, mode=mode)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError) as error:
             raise UserError(f"{file}: damaged ({error}); delete the folder, and render the rooms again") from None
-        if arrays[name].shape != shape or arrays[name].dtype != np.uint8:
-            raise UserError(f"{file}: not the rooms of its {HEADER}; delete the folder, and render the rooms again")
     return arrays
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from sgi.engine import bundle, intrinsics
-from sgi.engine.errors import warn_cutoff
+from sgi.engine.errors import UserError, warn_cutoff
 from sgi.engine.generator import Generator, checkpoints, generator_sha256
 from sgi.engine.offsets import Offset
 from sgi.trainer.device import preferred_precision
@@ -25,14 +25,19 @@ def open_offsets(paths: Sequence[Path], generator_path: Path | None, generator: 
     """The offsets in files that were fitted on `generator`.
 
     paths: empty for the bundled offsets of depth, normals, albedo and shading where `generator_path` is None, and for
-    none elsewhere. Raises UserError for a file that is no offset, and for an offset of another generator.
+    none elsewhere. Raises UserError for a file that is no offset, a second offset of a type, and an offset of another
+    generator.
     """
     if not paths and generator_path is None:
         paths = [path for name in intrinsics.MAP_TYPES if (path := bundle.offset(name)).exists()]
     sha256 = generator_sha256(generator)
     offsets = [Offset.load(path) for path in paths]
-    for offset in offsets:
+    seen: set[str] = set()
+    for path, offset in zip(paths, offsets, strict=True):
         offset.check_generator(sha256)
+        if offset.type in seen:
+            raise UserError(f"`offsets={path}`: a second offset of type {offset.type}; pass one per type")
+        seen.add(offset.type)
     return offsets
 
 

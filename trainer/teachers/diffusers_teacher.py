@@ -41,6 +41,8 @@ OUTPUTS = {
     "MarigoldNormalsPipeline": "normals, +X right, +Y up, +Z to the viewer",
     "MarigoldIntrinsicsPipeline": f"albedo, {WHITE_PATCH} where its scale is free; shading, the luminance of the light",
 }
+DISPARITY = "inverse depth of unknown scale and shift, from the farthest to the nearest plane of the picture"
+"""Output of a depth pipeline with `prediction_type` disparity, in place of that of `OUTPUTS`."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class MarigoldTeacher(MapTeacher):
         self.pipeline = pipeline
         self.sampling = sampling
         kind = type(pipeline).__name__
+        self.is_disparity = kind == "MarigoldDepthPipeline" and pipeline.config.prediction_type == "disparity"
+        output = DISPARITY if self.is_disparity else OUTPUTS[kind]
         self.targets = _targets(spec, pipeline) if kind == "MarigoldIntrinsicsPipeline" else {}
         config = {name: value for name, value in pipeline.config.items() if name not in (*WEIGHTS, *OTHERS)}
         facts = {
@@ -76,18 +80,18 @@ class MarigoldTeacher(MapTeacher):
             kind, [name for name in ("albedo", "shading") if name in self.targets]
         )
         super().__init__(
-            f"{spec.title} ({kind.removesuffix('Pipeline')}; {OUTPUTS[kind]})",
+            f"{spec.title} ({kind.removesuffix('Pipeline')}; {output})",
             content_sha256(facts, weights),
             types,
             resolution=sampling.size or pipeline.default_processing_resolution or None,
-            notes={"output": OUTPUTS[kind], "sampling": str(sampling)},
+            notes={"output": output, "sampling": str(sampling)},
         )
 
     @torch.no_grad()
     def codes(self, image: Tensor, types: Sequence[str]) -> dict[str, Tensor]:
         prediction = torch.stack([self._predict(picture) for picture in image]).to(image.dtype)  # [N, targets, C, H, W]
         if self.types == ("depth",):
-            return {"depth": 1 - prediction[:, 0]}
+            return {"depth": prediction[:, 0] if self.is_disparity else 1 - prediction[:, 0]}
         if self.types == ("normal",):
             return {"normal": normal_codes(prediction[:, 0])}
         albedo = self._linear("albedo", prediction)
@@ -161,6 +165,11 @@ def _load(spec: Spec, library: ModuleType, name: str, part: str) -> Any:
 
 def _checked(spec: Spec, pipeline: Any, sampling: Sampling) -> Sampling:
     """Return `sampling`; raises UserError if the model does not support it or its tokenizer is incomplete."""
+    stated = pipeline.config.get("prediction_type")
+    if type(pipeline).__name__ == "MarigoldDepthPipeline" and stated not in ("depth", "disparity"):
+        raise UserError(
+            f"{spec.parameter}: its model_index.json states the prediction_type {stated!s:.40}, not depth or disparity"
+        )
     tokens, expected = len(pipeline.tokenizer), pipeline.text_encoder.config.vocab_size
     if tokens != expected:  # the library creates an empty tokenizer where its files are missing
         raise UserError(

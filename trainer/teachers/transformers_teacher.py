@@ -1,8 +1,9 @@
 """Hugging Face `transformers` models as teachers: depth (DPT, Depth Anything, ZoeDepth) and semantic segmentation.
 
-The spec is `transformers:NAME_OR_FOLDER`, with options after a `?`: `far` (distance in metres whose value is 1, for
-metric depth) and `classes` (the classes to separate; all others become the class `other`). Only safetensors are read,
-and no code of a model's files is executed.
+The spec is `transformers:NAME_OR_FOLDER`, with options after a `?`: `depth` (metric for distances in metres, inverse
+for inverse depth of unknown scale; required where the model's config does not state it, as those of DPT), `far`
+(distance in metres whose value is 1, for metric depth) and `classes` (the classes to separate; all others become the
+class `other`). Only safetensors are read, and no code of a model's files is executed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from sgi.trainer.teachers.teacher_spec import Spec, parse_spec
 
 FAR = 10.0
 """Default distance in metres whose value is 1 in maps of metric depth: the range of the NYU rooms."""
+METRIC, INVERSE = "metric", "inverse"
+"""The values of the option `depth`."""
 OTHER = "other"
 DEPTH = ("dpt", "depth_anything", "zoedepth")
 SEGMENTING = {
@@ -138,7 +141,7 @@ def open_teacher(argument: str, device: str = "cpu") -> TransformersTeacher:
     Raises UserError for a missing package, for a model that is missing, damaged, without safetensors or of an
     unsupported kind, and for options that do not apply to it.
     """
-    spec = parse_spec("transformers", argument, ("far", "classes"))
+    spec = parse_spec("transformers", argument, ("depth", "far", "classes"))
     transformers = need("transformers", spec.parameter)
     safe = {"trust_remote_code": False}
     with (
@@ -147,6 +150,7 @@ def open_teacher(argument: str, device: str = "cpu") -> TransformersTeacher:
     ):
         config = transformers.AutoConfig.from_pretrained(spec.target, **safe)
         auto, segmenting = _auto_class(spec, config)
+        far = None if segmenting else _far(spec, config)
         processor = transformers.AutoImageProcessor.from_pretrained(spec.target, **safe)
         model, report = getattr(transformers, auto).from_pretrained(
             spec.target,
@@ -161,7 +165,7 @@ def open_teacher(argument: str, device: str = "cpu") -> TransformersTeacher:
     model.to(device)
     if segmenting:
         return SegmentationTeacher(spec, model, missing, preprocessing, _groups(spec, config.id2label))
-    return DepthTeacher(spec, model, missing, preprocessing, _far(spec, config))
+    return DepthTeacher(spec, model, missing, preprocessing, far)
 
 
 def _auto_class(spec: Spec, config: Any) -> tuple[str, bool]:
@@ -171,7 +175,8 @@ def _auto_class(spec: Spec, config: Any) -> tuple[str, bool]:
         _refuse(spec, "classes", "a depth model has no classes")
         return "AutoModelForDepthEstimation", False
     if architecture.endswith("Segmentation") and config.model_type in SEGMENTING:
-        _refuse(spec, "far", "a segmentation model has no distances")
+        for option in ("depth", "far"):
+            _refuse(spec, option, "a segmentation model has no distances")
         return SEGMENTING[config.model_type], True
     raise UserError(
         f"{spec.parameter}: model class {architecture or config.model_type} is not supported; supported are depth by "
@@ -181,10 +186,31 @@ def _auto_class(spec: Spec, config: Any) -> tuple[str, bool]:
 
 def _far(spec: Spec, config: Any) -> float | None:
     """The distance in metres whose value is 1 for a model of metric depth; None for one of inverse depth."""
-    if config.model_type == "zoedepth" or getattr(config, "depth_estimation_type", None) == "metric":
+    stated, asked = _stated(config), spec.options.get("depth")
+    if asked not in (None, METRIC, INVERSE):
+        raise UserError(f"{spec.parameter}: depth={asked}: choose {METRIC} or {INVERSE}")
+    if stated and asked and stated != asked:
+        raise UserError(f"{spec.parameter}: depth={asked}: its config states {stated} depth; remove the option")
+    if not (stated or asked):
+        raise UserError(
+            f"{spec.parameter}: its config does not state what it predicts; add the option depth={METRIC} if these are "
+            f"distances in metres (models for NYU or KITTI), or depth={INVERSE} if near is large (MiDaS, dpt-large)"
+        )
+    if (asked or stated) == METRIC:
         return spec.number("far", FAR)
     _refuse(spec, "far", "the model predicts inverse depth of unknown scale, not metres")
     return None
+
+
+def _stated(config: Any) -> str | None:
+    """What a config states of a model's depth, None for nothing.
+
+    Depth Anything has `depth_estimation_type`, whose value `relative` is inverse depth, and ZoeDepth the range in
+    metres of each of its heads. The class of a model says nothing: DPT heads predict either.
+    """
+    known = {"metric": METRIC, "relative": INVERSE}.get(getattr(config, "depth_estimation_type", None) or "")
+    heads = getattr(config, "bin_configurations", None) or []
+    return METRIC if heads and all("max_depth" in head for head in heads) else known
 
 
 def _groups(spec: Spec, id2label: Mapping[int, str]) -> dict[str, list[int]]:

@@ -6,12 +6,14 @@ code elsewhere into a warning. All other names are inert, because training files
 
 from __future__ import annotations
 
+# A package of a user's own can be called `code`, so only these have submodules.
+_PACKAGES = frozenset({"ctypes", "importlib", "os", "pip"})
 _MODULES = frozenset(
     {
-        "_pickle", "_posixsubprocess", "_socket", "bdb", "cProfile", "code", "codeop", "commands", "ctypes", "doctest",
-        "imp", "importlib", "linecache", "marshal", "mmap", "nt", "ntpath", "os", "pdb", "pickle", "pip", "pkgutil",
-        "posix", "posixpath", "profile", "pty", "pydoc", "runpy", "shutil", "smtplib", "socket", "subprocess", "sys",
-        "timeit", "webbrowser", "winreg", "zipimport",
+        "_pickle", "_posixsubprocess", "_socket", "bdb", "cProfile", "code", "codeop", "commands", "doctest", "imp",
+        "linecache", "marshal", "mmap", "nt", "ntpath", "pdb", "pickle", "pkgutil", "posix", "posixpath", "profile",
+        "pty", "pydoc", "runpy", "shutil", "smtplib", "socket", "subprocess", "sys", "timeit", "webbrowser", "winreg",
+        "zipimport",
     }
 )  # fmt: skip
 _NAMES = frozenset(
@@ -25,6 +27,6 @@ _NAMES = frozenset(
 )  # fmt: skip
 
 
-def runs_code(name: str) -> bool:
+def runs_code(module: str, name: str) -> bool:
     """Whether `module.name` runs code, starts a program, or opens a file or a connection in published attacks."""
-    return name.partition(".")[0] in _MODULES or name in _NAMES
+    return module in _MODULES or module.partition(".")[0] in _PACKAGES or f"{module}.{name}" in _NAMES

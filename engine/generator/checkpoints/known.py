@@ -46,7 +46,7 @@ _KNOWN: tuple[tuple[str, Callable[[str], bool]], ...] = (
 
 def refusal(container: Container) -> UserError:
     """The error for a file that no reader detects: Unsupported with the name of a known network, else UserError."""
-    names = list(islice(_tensor_names(container.root), MAX_NAMES))
+    names = list(islice(_tensor_names(container), MAX_NAMES))
     for what, test in _KNOWN:
         if any(test(name) or test(name.partition(".")[2]) for name in names):
             return Unsupported(f"{container.label}: refused, {what}; only StyleGAN2 is read")
@@ -59,13 +59,13 @@ def refusal(container: Container) -> UserError:
     return UserError(f"{container.label}: not a StyleGAN2 checkpoint: {inside}")
 
 
-def _tensor_names(root: Any) -> Iterator[str]:
+def _tensor_names(container: Container) -> Iterator[str]:
     """Keys of the dicts and modules in a file, those near the root first."""
-    todo: deque[tuple[Any, int]] = deque([(root, 0)])
+    todo: deque[tuple[Any, int]] = deque([(container.root, 0)])
     seen: set[int] = set()
     while todo and len(seen) < MAX_DICTS:
         value, depth = todo.popleft()
-        content = None if id(value) in seen else fields(value)
+        content = None if id(value) in seen else fields(value, container.visits)
         if content is None:
             continue
         seen.add(id(value))

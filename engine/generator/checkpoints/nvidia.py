@@ -34,8 +34,10 @@ ATTRIBUTES: dict[str, frozenset[str]] = {
     "SynthesisLayer": _WIDTHS
     | {"resolution", "up", "use_noise", "activation", "conv_clamp", "padding", "act_gain"},
     "ToRGBLayer": _WIDTHS | {"conv_clamp", "weight_gain"},
-    "FullyConnectedLayer": frozenset({"in_features", "out_features", "activation", "weight_gain", "bias_gain"}),
-    "Conv2dLayer": _WIDTHS | {"activation", "up", "down", "conv_clamp", "padding", "weight_gain", "act_gain"},
+    "FullyConnectedLayer": frozenset(
+        {"in_features", "out_features", "activation", "weight_gain", "bias_gain", "bias"}
+    ),
+    "Conv2dLayer": _WIDTHS | {"bias", "activation", "up", "down", "conv_clamp", "padding", "weight_gain", "act_gain"},
 }  # fmt: skip
 """Public attributes of the modules in both repositories (training/networks.py, training/networks_stylegan2.py)."""
 OTHER_CLASSES = {
@@ -70,6 +72,7 @@ def load(container: Container) -> Checkpoint:
         if len(tensors) > MAX_TENSORS or len(modules) > MAX_TENSORS:
             raise UserError(f"{container.label}: more modules than any StyleGAN2 generator has")
     by_path = {module.path: module for module in modules}
+    _check_settings(container.label, modules)
     _check_kinds(container.label, by_path)
     reading = _Attributes(container, by_path)
     checkpoint = assemble(
@@ -107,7 +110,7 @@ def _network(container: Container) -> tuple[Any, Any]:
 def _unwrapped(record: Any) -> Any:
     """The module inside of torch's DataParallel or DistributedDataParallel; another record is not changed."""
     modules = record.state.get("_modules") if isinstance(record, Call) and isinstance(record.state, dict) else None
-    return modules["module"] if isinstance(modules, dict) and set(modules) == {"module"} else record
+    return modules["module"] if isinstance(modules, dict) and len(modules) == 1 and "module" in modules else record
 
 
 def _is_generator(record: Call) -> bool:
@@ -135,13 +138,7 @@ def _walk(container: Container, record: Any, path: str, depth: int) -> Iterator[
         )
     state = meta["state"]
     kind = _class_of(container.label, where, meta.get("class_name"), path)
-    attributes = {name: value for name, value in state.items() if not str(name).startswith("_")}
-    unknown = next((name for name in attributes if name not in ATTRIBUTES[kind] and name != "training"), None)
-    if unknown is not None:
-        raise Unsupported(
-            f"{container.label}: refused, {where} has the setting {one_line(str(unknown), MAX_NAME)}, which NVIDIA's "
-            f"{kind} does not have: the code was changed, and what the setting does is unknown"
-        )
+    attributes = {name: value for name, value in state.items() if not str(name).startswith("_") and name != "training"}
     parts = [state.get(key) for key in ("_parameters", "_buffers", "_modules")]
     if not all(isinstance(part, dict) and all(isinstance(key, str) for key in part) for part in parts):
         raise UserError(f"{container.label}: not a readable checkpoint ({where} lacks its tensors)")
@@ -166,6 +163,17 @@ def _class_of(label: str, where: str, kind: Any, path: str) -> str:
     if kind not in ATTRIBUTES:
         raise Unsupported(f"{label}: refused, {where} is a {shown(kind)}, which is not a class of StyleGAN2")
     return kind
+
+
+def _check_settings(label: str, modules: list[Module]) -> None:
+    """Raise Unsupported for a setting that NVIDIA's classes do not have."""
+    for module in modules:
+        unknown = next((name for name in module.attributes if name not in ATTRIBUTES[module.kind]), None)
+        if unknown is not None:
+            raise Unsupported(
+                f"{label}: refused, {module.path or 'G_ema'} has the setting {one_line(str(unknown), MAX_NAME)}, which "
+                f"NVIDIA's {module.kind} does not have: the code was changed, and what the setting does is unknown"
+            )
 
 
 def _check_kinds(label: str, modules: dict[str, Module]) -> None:

@@ -204,7 +204,7 @@ class SafePickle:
         full = Name(f"{module}.{name}")
         if len(full) > MAX_NAME_BYTES or not full.isprintable():
             raise self._error("a name that is not plain text")
-        if runs_code(full):
+        if runs_code(module, name):
             raise UserError(
                 f"{self._label}: refused, the pickle refers to {full}, which no checkpoint needs: "
                 "the file is malicious or damaged (nothing in it was executed)"

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
+from sgi.engine.budget import Budget
 from sgi.engine.generator.checkpoints.checkpoint import Unsupported
 from sgi.engine.generator.checkpoints.container import Container
 from sgi.engine.generator.checkpoints.records import Call
 
 MAX_DEPTH = 4
 MAX_CANDIDATES = 8
-MAX_MODULES = 64  # saved whole, in one file
 MAX_MODULE_DEPTH = 16
 MAX_MODULE_TENSORS = 20_000
 PREFIXES = frozenset(
@@ -47,7 +47,7 @@ def find_state(container: Container, signature: str) -> Found | None:
 
     Raises Unsupported if several are left.
     """
-    found = list(islice(_all(container.root, signature), MAX_CANDIDATES))
+    found = list(islice(_all(container, signature), MAX_CANDIDATES))
     averaged = [one for one in found if any("ema" in part.lower().split("_") for part in one.path)]
     best = averaged or found
     if len(best) > 1:
@@ -58,50 +58,60 @@ def find_state(container: Container, signature: str) -> Found | None:
     return best[0] if best else None
 
 
-def fields(value: Any) -> dict[Any, Any] | None:
-    """The items of a dict, of an object like a dict, or of a module as its state dict; None for other values."""
+def fields(value: Any, visits: Budget) -> dict[Any, Any] | None:
+    """The items of a dict, of an object like a dict, or of a module as its state dict; None for other values.
+
+    visits: spent on the parts of a module, which can refer to each other many times.
+    """
     if isinstance(value, dict):
         return value
     if not isinstance(value, Call):
         return None
     if isinstance(value.state, dict) and isinstance(value.state.get("_modules"), dict):
-        return dict(islice(_module_tensors(value, "", set()), MAX_MODULE_TENSORS))
+        return dict(islice(_module_tensors(value, "", set(), visits), MAX_MODULE_TENSORS))
     return value.entries or None
 
 
-def _module_tensors(module: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+def _module_tensors(module: Any, prefix: str, seen: set[int], visits: Budget) -> Iterator[tuple[str, Any]]:
     """Tensors of a torch module that was saved whole, by the names of its state dict; each module is visited once."""
     state = module.state if isinstance(module, Call) else None
     if not isinstance(state, dict) or id(state) in seen or prefix.count(".") > MAX_MODULE_DEPTH:
         return
     seen.add(id(state))
-    skipped = _without_state(state)
+    skipped = _non_persistent(state, visits)
     for part in ("_parameters", "_buffers"):
         own = state.get(part)
+        visits.spend(len(own) if isinstance(own, dict) else 0)
         for name, value in own.items() if isinstance(own, dict) else ():
             if value is not None and name not in skipped:
                 yield f"{prefix}{name}", value
     children = state.get("_modules")
+    visits.spend(len(children) if isinstance(children, dict) else 0)
     for name, child in children.items() if isinstance(children, dict) else ():
-        yield from _module_tensors(child, f"{prefix}{name}.", seen)
+        yield from _module_tensors(child, f"{prefix}{name}.", seen, visits)
 
 
-def _without_state(state: dict[Any, Any]) -> Any:
-    names = state.get("_non_persistent_buffers_set")
-    return names.elements if isinstance(names, Call) else names if isinstance(names, (list, tuple)) else ()
+def _non_persistent(state: dict[Any, Any], visits: Budget) -> frozenset[str]:
+    """Names of buffers that a state dict does not contain."""
+    items: Any = state.get("_non_persistent_buffers_set")
+    if isinstance(items, Call):  # protocols 2 and 3 write a set as a call with a list
+        items = items.args[0] if len(items.args) == 1 else items.elements
+    if not isinstance(items, (list, tuple)):
+        return frozenset()
+    visits.spend(len(items))
+    return frozenset(name for name in items if isinstance(name, str))
 
 
-def _all(root: Any, signature: str) -> Iterator[Found]:
+def _all(container: Container, signature: str) -> Iterator[Found]:
+    root = container.root
     todo: deque[tuple[tuple[str, ...], Any, tuple[dict[Any, Any], ...]]] = deque([((), root, ())])
     seen: set[int] = set()
-    modules = 0
     while todo:
         path, value, parents = todo.popleft()
-        modules += isinstance(value, Call) and isinstance(value.state, dict)
-        if id(value) in seen or modules > MAX_MODULES:
+        if id(value) in seen:
             continue
         seen.add(id(value))
-        content = fields(value)
+        content = fields(value, container.visits)
         if content is None:
             continue
         prefixes = [prefix for name in content if (prefix := _prefix(name, signature)) is not None][:MAX_CANDIDATES]

@@ -29,9 +29,18 @@ _NUMPY_TYPES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", 
 _SCALARS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 _ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 _BUFFERS = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")  # protocol 5
-_TENSOR = "torch._utils._rebuild_tensor_v2"
-# (data, requires_grad, backward_hooks), then the Python attributes where there are some.
-_PARAMETERS = {"torch._utils._rebuild_parameter": 3, "torch._utils._rebuild_parameter_with_state": 4}
+# Functions of torch/_utils.py -> their numbers of arguments, which begin with storage, offset, size and stride.
+_TENSORS = {"torch._utils._rebuild_tensor": (4,), "torch._utils._rebuild_tensor_v2": (6, 7)}
+# Functions whose first argument is a tensor or an array -> their number of arguments: a parameter, one with Python
+# attributes, and a tensor of an accelerator that has no storages of its own (TPU).
+_WRAPPERS = {
+    "torch._utils._rebuild_parameter": 3,
+    "torch._utils._rebuild_parameter_with_state": 4,
+    "torch._utils._rebuild_device_tensor_from_numpy": 4,
+    "torch._utils._rebuild_xla_tensor": 4,
+}
+_WITH_ATTRIBUTES = "torch._tensor._rebuild_from_type_v2"  # (function, type, arguments, Python attributes)
+_PLAIN_TYPES = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,14 @@ class Ref:
         return self.map(shape, lambda x: x.reshape(shape))
 
 
+def _unwrapped(value: Call) -> Any:
+    """The tensor or array inside of a parameter, or of a tensor with Python attributes; another record itself."""
+    args = value.args
+    if value.target == _WITH_ATTRIBUTES and len(args) == 4 and args[1] in _PLAIN_TYPES:
+        return Call(args[0], args[2]) if isinstance(args[0], Name) and isinstance(args[2], tuple) else value
+    return args[0] if _WRAPPERS.get(value.target) == len(args) else value
+
+
 def filled(shape: tuple[int, ...], value: float = 0.0) -> Ref:
     """A constant tensor, for parts that a network does not use."""
     return Ref(shape, "float32", lambda: np.full(shape, value, np.float32))
@@ -68,17 +85,17 @@ class TensorReader:
 
     def is_tensor(self, value: Any) -> bool:
         """Whether a record has the form of a tensor or an array."""
-        targets = (_TENSOR, *_PARAMETERS, *_ARRAYS, *_BUFFERS, *_SCALARS)
+        targets = (*_TENSORS, *_WRAPPERS, _WITH_ATTRIBUTES, *_ARRAYS, *_BUFFERS, *_SCALARS)
         return isinstance(value, Ref) or (isinstance(value, Call) and value.target in targets)
 
     def tensor(self, value: Any, name: str) -> Ref:
         """The tensor of a record; name: for messages. Raises UserError if it is not a plain tensor of floats."""
         if isinstance(value, Ref):
             return value
-        if isinstance(value, Call) and _PARAMETERS.get(value.target) == len(value.args):
-            value = value.args[0]
         if isinstance(value, Call):
-            if value.target == _TENSOR and len(value.args) in (6, 7):
+            value = _unwrapped(value)
+        if isinstance(value, Call):
+            if len(value.args) in _TENSORS.get(value.target, ()):
                 return self._torch_tensor(value.args, name)
             if value.target in _ARRAYS:
                 state = value.state

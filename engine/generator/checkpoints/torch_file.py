@@ -98,7 +98,9 @@ def read_stream(
         start = file.tell()
         length = count * ITEM_BYTES[kind]
         if len(header) != 8 or struct.unpack("<q", header)[0] != count or length > end - start:
-            raise UserError(f"{label}: not a readable checkpoint (storage {key[:40]!r} is truncated or damaged)")
+            raise UserError(
+                f"{label}: not a readable checkpoint (storage {key[:40]!r} is truncated or damaged): copy it again"
+            )
         storages[key] = Storage(kind, count, Blob(start, length), source=file if is_inside_text else None)
         file.seek(start + length)
     return TorchFile(root, pickle.names, storages)

@@ -7,11 +7,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <set>
 
 namespace {
 
 using Parameters = std::multimap<std::string, std::string>;
+constexpr float PSI_LIMIT = 100; // that of engine/arguments.py
 
 // A text as one line in an error.
 std::string shown(std::string text) {
@@ -57,15 +59,15 @@ std::vector<uint32_t> parse_seeds(const std::string &text, size_t most) {
     return seeds;
 }
 
-std::vector<std::string> choose_types(const std::string &text, const sgi_model_info &model) {
+std::vector<std::string> choose_types(const std::optional<std::string> &text, const sgi_model_info &model) {
     std::vector<std::string> all, chosen;
     std::string known;
     for (size_t i = 0; i < model.type_count; ++i) {
         all.emplace_back(model.types[i].name);
         known += (i ? ", " : "") + all.back();
     }
-    if (text.empty()) return all;
-    const std::vector<std::string> wanted = split(text, ',');
+    if (!text) return all;
+    const std::vector<std::string> wanted = split(*text, ',');
     for (const std::string &name : wanted)
         if (std::find(all.begin(), all.end(), name) == all.end()) wrong("types", name, "the model has " + known);
     for (const std::string &name : all)
@@ -73,8 +75,8 @@ std::vector<std::string> choose_types(const std::string &text, const sgi_model_i
     return chosen;
 }
 
-std::string choose_format(const std::string &text, size_t seeds, size_t types) {
-    if (text.empty()) return types == 1 ? "npy" : "npz";
+std::string choose_format(const std::optional<std::string> &given, size_t seeds, size_t types) {
+    const std::string text = given.value_or(types == 1 ? "npy" : "npz");
     if (media_type(text).empty()) wrong("format", text, "choose from png, npy, npz");
     if (text == "png" && (seeds != 1 || types != 1)) wrong("format", text, "contains one map; use npz");
     if (text == "npy" && types != 1) wrong("format", text, "contains one type; use npz");
@@ -89,18 +91,19 @@ Query parse_query(const Parameters &parameters, const sgi_model_info &model, siz
             throw BadRequest("`" + shown(name) + "`: choose from seeds, types, psi, class_index, format");
         if (parameters.count(name) > 1) throw BadRequest("`" + name + "`: was given twice");
     }
-    const auto value_of = [&](const char *name) {
+    const auto given = [&](const char *name) -> std::optional<std::string> {
         const auto found = parameters.find(name);
-        return found == parameters.end() ? std::string() : found->second;
+        return found == parameters.end() ? std::nullopt : std::optional(found->second);
     };
+    const auto value_of = [&](const char *name) { return given(name).value_or(""); };
     Query query;
     if (value_of("seeds").empty()) throw BadRequest("`seeds`: is required, such as 5 or 0-3,9");
     query.seeds = parse_seeds(value_of("seeds"), most_seeds);
-    query.types = choose_types(value_of("types"), model);
-    query.format = choose_format(value_of("format"), query.seeds.size(), query.types.size());
+    query.types = choose_types(given("types"), model);
+    query.format = choose_format(given("format"), query.seeds.size(), query.types.size());
     query.psi = model.psi;
-    if (parameters.count("psi") && (!read_number(value_of("psi"), query.psi) || !std::isfinite(query.psi)))
-        wrong("psi", value_of("psi"), "must be a finite number, such as 0.7");
+    if (parameters.count("psi") && (!read_number(value_of("psi"), query.psi) || !(std::abs(query.psi) <= PSI_LIMIT)))
+        wrong("psi", value_of("psi"), "must be a number from -100 to 100, such as 0.7");
     const bool has_class = parameters.count("class_index");
     if (!model.c_dim && has_class) throw BadRequest("`class_index`: the model has no classes; leave it out");
     if (!model.c_dim) return query;

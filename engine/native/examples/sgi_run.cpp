@@ -1,6 +1,7 @@
 // sgi-run: generates PNG or NPY files of seeds with the names of `sgi-engine run`, in one folder without subfolders.
 // It writes no run.json and no manifest, so it refuses a folder that has a run.json, and `sgi-engine run` refuses the
 // folders of sgi-run.
+#include "../src/printable.hpp"
 #include "class_label.hpp"
 #include "npy.hpp"
 #include "png_file.hpp"
@@ -107,6 +108,6 @@ int main(int argc, char **argv) try {
     run(argv[1], seeds, outdir, types, label, psi, format);
     return 0;
 } catch (const std::exception &error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
+    std::fprintf(stderr, "error: %s\n", sgi::internal::printable(error.what()).c_str());
     return 2;
 }

@@ -3,6 +3,7 @@
 // GET /maps?seeds=0-3,9&types=depth&psi=0.7&class_index=1&format=npy, /model, /healthz and /metrics. A bad request gets
 // status 400 and one line, a request beyond the queue 503. SIGTERM and SIGINT stop the service after the waiting
 // requests.
+#include "../src/printable.hpp"
 #include "serve_query.hpp"
 
 #include <algorithm>
@@ -16,6 +17,10 @@
 #include <sstream>
 
 #include <httplib.h>
+#include <netinet/in.h>
+#include <nlohmann/json.hpp>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace {
 
@@ -60,9 +65,10 @@ Flags parse_flags(int argc, char **argv) {
         else throw std::runtime_error("no flag " + flag);
         if (flag == "--token" && value.empty()) throw std::runtime_error("--token: must be at least one character");
     }
-    if (flags.queue < flags.request_seeds)
-        throw std::runtime_error("--queue " + std::to_string(flags.queue) + ": must be at least --request-seeds " +
-                                 std::to_string(flags.request_seeds));
+    for (const auto &[name, least] : {std::pair{"--request-seeds ", flags.request_seeds}, {"--batch ", flags.batch}})
+        if (flags.queue < least)
+            throw std::runtime_error("--queue " + std::to_string(flags.queue) + ": must be at least " + name +
+                                     std::to_string(least));
     const bool loopback = flags.host == "127.0.0.1" || flags.host == "::1" || flags.host == "localhost";
     if (!loopback && flags.token.empty())
         throw std::runtime_error("--host " + flags.host + ": other machines reach it; set --token, or use 127.0.0.1");
@@ -122,9 +128,59 @@ bool equal(const std::string &a, const std::string &b) {
     return difference == 0;
 }
 
-void add_errors(httplib::Server &server, const std::string &token) {
+// Ports of the clients whose requests are being answered. httplib logs a request when its response is written.
+class BusyClients {
+  public:
+    void add(int port) {
+        const std::lock_guard lock(mutex_);
+        ports_.insert(port);
+    }
+    void remove(int port) {
+        const std::lock_guard lock(mutex_);
+        ports_.erase(port);
+    }
+    bool contains(int port) const {
+        const std::lock_guard lock(mutex_);
+        return ports_.count(port);
+    }
+
+  private:
+    mutable std::mutex mutex_;
+    std::set<int> ports_;
+};
+
+// The handlers of connections. httplib waits 5 s for the next request of an idle connection, also while the server
+// stops; `shutdown` ends that wait.
+class Handlers : public httplib::TaskQueue {
+  public:
+    Handlers(size_t count, const int &port, const BusyClients &busy) : pool_(count), port_(port), busy_(busy) {}
+    void enqueue(std::function<void()> task) override { pool_.enqueue(std::move(task)); }
+    void shutdown() override {
+        const int most = static_cast<int>(std::min<long>(sysconf(_SC_OPEN_MAX), 1 << 16));
+        for (int file = 3; file < most; ++file)
+            if (port_of(getsockname, file) == port_ && !busy_.contains(port_of(getpeername, file)))
+                ::shutdown(file, SHUT_RD);
+        pool_.shutdown();
+    }
+
+  private:
+    // Port of one end of a connection; -1 for another file.
+    template <class Name> static int port_of(Name name, int file) {
+        sockaddr_storage address{};
+        socklen_t size = sizeof address;
+        if (name(file, reinterpret_cast<sockaddr *>(&address), &size) != 0) return -1;
+        return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6 *>(&address)->sin6_port
+                                                   : reinterpret_cast<sockaddr_in *>(&address)->sin_port);
+    }
+    httplib::ThreadPool pool_;
+    const int &port_;
+    const BusyClients &busy_;
+};
+
+void add_errors(httplib::Server &server, const std::string &token, BusyClients &busy) {
     using Handled = httplib::Server::HandlerResponse;
-    server.set_pre_routing_handler([token](const httplib::Request &request, httplib::Response &response) {
+    server.set_pre_routing_handler([token, &busy](const httplib::Request &request, httplib::Response &response) {
+        busy.add(request.remote_port);
         if (!token.empty() && request.path != "/healthz" &&
             !equal(request.get_header_value("Authorization"), "Bearer " + token)) {
             response.set_header("WWW-Authenticate", "Bearer");
@@ -155,34 +211,6 @@ std::string repeated_parameter(const std::string &target) {
     }
     return "";
 }
-
-// The handlers of connections. An idle keep-alive connection occupies one for 5 s, also while the server stops: httplib
-// waits for its next request. `shutdown` ends that wait; requests that have arrived are still answered.
-class Handlers : public httplib::TaskQueue {
-  public:
-    Handlers(size_t count, const int &port) : pool_(count), port_(port) {}
-    void enqueue(std::function<void()> task) override { pool_.enqueue(std::move(task)); }
-    void shutdown() override {
-        const int most = static_cast<int>(std::min<long>(sysconf(_SC_OPEN_MAX), 1 << 16));
-        for (int file = 3; file < most; ++file)
-            if (is_connection(file)) ::shutdown(file, SHUT_RD);
-        pool_.shutdown();
-    }
-
-  private:
-    bool is_connection(int file) const {
-        sockaddr_storage address{};
-        socklen_t size = sizeof address;
-        if (getpeername(file, reinterpret_cast<sockaddr *>(&address), &size) != 0) return false;
-        size = sizeof address;
-        if (getsockname(file, reinterpret_cast<sockaddr *>(&address), &size) != 0) return false;
-        const auto port = address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6 *>(&address)->sin6_port
-                                                        : reinterpret_cast<sockaddr_in *>(&address)->sin_port;
-        return ntohs(port) == port_;
-    }
-    httplib::ThreadPool pool_;
-    const int &port_;
-};
 
 void add_routes(httplib::Server &server, Batcher &batcher, const sgi_model_info &model, size_t request_seeds,
                 Latency &latency) {
@@ -220,13 +248,31 @@ void add_routes(httplib::Server &server, Batcher &batcher, const sgi_model_info 
     });
 }
 
+// Offsets that were fitted on one class of a conditional model; the service takes any class.
+void warn_of_classes(const sgi_model_info &model) {
+    const auto description = nlohmann::json::parse(model.description, nullptr, /*allow_exceptions=*/false);
+    std::string fitted;
+    for (size_t i = 0; model.c_dim && i < model.type_count; ++i) {
+        const auto index =
+            nlohmann::json::json_pointer(std::string("/offsets/") + model.types[i].name + "/class_index");
+        if (description.contains(index) && description.at(index).is_number_integer())
+            fitted += std::string(fitted.empty() ? "" : ", ") + model.types[i].name + " on class " +
+                      description.at(index).dump();
+    }
+    if (!fitted.empty())
+        std::fprintf(stderr, "warning: offsets were fitted on one class (%s); maps of other classes are not verified\n",
+                     fitted.c_str());
+}
+
 int serve(const Flags &flags, const sigset_t &signals) {
     httplib::Server server;
     server.set_tcp_nodelay(true); // with Nagle's algorithm and delayed acknowledgements a response waits for 40 ms
     // A connection occupies a handler; with fewer handlers than places in the queue it could not fill.
     const size_t handlers = std::min<size_t>(size_t{flags.queue} + 32, MOST_HANDLERS);
     int port = static_cast<int>(flags.port);
-    server.new_task_queue = [handlers, &port] { return new Handlers(handlers, port); };
+    BusyClients busy;
+    server.new_task_queue = [handlers, &port, &busy] { return new Handlers(handlers, port, busy); };
+    server.set_logger([&busy](const httplib::Request &request, const auto &) { busy.remove(request.remote_port); });
     server.set_keep_alive_max_count(1000000);
     if (port ? !server.bind_to_port(flags.host, port) : (port = server.bind_to_any_port(flags.host)) < 0)
         throw std::runtime_error("--host " + flags.host + " --port " + std::to_string(flags.port) +
@@ -238,8 +284,9 @@ int serve(const Flags &flags, const sigset_t &signals) {
     options.threads = flags.threads;
     Batcher batcher(flags.model, options, flags.queue);
     const sgi_model_info model = batcher.engine().info();
+    warn_of_classes(model);
     Latency latency;
-    add_errors(server, flags.token);
+    add_errors(server, flags.token, busy);
     add_routes(server, batcher, model, flags.request_seeds, latency);
 
     std::atomic<bool> ended{false};
@@ -274,6 +321,6 @@ int main(int argc, char **argv) try {
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     return serve(flags, signals);
 } catch (const std::exception &error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
+    std::fprintf(stderr, "error: %s\n", sgi::internal::printable(error.what()).c_str());
     return 2;
 }

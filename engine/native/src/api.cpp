@@ -1,6 +1,7 @@
 // The C interface: it converts exceptions to a status and keeps their message for the calling thread.
 #include "engine.hpp"
 #include "error.hpp"
+#include "printable.hpp"
 #include "seeds.hpp"
 
 #include <algorithm>
@@ -15,9 +16,7 @@ thread_local std::string last_error;
 
 sgi_status fail(sgi_status status, const char *message) noexcept {
     try {
-        last_error = message;
-        for (char &letter : last_error)
-            if (letter == '\n' || letter == '\r') letter = ' ';
+        last_error = sgi::internal::printable(message);
     } catch (...) {
         last_error.clear();
     }

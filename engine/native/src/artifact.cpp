@@ -1,6 +1,7 @@
 #include "artifact.hpp"
 
 #include "error.hpp"
+#include "onnx_operators.hpp"
 #include "onnx_wire.hpp"
 #include "palette.hpp"
 
@@ -17,8 +18,11 @@ namespace {
 using Json = nlohmann::json;
 constexpr int FORMAT = 1;
 // Larger than any generator needs, and small enough that the size of one image cannot overflow.
-constexpr uint32_t MAX_RESOLUTION = 1 << 14, MAX_DIM = 1 << 20, MAX_CHANNELS = 4;
-constexpr size_t MAX_TYPES = 256;
+constexpr uint32_t MAX_RESOLUTION = 1024, MAX_DIM = 1 << 20, MAX_CHANNELS = 4;
+constexpr float PSI_LIMIT = 100;
+constexpr size_t MAX_TYPES = 64, LARGEST_DESCRIPTION = 1 << 24;
+constexpr size_t LEAST_WEIGHT_BYTES = 2; // each element of z and label has a weight, in float16 or bfloat16
+constexpr size_t MAX_DEPTH = 64, MAX_VALUES = 50000;
 constexpr const char *DECODINGS[] = {"identity", "inverse", "unit", "linear", "palette"}; // in sgi_decoding's order
 
 // Decoding and PNG bits of the built-in types, for files of early versions, which do not contain them.
@@ -100,6 +104,14 @@ void check_decoding(const OutputType &type) {
     if (type.low != 0 || type.high != static_cast<float>(count - 1)) wrong("high");
 }
 
+// The names of engine/intrinsics.py; names of files contain them.
+bool is_type_name(const std::string &name) {
+    const auto is_plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
+    return !name.empty() && name.size() <= 64 && name[0] >= 'a' && name[0] <= 'z' &&
+           std::all_of(name.begin(), name.end(), is_plain) && name != "all" && name != "label" && name != "psi" &&
+           name != "z";
+}
+
 OutputType output_type(const Json &entry) {
     OutputType type;
     type.name = text(entry, "name");
@@ -107,7 +119,7 @@ OutputType output_type(const Json &entry) {
     type.channels = integer(entry, "channels", 1, MAX_CHANNELS);
     type.low = number(entry, "low");
     type.high = number(entry, "high");
-    if (type.name.empty() || type.name.find(',') != std::string::npos) wrong("name");
+    if (!is_type_name(type.name)) wrong("name");
     if (!(type.low < type.high)) wrong("low");
 
     const BuiltIn *known = std::find_if(std::begin(BUILT_IN), std::end(BUILT_IN),
@@ -123,7 +135,25 @@ OutputType output_type(const Json &entry) {
     return type;
 }
 
+// Throws for JSON that is too long, nested too deeply or has too many values; parsing it would take seconds.
+void check_size(const std::string &json) {
+    size_t depth = 0, values = 0;
+    bool in_text = false;
+    for (size_t i = 0; i < json.size(); ++i) {
+        const char letter = json[i];
+        if (in_text && letter == '\\') ++i;
+        else if (letter == '"') in_text = !in_text;
+        else if (in_text) continue;
+        else if (letter == '[' || letter == '{') ++depth, ++values;
+        else if (letter == ']' || letter == '}') depth -= depth > 0;
+        else if (letter == ',') ++values;
+        if (depth > MAX_DEPTH || values > MAX_VALUES || i > LARGEST_DESCRIPTION)
+            throw Failure(SGI_ERROR_MODEL, "its description is too long or nested too deeply; export it again");
+    }
+}
+
 Artifact parse(std::string json) {
+    check_size(json);
     const Json values = Json::parse(json, nullptr, /*allow_exceptions=*/false);
     if (!values.is_object()) throw Failure(SGI_ERROR_MODEL, "its description is not JSON; export it again");
     if (member(values, "format") != FORMAT)
@@ -136,6 +166,7 @@ Artifact parse(std::string json) {
     artifact.z_dim = integer(values, "z_dim", 1, MAX_DIM);
     artifact.c_dim = integer(values, "c_dim", 0, MAX_DIM);
     artifact.psi = number(values, "psi");
+    if (std::fabs(artifact.psi) > PSI_LIMIT) wrong("psi");
     artifact.generator_sha256 = text(member(values, "generator"), "sha256");
     if (values.contains("graph_sha256") && !values["graph_sha256"].is_null())
         artifact.graph_sha256 = text(values, "graph_sha256");
@@ -159,8 +190,11 @@ Artifact read_artifact(const Model &model) {
     if (json.find('\0') != std::string::npos)
         throw Failure(SGI_ERROR_MODEL, "its description is not JSON; export it again");
     Artifact artifact = parse(std::move(json));
-    if (!model.is_engine() && !artifact.graph_sha256.empty())
-        check_sha256(find_graph(model.bytes), artifact.graph_sha256);
+    if (model.is_engine()) return artifact;
+    if (artifact.z_dim * LEAST_WEIGHT_BYTES > model.bytes.size()) wrong("z_dim");
+    if (artifact.c_dim * LEAST_WEIGHT_BYTES > model.bytes.size()) wrong("c_dim");
+    if (!artifact.graph_sha256.empty()) check_sha256(find_graph(model.bytes), artifact.graph_sha256);
+    check_graph(model.bytes, artifact.resolution);
     return artifact;
 }
 

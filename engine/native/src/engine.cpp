@@ -87,7 +87,7 @@ std::unique_ptr<Backend> open_backend(const std::string &name, const Model &mode
 } // namespace
 
 sgi_engine::sgi_engine(const Model &model, const sgi_options &options)
-    : artifact_(read_artifact(model)),
+    : artifact_(read_artifact(model)), path_(model.path),
       backend_name_(or_default(options.backend, model.is_engine() ? "tensorrt" : "onnxruntime")),
       device_(or_default(options.device, model.is_engine() ? "cuda" : "cpu")),
       batch_(options.batch ? options.batch : DEFAULT_BATCH) {
@@ -156,7 +156,12 @@ void sgi_engine::generate(const sgi_request &request, const sgi_output *outputs,
             for (size_t n = 0; n < count; ++n) label[n * c_dim + request.classes[start + n]] = 1.0f;
         }
         const float *labels = request.labels ? request.labels + start * c_dim : label.data();
-        backend_->run(count, z, psi, c_dim ? labels : nullptr, buffers);
+        try {
+            backend_->run(count, z, psi, c_dim ? labels : nullptr, buffers);
+        } catch (const Failure &failure) {
+            if (path_.empty() || failure.status == SGI_ERROR_MEMORY) throw;
+            throw Failure(failure.status, path_ + ": " + failure.what());
+        }
         for (OutputBuffer &buffer : buffers) buffer.data += count * artifact_.image_size(artifact_.types[buffer.type]);
     }
 }

@@ -19,6 +19,7 @@ struct sgi_engine {
                                                            size_t output_count) const;
 
     sgi::internal::Artifact artifact_; // with the loaded types only
+    std::string path_;                 // of the model, for messages; empty for one in memory
     std::string backend_name_, device_, runtime_;
     uint32_t batch_;
     std::vector<sgi_type> types_;

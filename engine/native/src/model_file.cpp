@@ -10,8 +10,10 @@
 namespace sgi::internal {
 
 std::string read_file(const std::string &path) {
+    constexpr off_t LARGEST = (off_t{1} << 31) - 1; // the limit of Protobuf
     struct stat status{};
     if (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) throw Failure(SGI_ERROR_MODEL, "not a file");
+    if (status.st_size > LARGEST) throw Failure(SGI_ERROR_MODEL, "larger than 2 GiB, which no model is");
     std::ifstream file(path, std::ios::binary | std::ios::ate);
     if (!file) throw Failure(SGI_ERROR_MODEL, "no such file, or not readable");
     const std::streamoff size = file.tellg();

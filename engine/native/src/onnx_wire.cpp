@@ -2,6 +2,7 @@
 #include "onnx_wire.hpp"
 
 #include "error.hpp"
+#include "wire_reader.hpp"
 
 #include <cstdint>
 #include <set>
@@ -9,69 +10,12 @@
 namespace sgi::internal {
 namespace {
 
-enum Wire : uint32_t { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 enum Model : uint64_t { MODEL_GRAPH = 7, MODEL_METADATA = 14 };
 enum Graph : uint64_t { GRAPH_NODE = 1, GRAPH_INITIALIZER = 5, GRAPH_OUTPUT = 12, GRAPH_VALUE_INFO = 13 };
-enum Node : uint64_t { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_OP_TYPE = 4 };
+enum Node : uint64_t { NODE_INPUT = 1, NODE_OUTPUT = 2 };
 constexpr uint64_t TENSOR_NAME = 8, VALUE_NAME = 1, ENTRY_KEY = 1, ENTRY_VALUE = 2;
 constexpr char IR_VERSION_TAG = '\x08'; // the required first field
 constexpr char GRAPH_TAG = MODEL_GRAPH * 8 + BYTES;
-
-[[noreturn]] void not_onnx() { throw Failure(SGI_ERROR_MODEL, "not an ONNX model"); }
-[[noreturn]] void cut_short() { throw Failure(SGI_ERROR_MODEL, "truncated; copy it again or export it again"); }
-
-struct Field {
-    uint64_t number;
-    Wire wire;
-    std::string_view whole, payload;
-};
-
-class Reader {
-  public:
-    explicit Reader(std::string_view message) : message_(message) {}
-
-    bool next(Field &field) {
-        if (position_ == message_.size()) return false;
-        const size_t start = position_;
-        const uint64_t tag = varint();
-        field.number = tag >> 3;
-        field.wire = static_cast<Wire>(tag & 7);
-        if (field.number == 0) not_onnx();
-        const size_t length = payload_length(field.wire);
-        field.payload = message_.substr(position_, length);
-        position_ += length;
-        field.whole = message_.substr(start, position_ - start);
-        return true;
-    }
-
-  private:
-    size_t payload_length(Wire wire) {
-        uint64_t length = 0;
-        switch (wire) {
-        case VARINT: varint(); break;
-        case BYTES: length = varint(); break;
-        case FIXED64: length = 8; break;
-        case FIXED32: length = 4; break;
-        default: not_onnx();
-        }
-        if (length > message_.size() - position_) cut_short();
-        return static_cast<size_t>(length);
-    }
-
-    uint64_t varint() {
-        uint64_t value = 0;
-        for (unsigned shift = 0; shift < 64; shift += 7) {
-            if (position_ == message_.size()) cut_short();
-            const auto byte = static_cast<unsigned char>(message_[position_++]);
-            value |= static_cast<uint64_t>(byte & 0x7f) << shift;
-            if (byte < 0x80) return value;
-        }
-        not_onnx();
-    }
-
-    std::string_view message_;
-    size_t position_ = 0;
-};
 
 void append_varint(std::string &out, uint64_t value) {
     for (; value > 0x7f; value >>= 7) out.push_back(static_cast<char>((value & 0x7f) | 0x80));
@@ -90,20 +34,10 @@ std::string_view name_of(std::string_view message, uint64_t number) {
     return name;
 }
 
-bool has_control_flow(const std::vector<Field> &fields) {
-    for (const Field &field : fields) {
-        if (field.number != GRAPH_NODE) continue;
-        const std::string_view op = name_of(field.payload, NODE_OP_TYPE);
-        if (op == "If" || op == "Loop" || op == "Scan" || op == "SequenceMap") return true;
-    }
-    return false;
-}
-
 std::string keep_graph_outputs(std::string_view graph, const std::vector<std::string> &names) {
     std::vector<Field> fields;
     Field field{};
     for (Reader reader(graph); reader.next(field);) fields.push_back(field);
-    if (has_control_flow(fields)) return std::string(graph);
 
     const std::set<std::string_view> wanted(names.begin(), names.end());
     std::set<std::string_view> needed = wanted;

@@ -15,8 +15,8 @@ bool read_metadata(std::string_view model, std::string_view key, std::string &va
 std::string_view find_graph(std::string_view model);
 
 // The model without the nodes and weights that only other outputs use. Runtimes compute every node of a graph,
-// whichever outputs are fetched, so unrequested types must be removed before a runtime loads the model. A model with
-// control flow is returned unchanged, because its inner graphs may use any outer value.
+// whichever outputs are fetched, so unrequested types must be removed before a runtime loads the model. The model has
+// no control flow (onnx_operators.hpp), whose inner graphs could use any outer value.
 std::string keep_outputs(std::string_view model, const std::vector<std::string> &names);
 
 } // namespace sgi::internal

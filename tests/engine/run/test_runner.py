@@ -83,6 +83,12 @@ def test_a_folder_that_grows_has_the_files_of_one_run(model, tmp_path):
         assert (tmp_path / "grown" / path.name).read_bytes() == path.read_bytes()
 
 
+def test_all_does_not_hide_a_wrong_type(model, tmp_path):
+    with pytest.raises(UserError, match="`types=bogus`: the model has image, depth"):
+        run_seeds("0", model=model, outdir=tmp_path, types=["all", "bogus"])
+    assert run_seeds("0", model=model, outdir=tmp_path, types=["depth", "all"]).types == ("image", "depth")
+
+
 def test_ctrl_c_carries_the_count_of_finished_seeds(model, tmp_path, monkeypatch):
     def interrupted(engine, job, outcome, progress):
         outcome.written = 3

@@ -63,7 +63,7 @@ def test_npy_and_png_contain_one_type(client, engine):
         ("seeds=0-16", "one request takes 16"),
         ("seeds=0&types=normal", "image, depth"),
         ("seeds=0&types=,", "image, depth"),
-        ("seeds=0&types=", "`types=`: the service has image, depth"),
+        ("seeds=0&types=", "`types=`: the model has image, depth"),
         ("seeds=0&types=depth,", "image, depth"),
         ("seeds=0&psi=high", "`psi=high`"),
         ("seeds=0&psi=", "`psi=`: must be a number"),
@@ -76,6 +76,7 @@ def test_npy_and_png_contain_one_type(client, engine):
         ("seeds=0&class_index=1.5", "`class_index=1.5`"),
         ("seeds=0&psi=1&psi=0", "`psi`: was given twice"),
         ("seeds=0&psi=1&psi=1", "`psi`: was given twice"),
+        ("seeds=0&format=", "`format=`: choose from"),
         ("seeds=0&format=exr", "`format=exr`"),
         ("seeds=0&format=png", "one map"),
         ("seeds=0&format=npy", "one type"),
@@ -138,7 +139,9 @@ def test_a_token_is_required_everywhere_but_for_health(engine):
         assert client.get("/healthz").status_code == 200
 
 
-@pytest.mark.parametrize("values", [{"batch": 0}, {"queue": 8, "request_seeds": 9}, {"token": ""}, {"token": "a\nb"}])
+@pytest.mark.parametrize(
+    "values", [{"batch": 0}, {"queue": 8, "request_seeds": 9}, {"batch": 300}, {"token": ""}, {"token": "a\nb"}]
+)
 def test_settings_are_checked(values):
     with pytest.raises(UserError):
         ServiceSettings(**values)

@@ -34,11 +34,12 @@ def test_random_layers_match_the_reference(rows, seed):
     )
     x, weight, _, scale, noise, bias, clamp = operands.arguments()
     vectors = [torch.randn(n, outputs), torch.randn(n, outputs), torch.randn(3, outputs), torch.randn(3)]
-    next_style, *rgb = (t.to(x.device) for t in vectors)
+    next_style, rgb_style, rgb_weight, rgb_bias = (t.to(x.device) for t in vectors)
     below = torch.randn(images, 3, height // 2, width // 2).to(x.device) if even else None
     bn = chance.choice([16, 32, 64])
+    tail = RgbTail(rgb_style, rgb_weight, rgb_bias, below, 1.5)
     y, img = conv(
-        x, weight, n, None, Epilogue(scale, noise, bias, True, clamp, next_style), RgbTail(*rgb, below, 1.5),
+        x, weight, n, None, Epilogue(scale, noise, bias, True, clamp, next_style), tail,
         config=RowsConfig(rows, chance.choice([4, 16]), bn, chance.choice([16, 32]), 4, 2),
     )  # fmt: skip
     features = reference.modulated_conv(*wide(operands.arguments()))
@@ -46,7 +47,10 @@ def test_random_layers_match_the_reference(rows, seed):
     assert img is not None
     assert y.dtype == dtype
     assert rms_ratio(y, reference.modulated(features, next_style.double(), n)) < RMS[dtype]
-    assert rms_ratio(img, torgb_reference.to_rgb(features, *wide((*rgb, below, 1.5)))) < RMS[dtype]
+    assert (
+        rms_ratio(img, torgb_reference.to_rgb(features, *wide((rgb_style, rgb_weight, rgb_bias, below, 1.5))))
+        < RMS[dtype]
+    )
 
 
 def test_without_epilogue_and_without_output():

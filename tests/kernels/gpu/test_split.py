@@ -29,8 +29,8 @@ def rgb_operands(n: int, height: int, width: int, outputs: int) -> list[torch.Te
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("split", [2, 9])
 def test_divided_convolution_matches_float64(shape, dtype, split):
-    operands = layer(*shape, dtype).without("style")
-    n, _, height, width, _, outputs = shape
+    n, images, height, width, inputs, outputs = shape
+    operands = layer(n, images, height, width, inputs, outputs, dtype).without("style")
     next_style = torch.randn(n, outputs).to(operands.x.device)
     rgb = [None if t is None else t.to(operands.x.device) for t in rgb_operands(n, height, width, outputs)]
     y, img = fused_conv(*operands.arguments(), next_style, *rgb, 1.5, split=split)
@@ -63,9 +63,10 @@ def test_colours_alone():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(2, 1, 3, 2, 19, 35), (1, 1, 1, 1, 16, 16)], ids=["odd", "one pixel"])
 def test_up_convolution_by_taps_matches_float64(shape, dtype):
-    operands = layer(*shape, dtype, up=True).without("style")
+    n, images, height, width, inputs, outputs = shape
+    operands = layer(n, images, height, width, inputs, outputs, dtype, up=True).without("style")
     x, weight, style, scale, noise, bias, clamp = operands.arguments()
-    next_style = torch.randn(shape[0], shape[5]).to(x.device)
+    next_style = torch.randn(n, outputs).to(x.device)
     arguments = (x, weight, None, style, scale, noise, bias, clamp, next_style, "taps")
     y = fused_up_conv(*arguments)
     expected = modulated(up_reference.up_conv(*wide(operands.arguments())), next_style.double(), shape[0])

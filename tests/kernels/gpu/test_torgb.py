@@ -32,7 +32,9 @@ def test_matches_the_reference(dtype, clamp):
     assert rms_ratio(img, reference.to_rgb(*wide((*given, clamp)))) < RMS[torch.float32]
 
 
-@pytest.mark.parametrize("shape", [{"n": 2}, {"height": 4, "width": 4, "inputs": 512}, {"channels": 1}, {"nb": 4}])
+@pytest.mark.parametrize(
+    "shape", [{"n": 2}, {"height": 4, "width": 4, "inputs": 512}, {"channels": 1}, {"channels": 4}, {"nb": 4}]
+)
 def test_shapes(shape):
     given = operands(**shape)
     assert rms_ratio(to_rgb(*given), reference.to_rgb(*wide((*given, None)))) < RMS[torch.float32]
@@ -91,7 +93,8 @@ def test_styles_applied_to_shared_features(shape, dtype, monkeypatch):
     y, img = apply_styles(x, next_style, rgb_style, weight, bias, below, 1.0)
     rows = wide((x, next_style, rgb_style, weight, bias, below))
     assert rms_ratio(y, modulated(rows[0], rows[1], n)) < RMS[dtype]
-    assert rms_ratio(img, reference.to_rgb(rows[0], *rows[2:], 1.0)) < RMS[torch.float32]
+    x64, _, style64, weight64, bias64, below64 = rows
+    assert rms_ratio(img, reference.to_rgb(x64, style64, weight64, bias64, below64, 1.0)) < RMS[torch.float32]
     alone, nothing = apply_styles(x, next_style)
     assert torch.equal(alone, y)
     assert nothing.numel() == 0

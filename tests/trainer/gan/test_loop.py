@@ -118,7 +118,12 @@ def test_samples_and_measurements_have_a_least_interval_in_seconds(tiny, images,
     monkeypatch.setattr(loop, "SAMPLE_KIMG", 0.004)
     measured, drawn = [], []
     monkeypatch.setattr(loop.RunFiles, "save_samples", lambda files, training: drawn.append(training.steps))
-    train(tiny, images, tmp_path, CPU, measure=lambda generator: measured.append(generator) or {})
+
+    def measure(generator):
+        measured.append(generator)
+        return {}
+
+    train(tiny, images, tmp_path, CPU, measure=measure)
     assert len(measured) == 1
     assert drawn == [1, 10]  # the first multiple, and the end of the run
 

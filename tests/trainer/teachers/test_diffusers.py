@@ -75,6 +75,20 @@ def test_depth_equals_that_of_the_library(hub, image):
     np.testing.assert_allclose(values, predictions(hub("Depth"), "Depth", image)[:, 0], atol=1e-5)
 
 
+def test_disparity_is_large_where_near(tmp_path, image):
+    """A depth pipeline states depth, 0 near to 1 far, or disparity, 1 near to 0 far."""
+    folder = save_marigold("Depth", tmp_path / "model", prediction_type="disparity")
+    teacher = load_teacher(f"diffusers:{folder}")
+    assert "inverse depth" in teacher.name
+    values = intrinsics.decode("depth", teacher(image, ["depth"])["depth"].numpy())
+    np.testing.assert_allclose(values, 1 - predictions(folder, "Depth", image)[:, 0], atol=1e-5)
+    index = json.loads((folder / "model_index.json").read_text())
+    for stated in (None, "normals"):
+        (folder / "model_index.json").write_text(json.dumps(index | {"prediction_type": stated}))
+        with pytest.raises(UserError, match=f"states the prediction_type {stated}, not depth or disparity"):
+            load_teacher(f"diffusers:{folder}")
+
+
 def test_normals_equal_those_of_the_library(hub, image):
     teacher = load_teacher(f"diffusers:{hub('Normals')}")
     assert teacher.types == ("normal",)

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from plugin_package import install_package, run_with
 
-PROJECT = """
-[build-system]
-requires = ["setuptools"]
-build-backend = "setuptools.build_meta"
-
-[project]
-name = "sgi-toy-teachers"
-version = "1.0"
-
-[tool.setuptools]
-py-modules = ["toy_teachers"]
-
+ENTRY_POINTS = """
 [project.entry-points."sgi_engine.teachers"]
 toy = "toy_teachers:open_toy"
 refusing = "toy_teachers:refuse"
@@ -67,12 +54,7 @@ def open_nothing(argument, device):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     """A folder in which pip installed the example package."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
-    (source / "pyproject.toml").write_text(PROJECT)
-    (source / "toy_teachers.py").write_text(MODULE)
-    options = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check")
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, "--target", target, source], check=True)
-    return target
+    return install_package(tmp_path_factory.mktemp("package"), "sgi-toy-teachers", "toy_teachers", MODULE, ENTRY_POINTS)
 
 
 @pytest.fixture
@@ -80,9 +62,8 @@ def python(site):
     """Run code in a process in which the example package is installed; returns its stdout."""
 
     def call(code: str) -> str:
-        path = os.pathsep.join(filter(None, (str(site), *sys.path)))
-        environment = {**os.environ, "PYTHONPATH": path}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+        done = run_with(site, code)
+        assert done.returncode == 0, done.stderr
         return done.stdout
 
     return call

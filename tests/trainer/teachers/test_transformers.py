@@ -37,6 +37,12 @@ def hub(tmp_path_factory):
     return folder
 
 
+def spec_of(name, folder, *options):
+    """The spec of a saved model; configs of DPT do not state what the model predicts."""
+    given = [*(["depth=inverse"] if name in ("dpt", "dpt-dinov2") else []), *options]
+    return f"transformers:{folder}" + ("?" + "&".join(given) if given else "")
+
+
 @pytest.fixture
 def image():
     """Pictures of 8-bit codes, the input of the library's processors."""
@@ -59,7 +65,7 @@ def library(folder, image):
 @pytest.mark.parametrize("name", MODELS)
 def test_network_input_equals_output_of_the_image_processor(name, hub, image):
     _, _, expected = library(hub(name), image)
-    teacher = load_teacher(f"transformers:{hub(name)}")
+    teacher = load_teacher(spec_of(name, hub(name)))
     assert isinstance(teacher, TransformersTeacher)
     found = teacher.preprocessing(image)
     assert found.shape == expected.shape
@@ -71,7 +77,7 @@ def test_network_input_equals_output_of_the_image_processor(name, hub, image):
 @torch.no_grad()
 def test_depth_equals_the_depth_of_the_library(name, hub, image):
     model, _, _ = library(hub(name), image)
-    teacher = load_teacher(f"transformers:{hub(name)}")
+    teacher = load_teacher(spec_of(name, hub(name)))
     assert isinstance(teacher, Teacher)
     assert isinstance(teacher, TransformersTeacher)
     assert teacher.types == ("depth",)
@@ -89,17 +95,45 @@ def test_depth_equals_the_depth_of_the_library(name, hub, image):
     else:
         assert "metres over 10 m" in teacher.name
         torch.testing.assert_close(target, (1 - depth / 10).clamp(0, 1))
-        target = load_teacher(f"transformers:{hub(name)}?far=25")(image, ["depth"])["depth"]
+        target = load_teacher(spec_of(name, hub(name), "far=25"))(image, ["depth"])["depth"]
         torch.testing.assert_close(target, (1 - depth / 25).clamp(0, 1))
     assert target.shape == (2, 1, SIDE, SIDE)
     assert target.std() > 0.003
+
+
+@pytest.mark.parametrize("name", ["dpt", "dpt-dinov2"])
+@torch.no_grad()
+def test_dpt_heads_are_read_as_the_user_states(name, hub, image):
+    """Published heads predict either: dpt-large inverse depth, dpt-dinov2-small-nyu metres. Their configs are alike."""
+    with pytest.raises(UserError, match="its config does not state what it predicts; add the option depth=metric if"):
+        load_teacher(f"transformers:{hub(name)}")
+    inverse = load_teacher(f"transformers:{hub(name)}?depth=inverse")
+    metric = load_teacher(f"transformers:{hub(name)}?depth=metric&far=25")
+    assert "inverse depth" in inverse.name
+    assert "metres over 25 m" in metric.name
+    assert inverse.sha256 != metric.sha256
+    assert isinstance(metric, TransformersTeacher)
+    model, _, _ = library(hub(name), image)
+    raw = model(pixel_values=metric.preprocessing(image)).predicted_depth[:, None]
+    depth = torch.nn.functional.interpolate(raw, (SIDE, SIDE), mode="bicubic", align_corners=False)
+    near = metric(image, ["depth"])["depth"]
+    torch.testing.assert_close(near, (1 - depth / 25).clamp(0, 1))
+    large = inverse(image, ["depth"])["depth"]
+    assert np.corrcoef(large.flatten(), depth.flatten())[0, 1] > 0
+    assert np.corrcoef(near.flatten(), depth.flatten())[0, 1] < 0
+
+
+def test_a_config_that_states_the_depth_of_dpt_is_believed(hub, tmp_path):
+    copy = shutil.copytree(hub("dpt"), tmp_path / "copy")
+    _change(copy, depth_estimation_type="metric")
+    assert "metres over 10 m" in load_teacher(f"transformers:{copy}").name
 
 
 @pytest.mark.parametrize("name", SEGMENTING)
 @torch.no_grad()
 def test_segmentation_equals_that_of_the_library(name, hub, image):
     model, processor, _ = library(hub(name), image)
-    teacher = load_teacher(f"transformers:{hub(name)}")
+    teacher = load_teacher(spec_of(name, hub(name)))
     assert isinstance(teacher, Teacher)
     assert isinstance(teacher, TransformersTeacher)
     outputs = model(pixel_values=teacher.preprocessing(image))
@@ -136,7 +170,7 @@ def test_classes_with_one_mask_name_share_a_mask(hub):
 
 @pytest.mark.parametrize("name", ["dpt", "zoedepth", "segformer", "mask2former"])
 def test_is_differentiable_in_the_picture(name, hub, image):
-    teacher = load_teacher(f"transformers:{hub(name)}")
+    teacher = load_teacher(spec_of(name, hub(name)))
     assert isinstance(teacher, TransformersTeacher)
     image.requires_grad_()
     kind = "depth" if name in DEPTH else "mask-wall"
@@ -146,7 +180,7 @@ def test_is_differentiable_in_the_picture(name, hub, image):
 
 
 def test_predictions_do_not_depend_on_batch_or_chunk(hub, image, monkeypatch):
-    teacher = load_teacher(f"transformers:{hub('dpt')}")
+    teacher = load_teacher(spec_of("dpt", hub("dpt")))
     together = teacher(image, ["depth"])["depth"]
     monkeypatch.setattr(teacher, "chunk", 1)
     torch.testing.assert_close(teacher(image, ["depth"])["depth"], together)
@@ -174,7 +208,7 @@ def test_weights_that_dpt_does_not_use_may_be_missing(hub, tmp_path):
     kept = {name: value for name, value in weights.items() if not module._UNUSED.match(name)}
     assert len(kept) < len(weights)
     save_file(kept, copy / "model.safetensors", metadata={"format": "pt"})
-    hashes = {load_teacher(f"transformers:{copy}").sha256 for _ in range(2)}
+    hashes = {load_teacher(spec_of("dpt", copy)).sha256 for _ in range(2)}
     assert len(hashes) == 1
 
 
@@ -186,7 +220,7 @@ def test_missing_weights_are_refused(hub, tmp_path):
     with pytest.raises(
         UserError, match=r"`teacher=transformers:.*head\.head\.0\.weight is not in its file.*\(1 such weights"
     ):
-        load_teacher(f"transformers:{copy}")
+        load_teacher(spec_of("dpt", copy))
 
 
 def test_pickles_are_not_read(hub, tmp_path):
@@ -194,7 +228,7 @@ def test_pickles_are_not_read(hub, tmp_path):
     torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
     (copy / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"`teacher=transformers:.*cannot be loaded.*model\.safetensors"):
-        load_teacher(f"transformers:{copy}")
+        load_teacher(spec_of("dpt", copy))
 
 
 def test_code_in_the_model_folder_is_not_run(hub, tmp_path):
@@ -204,7 +238,7 @@ def test_code_in_the_model_folder_is_not_run(hub, tmp_path):
     own = {"AutoConfig": "evil.Evil", "AutoModelForDepthEstimation": "evil.Evil"}
     (copy / "config.json").write_text(json.dumps(config | {"model_type": "evil", "auto_map": own}))
     with pytest.raises(UserError, match=r"`teacher=transformers:.*cannot be loaded"):
-        load_teacher(f"transformers:{copy}")
+        load_teacher(spec_of("dpt", copy))
     assert not (tmp_path / "ran").exists()
 
 
@@ -224,7 +258,7 @@ def test_damaged_folders_give_one_error_line(damage, message, hub, tmp_path):
     copy = shutil.copytree(hub("dpt"), tmp_path / "copy")
     damage(copy)
     with pytest.raises(UserError, match=f"`teacher=transformers:.*{message}"):
-        load_teacher(f"transformers:{copy}")
+        load_teacher(spec_of("dpt", copy))
 
 
 def _change(folder, **values):
@@ -236,10 +270,16 @@ def _change(folder, **values):
     ("name", "options", "message"),
     [
         ("dpt", "far=3", "far: the model predicts inverse depth"),
+        ("segformer", "depth=metric", "depth: a segmentation model has no distances"),
+        ("depth-anything", "depth=near", "depth=near: choose metric or inverse"),
+        ("depth-anything", "depth=metric", "its config states inverse depth; remove the option"),
+        ("depth-anything-metric", "depth=inverse", "its config states metric depth; remove the option"),
+        ("zoedepth", "depth=inverse", "its config states metric depth; remove the option"),
+        ("depth-anything", "far=3", "far: the model predicts inverse depth"),
         ("dpt", "classes=bed", "classes: a depth model has no classes"),
         ("segformer", "far=3", "far: a segmentation model has no distances"),
         ("zoedepth", "far=-3", "far=-3: must be a positive number"),
-        ("zoedepth", "near=3", "'near=3' is not an option; use far=..., classes=..., each once"),
+        ("zoedepth", "near=3", "'near=3' is not an option; use depth=..., far=..., classes=..., each once"),
         ("segformer", "classes=sofa", "'sofa' is not one of its classes"),
         ("segformer", "classes=bed,bed", "different names"),
         ("segformer", "classes=floor,flooring", "'flooring' is not one of its classes, or is named twice"),
@@ -247,7 +287,7 @@ def _change(folder, **values):
 )
 def test_invalid_options_are_refused(name, options, message, hub):
     with pytest.raises(UserError, match=message):
-        load_teacher(f"transformers:{hub(name)}?{options}")
+        load_teacher(spec_of(name, hub(name), options))
 
 
 def test_unknown_name_gives_one_error_line():
@@ -267,4 +307,4 @@ def test_missing_package_names_the_pip_extra(monkeypatch):
 
 def test_features_are_refused(hub, image):
     with pytest.raises(UserError, match="has no features"):
-        load_teacher(f"transformers:{hub('dpt')}").features(image)
+        load_teacher(spec_of("dpt", hub("dpt"))).features(image)

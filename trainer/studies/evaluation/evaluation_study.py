@@ -11,6 +11,7 @@ from sgi.engine.errors import UserError, refuse_ignored
 from sgi.engine.files import check_writable
 from sgi.engine.generator import generator_sha256
 from sgi.engine.intrinsics import IMAGE, INTRINSICS, Intrinsic, Kind
+from sgi.engine.intrinsics import find as find_type
 from sgi.engine.progress import SILENT, Progress
 from sgi.trainer import teachers
 from sgi.trainer.device import find_device
@@ -22,6 +23,7 @@ from sgi.trainer.studies.evaluation.run_tasks import estimate_seconds, run_tasks
 from sgi.trainer.studies.evaluation.study import Study
 from sgi.trainer.studies.evaluation.tasks import Task, plan
 from sgi.trainer.studies.evaluation.truth_and_lights import NO_ROOMS, checked_variety, measure_sections, uses_rooms
+from sgi.trainer.studies.relighting.directions import load_directions
 from sgi.trainer.studies.study_inputs import open_generator, study_precision, study_sampling
 from sgi.trainer.teachers import Teacher
 
@@ -163,11 +165,18 @@ def _open(settings: EvaluationSettings) -> _Opened:
     check_writable(settings.out, folder=True, make=True)
     teacher = teachers.load_teacher(settings.teacher, settings.device)
     references = [teachers.load_teacher(spec, settings.device) for spec in settings.references]
+    for number, (spec, reference) in enumerate(zip(settings.references, references, strict=True)):
+        if reference.sha256 in {teacher.sha256, *(other.sha256 for other in references[:number])}:
+            refuse_ignored({"references": spec}, "beside the teacher, or another reference, that it is; leave it out")
     own = {kind.name: kind for kind in settings.types if isinstance(kind, Intrinsic)}
     names = [kind.name if isinstance(kind, Intrinsic) else kind for kind in settings.types]
     types = tuple(dict.fromkeys(names or default_types(teacher)))
     if not types or IMAGE in types:
         raise UserError(f"`types`: choose from {', '.join(teacher.types)}")
+    for name in types:
+        if name not in own and find_type(name) is None:
+            known = ", ".join(default_types(teacher))
+            raise UserError(f"`types={name}`: choose from {known}, or describe it with `type_files`")
     sampling = study_sampling(
         settings.generator, settings.psi, settings.cutoff, settings.noise_mode, settings.class_index
     )
@@ -179,6 +188,8 @@ def _open(settings: EvaluationSettings) -> _Opened:
         raise UserError(
             f"`rooms={settings.rooms}`: rooms are RGB pictures, and those of the generator are grey; use none"
         )
+    if settings.directions is not None:
+        load_directions(settings.directions, generator.config)  # raises before the fits
     study = Study(
         generator=str(path),
         teacher=settings.teacher,

@@ -54,7 +54,9 @@ class Latents:
         header, tensors = FILE.read(path, "pt")
         ws = tensors.get(_TENSOR)
         if ws is None or ws.ndim != 2 or not ws.is_floating_point() or not bool(ws.isfinite().all()):
-            raise UserError(f"{path}: the w+ file has no finite tensor {_TENSOR} [rows, w_dim]; {FILE.remedy}")
+            raise UserError(
+                f"{path}: the w+ file has no tensor {_TENSOR} of finite numbers [rows, w_dim]; {FILE.remedy}"
+            )
         return cls(ws.float(), **msgspec.structs.asdict(header))
 
     def check_generator(self, sha256: str) -> None:

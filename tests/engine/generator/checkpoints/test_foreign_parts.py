@@ -66,7 +66,7 @@ def newer_dtypes() -> dict[str, torch.Tensor]:
 def attributed() -> torch.nn.Parameter:
     """A parameter with a Python attribute, which torch pickles by another function."""
     parameter = torch.nn.Parameter(torch.zeros(3))
-    parameter.is_shared = True
+    parameter.note = "shared"  # type: ignore[attr-defined]
     return parameter
 
 
@@ -142,6 +142,15 @@ def test_an_nvidia_pickle_is_read_with_everything_beside_the_generator(written, 
     assert generator_sha256(load(path)) == generator_sha256(small)
 
 
+def test_a_package_with_the_name_of_a_module_of_python(written, small):
+    """Repositories have folders called `code`; `code.interact` of Python is an attack."""
+    own = type("Setting", (), {})
+    with files.modules(code__models={"Setting": own}):
+        path = written(files.nvidia(small, rest={"extra": own()}))
+    load(path)
+    assert report(path)["inert_names"] == ["code.models.Setting"]
+
+
 def test_paths_of_python_3_13(written, small):
     with files.modules(pathlib___local={"LocalPath": LocalPath}):
         data = files.rosinality(small, change=lambda content: content.update(extra=LocalPath()))
@@ -150,7 +159,10 @@ def test_paths_of_python_3_13(written, small):
     assert report(path)["inert_names"] == ["pathlib._local.LocalPath"]
 
 
-@pytest.mark.parametrize("name", ["os.system", "builtins.eval", "subprocess.Popen", "importlib.import_module"])
+@pytest.mark.parametrize(
+    "name",
+    ["os.system", "builtins.eval", "subprocess.Popen", "importlib.import_module", "code.interact", "os.path.exists"],
+)
 def test_names_that_run_code_are_reported_as_an_attack(written, name):
     module, _, function = name.rpartition(".")
     data = pickle.dumps({"G_ema": 1})[:-1] + f"c{module}\n{function}\n.".encode()
@@ -166,9 +178,22 @@ def test_numpy_arrays_in_a_torch_file(written, small, numbers):
     assert generator_sha256(load(written(files.saved({"G_ema": state})))) == generator_sha256(small)
 
 
+class OfTpu:
+    """A tensor of an accelerator without storages, as torch/_tensor.py `_reduce_ex_internal` reduces it."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def __reduce__(self):
+        function = torch._utils._rebuild_device_tensor_from_numpy
+        return function, (self.tensor.numpy(), self.tensor.dtype, "xla:0", False)
+
+
 def test_parameters_with_attributes_in_the_generator(written, small):
     state = {name: tensor.clone() for name, tensor in small.state_dict().items()}
     weight = torch.nn.Parameter(state["synthesis.b8.conv1.weight"])
-    weight.is_shared = True
+    weight.note = "shared"  # type: ignore[attr-defined]
     state["synthesis.b8.conv1.weight"] = weight
+    state["synthesis.b8.conv1.bias"].note = "shared"
+    state["synthesis.b8.conv0.bias"] = OfTpu(state["synthesis.b8.conv0.bias"])
     assert generator_sha256(load(written(files.saved(state)))) == generator_sha256(small)

@@ -87,5 +87,5 @@ def structure(data):
             return type(value).__name__, [of(part) for part in value]
         return f"{type(value).__name__} {getattr(value, 'dtype', '')}{getattr(value, 'shape', '')}"
 
-    names = {arg.replace("_core", "core") for op, arg, _ in pickletools.genops(data) if op.name == "GLOBAL"}
+    names = {str(arg).replace("_core", "core") for op, arg, _ in pickletools.genops(data) if op.name == "GLOBAL"}
     return {"names": names, "Gs": of(Unpickler(io.BytesIO(data)).load()[2])}

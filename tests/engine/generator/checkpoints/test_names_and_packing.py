@@ -16,7 +16,7 @@ from sgi.engine.generator.checkpoints import Unsupported, load, report
 STATES = {
     "rosinality": files.rosinality_state,
     "basicsr": files.basicsr_state,
-    "flat": lambda generator: dict(generator.state_dict()),
+    "flat": files.nvidia_state_dict,
 }
 KEYS = (
     "G",
@@ -73,12 +73,12 @@ class Holder(torch.nn.Module):
         super().__init__()
         for name, tensor in state.items():
             *path, last = name.split(".")
-            module = self
+            module: torch.nn.Module = self
             for part in path:
                 if part not in module._modules:
                     module.add_module(part, torch.nn.Module())
-                module = module._modules[part]
-            if "noise" in last or last in ("kernel", "w_avg"):
+                module = module.get_submodule(part)
+            if "noise_" in last or last in ("kernel", "w_avg", "resample_filter"):
                 module.register_buffer(last, tensor)
             else:
                 module.register_parameter(last, torch.nn.Parameter(tensor))
@@ -97,7 +97,7 @@ def test_modules_that_were_saved_whole(written, small, kind, zipped):
 def test_nvidia_networks_that_were_saved_whole(written, small, zipped):
     network = files.nvidia_object(files.nvidia_states(small))
     wrapped = torch.nn.DataParallel(torch.nn.Identity())
-    wrapped._modules["module"] = network
+    wrapped._modules["module"] = network  # type: ignore[assignment]
     for content in (network, {"G": network, "D": files.Persistent("Discriminator", {})}, {"netG": wrapped}):
         assert generator_sha256(load(written(files.saved_nvidia(content, zipped)))) == generator_sha256(small)
 
@@ -164,3 +164,10 @@ def test_an_archive_of_numpy(written):
         archive.writestr("a.npy", b"")
     with pytest.raises(UserError, match="an .npz archive of NumPy that torch did not write"):
         load(written(buffer.getvalue()))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_buffers_that_a_state_dict_does_not_contain(written, small, zipped):
+    module = Holder(files.rosinality_state(small))
+    module.register_buffer("cache", torch.zeros(1), persistent=False)
+    assert same(load(written(files.saved(module, zipped))), small)

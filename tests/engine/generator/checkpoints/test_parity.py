@@ -42,9 +42,9 @@ WRITERS: dict[str, Callable[[Generator], bytes]] = {
     "rosinality, old torch": lambda g: files.rosinality(g, zipped=False),
     "encoder": files.encoder,
     "basicsr": basicsr_with_mean,
-    "flat": lambda g: files.saved(g.state_dict()),
-    "flat in a dict, old torch": lambda g: files.saved({"G_ema": g.state_dict(), "step": 1}, zipped=False),
-    "flat safetensors": lambda g: safetensors_bytes(dict(g.state_dict())),
+    "flat": lambda g: files.saved(files.nvidia_state_dict(g)),
+    "flat in a dict, old torch": lambda g: files.saved({"G_ema": files.nvidia_state_dict(g), "step": 1}, zipped=False),
+    "flat safetensors": lambda g: safetensors_bytes(files.nvidia_state_dict(g)),
 }
 # Limits of formats: rosinality has no classes, and only NVIDIA's pickles store clamps and rates.
 CASES = [
