@@ -57,4 +57,4 @@ def _small_blocks(x: Tensor, weight: Tensor, n: int, style: Tensor | None) -> li
     """The blocks of the forms for few pixels that fit; these forms need an x that is multiplied by its style."""
     if style is not None or n * x.shape[1] * x.shape[2] > MAX_PIXELS:
         return []
-    return list(dict.fromkeys(block.fitted(x.shape[3], weight.shape[2]) for block in HALF_BLOCKS.values()))
+    return list(dict.fromkeys(block.fitted(x.shape[3], weight.shape[2]) for block in HALF_BLOCKS))

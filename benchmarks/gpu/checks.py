@@ -20,10 +20,11 @@ from sgi.engine.backends.triton.options import PRESETS
 from sgi.engine.offset_tensors import ROWS
 from sgi.kernels.gpu import fused_conv, modulated_conv, pack_conv, to_rgb, up_conv
 from sgi.kernels.gpu.conv import reference
+from sgi.kernels.gpu.operands import Epilogue
 from sgi.kernels.gpu.torgb import reference as torgb_reference
+from sgi.kernels.gpu.upconv import launch as up_launch
 from sgi.kernels.gpu.upconv import reference as upconv_reference
 from sgi.kernels.gpu.upconv.fused_launch import fits
-from sgi.kernels.gpu.upconv.launch import FORMS
 
 LIMITS = {torch.float32: 1e-5, torch.float16: 5e-3, torch.bfloat16: 2e-2}
 # images, images of x, height, width, input channels, output channels
@@ -117,10 +118,14 @@ def _operators(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Itera
     yield _row(f"to_rgb {label}", dtype, ratio(to_rgb(rounded, *rgb), colours), LIMITS[torch.float32])
     arguments = (x, packed.taps, style, scale, double_noise, bias, 2.0)
     expected = upconv_reference.up_conv(*wide(arguments))
-    for form in FORMS if fits(x) else FORMS[:2]:
+    for form in up_launch.FORMS if fits(x) else up_launch.FORMS[:2]:
         first, again = (up_conv(*arguments, packed.phase_weights, form) for _ in range(2))
         repeats = bool((first == again).all())
         yield _row(f"up_conv {form} {label}", dtype, ratio(first, expected), LIMITS[dtype], repeats)
+    if n == nx > 1:
+        epilogue = Epilogue(scale, double_noise, bias, act=True, clamp=2.0)
+        y = up_launch.up_conv(x, packed.taps, None, n, style, epilogue, "fir", images=1)
+        yield _row(f"up_conv fir in chunks {label}", dtype, ratio(y, expected), LIMITS[dtype])
 
 
 def _network(size: Size, dtype: torch.dtype, device: str) -> Iterator[Row]:

@@ -14,9 +14,9 @@ from workload import Size, unbuilt_layers
 
 from sgi.engine.backends.triton.packed_synthesis import PHASES_FORM_MAX_INPUTS
 from sgi.kernels.gpu import fused_conv, fused_up_conv, pack_conv
-from sgi.kernels.gpu.conv.launch import conv
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
-from sgi.kernels.gpu.upconv.launch import up_conv
+from sgi.kernels.gpu.split.launch import conv_or_split, prefers_taps
+from sgi.kernels.gpu.upconv.launch import TAPS, up_conv
 
 # Operands of a layer are repeated until they exceed this, twice the L2 of an H200, so that no replay reads from L2 what
 # the network would read from memory.
@@ -110,12 +110,14 @@ class Operands:
         """The layer as the fused network computes it; on the meta device, for compilation, without its operators."""
         case, packed, e = self.case, self.packed, self.epilogue
         if case.up:
-            if self.x.is_meta:
-                return up_conv(self.x, packed.taps, packed.phase_weights, case.batch, self.style, e)
+            form = TAPS if self.style is None and prefers_taps(self.x, case.batch, case.outputs) else None
             weights = packed.taps, packed.phase_weights
-            return fused_up_conv(self.x, *weights, self.style, e.scale, e.noise, e.bias, e.clamp, e.next_style)
+            if self.x.is_meta:
+                return up_conv(self.x, *weights, case.batch, self.style, e, form)
+            return fused_up_conv(self.x, *weights, self.style, e.scale, e.noise, e.bias, e.clamp, e.next_style, form)
         if self.x.is_meta:
-            return conv(self.x, packed.taps, case.batch, self.style, e, self.rgb, write=case.write)
+            taps, split = packed.taps, DEFAULT_OPTIONS["split"]
+            return conv_or_split(self.x, taps, case.batch, self.style, e, self.rgb, case.write, split)
         rgb = self.rgb
         tail = (None,) * 5 if rgb is None else (rgb.style, rgb.weight, rgb.bias, rgb.below, rgb.clamp)
         operands = (self.x, packed.taps, self.style, e.scale, e.noise, e.bias, e.clamp, e.next_style)

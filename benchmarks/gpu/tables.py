@@ -1,18 +1,22 @@
-"""Turn the results of run.py into Markdown tables: python benchmarks/gpu/tables.py gpu.json [--blocks].
+"""Turn the results of run.py into Markdown tables: python benchmarks/gpu/tables.py gpu.json [--into PAGE ...].
 
---blocks prints the sweep's block shapes as lines of `kernels/gpu/tune.py` instead.
+--into writes the tables into pages instead, for example docs/kernels.md and README.md: between `<!-- begin NAME -->`
+and `<!-- end NAME -->`, where NAME is a key of BLOCKS.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
 DEFAULT, CUDNN = "default", "cuDNN"
+PLAIN_FORMS = ("plain", "split", "rows")
+UP_FORMS = ("fir", "fir chunked", "taps", "phases", "fused")
 RIVALS = ("NVIDIA stylegan3", "torch.compile", "torch")
 
 
@@ -42,61 +46,63 @@ def networks(results: Row) -> str:
     return table(["size", "batch", *names, "bound", *ratios, "kernels / bound"], lines)
 
 
-def layers(results: Row) -> str:
-    """Every layer: milliseconds by default and by the fastest candidate of each form, of cuDNN and torch, the bound."""
+def layers(results: Row, up: bool) -> str:
+    """The convolutions, or with `up` the up-convolutions: milliseconds by default and by the fastest of each form."""
     groups: dict[tuple[int, str], dict[str, Row]] = {}
     for row in results.get("forms", []):
-        if "ms" in row:
+        if "ms" in row and row["up"] == up:
             groups.setdefault((row["batch"], row["key"]), {})[row["form"]] = row
     library = {(row["batch"], row["key"]): row["ms"] for row in results.get("sweep", []) if row.get("form") == CUDNN}
-    in_torch = {(row["batch"], row["size"], row["layer"]): row["ms"] for row in results.get("layers", [])}
-    words = list(dict.fromkeys(_form(name) for forms in groups.values() for name in forms if name != DEFAULT))
+    words = UP_FORMS if up else PLAIN_FORMS
     lines = []
     for (batch, key), forms in groups.items():
-        one = next(iter(forms.values()))
         default = forms.get(DEFAULT)
         others = [row for name, row in forms.items() if name != DEFAULT]
-        best = min(others, key=lambda row: row["ms"], default=one)
+        best = min(others, key=lambda row: row["ms"], default=next(iter(forms.values())))
         cells = []
         for word in words:
             times = [row["ms"] for row in others if _form(row["form"]) == word]
             cells.append(_number(min(times, default=None), 4))
-        plain = library.get((batch, key.replace("last conv", "conv")))
-        lines.append([
-            batch, key, _number(default["ms"] if default else None, 4), *cells, best["form"], _number(plain, 4),
-            _number(in_torch.get((batch, one["size"], one["layer"])), 3), _number(one["bound_ms"], 4),
-            f"{100 * one['bound_ms'] / best['ms']:.0f} %", f"{plain / best['ms']:.2f}" if plain else "-",
-        ])  # fmt: skip
-    headers = ["batch", "layer", DEFAULT, *words, "fastest", CUDNN, "torch", "bound", "bound / fastest"]
-    return table([*headers, "speed of cuDNN"], lines)
+        line = [batch, key.removeprefix("up "), _number(default["ms"] if default else None, 4), *cells, best["form"]]
+        if not up:
+            line.append(_number(library.get((batch, key.replace("last conv", "conv"))), 4))
+        lines.append([*line, _number(best["bound_ms"], 4), f"{100 * best['bound_ms'] / best['ms']:.0f} %"])
+    library_headers = [] if up else [CUDNN]
+    return table(["batch", "layer", DEFAULT, *words, "fastest", *library_headers, "bound", "bound / fastest"], lines)
+
+
+def in_torch(results: Row) -> str:
+    """The layers of the torch generator."""
+    rows = [[row["batch"], row["size"], row["layer"], _number(row["ms"], 3)] for row in results.get("layers", [])]
+    return table(["batch", "size", "layer", "torch"], rows)
+
+
+def summary(results: Row) -> str:
+    """Images a second of the fastest kernels and the others, and the machine in one line."""
+    speed: dict[tuple[str, int], dict[str, float]] = {}
+    for row in results.get("networks", []):
+        speed.setdefault((row["size"], row["batch"]), {})[row["implementation"]] = row["images_per_second"]
+    lines = []
+    for bound in results.get("bounds", []):
+        here = speed.get((bound["size"], bound["batch"]), {})
+        best = max((value for name, value in here.items() if name.startswith("kernels")), default=None)
+        share = f"{best * bound['ms'] / bound['batch'] / 10:.0f} %" if best else "-"
+        others = [_number(here.get(name), 0) for name in ("NVIDIA stylegan3", "torch")]
+        lines.append([bound["size"], bound["batch"], _number(best, 0), *others, share])
+    headers = ["resolution", "batch", "Triton kernels", "NVIDIA's plugins", "PyTorch eager", "share of the bound"]
+    return table(headers, lines) + "\n\n" + machine(results)
+
+
+def machine(results: Row) -> str:
+    """The GPU and the software."""
+    found = results["machine"]
+    names = [f"torch {found['torch']}", f"triton {found['triton']}", f"driver {found.get('driver', 'unknown')}"]
+    return f"{found.get('gpu', found['device'])}; {', '.join(names)}."
 
 
 def _form(label: str) -> str:
-    """The first word of a label, which names the form."""
-    return label.split()[0]
-
-
-def blocks(results: Row) -> str:
-    """The block shapes of the sweep as lines of tune.py, widest first.
-
-    The rate of a shape is its largest share, over the layers, of the fastest shape's rate on all layers.
-    """
-    rows = [row for row in results.get("sweep", []) if "ms" in row and row["form"] != CUDNN]
-    fastest = max((row["tflops"] for row in rows), default=1.0)
-    rates: dict[str, float] = {}
-    for row in rows:
-        rates[row["form"]] = max(rates.get(row["form"], 0.0), row["tflops"] / fastest)
-    # A shape stays if it is within 3 % of the best on some layer.
-    kept = {
-        row["form"] for row in rows
-        if row["ms"] <= 1.03 * min(other["ms"] for other in rows if other["layer"] == row["layer"])
-    }  # fmt: skip
-    lines = []
-    for form in sorted(kept, key=lambda form: -rates[form]):
-        block, warps, stages = form.split()[-3:]
-        numbers = ", ".join([*block.split("x"), warps[1:], stages[1:]])
-        lines.append(f"    Config({numbers}, {rates[form]:.2f}),")
-    return "\n".join(lines) + "\n"
+    """The first word of a label, which names the form; the FIR form in chunks of images is a form of its own."""
+    return "fir chunked" if " images " in label else label.split()[0]
 
 
 def types(results: Row) -> str:
@@ -157,11 +163,27 @@ def report(results: Row) -> str:
         "## Images a second\n\n" + networks(results),
         "## Types\n\n" + types(results),
         "## Fitting\n\n" + fit(results),
-        "## Layers, milliseconds\n\n" + layers(results),
+        "## Convolutions, milliseconds\n\n" + layers(results, up=False),
+        "## Up-convolutions, milliseconds\n\n" + layers(results, up=True),
+        "## Layers of the torch generator, milliseconds\n\n" + in_torch(results),
     ]
     if left_out(results):
         parts.append("## Left out\n\n" + left_out(results))
     return "\n\n".join(parts) + "\n"
+
+
+BLOCKS: dict[str, Callable[[Row], str]] = {
+    "gpu-summary": summary,
+    "gpu-networks": lambda results: networks(results) + "\n\n" + machine(results),
+    "gpu-convolutions": lambda results: layers(results, up=False),
+    "gpu-up-convolutions": lambda results: layers(results, up=True),
+}
+
+
+def filled(text: str, results: Row) -> str:
+    """The text with every block of BLOCKS generated again."""
+    pattern = re.compile(r"(<!-- begin (gpu-[a-z-]+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
+    return pattern.sub(lambda found: f"{found[1]}{BLOCKS[found[2]](results)}\n{found[3]}", text)
 
 
 def _number(value: float | None, digits: int = 1) -> str:
@@ -170,4 +192,8 @@ def _number(value: float | None, digits: int = 1) -> str:
 
 if __name__ == "__main__":
     found = json.loads(Path(sys.argv[1]).read_text())
-    print(blocks(found) if "--blocks" in sys.argv else report(found), end="")
+    if sys.argv[2:3] == ["--into"]:
+        for page in map(Path, sys.argv[3:]):
+            page.write_text(filled(page.read_text(), found))
+    else:
+        print(report(found), end="")

@@ -247,7 +247,7 @@ def split_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
     x = _meta(IMAGES, side, side, channels, dtype=dtype)
     tail = RgbTail(style, _meta(3, channels), _meta(3), _meta(IMAGES, 3, side // 2, side // 2), clamp=256.0)
     plain, up = _epilogue(side, channels, True), _epilogue(2 * side, channels, True)
-    for block in (split.FLOAT_BLOCKS if dtype == torch.float32 else split.HALF_BLOCKS).values():
+    for block in split.FLOAT_BLOCKS if dtype == torch.float32 else split.HALF_BLOCKS:
         name = f"{block.bm}x{block.bn}x{block.bk} w{block.warps} s{block.stages}"
         yield "divided", name, lambda b=block: split.split_conv(x, weight, IMAGES, plain, tail, 9, block=b)
         yield "taps", name, lambda b=block: split.up_conv_by_taps(x, weight, IMAGES, up, b)

@@ -1,8 +1,9 @@
-"""The table of measured rates, `block_rates.py`, from the sweep of block shapes in a results file of benchmarks/gpu.
+"""The table of measured rates, `block_rates.py`, from the stages `sweep` and `forms` of benchmarks/gpu.
 
-    python -m sgi.kernels.gpu.sweep gpu.json > kernels/gpu/block_rates.py
+    python -m sgi.kernels.gpu.sweep gpu.json > new_rates.py && mv new_rates.py kernels/gpu/block_rates.py
 
-A rate is that of the plain form on a layer of a channel count, batch 32, in TFLOP/s.
+A rate is that of the plain form on a layer of a channel count, batch 32, in TFLOP/s. The duration of a step is that of
+the fastest layer whose blocks each have a multiprocessor of their own.
 """
 
 from __future__ import annotations
@@ -13,9 +14,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sgi.kernels.gpu.cost_model import CONVOLUTION, UNIT_BLOCK, UNIT_WARPS
+
 Shape = tuple[int, int, int, int, int]
 """bm, bn, bk, warps, stages of `tune.Config`."""
+# Layers with fewer inputs have so few steps that the start of a block counts.
+MIN_STEP_INPUTS = 512
 _LABEL = re.compile(r"(?:plain )?(\d+)x(\d+)x(\d+) w(\d+) s(\d+)")
+_SHAPE_TYPE = "tuple[int, int, int, int, int]"
 
 
 def measured_rates(rows: list[dict[str, Any]]) -> dict[int, dict[Shape, float]]:
@@ -27,6 +33,23 @@ def measured_rates(rows: list[dict[str, Any]]) -> dict[int, dict[Shape, float]]:
             bm, bn, bk, warps, stages = map(int, label.groups())
             layer = found.setdefault(row["outputs"], {})
             layer[bm, bn, bk, warps, stages] = max(row["tflops"], layer.get((bm, bn, bk, warps, stages), 0.0))
+    return found
+
+
+def step_durations(rows: list[dict[str, Any]], processors: int) -> dict[Shape, float]:
+    """Block shape -> microseconds a step, of the rows of the section `forms`, without the epilogue."""
+    found: dict[Shape, float] = {}
+    for row in rows:
+        label = _LABEL.fullmatch(row["form"])
+        if label is None or not row["form"].startswith("plain") or "ms" not in row or row["inputs"] < MIN_STEP_INPUTS:
+            continue
+        bm, bn, bk, warps, stages = map(int, label.groups())
+        blocks = -(-row["batch"] * row["side"] ** 2 // bm) * -(-row["outputs"] // bn)
+        if blocks <= processors:
+            epilogue = CONVOLUTION.epilogue_us * bm * bn / UNIT_BLOCK * UNIT_WARPS / warps
+            duration = (1e3 * row["ms"] - epilogue) / (CONVOLUTION.longest * -(-row["inputs"] // bk))
+            shape = (bm, bn, bk, warps, stages)
+            found[shape] = min(duration, found.get(shape, duration))
     return found
 
 
@@ -43,12 +66,15 @@ def source(results: dict[str, Any]) -> str:
         "from __future__ import annotations",
         "",
         "# Output channels -> (bm, bn, bk, warps, stages) -> TFLOP/s.",
-        "RATES: dict[int, dict[tuple[int, int, int, int, int], float]] = {",
+        f"RATES: dict[int, dict[{_SHAPE_TYPE}, float]] = {{",
     ]
     for channels, shapes in sorted(measured_rates(results["sweep"]).items()):
         lines.append(f"    {channels}: {{")
         lines += [f"        {shape}: {rate:.0f}," for shape, rate in sorted(shapes.items(), key=lambda item: -item[1])]
         lines.append("    },")
+    lines += ["}", "# (bm, bn, bk, warps, stages) -> microseconds.", f"STEP_US: dict[{_SHAPE_TYPE}, float] = {{"]
+    steps = step_durations(results.get("forms", []), machine["multiprocessors"])
+    lines += [f"    {shape}: {duration:.3f}," for shape, duration in sorted(steps.items())]
     return "\n".join([*lines, "}", ""])
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-from sgi.kernels.gpu.block_rates import RATES
+from sgi.kernels.gpu.block_rates import RATES, STEP_US
+from sgi.kernels.gpu.cost_model import CONVOLUTION, Product, microseconds
 from sgi.kernels.gpu.dispatch import multiprocessors
 
 
@@ -24,8 +25,8 @@ from sgi.kernels.gpu.dispatch import multiprocessors
 class Config:
     """A block of `bm` rows x `bn` columns with `bk` input channels per step.
 
-    warps, stages: of the launch. rate: speed as a fraction of the best block's for the same width, `candidates`
-    sets it from `block_rates`; for float32 an estimate.
+    warps, stages: of the launch. rate: TFLOP/s of a GPU that is full of blocks; step_us: duration of a step of a block
+    that has little company, 0 if unknown. `candidates` sets both from `block_rates`; for float32 rate is an estimate.
     """
 
     bm: int
@@ -34,6 +35,12 @@ class Config:
     warps: int
     stages: int
     rate: float = 1.0
+    step_us: float = 0.0
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """bm, bn, bk, warps and stages."""
+        return self.bm, self.bn, self.bk, self.warps, self.stages
 
     def fitted(self, inner: int, columns: int) -> Config:
         """The config with no side wider than the operands need, and at least 16, the minimum of tl.dot."""
@@ -48,6 +55,7 @@ def _block(size: int) -> int:
 # in `block_rates` were the fastest for no layer.
 HALF_CONFIGS = (
     Config(128, 256, 64, 8, 4),
+    Config(128, 256, 64, 8, 3),
     Config(128, 128, 64, 4, 3),
     Config(128, 64, 64, 4, 3),
     Config(256, 32, 32, 4, 3),
@@ -60,11 +68,11 @@ HALF_CONFIGS = (
 HEAVY_MAX_COLUMNS = 128
 # float32 operands have twice the bytes and need three products (tf32x3).
 FLOAT_CONFIGS = (
-    Config(128, 64, 32, 8, 3, 1.0),
-    Config(64, 64, 32, 4, 3, 0.8),
-    Config(128, 32, 32, 4, 3, 0.7),
-    Config(64, 32, 32, 4, 3, 0.5),
-    Config(16, 32, 64, 4, 3, 0.15),
+    Config(128, 64, 32, 8, 3, 100.0),
+    Config(64, 64, 32, 4, 3, 80.0),
+    Config(128, 32, 32, 4, 3, 70.0),
+    Config(64, 32, 32, 4, 3, 50.0),
+    Config(16, 32, 64, 4, 3, 15.0),
 )
 
 
@@ -85,27 +93,35 @@ def candidates(dtype: torch.dtype, inner: int, columns: int, heavy: bool = False
     for config in configs(dtype):
         if config.bn <= widest:
             shrunk = config.fitted(inner, columns)
-            fitted.setdefault(replace(shrunk, rate=0.0), replace(shrunk, rate=measured_rate(config, columns)))
+            measured = replace(shrunk, rate=measured_rate(config, columns), step_us=measured_step(config))
+            fitted.setdefault(replace(shrunk, rate=0.0), measured)
     return list(fitted.values())
 
 
 def measured_rate(config: Config, columns: int) -> float:
-    """The rate of a block shape as a fraction of the fastest, for the measured layer nearest in width that has both."""
-    shape = (config.bm, config.bn, config.bk, config.warps, config.stages)
+    """TFLOP/s of a block shape, of the measured layer nearest in width that has it."""
     for width in sorted(RATES, key=lambda width: max(width / columns, columns / width)):
-        if shape in RATES[width]:
-            return RATES[width][shape] / max(RATES[width].values())
+        if config.shape in RATES[width]:
+            return RATES[width][config.shape]
     return config.rate
 
 
-def cheapest(options: Sequence[Config], rows: int, columns: int, multiprocessors: int) -> Config:
-    """The config with the least (waves of blocks) x (area of a block) / rate."""
+def measured_step(config: Config) -> float:
+    """Microseconds a step of a block shape, with its own number of stages or another."""
+    alike = {stages: us for (*block, stages), us in STEP_US.items() if tuple(block) == config.shape[:-1]}
+    return alike.get(config.stages, max(alike.values(), default=config.step_us))
 
-    def cost(config: Config) -> float:
-        blocks = -(-rows // config.bm) * -(-columns // config.bn)
-        return -(-blocks // multiprocessors) * config.bm * config.bn / config.rate
 
-    return min(options, key=cost)
+def cheapest(
+    options: Sequence[Config],
+    rows: int,
+    inner: int,
+    columns: int,
+    multiprocessors: int,
+    product: Product = CONVOLUTION,
+) -> Config:
+    """The config with the least predicted time, see `cost_model`."""
+    return min(options, key=lambda config: microseconds(config, rows, inner, columns, multiprocessors, product))
 
 
 class _Cache:
@@ -172,7 +188,7 @@ def pick(kind: str, key: dict[str, Any], options: Sequence[Any], default: Any, r
 
 def _label(option: Any) -> Any:
     if isinstance(option, Config):
-        return list(asdict(option).values())[:-1]
+        return list(option.shape)
     return list(asdict(option).values()) if is_dataclass(option) and not isinstance(option, type) else option
 
 
@@ -205,13 +221,14 @@ def choose_blocks(
     run: Callable[[Any], object],
     heavy: bool = False,
     others: Sequence[Any] = (),
+    product: Product = CONVOLUTION,
 ) -> Any:
-    """Block shape for a GEMM of rows x columns over `inner` channels of x's type.
+    """Block shape for a GEMM of rows x columns over `inner` channels of x's type and the taps of `product`.
 
     others: block shapes of other forms, which only a measurement can choose.
     """
     options = candidates(x.dtype, inner, columns, heavy)
-    default = cheapest(options, rows, columns, multiprocessors(x))
+    default = cheapest(options, rows, inner, columns, multiprocessors(x), product)
     # Batches of the same power of two share a choice.
     key = {**key, "rows": (rows - 1).bit_length(), "inner": inner, "columns": columns, "dtype": str(x.dtype)}
     return pick(kind, key, [*options, *others], default, run)

@@ -102,16 +102,9 @@ def fused_conv(
     `style=None`; 1 is the undivided kernel, 0 chooses. Returns y [N, H, W, O] of x's type (empty unless `write`) and
     the picture [N, C, H, W] float32 (empty without rgb_style).
     """
-    from sgi.kernels.gpu.conv.launch import conv
-    from sgi.kernels.gpu.split.launch import choose_parts, split_conv
+    from sgi.kernels.gpu.split.launch import conv_or_split
 
     epilogue = Epilogue(scale, noise, bias, act=True, clamp=clamp, next_style=next_style)
     tail = _tail(rgb_style, rgb_weight, rgb_bias, below, rgb_clamp)
-    n = scale.shape[0]
-    require(style is None or split <= 1, "split: x must be multiplied by its style before")
-    parts = split or (choose_parts(x, weight, n) if style is None else 1)
-    if parts > 1:
-        y, img = split_conv(x, weight, n, epilogue, tail, parts, write=write)
-    else:
-        y, img = conv(x, weight, n, style, epilogue, tail, write=write)
+    y, img = conv_or_split(x, weight, scale.shape[0], style, epilogue, tail, write, split)
     return x.new_empty(0) if y is None else y, scale.new_empty(0) if img is None else img

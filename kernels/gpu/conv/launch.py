@@ -13,6 +13,7 @@ from sgi.kernels.gpu import tune
 from sgi.kernels.gpu.conv.epilogue import Colours, Tail
 from sgi.kernels.gpu.conv.kernel import conv_kernel
 from sgi.kernels.gpu.conv.rows import RowsConfig, rows_configs, rows_conv
+from sgi.kernels.gpu.cost_model import CONVOLUTION, PHASES
 from sgi.kernels.gpu.dispatch import interpreted, precision, require
 from sgi.kernels.gpu.operands import Epilogue, RgbTail, check_images, check_vectors, row_stride
 from sgi.kernels.gpu.torgb.launch import finish
@@ -66,7 +67,8 @@ def conv(
         # The plain form is the default; the rows form is chosen by a measurement only.
         plain = up == stride == 1 and not transposed
         others = rows_configs(x, weight, style) if plain else []
-        config = tune.choose_blocks("conv", x, n * gh * gw, inputs, columns, flags, run, heavy, others)
+        product = PHASES if up == 2 else CONVOLUTION
+        config = tune.choose_blocks("conv", x, n * gh * gw, inputs, columns, flags, run, heavy, others, product)
     return run(config)
 
 

@@ -81,6 +81,38 @@ def test_filter_over_several_row_chunks(pad, side):
     assert rms_ratio(launch.fir(t, pad), reference.fir(t.double(), pad)) < RMS[torch.float32]
 
 
+@pytest.mark.parametrize("noise_images", [1, 5])
+def test_fir_form_in_chunks_is_the_fir_form(noise_images):
+    operands = layer(5, 5, 3, 4, 17, 20, torch.float32, up=True)
+    x, weight, style, scale, _, bias, clamp = operands.arguments()
+    noise = torch.randn(noise_images, 6, 8).to(x.device)
+    epilogue = Epilogue(scale, noise, bias, act=True, clamp=clamp, next_style=torch.randn(5, 20).to(x.device))
+    block = tune.FLOAT_CONFIGS[-1].fitted(17, 20)
+    whole, chunked = (launch.up_conv(x, weight, None, 5, style, epilogue, "fir", block, k) for k in (None, 2))
+    assert torch.equal(whole, chunked)
+
+
+def test_chunks_are_not_for_shared_images():
+    x, weight, style, scale, *_ = layer(4, 2, 2, 2, 8, 8, torch.float32, up=True).arguments()
+    whole, chunked = (launch.up_conv(x, weight, None, 4, style, Epilogue(scale), "fir", None, k) for k in (None, 1))
+    assert torch.equal(whole, chunked)
+    assert launch.chunk_sizes(x, 8, 4) == []
+    with pytest.raises(ValueError, match="images=0"):
+        launch.up_conv(x, weight, None, 4, style, Epilogue(scale), "fir", None, 0)
+
+
+def test_intermediate_tensors_of_chunks_fit_the_cache():
+    # Side and outputs of the layers of 1024 px -> images of a chunk on an H100, 50 MB.
+    wanted = {(256, 64): [1], (128, 128): [2, 1], (64, 256): [4, 2], (32, 512): [8, 4], (512, 32): [], (4, 512): []}
+    found = {
+        (side, outputs): launch.chunk_sizes(
+            torch.empty(32, side, side, 8, device="meta", dtype=torch.float16), outputs, 32
+        )
+        for side, outputs in wanted
+    }
+    assert found == wanted
+
+
 def test_default_form_depends_on_channels(monkeypatch):
     calls = []
     original = launch.fir
@@ -96,6 +128,20 @@ def test_default_form_depends_on_channels(monkeypatch):
         with tune.tuning(False):
             up_conv(*operands.arguments(), operands.phase_weights)
         assert calls == expected
+
+
+def test_default_form_depends_on_the_number_of_pixels(monkeypatch):
+    monkeypatch.setattr(launch, "multiprocessors", lambda x: 132)
+    monkeypatch.setattr(fused_launch, "multiprocessors", lambda x: 132)
+    # Inputs, side, images -> the fastest form on an H100.
+    wanted = {(64, 512, 32): "fused", (64, 512, 1): "phases", (128, 256, 32): "fir", (128, 128, 1): "phases"}
+    found = {
+        (inputs, side, n): launch.default_form(
+            torch.empty(n, side, side, inputs, device="meta", dtype=torch.float16), inputs // 2, n, True
+        )
+        for inputs, side, n in wanted
+    }
+    assert found == wanted
 
 
 @pytest.mark.parametrize("seed", range(3))
