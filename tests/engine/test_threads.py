@@ -14,6 +14,7 @@ from sgi.engine.api import Engine
 from sgi.engine.backends.openvino import OpenVinoBackend
 from sgi.engine.backends.triton import TritonBackend
 from sgi.engine.errors import UserError
+from sgi.engine.generator import GeneratorConfig, random_generator
 from sgi.engine.in_flight import InFlight
 
 THREADS, CALLS = 64, 4
@@ -22,9 +23,11 @@ BATCH = 4
 
 
 @pytest.fixture(params=[*ONNX_BACKENDS, "triton"])
-def engine(request, model, tiny_generator):
+def engine(request, model):
     if request.param == "triton":
-        backend = TritonBackend(tiny_generator, {"image": None}, device="cpu", precision="fp32")
+        # Few layers and channels, because the interpreter takes seconds for a pass of others.
+        config = GeneratorConfig(16, z_dim=Z_DIM, w_dim=8, mapping_layers=1, channel_base=64, channel_max=4)
+        backend = TritonBackend(random_generator(config, seed=0), {"image": None}, device="cpu", precision="fp32")
         with Engine(backend, BATCH) as engine:
             yield engine
     else:
