@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 SHARED_BYTES = 227 * 1024  # of a multiprocessor, for blocks; H100
 OPERAND_BYTES = 2
+RATED_PROCESSORS = 132  # multiprocessors of the H100 that `block_rates` was measured on
 # Rows x columns of the block for which `Product.epilogue_us` is given, with 4 warps.
 UNIT_BLOCK = 128 * 128
 UNIT_WARPS = 4
@@ -48,7 +49,7 @@ def microseconds(
 ) -> float:
     """Predicted time of `rows` x `columns` sums over `inner` input channels on `processors` multiprocessors.
 
-    shape: bm, bn, bk, warps and stages of a block (`tune.Config`). rate: TFLOP/s of a GPU that is full of such blocks.
+    shape: bm, bn, bk, warps and stages of a block (`tune.Config`). rate: TFLOP/s of an H100 that is full of such blocks.
     step_us: duration of a step of a block that has little company.
     """
     bm, bn, bk, warps, stages = shape
@@ -57,7 +58,7 @@ def microseconds(
     share, turns = blocks / processors, blocks / (processors * together)
     if product.equal:
         share, turns = -(-blocks // processors), -(-blocks // (processors * together))
-    rate_bound = max(1.0, share) * bm * bn * product.taps * inner * 2 * processors / (rate * 1e6)
+    rate_bound = max(1.0, share) * bm * bn * product.taps * inner * 2 * RATED_PROCESSORS / (rate * 1e6)
     steps = max(turns * product.taps, product.longest) * -(-inner // bk)
     epilogue = product.epilogue_us * bm * bn / UNIT_BLOCK * UNIT_WARPS / warps
     return max(rate_bound, steps * step_us) + epilogue
