@@ -49,7 +49,7 @@ def microseconds(
 ) -> float:
     """Predicted time of `rows` x `columns` sums over `inner` input channels on `processors` multiprocessors.
 
-    shape: bm, bn, bk, warps and stages of a block (`tune.Config`). rate: TFLOP/s of an H100 that is full of such blocks.
+    shape: bm, bn, bk, warps and stages of a block (`tune.Config`). rate: TFLOP/s of an H100 full of such blocks.
     step_us: duration of a step of a block that has little company.
     """
     bm, bn, bk, warps, stages = shape
