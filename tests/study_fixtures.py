@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
+from trainer_fixtures import InverseTeacher
 
 from sgi.engine.generator import generator_sha256, save_generator
 from sgi.trainer import teachers
@@ -11,12 +14,19 @@ from sgi.trainer.studies.evaluation.context import open_context
 from sgi.trainer.studies.evaluation.study import Study
 
 
+class AnotherTeacher(InverseTeacher):
+    """A second teacher, for references."""
+
+    sha256 = hashlib.sha256(b"another").hexdigest()
+
+
 @pytest.fixture
 def study(tmp_path, generator, teacher, monkeypatch) -> Study:
     """12 steps on 40 pictures of 16 px, scored on 12."""
     path = tmp_path / "tiny.safetensors"
     save_generator(path, generator)
-    monkeypatch.setattr(teachers, "load_teacher", lambda spec, device: teacher)
+    others = {"another": AnotherTeacher()}
+    monkeypatch.setattr(teachers, "load_teacher", lambda spec, device: others.get(spec, teacher))
     open_context.cache_clear()
     return Study(
         generator=str(path),

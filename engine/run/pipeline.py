@@ -10,7 +10,6 @@ uninterrupted run.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import time
@@ -27,14 +26,13 @@ import numpy as np
 from sgi.engine.api import Engine, NotFiniteError
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends.backend import pad_rows
-from sgi.engine.budget import LARGEST_MODEL, is_regular, read_bytes
-from sgi.engine.errors import UserError, one_line
-from sgi.engine.files import TEMPORARY_MARK, atomic_write, sha256_file
-from sgi.engine.intrinsics import Intrinsic
+from sgi.engine.errors import UserError
+from sgi.engine.files import TEMPORARY_MARK
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Line, Manifest
+from sgi.engine.run.map_files import Written, are_maps, is_intact, read_map, write_maps
 from sgi.engine.run.record import FOLDER_NAME, RunRecord, claim_folder, read_run
-from sgi.engine.run.set_aside import copy_aside, move_aside, move_folder_aside
+from sgi.engine.run.set_aside import copy_aside, move_aside
 from sgi.engine.seeds import Seeds, latents
 from sgi.engine.writers import get_format, preview
 
@@ -97,20 +95,11 @@ def write_preview(job: Job, artifact: Artifact) -> Path:
     path = job.named("preview.png")
     with disk_errors(job.outdir):
         rows = {
-            f"seed {seed}": {name: _read_map(decode, kinds[name], file) for name, file in job.files(seed).items()}
+            f"seed {seed}": {name: read_map(decode, kinds[name], file) for name, file in job.files(seed).items()}
             for seed in job.part[: preview.ROWS]
         }
         preview.write_sheet(path, rows, list(kinds.values()))
     return path
-
-
-def _read_map(decode: Callable[[Intrinsic, bytes], np.ndarray], kind: Intrinsic, file: Path) -> np.ndarray:
-    try:
-        return decode(kind, read_bytes(file, LARGEST_MODEL, follow=False))
-    except Exception as error:  # Pillow and plugins raise exceptions of many types for damaged files
-        raise UserError(
-            f"{file}: damaged ({one_line(str(error), 80)}); run again with `verify=True`, which writes it again"
-        ) from None
 
 
 class _Loop:
@@ -135,7 +124,7 @@ class _Loop:
         self.generating: deque[tuple[Seeds, list[int]]] = deque()  # a batch, and the rows of it to write
         self.waiting: deque[Future[Written]] = deque()
         self.drawn = set(job.part[: preview.ROWS])
-        self.decode = get_format(job.record.file_format).decode
+        self.folders: set[Path] = set()
 
     def run(self) -> None:
         record = self.job.record
@@ -179,10 +168,20 @@ class _Loop:
         seeds, unfinished = self.generating.popleft()
         for row in unfinished:
             values = {name: stack[row] for name, stack in maps.items()}
+            self._make_folder(seeds[row])
             self.waiting.append(pool.submit(write_maps, self.job, self.engine.artifact, seeds[row], values))
 
+    def _make_folder(self, seed: int) -> None:
+        """Make the subfolder of a seed, here because several writers would rename each other's folders."""
+        for folder in {path.parent for path in self.job.files(seed).values()} - self.folders:
+            self.folders.add(folder)
+            is_folder = folder.is_dir() and not folder.is_symlink()
+            if folder != self.job.outdir and os.path.lexists(folder) and not is_folder:
+                self.outcome.set_aside.append(move_aside(folder))
+            folder.mkdir(exist_ok=True)
+
     def _is_finished(self, seed: int) -> bool:
-        if seed in self.drawn and not self._can_be_drawn(seed):
+        if seed in self.drawn and not are_maps(self.job, self.engine.artifact, seed):
             return False
         for manifest in (self.manifest, *self.others):
             if seed in manifest and is_intact(self.job, manifest[seed], self.job.verify):
@@ -191,20 +190,6 @@ class _Loop:
                 self.outcome.found += 1
                 return True
         return False
-
-    def _can_be_drawn(self, seed: int) -> bool:
-        """Whether the maps of a seed of the contact sheet are maps of the model, as far as their files exist."""
-        artifact = self.engine.artifact
-        for name, path in self.job.files(seed).items():
-            if not is_regular(path):
-                return False
-            try:
-                found = _read_map(self.decode, artifact.output(name), path)
-            except UserError:
-                return False
-            if found.shape != (artifact.output(name).channels, artifact.resolution, artifact.resolution):
-                return False
-        return True
 
     def _record(self, down_to: int) -> None:
         while len(self.waiting) > down_to:
@@ -218,56 +203,6 @@ class _Loop:
     def _report(self) -> None:
         self.outcome.seconds = time.perf_counter() - self.started
         self.progress()
-
-
-def is_intact(job: Job, line: Line, verify: bool) -> bool:
-    """Whether the files of a line exist with their names and sizes, and, with `verify`, their hashes."""
-    files = job.files(line.seed)
-    if line.files != job.record.file_names(line.seed):
-        return False
-    try:
-        return all(
-            is_regular(path)
-            and path.lstat().st_size == line.bytes.get(name)
-            and not path.parent.is_symlink()
-            and (not verify or sha256_file(path) == line.sha256.get(name))
-            for name, path in files.items()
-        )
-    except FileNotFoundError:
-        return False
-
-
-@dataclass(frozen=True)
-class Written:
-    """A seed whose files exist: its line for the manifest, and new names of files that were in their place."""
-
-    line: Line
-    set_aside: list[Path]
-
-
-def write_maps(job: Job, artifact: Artifact, seed: int, values: dict[str, np.ndarray]) -> Written:
-    """Encode and write the maps of a seed; values: type -> map [C, H, W] float32.
-
-    A file that has the same bytes already is not written again. A file with other bytes, which another program wrote
-    or which is damaged, is renamed.
-    """
-    encode = get_format(job.record.file_format).encode
-    line = Line(seed, job.record.file_names(seed), {}, {})
-    set_aside = []
-    for name, path in job.files(seed).items():
-        data = encode(artifact.output(name), values[name])
-        line.bytes[name] = len(data)
-        line.sha256[name] = hashlib.sha256(data).hexdigest()
-        if path.parent.is_symlink() or (os.path.lexists(path.parent) and not path.parent.is_dir()):
-            set_aside += move_folder_aside(path.parent)
-        if os.path.lexists(path):
-            if is_regular(path) and path.lstat().st_size == len(data) and path.read_bytes() == data:
-                continue
-            set_aside.append(move_aside(path))
-        path.parent.mkdir(exist_ok=True)
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(data)
-    return Written(line, set_aside)
 
 
 @contextmanager

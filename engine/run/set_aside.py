@@ -39,14 +39,6 @@ def move_aside(path: Path) -> Path:
     return free
 
 
-def move_folder_aside(path: Path) -> list[Path]:
-    """Rename what is in the place of a subfolder; several writers can find it at the same time."""
-    try:
-        return [move_aside(path)]
-    except FileNotFoundError:
-        return []
-
-
 def copy_aside(path: Path) -> Path:
     """Copy a file to a free name; returns the name."""
     free = _free_name(path)

@@ -11,6 +11,7 @@ from sgi.engine.progress import SILENT, Progress
 from sgi.engine.run import pipeline
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import MANIFEST, SHARD_MANIFEST, Manifest
+from sgi.engine.run.map_files import is_intact
 from sgi.engine.run.record import RUN_FILE, maps_in, read_run
 from sgi.engine.seeds import Seeds
 
@@ -90,7 +91,7 @@ def _check(job: Job, manifests: list[Manifest], progress: Progress) -> tuple[lis
     with progress.stage("seeds", len(job.seeds)) as stage:
         for seed in noted:
             known = [manifest for manifest in manifests if seed in manifest]
-            right = next((manifest for manifest in known if pipeline.is_intact(job, manifest[seed], verify=True)), None)
+            right = next((manifest for manifest in known if is_intact(job, manifest[seed], verify=True)), None)
             if right is not None:
                 intact.append(right)
             else:

@@ -242,7 +242,7 @@ def test_inspect_refuses_damaged_and_unknown_files(command, tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"x")
     cases["model.onnx"] = "not an ONNX model"
     (tmp_path / "notes.txt").write_text("x")
-    cases["notes.txt"] = "not a file that sgi-engine reads or writes; these end in .safetensors, .onnx"
+    cases["notes.txt"] = "it is a text that begins with 'x'"
     for name, message in cases.items():
         code, out, err = command("inspect", tmp_path / name)
         assert (code, out) == (2, "")

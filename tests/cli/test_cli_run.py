@@ -82,7 +82,7 @@ def test_class_is_required_for_conditional_models(command, class_model, tmp_path
     ("arguments", "message"),
     [
         (["--seeds", "5-1"], "--seeds 5-1: the range 5-1 is reversed; write 1-5"),
-        (["--seeds", ""], "--seeds is empty: write seeds"),
+        (["--seeds", ""], "--seeds is empty: give a value, or leave it out"),
         (["--shard", "3/2"], "--shard 3/2: write k/n"),
         (["--type", "albedo"], "--type albedo: the model has image, depth"),
         (["--format", "jpg"], "--format jpg: choose from png, npy"),

@@ -85,7 +85,7 @@ def test_dry_run_prints_the_time_and_writes_nothing(run, tmp_path):
     ("flags", "message"),
     [
         (("--type", "image"), "--type: choose from depth"),
-        (("--type", "nothing"), "unknown type 'nothing'"),
+        (("--type", "nothing"), "--type nothing: choose from depth"),
         (("--holdout", "1"), "--holdout 1"),
         (("--noise-mode", "random"), "--noise-mode random"),
         (("--class", "1"), "--class: the generator is unconditional"),

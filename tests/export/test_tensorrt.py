@@ -17,7 +17,7 @@ from sgi.engine.artifact import METADATA_KEY, Artifact
 from sgi.engine.backends.engine_file import EngineFacts
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
-from sgi.engine.generator import load_generator, save_generator
+from sgi.engine.generator import generator_sha256, load_generator, save_generator
 from sgi.engine.gpu import Gpu
 from sgi.engine.offsets import Offset
 from sgi.export import tensorrt, tensorrt_build, tensorrt_settings
@@ -47,7 +47,8 @@ def no_gpu(monkeypatch):
 
 
 def write(generator, path, precision="fp32"):
-    types = {"image": None, "depth": None}
+    zeros = np.zeros((1, generator.config.w_dim), np.float32)
+    types = {"image": None, "depth": Offset("depth", "w", {"offset": zeros}, generator_sha256(generator))}
     onnx.save(build(generator, types, describe(generator, types, precision=precision)), path)
     return path
 

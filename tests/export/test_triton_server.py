@@ -13,7 +13,8 @@ from tolerances import BACKEND_PARITY
 from sgi.cli import main
 from sgi.engine.artifact import Artifact
 from sgi.engine.errors import UserError
-from sgi.engine.generator import save_generator
+from sgi.engine.generator import generator_sha256, save_generator
+from sgi.engine.offsets import Offset
 from sgi.export import triton_server
 from sgi.export.onnx import build, describe
 from sgi.export.tensorrt_settings import BuildSettings
@@ -24,7 +25,9 @@ SETTINGS = BuildSettings(batch_profile=(1, 4, 8))
 
 @pytest.fixture
 def model(conditional_generator, tmp_path):
-    types = {"image": None, "depth": None}
+    zeros = np.zeros((1, conditional_generator.config.w_dim), np.float32)
+    offset = Offset("depth", "w", {"offset": zeros}, generator_sha256(conditional_generator))
+    types = {"image": None, "depth": offset}
     path = tmp_path / "maps.onnx"
     onnx.save(build(conditional_generator, types, describe(conditional_generator, types)), path)
     return path
