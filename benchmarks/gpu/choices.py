@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from compiling import assuming
-from forms import DEFAULT
 from layer_cases import LayerCase, distinct
 from run import TUNED_BATCHES
 from tables import table
@@ -27,15 +26,16 @@ from workload import SIZES
 
 LIMIT = 1.05  # two measurements of one candidate differ by as much
 SAVED_RATIO = 1.3
+CHOSEN = ("plain", "split", "fir", "taps", "phases", "fused")  # the others are chosen by a measurement only
 Times = dict[str, dict[str, dict[str, float]]]  # shape key -> batch -> label -> microseconds
 
 
 def measured(results: dict[str, Any]) -> Times:
-    """Candidates of each layer by their time; chunks and rows, which only a measurement chooses, are left out."""
+    """Microseconds of the candidates of each layer; chunks, which only a measurement chooses, are left out."""
     found: Times = {}
     for row in results["forms"]:
         form = row["form"]
-        if "ms" in row and form != DEFAULT and not form.startswith("rows") and " images " not in form:
+        if "ms" in row and form.split()[0] in CHOSEN and " images " not in form:
             found.setdefault(row["key"], {}).setdefault(str(row["batch"]), {})[form] = round(1e3 * row["ms"], 1)
     return found
 
@@ -57,11 +57,11 @@ def chosen(case: LayerCase) -> str:
     """The label of the candidate that the kernels choose for a layer; the number of parts as they choose it."""
     launches: list[tuple[str, dict[str, Any]]] = []
     launcher = JITFunction.run
-    JITFunction.run = lambda self, *args, **kwargs: launches.append((self.__name__, kwargs))  # type: ignore[method-assign]
+    JITFunction.run = lambda self, *args, **kwargs: launches.append((self.__name__, kwargs))
     try:
         case.operands("meta").default()
     finally:
-        JITFunction.run = launcher  # type: ignore[method-assign]
+        JITFunction.run = launcher
     name, given = launches[0]
     if name == "fused_up_conv_kernel":
         return f"fused {given['BW']}x{given['BN']} rows {given['ROWS']} w{given['num_warps']} s{given['num_stages']}"

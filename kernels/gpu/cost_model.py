@@ -8,13 +8,10 @@ choices with measurements.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sgi.kernels.gpu.tune import Config
 
 SHARED_BYTES = 227 * 1024  # of a multiprocessor, for blocks; H100
 OPERAND_BYTES = 2
+RATED_PROCESSORS = 132  # multiprocessors of the H100 that `block_rates` was measured on
 # Rows x columns of the block for which `Product.epilogue_us` is given, with 4 warps.
 UNIT_BLOCK = 128 * 128
 UNIT_WARPS = 4
@@ -40,15 +37,28 @@ PHASES = Product(9, 9, True, 4.0)  # an epilogue without to-rgb
 TRANSPOSED = Product(9 / 4, 4, False, 8.0)
 
 
-def microseconds(config: Config, rows: int, inner: int, columns: int, processors: int, product: Product) -> float:
-    """Predicted time of `rows` x `columns` sums over `inner` input channels; `processors`: multiprocessors."""
-    area = config.bm * config.bn
-    blocks = -(-rows // config.bm) * -(-columns // config.bn)
-    together = max(1, SHARED_BYTES // ((config.bm + config.bn) * config.bk * OPERAND_BYTES * config.stages))
+def microseconds(
+    shape: tuple[int, int, int, int, int],
+    rate: float,
+    step_us: float,
+    rows: int,
+    inner: int,
+    columns: int,
+    processors: int,
+    product: Product,
+) -> float:
+    """Predicted time of `rows` x `columns` sums over `inner` input channels on `processors` multiprocessors.
+
+    shape: bm, bn, bk, warps and stages of a block (`tune.Config`). rate: TFLOP/s of an H100 full of such blocks.
+    step_us: duration of a step of a block that has little company.
+    """
+    bm, bn, bk, warps, stages = shape
+    blocks = -(-rows // bm) * -(-columns // bn)
+    together = max(1, SHARED_BYTES // ((bm + bn) * bk * OPERAND_BYTES * stages))
     share, turns = blocks / processors, blocks / (processors * together)
     if product.equal:
         share, turns = -(-blocks // processors), -(-blocks // (processors * together))
-    rate_bound = max(1.0, share) * area * product.taps * inner * 2 * processors / (config.rate * 1e6)
-    steps = max(turns * product.taps, product.longest) * -(-inner // config.bk)
-    epilogue = product.epilogue_us * area / UNIT_BLOCK * UNIT_WARPS / config.warps
-    return max(rate_bound, steps * config.step_us) + epilogue
+    rate_bound = max(1.0, share) * bm * bn * product.taps * inner * 2 * RATED_PROCESSORS / (rate * 1e6)
+    steps = max(turns * product.taps, product.longest) * -(-inner // bk)
+    epilogue = product.epilogue_us * bm * bn / UNIT_BLOCK * UNIT_WARPS / warps
+    return max(rate_bound, steps * step_us) + epilogue

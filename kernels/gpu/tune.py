@@ -121,7 +121,12 @@ def cheapest(
     product: Product = CONVOLUTION,
 ) -> Config:
     """The config with the least predicted time, see `cost_model`."""
-    return min(options, key=lambda config: microseconds(config, rows, inner, columns, multiprocessors, product))
+
+    def cost(config: Config) -> float:
+        work = rows, inner, columns, multiprocessors, product
+        return microseconds(config.shape, config.rate, config.step_us, *work)
+
+    return min(options, key=cost)
 
 
 class _Cache:

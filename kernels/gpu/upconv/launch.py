@@ -113,7 +113,8 @@ def candidates(
     blocks = tune.candidates(x.dtype, x.shape[3], outputs, heavy=style is not None)
     for block in blocks:
         yield f"fir {_label(block)}", partial(up_conv, x, weight, None, n, style, epilogue, "fir", block)
-    best = sorted(blocks, key=lambda block: -block.rate)[:CHUNKED_BLOCKS]
+    fastest = {block.shape[:2]: block for block in sorted(blocks, key=lambda block: block.rate)}
+    best = list(fastest.values())[: -CHUNKED_BLOCKS - 1 : -1]
     for images in chunk_sizes(x, outputs, n):
         for block in best:
             run = partial(up_conv, x, weight, None, n, style, epilogue, "fir", block, images)
@@ -142,7 +143,9 @@ def chunk_sizes(x: Tensor, outputs: int, n: int) -> list[int]:
     most = int(CHUNK_SHARE * _l2_bytes(x.get_device() if x.is_cuda else None)) // image
     if x.shape[0] != n or most >= n:
         return []
-    return [size for size in dict.fromkeys((most, most // 2)) if size > 0]
+    # The fewest chunks of at most that many images, of equal size.
+    equal = (triton.cdiv(n, triton.cdiv(n, size)) for size in (most, most // 2) if size > 0)
+    return list(dict.fromkeys(equal))
 
 
 @cache

@@ -55,7 +55,7 @@ def test_few_blocks_last_as_long_as_their_steps():
     # One block and one for each multiprocessor take the same time; at many blocks time is proportional to them.
     (block,) = (c for c in tune.candidates(torch.float16, 512, 512) if (c.bm, c.bn) == (128, 128))
     one, all_, many, twice = (
-        microseconds(block, rows, 512, 128, 132, CONVOLUTION)
+        microseconds(block.shape, block.rate, block.step_us, rows, 512, 128, 132, CONVOLUTION)
         for rows in (128, 132 * 128, 132 * 128 * 64, 132 * 128 * 128)
     )
     assert one == all_
