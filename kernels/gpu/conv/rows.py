@@ -32,15 +32,8 @@ class RowsConfig:
 
 # 16-bit operands. Each compiles without spills, to-rgb included.
 ROWS_CONFIGS = (
-    RowsConfig(4, 128, 32, 32, 8, 2),
-    RowsConfig(4, 64, 32, 32, 4, 3),
-    RowsConfig(2, 128, 32, 32, 4, 3),
-    RowsConfig(4, 128, 64, 32, 8, 3),
     RowsConfig(4, 64, 64, 32, 4, 3),
-    RowsConfig(2, 128, 64, 64, 8, 2),
-    RowsConfig(2, 128, 128, 64, 8, 2),
     RowsConfig(2, 128, 128, 32, 8, 3),
-    RowsConfig(2, 64, 128, 64, 4, 2),
 )
 
 
@@ -48,30 +41,26 @@ def rows_configs(x: Tensor, weight: Tensor, style: Tensor | None) -> list[RowsCo
     """The block shapes for operands [NX, H, W, I] and [9, I, O], none if the form does not take them."""
     _, _, width, inputs = x.shape
     outputs = weight.shape[2]
-    if x.element_size() != 2 or not _takes(x, weight, style) or not _has_copy_engine(x):
+    if x.element_size() != 2 or style is not None or not takes(x, weight):
         return []
     narrow = min(64, triton.next_power_of_2(outputs))
     fitting = (c for c in ROWS_CONFIGS if narrow <= c.bn <= triton.next_power_of_2(outputs))
     return [c for c in fitting if c.bk <= triton.next_power_of_2(inputs) and c.bm <= triton.next_power_of_2(width)]
 
 
-def _takes(x: Tensor, weight: Tensor, style: Tensor | None) -> bool:
-    """Whether x needs no style and descriptors can address both operands."""
+def takes(x: Tensor, weight: Tensor) -> bool:
+    """Whether descriptors can address both operands, and are copies by hardware (compute capability 9.0)."""
     strides = (x.shape[3] * x.element_size(), weight.shape[2] * x.element_size())
     bases = () if x.is_meta else (x.data_ptr(), weight.data_ptr())
-    return style is None and all(number % DESCRIPTOR_BYTES == 0 for number in (*strides, *bases))
-
-
-def _has_copy_engine(x: Tensor) -> bool:
-    """Whether descriptors are copies by hardware on x's device: compute capability 9.0 and later."""
-    return not x.is_cuda or torch.cuda.get_device_capability(x.device)[0] >= 9
+    aligned = all(number % DESCRIPTOR_BYTES == 0 for number in (*strides, *bases))
+    return aligned and (not x.is_cuda or torch.cuda.get_device_capability(x.device)[0] >= 9)
 
 
 def rows_conv(
     x: Tensor, weight: Tensor, n: int, e: Epilogue, rgb: RgbTail | None, write: bool, block: RowsConfig
 ) -> tuple[Tensor | None, Tensor | None]:
     """`conv` of an x that is already multiplied by its style; operands are checked there."""
-    require(_takes(x, weight, None), "the rows form needs channels whose rows are multiples of 16 bytes")
+    require(takes(x, weight), "the rows form needs channels whose rows are multiples of 16 bytes")
     images, height, width, inputs = x.shape
     outputs = weight.shape[2]
     column_blocks = triton.cdiv(outputs, block.bn)
