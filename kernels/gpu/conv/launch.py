@@ -129,7 +129,8 @@ def candidates(
     columns = weight.shape[2]
     heavy = tune.is_heavy(x, x.shape[1] * x.shape[2], rgb is not None)
     plain = tune.candidates(x.dtype, x.shape[3], columns, heavy)
-    configs = [*plain, *rows_configs(x, weight, style), *walk_configs(x, weight, style, n)]
+    configs: list[tune.Config | RowsConfig | WalkConfig] = [*plain]
+    configs += [*rows_configs(x, weight, style), *walk_configs(x, weight, style, n)]
     for config in configs:
         yield label(config), partial(conv, x, weight, n, style, epilogue, rgb, write=write, config=config)
 
@@ -139,4 +140,6 @@ def label(config: tune.Config | RowsConfig | WalkConfig) -> str:
     if isinstance(config, WalkConfig):
         return config.label
     shape = f"{config.bm}x{config.bn}x{config.bk} w{config.warps} s{config.stages}"
-    return f"rows {config.rows}x{shape}" if isinstance(config, RowsConfig) else f"plain {shape}"
+    if isinstance(config, RowsConfig):
+        return f"rows {config.rows}x{shape}{' registers' if config.registers else ''}"
+    return f"plain {shape}"

@@ -20,7 +20,10 @@ DESCRIPTOR_BYTES = 16  # strides of a tensor descriptor, CUDA driver API, cuTens
 
 @dataclass(frozen=True)
 class RowsConfig:
-    """A block of `rows` image rows (2 or 4) x `bm` pixels x `bn` columns, `bk` input channels a step."""
+    """A block of `rows` image rows (2 or 4) x `bm` pixels x `bn` columns, `bk` input channels a step.
+
+    registers: whether products share rows of x in registers, for 16-bit operands.
+    """
 
     rows: int
     bm: int
@@ -28,12 +31,17 @@ class RowsConfig:
     bk: int
     warps: int
     stages: int
+    registers: bool = False
 
 
 # 16-bit operands. Each compiles without spills, to-rgb included.
 ROWS_CONFIGS = (
     RowsConfig(4, 64, 64, 32, 4, 3),
     RowsConfig(2, 128, 128, 32, 8, 3),
+    RowsConfig(4, 64, 64, 32, 4, 3, registers=True),
+    RowsConfig(2, 64, 64, 32, 4, 3, registers=True),
+    RowsConfig(2, 64, 128, 32, 4, 3, registers=True),
+    RowsConfig(2, 128, 128, 32, 8, 3, registers=True),
 )
 
 
@@ -75,8 +83,9 @@ def rows_conv(
         TensorDescriptor.from_tensor(weight.view(3, 3, inputs, outputs), [1, 1, block.bk, block.bn]),
         y, Tail.of(e), None if rgb is None else Colours.of(rgb, parts), n, images,
         CI=inputs, CO=outputs, H=height, W=width, C=channels, ACT=e.act, PRECISION=precision(x.dtype),
-        UPCAST=interpreted() and x.dtype == torch.bfloat16, ROWS=block.rows, BM=block.bm, BN=block.bn, BK=block.bk,
-        num_warps=block.warps, num_stages=block.stages,
+        UPCAST=interpreted() and x.dtype == torch.bfloat16,
+        REGISTERS=block.registers and x.element_size() == 2 and not interpreted(),
+        ROWS=block.rows, BM=block.bm, BN=block.bn, BK=block.bk, num_warps=block.warps, num_stages=block.stages,
     )  # fmt: skip
     if parts is None or rgb is None:
         return y, None
