@@ -29,8 +29,8 @@ from triton.runtime.jit import JITFunction
 
 from sgi.kernels.gpu import dispatch, tune
 from sgi.kernels.gpu.conv.launch import conv, label
-from sgi.kernels.gpu.conv.rows import ROWS_CONFIGS
-from sgi.kernels.gpu.conv.walk import WALK_CONFIGS
+from sgi.kernels.gpu.conv.rows import ROWS_CONFIGS, RowsConfig
+from sgi.kernels.gpu.conv.walk import WALK_CONFIGS, WalkConfig
 from sgi.kernels.gpu.gradient.launch import activation_gradient, style_gradient
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
 from sgi.kernels.gpu.packed_weights import PackedConv
@@ -184,7 +184,7 @@ def gemm_cases(
 
 def row_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
     """(name, block shape, launch) of the forms that read rows of an image, on layers that use the shapes."""
-    shapes = [("rows", config.bn, config) for config in ROWS_CONFIGS]
+    shapes: list[tuple[str, int, RowsConfig | WalkConfig]] = [("rows", config.bn, config) for config in ROWS_CONFIGS]
     shapes += [(f"walk {inputs}", inputs, config) for inputs, listed in WALK_CONFIGS.items() for config in listed]
     for case, channels, config in shapes:
         side = 32768 // channels

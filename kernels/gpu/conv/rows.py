@@ -56,11 +56,11 @@ def rows_configs(x: Tensor, weight: Tensor, style: Tensor | None) -> list[RowsCo
     return [c for c in fitting if c.bk <= triton.next_power_of_2(inputs) and c.bm <= triton.next_power_of_2(width)]
 
 
-def takes(x: Tensor, weight: Tensor) -> bool:
-    """Whether descriptors can address both operands, and are copies by hardware (compute capability 9.0)."""
-    strides = (x.shape[3] * x.element_size(), weight.shape[2] * x.element_size())
-    bases = () if x.is_meta else (x.data_ptr(), weight.data_ptr())
-    aligned = all(number % DESCRIPTOR_BYTES == 0 for number in (*strides, *bases))
+def takes(*operands: Tensor) -> bool:
+    """Whether descriptors can address the operands, and are copies by hardware (compute capability 9.0)."""
+    aligned = all(t.shape[-1] * t.element_size() % DESCRIPTOR_BYTES == 0 for t in operands)
+    aligned = aligned and all(t.is_meta or t.data_ptr() % DESCRIPTOR_BYTES == 0 for t in operands)
+    x = operands[0]
     return aligned and (not x.is_cuda or torch.cuda.get_device_capability(x.device)[0] >= 9)
 
 

@@ -61,7 +61,7 @@ def walk_configs(x: Tensor, weight: Tensor, style: Tensor | None, n: int) -> lis
     """The block shapes for operands [NX, H, W, I] and [9, I, O], none if the form does not take them."""
     _, height, width, inputs = x.shape
     outputs = weight.shape[2]
-    if x.element_size() != 2 or style is not None or not takes(x, weight):
+    if x.element_size() != 2 or style is not None or not takes(x):
         return []
     listed = WALK_CONFIGS.get(triton.next_power_of_2(inputs), ())
     fitting = [c for c in listed if c.bn <= triton.next_power_of_2(outputs) and c.bm <= triton.next_power_of_2(width)]
@@ -84,7 +84,7 @@ def walk_conv(
     x: Tensor, weight: Tensor, n: int, e: Epilogue, rgb: RgbTail | None, write: bool, block: WalkConfig
 ) -> tuple[Tensor | None, Tensor | None]:
     """`conv` of an x that is already multiplied by its style; operands are checked there."""
-    require(takes(x, weight), "the walk form needs channels whose rows are multiples of 16 bytes")
+    require(takes(x), "the walk form needs channels whose rows are multiples of 16 bytes")
     images, height, width, inputs = x.shape
     outputs = weight.shape[2]
     column_blocks = triton.cdiv(outputs, block.bn)
