@@ -29,7 +29,8 @@ from triton.runtime.jit import JITFunction
 
 from sgi.kernels.gpu import dispatch, tune
 from sgi.kernels.gpu.conv.launch import conv, label
-from sgi.kernels.gpu.conv.rows import ROWS_CONFIGS
+from sgi.kernels.gpu.conv.rows import ROWS_CONFIGS, RowsConfig
+from sgi.kernels.gpu.conv.walk import WALK_CONFIGS, WalkConfig
 from sgi.kernels.gpu.gradient.launch import activation_gradient, style_gradient
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
 from sgi.kernels.gpu.packed_weights import PackedConv
@@ -181,16 +182,18 @@ def gemm_cases(
         yield variant, cases[variant]
 
 
-def rows_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
-    """(name, block shape, launch) of the rows form, on a layer that uses the shape."""
-    for config in ROWS_CONFIGS:
-        side, channels = {128: (256, 128), 64: (512, 64), 32: (1024, 32)}[config.bn]
+def row_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
+    """(name, block shape, launch) of the forms that read rows of an image, on layers that use the shapes."""
+    shapes: list[tuple[str, int, RowsConfig | WalkConfig]] = [("rows", config.bn, config) for config in ROWS_CONFIGS]
+    shapes += [(f"walk {inputs}", inputs, config) for inputs, listed in WALK_CONFIGS.items() for config in listed]
+    for case, channels, config in shapes:
+        side = 32768 // channels
         x, weight = _meta(IMAGES, side, side, channels, dtype=dtype), _meta(9, channels, channels, dtype=dtype)
         tail = RgbTail(
             _meta(IMAGES, channels), _meta(3, channels), _meta(3), _meta(IMAGES, 3, side // 2, side // 2), clamp=256.0
         )
         epilogue = _epilogue(side, channels, True)
-        yield "rows", label(config), partial(conv, x, weight, IMAGES, None, epilogue, tail, config=config)
+        yield case, label(config), partial(conv, x, weight, IMAGES, None, epilogue, tail, config=config)
 
 
 def fused_cases(dtype: torch.dtype, arch: int) -> Iterator[tuple[str, str, Callable]]:
@@ -272,7 +275,7 @@ def compile_all(arch: int, dtype: torch.dtype, variants: tuple[str, ...], others
             for variant, launch in gemm_cases(c, dtype, variants, arch)
         ]
         if others and dtype.itemsize == 2 and arch >= 90:
-            cases += rows_cases(dtype)
+            cases += row_cases(dtype)
         if others:
             cases += fused_cases(dtype, arch)
             cases += [*split_cases(dtype), *((case, "", launch) for case, launch in other_cases(dtype))]

@@ -80,7 +80,7 @@ def finish_block(
     # Triton 3.6 cannot compare a tuple that contains None with None.
     for c in tl.static_range(C):
         b_rgb = _colour(b_acc, o_col, c, b_n, m_row, rgb, CO)
-        _store_colour(b_rgb, c, i_n, n, o_n, o_y, o_x, m_row, rgb, GH, GW, C, CO <= BN)
+        store_colour(b_rgb, c, i_n, n, o_n, o_y, o_x, m_row, rgb, GH, GW, C, CO <= BN)
     if y_ptr is not None:
         _store(b_acc, o_col, o_n, b_n, o_y, o_x, m_row, y_ptr, tail, GH, GW, CO, UP)
 
@@ -150,7 +150,7 @@ def _colour(b_y, o_col, c, b_n, m_row, rgb, CO: tl.constexpr):
 
 
 @triton.jit
-def _store_colour(
+def store_colour(
     b_rgb, c, i_n, n, o_n, o_y, o_x, m_row, rgb,
     GH: tl.constexpr, GW: tl.constexpr, C: tl.constexpr, WHOLE: tl.constexpr,
 ):  # fmt: skip

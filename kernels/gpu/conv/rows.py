@@ -20,7 +20,10 @@ DESCRIPTOR_BYTES = 16  # strides of a tensor descriptor, CUDA driver API, cuTens
 
 @dataclass(frozen=True)
 class RowsConfig:
-    """A block of `rows` image rows (2 or 4) x `bm` pixels x `bn` columns, `bk` input channels a step."""
+    """A block of `rows` image rows (2 or 4) x `bm` pixels x `bn` columns, `bk` input channels a step.
+
+    registers: whether products share rows of x in registers, for 16-bit operands.
+    """
 
     rows: int
     bm: int
@@ -28,19 +31,17 @@ class RowsConfig:
     bk: int
     warps: int
     stages: int
+    registers: bool = False
 
 
 # 16-bit operands. Each compiles without spills, to-rgb included.
 ROWS_CONFIGS = (
-    RowsConfig(4, 128, 32, 32, 8, 2),
-    RowsConfig(4, 64, 32, 32, 4, 3),
-    RowsConfig(2, 128, 32, 32, 4, 3),
-    RowsConfig(4, 128, 64, 32, 8, 3),
     RowsConfig(4, 64, 64, 32, 4, 3),
-    RowsConfig(2, 128, 64, 64, 8, 2),
-    RowsConfig(2, 128, 128, 64, 8, 2),
     RowsConfig(2, 128, 128, 32, 8, 3),
-    RowsConfig(2, 64, 128, 64, 4, 2),
+    RowsConfig(4, 64, 64, 32, 4, 3, registers=True),
+    RowsConfig(2, 64, 64, 32, 4, 3, registers=True),
+    RowsConfig(2, 64, 128, 32, 4, 3, registers=True),
+    RowsConfig(2, 128, 128, 32, 8, 3, registers=True),
 )
 
 
@@ -48,30 +49,26 @@ def rows_configs(x: Tensor, weight: Tensor, style: Tensor | None) -> list[RowsCo
     """The block shapes for operands [NX, H, W, I] and [9, I, O], none if the form does not take them."""
     _, _, width, inputs = x.shape
     outputs = weight.shape[2]
-    if x.element_size() != 2 or not _takes(x, weight, style) or not _has_copy_engine(x):
+    if x.element_size() != 2 or style is not None or not takes(x, weight):
         return []
     narrow = min(64, triton.next_power_of_2(outputs))
     fitting = (c for c in ROWS_CONFIGS if narrow <= c.bn <= triton.next_power_of_2(outputs))
     return [c for c in fitting if c.bk <= triton.next_power_of_2(inputs) and c.bm <= triton.next_power_of_2(width)]
 
 
-def _takes(x: Tensor, weight: Tensor, style: Tensor | None) -> bool:
-    """Whether x needs no style and descriptors can address both operands."""
-    strides = (x.shape[3] * x.element_size(), weight.shape[2] * x.element_size())
-    bases = () if x.is_meta else (x.data_ptr(), weight.data_ptr())
-    return style is None and all(number % DESCRIPTOR_BYTES == 0 for number in (*strides, *bases))
-
-
-def _has_copy_engine(x: Tensor) -> bool:
-    """Whether descriptors are copies by hardware on x's device: compute capability 9.0 and later."""
-    return not x.is_cuda or torch.cuda.get_device_capability(x.device)[0] >= 9
+def takes(*operands: Tensor) -> bool:
+    """Whether descriptors can address the operands, and are copies by hardware (compute capability 9.0)."""
+    aligned = all(t.shape[-1] * t.element_size() % DESCRIPTOR_BYTES == 0 for t in operands)
+    aligned = aligned and all(t.is_meta or t.data_ptr() % DESCRIPTOR_BYTES == 0 for t in operands)
+    x = operands[0]
+    return aligned and (not x.is_cuda or torch.cuda.get_device_capability(x.device)[0] >= 9)
 
 
 def rows_conv(
     x: Tensor, weight: Tensor, n: int, e: Epilogue, rgb: RgbTail | None, write: bool, block: RowsConfig
 ) -> tuple[Tensor | None, Tensor | None]:
     """`conv` of an x that is already multiplied by its style; operands are checked there."""
-    require(_takes(x, weight, None), "the rows form needs channels whose rows are multiples of 16 bytes")
+    require(takes(x, weight), "the rows form needs channels whose rows are multiples of 16 bytes")
     images, height, width, inputs = x.shape
     outputs = weight.shape[2]
     column_blocks = triton.cdiv(outputs, block.bn)
@@ -86,8 +83,9 @@ def rows_conv(
         TensorDescriptor.from_tensor(weight.view(3, 3, inputs, outputs), [1, 1, block.bk, block.bn]),
         y, Tail.of(e), None if rgb is None else Colours.of(rgb, parts), n, images,
         CI=inputs, CO=outputs, H=height, W=width, C=channels, ACT=e.act, PRECISION=precision(x.dtype),
-        UPCAST=interpreted() and x.dtype == torch.bfloat16, ROWS=block.rows, BM=block.bm, BN=block.bn, BK=block.bk,
-        num_warps=block.warps, num_stages=block.stages,
+        UPCAST=interpreted() and x.dtype == torch.bfloat16,
+        REGISTERS=block.registers and x.element_size() == 2 and not interpreted(),
+        ROWS=block.rows, BM=block.bm, BN=block.bn, BK=block.bk, num_warps=block.warps, num_stages=block.stages,
     )  # fmt: skip
     if parts is None or rgb is None:
         return y, None

@@ -16,7 +16,7 @@ from sgi.kernels.gpu.conv.epilogue import finish_block
 
 
 @triton.jit
-def _load(
+def load_block(
     descriptor,
     o_a,
     o_b,
@@ -29,6 +29,18 @@ def _load(
     b = tl.reshape(b, [b.shape[2], b.shape[3]])
     if UPCAST:
         b = b.to(tl.float32)
+    return b
+
+
+@triton.jit
+def in_registers(b, REGISTERS: tl.constexpr):
+    """b, which the matrix instructions then read from registers if REGISTERS, and from shared memory otherwise.
+
+    The compiler leaves a loaded left operand in shared memory, and each product reads it from there. A computed one,
+    such as the result of this move of 16-bit pairs, stays in registers, and several products share it.
+    """
+    if REGISTERS:
+        b = tl.inline_asm_elementwise("mov.b32 $0, $1;", "=r,r", [b], dtype=b.dtype, is_pure=True, pack=2)
     return b
 
 
@@ -56,6 +68,7 @@ def rows_kernel(
     ACT: tl.constexpr,
     PRECISION: tl.constexpr,  # of tl.dot
     UPCAST: tl.constexpr,  # see load_operand
+    REGISTERS: tl.constexpr,  # see in_registers
     ROWS: tl.constexpr,  # image rows of a block: 2 or 4
     BM: tl.constexpr,  # pixels of a row
     BN: tl.constexpr,  # output channels of a block
@@ -82,18 +95,18 @@ def rows_kernel(
         tap = step % 3
         o_k = (step // 3) * BK
         i_x = x0 + tap - 1
-        w_0 = _load(w, 0, tap, o_k, i_n * BN, UPCAST)  # [BK, BN]
-        w_1 = _load(w, 1, tap, o_k, i_n * BN, UPCAST)
-        w_2 = _load(w, 2, tap, o_k, i_n * BN, UPCAST)
-        a_0 = _load(x, i_image, y0 - 1, i_x, o_k, UPCAST)  # [BM, BK]
-        a_1 = _load(x, i_image, y0, i_x, o_k, UPCAST)
-        a_2 = _load(x, i_image, y0 + 1, i_x, o_k, UPCAST)
+        w_0 = load_block(w, 0, tap, o_k, i_n * BN, UPCAST)  # [BK, BN]
+        w_1 = load_block(w, 1, tap, o_k, i_n * BN, UPCAST)
+        w_2 = load_block(w, 2, tap, o_k, i_n * BN, UPCAST)
+        a_0 = in_registers(load_block(x, i_image, y0 - 1, i_x, o_k, UPCAST), REGISTERS)  # [BM, BK]
+        a_1 = in_registers(load_block(x, i_image, y0, i_x, o_k, UPCAST), REGISTERS)
+        a_2 = in_registers(load_block(x, i_image, y0 + 1, i_x, o_k, UPCAST), REGISTERS)
         acc_0 = _three_taps(a_0, a_1, a_2, w_0, w_1, w_2, acc_0, PRECISION)
-        a_3 = _load(x, i_image, y0 + 2, i_x, o_k, UPCAST)
+        a_3 = in_registers(load_block(x, i_image, y0 + 2, i_x, o_k, UPCAST), REGISTERS)
         acc_1 = _three_taps(a_1, a_2, a_3, w_0, w_1, w_2, acc_1, PRECISION)
         if ROWS > 2:
-            a_4 = _load(x, i_image, y0 + 3, i_x, o_k, UPCAST)
-            a_5 = _load(x, i_image, y0 + 4, i_x, o_k, UPCAST)
+            a_4 = in_registers(load_block(x, i_image, y0 + 3, i_x, o_k, UPCAST), REGISTERS)
+            a_5 = in_registers(load_block(x, i_image, y0 + 4, i_x, o_k, UPCAST), REGISTERS)
             acc_2 = _three_taps(a_2, a_3, a_4, w_0, w_1, w_2, acc_2, PRECISION)
             acc_3 = _three_taps(a_3, a_4, a_5, w_0, w_1, w_2, acc_3, PRECISION)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from sgi.kernels.gpu.conv.rows_kernel import in_registers, load_block
 from sgi.kernels.gpu.device_functions import activate, load_operand
 
 
@@ -109,26 +110,36 @@ def _write_row(
 
 @triton.jit
 def _row_of_x(
-    x_ptr,  # first pixel of the image
+    x,  # pointer or descriptor, see the kernel
+    i_image,
     i_y,  # row
     shift: tl.constexpr,  # -1 for the pixels left of o_x, 1 for those right of it
-    o_x,  # columns: [BW]
-    o_k,  # input channels: [BK]
+    x0,  # first column
+    BW: tl.constexpr,  # columns
+    BK: tl.constexpr,  # input channels
     CI: tl.constexpr,
     H: tl.constexpr,
     W: tl.constexpr,
     UPCAST: tl.constexpr,
+    DESCRIPTOR: tl.constexpr,
+    REGISTERS: tl.constexpr,
 ):
     """Pixels of a row of x, 0 outside the image: [BW, BK]."""
-    m_in = (o_x + shift >= 0) & (o_x + shift < W) & (i_y >= 0) & (i_y < H)
-    # A scalar address and 32-bit offsets, the same for all shifts, need fewer registers than blocks of addresses.
-    p_x = x_ptr + (i_y * W + shift) * CI + (o_x[:, None] * CI + o_k[None, :])
-    return load_operand(p_x, m_in[:, None] & (o_k < CI)[None, :], UPCAST)
+    if DESCRIPTOR:
+        b = load_block(x, i_image.to(tl.int32), i_y, x0 + shift, 0, UPCAST)
+    else:
+        o_x = x0 + tl.arange(0, BW)
+        o_k = tl.arange(0, BK)
+        m_in = (o_x + shift >= 0) & (o_x + shift < W) & (i_y >= 0) & (i_y < H)
+        # A scalar address and 32-bit offsets, the same for all shifts, need fewer registers than blocks of addresses.
+        p_x = x + i_image.to(tl.int64) * (H * W * CI) + (i_y * W + shift) * CI
+        b = load_operand(p_x + (o_x[:, None] * CI + o_k[None, :]), m_in[:, None] & (o_k < CI)[None, :], UPCAST)
+    return in_registers(b, REGISTERS)
 
 
 @triton.jit(do_not_specialize=["nx", "clamp"])
 def fused_up_conv_kernel(
-    x_ptr,  # [NX, H, W, I] fp16, bf16 or fp32
+    x,  # [NX, H, W, I] fp16, bf16 or fp32; a descriptor of blocks [1, 1, BW, BK] if DESCRIPTOR
     w_ptr,  # [9, I, O] of x's type
     y_ptr,  # [N, 2 H, 2 W, O] of x's type
     style_ptr,  # [N, I] float32
@@ -155,6 +166,8 @@ def fused_up_conv_kernel(
     HAS_NEXT: tl.constexpr,
     PRECISION: tl.constexpr,  # of tl.dot
     UPCAST: tl.constexpr,  # see load_operand
+    DESCRIPTOR: tl.constexpr,  # whether x is a descriptor
+    REGISTERS: tl.constexpr,  # see in_registers
     BW: tl.constexpr,  # columns of x of a program
     BN: tl.constexpr,  # columns of the sums of a program, of 2 * O (parity, output channel)
     BK: tl.constexpr,  # at least I: the weight of a program stays in shared memory
@@ -179,8 +192,9 @@ def fused_up_conv_kernel(
     o_out = o_col % CO
     m_col = (o_col < 2 * CO)[None, :]
     o_k = tl.arange(0, BK)
-    o_x = i_x * BW + tl.arange(0, BW)
-    p_x = x_ptr + (i_n % nx).to(tl.int64) * (H * W * CI)
+    x0 = i_x * BW
+    o_x = x0 + tl.arange(0, BW)
+    i_image = i_n % nx
     p_y = y_ptr + i_n.to(tl.int64) * (4 * H * W * CO)
 
     p_style = style_ptr
@@ -209,22 +223,34 @@ def fused_up_conv_kernel(
     # The first two rows only fill the sums.
     for step in range(ROWS + 2):
         i_y = first - 1 + step
-        left = _row_of_x(p_x, i_y, -1, o_x, o_k, CI, H, W, UPCAST)
-        at = _row_of_x(p_x, i_y, 0, o_x, o_k, CI, H, W, UPCAST)
-        right = _row_of_x(p_x, i_y, 1, o_x, o_k, CI, H, W, UPCAST)
         m_y = (step >= 2) & (i_y <= H)
 
-        t0 = tl.dot(left, top_left, above, input_precision=PRECISION)
-        t0 = tl.dot(at, top, t0, input_precision=PRECISION)
-        t0 = tl.dot(right, top_right, t0, input_precision=PRECISION)
+        # One product for both other rows of the weight reads x once.
+        left = _row_of_x(x, i_image, i_y, -1, x0, BW, BK, CI, H, W, UPCAST, DESCRIPTOR, REGISTERS)
+        if DESCRIPTOR:
+            # Each row is used up before the next one, so that one at a time is in registers.
+            t0 = tl.dot(left, top_left, above, input_precision=PRECISION)
+            both = tl.dot(left, two_left, input_precision=PRECISION)
+            at = _row_of_x(x, i_image, i_y, 0, x0, BW, BK, CI, H, W, UPCAST, DESCRIPTOR, REGISTERS)
+            t0 = tl.dot(at, top, t0, input_precision=PRECISION)
+            both = tl.dot(at, two, both, input_precision=PRECISION)
+            right = _row_of_x(x, i_image, i_y, 1, x0, BW, BK, CI, H, W, UPCAST, DESCRIPTOR, REGISTERS)
+            t0 = tl.dot(right, top_right, t0, input_precision=PRECISION)
+            both = tl.dot(right, two_right, both, input_precision=PRECISION)
+        else:
+            at = _row_of_x(x, i_image, i_y, 0, x0, BW, BK, CI, H, W, UPCAST, DESCRIPTOR, REGISTERS)
+            right = _row_of_x(x, i_image, i_y, 1, x0, BW, BK, CI, H, W, UPCAST, DESCRIPTOR, REGISTERS)
+            t0 = tl.dot(left, top_left, above, input_precision=PRECISION)
+            t0 = tl.dot(at, top, t0, input_precision=PRECISION)
+            t0 = tl.dot(right, top_right, t0, input_precision=PRECISION)
         _write_row(
             rest3 + t0, i_n, 2 * i_y - 2, m_y, o_x, o_out, odd, m_col, p_y, noise_ptr, bias_ptr, next_ptr,
             noise_stride, next_stride, clamp, CO, W, HAS_NOISE, HAS_BIAS, ACT, HAS_CLAMP, HAS_NEXT,
         )  # fmt: skip
-        # One product for both rows of the weight reads x once.
-        both = tl.dot(left, two_left, input_precision=PRECISION)
-        both = tl.dot(at, two, both, input_precision=PRECISION)
-        both = tl.dot(right, two_right, both, input_precision=PRECISION)
+        if not DESCRIPTOR:
+            both = tl.dot(left, two_left, input_precision=PRECISION)
+            both = tl.dot(at, two, both, input_precision=PRECISION)
+            both = tl.dot(right, two_right, both, input_precision=PRECISION)
         t1, above = tl.split(tl.permute(tl.reshape(both, [BW, 2, BN]), [0, 2, 1]))
         _write_row(
             rest2 + 3 * t0 + t1, i_n, 2 * i_y - 1, m_y, o_x, o_out, odd, m_col, p_y, noise_ptr, bias_ptr, next_ptr,

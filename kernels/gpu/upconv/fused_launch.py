@@ -8,25 +8,32 @@ from typing import NamedTuple
 import torch
 import triton
 from torch import Tensor
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 from sgi.kernels.gpu import tune
+from sgi.kernels.gpu.conv.rows import takes
 from sgi.kernels.gpu.dispatch import interpreted, multiprocessors, precision, require
 from sgi.kernels.gpu.operands import Epilogue, check_images, check_vectors, row_stride
 from sgi.kernels.gpu.upconv.fused_kernel import fused_up_conv_kernel
 
 
 class FusedConfig(NamedTuple):
-    """A program of the fused form: `bw` columns and `rows` rows of x, `bn` of 2 * O columns (parity, channel)."""
+    """A program of the fused form: `bw` columns and `rows` rows of x, `bn` of 2 * O columns (parity, channel).
+
+    registers: whether rows of x come through a descriptor, and products share them in registers if they are 16-bit.
+    """
 
     bw: int
     bn: int
     rows: int
     warps: int
     stages: int
+    registers: bool = False
 
     @property
     def label(self) -> str:
-        return f"{self.bw}x{self.bn} rows {self.rows} w{self.warps} s{self.stages}"
+        where = " registers" if self.registers else ""
+        return f"{self.bw}x{self.bn} rows {self.rows} w{self.warps} s{self.stages}{where}"
 
 
 # Programs with more rows repeat fewer rows of their neighbours above. (64, 64) reads x half as often as the others; its
@@ -37,6 +44,10 @@ HALF_CONFIGS = (
     FusedConfig(128, 32, 64, 8, 1),
     FusedConfig(64, 32, 64, 4, 1),
     FusedConfig(64, 32, 64, 4, 2),
+    FusedConfig(64, 64, 64, 4, 2, True),
+    FusedConfig(128, 32, 64, 8, 2, True),
+    FusedConfig(64, 32, 64, 4, 2, True),
+    FusedConfig(64, 32, 64, 4, 3, True),
 )
 FLOAT_CONFIGS = (FusedConfig(64, 16, 64, 8, 1),)
 MAX_INPUTS = {torch.float16: 128, torch.bfloat16: 128, torch.float32: 32}
@@ -71,7 +82,8 @@ def _block_inputs(x: Tensor) -> int:
 def _shared_bytes(x: Tensor, config: FusedConfig) -> int:
     """Upper bound: nine taps of the weight, three shifts of a row of x per stage, and a row of the output."""
     block = _block_inputs(x)
-    values = 9 * block * config.bn + 3 * config.bw * block * config.stages + config.bw * config.bn
+    stages = max(1, config.stages - 1) if config.registers else config.stages
+    values = 9 * block * config.bn + 3 * config.bw * block * stages + config.bw * config.bn
     return values * x.element_size()
 
 
@@ -79,8 +91,9 @@ def configs(x: Tensor, target: Target) -> list[FusedConfig]:
     """The block shapes for x's type and channels that the target has the memory and registers for."""
     if x.shape[3] > MAX_INPUTS[x.dtype]:
         return []
-    listed = FLOAT_CONFIGS if x.dtype == torch.float32 else HALF_CONFIGS
+    listed = list(FLOAT_CONFIGS if x.dtype == torch.float32 else HALF_CONFIGS)
     narrow = target.major < HOPPER or x.shape[3] > WIDE_MAX_INPUTS
+    listed = [c for c in listed if not c.registers or (target.major >= HOPPER and takes(x))]
     return [c for c in listed if _shared_bytes(x, c) <= target.shared and not (narrow and c.bn > 32)]
 
 
@@ -111,7 +124,9 @@ def _fitted(config: FusedConfig, x: Tensor, outputs: int, n: int) -> FusedConfig
 def candidates(x: Tensor, outputs: int, n: int) -> list[FusedConfig]:
     """The configs for the layer, the default first, with the default number of rows and with half of it."""
     found = [_fitted(config, x, outputs, n) for config in configs(x, target_of(x))]
-    found += [config._replace(rows=config.rows // 2) for config in found if config.rows > MIN_ROWS]
+    found += [
+        config._replace(rows=config.rows // 2) for config in found if config.rows > MIN_ROWS and not config.registers
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -132,6 +147,7 @@ def fused(
     epilogue.check(n, 2 * height, 2 * width, outputs)
 
     def run(c: FusedConfig) -> Tensor:
+        require(not c.registers or takes(x), "a descriptor needs channels whose rows are multiples of 16 bytes")
         return _launch(x, weight, n, style, epilogue, c)
 
     if config is None:
@@ -145,13 +161,15 @@ def _launch(x: Tensor, weight: Tensor, n: int, style: Tensor | None, e: Epilogue
     _, height, width, inputs = x.shape
     outputs = weight.shape[2]
     y = torch.empty(n, 2 * height, 2 * width, outputs, device=x.device, dtype=x.dtype)
+    operand = TensorDescriptor.from_tensor(x, [1, 1, c.bw, _block_inputs(x)]) if c.registers else x
     fused_up_conv_kernel[_programs(x, outputs, n, c)](
-        x, weight, y, style, e.scale, e.noise, e.bias, e.next_style, x.shape[0],
+        operand, weight, y, style, e.scale, e.noise, e.bias, e.next_style, x.shape[0],
         row_stride(style), row_stride(e.scale), e.noise_stride, row_stride(e.next_style), e.clamp or 0.0,
         CI=inputs, CO=outputs, H=height, W=width, HAS_STYLE=style is not None, HAS_SCALE=e.scale is not None,
         HAS_NOISE=e.noise is not None, HAS_BIAS=e.bias is not None, ACT=e.act, HAS_CLAMP=e.clamp is not None,
         HAS_NEXT=e.next_style is not None, PRECISION=precision(x.dtype),
-        UPCAST=interpreted() and x.dtype == torch.bfloat16, BW=c.bw, BN=c.bn,
-        BK=_block_inputs(x), ROWS=c.rows, num_warps=c.warps, num_stages=c.stages,
+        UPCAST=interpreted() and x.dtype == torch.bfloat16,
+        DESCRIPTOR=c.registers, REGISTERS=c.registers and x.element_size() == 2 and not interpreted(),
+        BW=c.bw, BN=c.bn, BK=_block_inputs(x), ROWS=c.rows, num_warps=c.warps, num_stages=c.stages,
     )  # fmt: skip
     return y

@@ -1,4 +1,4 @@
-"""The rows form of the convolution against float64: random shapes, every operand of the epilogue, what it refuses."""
+"""The rows and walk forms of the convolution against float64: random shapes, every operand, what they refuse."""
 
 from __future__ import annotations
 
@@ -12,16 +12,24 @@ from kernel_cases import DTYPES, RMS, layer, rms_ratio, wide
 from sgi.kernels.gpu.conv import reference
 from sgi.kernels.gpu.conv.launch import candidates, conv
 from sgi.kernels.gpu.conv.rows import ROWS_CONFIGS, RowsConfig, rows_configs
+from sgi.kernels.gpu.conv.walk import WALK_CONFIGS, WalkConfig, walk_configs
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
 from sgi.kernels.gpu.torgb import reference as torgb_reference
 
 OPTIONAL = ("noise", "bias", "clamp")
 
 
-@pytest.mark.parametrize("rows", [2, 4])
+def random_config(form: str, chance: random.Random) -> RowsConfig | WalkConfig:
+    bm, bn = chance.choice([4, 16]), chance.choice([16, 32, 64])
+    if form == "walk":
+        return WalkConfig(bm, bn, chance.choice([2, 8]), 4, 2)
+    return RowsConfig(int(form.split()[1]), bm, bn, chance.choice([16, 32]), 4, 2)
+
+
+@pytest.mark.parametrize("form", ["rows 2", "rows 4", "walk"])
 @pytest.mark.parametrize("seed", range(3))
-def test_random_layers_match_the_reference(rows, seed):
-    chance = random.Random(10 * rows + seed)
+def test_random_layers_match_the_reference(form, seed):
+    chance = random.Random(f"{form} {seed}")
     dtype = DTYPES[seed]
     unit = 16 // dtype.itemsize
     even = chance.random() < 0.5  # a picture below needs even sides
@@ -36,11 +44,10 @@ def test_random_layers_match_the_reference(rows, seed):
     vectors = [torch.randn(n, outputs), torch.randn(n, outputs), torch.randn(3, outputs), torch.randn(3)]
     next_style, rgb_style, rgb_weight, rgb_bias = (t.to(x.device) for t in vectors)
     below = torch.randn(images, 3, height // 2, width // 2).to(x.device) if even else None
-    bn = chance.choice([16, 32, 64])
     tail = RgbTail(rgb_style, rgb_weight, rgb_bias, below, 1.5)
     y, img = conv(
         x, weight, n, None, Epilogue(scale, noise, bias, True, clamp, next_style), tail,
-        config=RowsConfig(rows, chance.choice([4, 16]), bn, chance.choice([16, 32]), 4, 2),
+        config=random_config(form, chance),
     )  # fmt: skip
     features = reference.modulated_conv(*wide(operands.arguments()))
     assert y is not None
@@ -53,9 +60,9 @@ def test_random_layers_match_the_reference(rows, seed):
     )
 
 
-def test_without_epilogue_and_without_output():
+@pytest.mark.parametrize("config", [RowsConfig(2, 4, 32, 16, 4, 2), WalkConfig(4, 32, 2, 4, 2)])
+def test_without_epilogue_and_without_output(config):
     operands = layer(2, 2, 4, 6, 16, 24, torch.float32)
-    config = RowsConfig(2, 4, 32, 16, 4, 2)
     y, img = conv(operands.x, operands.weight, 2, config=config)
     plain, _ = conv(operands.x, operands.weight, 2)
     assert img is None
@@ -85,18 +92,33 @@ def test_block_shapes_fit_the_layer():
         x = torch.empty(1, width, width, channels, device="meta", dtype=torch.float16)
         return rows_configs(x, torch.empty(9, channels, channels, device="meta", dtype=torch.float16), None)
 
-    assert {c.bn for c in configs(1024, 32)} == {32}
+    assert configs(1024, 32) == []
     assert {c.bn for c in configs(256, 128)} == {64, 128}
     assert {c.bm for c in configs(64, 512)} == {64}
     assert configs(256, 20) == []  # 40 bytes
-    assert {c for side, size in ((1024, 32), (512, 64), (128, 256)) for c in configs(side, size)} == set(ROWS_CONFIGS)
+    assert {c for side, size in ((512, 64), (128, 256)) for c in configs(side, size)} == set(ROWS_CONFIGS)
+
+
+def test_walks_fit_the_layer():
+    def configs(n: int, width: int, channels: int) -> list[WalkConfig]:
+        x = torch.empty(n, width, width, channels, device="meta", dtype=torch.float16)
+        return walk_configs(x, torch.empty(9, channels, channels, device="meta", dtype=torch.float16), None, n)
+
+    for channels in (32, 64):
+        assert configs(32, 1024, channels) == list(WALK_CONFIGS[channels])
+    assert {c.bm for c in configs(32, 64, 64)} == {64}
+    assert configs(32, 256, 128) == []
+    assert configs(32, 256, 20) == []  # 40 bytes
+    labels = [c.label for c in configs(1, 1024, 64)]
+    assert len(set(labels)) == len(labels)
 
 
 @pytest.mark.parametrize("changes", [{"style": torch.ones(1, 16)}, {"up": 2}, {"transposed": True}])
 def test_other_convolutions_are_refused(changes):
     x, weight = torch.zeros(1, 4, 4, 16), torch.zeros(9, 16, 16)
-    with pytest.raises(ValueError, match="rows form"):
-        conv(x, weight, 1, config=RowsConfig(2, 16, 16, 16, 4, 2), **changes)
+    for config in (RowsConfig(2, 16, 16, 16, 4, 2), WalkConfig(16, 16, 2, 4, 2)):
+        with pytest.raises(ValueError, match="plain convolutions"):
+            conv(x, weight, 1, config=config, **changes)
 
 
 def test_channels_of_odd_size_are_refused():

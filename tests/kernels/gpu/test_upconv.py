@@ -152,14 +152,16 @@ def test_default_form_depends_on_the_number_of_pixels(monkeypatch):
     assert found == wanted
 
 
+@pytest.mark.parametrize("descriptor", [False, True])
 @pytest.mark.parametrize("seed", range(3))
-def test_fused_form_with_random_sides_and_blocks(seed):
+def test_fused_form_with_random_sides_and_blocks(seed, descriptor):
     random = np.random.default_rng(seed)
     nx = int(random.integers(1, 3))
     height, width = (int(side) for side in random.integers(1, 6, 2))
     inputs, outputs = int(random.integers(1, 20)), int(random.integers(1, 20))
+    inputs = 4 * (inputs // 4 + 1) if descriptor else inputs
     # Bands and strips that do not divide the sides, and strips as narrow as the halo.
-    config = FusedConfig(int(random.choice([2, 4, 8])), 16, int(random.choice([2, 3, 4])), 4, 1)
+    config = FusedConfig(int(random.choice([2, 4, 8])), 16, int(random.choice([2, 3, 4])), 4, 1, descriptor)
     operands = layer(2 * nx, nx, height, width, inputs, outputs, torch.float32, up=True)
     x, weight, style, scale, noise, bias, clamp = operands.arguments()
     epilogue = Epilogue(scale, noise, bias, act=True, clamp=clamp)
@@ -172,6 +174,12 @@ def test_fused_form_refuses_inputs_whose_weight_does_not_fit():
     operands = layer(1, 1, 2, 2, fused_launch.MAX_INPUTS[torch.float32] + 1, 8, torch.float32)
     with pytest.raises(ValueError, match="no block"):
         up_conv(*operands.without("noise").arguments(), None, "fused")
+
+
+def test_fused_form_refuses_rows_that_descriptors_cannot_address():
+    operands = layer(1, 1, 4, 4, 18, 16, torch.float32, up=True)
+    with pytest.raises(ValueError, match="16 bytes"):
+        fused_launch.fused(operands.x, operands.weight, 1, None, Epilogue(), FusedConfig(4, 16, 4, 4, 1, True))
 
 
 def test_fused_form_has_fewer_rows_for_few_programs():
