@@ -123,7 +123,9 @@ def _fitted(config: FusedConfig, x: Tensor, outputs: int, n: int) -> FusedConfig
 
 def candidates(x: Tensor, outputs: int, n: int) -> list[FusedConfig]:
     """The configs for the layer, the default first, with the default number of rows and with half of it."""
-    found = [_fitted(config, x, outputs, n) for config in configs(x, target_of(x))]
+    # Blocks that read rows through descriptors are for wide images only.
+    listed = [c for c in configs(x, target_of(x)) if not c.registers or c.bw <= x.shape[2]]
+    found = [_fitted(config, x, outputs, n) for config in listed]
     found += [
         config._replace(rows=config.rows // 2) for config in found if config.rows > MIN_ROWS and not config.registers
     ]
