@@ -120,4 +120,5 @@ def generated_features(generator: Generator, teacher: UNetTeacher, count: int) -
 
 
 def _features(teacher: UNetTeacher, batches: Iterable[Tensor]) -> np.ndarray:
-    return torch.cat([teacher.features(batch).cpu() for batch in batches]).numpy()
+    device = next(teacher.net.parameters()).device
+    return torch.cat([teacher.features(batch.to(device)).cpu() for batch in batches]).numpy()
