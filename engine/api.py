@@ -98,7 +98,8 @@ class Engine:
         """
         latent = self._latents(seeds, z)
         label = labels_of(class_index, len(latent), self.artifact.c_dim, labels)
-        self._warn_of_class(types, class_index)
+        if label is not None:
+            self._warn_of_class(types, np.flatnonzero(label.any(axis=0)))
         starts = range(0, len(latent), self.batch)
         parts: list[dict[str, np.ndarray]] = []
         try:
