@@ -179,6 +179,8 @@ def gemm_cases(
         heavy = variant == "phases" or (variant == "inference" and arch < 90)
         if heavy and config.bn > tune.HEAVY_MAX_COLUMNS:
             continue
+        if variant == "up gradient" and arch < 90 and config.shape == tune.SPILLING_GRADIENT_BLOCK:
+            continue
         yield variant, cases[variant]
 
 

@@ -73,7 +73,9 @@ def conv(
         plain = up == stride == 1 and not transposed
         others = [*rows_configs(x, weight, style), *walk_configs(x, weight, style, n)] if plain else []
         product = PHASES if up == 2 else CONVOLUTION
-        config = tune.choose_blocks("conv", x, n * gh * gw, inputs, columns, flags, run, heavy, others, product)
+        without = tune.SPILLING_GRADIENT_BLOCK if stride == 2 and tune.before_hopper(x) else None
+        work = n * gh * gw, inputs, columns
+        config = tune.choose_blocks("conv", x, *work, flags, run, heavy, others, product, without)
     return run(config)
 
 
