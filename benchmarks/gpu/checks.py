@@ -20,7 +20,6 @@ from sgi.engine.backends.triton.options import PRESETS
 from sgi.engine.offset_tensors import ROWS
 from sgi.kernels.gpu import fused_conv, modulated_conv, pack_conv, to_rgb, up_conv
 from sgi.kernels.gpu.conv import reference
-from sgi.kernels.gpu.operands import Epilogue
 from sgi.kernels.gpu.torgb import reference as torgb_reference
 from sgi.kernels.gpu.upconv import launch as up_launch
 from sgi.kernels.gpu.upconv import reference as upconv_reference
@@ -122,10 +121,6 @@ def _operators(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Itera
         first, again = (up_conv(*arguments, packed.phase_weights, form) for _ in range(2))
         repeats = bool((first == again).all())
         yield _row(f"up_conv {form} {label}", dtype, ratio(first, expected), LIMITS[dtype], repeats)
-    if n == nx > 1:
-        epilogue = Epilogue(scale, double_noise, bias, act=True, clamp=2.0)
-        y = up_launch.up_conv(x, packed.taps, None, n, style, epilogue, "fir", images=1)
-        yield _row(f"up_conv fir in chunks {label}", dtype, ratio(y, expected), LIMITS[dtype])
 
 
 def _network(size: Size, dtype: torch.dtype, device: str) -> Iterator[Row]:

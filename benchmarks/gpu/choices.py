@@ -26,16 +26,16 @@ from workload import SIZES
 
 LIMIT = 1.05  # two measurements of one candidate differ by as much
 SAVED_RATIO = 1.3
-CHOSEN = ("plain", "split", "fir", "taps", "phases", "fused")  # the others are chosen by a measurement only
+CHOSEN = ("plain", "split", "fir", "taps", "phases", "fused")  # the rows form is chosen by a measurement only
 Times = dict[str, dict[str, dict[str, float]]]  # shape key -> batch -> label -> microseconds
 
 
 def measured(results: dict[str, Any]) -> Times:
-    """Microseconds of the candidates of each layer; chunks, which only a measurement chooses, are left out."""
+    """Microseconds of the candidates of each layer, without those that only a measurement chooses."""
     found: Times = {}
     for row in results["forms"]:
         form = row["form"]
-        if "ms" in row and form.split()[0] in CHOSEN and " images " not in form:
+        if "ms" in row and form.split()[0] in CHOSEN:
             found.setdefault(row["key"], {}).setdefault(str(row["batch"]), {})[form] = round(1e3 * row["ms"], 1)
     return found
 
@@ -64,7 +64,9 @@ def chosen(case: LayerCase) -> str:
         JITFunction.run = launcher
     name, given = launches[0]
     if name == "fused_up_conv_kernel":
-        return f"fused {given['BW']}x{given['BN']} rows {given['ROWS']} w{given['num_warps']} s{given['num_stages']}"
+        where = " registers" if given["DESCRIPTOR"] else ""
+        sides = f"{given['BW']}x{given['BN']} rows {given['ROWS']}"
+        return f"fused {sides} w{given['num_warps']} s{given['num_stages']}{where}"
     form = {"transposed_conv_kernel": "fir", "conv_kernel": "phases" if case.up else "plain"}.get(name, "taps")
     if name == "partial_conv_kernel" and not case.up:
         form = f"split {launches[1][1]['PARTS']}"

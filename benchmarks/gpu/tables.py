@@ -15,8 +15,8 @@ from typing import Any
 
 Row = dict[str, Any]
 DEFAULT, CUDNN = "default", "cuDNN"
-PLAIN_FORMS = ("plain", "split", "rows", "walk")
-UP_FORMS = ("fir", "fir chunked", "taps", "phases", "fused")
+PLAIN_FORMS = ("plain", "split", "rows")
+UP_FORMS = ("fir", "taps", "phases", "fused")
 RIVALS = ("NVIDIA stylegan3", "torch.compile", "torch")
 
 
@@ -61,7 +61,7 @@ def layers(results: Row, up: bool) -> str:
         best = min(others, key=lambda row: row["ms"], default=next(iter(forms.values())))
         cells = []
         for word in words:
-            times = [row["ms"] for row in others if _form(row["form"]) == word]
+            times = [row["ms"] for row in others if row["form"].split()[0] == word]
             cells.append(_number(min(times, default=None), 4))
         line = [batch, key.removeprefix("up "), _number(default["ms"] if default else None, 4), *cells, best["form"]]
         if not up:
@@ -98,11 +98,6 @@ def machine(results: Row) -> str:
     found = results["machine"]
     names = [f"torch {found['torch']}", f"triton {found['triton']}", f"driver {found.get('driver', 'unknown')}"]
     return f"{found.get('gpu', found['device'])}; {', '.join(names)}."
-
-
-def _form(label: str) -> str:
-    """The first word of a label, which names the form; the FIR form in chunks of images is a form of its own."""
-    return "fir chunked" if " images " in label else label.split()[0]
 
 
 def types(results: Row) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -34,15 +34,6 @@ class Epilogue:
             require(fits and self.noise.is_contiguous(), f"noise {list(self.noise.shape)}: expected [1 or {n}, H, W]")
         if self.bias is not None:
             require(self.bias.shape == (outputs,) and self.bias.is_contiguous(), f"bias: expected [{outputs}]")
-
-    def of_images(self, first: int, last: int) -> Epilogue:
-        """The epilogue of images first to last - 1, without copies."""
-
-        def part(given: Tensor | None) -> Tensor | None:
-            return None if given is None else given[first:last]
-
-        noise = self.noise if self.noise_stride == 0 else part(self.noise)
-        return replace(self, scale=part(self.scale), noise=noise, next_style=part(self.next_style))
 
     @property
     def noise_stride(self) -> int:

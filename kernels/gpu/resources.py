@@ -29,8 +29,7 @@ from triton.runtime.jit import JITFunction
 
 from sgi.kernels.gpu import dispatch, tune
 from sgi.kernels.gpu.conv.launch import conv, label
-from sgi.kernels.gpu.conv.rows import ROWS_CONFIGS, RowsConfig
-from sgi.kernels.gpu.conv.walk import WALK_CONFIGS, WalkConfig
+from sgi.kernels.gpu.conv.rows import ROWS_CONFIG
 from sgi.kernels.gpu.gradient.launch import activation_gradient, style_gradient
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
 from sgi.kernels.gpu.packed_weights import PackedConv
@@ -179,34 +178,32 @@ def gemm_cases(
         heavy = variant == "phases" or (variant == "inference" and arch < 90)
         if heavy and config.bn > tune.HEAVY_MAX_COLUMNS:
             continue
+        if variant == "up gradient" and arch < 90 and config.shape == tune.SPILLING_GRADIENT_BLOCK:
+            continue
         yield variant, cases[variant]
 
 
-def row_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
-    """(name, block shape, launch) of the forms that read rows of an image, on layers that use the shapes."""
-    shapes: list[tuple[str, int, RowsConfig | WalkConfig]] = [("rows", config.bn, config) for config in ROWS_CONFIGS]
-    shapes += [(f"walk {inputs}", inputs, config) for inputs, listed in WALK_CONFIGS.items() for config in listed]
-    for case, channels, config in shapes:
-        side = 32768 // channels
-        x, weight = _meta(IMAGES, side, side, channels, dtype=dtype), _meta(9, channels, channels, dtype=dtype)
-        tail = RgbTail(
-            _meta(IMAGES, channels), _meta(3, channels), _meta(3), _meta(IMAGES, 3, side // 2, side // 2), clamp=256.0
-        )
-        epilogue = _epilogue(side, channels, True)
-        yield case, label(config), partial(conv, x, weight, IMAGES, None, epilogue, tail, config=config)
+def rows_case(dtype: torch.dtype) -> tuple[str, str, Callable]:
+    """(name, block shape, launch) of the rows form on a layer that uses it."""
+    side, channels = LAYERS[ROWS_CONFIG.bn]
+    x, weight = _meta(IMAGES, side, side, channels, dtype=dtype), _meta(9, channels, channels, dtype=dtype)
+    tail = RgbTail(
+        _meta(IMAGES, channels), _meta(3, channels), _meta(3), _meta(IMAGES, 3, side // 2, side // 2), clamp=256.0
+    )
+    launch = partial(conv, x, weight, IMAGES, None, _epilogue(side, channels, True), tail, config=ROWS_CONFIG)
+    return "rows", label(ROWS_CONFIG), launch
 
 
 def fused_cases(dtype: torch.dtype, arch: int) -> Iterator[tuple[str, str, Callable]]:
-    """(name, block shape, launch) of the up-convolution's fused form on the layers that it is for."""
-    target = fused_launch.Target(arch // 10, SHARED_BYTES[arch])
-    for inputs in (64, 128):
-        side, outputs = 32768 // inputs, inputs // 2
-        x = _meta(IMAGES, side, side, inputs, dtype=dtype)
-        weight = _meta(9, inputs, outputs, dtype=dtype)
-        epilogue = _epilogue(2 * side, outputs, True)
-        for i, config in enumerate(fused_launch.configs(x, target)):
-            style = _meta(IMAGES, inputs) if i == 0 else None
-            case = f"fused {inputs}{'' if style is None else ' styled'}"
+    """(name, block shape, launch) of the up-convolution's fused form, with and without the style."""
+    inputs = fused_launch.MAX_INPUTS[dtype]
+    side, outputs = 32768 // inputs, inputs // 2
+    x, weight = _meta(IMAGES, side, side, inputs, dtype=dtype), _meta(9, inputs, outputs, dtype=dtype)
+    epilogue = _epilogue(2 * side, outputs, True)
+    for config in fused_launch.FLOAT_CONFIGS if dtype == torch.float32 else fused_launch.HALF_CONFIGS:
+        if config.registers and arch < 90:
+            continue
+        for case, style in (("fused", None), ("fused styled", _meta(IMAGES, inputs))):
             yield case, config.label, partial(fused_launch.fused, x, weight, IMAGES, style, epilogue, config)
 
 
@@ -275,7 +272,7 @@ def compile_all(arch: int, dtype: torch.dtype, variants: tuple[str, ...], others
             for variant, launch in gemm_cases(c, dtype, variants, arch)
         ]
         if others and dtype.itemsize == 2 and arch >= 90:
-            cases += row_cases(dtype)
+            cases.append(rows_case(dtype))
         if others:
             cases += fused_cases(dtype, arch)
             cases += [*split_cases(dtype), *((case, "", launch) for case, launch in other_cases(dtype))]

@@ -66,6 +66,9 @@ HALF_CONFIGS = (
 # The widest block has too few registers for the epilogue of the phases form, for rows of several images and, before
 # compute capability 9.0, which reads matrices from shared memory, for to-rgb.
 HEAVY_MAX_COLUMNS = 128
+# Before compute capability 9.0 this block spills registers in the up-convolution's gradient (stride 2), with any number
+# of stages.
+SPILLING_GRADIENT_BLOCK = (64, 64, 64, 4, 4)
 # float32 operands have twice the bytes and need three products (tf32x3).
 FLOAT_CONFIGS = (
     Config(128, 64, 32, 8, 3, 100.0),
@@ -213,7 +216,12 @@ def _fastest(options: Sequence[Any], run: Callable[[Any], object]) -> int:
 def is_heavy(x: torch.Tensor, pixels: int, to_rgb: bool) -> bool:
     """Whether the widest block has too few registers for the epilogue, on x's device and images of so many pixels."""
     several_images = pixels % HALF_CONFIGS[0].bm != 0
-    return several_images or (to_rgb and x.is_cuda and torch.cuda.get_device_capability(x.device)[0] < 9)
+    return several_images or (to_rgb and before_hopper(x))
+
+
+def before_hopper(x: torch.Tensor) -> bool:
+    """Whether x is on a GPU of a compute capability below 9.0."""
+    return x.is_cuda and torch.cuda.get_device_capability(x.device)[0] < 9
 
 
 def choose_blocks(
@@ -227,12 +235,13 @@ def choose_blocks(
     heavy: bool = False,
     others: Sequence[Any] = (),
     product: Product = CONVOLUTION,
+    without: tuple[int, ...] | None = None,
 ) -> Any:
     """Block shape for a GEMM of rows x columns over `inner` channels of x's type and the taps of `product`.
 
-    others: block shapes of other forms, which only a measurement can choose.
+    others: block shapes of other forms, which only a measurement can choose. without: a shape to leave out.
     """
-    options = candidates(x.dtype, inner, columns, heavy)
+    options = [c for c in candidates(x.dtype, inner, columns, heavy) if c.shape != without]
     default = cheapest(options, rows, inner, columns, multiprocessors(x), product)
     # Batches of the same power of two share a choice.
     key = {**key, "rows": (rows - 1).bit_length(), "inner": inner, "columns": columns, "dtype": str(x.dtype)}

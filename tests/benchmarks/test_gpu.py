@@ -74,7 +74,7 @@ def test_tables_cover_every_section(results, tmp_path):
     assert done.returncode == 0, done.stderr
     for title in ("Images a second", "Types", "Fitting", "Convolutions", "Up-convolutions", "Layers of the torch"):
         assert f"## {title}" in done.stdout
-    assert "| fir | fir chunked | taps | phases | fused |" in done.stdout
+    assert "| fir | taps | phases | fused |" in done.stdout
     assert "| tiny | 1 |" in done.stdout
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- begin gpu-summary -->\nold\n<!-- end gpu-summary -->\nafter\n")

@@ -12,8 +12,7 @@ from torch import Tensor
 from sgi.kernels.gpu import tune
 from sgi.kernels.gpu.conv.epilogue import Colours, Tail
 from sgi.kernels.gpu.conv.kernel import conv_kernel
-from sgi.kernels.gpu.conv.rows import RowsConfig, rows_configs, rows_conv
-from sgi.kernels.gpu.conv.walk import WalkConfig, walk_configs, walk_conv
+from sgi.kernels.gpu.conv.rows import ROWS, RowsConfig, rows_configs, rows_conv
 from sgi.kernels.gpu.cost_model import CONVOLUTION, PHASES
 from sgi.kernels.gpu.dispatch import interpreted, precision, require
 from sgi.kernels.gpu.operands import Epilogue, RgbTail, check_images, check_vectors, row_stride
@@ -32,14 +31,14 @@ def conv(
     stride: int = 1,
     transposed: bool = False,
     write: bool = True,
-    config: tune.Config | RowsConfig | WalkConfig | None = None,
+    config: tune.Config | RowsConfig | None = None,
 ) -> tuple[Tensor | None, Tensor | None]:
     """Run the kernel: y [n, H', W', O] of x's type (None unless `write`) and the picture [n, C, H, W] of `rgb`.
 
     x: [NX, H, W, I], image i reading x[i % NX]. weight: [9, I, O] of x's type; with up=2 [9, I, 4 * O] (phase
     weights); with `transposed`, for gradients, [9, O, I], its taps in reverse order if stride is 1. stride=2 maps
     [2 H + 1, 2 W + 1] pixels to [H, W] without padding. config: block shape, and with its class the form; None to
-    choose both. The rows and walk forms take up=1, stride=1, no style.
+    choose both. The rows form takes up=1, stride=1, no style.
     Raises ValueError for operands whose shapes or types do not fit.
     """
     epilogue = epilogue or Epilogue()
@@ -55,25 +54,24 @@ def conv(
         require(up == 1, "to-rgb follows plain convolutions only")
         rgb.check(n, gh, gw, outputs)
 
-    def run(block: tune.Config | RowsConfig | WalkConfig) -> tuple[Tensor | None, Tensor | None]:
-        if not isinstance(block, tune.Config):
-            plain = up == stride == 1 and not transposed and style is None
-            require(plain, "the rows and walk forms take plain convolutions")
+    def run(block: tune.Config | RowsConfig) -> tuple[Tensor | None, Tensor | None]:
         if isinstance(block, RowsConfig):
+            plain = up == stride == 1 and not transposed and style is None
+            require(plain, "the rows form takes plain convolutions")
             return rows_conv(x, weight, n, epilogue, rgb, write, block)
-        if isinstance(block, WalkConfig):
-            return walk_conv(x, weight, n, epilogue, rgb, write, block)
         return _launch(x, weight, n, style, epilogue, rgb, up, stride, transposed, write, block, (gh, gw, outputs))
 
     if config is None:
         flags = {"up": up, "stride": stride, "transposed": transposed, "style": style is not None}
         flags |= {"rgb": rgb is not None, "write": write, "side": gh}
         heavy = up == 2 or tune.is_heavy(x, gh * gw, rgb is not None)
-        # The plain form is the default; the others are chosen by a measurement only.
+        # The plain form is the default; the rows form is chosen by a measurement only.
         plain = up == stride == 1 and not transposed
-        others = [*rows_configs(x, weight, style), *walk_configs(x, weight, style, n)] if plain else []
+        others = rows_configs(x, weight, style) if plain else []
         product = PHASES if up == 2 else CONVOLUTION
-        config = tune.choose_blocks("conv", x, n * gh * gw, inputs, columns, flags, run, heavy, others, product)
+        without = tune.SPILLING_GRADIENT_BLOCK if stride == 2 and tune.before_hopper(x) else None
+        work = n * gh * gw, inputs, columns
+        config = tune.choose_blocks("conv", x, *work, flags, run, heavy, others, product, without)
     return run(config)
 
 
@@ -124,24 +122,18 @@ def candidates(
 ) -> Iterator[tuple[str, Callable[[], tuple[Tensor | None, Tensor | None]]]]:
     """(label, launch) of a plain convolution in every form and block shape; operands and results are those of `conv`.
 
-    Labels: "plain 128x256x64 w8 s3" (rows x columns x input channels, warps, stages), "rows 2x128x128x64 w8 s2"
-    (image rows x pixels x columns x input channels) and "walk 64x32 rows 64 w4 s3 registers" (pixels x columns, image
-    rows, where products read x).
+    Labels: "plain 128x256x64 w8 s3" (rows x columns x input channels, warps, stages) and "rows 4x64x64x32 w4 s3"
+    (image rows x pixels x columns x input channels).
     """
     columns = weight.shape[2]
     heavy = tune.is_heavy(x, x.shape[1] * x.shape[2], rgb is not None)
     plain = tune.candidates(x.dtype, x.shape[3], columns, heavy)
-    configs: list[tune.Config | RowsConfig | WalkConfig] = [*plain]
-    configs += [*rows_configs(x, weight, style), *walk_configs(x, weight, style, n)]
+    configs: list[tune.Config | RowsConfig] = [*plain, *rows_configs(x, weight, style)]
     for config in configs:
         yield label(config), partial(conv, x, weight, n, style, epilogue, rgb, write=write, config=config)
 
 
-def label(config: tune.Config | RowsConfig | WalkConfig) -> str:
+def label(config: tune.Config | RowsConfig) -> str:
     """Form and block shape in words, see `candidates`."""
-    if isinstance(config, WalkConfig):
-        return config.label
     shape = f"{config.bm}x{config.bn}x{config.bk} w{config.warps} s{config.stages}"
-    if isinstance(config, RowsConfig):
-        return f"rows {config.rows}x{shape}{' registers' if config.registers else ''}"
-    return f"plain {shape}"
+    return f"rows {ROWS}x{shape}" if isinstance(config, RowsConfig) else f"plain {shape}"

@@ -1,9 +1,9 @@
 """The 3x3 convolution of a block of image rows, fused with the rest of its layer: each row of x serves three taps.
 
-A program computes ROWS image rows x BM pixels x BN output channels. For each horizontal tap and block of input
-channels it loads ROWS + 2 rows of x and three taps of the weight, and multiplies each row by the vertical taps that
-need it, from shared memory. A pixel is read 3 * (ROWS + 2) / ROWS times instead of 9 times, and the weights once for
-ROWS * BM pixels.
+A program computes 4 image rows x BM pixels x BN output channels. For each horizontal tap and block of input
+channels it loads 6 rows of x and three taps of the weight, and multiplies each row by the vertical taps that
+need it, from shared memory. A pixel is read 4.5 times instead of 9 times, and the weights once for
+4 * BM pixels.
 """
 # mypy: disable-error-code="no-untyped-def"
 
@@ -13,6 +13,8 @@ import triton
 import triton.language as tl
 
 from sgi.kernels.gpu.conv.epilogue import finish_block
+
+ROWS_OF_BLOCK = tl.constexpr(4)
 
 
 @triton.jit
@@ -29,18 +31,6 @@ def load_block(
     b = tl.reshape(b, [b.shape[2], b.shape[3]])
     if UPCAST:
         b = b.to(tl.float32)
-    return b
-
-
-@triton.jit
-def in_registers(b, REGISTERS: tl.constexpr):
-    """b, which the matrix instructions then read from registers if REGISTERS, and from shared memory otherwise.
-
-    The compiler leaves a loaded left operand in shared memory, and each product reads it from there. A computed one,
-    such as the result of this move of 16-bit pairs, stays in registers, and several products share it.
-    """
-    if REGISTERS:
-        b = tl.inline_asm_elementwise("mov.b32 $0, $1;", "=r,r", [b], dtype=b.dtype, is_pure=True, pack=2)
     return b
 
 
@@ -68,8 +58,6 @@ def rows_kernel(
     ACT: tl.constexpr,
     PRECISION: tl.constexpr,  # of tl.dot
     UPCAST: tl.constexpr,  # see load_operand
-    REGISTERS: tl.constexpr,  # see in_registers
-    ROWS: tl.constexpr,  # image rows of a block: 2 or 4
     BM: tl.constexpr,  # pixels of a row
     BN: tl.constexpr,  # output channels of a block
     BK: tl.constexpr,  # input channels of a step
@@ -77,12 +65,12 @@ def rows_kernel(
     """y = next * clamp(lrelu(scale * conv(W, x) + noise + bias)) and to-rgb of y before the product with next."""
     N_BLOCKS: tl.constexpr = (CO + BN - 1) // BN
     X_BLOCKS: tl.constexpr = (W + BM - 1) // BM
-    Y_BLOCKS: tl.constexpr = (H + ROWS - 1) // ROWS
+    Y_BLOCKS: tl.constexpr = (H + ROWS_OF_BLOCK - 1) // ROWS_OF_BLOCK
     # Blocks of columns run fastest, then blocks of a row, so that neighbours share x in L2.
     pid = tl.program_id(0)
     i_n = pid % N_BLOCKS
     x0 = (pid // N_BLOCKS) % X_BLOCKS * BM
-    y0 = (pid // (N_BLOCKS * X_BLOCKS)) % Y_BLOCKS * ROWS
+    y0 = (pid // (N_BLOCKS * X_BLOCKS)) % Y_BLOCKS * ROWS_OF_BLOCK
     image = pid // (N_BLOCKS * X_BLOCKS * Y_BLOCKS)
     i_image = (image % nx).to(tl.int32)
     o_x = x0 + tl.arange(0, BM)
@@ -98,21 +86,20 @@ def rows_kernel(
         w_0 = load_block(w, 0, tap, o_k, i_n * BN, UPCAST)  # [BK, BN]
         w_1 = load_block(w, 1, tap, o_k, i_n * BN, UPCAST)
         w_2 = load_block(w, 2, tap, o_k, i_n * BN, UPCAST)
-        a_0 = in_registers(load_block(x, i_image, y0 - 1, i_x, o_k, UPCAST), REGISTERS)  # [BM, BK]
-        a_1 = in_registers(load_block(x, i_image, y0, i_x, o_k, UPCAST), REGISTERS)
-        a_2 = in_registers(load_block(x, i_image, y0 + 1, i_x, o_k, UPCAST), REGISTERS)
+        a_0 = load_block(x, i_image, y0 - 1, i_x, o_k, UPCAST)  # [BM, BK]
+        a_1 = load_block(x, i_image, y0, i_x, o_k, UPCAST)
+        a_2 = load_block(x, i_image, y0 + 1, i_x, o_k, UPCAST)
         acc_0 = _three_taps(a_0, a_1, a_2, w_0, w_1, w_2, acc_0, PRECISION)
-        a_3 = in_registers(load_block(x, i_image, y0 + 2, i_x, o_k, UPCAST), REGISTERS)
+        a_3 = load_block(x, i_image, y0 + 2, i_x, o_k, UPCAST)
         acc_1 = _three_taps(a_1, a_2, a_3, w_0, w_1, w_2, acc_1, PRECISION)
-        if ROWS > 2:
-            a_4 = in_registers(load_block(x, i_image, y0 + 3, i_x, o_k, UPCAST), REGISTERS)
-            a_5 = in_registers(load_block(x, i_image, y0 + 4, i_x, o_k, UPCAST), REGISTERS)
-            acc_2 = _three_taps(a_2, a_3, a_4, w_0, w_1, w_2, acc_2, PRECISION)
-            acc_3 = _three_taps(a_3, a_4, a_5, w_0, w_1, w_2, acc_3, PRECISION)
+        a_4 = load_block(x, i_image, y0 + 3, i_x, o_k, UPCAST)
+        acc_2 = _three_taps(a_2, a_3, a_4, w_0, w_1, w_2, acc_2, PRECISION)
+        a_5 = load_block(x, i_image, y0 + 4, i_x, o_k, UPCAST)
+        acc_3 = _three_taps(a_3, a_4, a_5, w_0, w_1, w_2, acc_3, PRECISION)
 
     o_n = tl.zeros([BM], tl.int32) + image
     m_x = o_x < W
-    for r in tl.static_range(ROWS):
+    for r in tl.static_range(ROWS_OF_BLOCK):
         acc = (acc_0, acc_1, acc_2, acc_3)[r]
         o_y = tl.zeros([BM], tl.int32) + (y0 + r)
         finish_block(acc, i_n, n, o_n, image, o_y, o_x, m_x & (o_y < H), y_ptr, tail, rgb, H, W, CO, C, 1, ACT)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from sgi.kernels.gpu.conv.rows_kernel import in_registers, load_block
+from sgi.kernels.gpu.conv.rows_kernel import load_block
 from sgi.kernels.gpu.device_functions import activate, load_operand
 
 
@@ -109,6 +109,18 @@ def _write_row(
 
 
 @triton.jit
+def _in_registers(b, REGISTERS: tl.constexpr):
+    """b, which the matrix instructions then read from registers if REGISTERS, and from shared memory otherwise.
+
+    The compiler leaves a loaded left operand in shared memory, and each product reads it from there. A computed one,
+    such as the result of this move of 16-bit pairs, stays in registers, and several products share it.
+    """
+    if REGISTERS:
+        b = tl.inline_asm_elementwise("mov.b32 $0, $1;", "=r,r", [b], dtype=b.dtype, is_pure=True, pack=2)
+    return b
+
+
+@triton.jit
 def _row_of_x(
     x,  # pointer or descriptor, see the kernel
     i_image,
@@ -134,7 +146,7 @@ def _row_of_x(
         # A scalar address and 32-bit offsets, the same for all shifts, need fewer registers than blocks of addresses.
         p_x = x + i_image.to(tl.int64) * (H * W * CI) + (i_y * W + shift) * CI
         b = load_operand(p_x + (o_x[:, None] * CI + o_k[None, :]), m_in[:, None] & (o_k < CI)[None, :], UPCAST)
-    return in_registers(b, REGISTERS)
+    return _in_registers(b, REGISTERS)
 
 
 @triton.jit(do_not_specialize=["nx", "clamp"])
@@ -167,7 +179,7 @@ def fused_up_conv_kernel(
     PRECISION: tl.constexpr,  # of tl.dot
     UPCAST: tl.constexpr,  # see load_operand
     DESCRIPTOR: tl.constexpr,  # whether x is a descriptor
-    REGISTERS: tl.constexpr,  # see in_registers
+    REGISTERS: tl.constexpr,  # see _in_registers
     BW: tl.constexpr,  # columns of x of a program
     BN: tl.constexpr,  # columns of the sums of a program, of 2 * O (parity, output channel)
     BK: tl.constexpr,  # at least I: the weight of a program stays in shared memory

@@ -10,7 +10,6 @@ import triton
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from sgi.kernels.gpu import tune
 from sgi.kernels.gpu.conv.rows import takes
 from sgi.kernels.gpu.dispatch import interpreted, multiprocessors, precision, require
 from sgi.kernels.gpu.operands import Epilogue, check_images, check_vectors, row_stride
@@ -36,22 +35,12 @@ class FusedConfig(NamedTuple):
         return f"{self.bw}x{self.bn} rows {self.rows} w{self.warps} s{self.stages}{where}"
 
 
-# Programs with more rows repeat fewer rows of their neighbours above. (64, 64) reads x half as often as the others; its
-# sums fit the registers only where the matrix instructions read both operands from shared memory (Hopper).
-# The fastest on an H100 first: (64, 64) with 64 inputs, (128, 32) with 128.
-HALF_CONFIGS = (
-    FusedConfig(64, 64, 64, 4, 1),
-    FusedConfig(128, 32, 64, 8, 1),
-    FusedConfig(64, 32, 64, 4, 1),
-    FusedConfig(64, 32, 64, 4, 2),
-    FusedConfig(64, 64, 64, 4, 2, True),
-    FusedConfig(128, 32, 64, 8, 2, True),
-    FusedConfig(64, 32, 64, 4, 2, True),
-    FusedConfig(64, 32, 64, 4, 3, True),
-)
+# Programs with more rows repeat fewer rows of their neighbours above. The first block is the fastest on an H100; its
+# sums fit the registers only if the matrix instructions read the weight from shared memory (Hopper). The second is for
+# x that descriptors cannot address, narrow images, and other GPUs.
+HALF_CONFIGS = (FusedConfig(64, 64, 64, 4, 2, True), FusedConfig(64, 32, 64, 4, 1))
 FLOAT_CONFIGS = (FusedConfig(64, 16, 64, 8, 1),)
-MAX_INPUTS = {torch.float16: 128, torch.bfloat16: 128, torch.float32: 32}
-WIDE_MAX_INPUTS = 64  # of configs with more than 32 columns
+MAX_INPUTS = {torch.float16: 64, torch.bfloat16: 64, torch.float32: 32}
 MIN_ROWS = 8
 PROGRAMS_PER_PROCESSOR = 4
 HOPPER = 9
@@ -80,26 +69,24 @@ def _block_inputs(x: Tensor) -> int:
 
 
 def _shared_bytes(x: Tensor, config: FusedConfig) -> int:
-    """Upper bound: nine taps of the weight, three shifts of a row of x per stage, and a row of the output."""
+    """Upper bound: nine taps of the weight, three shifts of a row of x, and a row of the output."""
     block = _block_inputs(x)
-    stages = max(1, config.stages - 1) if config.registers else config.stages
-    values = 9 * block * config.bn + 3 * config.bw * block * stages + config.bw * config.bn
-    return values * x.element_size()
+    return (9 * block * config.bn + 3 * config.bw * block + config.bw * config.bn) * x.element_size()
 
 
-def configs(x: Tensor, target: Target) -> list[FusedConfig]:
-    """The block shapes for x's type and channels that the target has the memory and registers for."""
+def _config(x: Tensor, target: Target) -> FusedConfig | None:
+    """The block shape for x's type, channels and width on the target; None if the form does not take x."""
     if x.shape[3] > MAX_INPUTS[x.dtype]:
-        return []
-    listed = list(FLOAT_CONFIGS if x.dtype == torch.float32 else HALF_CONFIGS)
-    narrow = target.major < HOPPER or x.shape[3] > WIDE_MAX_INPUTS
-    listed = [c for c in listed if not c.registers or (target.major >= HOPPER and takes(x))]
-    return [c for c in listed if _shared_bytes(x, c) <= target.shared and not (narrow and c.bn > 32)]
+        return None
+    listed = FLOAT_CONFIGS if x.dtype == torch.float32 else HALF_CONFIGS
+    addressed = target.major >= HOPPER and takes(x)
+    usable = (c for c in listed if not c.registers or (addressed and c.bw <= x.shape[2]))
+    return next((c for c in usable if _shared_bytes(x, c) <= target.shared), None)
 
 
 def fits(x: Tensor) -> bool:
     """Whether the fused form can compute a layer with this input."""
-    return bool(configs(x, target_of(x)))
+    return _config(x, target_of(x)) is not None
 
 
 def _programs(x: Tensor, outputs: int, n: int, config: FusedConfig) -> tuple[int, int]:
@@ -121,15 +108,15 @@ def _fitted(config: FusedConfig, x: Tensor, outputs: int, n: int) -> FusedConfig
     return config
 
 
-def candidates(x: Tensor, outputs: int, n: int) -> list[FusedConfig]:
-    """The configs for the layer, the default first, with the default number of rows and with half of it."""
-    # Blocks that read rows through descriptors are for wide images only.
-    listed = [c for c in configs(x, target_of(x)) if not c.registers or c.bw <= x.shape[2]]
-    found = [_fitted(config, x, outputs, n) for config in listed]
-    found += [
-        config._replace(rows=config.rows // 2) for config in found if config.rows > MIN_ROWS and not config.registers
-    ]
-    return list(dict.fromkeys(found))
+def choose(x: Tensor, outputs: int, n: int) -> FusedConfig:
+    """The block shape for a layer, with a number of rows that suits the image and the GPU.
+
+    Raises ValueError if the form does not take x.
+    """
+    config = _config(x, target_of(x))
+    if config is None:
+        raise ValueError(f"the fused form has no block for {x.shape[3]} input channels of {x.dtype} on this device")
+    return _fitted(config, x, outputs, n)
 
 
 def fused(
@@ -137,26 +124,19 @@ def fused(
 ) -> Tensor:
     """y [n, 2 H, 2 W, O] of x [NX, H, W, I] and weight [9, I, O], by one kernel.
 
-    config: None for the first of `candidates`, or the measured fastest within `tune.tuning(True)`.
+    config: block shape, None for that of `choose`.
     Raises ValueError for operands whose shapes or types do not fit.
     """
     check_images(x, weight, n)
     _, height, width, inputs = x.shape
     outputs = weight.shape[2]
     require(weight.shape[:2] == (9, inputs), f"weight {list(weight.shape)}: expected [9, {inputs}, O]")
-    require(fits(x), f"the fused form has no block for {inputs} input channels of {x.dtype} on this device")
     check_vectors("style", style, n, inputs)
     epilogue.check(n, 2 * height, 2 * width, outputs)
 
-    def run(c: FusedConfig) -> Tensor:
-        require(not c.registers or takes(x), "a descriptor needs channels whose rows are multiples of 16 bytes")
-        return _launch(x, weight, n, style, epilogue, c)
-
-    if config is None:
-        options = candidates(x, outputs, n)
-        key = {"shape": [n, *x.shape[1:]], "outputs": outputs, "dtype": str(x.dtype), "style": style is not None}
-        config = tune.pick("fused_up_conv", key, options, options[0], run)
-    return run(config)
+    config = config or choose(x, outputs, n)
+    require(not config.registers or takes(x), "a descriptor needs channels whose rows are multiples of 16 bytes")
+    return _launch(x, weight, n, style, epilogue, config)
 
 
 def _launch(x: Tensor, weight: Tensor, n: int, style: Tensor | None, e: Epilogue, c: FusedConfig) -> Tensor:

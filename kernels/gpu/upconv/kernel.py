@@ -132,7 +132,6 @@ def fir_kernel(
     ACT: tl.constexpr,
     HAS_CLAMP: tl.constexpr,
     HAS_NEXT: tl.constexpr,
-    KEEP_T: tl.constexpr,  # whether stores of y should leave t in the L2 cache
     ROWS: tl.constexpr,  # rows of y of a program
     BX: tl.constexpr,  # columns of y of a program
     BC: tl.constexpr,  # channels of a program
@@ -171,10 +170,7 @@ def fir_kernel(
         if HAS_NEXT:
             acc = acc * tl.load(next_ptr + i_n * next_stride + o_c[None, :], mask=m_col, other=0.0)
         p_y = p_out + o_pix * C + o_c[None, :]
-        if KEEP_T:
-            tl.store(p_y, acc.to(y_ptr.dtype.element_ty), mask=m_pix & m_col, eviction_policy="evict_first")
-        else:
-            tl.store(p_y, acc.to(y_ptr.dtype.element_ty), mask=m_pix & m_col)
+        tl.store(p_y, acc.to(y_ptr.dtype.element_ty), mask=m_pix & m_col)
         row0 = row1
         row1 = row2
         row2 = row3

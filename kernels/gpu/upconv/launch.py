@@ -4,14 +4,12 @@ FIR form: a transposed convolution, then the filter with the epilogue; 9 multipl
 intermediate tensor of four times the pixels. Phases form: the filter is folded into the weight, and one launch of the
 plain kernel computes the four output phases; 36 multiply-adds per input pixel, and no intermediate tensor. Fused form:
 one kernel with half of the filter in the weight and half in the sums; 18 multiply-adds, and no intermediate tensor.
-
-The FIR form in chunks computes a few images after another, so that their intermediate tensor stays in the L2 cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import partial
 
 import torch
 import triton
@@ -31,14 +29,9 @@ PHASES_MAX_INPUTS = 64
 # With at most this many blocks of 128 x 128 a multiprocessor all run at once: measured 0.75 of the FIR form's time with
 # 128 inputs at 128 px, batch 1 (2 blocks a multiprocessor), 1.1 at 256 px (8 blocks).
 PHASES_MAX_BLOCKS = 2
-# Measured with 64 inputs at 512 px: 0.77 of the phases form's time with 64 rows a program, 0.83 with 32, 1.16 with 8.
-FUSED_MAX_INPUTS = 64
+# Measured with 64 inputs at 512 px: 0.72 of the phases form's time with 64 rows a program, 0.85 with 32, 1.15 with 8.
 FUSED_MIN_ROWS = 32
 FIR_ROWS = 16
-# Of the L2 cache; the rest is for x, the weight and y.
-CHUNK_SHARE = 2 / 3
-H100_L2_BYTES = 50 * 2**20
-CHUNKED_BLOCKS = 2  # block shapes that `candidates` combines with chunks
 FORMS = ("fir", "phases", "fused")
 TAPS = "taps"  # for few pixels, see split.launch
 
@@ -47,10 +40,10 @@ def default_form(x: Tensor, outputs: int, n: int, has_phase_weights: bool) -> st
     """The form of the up-convolution of n images of x [NX, H, W, I] to `outputs` channels, without measurements."""
     _, height, width, inputs = x.shape
     half = x.element_size() == 2
-    # Measured in 16 bit on compute capability 9.0 only.
-    if half and inputs <= FUSED_MAX_INPUTS and fused_launch.target_of(x).major >= fused_launch.HOPPER:
-        blocks_of_fused = fused_launch.candidates(x, outputs, n)
-        if blocks_of_fused and blocks_of_fused[0].rows >= FUSED_MIN_ROWS:
+    if fused_launch.fits(x):
+        fused = fused_launch.choose(x, outputs, n)
+        # The other blocks are for x that descriptors cannot address, and were not measured as a default.
+        if fused.registers and fused.rows >= FUSED_MIN_ROWS:
             return "fused"
     if not has_phase_weights:
         return "fir"
@@ -68,17 +61,14 @@ def up_conv(
     epilogue: Epilogue,
     form: str | None = None,
     config: tune.Config | None = None,
-    images: int | None = None,
 ) -> Tensor:
     """y [n, 2 H, 2 W, O] of x [NX, H, W, I]; weight: [9, I, O], phase_weights: [9, I, 4 * O] or None.
 
     form: one of FORMS, or TAPS; None chooses by `default_form`, or by measurement within `tune.tuning(True)`.
-    config: block shape of the matrix product of fir, phases and taps, None to choose one. images: of a chunk of the
-    FIR form, at least 1; None for all at once, and so if NX is not n.
+    config: block shape of the matrix product of fir, phases and taps, None to choose one.
     """
     require(form in (None, *FORMS, TAPS), f"form {form!r}: choose one of {', '.join((*FORMS, TAPS))}")
     require(form != TAPS or style is None, "the taps form: x must be multiplied by its style before")
-    require(images is None or images >= 1, f"images={images}: expected at least 1")
     require(form != "phases" or phase_weights is not None, "the phases form needs its packed weight")
 
     def run(name: str) -> Tensor:
@@ -90,8 +80,6 @@ def up_conv(
             return y
         if name == TAPS:
             return up_conv_by_taps(x, weight, n, epilogue, config)
-        if images is not None and images < n == x.shape[0]:
-            return _fir_form_in_chunks(x, weight, style, epilogue, config, images)
         return fir(transposed_conv(x, weight, n, style, config), pad=1, epilogue=epilogue)
 
     if form is None:
@@ -110,65 +98,19 @@ def candidates(
 ) -> Iterator[tuple[str, Callable[[], Tensor]]]:
     """(name of a form and its block shape, launch) of every way to compute a layer, for benchmarks."""
     outputs = weight.shape[2]
-    blocks = tune.candidates(x.dtype, x.shape[3], outputs, heavy=style is not None)
-    for block in blocks:
+    for block in tune.candidates(x.dtype, x.shape[3], outputs, heavy=style is not None):
         yield f"fir {_label(block)}", partial(up_conv, x, weight, None, n, style, epilogue, "fir", block)
-    fastest = {block.shape[:2]: block for block in sorted(blocks, key=lambda block: block.rate)}
-    best = list(fastest.values())[: -CHUNKED_BLOCKS - 1 : -1]
-    for images in chunk_sizes(x, outputs, n):
-        for block in best:
-            run = partial(up_conv, x, weight, None, n, style, epilogue, "fir", block, images)
-            yield f"fir {images} images {_label(block)}", run
     if phase_weights is not None:
         for block in tune.candidates(x.dtype, x.shape[3], 4 * outputs, heavy=True):
             run = partial(up_conv, x, weight, phase_weights, n, style, epilogue, "phases", block)
             yield f"phases {_label(block)}", run
     if fused_launch.fits(x):
-        for config in fused_launch.candidates(x, outputs, n):
-            yield f"fused {config.label}", partial(fused_launch.fused, x, weight, n, style, epilogue, config)
+        config = fused_launch.choose(x, outputs, n)
+        yield f"fused {config.label}", partial(fused_launch.fused, x, weight, n, style, epilogue, config)
 
 
 def _label(block: tune.Config) -> str:
     return f"{block.bm}x{block.bn}x{block.bk} w{block.warps} s{block.stages}"
-
-
-def chunk_sizes(x: Tensor, outputs: int, n: int) -> list[int]:
-    """Images of a chunk whose intermediate tensor fills CHUNK_SHARE of the L2 cache of x's device, or half of that.
-
-    Empty if one image does not fit, or all fit. A chunk costs two launches more, about 2 us each in a CUDA graph. It
-    saves writing and reading its intermediate tensor, 2 / 3 us a MB at 3 TB/s: 11 to 23 us with these sizes on an H100.
-    """
-    _, height, width, _ = x.shape
-    image = (2 * height + 1) * (2 * width + 1) * outputs * x.element_size()
-    most = int(CHUNK_SHARE * _l2_bytes(x.get_device() if x.is_cuda else None)) // image
-    if x.shape[0] != n or most >= n:
-        return []
-    # The fewest chunks of at most that many images, of equal size.
-    equal = (triton.cdiv(n, triton.cdiv(n, size)) for size in (most, most // 2) if size > 0)
-    return list(dict.fromkeys(equal))
-
-
-@cache
-def _l2_bytes(index: int | None) -> int:
-    """L2 cache of a GPU; that of an H100 without one."""
-    return H100_L2_BYTES if index is None else int(torch.cuda.get_device_properties(index).L2_cache_size)
-
-
-def _fir_form_in_chunks(
-    x: Tensor, weight: Tensor, style: Tensor | None, epilogue: Epilogue, config: tune.Config | None, images: int
-) -> Tensor:
-    """The FIR form of `images` images after another; all chunks write the same intermediate tensor."""
-    n, height, width, _ = x.shape
-    outputs = weight.shape[2]
-    epilogue.check(n, 2 * height, 2 * width, outputs)
-    scratch = torch.empty(images, 2 * height + 1, 2 * width + 1, outputs, device=x.device, dtype=x.dtype)
-    y = torch.empty(n, 2 * height, 2 * width, outputs, device=x.device, dtype=x.dtype)
-    for first in range(0, n, images):
-        last = min(first + images, n)
-        styles = None if style is None else style[first:last]
-        t = transposed_conv(x[first:last], weight, last - first, styles, config, scratch[: last - first])
-        fir(t, pad=1, epilogue=epilogue.of_images(first, last), out=y[first:last])
-    return y
 
 
 def transposed_conv(
@@ -177,23 +119,17 @@ def transposed_conv(
     n: int,
     style: Tensor | None = None,
     config: tune.Config | None = None,
-    out: Tensor | None = None,
 ) -> Tensor:
-    """Transposed convolution of stride 2: t [n, 2 H + 1, 2 W + 1, O] of x [NX, H, W, I], weight [9, I, O].
-
-    out: memory for t, contiguous and of x's type.
-    """
+    """Transposed convolution of stride 2: t [n, 2 H + 1, 2 W + 1, O] of x [NX, H, W, I], weight [9, I, O]."""
     check_images(x, weight, n)
     _, height, width, inputs = x.shape
     outputs = weight.shape[2]
     require(weight.shape[:2] == (9, inputs), f"weight {list(weight.shape)}: expected [9, {inputs}, O]")
     check_vectors("style", style, n, inputs)
     rows = n * (height + 1) * (width + 1)
-    shape = (n, 2 * height + 1, 2 * width + 1, outputs)
-    _check_out(out, shape, x.dtype)
 
     def run(block: tune.Config) -> Tensor:
-        t = torch.empty(*shape, device=x.device, dtype=x.dtype) if out is None else out
+        t = torch.empty(n, 2 * height + 1, 2 * width + 1, outputs, device=x.device, dtype=x.dtype)
         transposed_conv_kernel[(triton.cdiv(rows, block.bm) * 4 * triton.cdiv(outputs, block.bn),)](
             x, weight, t, style, n, x.shape[0], row_stride(style),
             CI=inputs, CO=outputs, H=height, W=width, HAS_STYLE=style is not None, PRECISION=precision(x.dtype),
@@ -216,18 +152,14 @@ def _check_out(out: Tensor | None, shape: tuple[int, ...], dtype: torch.dtype) -
         require(fits, f"out {list(out.shape)}: expected contiguous {list(shape)}, {dtype}")
 
 
-def fir(t: Tensor, pad: int, epilogue: Epilogue | None = None, out: Tensor | None = None) -> Tensor:
-    """The low-pass filter of gain 4, then the epilogue: [N, H + 2 pad - 3, W + 2 pad - 3, C] of t [N, H, W, C].
-
-    out: memory for the result, contiguous and of t's type; its stores leave t in the L2 cache.
-    """
+def fir(t: Tensor, pad: int, epilogue: Epilogue | None = None) -> Tensor:
+    """The low-pass filter of gain 4, then the epilogue: [N, H + 2 pad - 3, W + 2 pad - 3, C] of t [N, H, W, C]."""
     e = epilogue or Epilogue()
     n, hi, wi, channels = t.shape
     ho, wo = hi + 2 * pad - 3, wi + 2 * pad - 3
     require(t.is_contiguous() and ho > 0 and wo > 0, "t: expected contiguous [N, H, W, C]")
     e.check(n, ho, wo, channels)
-    _check_out(out, (n, ho, wo, channels), t.dtype)
-    y = torch.empty(n, ho, wo, channels, device=t.device, dtype=t.dtype) if out is None else out
+    y = torch.empty(n, ho, wo, channels, device=t.device, dtype=t.dtype)
     bc = min(64, triton.next_power_of_2(channels))
     bx = min(max(1, 1024 // bc), triton.next_power_of_2(wo))
     rows = min(FIR_ROWS, triton.next_power_of_2(ho))
@@ -235,7 +167,7 @@ def fir(t: Tensor, pad: int, epilogue: Epilogue | None = None, out: Tensor | Non
         t, y, e.scale, e.noise, e.bias, e.next_style, row_stride(e.scale), e.noise_stride, row_stride(e.next_style),
         e.clamp or 0.0, C=channels, HI=hi, WI=wi, HO=ho, WO=wo, PAD=pad,
         HAS_SCALE=e.scale is not None, HAS_NOISE=e.noise is not None, HAS_BIAS=e.bias is not None, ACT=e.act,
-        HAS_CLAMP=e.clamp is not None, HAS_NEXT=e.next_style is not None, KEEP_T=out is not None, ROWS=rows, BX=bx,
-        BC=bc, num_warps=4,
+        HAS_CLAMP=e.clamp is not None, HAS_NEXT=e.next_style is not None, ROWS=rows, BX=bx, BC=bc,
+        num_warps=4,
     )  # fmt: skip
     return y

@@ -18,7 +18,7 @@ from sgi.kernels.gpu.resources import SHARED_BYTES
 
 FORWARD = ("inference", "transposed")
 BACKWARD = ("styled", "gradient", "up gradient", "phases")
-GEMMS = ("conv_kernel", "rows_kernel", "walk_kernel", "transposed_conv_kernel", "fused_up_conv_kernel")
+GEMMS = ("conv_kernel", "rows_kernel", "transposed_conv_kernel", "fused_up_conv_kernel")
 
 
 def reports(arch: int, dtype: str, variants: tuple[str, ...], *options: str) -> list[dict]:
@@ -39,13 +39,13 @@ def check(arch: int, found: list[dict]) -> None:
     gemms = [r for r in found if r["kernel"] in GEMMS]
     assert gemms
     for r in gemms:
-        sides = r["config"].removeprefix("rows ").removeprefix("walk ").split("x")
+        sides = r["config"].removeprefix("rows ").split("x")
         rows = int(sides[r["case"] == "rows"])
         assert r["wgmma" if arch == 90 and rows >= 64 else "mma"] > 0, r
         # The next style in the epilogue keeps operands out of registers.
         if r["case"] in ("inference", "rows", "transposed") and "x32 " not in r["config"]:
             assert r["from_registers"] == 0, r
-        if r["kernel"] == "walk_kernel":
+        if r["kernel"] == "fused_up_conv_kernel":
             assert r["from_registers"] == (r["wgmma"] if r["config"].endswith("registers") else 0), r
 
 

@@ -30,6 +30,16 @@ def test_a_heavy_epilogue_excludes_the_widest_block():
     assert widths - {c.bn for c in tune.candidates(torch.float16, 512, 512, heavy=True)} == {256}
 
 
+def test_a_block_that_spills_registers_is_left_out_of_the_choice(monkeypatch):
+    monkeypatch.setattr(tune, "cheapest", lambda options, *_: options)
+    x, block = torch.empty(0, dtype=torch.float16), tune.SPILLING_GRADIENT_BLOCK
+
+    def shapes(without: tuple[int, ...] | None) -> set[tuple[int, ...]]:
+        return {c.shape for c in tune.choose_blocks("conv", x, 8, 64, 64, {}, print, without=without)}
+
+    assert shapes(None) - shapes(block) == {block}
+
+
 def test_rates_are_those_of_the_nearest_measured_width():
     wide = {c.bn: c.rate for c in tune.candidates(torch.float16, 512, 400) if c.bm == 128}
     assert wide[256] > wide[128] > wide[64]

@@ -81,46 +81,6 @@ def test_filter_over_several_row_chunks(pad, side):
     assert rms_ratio(launch.fir(t, pad), reference.fir(t.double(), pad)) < RMS[torch.float32]
 
 
-@pytest.mark.parametrize("noise_images", [1, 5])
-def test_fir_form_in_chunks_is_the_fir_form(noise_images):
-    operands = layer(5, 5, 3, 4, 17, 20, torch.float32, up=True)
-    x, weight, style, scale, _, bias, clamp = operands.arguments()
-    noise = torch.randn(noise_images, 6, 8).to(x.device)
-    epilogue = Epilogue(scale, noise, bias, act=True, clamp=clamp, next_style=torch.randn(5, 20).to(x.device))
-    block = tune.FLOAT_CONFIGS[-1].fitted(17, 20)
-    whole, chunked = (launch.up_conv(x, weight, None, 5, style, epilogue, "fir", block, k) for k in (None, 2))
-    assert torch.equal(whole, chunked)
-
-
-def test_chunks_are_not_for_shared_images():
-    x, weight, style, scale, *_ = layer(4, 2, 2, 2, 8, 8, torch.float32, up=True).arguments()
-    whole, chunked = (launch.up_conv(x, weight, None, 4, style, Epilogue(scale), "fir", None, k) for k in (None, 1))
-    assert torch.equal(whole, chunked)
-    assert launch.chunk_sizes(x, 8, 4) == []
-    with pytest.raises(ValueError, match="images=0"):
-        launch.up_conv(x, weight, None, 4, style, Epilogue(scale), "fir", None, 0)
-
-
-def test_intermediate_tensors_of_chunks_fit_the_cache():
-    # Side and outputs of the layers of 1024 px -> images of a chunk on an H100, 50 MB.
-    wanted = {
-        (256, 64): [1],
-        (128, 128): [2, 1],
-        (64, 256): [4, 2],
-        (32, 512): [8, 4],
-        (16, 512): [16, 11],
-        (512, 32): [],
-        (4, 512): [],
-    }
-    found = {
-        (side, outputs): launch.chunk_sizes(
-            torch.empty(32, side, side, 8, device="meta", dtype=torch.float16), outputs, 32
-        )
-        for side, outputs in wanted
-    }
-    assert found == wanted
-
-
 def test_default_form_depends_on_channels(monkeypatch):
     calls = []
     original = launch.fir
@@ -182,9 +142,22 @@ def test_fused_form_refuses_rows_that_descriptors_cannot_address():
         fused_launch.fused(operands.x, operands.weight, 1, None, Epilogue(), FusedConfig(4, 16, 4, 4, 1, True))
 
 
+def test_fused_form_has_a_block_for_every_image_and_gpu(monkeypatch):
+    def chosen(width: int, inputs: int) -> FusedConfig:
+        return fused_launch.choose(torch.empty(8, width, width, inputs, device="meta", dtype=torch.float16), 32, 8)
+
+    wide, narrow = fused_launch.HALF_CONFIGS
+    assert chosen(512, 64)[:2] == wide[:2]
+    assert chosen(512, 60)[:2] == narrow[:2]  # 120 bytes
+    assert not chosen(32, 64).registers
+    for target in (fused_launch.Target(8, 163 * 1024), fused_launch.Target(12, 99 * 1024)):
+        monkeypatch.setattr(fused_launch, "target_of", lambda x, target=target: target)
+        assert chosen(512, 64)[:2] == narrow[:2]
+
+
 def test_fused_form_has_fewer_rows_for_few_programs():
     x = torch.empty(1, 64, 64, 64, device="meta", dtype=torch.float16)
-    rows = [fused_launch.candidates(x, 32, n)[0].rows for n in (1, 64)]
+    rows = [fused_launch.choose(x, 32, n).rows for n in (1, 64)]
     assert rows[0] < rows[1]
 
 
