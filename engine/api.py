@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,7 +28,11 @@ from sgi.engine.backends.ports import check_maps
 from sgi.engine.errors import UserError, WrongTypeError
 from sgi.engine.in_flight import InFlight
 from sgi.engine.labels import ClassIndex, labels_of, of_batches, of_seeds, one_class, one_label
+from sgi.engine.progress import SILENT, Progress
 from sgi.engine.seeds import as_seeds, latents
+
+if TYPE_CHECKING:
+    from sgi.engine.offsets import Offset
 
 Pass = tuple[np.ndarray, np.ndarray | None]
 """The inputs of a backend for one pass: z [N, z_dim] and label [N, c_dim]."""
@@ -75,6 +80,49 @@ class Engine:
         path = bundled_model() if path is None else path
         check_batch(batch)
         return cls(open_backend(path, backend, device, types, batch, threads, precision=precision), batch)
+
+    @classmethod
+    def from_generator(
+        cls,
+        generator: str | Path,
+        offsets: Sequence[str | Path | Offset] = (),
+        *,
+        types: str | Sequence[str] | None = None,
+        alpha: float = 1.0,
+        psi: float | None = None,
+        cutoff: int | None = None,
+        noise_mode: str | None = None,
+        backend: str = AUTO,
+        device: str = AUTO,
+        precision: str | None = None,
+        batch: int = DEFAULT_BATCH,
+        threads: int | None = None,
+        cache: bool = True,
+        progress: Progress = SILENT,
+    ) -> Engine:
+        """Load a generator with offsets, without an export by hand.
+
+        generator: a generator file or a StyleGAN2 checkpoint of any format, or `bundled`. offsets: files, or `Offset`s.
+        types, alpha, psi, cutoff, noise_mode: as for `sgi.export.export_model`. backend: triton, a backend of `open`,
+        or auto: the Triton kernels on a GPU where they are installed, otherwise a backend of `open`, which runs an
+        export. device, batch, threads: as for `open`. precision: on triton fp16, bf16 or fp32, None for fp16 on a GPU;
+        otherwise as for `open`. cache: keep the export in the user's cache folder, and use a kept one. progress:
+        receives the stages of an export, which takes up to minutes.
+
+        Raises UserError as `open` does, for a file that is not a generator, offsets of another generator, and a cache
+        that cannot be written.
+        """
+        from sgi.engine.generator_model import generator_source
+
+        check_batch(batch)
+        source = generator_source(
+            generator, offsets, types=types, alpha=alpha, psi=psi, cutoff=cutoff, noise_mode=noise_mode,
+            backend=backend, device=device, precision=precision, cache=cache, progress=progress,
+        )  # fmt: skip
+        engine = cls(source.open(backend, device, None, batch, threads, precision=precision), batch)
+        if psi is not None:  # not in the exported file, which serves every psi
+            engine.artifact = replace(engine.artifact, psi=check_psi(psi))
+        return engine
 
     def __call__(
         self,
