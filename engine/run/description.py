@@ -29,7 +29,9 @@ def describe(artifact: Artifact, record: RunRecord) -> dict[str, Any]:
     """Facts for run.json: versions, model, recipe of latents, names of files, axes, and types with encodings."""
     backend = getattr(sys.modules.get(record.backend), "__version__", None)
     versions = {"sgi-engine": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    names = ("resolution", "z_dim", "c_dim", "cutoff", "noise_mode", "precision", "generator", "offsets")
+    names = (
+        "resolution", "z_dim", "c_dim", "cutoff", "noise_mode", "precision", "generator", "offsets", "graph_sha256",
+    )  # fmt: skip
     return {
         "versions": versions if backend is None else {**versions, record.backend: backend},
         "latents": f"z of a seed: numpy.random.RandomState(seed).randn(1, {artifact.z_dim}), as float32",

@@ -16,7 +16,15 @@ from sgi.engine.progress import SILENT, Progress
 from sgi.engine.run import pipeline
 from sgi.engine.run.description import describe
 from sgi.engine.run.job import Job
-from sgi.engine.run.record import RUN_FILE, SEEDS_PER_FOLDER, RunRecord, check_same, class_weights, read_run
+from sgi.engine.run.record import (
+    RUN_FILE,
+    SEEDS_PER_FOLDER,
+    RunRecord,
+    check_same,
+    class_weights,
+    read_run,
+    with_equal_model,
+)
 from sgi.engine.run.set_aside import original_name, set_special_aside
 from sgi.engine.run.source import RunSource, open_source
 from sgi.engine.seeds import SEED_MAX, Seeds, as_seeds, parse_seeds, parse_shard
@@ -149,7 +157,8 @@ def run_seeds(
         precision, _per_folder(seeds_per_folder, found), class_weights(class_index),
         None if found and found.batch is None else size,
     )  # fmt: skip
-    if found:
+    if run and found:
+        record = with_equal_model(run, record, describe(artifact, record))
         check_same(outdir, found, record, opened.another)
     count = len(wanted.shard(*part))
 
