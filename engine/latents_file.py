@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -19,9 +19,10 @@ from sgi.engine.errors import UserError, one_line
 from sgi.engine.foreign_file import foreign
 from sgi.engine.tensor_file import FileKind, tensors_sha256
 
-KINDS = ("z", "w", "w+")
+Kind = Literal["z", "w", "w+"]
+KINDS: tuple[Kind, ...] = ("z", "w", "w+")
 WS_TENSOR = "ws"
-_KEYS = {"z": ("z",), "w": ("w", "w+"), WS_TENSOR: ("w+",), "latents": KINDS}
+_KEYS: dict[str, tuple[Kind, ...]] = {"z": ("z",), "w": ("w", "w+"), WS_TENSOR: ("w+",), "latents": KINDS}
 """Names of arrays in .npz files -> kinds that they can be; the projector's `w` is w+."""
 _TORCH = (".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _NUMBERS = "fiu"  # dtype kinds
@@ -58,14 +59,14 @@ class LatentSizes:
     z_dim: int
     w_dim: int
     num_ws: int
-    kinds: tuple[str, ...]
+    kinds: tuple[Kind, ...]
     generator_sha256: str
 
-    def shape(self, kind: str) -> tuple[int, ...]:
+    def shape(self, kind: Kind) -> tuple[int, ...]:
         """The shape of one latent."""
         return {"z": (self.z_dim,), "w": (self.w_dim,), "w+": (self.num_ws, self.w_dim)}[kind]
 
-    def text(self, kinds: Sequence[str]) -> str:
+    def text(self, kinds: Sequence[Kind]) -> str:
         """The shapes of these kinds for messages: `z [N, 8] or w [N, 12]`."""
         return " or ".join(f"{kind} [N, {', '.join(map(str, self.shape(kind)))}]" for kind in kinds)
 
@@ -78,7 +79,7 @@ class Latents:
     number of latents of each file, in the order of rows.
     """
 
-    kind: str
+    kind: Kind
     rows: NDArray[np.float32]
     files: tuple[tuple[str, int], ...]
 
@@ -93,7 +94,7 @@ class _Stored:
     """An array of a file, the kinds that it can be, and the header of a w+ file."""
 
     array: NDArray[Any]
-    kinds: tuple[str, ...]
+    kinds: tuple[Kind, ...]
     header: LatentsHeader | None = None
 
 
@@ -115,7 +116,7 @@ def read_latents(paths: Sequence[str | Path], sizes: LatentSizes, kind: str | No
         )
     if not paths:
         raise UserError("`latents` is empty: give at least one file")
-    found: str | None = None
+    found: Kind | None = None
     parts: list[NDArray[np.float32]] = []
     for path in map(Path, paths):
         stored = _read(path, kind)
@@ -179,13 +180,14 @@ def _choose(path: Path, arrays: dict[str, NDArray[Any]], kind: str | None) -> _S
         return _Stored(arrays[name], kinds)
     if len(arrays) != 1 or set(arrays) & set(_KEYS):
         wanted = " or ".join(name for name, kinds in _KEYS.items() if kind is None or kind in kinds)
+        what = kind or "latents"
         raise UserError(
-            f"`latents={path}`: its arrays are {names or 'none'}; the name of an array of {kind or 'latents'} is {wanted}"
+            f"`latents={path}`: its arrays are {names or 'none'}; the name of an array of {what} is {wanted}"
         )
     return _Stored(next(iter(arrays.values())), KINDS)
 
 
-def _rows(path: Path, stored: _Stored, sizes: LatentSizes, kind: str | None) -> tuple[str, NDArray[np.float32]]:
+def _rows(path: Path, stored: _Stored, sizes: LatentSizes, kind: str | None) -> tuple[Kind, NDArray[np.float32]]:
     """Kind and rows of an array; kind: what the caller says that it is."""
     shape = stored.array.shape
     asked = [name for name in sizes.kinds if name in stored.kinds and kind in (None, name)]
