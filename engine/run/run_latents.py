@@ -17,9 +17,6 @@ from sgi.engine.model_file import taking
 from sgi.engine.run.record import RunRecord
 from sgi.engine.seeds import SEED_MAX, Seeds, latents, parse_seeds
 
-_KEYWORDS = {"z": "batches", "w": "w", "w+": "ws"}
-"""Input of a model -> the argument of `Engine.stream` for batches of it."""
-
 
 @dataclass(frozen=True)
 class RunLatents:
@@ -35,8 +32,11 @@ class RunLatents:
         self, engine: Engine, batches: Iterable[NDArray[np.floating]], record: RunRecord
     ) -> Iterator[dict[str, np.ndarray]]:
         """The maps of batches of latents, as `Engine.stream` gives them."""
-        label = {"psi": record.psi, "class_index": record.label} if self.kind == "z" else {}
-        return engine.stream(types=record.types, **{_KEYWORDS[self.kind]: batches}, **label)
+        if self.kind == "z":
+            return engine.stream(batches, types=record.types, psi=record.psi, class_index=record.label)
+        if self.kind == "w":
+            return engine.stream(w=batches, types=record.types)
+        return engine.stream(ws=batches, types=record.types)
 
 
 def of_seeds(z_dim: int) -> RunLatents:
@@ -55,11 +55,17 @@ def of_mixed(engine: Engine, record: RunRecord) -> RunLatents:
     Raises UserError if the model has no mapping network.
     """
     rows = list(parse_seeds(record.mix_rows or ""))
-    label = {"psi": record.psi, "class_index": record.label}
-    other = engine.mapping(seeds=record.mix_seed, **label)[:, rows]
+    # The last bits of a product of matrices can depend on the number of rows, which must not depend on the seeds.
+    count = record.batch or engine.batch
+
+    def ws_of(seeds: Seeds) -> NDArray[np.floating]:
+        padded = [*seeds, *[seeds[-1]] * (count - len(seeds))]
+        return engine.mapping(seeds=padded, psi=record.psi, class_index=record.label)[: len(seeds)]
+
+    other = ws_of(Seeds([range(record.mix_seed or 0, (record.mix_seed or 0) + 1)]))[:, rows]
 
     def mixed(seeds: Seeds) -> NDArray[np.floating]:
-        ws = engine.mapping(seeds=seeds, **label)
+        ws = ws_of(seeds)
         ws[:, rows] = other
         return ws
 

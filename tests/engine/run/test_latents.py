@@ -243,7 +243,7 @@ def test_refused_mixing(exported, tmp_path, options, message):
 
 
 def test_mixing_needs_a_mapping_network(model, tmp_path):
-    with pytest.raises(UserError, match="mapping"):
+    with pytest.raises(UserError, match="the affine layers of this graph were not found; export the model again"):
         run(tmp_path / "out", model, "0-1", mix_seed=1, mix_rows="2-3")
     assert not (tmp_path / "out").exists()
 
