@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgi.cli import INTERRUPTED
-from sgi.cli.options import ClassIndices, MapFormat, Preview, Quiet, Threads, Types
+from sgi.cli.options import ClassIndices, MapFormat, OffsetFiles, Preview, Quiet, Threads, Types
 from sgi.cli.progress import progress
 from sgi.cli.terminal import echo
 from sgi.engine.backends import AUTO, BACKENDS, DEFAULT_BATCH, DEVICES
@@ -51,15 +51,37 @@ def run(
         str | None, typer.Option("--mix-rows", help="Rows of w+ that are those of the mix seed, such as 8-13.")
     ] = None,
     model: Annotated[Path | None, typer.Option("--model", help="Exported model. Default: the bundled rooms.")] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option(
+            "--generator",
+            help="Instead of a model: a generator file or StyleGAN2 checkpoint (--network also), or `bundled`. It runs "
+            "on the Triton kernels on a GPU; elsewhere it is exported once, and the export is kept.",
+        ),
+    ] = None,
+    offsets: OffsetFiles = None,
     types: Types = None,
     outdir: Annotated[
         Path, typer.Option("--outdir", help="Folder for the maps. A run in the same folder is continued.")
     ] = Path("out"),
     psi: Annotated[float | None, typer.Option("--trunc", help="Truncation psi. Default: the model's.")] = None,
+    alpha: Annotated[
+        float | None, typer.Option("--alpha", help="With --generator: factor of every offset. Default: 1, the map.")
+    ] = None,
+    cutoff: Annotated[
+        int | None,
+        typer.Option(
+            "--trunc-cutoff", min=0, help="With --generator: truncate only the first rows of w+. Default: the offsets'."
+        ),
+    ] = None,
     class_index: ClassIndices = None,
     noise_mode: Annotated[
         str | None,
-        typer.Option("--noise-mode", help="none, const or random: stop unless the model was exported with this noise."),
+        typer.Option(
+            "--noise-mode",
+            help="none, const or random. Of a model: stop unless it was exported with this noise. Default with "
+            "--generator: that of the offsets.",
+        ),
     ] = None,
     file_format: MapFormat = "png",
     batch: Annotated[
@@ -67,13 +89,19 @@ def run(
         typer.Option("--batch", min=1, help=f"Images in one pass. Default: the folder's, or {DEFAULT_BATCH}."),
     ] = None,
     backend: Annotated[
-        str, typer.Option("--backend", help=f"{', '.join(BACKENDS)} or auto: the folder's, else the fastest.")
+        str,
+        typer.Option(
+            "--backend",
+            help=f"{', '.join(BACKENDS)}, triton (for --generator) or auto: the folder's, else the fastest.",
+        ),
     ] = AUTO,
     device: Annotated[str, typer.Option("--device", help=f"{', '.join(DEVICES)} or auto.")] = AUTO,
     precision: Annotated[
         str | None,
         typer.Option(
-            "--precision", help="bf16: faster on CPUs that support it, precise to 8 bits. Default: the model's."
+            "--precision",
+            help="bf16: faster on CPUs that support it, precise to 8 bits. Default: the model's. On triton: fp16, bf16 "
+            "or fp32. Default: fp16 on a GPU, fp32 on a CPU.",
         ),
     ] = None,
     threads: Threads = None,
@@ -97,6 +125,12 @@ def run(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare the hashes of files that are finished, not only their sizes.")
     ] = False,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache/--no-cache", help="With --generator: keep the export for later runs (`sgi-engine doctor`: where)."
+        ),
+    ] = True,
     preview: Preview = True,
     quiet: Quiet = False,
 ) -> None:
@@ -120,8 +154,9 @@ def run(
         with progress(quiet) as shown:
             reports = run_classes(
                 wanted, class_index, latents=files, latents_kind=latents_kind, mix_seed=mix_seed, mix_rows=mix_rows,
-                model=model, types=types, outdir=outdir, psi=psi, noise_mode=noise_mode, file_format=file_format,
-                batch=batch, backend=backend, device=device, precision=precision, threads=threads, shard=shard,
+                model=model, generator=generator, offsets=offsets or [], types=types, outdir=outdir, psi=psi,
+                alpha=alpha, cutoff=cutoff, noise_mode=noise_mode, file_format=file_format, batch=batch,
+                backend=backend, device=device, precision=precision, cache=cache, threads=threads, shard=shard,
                 digits=digits, seeds_per_folder=seeds_per_folder, verify=verify, preview=preview, progress=shown,
             )  # fmt: skip
     except RunInterrupted as stop:
@@ -147,12 +182,14 @@ def _lines(report: RunReport) -> list[str]:
     maps = report.written * len(report.types)
     first = f"wrote {report.written} {report.item}s, {maps} maps ({', '.join(report.types)})"
     if report.written:
-        where = ", ".join(filter(None, (report.backend, report.device, report.precision)))
-        first += f" in {report.seconds:.1f} s: {report.images_per_second:.1f} img/s ({where})"
+        first += f" in {report.seconds:.1f} s: {report.images_per_second:.1f} img/s"
     lines = [first]
     if report.found:
         lines.append(f"found {report.found} {report.item}s finished before")
     lines += [f"maps      {report.outdir}", f"manifest  {report.manifest}"]
     if report.preview:
         lines.append(f"preview   {report.preview}")
+    if report.written:
+        remark = f": {report.remark}" if report.remark else ""
+        lines.append(f"backend   {report.backend}, {report.device}, {report.precision}{remark}")
     return lines

@@ -14,9 +14,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sgi.engine.artifact import Artifact
 from sgi.engine.budget import read_npy, read_npz
 from sgi.engine.errors import UserError, one_line
 from sgi.engine.foreign_file import foreign
+from sgi.engine.model_file import taking
 from sgi.engine.tensor_file import FileKind, tensors_sha256
 
 Kind = Literal["z", "w", "w+"]
@@ -69,6 +71,18 @@ class LatentSizes:
     def text(self, kinds: Sequence[Kind]) -> str:
         """The shapes of these kinds for messages: `z [N, 8] or w [N, 12]`."""
         return " or ".join(f"{kind} [N, {', '.join(map(str, self.shape(kind)))}]" for kind in kinds)
+
+
+def sizes_of(model: Path, artifact: Artifact) -> LatentSizes:
+    """The latents that a model takes; an .onnx file that takes z can be opened to take w and w+ also."""
+    kinds: tuple[Kind, ...] = {"z": KINDS, "w": ("w",), "w+": ("w", "w+")}[artifact.input]
+    w_dim = artifact.w_dim
+    if w_dim is None:
+        try:
+            w_dim = taking(model, artifact, "w+").w_dim
+        except UserError:  # an engine, or a graph of another exporter
+            kinds = ("z",)
+    return LatentSizes(artifact.z_dim, w_dim or 0, artifact.num_ws, kinds, artifact.generator["sha256"])
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -40,9 +40,6 @@ MAP_NAME = re.compile(r"(?:seed|latent)(\d{4,10})_[a-z][a-z0-9-]*\.\w+")
 """File names of maps; the group is the number of the seed or latent."""
 FOLDER_NAME = re.compile(r"\d{5,10}")
 """Names of subfolders with maps."""
-_PARAMETERS = {
-    "model_sha256": "model", "class_weights": "class_index", "latents_sha256": "latents", "latents_kind": "latents",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -160,17 +157,54 @@ def claim_folder(outdir: Path, record: RunRecord, seeds: Seeds, facts: Mapping[s
             _write(outdir, RunFile(found.record, together, found.facts))
 
 
-def check_same(outdir: Path, found: RunRecord, record: RunRecord) -> None:
-    """Raise UserError if a folder was written with other settings than `record`."""
+def check_same(outdir: Path, found: RunRecord, record: RunRecord, another: str = "another `model`") -> None:
+    """Raise UserError if a folder was written with other settings than `record`.
+
+    another: words for a model with another hash.
+    """
     if found.item != record.item:
         raise UserError(f"`outdir={outdir}`: it contains maps of {found.item}s; choose another `outdir`")
-    # A field has the name of the parameter that sets it, but for two.
-    names = {name: _PARAMETERS.get(name, name) for name in asdict(record)}
-    different = dict.fromkeys(f"`{to}`" for name, to in names.items() if getattr(found, name) != getattr(record, name))
+    own, given = _shown(found), _shown(record)
+    different = [f"{value}, not {given[name].value}" for name, value in own.items() if value != given[name]]
+    if found.model_sha256 != record.model_sha256:
+        different.append(another)
+    if (found.latents_kind, found.latents_sha256) != (record.latents_kind, record.latents_sha256):
+        different.append("other `latents`")
     if different:
         raise UserError(
-            f"`outdir={outdir}`: it contains maps of another {', '.join(different)}; choose another `outdir`"
+            f"`outdir={outdir}`: its maps have other settings: {'; '.join(different)}; use the same, or choose another "
+            "`outdir`"
         )
+
+
+class _Setting(NamedTuple):
+    """A setting for a message, with the name of the parameter that sets it."""
+
+    name: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"`{self.name}={self.value}`"
+
+
+def _shown(record: RunRecord) -> dict[str, _Setting]:
+    """The settings of a record but the hash of the model."""
+    weights = record.class_weights and ",".join(f"{index}:{weight}" for index, weight in record.class_weights)
+    values = {
+        "types": ",".join(record.types),
+        "psi": record.psi,
+        "class_index": weights or ("none" if record.class_index is None else record.class_index),
+        "file_format": record.file_format,
+        "digits": record.digits,
+        "backend": record.backend,
+        "device": record.device,
+        "precision": record.precision or "that of the model",
+        "seeds_per_folder": record.seeds_per_folder,
+        "batch": record.batch,
+        "mix_seed": "none" if record.mix_seed is None else record.mix_seed,
+        "mix_rows": record.mix_rows or "none",
+    }
+    return {name: _Setting(name, str(value)) for name, value in values.items()}
 
 
 def maps_in(outdir: Path) -> Iterator[str]:

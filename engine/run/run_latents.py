@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,7 @@ from numpy.typing import NDArray
 from sgi.engine.api import Engine
 from sgi.engine.artifact import Artifact
 from sgi.engine.errors import UserError, one_line
-from sgi.engine.latents_file import KINDS, Kind, Latents, LatentSizes
-from sgi.engine.model_file import taking
+from sgi.engine.latents_file import Kind, Latents
 from sgi.engine.run.record import RunRecord
 from sgi.engine.seeds import SEED_MAX, Seeds, latents, parse_seeds
 
@@ -77,18 +75,6 @@ def latents_of(engine: Engine, record: RunRecord, found: Latents | None) -> RunL
     if found is not None:
         return of_latents(found)
     return of_seeds(engine.artifact.z_dim) if record.mix_seed is None else of_mixed(engine, record)
-
-
-def sizes_of(model: Path, artifact: Artifact) -> LatentSizes:
-    """The latents that a model takes; an .onnx file that takes z can be opened to take w and w+ also."""
-    kinds: tuple[Kind, ...] = {"z": KINDS, "w": ("w",), "w+": ("w", "w+")}[artifact.input]
-    w_dim = artifact.w_dim
-    if w_dim is None:
-        try:
-            w_dim = taking(model, artifact, "w+").w_dim
-        except UserError:  # an engine, or a graph of another exporter
-            kinds = ("z",)
-    return LatentSizes(artifact.z_dim, w_dim or 0, artifact.num_ws, kinds, artifact.generator["sha256"])
 
 
 def input_of(artifact: Artifact, found: Latents | None, mix_seed: int | None) -> str:
