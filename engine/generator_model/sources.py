@@ -26,6 +26,7 @@ from sgi.engine.errors import UserError, one_line, refuse_ignored
 from sgi.engine.files import sha256_file
 from sgi.engine.generator_model.choice import BUNDLED, TRITON, missing_export_package, triton_device
 from sgi.engine.generator_model.model_cache import ModelCache
+from sgi.engine.latents_file import LatentSizes, sizes_of
 from sgi.engine.model_recipe import ModelRecipe, model_recipe
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
@@ -47,7 +48,7 @@ class ModelSource(Protocol):
 
     artifact: its description. sha256: what identifies it in run.json. another: words for a model with another hash.
     precision: what run.json records, None for the precision that the caller asks for. remark: what to know about the
-    way in which it runs; may be empty.
+    way in which it runs; may be empty. latent_sizes: the latents that it can be opened with.
     """
 
     @property
@@ -60,6 +61,8 @@ class ModelSource(Protocol):
     def precision(self) -> str | None: ...
     @property
     def remark(self) -> str: ...
+    @property
+    def latent_sizes(self) -> LatentSizes: ...
 
     def open(
         self,
@@ -70,6 +73,7 @@ class ModelSource(Protocol):
         threads: int | None = None,
         images: int | None = None,
         precision: str | None = None,
+        input: str | None = None,
     ) -> Backend:
         """Load it; the arguments are those of `sgi.engine.backends.open_backend`."""
         ...
@@ -107,6 +111,11 @@ class ExportedModel:
         """See `ModelSource`."""
         return sha256_file(self.path) if self._sha256 is None else self._sha256
 
+    @property
+    def latent_sizes(self) -> LatentSizes:
+        """See `ModelSource`."""
+        return sizes_of(self.path, self.artifact)
+
     def open(self, *arguments: Any, **options: Any) -> Backend:
         """See `ModelSource.open`."""
         backend = open_backend(self.path, *arguments, **options)
@@ -138,6 +147,12 @@ class TritonModel:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     @property
+    def latent_sizes(self) -> LatentSizes:
+        """See `ModelSource`."""
+        facts = self.artifact
+        return LatentSizes(facts.z_dim, 0, facts.num_ws, ("z",), facts.generator["sha256"])
+
+    @property
     def remark(self) -> str:
         """See `ModelSource`."""
         return "" if self._device == "cuda" else f"{self._way}, meant for checks"
@@ -151,9 +166,12 @@ class TritonModel:
         threads: int | None = None,
         images: int | None = None,
         precision: str | None = None,
+        input: str | None = None,
     ) -> Backend:
         """See `ModelSource.open`; `types` and `batch` are those of each run, the rest was chosen with the source."""
         refuse_ignored({"threads": threads}, f"with `backend={TRITON}`")
+        if input not in (None, "z"):
+            raise UserError(f"`backend={TRITON}`: it takes z, not {input}; use another backend")
         # A backend that was closed cannot run again.
         packed, self._packed = self._packed or self._pack(), None
         return packed
@@ -179,6 +197,7 @@ def generator_source(
     device: str = AUTO,
     precision: str | None = None,
     cache: bool = True,
+    only_z: bool = True,
     progress: Progress = SILENT,
 ) -> ModelSource:
     """A generator with offsets as a source of backends.
@@ -187,6 +206,7 @@ def generator_source(
     noise_mode: as for `sgi.export.export_model`. psi: the default psi if the offsets do not agree on one.
     backend, device, precision: as for `sgi.engine.backends.open_backend`, and the backend triton, with fp16, bf16 or
     fp32; auto is triton on a GPU where it is installed. cache: keep the exported model, and use a kept one.
+    only_z: whether the model need not take w and w+; if it must, auto is not triton.
 
     Raises UserError for values that are invalid, a file that is not a generator, a backend that cannot run here, and a
     cache that cannot be written.
@@ -202,7 +222,7 @@ def generator_source(
     recipe = model_recipe(
         bundled=bundled, offsets=offsets, types=types, alpha=alpha, other_psi=psi, cutoff=cutoff, noise_mode=noise_mode
     )
-    on = triton_device(backend, device)
+    on = triton_device(backend, device) if only_z or backend == TRITON else None
     if on is not None:
         return TritonModel(path, recipe, on, precision)
     _check_backend(backend, device, precision)

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgi.engine.artifact import NOISE_MODES, describe_generator
+from sgi.engine.artifact import NOISE_MODES
 from sgi.engine.backends.triton.cuda_graph import CudaGraph
 from sgi.engine.backends.triton.fused_network import FusedNetwork
 from sgi.engine.backends.triton.values import values
+from sgi.engine.describe import describe_generator
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256, load_generator
 from sgi.engine.generator.offset_styles import tensors_of
@@ -110,37 +111,37 @@ class TritonBackend:
 
     def run(
         self,
-        z: np.ndarray,
-        psi: float,
+        latent: np.ndarray,
+        psi: float | None,
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> dict[str, np.ndarray]:
         """See `Backend.run`."""
         # The next call overwrites the outputs of a captured graph.
         with self._lock:
-            outputs = self.run_on_device(z, psi, label, types)
+            outputs = self.run_on_device(latent, psi, label, types)
             # A copy on the CPU too, because the caller owns the arrays.
             return {name: value.to("cpu", copy=True).numpy() for name, value in outputs.items()}
 
     def run_on_device(
         self,
-        z: np.ndarray | Tensor,
-        psi: float,
+        latent: np.ndarray | Tensor,
+        psi: float | None,
         label: np.ndarray | Tensor | None = None,
         types: Sequence[str] | None = None,
     ) -> dict[str, Tensor]:
-        """See `OnDevice.run_on_device`; z and label can also be tensors on any device.
+        """See `OnDevice.run_on_device`; z, the latent, and label can also be tensors on any device.
 
         On CUDA the tensors belong to a captured graph: the next call with the same N and types overwrites them.
         """
         chosen = self._types if types is None else self.artifact.choose_types(types)
-        inputs = [torch.as_tensor(value, dtype=torch.float32, device=self.device) for value in (z, psi)]
+        inputs = [torch.as_tensor(value, dtype=torch.float32, device=self.device) for value in (latent, psi)]
         if label is not None:
             inputs.append(torch.as_tensor(label, dtype=torch.float32, device=self.device))
         with torch.inference_mode():
             if self.device == "cpu":
                 return self._outputs(chosen, *inputs)
-            return self._captured(chosen, len(z))(*inputs)
+            return self._captured(chosen, len(latent))(*inputs)
 
     def close(self) -> None:
         """See `Backend.close`."""

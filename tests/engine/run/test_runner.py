@@ -90,7 +90,7 @@ def test_all_does_not_hide_a_wrong_type(model, tmp_path):
 
 
 def test_ctrl_c_carries_the_count_of_finished_seeds(model, tmp_path, monkeypatch):
-    def interrupted(engine, job, outcome, progress):
+    def interrupted(engine, job, outcome, progress, rows):
         outcome.written = 3
         raise KeyboardInterrupt
 
