@@ -387,7 +387,7 @@ def test_triton_by_its_references_says_that_it_is_meant_for_checks(command, netw
     code, _, err = command("run", *given, "--backend", "onnxruntime", "--no-cache")
     assert "--backend triton, not onnxruntime; --precision fp32, not that of the model; another --generator" in err
     monkeypatch.setattr("sgi.engine.run.description.__version__", "99")
-    monkeypatch.setattr("sgi.engine.artifact.__version__", "99")
+    monkeypatch.setattr("sgi.engine.describe.__version__", "99")
     assert command("run", *given)[0] == 0  # the hash has no versions
 
 
