@@ -125,9 +125,8 @@ def read_latents(paths: Sequence[str | Path], sizes: LatentSizes, kind: str | No
     if kind is not None and kind not in KINDS:
         raise UserError(f"`latents_kind={one_line(kind, _SHOWN)}`: choose from {', '.join(KINDS)}")
     if kind is not None and kind not in sizes.kinds:
-        raise UserError(
-            f"`latents_kind={kind}`: the model takes {sizes.text(sizes.kinds)}; make one with `sgi-engine export --input {kind}`"
-        )
+        remedy = f"make one with `sgi-engine export --input {kind}`"
+        raise UserError(f"`latents_kind={kind}`: the model takes {sizes.text(sizes.kinds)}; {remedy}")
     if not paths:
         raise UserError("`latents` is empty: give at least one file")
     found: Kind | None = None

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sgi.engine import bundle
-from sgi.engine.errors import UserError
+from sgi.engine.artifact import INPUTS
+from sgi.engine.errors import UserError, refuse_ignored
 from sgi.engine.files import check_writable
 from sgi.engine.generator import Generator, checkpoints
 from sgi.engine.model_recipe import model_recipe
@@ -35,6 +36,7 @@ def export_model(
     noise_seed: int | None = None,
     precision: str = "fp32",
     opset: int | None = None,
+    input: str = "z",
     progress: Progress = SILENT,
     **options: Any,
 ) -> Exported:
@@ -49,11 +51,17 @@ def export_model(
     of rows of w+ that it truncates; noise_mode: none, const or random; None for those of the offsets' fits.
     noise_seed: with random, the seed of the noise that is stored in the model, so that runs repeat; None for 0.
     precision: of the convolutions, fp32, fp16 or bf16. opset: of ONNX, None for 20, or 22 in bf16.
+    input: what the model takes, z (with psi), w or w+ (both after truncation, so that psi and cutoff do not apply).
     options: fields of the format's `Exporter.settings`, such as `builder` and `batch_profile` of tensorrt.
 
     Raises UserError for invalid values and for a model that does not reproduce the generator; then nothing is written.
     """
     exporter = get_exporter(file_format)
+    if input not in INPUTS:
+        raise UserError(f"`input={input}`: choose from {', '.join(INPUTS)}")
+    if input != "z":
+        refuse_ignored({"psi": psi, "cutoff": cutoff}, f"with `input={input}`, which is after truncation; leave it out")
+    types = names_of_types(types)
     if isinstance(generator, str | Path) and not Path(generator).exists():
         raise UserError(f"`generator={generator}`: no such file")
     recipe = model_recipe(
@@ -67,8 +75,9 @@ def export_model(
     exporter.check(settings)
     network = generator if isinstance(generator, Generator) else checkpoints.load(generator or bundle.GENERATOR)
     write_onnx = partial(
-        export_onnx, network, recipe.offsets, precision=precision, opset=opset, progress=progress, **recipe.settings
-    )
+        export_onnx, network, recipe.offsets, precision=precision, opset=opset, input=input, progress=progress,
+        **recipe.settings,
+    )  # fmt: skip
     return exporter.write(Source(name, write_onnx), target, settings, progress)
 
 
