@@ -61,7 +61,6 @@ def export_model(
         raise UserError(f"`input={input}`: choose from {', '.join(INPUTS)}")
     if input != "z":
         refuse_ignored({"psi": psi, "cutoff": cutoff}, f"with `input={input}`, which is after truncation; leave it out")
-    types = names_of_types(types)
     if isinstance(generator, str | Path) and not Path(generator).exists():
         raise UserError(f"`generator={generator}`: no such file")
     recipe = model_recipe(

@@ -18,7 +18,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sgi.engine import bundle
-from sgi.engine.arguments import check_path
+from sgi.engine.arguments import check_path, check_psi
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, choose_backend, missing, open_backend
 from sgi.engine.budget import check_regular
@@ -220,6 +220,7 @@ def generator_source(
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise UserError(f"`generator={generator}`: {reason}") from None
+    psi = None if psi is None else check_psi(psi)
     recipe = model_recipe(
         bundled=bundled, offsets=offsets, types=types, alpha=alpha, other_psi=psi, cutoff=cutoff, noise_mode=noise_mode
     )

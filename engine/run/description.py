@@ -33,7 +33,9 @@ def describe(artifact: Artifact, record: RunRecord, latents: Latents | None = No
     """
     backend = getattr(sys.modules.get(record.backend), "__version__", None)
     versions = {"sgi-engine": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    names = ("resolution", "z_dim", "c_dim", "cutoff", "noise_mode", "precision", "generator", "offsets")
+    names = (
+        "resolution", "z_dim", "c_dim", "cutoff", "noise_mode", "precision", "generator", "offsets", "graph_sha256",
+    )  # fmt: skip
     return {
         "versions": versions if backend is None else {**versions, record.backend: backend},
         **_recipe(artifact, record, latents),

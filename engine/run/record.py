@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -151,10 +151,25 @@ def claim_folder(outdir: Path, record: RunRecord, seeds: Seeds, facts: Mapping[s
         if found is None:
             _write(outdir, RunFile(record, seeds.union(), dict(facts)))
             return
-        check_same(outdir, found.record, record)
+        check_same(outdir, found.record, with_equal_model(found, record, facts))
         together = found.seeds.union(seeds)
         if together != found.seeds:
             _write(outdir, RunFile(found.record, together, found.facts))
+
+
+def with_equal_model(found: RunFile, record: RunRecord, facts: Mapping[str, Any]) -> RunRecord:
+    """`record` with the folder's hash of the model if the model differs from the folder's in no map.
+
+    facts: the description of `record`. Two exports of one generator can differ in the figures of their verification,
+    which depend on versions and threads. Their graphs and the descriptions of the data set are equal then.
+    """
+    own, given = (json.dumps(_but_versions(values), sort_keys=True) for values in (found.facts, facts))
+    known = facts.get("model", {}).get("graph_sha256") is not None
+    return replace(record, model_sha256=found.record.model_sha256) if known and own == given else record
+
+
+def _but_versions(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name != "versions"}
 
 
 def check_same(outdir: Path, found: RunRecord, record: RunRecord, another: str = "another `model`") -> None:

@@ -25,6 +25,7 @@ from sgi.engine.run.record import (
     check_same,
     class_weights,
     read_run,
+    with_equal_model,
 )
 from sgi.engine.run.run_latents import RunLatents
 from sgi.engine.run.set_aside import original_name, set_special_aside
@@ -187,7 +188,8 @@ def run_seeds(
         None if found and found.batch is None else size,
         stored.sha256 if stored else None, stored.kind if stored else None, mix_seed, mix_rows,
     )  # fmt: skip
-    if found:
+    if run and found:
+        record = with_equal_model(run, record, describe(artifact, record, stored))
         check_same(outdir, found, record, opened.another)
     count = len(wanted.shard(*part))
 

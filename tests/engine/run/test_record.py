@@ -75,6 +75,30 @@ def test_other_settings_are_refused(tmp_path, change, names):
         claim(tmp_path, replace(RECORD, **change))
 
 
+@pytest.mark.parametrize(
+    ("facts", "refused"),
+    [
+        ({"model": {"graph_sha256": "c" * 64}, "versions": {"sgi-engine": "2"}}, False),
+        ({"model": {"graph_sha256": "d" * 64}}, True),
+        ({"model": {"graph_sha256": "c" * 64}, "maps": []}, True),
+        ({"model": {"graph_sha256": None}}, True),
+        ({}, True),
+    ],
+)
+def test_another_file_of_the_same_graph_is_the_same_model(tmp_path, facts, refused):
+    graph = facts.get("model", {}).get("graph_sha256") and "c" * 64
+    claim(tmp_path, model={"graph_sha256": graph}, versions={"sgi-engine": "1"})
+    other = replace(RECORD, model_sha256="b" * 64)
+    if refused:
+        with pytest.raises(UserError, match="another `model`"):
+            claim(tmp_path, other, **facts)
+    else:
+        claim(tmp_path, other, **facts)
+    run = read_run(tmp_path)
+    assert run is not None
+    assert run.record == RECORD
+
+
 @pytest.mark.parametrize("name", ["seed0003_depth.png", "00001/seed001000_depth.npy", "seed000001_mask-bed.png"])
 def test_a_folder_with_maps_and_without_run_json_is_refused(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
