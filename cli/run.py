@@ -36,7 +36,7 @@ def run(
             help="Instead of seeds, files of z, w or w+: .npz of NVIDIA's projector, .npy, or what `invert` writes.",
         ),
     ] = None,
-    more_latents: Annotated[list[Path] | None, typer.Argument(metavar="", hidden=True)] = None,
+    more_latents: Annotated[list[Path] | None, typer.Argument(metavar="FILE", hidden=True)] = None,
     latents_kind: Annotated[
         str | None, typer.Option("--latents-kind", help="z, w or w+, where a file does not tell it.")
     ] = None,

@@ -125,9 +125,8 @@ def read_latents(paths: Sequence[str | Path], sizes: LatentSizes, kind: str | No
     if kind is not None and kind not in KINDS:
         raise UserError(f"`latents_kind={one_line(kind, _SHOWN)}`: choose from {', '.join(KINDS)}")
     if kind is not None and kind not in sizes.kinds:
-        raise UserError(
-            f"`latents_kind={kind}`: the model takes {sizes.text(sizes.kinds)}; export another from its generator"
-        )
+        remedy = f"make one with `sgi-engine export --input {kind}`"
+        raise UserError(f"`latents_kind={kind}`: the model takes {sizes.text(sizes.kinds)}; {remedy}")
     if not paths:
         raise UserError("`latents` is empty: give at least one file")
     found: Kind | None = None
@@ -208,8 +207,11 @@ def _rows(path: Path, stored: _Stored, sizes: LatentSizes, kind: str | None) -> 
     fitting = [name for name in asked if sizes.shape(name) in (shape, shape[1:])]
     if not fitting:
         needed = sizes.text(asked or sizes.kinds)
+        remedy = "" if sizes.kinds != ("z",) else "; one of `sgi-engine export --input w+` takes w and w+"
         stated = "" if stored.kinds == KINDS else f", by its name {' or '.join(stored.kinds)},"
-        raise UserError(f"`latents={path}`: its array {list(shape)}{stated} does not fit: the model needs {needed}")
+        raise UserError(
+            f"`latents={path}`: its array {list(shape)}{stated} does not fit: the model needs {needed}{remedy}"
+        )
     if len(fitting) > 1:
         raise UserError(
             f"`latents={path}`: its array {list(shape)} can be {' or '.join(fitting)}; say which with `latents_kind`"

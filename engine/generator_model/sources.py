@@ -26,7 +26,7 @@ from sgi.engine.errors import UserError, one_line, refuse_ignored
 from sgi.engine.files import sha256_file
 from sgi.engine.generator_model.choice import BUNDLED, TRITON, missing_export_package, triton_device
 from sgi.engine.generator_model.model_cache import ModelCache
-from sgi.engine.latents_file import LatentSizes, sizes_of
+from sgi.engine.latents_file import KINDS, LatentSizes, sizes_of
 from sgi.engine.model_recipe import ModelRecipe, model_recipe
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
@@ -150,7 +150,9 @@ class TritonModel:
     def latent_sizes(self) -> LatentSizes:
         """See `ModelSource`."""
         facts = self.artifact
-        return LatentSizes(facts.z_dim, 0, facts.num_ws, ("z",), facts.generator["sha256"])
+        # Of every kind: `open` has the reason why the kernels take only z.
+        w_dim = self._network.config.w_dim
+        return LatentSizes(facts.z_dim, w_dim, facts.num_ws, KINDS, facts.generator["sha256"])
 
     @property
     def remark(self) -> str:

@@ -41,7 +41,10 @@ def test_wrong_flags_are_one_line(command, model, z, tmp_path):
         ((z,), f"{z}: an argument without an option; seeds are given by --seeds, files by --latents"),
         (("--latents", z, z, "--latents", z), "give all files after one --latents, or one file after each"),
         (("--latents", z, "--latents-kind", "v"), "--latents-kind v: choose from z, w, w+"),
-        (("--latents", z, "--latents-kind", "w"), "--latents-kind w: the model takes z [N, 8]; export another from"),
+        (
+            ("--latents", z, "--latents-kind", "w"),
+            "--latents-kind w: the model takes z [N, 8]; make one with `sgi-engine export --input w`",
+        ),
         (("--latents", tmp_path / "none.npy"), f"--latents {tmp_path / 'none.npy'}: no such file"),
         (("--latents", nan), f"--latents {nan}: latent 0 contains values that are not finite"),
         (

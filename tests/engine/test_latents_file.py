@@ -112,7 +112,12 @@ def test_shapes_that_do_not_fit(tmp_path):
     refused(npy(tmp_path / "c.npy", np.float32(1)), r"its array \[\] does not fit")
     only = LatentSizes(8, 12, 6, ("w",), "a" * 64)
     refused(npy(tmp_path / "a.npy", WS), r"the model needs w \[N, 12\]", only)
-    refused(npy(tmp_path / "a.npy", Z), r"`latents_kind=z`: the model takes w \[N, 12\]; export another", only, "z")
+    refused(
+        npy(tmp_path / "a.npy", Z),
+        r"`latents_kind=z`: the model takes w \[N, 12\]; make one with `sgi-engine export --input z`",
+        only,
+        "z",
+    )
 
 
 def test_kinds_that_are_not_clear(tmp_path):
