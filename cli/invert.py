@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from sgi.cli.options import Device, GeneratorFile, OffsetFiles, Precision, Quiet, Threads
 from sgi.cli.progress import progress
-from sgi.cli.terminal import new_console
+from sgi.cli.terminal import echo, new_console
 
 
 def invert(
@@ -35,7 +36,8 @@ def invert(
     """Find the latents of your own pictures and their maps. Beyond the paper, which is about generated pictures.
 
     A generator can only reproduce pictures like those it was trained on: the bundled one, rooms. The PSNR measures how
-    well it reproduces each picture. Where it is low, the maps are those of another picture.
+    well it reproduces each picture. Where it is low, the maps are those of another picture. The last line
+    of the output is the command that computes maps of the latents.
     """
     from sgi.engine.files import check_writable
     from sgi.engine.writers import get_format
@@ -57,3 +59,4 @@ def invert(
         note = "" if report.is_faithful(index) else "; low: the maps are those of another picture"
         console.print(f"{path}: PSNR {report.inversion.psnr[index].item():.1f} dB{note}")
     console.print(f"wrote {out}, see {preview}. Inverted pictures are beyond the paper: no teacher has seen them.")
+    echo(f"maps of these latents: {shlex.join(report.run_command(out, settings))}")

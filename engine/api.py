@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,8 +29,12 @@ from sgi.engine.errors import UserError
 from sgi.engine.in_flight import InFlight
 from sgi.engine.labels import ClassIndex
 from sgi.engine.mapping import MappingNetwork
+from sgi.engine.progress import SILENT, Progress
 from sgi.engine.requests import Pass, Requests, only_one
 from sgi.engine.seeds import as_seeds
+
+if TYPE_CHECKING:
+    from sgi.engine.offsets import Offset
 
 
 class Engine:
@@ -79,6 +84,50 @@ class Engine:
         check_batch(batch)
         opened = open_backend(path, backend, device, types, batch, threads, precision=precision, input=input)
         return cls(opened, batch)
+
+    @classmethod
+    def from_generator(
+        cls,
+        generator: str | Path,
+        offsets: Sequence[str | Path | Offset] = (),
+        *,
+        types: str | Sequence[str] | None = None,
+        alpha: float = 1.0,
+        psi: float | None = None,
+        cutoff: int | None = None,
+        noise_mode: str | None = None,
+        backend: str = AUTO,
+        device: str = AUTO,
+        precision: str | None = None,
+        batch: int = DEFAULT_BATCH,
+        threads: int | None = None,
+        input: str | None = None,
+        cache: bool = True,
+        progress: Progress = SILENT,
+    ) -> Engine:
+        """Load a generator with offsets, without an export by hand.
+
+        generator: a generator file or a StyleGAN2 checkpoint of any format, or `bundled`. offsets: files, or `Offset`s.
+        types, alpha, psi, cutoff, noise_mode: as for `sgi.export.export_model`. backend: triton, a backend of `open`,
+        or auto: the Triton kernels on a GPU where they are installed, otherwise a backend of `open`, which runs an
+        export. device, batch, threads: as for `open`. precision: on triton fp16, bf16 or fp32, None for fp16 on a GPU;
+        otherwise as for `open`. input: z, w or w+, what the engine takes; None for z. cache: keep the export in the
+        user's cache folder, and use a kept one. progress: receives the stages of an export, which takes up to minutes.
+
+        Raises UserError as `open` does, for a file that is not a generator, offsets of another generator, and a cache
+        that cannot be written.
+        """
+        from sgi.engine.generator_model import generator_source
+
+        check_batch(batch)
+        source = generator_source(
+            generator, offsets, types=types, alpha=alpha, psi=psi, cutoff=cutoff, noise_mode=noise_mode,
+            backend=backend, device=device, precision=precision, cache=cache, progress=progress,
+        )  # fmt: skip
+        engine = cls(source.open(backend, device, None, batch, threads, precision=precision, input=input), batch)
+        if psi is not None:  # not in the exported file, which serves every psi
+            engine.artifact = replace(engine.artifact, psi=check_psi(psi))
+        return engine
 
     def __call__(
         self,

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-import torch
 from onnx import helper
 
 from sgi.engine.artifact import METADATA_KEY, ONNX_SUFFIX, Artifact
@@ -18,6 +15,7 @@ from sgi.engine.describe import describe_generator
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, generator_sha256
+from sgi.engine.generator.stored_noise import with_noise
 from sgi.engine.model_file import graph_sha256
 from sgi.engine.model_input import with_input
 from sgi.engine.offsets import Offset
@@ -89,19 +87,6 @@ def export_onnx(
         helper.set_model_props(model, {METADATA_KEY: artifact.to_json()})
         onnx.save(model, temporary)
     return artifact
-
-
-def with_noise(generator: Generator, noise_seed: int) -> Generator:
-    """A copy of a generator whose stored noise is `RandomState(noise_seed).randn(R, R)`, layer after layer.
-
-    The layers are drawn from one stream in the order in which the network runs them.
-    """
-    random = np.random.RandomState(noise_seed)
-    copy = deepcopy(generator)
-    for name, buffer in copy.named_buffers():
-        if name.endswith("noise_const"):
-            buffer.copy_(torch.from_numpy(random.randn(*buffer.shape)))
-    return copy
 
 
 def describe(

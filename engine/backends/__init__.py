@@ -30,6 +30,7 @@ __all__ = [
     "OnDevice",
     "Overlapping",
     "backend_names",
+    "choose_backend",
     "devices_of",
     "has_nvidia_driver",
     "installed_backends",
@@ -80,15 +81,30 @@ def open_backend(
     threads = check_threads(threads)
     artifact = taking(path, Artifact.read(path), input)
     chosen = artifact.choose_types(types)
-    device = _choose_device(device, path.suffix)
-    if precision is not None:
-        backend = _casting(backend, device, precision)
-    name = _choose_backend(backend, device, path, images, artifact.precision)
+    name, device = choose_backend(path, backend, device, precision, artifact.precision, images)
     options = {} if precision is None else {"precision": precision}
     opened: Backend = find_backend(name).load(name, device)(
         path, artifact, device=device, types=chosen, batch=batch, threads=threads, **options
     )
     return opened
+
+
+def choose_backend(
+    path: Path,
+    backend: str = AUTO,
+    device: str = AUTO,
+    precision: str | None = None,
+    model_precision: str = "fp32",
+    images: int | None = None,
+) -> tuple[str, str]:
+    """The names of the backend and the device that `open_backend` uses for a model, which need not exist yet.
+
+    model_precision: of the model. Raises UserError as `open_backend` does, but not for a package that is missing.
+    """
+    device = _choose_device(device, path.suffix)
+    if precision is not None:
+        backend = _casting(backend, device, precision)
+    return _choose_backend(backend, device, path, images, model_precision), device
 
 
 def installed_backends(path: str | Path, device: str, precision: str | None = None) -> tuple[str, ...]:

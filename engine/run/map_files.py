@@ -16,7 +16,7 @@ from sgi.engine.errors import UserError, one_line
 from sgi.engine.files import atomic_write, sha256_file
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.run.job import Job
-from sgi.engine.run.manifest import Line
+from sgi.engine.run.manifest import LINES, Line
 from sgi.engine.run.set_aside import move_aside
 from sgi.engine.writers import get_format
 
@@ -78,7 +78,7 @@ def write_maps(job: Job, artifact: Artifact, seed: int, values: dict[str, np.nda
     or which is damaged, is renamed.
     """
     encode = get_format(job.record.file_format).encode
-    line = Line(seed, job.record.file_names(seed), {}, {})
+    line = LINES[job.record.item](seed, job.record.file_names(seed), {}, {})
     set_aside = []
     for name, path in job.files(seed).items():
         data = encode(artifact.output(name), values[name])

@@ -32,12 +32,13 @@ from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Line, Manifest
 from sgi.engine.run.map_files import Written, are_maps, is_intact, read_map, write_maps
 from sgi.engine.run.record import FOLDER_NAME, RunRecord, claim_folder, read_run
+from sgi.engine.run.run_latents import RunLatents, of_seeds
 from sgi.engine.run.set_aside import copy_aside, move_aside
-from sgi.engine.seeds import Seeds, latents
+from sgi.engine.seeds import Seeds
 from sgi.engine.writers import get_format, preview
 
 _MOST_WRITERS = 8
-_TEMPORARY = re.compile(rf"\.(?P<stem>(?:seed(?P<seed>\d+)_)?.*){re.escape(TEMPORARY_MARK)}[0-9a-f]+\.\w+")
+_TEMPORARY = re.compile(rf"\.(?P<stem>(?:(?:seed|latent)(?P<seed>\d+)_)?.*){re.escape(TEMPORARY_MARK)}[0-9a-f]+\.\w+")
 
 
 @dataclass
@@ -60,10 +61,17 @@ def prepare(job: Job, facts: dict[str, Any]) -> None:
         claim_folder(job.outdir, job.record, job.seeds, facts)
 
 
-def run(engine: Engine, job: Job, outcome: Outcome, progress: Callable[[], None] = lambda: None) -> None:
+def run(
+    engine: Engine,
+    job: Job,
+    outcome: Outcome,
+    progress: Callable[[], None] = lambda: None,
+    latents: RunLatents | None = None,
+) -> None:
     """Write all missing maps of a prepared job, and the manifest.
 
-    outcome: updated during the run. progress: called after each update, on the calling thread.
+    outcome: updated during the run. progress: called after each update, on the calling thread. latents: those of the
+    numbers of the job; None are those of seeds.
 
     Raises UserError when the folder cannot be written, the disk is full, or another run uses the folder, and
     NotFiniteError, which names the seed, for a map with NaN or infinity. After any error and after KeyboardInterrupt,
@@ -71,13 +79,15 @@ def run(engine: Engine, job: Job, outcome: Outcome, progress: Callable[[], None]
     """
     folder = read_run(job.outdir)
     accept = lines_of(job.record, folder.seeds.union(job.seeds) if folder else job.seeds)
-    with disk_errors(job.outdir), Manifest(job.manifest, accept=accept) as manifest, ExitStack() as opened:
+    item = job.record.item
+    with disk_errors(job.outdir), Manifest(job.manifest, False, accept, item) as manifest, ExitStack() as opened:
         _sweep(job)
         if manifest.wrong:
             outcome.set_aside.append(copy_aside(job.manifest))
             progress()
-        others = [opened.enter_context(Manifest(path, True, accept)) for path in _other_manifests(job)]
-        _Loop(engine, job, manifest, others, outcome, progress).run()
+        others = [opened.enter_context(Manifest(path, True, accept, item)) for path in _other_manifests(job)]
+        latents = latents or of_seeds(engine.artifact.z_dim)
+        _Loop(engine, job, latents, manifest, others, outcome, progress).run()
         manifest.sort()
         if job.shard[1] == 1:
             manifest.write_metadata()
@@ -95,7 +105,9 @@ def write_preview(job: Job, artifact: Artifact) -> Path:
     path = job.named("preview.png")
     with disk_errors(job.outdir):
         rows = {
-            f"seed {seed}": {name: read_map(decode, kinds[name], file) for name, file in job.files(seed).items()}
+            f"{job.record.item} {seed}": {
+                name: read_map(decode, kinds[name], file) for name, file in job.files(seed).items()
+            }
             for seed in job.part[: preview.ROWS]
         }
         preview.write_sheet(path, rows, list(kinds.values()))
@@ -109,6 +121,7 @@ class _Loop:
         self,
         engine: Engine,
         job: Job,
+        latents: RunLatents,
         manifest: Manifest,
         others: list[Manifest],
         outcome: Outcome,
@@ -116,6 +129,7 @@ class _Loop:
     ) -> None:
         self.engine = engine
         self.job = job
+        self.latents = latents
         self.manifest = manifest
         self.others = others
         self.outcome = outcome
@@ -131,9 +145,7 @@ class _Loop:
         writers = min(_MOST_WRITERS, os.cpu_count() or 1)
         with ThreadPoolExecutor(writers) as pool:
             try:
-                for maps in self.engine.stream(
-                    self._batches(), psi=record.psi, types=record.types, class_index=record.label
-                ):
+                for maps in self.latents.stream(self.engine, self._batches(), record):
                     self._write(pool, maps)
                     self._record(down_to=2 * writers)
                 self._record(down_to=0)
@@ -144,13 +156,15 @@ class _Loop:
                 seeds, _ = self.generating[0]
                 self._record(down_to=0)
                 # Rows after the last seed are copies of its row.
-                raise NotFiniteError(error.type, error.row, f"seed {seeds[min(error.row, len(seeds) - 1)]}") from None
+                raise NotFiniteError(
+                    error.type, error.row, f"{record.item} {seeds[min(error.row, len(seeds) - 1)]}"
+                ) from None
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
 
     def _batches(self) -> Iterator[np.ndarray]:
-        """Latents [batch, z_dim] of every batch that contains an unfinished seed."""
+        """Latents [batch, ...] of every batch that contains an unfinished seed."""
         seeds = self.job.seeds
         first, stop = seeds.bounds(*self.job.shard)
         batch = self.engine.batch
@@ -162,7 +176,7 @@ class _Loop:
                 self._report()
                 continue
             self.generating.append((part, unfinished))
-            yield pad_rows(latents(part, self.engine.artifact.z_dim), batch - len(part))
+            yield pad_rows(self.latents.rows(part), batch - len(part))
 
     def _write(self, pool: ThreadPoolExecutor, maps: dict[str, np.ndarray]) -> None:
         seeds, unfinished = self.generating.popleft()

@@ -57,7 +57,7 @@ def score_offsets(
     """Score offsets on held-out seeds, beside baselines fitted on the pictures that the offsets were fitted on.
 
     offsets: offset files; or types: names of bundled offsets, or `all`. cache: folder that keeps the teacher's targets
-    and the fitted baselines; None keeps the baselines alone, in the folder of `default_cache`. The other parameters are
+    and the fitted baselines; None keeps the baselines alone, in the folder of `user_cache`. The other parameters are
     those of `train_offsets`. on_scored: called with each report once it is computed. Returns one report per offset;
     offsets that were fitted on the same pictures share pools and follow each other.
 

@@ -7,6 +7,7 @@ TRITON_INTERPRET=1, Triton's interpreter; this is slow and meant for checks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -23,9 +24,11 @@ from sgi.engine.describe import describe_generator
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256, load_generator
 from sgi.engine.generator.offset_styles import tensors_of
+from sgi.engine.generator.stored_noise import with_noise
 from sgi.engine.mapping import MappingNetwork
 from sgi.engine.offsets import Offset
 from sgi.kernels.gpu import tune
+from sgi.kernels.gpu.dispatch import interpreted
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 # A captured graph keeps the activations of its batch size in memory.
@@ -45,6 +48,7 @@ class TritonBackend:
         psi: float = 1.0,
         cutoff: int | None = None,
         noise_mode: str = "const",
+        noise_seed: int | None = None,
         precision: str = "fp16",
         device: str = "cuda",
         types: Sequence[str] | None = None,
@@ -54,7 +58,8 @@ class TritonBackend:
         """Pack a generator for one device.
 
         offsets: type -> offset, None for the plain image; the outputs have this order. psi, cutoff: default truncation.
-        noise_mode: none or const. precision: fp16, bf16 or fp32, of weights and activations. device: cuda or cpu.
+        noise_mode: none or const. noise_seed: use noise drawn from this seed in place of the generator's.
+        precision: fp16, bf16 or fp32, of weights and activations. device: cuda or cpu.
         types: outputs that `run` computes by default, None for all.
         deterministic: block shapes from the cost model, so that two runs agree to the bit; False measures them on the
         GPU, once per shape. input: what `run` takes, z, w or w+. Raises UserError for an offset of another generator, a
@@ -80,12 +85,22 @@ class TritonBackend:
             precision=precision,
             input=input,
         )
+        if noise_seed is not None:
+            self.artifact = replace(self.artifact, generator={**self.artifact.generator, "noise_seed": noise_seed})
+            generator = with_noise(generator, noise_seed)
         self._types = self.artifact.choose_types(types)
         tensors = [tensors_of(offset, device) for offset in offsets.values()]
         self._network = FusedNetwork(generator.to(device), tensors, PRECISIONS[precision], noise_mode)
         self._deterministic = deterministic
         self._select = lru_cache(maxsize=None)(self._network.select)
         self._captured = lru_cache(maxsize=GRAPHS_KEPT)(self._capture)
+
+    @property
+    def way(self) -> str:
+        """What runs the network: the kernels, Triton's interpreter, or the kernels' torch references."""
+        if self.device == "cuda":
+            return "the kernels"
+        return "Triton's interpreter" if interpreted() else "the kernels' torch references"
 
     @classmethod
     def load(cls, path: str | Path, offsets: Mapping[str, str | Path | None], **options: object) -> TritonBackend:

@@ -87,6 +87,16 @@ class InversionReport:
         """Whether the generator reproduces a picture well enough for its maps to be maps of that picture."""
         return self.inversion.psnr[index].item() >= FAITHFUL
 
+    def run_command(self, folder: Path, settings: InversionSettings) -> list[str]:
+        """The words of the command that computes maps of the latents in `folder`, to `folder/run`."""
+        words = ["sgi-engine", "run", "--latents", *(str(latents_path(folder, path)) for path in self.pictures)]
+        if settings.generator or settings.offsets:
+            words += ["--generator", str(settings.generator or "bundled")]
+            words += [word for path in settings.offsets for word in ("--offset", str(path))]
+        if settings.noise_mode:
+            words += ["--noise-mode", settings.noise_mode]
+        return [*words, "--outdir", str(folder / "run")]
+
     def to_dict(self) -> dict[str, Any]:
         """{picture's file name: {"psnr": decibels, "faithful": see `is_faithful`}}, JSON-ready."""
         return {
@@ -104,7 +114,7 @@ class InversionReport:
             latents = Latents(
                 self.inversion.ws[index], self.generator_sha256, self.noise_mode, psnr, path.name, asdict(self.search)
             )
-            latents.save(folder / f"{path.stem}_ws.safetensors")
+            latents.save(latents_path(folder, path))
             codes = {intrinsics.IMAGE: self.inversion.images[index].numpy()}
             codes |= {name: maps[index] for name, maps in self.maps.items()}
             for name, code in codes.items():
@@ -116,6 +126,11 @@ class InversionReport:
         with atomic_write(folder / PREVIEW) as temporary:
             temporary.write_bytes(draw_sheet(sheet, self.types))
         return folder / PREVIEW
+
+
+def latents_path(folder: Path, picture: Path) -> Path:
+    """Path of the latents of a picture in the folder of an inversion."""
+    return folder / f"{picture.stem}_ws.safetensors"
 
 
 def invert(settings: InversionSettings, progress: Progress = SILENT) -> InversionReport:
