@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 from tiny_models import Z_DIM
 
+from sgi.engine.generator import save_generator
 from sgi.engine.seeds import latents
 
 
@@ -62,6 +64,24 @@ def test_wrong_flags_are_one_line(command, model, z, tmp_path):
         assert err.startswith(f"error: {message}")
         assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_the_kernels_refuse_w_plus_and_mixing(command, generator, tmp_path):
+    file = tmp_path / "tiny.safetensors"
+    save_generator(file, generator)
+    np.save(tmp_path / "ws.npy", np.zeros((1, generator.config.num_ws, generator.config.w_dim)))
+    arguments = ("--generator", file, "--outdir", tmp_path / "out", "--quiet")
+    for latents_of_run in (
+        ("--latents", tmp_path / "ws.npy"),
+        ("--seeds", "0", "--mix-seeds", "1", "--mix-rows", "2-3"),
+    ):
+        code, out, err = command("run", *latents_of_run, *arguments, "--backend", "triton", "--device", "cpu")
+        assert (code, out) == (2, "")
+        assert err == "error: --backend triton: it takes z, not w+; use another backend\n"
+        code, out, err = command("run", *latents_of_run, *arguments)
+        assert (code, err.count("\n")) in ((0, 0), (0, 1)), err
+        assert "wrote 1 " in out
+        shutil.rmtree(tmp_path / "out")
 
 
 def test_the_command_that_invert_prints_runs(command, tmp_path):
