@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tiny_models import Z_DIM
 
 from sgi.engine.generator import save_generator
 from sgi.engine.seeds import latents
+from sgi.trainer.studies.truth import inversion_study
 
 
 @pytest.fixture
@@ -84,12 +86,14 @@ def test_the_kernels_refuse_w_plus_and_mixing(command, generator, tmp_path):
         shutil.rmtree(tmp_path / "out")
 
 
-def test_the_command_that_invert_prints_runs(command, tmp_path):
+def test_the_command_that_invert_prints_runs(command, tmp_path, monkeypatch):
     """The bundled generator is that of the bundled model, so the command needs no model."""
     from sgi.engine import bundle
 
     if not bundle.MODEL.exists():
         pytest.skip("the bundled model has not been built")
+    # Rendering the usual 1024 candidates takes most of the time of an inversion of one step.
+    monkeypatch.setattr(inversion_study, "SearchSettings", partial(inversion_study.SearchSettings, candidates=8))
     folder = tmp_path / "a folder"
     folder.mkdir()
     for name in ("one room.png", "two.png"):
