@@ -101,6 +101,7 @@ class Engine:
         precision: str | None = None,
         batch: int = DEFAULT_BATCH,
         threads: int | None = None,
+        input: str | None = None,
         cache: bool = True,
         progress: Progress = SILENT,
     ) -> Engine:
@@ -110,8 +111,8 @@ class Engine:
         types, alpha, psi, cutoff, noise_mode: as for `sgi.export.export_model`. backend: triton, a backend of `open`,
         or auto: the Triton kernels on a GPU where they are installed, otherwise a backend of `open`, which runs an
         export. device, batch, threads: as for `open`. precision: on triton fp16, bf16 or fp32, None for fp16 on a GPU;
-        otherwise as for `open`. cache: keep the export in the user's cache folder, and use a kept one. progress:
-        receives the stages of an export, which takes up to minutes.
+        otherwise as for `open`. input: z, w or w+, what the engine takes; None for z. cache: keep the export in the
+        user's cache folder, and use a kept one. progress: receives the stages of an export, which takes up to minutes.
 
         Raises UserError as `open` does, for a file that is not a generator, offsets of another generator, and a cache
         that cannot be written.
@@ -123,7 +124,7 @@ class Engine:
             generator, offsets, types=types, alpha=alpha, psi=psi, cutoff=cutoff, noise_mode=noise_mode,
             backend=backend, device=device, precision=precision, cache=cache, progress=progress,
         )  # fmt: skip
-        engine = cls(source.open(backend, device, None, batch, threads, precision=precision), batch)
+        engine = cls(source.open(backend, device, None, batch, threads, precision=precision, input=input), batch)
         if psi is not None:  # not in the exported file, which serves every psi
             engine.artifact = replace(engine.artifact, psi=check_psi(psi))
         return engine

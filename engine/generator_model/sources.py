@@ -150,7 +150,6 @@ class TritonModel:
     def latent_sizes(self) -> LatentSizes:
         """See `ModelSource`."""
         facts = self.artifact
-        # Of every kind: `open` has the reason why the kernels take only z.
         w_dim = self._network.config.w_dim
         return LatentSizes(facts.z_dim, w_dim, facts.num_ws, KINDS, facts.generator["sha256"])
 
@@ -172,18 +171,16 @@ class TritonModel:
     ) -> Backend:
         """See `ModelSource.open`; `types` and `batch` are those of each run, the rest was chosen with the source."""
         refuse_ignored({"threads": threads}, f"with `backend={TRITON}`")
-        if input not in (None, "z"):
-            raise UserError(f"`backend={TRITON}`: it takes z, not {input}; use another backend")
-        # A backend that was closed cannot run again.
-        packed, self._packed = self._packed or self._pack(), None
-        return packed
+        packed, self._packed = self._packed, None  # a backend that was closed cannot run again
+        return packed if packed is not None and input in (None, "z") else self._pack(input or "z")
 
-    def _pack(self) -> TritonBackend:
+    def _pack(self, input: str = "z") -> TritonBackend:
         from sgi.engine.backends.triton import TritonBackend
 
         return TritonBackend(
-            self._network, self._recipe.offsets, precision=self.precision, device=self._device, **self._recipe.settings
-        )
+            self._network, self._recipe.offsets, precision=self.precision, device=self._device, input=input,
+            **self._recipe.settings,
+        )  # fmt: skip
 
 
 def generator_source(
@@ -199,7 +196,6 @@ def generator_source(
     device: str = AUTO,
     precision: str | None = None,
     cache: bool = True,
-    only_z: bool = True,
     progress: Progress = SILENT,
 ) -> ModelSource:
     """A generator with offsets as a source of backends.
@@ -208,7 +204,6 @@ def generator_source(
     noise_mode: as for `sgi.export.export_model`. psi: the default psi if the offsets do not agree on one.
     backend, device, precision: as for `sgi.engine.backends.open_backend`, and the backend triton, with fp16, bf16 or
     fp32; auto is triton on a GPU where it is installed. cache: keep the exported model, and use a kept one.
-    only_z: whether the model need not take w and w+; if it must, auto is not triton.
 
     Raises UserError for values that are invalid, a file that is not a generator, a backend that cannot run here, and a
     cache that cannot be written.
@@ -224,7 +219,7 @@ def generator_source(
     recipe = model_recipe(
         bundled=bundled, offsets=offsets, types=types, alpha=alpha, other_psi=psi, cutoff=cutoff, noise_mode=noise_mode
     )
-    on = triton_device(backend, device) if only_z or backend == TRITON else None
+    on = triton_device(backend, device)
     if on is not None:
         return TritonModel(path, recipe, on, precision)
     _check_backend(backend, device, precision)

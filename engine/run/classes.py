@@ -70,7 +70,6 @@ def run_classes(
     if len(runs) > 1:
         source = open_source(
             runs[0][2],
-            only_seeds=latents is None and mix_seed is None,
             **{name: value for name, value in options.items() if name in _SOURCE_OPTIONS},
         )
     if source and classes is not None and not isinstance(classes, Mapping):

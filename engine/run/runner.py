@@ -150,7 +150,7 @@ def run_seeds(
     opened, chosen = source or open_source(
         outdir, model=model, generator=generator, offsets=offsets, types=types, alpha=alpha, psi=psi, cutoff=cutoff,
         noise_mode=noise_mode, cache=cache, backend=backend, device=device, precision=precision,
-        only_seeds=latents is None and mix_seed is None, progress=progress,
+        progress=progress,
     )  # fmt: skip
     artifact, precision = opened.artifact, opened.precision or precision
     if not isinstance(class_index, Mapping):

@@ -42,13 +42,11 @@ def open_source(
     backend: str = AUTO,
     device: str = AUTO,
     precision: str | None = None,
-    only_seeds: bool = True,
     progress: Progress = SILENT,
 ) -> RunSource:
     """The model that `run_seeds` runs for the same arguments; a generator is exported, or packed for the kernels.
 
-    The folder's backend and device count where the arguments leave them open. only_seeds: whether the model need not
-    take w and w+, which the Triton kernels do not. Raises UserError for arguments that the
+    The folder's backend and device count where the arguments leave them open. Raises UserError for arguments that the
     model cannot satisfy, and for those that have no effect.
     """
     check_text(backend=backend, device=device, precision=precision, noise_mode=noise_mode)
@@ -75,7 +73,7 @@ def open_source(
         generator, offsets, types=names_of_types(types), alpha=1.0 if alpha is None else alpha, psi=psi, cutoff=cutoff,
         noise_mode=noise_mode, backend=found.record.backend if found and backend == AUTO else backend,
         device=found.record.device if found and device == AUTO else device, precision=precision, cache=cache,
-        only_z=only_seeds, progress=progress,
+        progress=progress,
     )  # fmt: skip
     return RunSource(source, source.artifact.type_names)
 

@@ -387,7 +387,7 @@ def test_triton_by_its_references_says_that_it_is_meant_for_checks(command, netw
     code, _, err = command("run", *given, "--backend", "onnxruntime", "--no-cache")
     assert "--backend triton, not onnxruntime; --precision fp32, not that of the model; another --generator" in err
     monkeypatch.setattr("sgi.engine.run.description.__version__", "99")
-    monkeypatch.setattr("sgi.engine.artifact.__version__", "99")
+    monkeypatch.setattr("sgi.engine.describe.__version__", "99")
     assert command("run", *given)[0] == 0  # the hash has no versions
 
 
@@ -403,12 +403,28 @@ def test_triton_in_the_interpreter_gives_the_maps_of_onnx(network, kept, tmp_pat
         assert np.abs(found - expected).max() < BACKEND_PARITY
 
 
+def test_style_mixing_on_triton_gives_the_maps_of_onnx(network, kept, tmp_path, references):
+    options = {"seeds": [0, 1], "generator": network[0], "offsets": [network[1]], "file_format": "npy", "device": "cpu"}
+    options |= {"mix_seed": 100, "mix_rows": "2-4", "preview": False}
+    for backend in ("triton", "onnxruntime"):
+        run_seeds(**options, outdir=tmp_path / backend, backend=backend)
+    for name in ("seed000000_depth.npy", "seed000001_depth.npy"):
+        found, expected = (np.load(tmp_path / backend / name) for backend in ("triton", "onnxruntime"))
+        assert np.abs(found - expected).max() < BACKEND_PARITY
+
+
 @pytest.mark.parametrize("backend", ["onnxruntime", "triton"])
 def test_an_engine_from_a_generator(network, kept, backend, references):
     with Engine.from_generator(network[0], [network[1]], backend=backend, device="cpu", psi=0.5, batch=2) as engine:
         assert (engine.backend.name, engine.artifact.psi, engine.batch) == (backend, 0.5, 2)
         maps = engine(seeds=[0, 1, 2])
         assert {name: stack.shape for name, stack in maps.items()} == {"depth": (3, 1, 16, 16)}
+        with pytest.raises(UserError, match="open the model with `input=w\\+`"):
+            engine(ws=np.zeros((1, 6, 12)))
+    options = {"backend": backend, "device": "cpu", "input": "w+"}
+    with Engine.from_generator(network[0], [network[1]], **options) as engine:
+        rows = engine.mapping(seeds=[0, 1, 2], psi=0.5)
+        np.testing.assert_allclose(engine(ws=rows)["depth"], maps["depth"], atol=BACKEND_PARITY)
     offset = Offset.load(network[1])
     with Engine.from_generator(network[0], [offset], types=["depth"], cache=False) as engine:
         np.testing.assert_allclose(engine(seeds=[0, 1, 2], psi=0.5)["depth"], maps["depth"], atol=BACKEND_PARITY)
