@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 from tiny_models import Z_DIM
+from tolerances import BACKEND_PARITY
 
 from sgi.engine.generator import save_generator
 from sgi.engine.seeds import latents
@@ -68,22 +68,22 @@ def test_wrong_flags_are_one_line(command, model, z, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_kernels_refuse_w_plus_and_mixing(command, generator, tmp_path):
+def test_a_generator_takes_w_plus_and_mixing_by_export_and_by_kernels(command, generator, tmp_path):
     file = tmp_path / "tiny.safetensors"
     save_generator(file, generator)
-    np.save(tmp_path / "ws.npy", np.zeros((1, generator.config.num_ws, generator.config.w_dim)))
-    arguments = ("--generator", file, "--outdir", tmp_path / "out", "--quiet")
-    for latents_of_run in (
-        ("--latents", tmp_path / "ws.npy"),
-        ("--seeds", "0", "--mix-seeds", "1", "--mix-rows", "2-3"),
-    ):
-        code, out, err = command("run", *latents_of_run, *arguments, "--backend", "triton", "--device", "cpu")
-        assert (code, out) == (2, "")
-        assert err == "error: --backend triton: it takes z, not w+; use another backend\n"
-        code, out, err = command("run", *latents_of_run, *arguments)
-        assert (code, err.count("\n")) in ((0, 0), (0, 1)), err
-        assert "wrote 1 " in out
-        shutil.rmtree(tmp_path / "out")
+    np.save(tmp_path / "ws.npy", np.random.RandomState(0).randn(2, generator.config.num_ws, generator.config.w_dim))
+    mixed = ("--seeds", "0-1", "--mix-seeds", "1", "--mix-rows", "2-3")
+    for name, given in (("latents", ("--latents", tmp_path / "ws.npy")), ("mixed", mixed)):
+        found = []
+        for backend in ("triton", "onnxruntime"):
+            out = tmp_path / name / backend
+            code, printed, err = command(
+                "run", *given, "--generator", file, "--outdir", out, "--backend", backend, "--device", "cpu",
+                "--format", "npy", "--quiet",
+            )  # fmt: skip
+            assert (code, "wrote 2 " in printed) == (0, True), err
+            found.append(np.stack([np.load(path) for path in sorted(out.glob("*_image.npy"))]))
+        np.testing.assert_allclose(*found, atol=BACKEND_PARITY)
 
 
 def test_the_command_that_invert_prints_runs(command, tmp_path, monkeypatch):
