@@ -163,7 +163,7 @@ def _gradients(device: str) -> Iterator[Row]:
             yield _row(f"{name} gradient of {part}", torch.float32, ratio(one, other), LIMITS[torch.float32])
     generator = build(TINY_SIZES[0], device)
     ws = torch.randn(2, generator.config.num_ws, generator.config.w_dim, device=device)
-    fitted = _gradient_of_ws(FittingSynthesis(generator, torch.float32), ws)
+    fitted = _gradient_of_ws(FittingSynthesis(generator.synthesis, torch.float32), ws)
     double = generator.double()
     exact = _gradient_of_ws(lambda given: double.synthesize(given, dtype=torch.float64), ws.double())
     yield _row("gradient of w+ through the network", torch.float32, ratio(fitted, exact), LIMITS[torch.float32])
