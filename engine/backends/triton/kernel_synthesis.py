@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import cast
 
 import torch
@@ -14,9 +15,10 @@ from sgi.engine.backends.triton.fitting import FittingSynthesis
 from sgi.engine.backends.triton.fused_synthesis import FusedSynthesis
 from sgi.engine.generator import Generator
 from sgi.engine.generator.synthesis import Synthesis
-from sgi.kernels.gpu.dispatch import KERNEL_DTYPES
+from sgi.kernels.gpu.dispatch import KERNEL_DTYPES, interpreted
 
 PACKED_MODES = ("none", "const")
+LEAST_CAPABILITY = (8, 0)  # of bfloat16 products and asynchronous copies
 # A captured graph keeps the activations of its batch size in memory. A fit has two: its batch, and single pictures.
 GRAPHS_KEPT = 3
 
@@ -111,3 +113,14 @@ def with_kernels(generator: Generator) -> Generator:
         found = Generator(generator.config)
     found.mapping, found.synthesis = generator.mapping, KernelSynthesis(generator.synthesis)
     return found.eval()
+
+
+def kernels_missing(device: torch.device) -> str | None:
+    """Why the kernels do not run on a device; None if they do, on a CPU in Triton's interpreter, for checks."""
+    if find_spec("triton") is None:
+        return "Triton is not installed: pip install 'sgi-engine[triton]'"
+    if device.type == "cpu":
+        return None if interpreted() else "the kernels need `device=cuda`"
+    if torch.cuda.get_device_capability(device) < LEAST_CAPABILITY:
+        return f"the kernels need a GPU of compute capability {LEAST_CAPABILITY[0]}.{LEAST_CAPABILITY[1]} or later"
+    return None

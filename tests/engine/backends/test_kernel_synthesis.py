@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import interpreter  # noqa: F401: before triton is imported
+import interpreter  # noqa: F401
 import pytest
 
 pytest.importorskip("torch")
