@@ -59,7 +59,5 @@ def invert(
     for index, path in enumerate(pictures):
         note = "" if report.is_faithful(index) else "; low: the maps are those of another picture"
         console.print(f"{path}: PSNR {report.inversion.psnr[index].item():.1f} dB{note}")
-    where = ran_on(device, backend)
-    console.print(
-        f"wrote {out} ({where}), see {preview}. Inverted pictures are beyond the paper: no teacher has seen them."
-    )
+    console.print(f"Pictures by {ran_on(device, backend)}.")
+    console.print(f"wrote {out}, see {preview}. Inverted pictures are beyond the paper: no teacher has seen them.")
