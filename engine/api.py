@@ -24,6 +24,7 @@ from sgi.engine.artifact import Artifact
 from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Overlapping, open_backend
 from sgi.engine.backends.backend import pad_rows
 from sgi.engine.backends.ports import check_maps
+from sgi.engine.drawing import draw_ahead
 from sgi.engine.errors import UserError, WrongTypeError
 from sgi.engine.in_flight import InFlight
 from sgi.engine.labels import ClassIndex, labels_of, of_batches, of_seeds, one_class, one_label
@@ -216,9 +217,10 @@ class Engine:
         """Inputs of a backend for seeds, `batch` at a time; the last pass is padded to that size."""
         classes = of_seeds("class_index", class_index, one_class(class_index), len(seeds))
         vectors = of_seeds("labels", labels, one_label(labels), len(seeds))
-        for start in range(0, len(seeds), self.batch):
+        starts = range(0, len(seeds), self.batch)
+        drawn = draw_ahead((seeds[start : start + self.batch] for start in starts), self.artifact.z_dim)
+        for start, latent in zip(starts, drawn, strict=True):
             part = slice(start, start + self.batch)
-            latent = self._latents(seeds[part], None)
             label = labels_of(classes(part), len(latent), self.artifact.c_dim, vectors(part))
             missing = self.batch - len(latent) if start else 0
             yield pad_rows(latent, missing), None if label is None else pad_rows(label, missing)

@@ -26,6 +26,7 @@ import numpy as np
 from sgi.engine.api import Engine, NotFiniteError
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends.backend import pad_rows
+from sgi.engine.drawing import draw_ahead
 from sgi.engine.errors import UserError
 from sgi.engine.files import TEMPORARY_MARK
 from sgi.engine.run.job import Job
@@ -33,7 +34,7 @@ from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Line, Ma
 from sgi.engine.run.map_files import Written, are_maps, is_intact, read_map, write_maps
 from sgi.engine.run.record import FOLDER_NAME, RunRecord, claim_folder, read_run
 from sgi.engine.run.set_aside import copy_aside, move_aside
-from sgi.engine.seeds import Seeds, latents
+from sgi.engine.seeds import Seeds
 from sgi.engine.writers import get_format, preview
 
 _MOST_WRITERS = 8
@@ -151,6 +152,12 @@ class _Loop:
 
     def _batches(self) -> Iterator[np.ndarray]:
         """Latents [batch, z_dim] of every batch that contains an unfinished seed."""
+        batch = self.engine.batch
+        for z in draw_ahead(self._parts(), self.engine.artifact.z_dim):
+            yield pad_rows(z, batch - len(z))
+
+    def _parts(self) -> Iterator[Seeds]:
+        """The seeds of every batch that contains an unfinished one; notes them in `generating`."""
         seeds = self.job.seeds
         first, stop = seeds.bounds(*self.job.shard)
         batch = self.engine.batch
@@ -162,7 +169,7 @@ class _Loop:
                 self._report()
                 continue
             self.generating.append((part, unfinished))
-            yield pad_rows(latents(part, self.engine.artifact.z_dim), batch - len(part))
+            yield part
 
     def _write(self, pool: ThreadPoolExecutor, maps: dict[str, np.ndarray]) -> None:
         seeds, unfinished = self.generating.popleft()
