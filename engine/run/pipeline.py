@@ -23,19 +23,21 @@ from typing import Any
 
 import numpy as np
 
-from sgi.engine.api import Engine, NotFiniteError
+from sgi.engine.api import Engine
 from sgi.engine.artifact import Artifact
+from sgi.engine.backends import Coding
 from sgi.engine.backends.backend import pad_rows
 from sgi.engine.drawing import draw_ahead
 from sgi.engine.errors import UserError
 from sgi.engine.files import TEMPORARY_MARK
+from sgi.engine.finite import NotFiniteError
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Line, Manifest
 from sgi.engine.run.map_files import Written, are_maps, is_intact, read_map, write_maps
 from sgi.engine.run.record import FOLDER_NAME, RunRecord, claim_folder, read_run
 from sgi.engine.run.set_aside import copy_aside, move_aside
 from sgi.engine.seeds import Seeds
-from sgi.engine.writers import get_format, preview
+from sgi.engine.writers import CodedFormat, get_format, preview
 
 _MOST_WRITERS = 8
 _TEMPORARY = re.compile(rf"\.(?P<stem>(?:seed(?P<seed>\d+)_)?.*){re.escape(TEMPORARY_MARK)}[0-9a-f]+\.\w+")
@@ -121,6 +123,10 @@ class _Loop:
         self.others = others
         self.outcome = outcome
         self.progress = progress
+        # Files of codes are written from codes where the backend computes them, so that no values are copied.
+        self.as_codes = isinstance(engine.backend, Coding) and isinstance(
+            get_format(job.record.file_format), CodedFormat
+        )
         self.started = time.perf_counter()
         self.generating: deque[tuple[Seeds, list[int]]] = deque()  # a batch, and the rows of it to write
         self.waiting: deque[Future[Written]] = deque()
@@ -133,7 +139,11 @@ class _Loop:
         with ThreadPoolExecutor(writers) as pool:
             try:
                 for maps in self.engine.stream(
-                    self._batches(), psi=record.psi, types=record.types, class_index=record.label
+                    self._batches(),
+                    psi=record.psi,
+                    types=record.types,
+                    class_index=record.label,
+                    as_codes=self.as_codes,
                 ):
                     self._write(pool, maps)
                     self._record(down_to=2 * writers)
@@ -176,7 +186,9 @@ class _Loop:
         for row in unfinished:
             values = {name: stack[row] for name, stack in maps.items()}
             self._make_folder(seeds[row])
-            self.waiting.append(pool.submit(write_maps, self.job, self.engine.artifact, seeds[row], values))
+            self.waiting.append(
+                pool.submit(write_maps, self.job, self.engine.artifact, seeds[row], values, self.as_codes)
+            )
 
     def _make_folder(self, seed: int) -> None:
         """Make the subfolder of a seed, here because several writers would rename each other's folders."""

@@ -6,7 +6,7 @@ TRITON_INTERPRET=1, Triton's interpreter; this is slow and meant for checks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -17,9 +17,13 @@ from torch import Tensor
 
 from sgi.engine.artifact import NOISE_MODES, describe_generator
 from sgi.engine.backends.triton.cuda_graph import CudaGraph
+from sgi.engine.backends.triton.device_codes import device_codes
 from sgi.engine.backends.triton.fused_network import FusedNetwork
+from sgi.engine.backends.triton.host_copies import CpuQueue, CudaQueue, HostCopies
 from sgi.engine.backends.triton.values import values
+from sgi.engine.codes import pixels_of, steps
 from sgi.engine.errors import UserError
+from sgi.engine.finite import NotFiniteError
 from sgi.engine.generator import Generator, generator_sha256, load_generator
 from sgi.engine.generator.offset_styles import tensors_of
 from sgi.engine.offsets import Offset
@@ -28,12 +32,20 @@ from sgi.kernels.gpu import tune
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 # A captured graph keeps the activations of its batch size in memory.
 GRAPHS_KEPT = 4
+# Name of an output beside the maps, which no type has: sums [K, N] of values, not finite where a value is not. Values
+# are inside their range, at most 1e30, so finite ones have finite sums.
+_SUMS = "sums of values"
 
 
 class TritonBackend:
-    """A generator with baked offsets on the fused kernels; see `sgi.engine.backends.Backend`."""
+    """A generator with baked offsets on the fused kernels; see `sgi.engine.backends.Backend`.
+
+    It is also `Overlapping`, `Coding` and `OnDevice`: while a batch is computed, the maps or codes of the previous one
+    are copied to page-locked memory, which the returned arrays own.
+    """
 
     name = "triton"
+    checks_finite = True
 
     def __init__(
         self,
@@ -79,6 +91,7 @@ class TritonBackend:
         self._network = FusedNetwork(generator.to(device), tensors, PRECISIONS[precision], noise_mode)
         self._deterministic = deterministic
         self._select = lru_cache(maxsize=None)(self._network.select)
+        self._copies = HostCopies(CudaQueue() if device == "cuda" else CpuQueue())
         self._captured = lru_cache(maxsize=GRAPHS_KEPT)(self._capture)
 
     @classmethod
@@ -101,11 +114,45 @@ class TritonBackend:
         types: Sequence[str] | None = None,
     ) -> dict[str, np.ndarray]:
         """See `Backend.run`."""
+        return self.start(z, psi, label, types)()
+
+    def start(
+        self,
+        z: np.ndarray,
+        psi: float,
+        label: np.ndarray | None = None,
+        types: Sequence[str] | None = None,
+    ) -> Callable[[], dict[str, np.ndarray]]:
+        """See `Overlapping.start`; on the CPU the batch is computed before this returns."""
+        return self._start(z, psi, label, types, as_codes=False)
+
+    def start_codes(
+        self,
+        z: np.ndarray,
+        psi: float,
+        label: np.ndarray | None = None,
+        types: Sequence[str] | None = None,
+    ) -> Callable[[], dict[str, np.ndarray]]:
+        """See `Coding.start_codes`; on the CPU the batch is computed before this returns."""
+        kinds = [self.artifact.output(name) for name in self._chosen(types)]
+        if all(steps(kind) for kind in kinds):
+            return self._start(z, psi, label, types, as_codes=True)
+        maps = self.start(z, psi, label, types)
+        return lambda: {name: pixels_of(self.artifact.output(name), stack) for name, stack in maps().items()}
+
+    def _start(
+        self, z: np.ndarray, psi: float, label: np.ndarray | None, types: Sequence[str] | None, as_codes: bool
+    ) -> Callable[[], dict[str, np.ndarray]]:
         # The next call overwrites the outputs of a captured graph.
         with self._lock:
-            outputs = self.run_on_device(z, psi, label, types)
-            # A copy on the CPU too, because the caller owns the arrays.
-            return {name: value.to("cpu", copy=True).numpy() for name, value in outputs.items()}
+            copied = self._copies.start(self._compute(z, psi, label, self._chosen(types), as_codes))
+
+        def finish() -> dict[str, np.ndarray]:
+            maps = dict(copied())
+            _check_sums(maps.pop(_SUMS), tuple(maps))
+            return maps
+
+        return finish
 
     def run_on_device(
         self,
@@ -118,14 +165,27 @@ class TritonBackend:
 
         On CUDA the tensors belong to a captured graph: the next call with the same N and types overwrites them.
         """
-        chosen = self._types if types is None else self.artifact.choose_types(types)
-        inputs = [torch.as_tensor(value, dtype=torch.float32, device=self.device) for value in (z, psi)]
+        outputs = self._compute(z, psi, label, self._chosen(types), as_codes=False)
+        return {name: output for name, output in outputs.items() if name != _SUMS}
+
+    def _chosen(self, types: Sequence[str] | None) -> tuple[str, ...]:
+        return self._types if types is None else self.artifact.choose_types(types)
+
+    def _compute(
+        self,
+        z: np.ndarray | Tensor,
+        psi: float,
+        label: np.ndarray | Tensor | None,
+        types: tuple[str, ...],
+        as_codes: bool,
+    ) -> dict[str, Tensor]:
+        inputs = [_on_device(z, self.device), torch.full([], psi, device=self.device)]
         if label is not None:
-            inputs.append(torch.as_tensor(label, dtype=torch.float32, device=self.device))
+            inputs.append(_on_device(label, self.device))
         with torch.inference_mode():
             if self.device == "cpu":
-                return self._outputs(chosen, *inputs)
-            return self._captured(chosen, len(z))(*inputs)
+                return self._outputs(types, as_codes, *inputs)
+            return self._captured(types, as_codes, len(z))(*inputs)
 
     def close(self) -> None:
         """See `Backend.close`."""
@@ -134,19 +194,37 @@ class TritonBackend:
         del self._network
 
     def _outputs(
-        self, types: tuple[str, ...], z: Tensor, psi: Tensor, label: Tensor | None = None
+        self, types: tuple[str, ...], as_codes: bool, z: Tensor, psi: Tensor, label: Tensor | None = None
     ) -> dict[str, Tensor]:
         names = self.artifact.type_names
         selection = self._select(tuple(names.index(name) for name in types))
         w = self._network.mapping(z, label)
         styles = self._network.styles(w, psi, self.artifact.cutoff, selection)
         raw = self._network.render(styles, selection)
-        return {name: values(raw[k], self.artifact.output(name)) for k, name in enumerate(types)}
+        kinds = [self.artifact.output(name) for name in types]
+        maps = [values(raw[k], kind) for k, kind in enumerate(kinds)]
+        found = [device_codes(stack, kind) if as_codes else stack for stack, kind in zip(maps, kinds, strict=True)]
+        sums = torch.stack([stack.sum((1, 2, 3)) for stack in maps])
+        return {**dict(zip(types, found, strict=True)), _SUMS: sums}
 
-    def _capture(self, types: tuple[str, ...], batch: int) -> CudaGraph:
+    def _capture(self, types: tuple[str, ...], as_codes: bool, batch: int) -> CudaGraph:
         config = self._network.generator.config
         inputs = [torch.zeros(batch, config.z_dim, device=self.device), torch.ones([], device=self.device)]
         if config.c_dim:
             inputs.append(torch.zeros(batch, config.c_dim, device=self.device))
         with tune.tuning(not self._deterministic):
-            return CudaGraph(lambda *given: self._outputs(types, *given), tuple(inputs))
+            return CudaGraph(lambda *given: self._outputs(types, as_codes, *given), tuple(inputs))
+
+
+def _on_device(value: np.ndarray | Tensor, device: str) -> Tensor:
+    """A float32 tensor on the device; an array is copied without waiting for the work of the device."""
+    tensor = torch.as_tensor(value, dtype=torch.float32)
+    if device == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def _check_sums(sums: np.ndarray, types: Sequence[str]) -> None:
+    """Raise NotFiniteError for the first map whose sum [K, N] is not finite."""
+    for kind, row in np.argwhere(~np.isfinite(sums))[:1]:
+        raise NotFiniteError(types[kind], int(row))
