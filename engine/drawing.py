@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -14,7 +14,7 @@ AHEAD = 2
 """Batches that are drawn before they are asked for."""
 
 
-def draw_ahead(batches: Iterable[Sequence[int]], z_dim: int) -> Iterator[np.ndarray]:
+def draw_ahead(batches: Iterable[Sequence[int]], z_dim: int) -> Generator[np.ndarray, None, None]:
     """Latents z [N, z_dim] float32 of each batch of N seeds, in order; the values are those of `seeds.latents`.
 
     `batches` is read on the calling thread, up to AHEAD batches before the one that is returned. An exception of

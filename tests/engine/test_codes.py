@@ -10,7 +10,7 @@ from sgi.engine import codes as module
 from sgi.engine import intrinsics
 from sgi.engine.api import Engine
 from sgi.engine.backends import open_backend
-from sgi.engine.codes import codes, dtype_of, pixels_of, steps
+from sgi.engine.codes import Steps, codes, dtype_of, pixels_of, steps
 from sgi.engine.errors import UserError
 from sgi.engine.finite import NotFiniteError
 from sgi.engine.intrinsics import Intrinsic
@@ -19,12 +19,19 @@ from sgi.engine.writers import CodedFormat, get_format
 EVERY = (*ALL_KINDS, *USER_DEFINED)
 
 
+def steps_of(kind) -> Steps:
+    """The steps of a type that has them."""
+    found = steps(kind)
+    assert found is not None
+    return found
+
+
 def numbers(kind):
     """Values [1, 1, N] float32 in the range and beyond it, ends and zeros, and the neighbours of every step."""
     random = np.random.RandomState(0)
     span = kind.high - kind.low
     spread = (kind.low + span * (1.2 * random.rand(20000) - 0.1)).astype(np.float32)
-    least = steps(kind).least * steps(kind).sign
+    least = steps_of(kind).least * steps_of(kind).sign
     near = [np.nextafter(least, np.float32(limit)) for limit in (np.inf, -np.inf)]
     ends = np.array([0.0, -0.0, kind.low, kind.high, 3e38, -3e38, 1e-42, -1e-42], np.float32)
     return np.concatenate([spread, ends, least, *near])[None, None]
@@ -33,7 +40,7 @@ def numbers(kind):
 @pytest.mark.parametrize("kind", EVERY, ids=kind_name)
 def test_steps_count_to_the_codes_of_the_formula(kind):
     kind = intrinsics.get(kind)
-    found = steps(kind)
+    found = steps_of(kind)
     value = numbers(kind)
     with np.errstate(over="ignore"):
         expected = codes(kind, value)
@@ -58,7 +65,7 @@ def test_a_formula_that_falls_beside_a_step_has_no_steps(monkeypatch):
 
 def test_a_range_that_float32_can_hardly_divide_has_steps_of_several_codes():
     kind = Intrinsic("narrow", 1, 1000.0, 1000.01, "identity", "for this test", png_bits=16)
-    found = steps(kind)
+    found = steps_of(kind)
     value = np.nextafter(np.float32(1000), np.float32(2000)) + np.arange(200, dtype=np.float32)[None, None] * 2**-14
     np.testing.assert_array_equal(np.searchsorted(found.least, value, side="right"), codes(kind, value))
 
@@ -110,11 +117,12 @@ class CodingBackend:
 
 
 def test_a_stream_of_codes_is_the_same_from_every_backend(opened):
-    with Engine(CodingBackend(opened), batch=3) as coding, Engine(opened, batch=3) as plain:
+    backend = CodingBackend(opened)
+    with Engine(backend, batch=3) as coding, Engine(opened, batch=3) as plain:
         found = list(coding.stream(seeds="0-7", as_codes=True))
         expected = list(plain.stream(seeds="0-7", as_codes=True))
         values = list(plain.stream(seeds="0-7"))
-        assert coding.backend.calls == ["start", "start", "finish", "start", "finish", "finish"]
+        assert backend.calls == ["start", "start", "finish", "start", "finish", "finish"]
     assert [len(maps["depth"]) for maps in found] == [3, 3, 2]
     for one, other, maps in zip(found, expected, values, strict=True):
         assert one["image"].shape[1:] == (SIDE, SIDE, 3)

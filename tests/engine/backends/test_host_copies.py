@@ -22,7 +22,8 @@ class LateQueue:
     """Two streams whose work runs when something waits for it; `log` has what ran and what was waited for."""
 
     def __init__(self):
-        self.compute, self.side = deque(), deque()
+        self.compute: deque = deque()
+        self.side: deque = deque()
         self.computed = self.copied = self.enqueued = self.copies = 0
         self.log: list[str] = []
 
@@ -148,7 +149,7 @@ def test_the_cuda_queue_copies_on_another_stream_after_the_computation(monkeypat
 
     cuda = SimpleNamespace(Stream=Stream, Event=Event, stream=stream, current_stream=lambda: "compute")
     monkeypatch.setattr(host_copies.torch, "cuda", cuda)
-    event = CudaQueue().to_host([(Memory(), Memory())])
+    event = CudaQueue().to_host([(Memory(), Memory())])  # type: ignore[list-item]
     assert log == ["side waits for compute", "enter side", "copy", "used on side", "record on side", "leave side"]
     event.synchronize()
     assert log[-1] == "synchronize"
