@@ -23,9 +23,11 @@ from numpy.typing import ArrayLike
 
 from sgi.engine.arguments import check_batch, check_psi, names_of_types
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Mapped, Overlapping, open_backend
-from sgi.engine.backends.ports import check_maps
+from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Coding, Mapped, Overlapping, open_backend
+from sgi.engine.backends.ports import check_codes, check_maps
+from sgi.engine.codes import pixels_of
 from sgi.engine.errors import UserError
+from sgi.engine.finite import NotFiniteError, check_finite
 from sgi.engine.in_flight import InFlight
 from sgi.engine.labels import ClassIndex
 from sgi.engine.mapping import MappingNetwork
@@ -183,6 +185,7 @@ class Engine:
         types: str | Sequence[str] | None = None,
         class_index: ClassIndex | Iterable[ClassIndex] | None = None,
         labels: ArrayLike | Iterable[ArrayLike] | None = None,
+        as_codes: bool = False,
     ) -> Iterator[dict[str, np.ndarray]]:
         """Compute batch after batch; yields the maps of each, in order, with the memory of two batches.
 
@@ -192,8 +195,10 @@ class Engine:
         class_index: one class or {class: weight} for all images; or, with seeds, the class of each seed; or, with
         batches, what belongs to each: a class, one for each row, or weights. labels: instead of it, [c_dim] for all
         images; or, with seeds, [N, c_dim]; or, with batches, an iterable of what belongs to each: [c_dim] or
-        [rows, c_dim]. A TensorRT engine computes a batch while the maps of the previous one are copied and used, so
-        this reads one batch ahead.
+        [rows, c_dim]. as_codes: yield the codes that PNG files store instead of values, {type: [N, R, R, C] uint8 or
+        uint16}; see `sgi.engine.codes.codes`. A TensorRT engine, and Triton kernels on a GPU, compute a batch while the
+        maps of the previous one are copied and used, so this reads one batch ahead. Triton kernels compute codes on the
+        GPU, so that no values are copied.
 
         Raises UserError as a call does: for seeds, psi and types at once, for latents and classes at their batch.
         """
@@ -205,9 +210,9 @@ class Engine:
         if kind == "seeds":
             wanted = as_seeds(value)
             passes = self._requests.passes_of_seeds(wanted, truncation, self.batch, class_index, labels)
-            return self._stream_seeds(wanted, self._run(passes, types))
+            return self._stream_seeds(wanted, self._run(passes, types, as_codes))
         passes = self._requests.passes_of_batches(kind, value, truncation, class_index, labels)
-        return self._run(passes, types)
+        return self._run(passes, types, as_codes)
 
     def mapping(
         self,
@@ -264,31 +269,49 @@ class Engine:
         self._requests.check(kind, truncation, given)
         return truncation
 
-    def _run(self, passes: Iterable[Pass], types: str | Sequence[str] | None) -> Iterator[dict[str, np.ndarray]]:
-        return self._maps(passes, None if types is None else self.artifact.choose_types(types))
+    def _run(
+        self, passes: Iterable[Pass], types: str | Sequence[str] | None, as_codes: bool = False
+    ) -> Iterator[dict[str, np.ndarray]]:
+        return self._maps(passes, None if types is None else self.artifact.choose_types(types), as_codes)
 
-    def _maps(self, passes: Iterable[Pass], types: tuple[str, ...] | None) -> Iterator[dict[str, np.ndarray]]:
-        if not isinstance(self.backend, Overlapping):
+    def _maps(
+        self, passes: Iterable[Pass], types: tuple[str, ...] | None, as_codes: bool
+    ) -> Iterator[dict[str, np.ndarray]]:
+        start = self._start(as_codes)
+        if start is None:
             for latent, psi, label in passes:
                 with self._passes:
                     maps = self.backend.run(latent, psi, label, types)
-                yield self._checked(maps, len(latent), types)
+                yield self._checked(maps, len(latent), types, as_codes)
             return
         waiting: deque[tuple[Callable[[], dict[str, np.ndarray]], int]] = deque()
         for latent, psi, label in passes:
             with self._passes:
-                waiting.append((self.backend.start(latent, psi, label, types), len(latent)))
+                waiting.append((start(latent, psi, label, types), len(latent)))
                 ready = _finish(waiting) if len(waiting) > 1 else None
             if ready:
-                yield self._checked(*ready, types)
+                yield self._checked(*ready, types, as_codes)
         while waiting:
             with self._passes:
                 ready = _finish(waiting)
-            yield self._checked(*ready, types)
+            yield self._checked(*ready, types, as_codes)
 
-    def _checked(self, maps: dict[str, np.ndarray], rows: int, types: tuple[str, ...] | None) -> dict[str, np.ndarray]:
+    def _start(self, as_codes: bool) -> Callable[..., Callable[[], dict[str, np.ndarray]]] | None:
+        """The method of the backend that starts a batch; None for a backend that has none."""
+        if as_codes and isinstance(self.backend, Coding):
+            return self.backend.start_codes
+        return self.backend.start if isinstance(self.backend, Overlapping) else None
+
+    def _checked(
+        self, maps: dict[str, np.ndarray], rows: int, types: tuple[str, ...] | None, as_codes: bool
+    ) -> dict[str, np.ndarray]:
         model = getattr(self.backend, "path", None) or f"backend {self.backend.name}"
-        return check_finite(check_maps(model, self.artifact, maps, rows, types))
+        if as_codes and isinstance(self.backend, Coding):
+            return check_codes(model, self.artifact, maps, rows, types)
+        maps = check_maps(model, self.artifact, maps, rows, types)
+        if not getattr(self.backend, "checks_finite", False):
+            check_finite(maps)
+        return {n: pixels_of(self.artifact.output(n), maps[n]) for n in maps} if as_codes else maps
 
     def _stream_seeds(
         self, seeds: Sequence[int], passes: Iterator[dict[str, np.ndarray]]
@@ -302,33 +325,11 @@ class Engine:
             raise NotFiniteError(error.type, error.row, f"seed {seeds[start + error.row]}") from None
 
 
-def check_finite(maps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The maps, {type: [N, C, R, R] float32}; raises UserError naming type and row where a value is not finite."""
-    for name, stack in maps.items():
-        # One sum reads memory once and makes no array; it is not finite where any value is not.
-        if not np.isfinite(stack.sum()):
-            rows = np.flatnonzero(~np.isfinite(stack).all(axis=(1, 2, 3)))
-            if len(rows):
-                raise NotFiniteError(name, int(rows[0]))
-    return maps
-
-
 def _finish(
     waiting: deque[tuple[Callable[[], dict[str, np.ndarray]], int]],
 ) -> tuple[dict[str, np.ndarray], int]:
     maps, rows = waiting.popleft()
     return maps(), rows
-
-
-class NotFiniteError(UserError):
-    """A map contains NaN or infinity. type: of the map; row: of the pass."""
-
-    def __init__(self, type: str, row: int, what: str = "") -> None:
-        super().__init__(
-            f"the {type} map of {what or f'row {row}'} contains values that are not finite: "
-            "the model file is damaged, or its precision too low; copy or export it again"
-        )
-        self.type, self.row = type, row
 
 
 def bundled_model() -> Path:

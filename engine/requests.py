@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sgi.engine.artifact import Artifact
+from sgi.engine.drawing import draw_ahead
 from sgi.engine.errors import UserError, WrongTypeError, refuse_ignored
 from sgi.engine.labels import labels_of, of_batches, of_seeds, one_class, one_label
 from sgi.engine.mapping import MappingNetwork
@@ -68,15 +69,12 @@ class Requests:
         class_index, labels: see `labels_of`. Raises UserError for wrong seeds, shapes, numbers, classes and labels.
         """
         if kind == "seeds":
-            latent = latents(as_seeds(value), self.artifact.z_dim)
-            if not len(latent):
+            rows = Rows("z", self._seeds(value))
+            if not len(rows.latent):
                 raise UserError("`seeds` is empty: pass at least one seed")
-            rows = Rows("z", np.ascontiguousarray(latent, np.float32))
         else:
             rows = Rows(kind, self._numbers(kind, value))
-        if kind in LATER:
-            return rows
-        return replace(rows, label=labels_of(class_index, len(rows.latent), self.artifact.c_dim, labels))
+        return rows if kind in LATER else self._labelled(rows, class_index, labels)
 
     def passes(self, rows: Rows, psi: float, batch: int) -> Iterator[Pass]:
         """Inputs of passes of at most `batch` rows."""
@@ -89,10 +87,11 @@ class Requests:
         """Inputs of passes of at most `batch` seeds; class_index, labels: for all seeds, or one for each."""
         classes = of_seeds("class_index", class_index, one_class(class_index), len(seeds))
         vectors = of_seeds("labels", labels, one_label(labels), len(seeds))
-        for start in range(0, len(seeds), batch):
-            part = slice(start, start + batch)
-            rows = self.rows("seeds", seeds[part], classes(part), vectors(part))
-            yield self._inputs(_sized(rows, start, batch), psi)
+        parts = [slice(start, start + batch) for start in range(0, len(seeds), batch)]
+        drawn = draw_ahead((seeds[part] for part in parts), self._seeds)
+        for part, latent in zip(parts, drawn, strict=True):
+            rows = self._labelled(Rows("z", latent), classes(part), vectors(part))
+            yield self._inputs(_sized(rows, part.start, batch), psi)
 
     def passes_of_batches(
         self, kind: str, batches: Iterable[ArrayLike], psi: float, class_index: Any, labels: Any
@@ -101,6 +100,12 @@ class Requests:
         classes, vectors = of_batches(class_index, one_class(class_index)), of_batches(labels, one_label(labels))
         for latent in batches:
             yield self._inputs(self.rows(kind, latent, next(classes, None), next(vectors, None)), psi)
+
+    def _labelled(self, rows: Rows, class_index: Any, labels: ArrayLike | None) -> Rows:
+        return replace(rows, label=labels_of(class_index, len(rows.latent), self.artifact.c_dim, labels))
+
+    def _seeds(self, seeds: str | int | Iterable[int]) -> np.ndarray:
+        return latents(as_seeds(seeds), self.artifact.z_dim).astype(np.float32)
 
     def _inputs(self, rows: Rows, psi: float) -> Pass:
         """What the model takes for rows; psi: truncation of z."""

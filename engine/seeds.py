@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from operator import index
 from pathlib import Path
+from threading import local
 from typing import overload
 
 import numpy as np
@@ -194,10 +195,28 @@ def parse_shard(text: str) -> tuple[int, int]:
     raise UserError(f"`shard={one_line(text, _SHOWN)}`: write k/n with k from 1 to n, such as 1/4")
 
 
+class _Generators(local):
+    """A generator for each thread, seeded for one seed after another.
+
+    A new RandomState reads random numbers of the system first, which takes longer than to draw a latent.
+    """
+
+    def __init__(self) -> None:
+        self.random = np.random.RandomState(0)
+
+
+_generators = _Generators()
+
+
 def latents(seeds: Iterable[int], z_dim: int) -> np.ndarray:
     """Latents z [N, z_dim] float64; row i is exactly `RandomState(seeds[i]).randn(1, z_dim)`."""
-    rows = [np.random.RandomState(seed).randn(1, z_dim) for seed in seeds]
-    return np.concatenate(rows) if rows else np.empty((0, z_dim))
+    given = seeds if isinstance(seeds, Sequence) else list(seeds)
+    found = np.empty((len(given), z_dim))
+    seed, draw = _generators.random.seed, _generators.random.randn
+    for row, value in zip(found, given, strict=True):
+        seed(value)
+        row[:] = draw(z_dim)
+    return found
 
 
 def seed_stem(seed: int, digits: int = DIGITS, item: str = "seed") -> str:

@@ -7,6 +7,7 @@ one pass from z to the raw picture, in float16 on a GPU.
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -109,6 +110,34 @@ def eager(size: Size, batch: int, device: str) -> Run:
     generator = shared_generator(size, device)
     z = latents(size, batch, device)
     return inference(lambda: generator(z, psi=PSI, dtype=torch.float16))
+
+
+def has_onnx_runtime(device: str) -> bool:
+    """Whether ONNX Runtime can run on the device."""
+    if find_spec("onnxruntime") is None or find_spec("onnx") is None:
+        return False
+    provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
+    return provider in import_module("onnxruntime").get_available_providers()
+
+
+def onnx_runtime(size: Size, batch: int, device: str) -> Run:
+    """The exported generator in ONNX Runtime, in float16 from z on the host to values in [0, 1] on the device."""
+    import onnx
+
+    from sgi.engine.backends.onnxruntime import OnnxRuntimeBackend
+    from sgi.export.onnx import build as build_graph
+    from sgi.export.onnx import describe
+
+    generator = build(size, "cpu")
+    artifact = describe(generator, {"image": None}, psi=PSI, precision="fp16")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        onnx.save(build_graph(generator, {"image": None}, artifact), path)
+        backend = OnnxRuntimeBackend(path, artifact, device=device, types=("image",), batch=batch)
+    z = latents(size, batch, "cpu").numpy()
+    # On a GPU a run ends when the outputs are complete.
+    run = backend.run if device == "cpu" else backend.run_on_device
+    return lambda: run(z, PSI)
 
 
 def compiled(size: Size, batch: int, device: str, mode: str = "reduce-overhead") -> Run:

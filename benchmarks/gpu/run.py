@@ -35,6 +35,7 @@ import compiling
 import forms
 import implementations
 import measurements
+import run_loop
 import torch
 import training
 from compiling import Compiler, Job
@@ -43,7 +44,8 @@ from results_file import Case, Record
 from workload import SIZES, TINY_SIZES, Size
 
 STAGES = (
-    "checks", "ceilings", "forms", "sweep", "networks", "presets", "compiled", "types", "fit", "layers", "autotuned",
+    "checks", "ceilings", "loop", "forms", "sweep", "networks", "presets", "compiled", "types", "fit", "layers",
+    "autotuned",
 )  # fmt: skip
 OPTIONAL = ("autotuned",)
 # Batch sizes whose layers are tuned; other batch sizes use the nearest.
@@ -123,6 +125,11 @@ class Benchmark:
     def _bound(self, size: Size, batch: int) -> list[Any]:
         return [{"size": size.name, "batch": batch, "ms": measurements.bound_ms(size, batch, self.rates)}]
 
+    def _loop(self) -> Iterator[Case]:
+        size = self.sizes[-1]
+        seconds = 0.0 if clock.warming else run_loop.SECONDS
+        yield Case("loop", size.name, partial(run_loop.rows, size, self.device, self.type_count, seconds))
+
     def _layer_stage(self, stage: str, found: list[LayerCase], rows: Callable[..., Iterator[Any]]) -> Iterator[Case]:
         def measured(case: LayerCase) -> Iterator[Any]:
             until = time.monotonic() + COMPILE_PATIENCE
@@ -149,6 +156,8 @@ class Benchmark:
         if self.options.stylegan3:
             rivals.append(("NVIDIA stylegan3", implementations.nvidia(self.options.stylegan3)))
         rivals.append(("torch", implementations.eager))
+        if implementations.has_onnx_runtime(self.device):
+            rivals.append(("ONNX Runtime CUDA", implementations.onnx_runtime))
         others = [pair for pair in self.pairs if pair not in self.tuned]
         for pairs in (self.tuned, others):
             for size, batch in pairs:
@@ -208,7 +217,12 @@ class Benchmark:
         Shares of the checks; one run of cases whose kernels are not those of single layers; NVIDIA's plugins.
         """
         found = {}
-        for stage, count, niceness in (("checks", CHECK_PROCESSES, 0), ("types", 1, 10), ("fit", 4, 10)):
+        for stage, count, niceness in (
+            ("checks", CHECK_PROCESSES, 0),
+            ("loop", 1, 5),
+            ("types", 1, 10),
+            ("fit", 4, 10),
+        ):
             if stage in stages:
                 commands = [self._command(["--share", stage, str(i), str(count)]) for i in range(count)]
                 found[stage] = background.Processes(commands, niceness)

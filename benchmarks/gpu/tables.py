@@ -17,7 +17,7 @@ Row = dict[str, Any]
 DEFAULT, CUDNN = "default", "cuDNN"
 PLAIN_FORMS = ("plain", "split", "rows")
 UP_FORMS = ("fir", "taps", "phases", "fused")
-RIVALS = ("NVIDIA stylegan3", "torch.compile", "torch")
+RIVALS = ("NVIDIA stylegan3", "torch.compile", "torch", "ONNX Runtime CUDA")
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -145,6 +145,16 @@ def training(results: Row) -> str:
     return table(headers, lines)
 
 
+def loop(results: Row) -> str:
+    """Seeds a second of the kernels alone, of streams and of runs, and their share of the kernels' rate."""
+    lines = [
+        [row["size"], row["batch"], row["types"], row["way"], _number(row["seeds_per_second"], 0),
+         f"{100 * row['share']:.0f} %"]
+        for row in results.get("loop", [])
+    ]  # fmt: skip
+    return table(["size", "batch", "types", "way", "seeds/s", "of the kernels"], lines)
+
+
 def left_out(results: Row) -> str:
     """Failed and skipped cases, and the candidates that did not run."""
     lines = [f"- failed: {name}: {error}" for name, error in results.get("failed", [])]
@@ -175,6 +185,7 @@ def report(results: Row) -> str:
         f"Checks: {passed} of {len(checks)} passed; the largest error is {worst:.2f} of its limit.",
         "## Images a second\n\n" + networks(results),
         "## Types\n\n" + types(results),
+        "## Run loop\n\n" + loop(results),
         "## Fitting\n\n" + fit(results),
         "## Whole fits\n\n" + training(results),
         "## Convolutions, milliseconds\n\n" + layers(results, up=False),
@@ -189,6 +200,7 @@ def report(results: Row) -> str:
 BLOCKS: dict[str, Callable[[Row], str]] = {
     "gpu-summary": summary,
     "gpu-networks": lambda results: networks(results) + "\n\n" + machine(results),
+    "gpu-loop": lambda results: loop(results) + "\n\n" + machine(results),
     "gpu-convolutions": lambda results: layers(results, up=False),
     "gpu-up-convolutions": lambda results: layers(results, up=True),
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sgi.engine.arguments import check_path, check_text, check_threads
 from sgi.engine.artifact import ONNX_SUFFIX, SIDECAR_SUFFIXES, Artifact
-from sgi.engine.backends.backend import Backend, Mapped, OnDevice, Overlapping
+from sgi.engine.backends.backend import Backend, Coding, Mapped, OnDevice, Overlapping
 from sgi.engine.backends.table import AUTO, BACKENDS, BackendRow, backend_names, find_backend, is_installed
 from sgi.engine.errors import UserError
 from sgi.engine.gpu import has_gpu
@@ -26,6 +26,7 @@ __all__ = [
     "PRECISIONS",
     "Backend",
     "BackendRow",
+    "Coding",
     "Mapped",
     "OnDevice",
     "Overlapping",

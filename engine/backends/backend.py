@@ -17,7 +17,8 @@ class Backend(Protocol):
     """A loaded model. Any number of threads may call `run` at once; `close` is called when no run is in progress.
 
     name: name of the backend. device: cpu, cuda or tensorrt. artifact: description of the model. An attribute `path`,
-    the file of the model, is optional; messages name it.
+    the file of the model, is optional; messages name it. So is `checks_finite`: True where `run` itself raises
+    NotFiniteError (`sgi.engine.finite`) for maps with values that are not finite.
 
     A class that implements this is called as
     `Class(path, artifact, device=..., types=..., batch=..., threads=...)`, with `precision=...` where the caller passes
@@ -64,6 +65,25 @@ class Overlapping(Backend, Protocol):
         """Start one batch, with the arguments of `run`; returns a function that waits for its maps and returns them.
 
         Two batches overlap. A third waits until the maps of the first are on the host, where they are kept.
+        """
+        ...
+
+
+@runtime_checkable
+class Coding(Backend, Protocol):
+    """A backend that computes the codes of PNG files on its device, so that no values are copied to the host."""
+
+    def start_codes(
+        self,
+        z: np.ndarray,
+        psi: float,
+        label: np.ndarray | None = None,
+        types: Sequence[str] | None = None,
+    ) -> Callable[[], dict[str, np.ndarray]]:
+        """Start one batch as `Overlapping.start` does; the function returns {type: codes [N, R, R, C]}.
+
+        The codes are those of `sgi.engine.codes.codes` of the maps that `run` returns, to the bit. The function raises
+        NotFiniteError for a map with values that are not finite.
         """
         ...
 

@@ -12,6 +12,7 @@ import onnxruntime
 
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends.backend import inputs_of, load_error
+from sgi.engine.backends.cuda_libraries import load_cuda_libraries, missing_libraries
 from sgi.engine.backends.device_array import DeviceArray
 from sgi.engine.backends.ports import Port, check_map_port, check_ports
 from sgi.engine.errors import UserError
@@ -57,6 +58,8 @@ class OnnxRuntimeBackend:
         self._types = types
         self._threads = threads
         self._check_device(onnxruntime.get_available_providers())
+        # Before the first session on a GPU, so that it finds CUDA and cuDNN in their Python packages.
+        self._problem = "" if device == "cpu" else load_cuda_libraries(onnxruntime)
         self._session = lru_cache(maxsize=_SESSIONS_KEPT)(self._load)
         self._session(types)
 
@@ -123,14 +126,17 @@ class OnnxRuntimeBackend:
         except Exception as error:
             raise load_error(self.path, "ONNX Runtime", error) from None
         # A CUDA session that cannot start falls back to the CPU without an exception.
-        self._check_device(session.get_providers())
+        self._check_device(session.get_providers(), self._problem)
         inputs, outputs = map(_port, session.get_inputs()), map(_port, session.get_outputs())
         check_ports(self.path, self.artifact, inputs, outputs, types)
         return session
 
-    def _check_device(self, providers: Sequence[str]) -> None:
-        if _PROVIDERS[self.device][0][0] not in providers:
-            raise UserError(f"`device={self.device}`: this ONNX Runtime {_REMEDIES[self.device]}")
+    def _check_device(self, providers: Sequence[str], problem: str = "") -> None:
+        if _PROVIDERS[self.device][0][0] in providers:
+            return
+        if problem:
+            raise UserError(f"`device={self.device}`: {missing_libraries(problem)}")
+        raise UserError(f"`device={self.device}`: this ONNX Runtime {_REMEDIES[self.device]}")
 
 
 def _port(value: Any) -> Port:

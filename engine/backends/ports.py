@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sgi.engine.artifact import Artifact
+from sgi.engine.codes import dtype_of
 from sgi.engine.errors import UserError, one_line
 
 _REMEDY = "export it again with `sgi-engine export`"
@@ -56,14 +57,40 @@ def check_maps(
 
     model: its file. types: those that the batch must have, None for any of the model's.
     """
+    return _check_arrays(model, artifact, maps, types, lambda name: (np.float32, (rows, *_map_shape(artifact, name))))
+
+
+def check_codes(
+    model: object, artifact: Artifact, maps: Mapping[str, Any], rows: int, types: Sequence[str] | None
+) -> dict[str, np.ndarray]:
+    """The codes of a batch; raises UserError unless each is [rows, R, R, C] uint8 or uint16 of its description.
+
+    model, types: as for `check_maps`.
+    """
+
+    def expected(name: str) -> tuple[Any, tuple[int, ...]]:
+        channels, *sides = _map_shape(artifact, name)
+        return dtype_of(artifact.output(name)), (rows, *sides, channels)
+
+    return _check_arrays(model, artifact, maps, types, expected)
+
+
+def _check_arrays(
+    model: object,
+    artifact: Artifact,
+    maps: Mapping[str, Any],
+    types: Sequence[str] | None,
+    expected: Callable[[str], tuple[Any, tuple[int, ...]]],
+) -> dict[str, np.ndarray]:
+    """The arrays of `types`; raises UserError unless each has the dtype and shape that are expected of its name."""
     for name in types if types is not None else maps:
         value = maps.get(name)
-        shape = (rows, *_map_shape(artifact, name)) if name in artifact.type_names else None
-        if not isinstance(value, np.ndarray) or value.dtype != np.float32 or value.shape != shape:
+        dtype, shape = expected(name) if name in artifact.type_names else (None, None)
+        if not isinstance(value, np.ndarray) or value.dtype != dtype or value.shape != shape:
             kind = f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
-            expected = "no such output" if shape is None else f"float32 {list(shape)}"
+            wanted = "no such output" if shape is None else f"{np.dtype(dtype)} {list(shape)}"
             raise UserError(
-                f"{model}: its output {one_line(name, 60)} is {kind}, and its description gives {expected}; {_REMEDY}"
+                f"{model}: its output {one_line(name, 60)} is {kind}, and its description gives {wanted}; {_REMEDY}"
             )
     return {name: maps[name] for name in (types if types is not None else maps)}
 

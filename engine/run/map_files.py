@@ -18,7 +18,7 @@ from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import LINES, Line
 from sgi.engine.run.set_aside import move_aside
-from sgi.engine.writers import get_format
+from sgi.engine.writers import CodedFormat, get_format
 
 
 def read_map(decode: Callable[[Intrinsic, bytes], np.ndarray], kind: Intrinsic, file: Path) -> np.ndarray:
@@ -71,13 +71,18 @@ class Written:
     set_aside: list[Path]
 
 
-def write_maps(job: Job, artifact: Artifact, seed: int, values: dict[str, np.ndarray]) -> Written:
+def write_maps(
+    job: Job, artifact: Artifact, seed: int, values: dict[str, np.ndarray], as_codes: bool = False
+) -> Written:
     """Encode and write the maps of a seed into folders that exist; values: type -> map [C, H, W] float32.
+
+    as_codes: `values` are codes [H, W, C], and the format is a `CodedFormat`.
 
     A file that has the same bytes already is not written again. A file with other bytes, which another program wrote
     or which is damaged, is renamed.
     """
-    encode = get_format(job.record.file_format).encode
+    file_format = get_format(job.record.file_format)
+    encode = file_format.encode_codes if as_codes and isinstance(file_format, CodedFormat) else file_format.encode
     line = LINES[job.record.item](seed, job.record.file_names(seed), {}, {})
     set_aside = []
     for name, path in job.files(seed).items():

@@ -23,10 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from sgi.engine.api import Engine, NotFiniteError
+from sgi.engine.api import Engine
 from sgi.engine.artifact import Artifact
+from sgi.engine.backends import Coding
+from sgi.engine.drawing import draw_ahead
 from sgi.engine.errors import UserError
 from sgi.engine.files import TEMPORARY_MARK
+from sgi.engine.finite import NotFiniteError
 from sgi.engine.rows import pad_rows
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Line, Manifest
@@ -35,7 +38,7 @@ from sgi.engine.run.record import FOLDER_NAME, RunRecord, claim_folder, read_run
 from sgi.engine.run.run_latents import RunLatents, of_seeds
 from sgi.engine.run.set_aside import copy_aside, move_aside
 from sgi.engine.seeds import Seeds
-from sgi.engine.writers import get_format, preview
+from sgi.engine.writers import CodedFormat, get_format, preview
 
 _MOST_WRITERS = 8
 _TEMPORARY = re.compile(rf"\.(?P<stem>(?:(?:seed|latent)(?P<seed>\d+)_)?.*){re.escape(TEMPORARY_MARK)}[0-9a-f]+\.\w+")
@@ -134,6 +137,10 @@ class _Loop:
         self.others = others
         self.outcome = outcome
         self.progress = progress
+        # Files of codes are written from codes where the backend computes them, so that no values are copied.
+        self.as_codes = isinstance(engine.backend, Coding) and isinstance(
+            get_format(job.record.file_format), CodedFormat
+        )
         self.started = time.perf_counter()
         self.generating: deque[tuple[Seeds, list[int]]] = deque()  # a batch, and the rows of it to write
         self.waiting: deque[Future[Written]] = deque()
@@ -145,7 +152,7 @@ class _Loop:
         writers = min(_MOST_WRITERS, os.cpu_count() or 1)
         with ThreadPoolExecutor(writers) as pool:
             try:
-                for maps in self.latents.stream(self.engine, self._batches(), record):
+                for maps in self.latents.stream(self.engine, self._batches(), record, self.as_codes):
                     self._write(pool, maps)
                     self._record(down_to=2 * writers)
                 self._record(down_to=0)
@@ -165,6 +172,12 @@ class _Loop:
 
     def _batches(self) -> Iterator[np.ndarray]:
         """Latents [batch, ...] of every batch that contains an unfinished seed."""
+        batch = self.engine.batch
+        for rows in draw_ahead(self._parts(), self.latents.rows):
+            yield pad_rows(rows, batch - len(rows))
+
+    def _parts(self) -> Iterator[Seeds]:
+        """The seeds of every batch that contains an unfinished one; notes them in `generating`."""
         seeds = self.job.seeds
         first, stop = seeds.bounds(*self.job.shard)
         batch = self.engine.batch
@@ -176,14 +189,16 @@ class _Loop:
                 self._report()
                 continue
             self.generating.append((part, unfinished))
-            yield pad_rows(self.latents.rows(part), batch - len(part))
+            yield part
 
     def _write(self, pool: ThreadPoolExecutor, maps: dict[str, np.ndarray]) -> None:
         seeds, unfinished = self.generating.popleft()
         for row in unfinished:
             values = {name: stack[row] for name, stack in maps.items()}
             self._make_folder(seeds[row])
-            self.waiting.append(pool.submit(write_maps, self.job, self.engine.artifact, seeds[row], values))
+            self.waiting.append(
+                pool.submit(write_maps, self.job, self.engine.artifact, seeds[row], values, self.as_codes)
+            )
 
     def _make_folder(self, seed: int) -> None:
         """Make the subfolder of a seed, here because several writers would rename each other's folders."""

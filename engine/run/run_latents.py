@@ -27,19 +27,21 @@ class RunLatents:
     rows: Callable[[Seeds], NDArray[np.floating]]
 
     def stream(
-        self, engine: Engine, batches: Iterable[NDArray[np.floating]], record: RunRecord
+        self, engine: Engine, batches: Iterable[NDArray[np.floating]], record: RunRecord, as_codes: bool = False
     ) -> Iterator[dict[str, np.ndarray]]:
-        """The maps of batches of latents, as `Engine.stream` gives them."""
+        """The maps of batches of latents, or their codes, as `Engine.stream` gives them."""
         if self.kind == "z":
-            return engine.stream(batches, types=record.types, psi=record.psi, class_index=record.label)
+            return engine.stream(
+                batches, types=record.types, psi=record.psi, class_index=record.label, as_codes=as_codes
+            )
         if self.kind == "w":
-            return engine.stream(w=batches, types=record.types)
-        return engine.stream(ws=batches, types=record.types)
+            return engine.stream(w=batches, types=record.types, as_codes=as_codes)
+        return engine.stream(ws=batches, types=record.types, as_codes=as_codes)
 
 
 def of_seeds(z_dim: int) -> RunLatents:
     """The latents z of seeds."""
-    return RunLatents("z", lambda seeds: latents(seeds, z_dim))
+    return RunLatents("z", lambda seeds: latents(seeds, z_dim).astype(np.float32))
 
 
 def of_latents(found: Latents) -> RunLatents:

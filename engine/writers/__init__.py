@@ -14,11 +14,11 @@ from functools import cache
 from sgi.engine.errors import UserError
 from sgi.engine.plugins import FORMATS as GROUP
 from sgi.engine.plugins import load_plugin, names_with_plugins
-from sgi.engine.writers.map_format import MapFormat
+from sgi.engine.writers.map_format import CodedFormat, MapFormat
 from sgi.engine.writers.npy_format import Npy
 from sgi.engine.writers.png_format import Png
 
-__all__ = ["FORMATS", "MapFormat", "format_names", "get_format"]
+__all__ = ["FORMATS", "CodedFormat", "MapFormat", "format_names", "get_format"]
 
 FORMATS: dict[str, MapFormat] = {
     "png": Png(),

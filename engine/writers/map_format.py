@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -23,4 +23,16 @@ class MapFormat(Protocol):
 
     def decode(self, kind: Kind, data: bytes) -> np.ndarray:
         """The values [C, H, W] float32 in the bytes of a file."""
+        ...
+
+
+@runtime_checkable
+class CodedFormat(MapFormat, Protocol):
+    """A format whose files store the codes of `sgi.engine.codes`, which a backend can compute on its device."""
+
+    def encode_codes(self, kind: Kind, pixels: np.ndarray) -> bytes:
+        """The bytes of a file with the codes [H, W, C] uint8 or uint16 of a type.
+
+        They are those of `encode` of values with these codes.
+        """
         ...

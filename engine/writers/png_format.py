@@ -7,34 +7,30 @@ import io
 import numpy as np
 
 from sgi.engine import intrinsics
+from sgi.engine.codes import pixels_of
 from sgi.engine.intrinsics import Kind
 from sgi.engine.writers.png import encode_png
 
 
 class Png:
-    """PNG, with the codes of `intrinsics`.
+    """PNG, with the codes of `sgi.engine.codes`.
 
-    Files of 8-bit types contain the display code, files of 16-bit types the value, scaled linearly from its range
-    [low, high]. Both are rounded to the nearest code: floor(u * 255 + 0.5), which for images equals NVIDIA's
-    floor(x * 127.5 + 128). Class indices are stored as an indexed PNG, whose pixels are the indices and whose palette
-    contains the colours of the classes.
+    Class indices are stored as an indexed PNG, whose pixels are the indices and whose palette contains the colours of
+    the classes.
     """
 
     suffix = ".png"
 
     def encode(self, kind: Kind, value: np.ndarray) -> bytes:
         """See `MapFormat.encode`."""
+        return self.encode_codes(kind, pixels_of(kind, value))
+
+    def encode_codes(self, kind: Kind, pixels: np.ndarray) -> bytes:
+        """See `CodedFormat.encode_codes`."""
         row = intrinsics.get(kind)
         if row.decoding == "palette":
-            table = intrinsics.colours(row)
-            index = np.clip(np.rint(value[0]), 0, len(table) - 1).astype(np.uint8)
-            return encode_png(index, (table * 255 + 0.5).astype(np.uint8))
-        if row.png_bits == 8:
-            code, dtype = intrinsics.encode(row, value), np.uint8
-        else:
-            code, dtype = np.clip((value - row.low) / (row.high - row.low), 0, 1), np.uint16
-        pixels = (code * np.iinfo(dtype).max + 0.5).astype(dtype)
-        return encode_png(pixels[0] if row.channels == 1 else np.moveaxis(pixels, 0, -1))
+            return encode_png(pixels[..., 0], (intrinsics.colours(row) * 255 + 0.5).astype(np.uint8))
+        return encode_png(pixels[..., 0] if row.channels == 1 else pixels)
 
     def decode(self, kind: Kind, data: bytes) -> np.ndarray:
         """See `MapFormat.decode`."""

@@ -4,6 +4,7 @@ Each operation has a folder with the files `kernel` (the Triton code), `launch` 
 operator with its gradient), `fused` (variants for inference) and `reference` (the definition in plain torch).
 """
 
+from sgi.kernels.gpu.codes.ops import map_codes
 from sgi.kernels.gpu.conv.fused import fused_conv
 from sgi.kernels.gpu.conv.ops import modulated_conv
 from sgi.kernels.gpu.packed_weights import PackedConv, pack_conv
@@ -17,6 +18,7 @@ __all__ = [
     "apply_styles",
     "fused_conv",
     "fused_up_conv",
+    "map_codes",
     "modulated_conv",
     "pack_conv",
     "to_rgb",

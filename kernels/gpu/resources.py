@@ -28,6 +28,7 @@ from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
 from sgi.kernels.gpu import dispatch, tune
+from sgi.kernels.gpu.codes.launch import launch_codes
 from sgi.kernels.gpu.conv.launch import conv, label
 from sgi.kernels.gpu.conv.rows import ROWS_CONFIG
 from sgi.kernels.gpu.gradient.launch import activation_gradient, style_gradient
@@ -219,6 +220,7 @@ def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
     yield "to-rgb gradient", lambda: torgb_gradient(_meta(IMAGES, 3, side, side), x, style, tail.weight)
     yield "activation gradient", lambda: activation_gradient(x, x, style, noise, bias, 256.0)
     yield "style gradient", lambda: style_gradient(x, x, style)
+    yield "codes", lambda: launch_codes(_meta(IMAGES, 3, side, side), _meta(65535), 1, 16)
     t = _meta(IMAGES, 2 * side + 1, 2 * side + 1, channels, dtype=dtype)
     yield "FIR", lambda: fir(t, 1, _epilogue(2 * side, channels, True))
     yield "FIR gradient", lambda: fir(_meta(IMAGES, 2 * side, 2 * side, channels, dtype=dtype), 2)

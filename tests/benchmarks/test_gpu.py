@@ -51,6 +51,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stages = "ceilings,forms,sweep,networks,compiled,fit,layers"
     done = run(FOLDER / "run.py", "--tiny", "--out", out, "--stylegan3", folder, "--stages", stages)
     assert done.returncode == 0, done.stderr
+    done = run(FOLDER / "run_loop.py", "--tiny", "--out", out, TRITON_INTERPRET="0")
+    assert done.returncode == 0, done.stderr
     return out
 
 
@@ -59,8 +61,13 @@ def test_every_section_has_rows_and_no_failures(results):
     assert not found["failed"]
     assert not found["skipped"]
     assert {row["implementation"] for row in found["networks"]} >= {
-        "kernels", "kernels, winners", "torch", "NVIDIA stylegan3", "torch.compile",
+        "kernels", "kernels, winners", "torch", "NVIDIA stylegan3", "torch.compile", "ONNX Runtime CUDA",
     }  # fmt: skip
+    assert [row["way"] for row in found["loop"]] == [
+        "kernels alone", "kernels and decoding", "latents alone", "stream, float32", "stream, codes", "run, npy",
+        "run, png",
+    ]  # fmt: skip
+    assert all(row["seeds_per_second"] > 0 and row["types"] == 2 for row in found["loop"])
     for section in ("bounds", "forms", "sweep", "fit", "training", "layers"):
         assert found[section], section
         assert not [row for row in found[section] if "failed" in row]
@@ -80,6 +87,7 @@ def test_tables_cover_every_section(results, tmp_path):
     for title in (
         "Images a second",
         "Types",
+        "Run loop",
         "Fitting",
         "Whole fits",
         "Convolutions",

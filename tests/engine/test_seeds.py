@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -121,6 +123,21 @@ def test_latents_equal_the_recorded_values_at_any_position():
     for row, values in zip(z, GOLDEN.values(), strict=True):
         assert [float(row[i]).hex() for i in (0, 1, 511)] == list(values)
     np.testing.assert_array_equal(latents([999], 512)[0], z[3])
+
+
+@pytest.mark.parametrize("z_dim", [7, 512])
+def test_latents_are_those_of_a_generator_of_their_own(z_dim):
+    seeds = [5, 2**31, SEED_MAX, 0, 5]
+    expected = np.concatenate([np.random.RandomState(seed).randn(1, z_dim) for seed in seeds])
+    np.testing.assert_array_equal(latents(seeds, z_dim), expected)
+    np.testing.assert_array_equal(latents(iter(seeds), z_dim), expected)
+    assert latents([], z_dim).shape == (0, z_dim)
+
+
+def test_threads_draw_latents_of_their_own():
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda start: latents(range(start, start + 20), 33), range(0, 400, 20)))
+    np.testing.assert_array_equal(np.concatenate(found), latents(range(400), 33))
 
 
 def test_as_seeds_keeps_duplicates_and_refuses_wrong_seeds():

@@ -103,6 +103,15 @@ def test_only_the_convolutions_are_reduced(exports, name):
     assert all(types[value.name] == TensorProto.FLOAT for value in [*graph.input, *graph.output])
 
 
+def test_half_precision_operators_are_those_that_the_cuda_provider_has(exports):
+    """Others would run on the CPU. The names are those of OperatorKernels.md of ONNX Runtime, provider CUDA."""
+    graph = onnx.shape_inference.infer_shapes(onnx.load(exports["fp16"][0])).graph
+    types = {v.name: v.type.tensor_type.elem_type for v in [*graph.value_info, *graph.output]}
+    reduced = {node.op_type for node in graph.node if types[node.output[0]] == TensorProto.FLOAT16}
+    assert reduced <= {"Add", "Cast", "Conv", "ConvTranspose", "LeakyRelu", "Mul", "Unsqueeze"}
+    assert {types[output.name] for output in graph.output} == {TensorProto.FLOAT}
+
+
 def test_large_activations_and_weights_do_not_overflow(loud_generator, tmp_path):
     artifact = export_onnx(loud_generator, {"image": None}, tmp_path / "image.onnx", precision="fp16")
     assert artifact.parity["runtimes"]["emulation"]["image"]["psnr"] >= PRECISIONS["fp16"].min_psnr

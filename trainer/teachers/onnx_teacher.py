@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sgi.engine.backends.cuda_libraries import load_cuda_libraries, missing_libraries
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
 from sgi.engine.intrinsics import SEGMENTATION, find, get
@@ -138,14 +139,17 @@ def _open(parameter: str, runtime: ModuleType, path: Path, device: str) -> Any:
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = torch.get_num_threads()
     provider = _PROVIDERS[device][0]
-    session = None
+    session, problem = None, ""
     if provider in runtime.get_available_providers():
+        problem = "" if device == "cpu" else load_cuda_libraries(runtime)
         try:
             session = runtime.InferenceSession(str(path), options, providers=_PROVIDERS[device])
         except Exception as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{parameter}: file: ONNX Runtime cannot open {path.name} ({reason})") from None
     if session is None or provider not in session.get_providers():
+        if problem:
+            raise UserError(f"{parameter}: {missing_libraries(problem)}")
         raise UserError(
             f'{parameter}: this ONNX Runtime cannot use the GPU: pip install "sgi-engine[gpu]", or use `device=cpu`'
         )

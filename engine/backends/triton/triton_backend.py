@@ -6,7 +6,7 @@ TRITON_INTERPRET=1, Triton's interpreter; this is slow and meant for checks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,10 +18,14 @@ from torch import Tensor
 
 from sgi.engine.artifact import INPUTS, NOISE_MODES
 from sgi.engine.backends.triton.cuda_graph import CudaGraph
+from sgi.engine.backends.triton.device_codes import device_codes
 from sgi.engine.backends.triton.fused_network import FusedNetwork, Selection
+from sgi.engine.backends.triton.host_copies import CpuQueue, CudaQueue, HostCopies
 from sgi.engine.backends.triton.values import values
+from sgi.engine.codes import pixels_of, steps
 from sgi.engine.describe import describe_generator
 from sgi.engine.errors import UserError
+from sgi.engine.finite import NotFiniteError
 from sgi.engine.generator import Generator, generator_sha256, load_generator
 from sgi.engine.generator.offset_styles import tensors_of
 from sgi.engine.generator.stored_noise import with_noise
@@ -33,12 +37,20 @@ from sgi.kernels.gpu.dispatch import interpreted
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 # A captured graph keeps the activations of its batch size in memory.
 GRAPHS_KEPT = 4
+# Name of an output beside the maps, which no type has: sums [K, N] of values, not finite where a value is not. Values
+# are inside their range, at most 1e30, so finite ones have finite sums.
+_SUMS = "sums of values"
 
 
 class TritonBackend:
-    """A generator with baked offsets on the fused kernels; see `sgi.engine.backends.Backend`."""
+    """A generator with baked offsets on the fused kernels; see `sgi.engine.backends.Backend`.
+
+    It is also `Overlapping`, `Coding` and `OnDevice`: while a batch is computed, the maps or codes of the previous one
+    are copied to page-locked memory, which the returned arrays own.
+    """
 
     name = "triton"
+    checks_finite = True
 
     def __init__(
         self,
@@ -93,6 +105,7 @@ class TritonBackend:
         self._network = FusedNetwork(generator.to(device), tensors, PRECISIONS[precision], noise_mode)
         self._deterministic = deterministic
         self._select = lru_cache(maxsize=None)(self._network.select)
+        self._copies = HostCopies(CudaQueue() if device == "cuda" else CpuQueue())
         self._captured = lru_cache(maxsize=GRAPHS_KEPT)(self._capture)
 
     @property
@@ -122,11 +135,50 @@ class TritonBackend:
         types: Sequence[str] | None = None,
     ) -> dict[str, np.ndarray]:
         """See `Backend.run`."""
+        return self.start(latent, psi, label, types)()
+
+    def start(
+        self,
+        latent: np.ndarray,
+        psi: float | None = None,
+        label: np.ndarray | None = None,
+        types: Sequence[str] | None = None,
+    ) -> Callable[[], dict[str, np.ndarray]]:
+        """See `Overlapping.start`; on the CPU the batch is computed before this returns."""
+        return self._start(latent, psi, label, types, as_codes=False)
+
+    def start_codes(
+        self,
+        latent: np.ndarray,
+        psi: float | None = None,
+        label: np.ndarray | None = None,
+        types: Sequence[str] | None = None,
+    ) -> Callable[[], dict[str, np.ndarray]]:
+        """See `Coding.start_codes`; on the CPU the batch is computed before this returns."""
+        kinds = [self.artifact.output(name) for name in self._chosen(types)]
+        if all(steps(kind) for kind in kinds):
+            return self._start(latent, psi, label, types, as_codes=True)
+        maps = self.start(latent, psi, label, types)
+        return lambda: {name: pixels_of(self.artifact.output(name), stack) for name, stack in maps().items()}
+
+    def _start(
+        self,
+        latent: np.ndarray,
+        psi: float | None,
+        label: np.ndarray | None,
+        types: Sequence[str] | None,
+        as_codes: bool,
+    ) -> Callable[[], dict[str, np.ndarray]]:
         # The next call overwrites the outputs of a captured graph.
         with self._lock:
-            outputs = self.run_on_device(latent, psi, label, types)
-            # A copy on the CPU too, because the caller owns the arrays.
-            return {name: value.to("cpu", copy=True).numpy() for name, value in outputs.items()}
+            copied = self._copies.start(self._compute(latent, psi, label, self._chosen(types), as_codes))
+
+        def finish() -> dict[str, np.ndarray]:
+            maps = dict(copied())
+            _check_sums(maps.pop(_SUMS), tuple(maps))
+            return maps
+
+        return finish
 
     def run_on_device(
         self,
@@ -139,13 +191,28 @@ class TritonBackend:
 
         On CUDA the tensors belong to a captured graph: the next call with the same N and types overwrites them.
         """
-        chosen = self._types if types is None else self.artifact.choose_types(types)
-        given = (latent, self.artifact.psi if psi is None else psi, label)[: len(self.artifact.inputs)]
-        inputs = [torch.as_tensor(v, dtype=torch.float32, device=self.device) for v in given if v is not None]
+        outputs = self._compute(latent, psi, label, self._chosen(types), as_codes=False)
+        return {name: output for name, output in outputs.items() if name != _SUMS}
+
+    def _chosen(self, types: Sequence[str] | None) -> tuple[str, ...]:
+        return self._types if types is None else self.artifact.choose_types(types)
+
+    def _compute(
+        self,
+        latent: np.ndarray | Tensor,
+        psi: float | None,
+        label: np.ndarray | Tensor | None,
+        types: tuple[str, ...],
+        as_codes: bool,
+    ) -> dict[str, Tensor]:
+        inputs = [_on_device(latent, self.device)]
+        if self.artifact.input == "z":
+            inputs.append(torch.full([], self.artifact.psi if psi is None else psi, device=self.device))
+            inputs += [] if label is None else [_on_device(label, self.device)]
         with torch.inference_mode():
             if self.device == "cpu":
-                return self._outputs(chosen, *inputs)
-            return self._captured(chosen, len(latent))(*inputs)
+                return self._outputs(types, as_codes, *inputs)
+            return self._captured(types, as_codes, len(latent))(*inputs)
 
     def close(self) -> None:
         """See `Backend.close`."""
@@ -157,11 +224,15 @@ class TritonBackend:
         """See `Mapped.mapping`."""
         return self._network.packed_mapping.on_host(self.artifact.num_ws, self.artifact.cutoff)
 
-    def _outputs(self, types: tuple[str, ...], *inputs: Tensor) -> dict[str, Tensor]:
+    def _outputs(self, types: tuple[str, ...], as_codes: bool, *inputs: Tensor) -> dict[str, Tensor]:
         names = self.artifact.type_names
         selection = self._select(tuple(names.index(name) for name in types))
         raw = self._network.render(self._styles(selection, *inputs), selection)
-        return {name: values(raw[k], self.artifact.output(name)) for k, name in enumerate(types)}
+        kinds = [self.artifact.output(name) for name in types]
+        maps = [values(raw[k], kind) for k, kind in enumerate(kinds)]
+        found = [device_codes(stack, kind) if as_codes else stack for stack, kind in zip(maps, kinds, strict=True)]
+        sums = torch.stack([stack.sum((1, 2, 3)) for stack in maps])
+        return {**dict(zip(types, found, strict=True)), _SUMS: sums}
 
     def _styles(
         self, selection: Selection, latent: Tensor, psi: Tensor | None = None, label: Tensor | None = None
@@ -173,9 +244,23 @@ class TritonBackend:
             return network.styles_of_rows(latent, selection)
         return network.styles(latent, torch.ones([], device=latent.device), 0, selection)
 
-    def _capture(self, types: tuple[str, ...], batch: int) -> CudaGraph:
+    def _capture(self, types: tuple[str, ...], as_codes: bool, batch: int) -> CudaGraph:
         shapes = [[batch if size is None else size for size in shape] for shape in self.artifact.inputs.values()]
         # psi is 1, the only input without rows.
         inputs = [(torch.zeros if shape else torch.ones)(shape, device=self.device) for shape in shapes]
         with tune.tuning(not self._deterministic):
-            return CudaGraph(lambda *given: self._outputs(types, *given), tuple(inputs))
+            return CudaGraph(lambda *given: self._outputs(types, as_codes, *given), tuple(inputs))
+
+
+def _on_device(value: np.ndarray | Tensor, device: str) -> Tensor:
+    """A float32 tensor on the device; an array is copied without waiting for the work of the device."""
+    tensor = torch.as_tensor(value, dtype=torch.float32)
+    if device == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def _check_sums(sums: np.ndarray, types: Sequence[str]) -> None:
+    """Raise NotFiniteError for the first map whose sum [K, N] is not finite."""
+    for kind, row in np.argwhere(~np.isfinite(sums))[:1]:
+        raise NotFiniteError(types[kind], int(row))

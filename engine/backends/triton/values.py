@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from sgi.engine.intrinsics import Intrinsic, decode_with
 from sgi.engine.palette import scores
@@ -33,8 +34,21 @@ class TorchOperations:
 
     def nearest(self, u: Tensor, colours: NDArray[np.float64]) -> Tensor:
         """See `Operations`."""
-        weight, bias = (torch.tensor(a, dtype=u.dtype, device=u.device) for a in scores(colours))
-        return F.conv2d(u, weight[:, :, None, None], bias).argmax(1, keepdim=True).to(u.dtype)
+        weight, bias = _scores(colours.tobytes(), u.dtype, u.device)
+        # A matrix product, because torch rounds the operands of float32 convolutions to TF32 on a GPU.
+        found = (weight @ u.flatten(2) + bias).argmax(1, keepdim=True)
+        return found.view(-1, 1, *u.shape[2:]).to(u.dtype)
+
+
+@lru_cache
+def _scores(colours: bytes, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """`palette.scores` of colours [K, 3] float64: weight [K, 3] and bias [K, 1].
+
+    They are kept on the device, because a graph can contain no copy from the host.
+    """
+    weight, bias = scores(np.frombuffer(colours).reshape(-1, 3))
+    with torch.inference_mode(False):
+        return torch.tensor(weight, dtype=dtype, device=device), torch.tensor(bias, dtype=dtype, device=device)[:, None]
 
 
 def values(raw: Tensor, intrinsic: Intrinsic) -> Tensor:

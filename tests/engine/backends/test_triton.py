@@ -11,22 +11,29 @@ pytest.importorskip("triton")
 
 import torch
 from kernel_cases import RMS, gradients, rms_ratio
-from tiny_models import ALL_KINDS, kind_name
+from tiny_models import ALL_KINDS, USER_DEFINED, kind_name
 from tolerances import BACKEND_PARITY
 
 from sgi.engine import Engine, intrinsics
-from sgi.engine.backends import OnDevice
-from sgi.engine.backends.triton import TritonBackend
+from sgi.engine.backends import Coding, OnDevice, Overlapping
+from sgi.engine.backends.triton import TritonBackend, triton_backend
+from sgi.engine.backends.triton.device_codes import device_codes
 from sgi.engine.backends.triton.fitting import FittingSynthesis
 from sgi.engine.backends.triton.fused_network import FusedNetwork
 from sgi.engine.backends.triton.options import PRESETS
 from sgi.engine.backends.triton.packed_mapping import PackedMapping
 from sgi.engine.backends.triton.values import values
+from sgi.engine.codes import pixels_of, steps
 from sgi.engine.errors import UserError
+from sgi.engine.finite import NotFiniteError
 from sgi.engine.generator import GeneratorConfig, generator_sha256, random_generator, save_generator
 from sgi.engine.generator.offset_styles import shifted_styles
 from sgi.engine.offsets import Offset
-from sgi.engine.seeds import latents
+from sgi.engine.run import pipeline
+from sgi.engine.run.job import Job
+from sgi.engine.run.record import RunRecord
+from sgi.engine.seeds import latents, parse_seeds
+from sgi.engine.writers import get_format
 from sgi.kernels.gpu.split import launch as split
 from sgi.trainer.offsets.spaces import SPACES
 
@@ -207,6 +214,105 @@ def test_values_match_intrinsics_decode(kind):
     expected = intrinsics.decode(kind, (code.numpy() * 0.5 + 0.5).clip(0, 1))
     error = np.abs(values(raw, intrinsic).numpy() - expected)
     assert error.max() < BACKEND_PARITY * (intrinsic.high - intrinsic.low)
+
+
+@pytest.mark.parametrize("kind", [*ALL_KINDS, *USER_DEFINED], ids=kind_name)
+def test_codes_on_the_device_are_those_of_the_host(kind, path):
+    """Values of pictures, every code, and the numbers beside its least value."""
+    intrinsic = intrinsics.get(kind)
+    raw = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2
+    found = steps(intrinsic)
+    assert found is not None
+    beside = np.nextafter(found.least, np.float32(-np.inf))
+    edges = np.concatenate([found.least, beside])[-1024:] * np.float32(found.sign)
+    grid = np.resize(edges, (1, intrinsic.channels, 32, 32))
+    for value in (values(raw, intrinsic), torch.from_numpy(grid)):
+        expected = pixels_of(intrinsic, value.numpy())
+        codes = device_codes(value, intrinsic).numpy()
+        assert codes.dtype == expected.dtype
+        np.testing.assert_array_equal(codes, expected)
+
+
+def test_a_graph_needs_no_copies_from_the_host_after_its_first_run(monkeypatch):
+    """A CUDA graph cannot contain them; warm-up runs make what is kept."""
+    kinds = [intrinsics.get(kind) for kind in (*ALL_KINDS, *USER_DEFINED)]
+    raw = torch.zeros(1, 3, 4, 4)
+
+    def run():
+        return [device_codes(values(raw, kind), kind) for kind in kinds]
+
+    run()
+    for name in ("tensor", "as_tensor", "from_numpy"):
+        monkeypatch.setattr(torch, name, None)
+    run()
+
+
+@pytest.fixture
+def five_types(tiny_generator):
+    offsets = {n: None if n == "image" else make_offset(tiny_generator, n, 3) for n in ("image", *intrinsics.MAP_TYPES)}
+    return TritonBackend(tiny_generator, offsets, precision="fp32", device="cpu")
+
+
+def test_batches_overlap_and_codes_are_those_of_the_maps(five_types, monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    assert all(isinstance(five_types, protocol) for protocol in (Overlapping, Coding, OnDevice))
+    z = np.random.RandomState(0).randn(2, 8).astype(np.float32)
+    first, second = five_types.start(z, 0.7), five_types.start_codes(z, 0.7)
+    third = five_types.start(-z, 0.7, types=["depth"])
+    maps, codes = first(), second()
+    assert list(maps) == list(codes) == list(five_types.artifact.type_names)
+    for name, stack in maps.items():
+        np.testing.assert_array_equal(codes[name], pixels_of(name, stack))
+    np.testing.assert_allclose(third()["depth"], five_types.run(-z, 0.7)["depth"], atol=BACKEND_PARITY)
+    assert [*five_types.run_on_device(z, 0.7, types=["normal"])] == ["normal"]
+
+
+def test_codes_without_steps_come_from_the_host(five_types, monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    z = np.random.RandomState(0).randn(1, 8).astype(np.float32)
+    expected = five_types.start_codes(z, 0.7)()
+    monkeypatch.setattr(triton_backend, "steps", lambda kind: None)
+    for name, codes in five_types.start_codes(z, 0.7)().items():
+        np.testing.assert_array_equal(codes, expected[name])
+
+
+def test_values_that_are_not_finite_are_named(five_types, monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    render = five_types._network.render
+
+    def damaged(styles, selection):
+        raw = render(styles, selection).clone()
+        raw[1, 2, :, 0, 0] = torch.nan
+        return raw
+
+    monkeypatch.setattr(five_types._network, "render", damaged)
+    z = np.random.RandomState(0).randn(3, 8).astype(np.float32)
+    for start in (five_types.start, five_types.start_codes):
+        with pytest.raises(NotFiniteError) as error:
+            start(z, 0.7)()
+        assert (error.value.type, error.value.row) == ("depth", 2)
+    with Engine(five_types, batch=4) as engine, pytest.raises(NotFiniteError, match="depth map of seed 9"):
+        list(engine.stream(seeds="7-9", as_codes=True))
+
+
+@pytest.mark.parametrize("file_format", ["png", "npy"])
+def test_a_run_writes_the_files_of_the_maps(five_types, file_format, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    seeds = parse_seeds("3-7")
+    names = five_types.artifact.type_names
+    record = RunRecord("0" * 64, names, 0.7, None, file_format, 6, "triton", "cpu", batch=2)
+    job = Job(tmp_path, seeds, record)
+    with Engine(five_types, batch=2) as engine:
+        pipeline.prepare(job, {})
+        other = "start" if file_format == "png" else "start_codes"
+        with monkeypatch.context() as patch:
+            patch.setattr(five_types, other, None)
+            pipeline.run(engine, job, pipeline.Outcome())
+        maps = engine(seeds=seeds, psi=0.7)
+    encode = get_format(file_format).encode
+    for row, seed in enumerate(seeds):
+        for name, file in job.files(seed).items():
+            assert file.read_bytes() == encode(name, maps[name][row]), file.name
 
 
 def test_gradients_to_ws_match_generator(tiny_generator, path):

@@ -1,0 +1,1 @@
+"""Codes of maps from their values, by the least values of all codes."""
