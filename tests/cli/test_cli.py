@@ -251,6 +251,16 @@ def test_inspect_refuses_damaged_and_unknown_files(command, tmp_path):
         assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["train", "eval", "ablate"])
+def test_a_mix_of_classes_is_refused_where_one_class_is_needed(command, name):
+    code, _, err = command(name, "--class", "3:0.7,5:0.3")
+    assert code == 2
+    assert err == (
+        "error: --class 3:0.7,5:0.3: fits and scores take one class, such as 3; lists and mixes of classes are for "
+        "`sgi-engine run`\n"
+    )
+
+
 def test_warnings_are_one_line_without_the_source_position(command, monkeypatch):
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # restored after the test
     command("--version")
