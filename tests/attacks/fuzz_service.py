@@ -115,6 +115,8 @@ def defect(sent: HttpRequest, answer: bytes) -> str | None:
         return None
     if not 400 <= status < 500:
         return f"status {status}: {body[:200]!r}"
+    if b"content-encoding:" in head.lower():  # the request asked for it
+        return None
     try:
         text = body.decode()
     except UnicodeDecodeError:
