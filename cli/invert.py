@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from sgi.cli.options import Device, GeneratorFile, OffsetFiles, PictureBackend, Precision, Quiet, Threads
+from sgi.cli.options import (
+    Device,
+    GeneratorFile,
+    OffsetFiles,
+    PictureBackend,
+    Precision,
+    Quiet,
+    Threads,
+    class_option,
+)
 from sgi.cli.progress import progress
 from sgi.cli.terminal import echo, new_console
 
@@ -25,7 +34,7 @@ def invert(
         str | None, typer.Option(help="none or const, where no offset is given. Default: const.")
     ] = None,
     class_index: Annotated[
-        int | None, typer.Option("--class", help="Class of a conditional generator, where no offset is given.")
+        int | None, class_option("Class of a conditional generator, one, where no offset is given.")
     ] = None,
     file_format: Annotated[str, typer.Option("--format", help="png or npy, of the maps.")] = "png",
     device: Device = "cpu",

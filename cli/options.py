@@ -11,8 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, one_line
 from sgi.engine.writers import FORMATS
+
+_SHOWN = 40  # characters of a wrong value
 
 
 def split_types(values: list[str] | None) -> list[str] | None:
@@ -28,6 +30,22 @@ def split_types(values: list[str] | None) -> list[str] | None:
 def types_option(text: str) -> Any:
     """The option --type of a command with its own help; every command parses it with `split_types`."""
     return typer.Option("--type", callback=split_types, help=text)
+
+
+def one_class(text: str | int) -> int:
+    """The class of an option that takes one; raises UserError for other text, such as a mix of classes."""
+    try:
+        return int(text)
+    except ValueError:
+        raise UserError(
+            f"`class_index={one_line(str(text), _SHOWN)}`: fits and scores take one class, such as 3; lists and mixes "
+            "of classes are for `sgi-engine run`"
+        ) from None
+
+
+def class_option(text: str) -> Any:
+    """The option --class of a command that takes one class, with its own help."""
+    return typer.Option("--class", parser=one_class, metavar="INTEGER", help=text)
 
 
 # What to compute: parameters `types`, `type_files`, `generator`, `offsets`, `teacher`.
@@ -73,7 +91,7 @@ ClassIndices = Annotated[
         "folder class0, class3, ...",
     ),
 ]
-ClassIndex = Annotated[int | None, typer.Option("--class", help="Class index, for a conditional generator.")]
+ClassIndex = Annotated[int | None, class_option("Class index, for a conditional generator; one, not a mix.")]
 
 # How offsets are fitted and scored.
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Images per optimiser step.")]

@@ -38,6 +38,7 @@ def serve(
         import uvicorn
 
         from sgi.engine.service import ServiceSettings, create_app
+        from sgi.engine.service.protocol import BoundedProtocol
     except ModuleNotFoundError as error:
         raise UserError(f'{error.name} is not installed: pip install "sgi-engine[cpu,service]"') from None
     from sgi.engine.api import Engine
@@ -53,7 +54,9 @@ def serve(
             model, backend=backend, device=device, types=types, batch=batch, threads=threads, precision=precision
         ) as engine,
     ):
-        config = uvicorn.Config(create_app(engine, settings), log_level="warning", timeout_graceful_shutdown=30)
+        config = uvicorn.Config(
+            create_app(engine, settings), http=BoundedProtocol, log_level="warning", timeout_graceful_shutdown=30
+        )
         where = f"[{host}]" if ":" in host else host
         echo(f"http://{where}:{listener.getsockname()[1]}/maps?seeds=0&types={engine.artifact.choose_types(types)[0]}")
         uvicorn.Server(config).run(sockets=[listener])

@@ -254,8 +254,10 @@ def _output(entry: object) -> Intrinsic:
 
 def _metadata_text(path: Path) -> str:
     if path.suffix != ONNX_SUFFIX:
-        known = ", ".join((ONNX_SUFFIX, *SIDECAR_SUFFIXES))
-        raise UserError(f"{path}: not an exported model ({known}); make one with `sgi-engine export`")
+        remedy = "make one with `sgi-engine export`"
+        what = foreign(path, remedy)
+        detail = f" but {what}" if what else f"; {remedy}"
+        raise UserError(f"{path}: not an exported model ({', '.join((ONNX_SUFFIX, *SIDECAR_SUFFIXES))}){detail}")
     try:
         text = read_metadata(path).get(METADATA_KEY)
     except NotOnnxError as error:

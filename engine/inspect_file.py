@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from sgi.engine.artifact import ONNX_SUFFIX, SIDECAR_SUFFIXES, Artifact
 from sgi.engine.budget import check_safetensors, is_regular, parse_json
 from sgi.engine.errors import UserError
-from sgi.engine.foreign_file import foreign
+from sgi.engine.foreign_file import OWN_KINDS, foreign
 from sgi.engine.inspect_results import RESULT_SUFFIXES, describe_result
 from sgi.engine.model_file import read_model
 from sgi.engine.offset_tensors import ROWS
@@ -22,9 +22,7 @@ from sgi.engine.offset_tensors import ROWS
 SAFETENSORS = ".safetensors"
 _SHOWN_ROWS, _SHOWN_FIGURES = 50, 20  # of a table of scores
 CHECKPOINTS = (".pkl", ".pickle", ".pt", ".pth", ".ckpt")
-KINDS = {
-    f"sgi_{kind}": kind for kind in ("generator", "offset", "teacher", "discriminator", "latents")
-}  # fmt: skip
+KINDS = {f"sgi_{kind}": kind for kind in OWN_KINDS}
 """Header key of our safetensors files -> what the file contains. The modules that define most of them import torch."""
 
 
@@ -41,7 +39,7 @@ class Section:
 class FileReport:
     """Description of a file.
 
-    kind: "generator", "offset", "teacher", "discriminator", "latents", "exported model", a kind of
+    kind: "exported model", a kind of `sgi.engine.foreign_file.OWN_KINDS` such as "generator", a kind of
     `sgi.engine.inspect_results` such as "run folder", or the name of a checkpoint format. size: bytes, of a folder
     with its files. facts: JSON values, nested as in the file. sections: tables beside the facts.
     """
@@ -96,16 +94,23 @@ def read_header(path: Path) -> tuple[str, dict[str, Any], dict[str, list[int]]] 
             shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
         for key, kind in KINDS.items():
             if key in found:
-                return kind, dict(parse_json(found[key], finite=False)), shapes
+                return kind, _header(path, found[key]), shapes
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: not a complete safetensors file ({foreign(path) or error}); copy it again") from None
-    except (ValueError, TypeError):
+    except ValueError:
         what = foreign(path)
         reason = f"not a safetensors file but {what}" if what else "its header is damaged; copy it again"
         raise UserError(f"{path}: {reason}") from None
     return None
+
+
+def _header(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return dict(parse_json(text, finite=False))
+    except (ValueError, TypeError):
+        raise UserError(f"{path}: its header is damaged; copy it again") from None
 
 
 def _checkpoint(path: Path) -> FileReport:

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgi.engine.errors import UserError, one_line
+from sgi.engine.foreign_file import foreign
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -79,7 +80,9 @@ def open_picture(path: str | Path) -> Iterator[Picture]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UserError(f"{path}: a picture of more than {MAX_PIXELS} pixels; make it smaller") from None
     except Image.UnidentifiedImageError:
-        raise UserError(f"{path}: not a picture of a known format; {_REMEDY}") from None
+        what = foreign(path, _REMEDY)
+        detail = f"not a picture but {what}" if what else f"not a picture of a known format; {_REMEDY}"
+        raise UserError(f"{path}: {detail}") from None
     except Exception as error:  # Pillow's decoders raise errors of many kinds for damaged files
         reason = one_line(" ".join(str(error).split()) or type(error).__name__, 80)
         raise UserError(f"{path}: not a readable picture ({reason}); {_REMEDY}") from None

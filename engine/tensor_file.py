@@ -86,17 +86,19 @@ class FileKind(Generic[Header]):
         except FileNotFoundError:
             raise UserError(f"{path}: no such file") from None
         except OSError as error:
-            raise UserError(f"{path}: not a readable safetensors file ({error.strerror or error})") from None
+            what = foreign(path, self.remedy) if Path(path).is_dir() else None
+            reason = f"not {self.noun} file but {what}" if what else f"cannot be read ({error.strerror or error})"
+            raise UserError(f"{path}: {reason}") from None
         except (SafetensorError, ValueError, TypeError, AttributeError) as error:
             # TypeError and AttributeError: numbers that the framework does not have.
-            raise UserError(
-                f"{path}: not a readable safetensors file ({foreign(path) or f'{error}: download or copy it again'})"
-            ) from None
+            what = foreign(path, self.remedy) or f"a damaged safetensors file ({error}): download or copy it again"
+            raise UserError(f"{path}: not {self.noun} file but {what}") from None
         return header, tensors
 
     def _parse(self, path: str | Path, text: str | None) -> Header:
         if text is None:
-            raise UserError(f"{path}: not {self.noun} file; {self.remedy}")
+            what = foreign(path, self.remedy) or f"a safetensors file; {self.remedy}"
+            raise UserError(f"{path}: not {self.noun} file but {what}")
         try:
             # Not msgspec.json: figures in files of earlier versions can be NaN, which strict JSON does not have.
             values = parse_json(text, finite=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
-from tiny_models import SIDE, describe, write_model
+from tiny_models import SIDE, Z_DIM, describe, write_model
 
 
 def of_another_side(path: Path) -> Path:
@@ -23,8 +23,9 @@ def of_another_type(path: Path) -> Path:
 
 
 def of_another_rank(path: Path) -> Path:
-    """Maps without columns."""
-    return _changed(path, [helper.make_node("ReduceMean", ["inner"], ["depth"], axes=[3], keepdims=0)], ["N", 1, SIDE])
+    """Vectors instead of maps."""
+    node = helper.make_node("MatMul", ["z", "weight"], ["depth"])
+    return _changed(path, [node], ["N", SIDE], constants={"weight": np.ones((Z_DIM, SIDE), np.float32)})
 
 
 def without_an_output(path: Path) -> Path:

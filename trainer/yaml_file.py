@@ -11,6 +11,7 @@ from typing import Any
 
 from sgi.engine.budget import MAX_DEPTH, check_plain, read_text
 from sgi.engine.errors import UserError, one_line
+from sgi.engine.foreign_file import foreign
 from sgi.trainer.packages import need
 
 _LARGEST = 1 << 16
@@ -41,15 +42,22 @@ def read_mapping(path: str | Path, parameter: str, extra: str) -> dict[str, Any]
     except FileNotFoundError:
         raise UserError(f"{parameter}: no such file") from None
     except OSError as error:
-        raise UserError(f"{parameter}: cannot be read ({error.strerror})") from None
+        raise _not_yaml(path, parameter, f"cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{parameter}: not YAML ({_reason(error)})") from None
+        raise _not_yaml(path, parameter, f"not YAML ({_reason(error)})") from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # PyYAML raises exceptions of many types for wrong dates, numbers and tags.
         raise UserError(f"{parameter}: not plain values ({_reason(error)})") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         return None
     return values
+
+
+def _not_yaml(path: str | Path, parameter: str, otherwise: str) -> UserError:
+    """The error for a file that is not YAML: what it is, if that is known and not a text."""
+    what = foreign(path, "name the YAML file that describes it")
+    is_text = not what or what.startswith(("a text", "a JSON text"))
+    return UserError(f"{parameter}: {otherwise if is_text else f'not YAML but {what}'}")
 
 
 def _reason(error: Exception) -> str:

@@ -66,6 +66,12 @@ def load_generator(path: str | Path, device: str | torch.device = "cpu") -> Gene
     config.
     """
     header, state = GENERATOR_FILE.read(path, "pt")
+    const = state.get("synthesis.b4.const")
+    if const is not None and const.ndim == 3 and const.shape[1] != const.shape[2]:
+        raise UserError(
+            f"{path}: a network of non-square pictures (its constant has {const.shape[2]} x {const.shape[1]}); use a "
+            "generator of square pictures"
+        )
     try:
         config = GeneratorConfig.from_dict(header.config)
         generator = materialise(config, {name: tensor.float() for name, tensor in state.items()})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sgi.engine.errors import UserError
+from sgi.engine.foreign_file import foreign
 from sgi.engine.progress import SILENT, Progress
 from sgi.engine.run import pipeline
 from sgi.engine.run.job import Job
@@ -55,7 +56,9 @@ def verify_folder(outdir: str | Path, *, progress: Progress = SILENT) -> FolderR
     outdir = Path(outdir)
     run = read_run(outdir)
     if run is None:
-        raise UserError(f"`outdir={outdir}`: it has no {RUN_FILE}; name a folder that `sgi-engine run` wrote")
+        is_file = outdir.exists() and not outdir.is_dir()
+        reason = f"it is no folder but {foreign(outdir) or 'a file'}" if is_file else f"it has no {RUN_FILE}"
+        raise UserError(f"`outdir={outdir}`: {reason}; name a folder that `sgi-engine run` wrote")
     job = Job(outdir, run.seeds, run.record)
     with pipeline.disk_errors(outdir), ExitStack() as opened:
         shards = sorted(path for path in outdir.iterdir() if SHARD_MANIFEST.fullmatch(path.name))
@@ -64,7 +67,7 @@ def verify_folder(outdir: str | Path, *, progress: Progress = SILENT) -> FolderR
         accept = pipeline.lines_of(job.record, run.seeds)
         manifests = [opened.enter_context(Manifest(path, accept=accept, item=job.record.item)) for path in paths]
         intact, unfinished, damaged = _check(job, manifests, progress)
-        foreign = _foreign(job, manifests)
+        unknown = _unknown(job, manifests)
         merged = 0
         if shards and not unfinished and not damaged:
             target = (
@@ -82,7 +85,7 @@ def verify_folder(outdir: str | Path, *, progress: Progress = SILENT) -> FolderR
             merged = len(shards)
     wrong = sum(manifest.wrong for manifest in manifests)
     return FolderReport(
-        outdir, whole, run.seeds, len(intact), unfinished, damaged, foreign, merged, wrong, run.record.item
+        outdir, whole, run.seeds, len(intact), unfinished, damaged, unknown, merged, wrong, run.record.item
     )
 
 
@@ -108,7 +111,7 @@ def _check(job: Job, manifests: list[Manifest], progress: Progress) -> tuple[lis
     return intact, unfinished, Seeds(range(seed, seed + 1) for seed in damaged).union()
 
 
-def _foreign(job: Job, manifests: list[Manifest]) -> tuple[str, ...]:
+def _unknown(job: Job, manifests: list[Manifest]) -> tuple[str, ...]:
     """Names of maps in the folder that are in no manifest."""
     found = []
     for name in maps_in(job.outdir):

@@ -42,7 +42,7 @@ def create_app(engine: Engine, settings: ServiceSettings | None = None) -> Starl
         raise UserError(f"the model takes {engine.artifact.input}, and requests have seeds; serve a model that takes z")
     settings = settings or ServiceSettings()
     service = _Service(engine, settings)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/maps", service.maps),
             Route("/model", service.model),
@@ -53,6 +53,8 @@ def create_app(engine: Engine, settings: ServiceSettings | None = None) -> Starl
         exception_handlers={UserError: _user_error, HTTPException: _http_error, BusyError: _busy},
         lifespan=service.lifespan,
     )
+    app.router.redirect_slashes = False  # a redirection would contain the host that the request states
+    return app
 
 
 class _Service:

@@ -110,7 +110,8 @@ def safetensors_files() -> dict[str, Attack]:
     """Safetensors files with malicious headers."""
     one = b'{"synthesis.b4.const":{"dtype":"F32","shape":[%s],"data_offsets":[%s]}}'
     bad = (
-        "a readable safetensors|neither a pickle|not a StyleGAN2|is damaged|damaged header|a truncated safe|only zeros"
+        "a readable safetensors|a safetensors file of another length|a damaged safe|neither a pickle|not a StyleGAN2|"
+        "is damaged|damaged header|a truncated safe|only zeros"
     )
     ours = b'{"__metadata__":{"sgi_generator":"%s"}}'
     return {

@@ -46,6 +46,9 @@ def graphs(onnx: Any) -> dict[str, Any]:
     )
     kernel = constant("k", [[[[1.0] * 2] * 2] * 8] * 8)
     chain = [node("ConvTranspose", [f"x{i}", "k"], [f"x{i + 1}"], strides=[2, 2]) for i in range(30)]
+    row, column = constant("row", [[1.0] * 20_000]), constant("column", [[1.0]] * 20_000)
+    maps = [node("Unsqueeze", ["row", "axes"], ["maps"]), constant("axes", [2, 3], "int64")]
+    twice = [node("Concat", [f"c{i}"] * 2, [f"c{i + 1}"], axis=1) for i in range(30)]
     sparse = model(out)
     sparse.graph.sparse_initializer.add()
     return {
@@ -68,6 +71,25 @@ def graphs(onnx: Any) -> dict[str, Any]:
         ),
         "pads of 2^30": model(node("Conv", ["z", "k"], ["image"], pads=[1 << 30] * 4), weights=(kernel,)),
         "thirty doublings": model(*chain, node("Identity", ["x30"], ["image"]), weights=(kernel,)),
+        "a broadcast of two constants": model(node("Mul", ["row", "column"], ["image"]), weights=(row, column)),
+        "a product of two constants": model(node("MatMul", ["column", "row"], ["image"]), weights=(row, column)),
+        "a broadcast of three values": model(
+            maps[0],
+            node("Mul", ["maps", "wide"], ["x"]),
+            node("Where", ["x", "deep", "x"], ["image"]),
+            weights=(row, maps[1], constant("wide", [[1.0] * 20]), constant("deep", [[[[1.0]]]] * 20_000)),
+        ),
+        "thirty doubled vectors": model(
+            node("Identity", ["row"], ["c0"]), *twice, node("Identity", ["c30"], ["image"]), weights=(row,)
+        ),
+        "five axes": model(node("Mul", ["z", "five"], ["image"]), weights=(constant("five", [[[[[1.0]]]]]),)),
+        "axes of another Unsqueeze": model(
+            node("Unsqueeze", ["z", "axes"], ["image"]), weights=(constant("axes", [0, 1], "int64"),)
+        ),
+        "a reduction that removes an axis": model(node("ReduceMean", ["z"], ["image"], keepdims=0)),
+        "a transposed product": model(node("Gemm", ["row", "row"], ["image"], transA=1), weights=(row,)),
+        "a dilated kernel": model(node("Conv", ["z", "k"], ["image"], dilations=[2, 2]), weights=(kernel,)),
+        "a large block": model(node("DepthToSpace", ["k"], ["image"], blocksize=1 << 20), weights=(kernel,)),
         "a sparse weight": sparse,
         "a name with escapes": model(node("\x1b[31mX", ["z"], ["image"])),
         "a graph as a setting": model(node("Identity", ["z"], ["image"], body=body)),

@@ -234,7 +234,7 @@ def test_inspect_refuses_damaged_and_unknown_files(command, tmp_path):
     cases["foreign.safetensors"] = "not a StyleGAN2 checkpoint: a dict of x"
     data = (tmp_path / "foreign.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(data[:-1])
-    cases["cut.safetensors"] = "not a complete safetensors file"
+    cases["cut.safetensors"] = "a safetensors file of another length"
     save_file({"x": np.zeros(8)}, tmp_path / "damaged.safetensors", {"sgi_offset": "{"})
     cases["damaged.safetensors"] = "its header is damaged"
     (tmp_path / "model.pkl").write_bytes(b"x")
@@ -249,6 +249,16 @@ def test_inspect_refuses_damaged_and_unknown_files(command, tmp_path):
         assert err.startswith(f"error: {tmp_path / name}: ")
         assert message in err
         assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["train", "eval", "ablate"])
+def test_a_mix_of_classes_is_refused_where_one_class_is_needed(command, name):
+    code, _, err = command(name, "--class", "3:0.7,5:0.3")
+    assert code == 2
+    assert err == (
+        "error: --class 3:0.7,5:0.3: fits and scores take one class, such as 3; lists and mixes of classes are for "
+        "`sgi-engine run`\n"
+    )
 
 
 def test_warnings_are_one_line_without_the_source_position(command, monkeypatch):

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import gzip
+import io
+import pickle
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save
 
+from sgi.engine import bundle
 from sgi.engine.artifact import Artifact
 from sgi.engine.errors import UserError
 from sgi.engine.foreign_file import foreign
 from sgi.engine.generator.checkpoints import load
 from sgi.engine.inspect_file import inspect_file
 from sgi.engine.offsets import Offset
+from sgi.engine.pictures import read_picture
+from sgi.engine.run import verify_folder
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(99)
 FILES = {
@@ -49,6 +56,68 @@ READERS: dict[str, Callable[[Path], object]] = {
     "x.onnx": inspect_file,
     "x.bin": inspect_file,
 }
+
+
+def npz() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, x=np.zeros(2))
+    return file.getvalue()
+
+
+def ours(kind: str) -> bytes:
+    return save({"x": np.zeros(2)}, {f"sgi_{kind}": '{"format": 1}'})
+
+
+# Files of other kinds, as `numpy.save`, `savez`, `torch.save`, `pickle.dumps` and this project write them.
+OTHER_KINDS: dict[str, tuple[Callable[[], bytes], str]] = {
+    "an array": (lambda: encoded(np.save, np.zeros((1, 4, 4))), "a NumPy array .*such as a map of `sgi-engine run`"),
+    "arrays": (npz, "an .npz archive of NumPy"),
+    "JSON of ours": (lambda: b'{"format": 1, "seeds": "0-3", "psi": 1}', "a JSON text with format, seeds, psi"),
+    "a picture": (lambda: PNG, "a picture .PNG"),
+    "an offset": (lambda: ours("offset"), "an offset file of sgi-engine"),
+    "a generator": (lambda: ours("generator"), "a generator file of sgi-engine"),
+    "latents": (lambda: ours("latents"), "a file of w. that `sgi-engine invert` wrote"),
+    "baselines": (lambda: ours("baselines"), "a file of baselines that a fit of sgi-engine wrote"),
+    "other safetensors": (lambda: save({"x": np.zeros(2)}), "a safetensors file of another program|a dict of x"),
+    "a torch file": (
+        lambda: encoded(lambda file, value: torch.save(value, file), {"x": 1}),
+        "a .pt file of PyTorch|of x",
+    ),
+    "a pickle": (lambda: pickle.dumps({"x": 1}), "a pickle, as .pkl files|a dict of x"),
+    "an exported model": (lambda: bundle.MODEL.read_bytes(), "an exported model of sgi-engine"),
+}
+SLOTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "a checkpoint": ("network.pkl", load, "use a StyleGAN2 checkpoint"),
+    "an offset": ("offset.safetensors", Offset.load, "make one with `sgi-engine train`"),
+    "a model": ("model.pt", Artifact.read, "make one with `sgi-engine export`"),
+    "a picture": ("photo.png", read_picture, "use a PNG or JPEG file"),
+}
+
+
+def encoded(write: Callable[[io.BytesIO, object], object], value: object) -> bytes:
+    file = io.BytesIO()
+    write(file, value)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+@pytest.mark.parametrize("case", OTHER_KINDS)
+def test_a_file_of_another_kind_is_named_with_what_to_do(tmp_path, case, slot):
+    (make, what), (name, read, remedy) = OTHER_KINDS[case], SLOTS[slot]
+    if (case, slot) in {("an offset", "an offset"), ("a generator", "a checkpoint"), ("a picture", "a picture")}:
+        pytest.skip("it belongs there")
+    (tmp_path / name).write_bytes(make())
+    with pytest.raises(UserError, match=f"{name}: .*({what}).*{remedy}"):
+        read(tmp_path / name)
+
+
+def test_a_folder_and_a_file_in_place_of_each_other(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    for read in (load, Offset.load, Artifact.read):
+        with pytest.raises(UserError, match="a folder of maps that `sgi-engine run` wrote; "):
+            read(tmp_path)
+    with pytest.raises(UserError, match="it is no folder but a JSON text; name a folder that `sgi-engine run` wrote"):
+        verify_folder(tmp_path / "run.json")
 
 
 @pytest.mark.parametrize("case", FILES)

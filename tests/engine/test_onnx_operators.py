@@ -8,13 +8,25 @@ from pathlib import Path
 import onnx
 import pytest
 from attacks.graphs import graphs
+from onnx import helper
 from tiny_models import SIDE
 
 from sgi.engine import bundle
 from sgi.engine.artifact import Artifact
 from sgi.engine.errors import UserError
 from sgi.engine.model_file import read_model
-from sgi.engine.onnx_operators import LARGEST_SETTING, LARGEST_STRIDE, MOST_FIELDS, MOST_NODES, OPERATORS, check_graph
+from sgi.engine.onnx_operators import (
+    BORDER,
+    LARGEST_SETTING,
+    LARGEST_STRIDE,
+    MOST_FIELDS,
+    MOST_NODES,
+    MOST_NUMBERS,
+    NUMBERS_PER_BYTE,
+    OPERATORS,
+    check_graph,
+)
+from sgi.engine.onnx_shapes import ELEMENTWISE, LARGEST_BLOCK, SAME, output_shapes
 from sgi.engine.onnx_wire import NotOnnxError, find_graph, read_metadata
 
 NATIVE = Path(bundle.__file__).parents[1] / "native/src/onnx_operators.cpp"
@@ -42,6 +54,45 @@ def test_the_cpp_library_has_the_same_table_and_limits():
     assert limits["LARGEST_STRIDE"] == LARGEST_STRIDE
     assert limits["MOST_FIELDS"] == MOST_FIELDS
     assert limits["MOST_NODES"] == MOST_NODES
+    assert limits["BORDER"] == BORDER
+    assert limits["MOST_NUMBERS"] == MOST_NUMBERS
+    assert limits["NUMBERS_PER_BYTE"] == NUMBERS_PER_BYTE
+    shapes = NATIVE.with_name("onnx_shapes.cpp").read_text()
+    for name, names in {"ELEMENTWISE": ELEMENTWISE, "SAME": SAME}.items():
+        assert set(re.findall(r'"(\w+)"', shapes.partition(f"{name}[] = {{")[2].partition("}")[0])) == names
+    assert f"LARGEST_BLOCK = {LARGEST_BLOCK};" in shapes
+
+
+@pytest.mark.parametrize(
+    ("operator", "inputs", "settings", "numbers", "expected"),
+    [
+        ("Conv", [(1, 8, 16, 16), (4, 8, 3, 3)], {"pads": [1] * 4}, (), (1, 4, 16, 16)),
+        ("Conv", [(1, 8, 17, 17), (8, 1, 4, 4)], {"pads": [1] * 4, "group": [8]}, (), (1, 8, 16, 16)),
+        ("ConvTranspose", [(1, 8, 8, 8), (8, 4, 3, 3)], {"strides": [2, 2]}, (), (1, 4, 17, 17)),
+        ("ConvTranspose", [(1, 3, 8, 8), (3, 1, 4, 4)],
+         {"strides": [2, 2], "pads": [1] * 4, "group": [3]}, (), (1, 3, 16, 16)),
+        ("DepthToSpace", [(1, 12, 9, 9)], {"blocksize": [2]}, (), (1, 3, 18, 18)),
+        ("Mul", [(1, 8, 16, 16), (8, 1, 1)], {}, (), (1, 8, 16, 16)),
+        ("MatMul", [(1, 8), (8, 5)], {}, (), (1, 5)),
+        ("Unsqueeze", [(1, 8), (2,)], {}, (2, 3), (1, 8, 1, 1)),
+    ],
+)  # fmt: skip
+def test_shapes_follow_the_operators(operator, inputs, settings, numbers, expected):
+    """Against ONNX's own inference of shapes."""
+    assert output_shapes(operator, inputs, settings, numbers, 1) == [expected]
+    names = [f"x{i}" for i in range(len(inputs))]
+    made = helper.make_node(
+        operator, names, ["y"], **{k: v[0] if k in ("group", "blocksize") else v for k, v in settings.items()}
+    )
+    values = [helper.make_tensor_value_info(name, 1, shape) for name, shape in zip(names, inputs, strict=True)]
+    weights = []
+    if numbers:
+        values.pop()
+        weights.append(helper.make_tensor(names[1], 7, [len(numbers)], numbers))
+    graph = helper.make_graph([made], "g", values, [helper.make_tensor_value_info("y", 1, None)], weights)
+    inferred = onnx.shape_inference.infer_shapes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]))
+    found = tuple(dim.dim_value for dim in inferred.graph.output[0].type.tensor_type.shape.dim)
+    assert found == expected
 
 
 BROKEN = {

@@ -2,6 +2,7 @@
 
     file: omnidata-normal.onnx      # beside the YAML
     name: Omnidata v2               # optional, like every key that has a default here
+    loops: false                    # true allows the operators Loop and Scan, which can run for ever
     input:
       range: [0, 1]                 # values of black and white pixels: [0, 255], [-1, 1] ...
       mean: [0.485, 0.456, 0.406]   # subtracted, in that range and in the order of `channels`; default: 0
@@ -101,12 +102,13 @@ class Output:
 
 @dataclass(frozen=True)
 class Description:
-    """A parsed YAML file. file: path of the model. title: its name in reports."""
+    """A parsed YAML file. file: path of the model. title: its name in reports. loops: whether loops are allowed."""
 
     file: Path
     title: str
     input: Input
     outputs: tuple[Output, ...]
+    loops: bool = False
 
 
 def read_description(path: str | Path, parameter: str) -> Description:
@@ -117,7 +119,7 @@ def read_description(path: str | Path, parameter: str) -> Description:
     values = read_mapping(path, parameter, "teachers")
     if values is None:
         raise UserError(f"{parameter}: not a description of a model; file, input and outputs are needed")
-    top = _Section(parameter, values, ("file", "name", "input", "outputs"))
+    top = _Section(parameter, values, ("file", "name", "loops", "input", "outputs"))
     outputs = values.get("outputs")
     if not (isinstance(outputs, list) and outputs and all(isinstance(output, dict) for output in outputs)):
         raise UserError(f"{parameter}: outputs: must be a list of mappings, each with a type")
@@ -131,7 +133,10 @@ def read_description(path: str | Path, parameter: str) -> Description:
     section = values.get("input", {})
     if not isinstance(section, dict):
         raise UserError(f"{parameter}: input: must be a mapping")
-    return Description(file, top.text("name", file.stem), _input(parameter, section), found)
+    loops = values.get("loops", False)
+    if not isinstance(loops, bool):
+        raise UserError(f"{parameter}: loops: must be true or false")
+    return Description(file, top.text("name", file.stem), _input(parameter, section), found, loops)
 
 
 class _Section:

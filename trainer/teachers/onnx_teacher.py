@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +31,7 @@ from sgi.trainer.teachers.codes import (
 )
 from sgi.trainer.teachers.luminance import WHITE_PATCH, WHITE_QUANTILE, luminance, white_patch
 from sgi.trainer.teachers.map_teacher import MapTeacher, content_sha256
+from sgi.trainer.teachers.onnx_check import check_model
 from sgi.trainer.teachers.onnx_description import AXES, Description, Input, Output, read_description
 
 BATCH = 8
@@ -127,7 +128,7 @@ def open_teacher(argument: str, device: str = "cpu") -> OnnxTeacher:
     parameter = f"`teacher=onnx:{argument}`"
     onnx, runtime = need("onnx", parameter), need("onnxruntime", parameter, "cpu")
     description = read_description(argument, parameter)
-    files = [description.file, *_external(parameter, onnx, description.file)]
+    files = [description.file, *check_model(parameter, onnx, description.file, description.loops)]
     session = _open(parameter, runtime, description.file, torch.device(device).type)
     _check_input(parameter, description.input, session)
     return OnnxTeacher(parameter, description, session, files)
@@ -249,21 +250,3 @@ def _check_input(parameter: str, settings: Input, session: Any) -> None:
                 f"{parameter}: input: size, layout: the model takes {shape}, "
                 f"not {settings.layout} of size {settings.size}"
             )
-
-
-def _external(parameter: str, onnx: ModuleType, path: Path) -> list[Path]:
-    """Files of a model's external weights; raises UserError for a damaged model and for files outside its folder."""
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except Exception as error:
-        raise UserError(f"{parameter}: file: {path.name} is not an ONNX model ({str(error).splitlines()[0]})") from None
-    locations: dict[str, None] = {}
-    for tensor in model.graph.initializer:
-        entries: Mapping[str, str] = {entry.key: entry.value for entry in tensor.external_data}
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            locations[entries.get("location", "")] = None
-    found = [path.parent / location for location in locations]
-    for file in found:
-        if path.parent.resolve() not in file.resolve().parents or not file.is_file():
-            raise UserError(f"{parameter}: file: its weights are in {file.name or '?'}, which is not in its folder")
-    return found

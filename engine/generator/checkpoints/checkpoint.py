@@ -159,6 +159,12 @@ def config_of(
         layers += 1
     classes = size("mapping.embed.weight", 1) if "mapping.embed.weight" in tensors else 0
     w_dim = size("synthesis.b4.conv1.affine.weight", 1)
+    embedded = size("mapping.embed.weight", 0) if classes else w_dim
+    if embedded != w_dim:
+        raise Unsupported(
+            f"{label}: refused, its label embedding has {embedded} numbers, w has {w_dim} (label_fmaps or "
+            "embed_features was set); only embeddings of the size of w are read"
+        )
     # The embedded label, w_dim wide, is concatenated to z.
     z_dim = size("mapping.fc0.weight", 1) - (w_dim if classes else 0)
     sizes = {

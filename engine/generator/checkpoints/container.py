@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 
 from sgi.engine.budget import Budget, check_safetensors, open_regular
 from sgi.engine.errors import UserError
-from sgi.engine.foreign_file import foreign
-from sgi.engine.generator.checkpoints.records import Name
+from sgi.engine.foreign_file import OWN_KINDS, foreign
+from sgi.engine.generator.checkpoints.records import REMEDY, Name
 from sgi.engine.generator.checkpoints.safe_pickle import SafePickle
 from sgi.engine.generator.checkpoints.tensors import Ref, TensorReader
 from sgi.engine.generator.checkpoints.torch_file import STREAM_MAGIC, ZIP_MAGIC, read_stream, read_zip
@@ -63,7 +63,7 @@ def open_container(path: str | Path) -> Iterator[Container]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:
-        if what := foreign(path) if Path(path).is_dir() else None:
+        if what := foreign(path, REMEDY) if Path(path).is_dir() else None:
             raise UserError(f"{path}: not a generator checkpoint: it is {what}") from None
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
 
@@ -78,8 +78,8 @@ def _open(path: str | Path, file: BufferedReader, size: int, label: str) -> Cont
         reader = TensorReader(file, size, label, archive.storages)
         return Container(label, "torch zip", archive.root, tuple(archive.names), reader)
     if head[:1] != b"\x80" or head[4:] == b"\0\0\0\0{":  # the latter: a truncated safetensors file
-        what = foreign(path)
-        detail = f"it is {what}" if what else "neither a pickle, a torch file nor safetensors"
+        what = foreign(path, REMEDY)
+        detail = f"it is {what}" if what else f"neither a pickle, a torch file nor safetensors; {REMEDY}"
         raise UserError(f"{label}: not a generator checkpoint: {detail}")
     pickle = SafePickle(file, size, label)
     root = pickle.read()
@@ -101,7 +101,10 @@ def _open_safetensors(path: str | Path, file: BufferedReader, size: int, label: 
     try:
         check_safetensors(path)
         tensors = safe_open(str(path), framework="pt")
-        is_generator_file = GENERATOR_FILE.key in (tensors.metadata() or {})
+        metadata = tensors.metadata() or {}
+        is_generator_file = GENERATOR_FILE.key in metadata
+        if not is_generator_file and any(f"sgi_{kind}" in metadata for kind in OWN_KINDS):
+            raise UserError(f"{label}: not a generator checkpoint: it is {foreign(path, REMEDY)}")
         root = {name: _safetensors_ref(tensors, name) for name in tensors.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{label}: not a readable safetensors file ({error}: download or copy it again)") from None

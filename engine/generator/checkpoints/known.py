@@ -10,7 +10,7 @@ from typing import Any
 from sgi.engine.errors import UserError
 from sgi.engine.generator.checkpoints.checkpoint import Unsupported
 from sgi.engine.generator.checkpoints.container import Container
-from sgi.engine.generator.checkpoints.records import Call
+from sgi.engine.generator.checkpoints.records import REMEDY, Call
 from sgi.engine.generator.checkpoints.state_dicts import MAX_DEPTH, fields
 
 MAX_NAMES = 50_000
@@ -28,8 +28,9 @@ _KNOWN: tuple[tuple[str, Callable[[str], bool]], ...] = (
         lambda n: n.endswith((".to_style1.weight", ".initial_conv.weight")),
     ),
     (
-        "a network of adriansahlman/stylegan2_pytorch, whose skip path is shifted by one pixel; "
-        "if it was converted from TensorFlow, import the original .pkl",
+        "a network of adriansahlman/stylegan2_pytorch, whose architecture is not the same (its skip path is shifted by "
+        "one pixel), so that its weights cannot be converted: import the original .pkl if it was made from one, or "
+        "train again with a code of StyleGAN2",
         lambda n: n.startswith("conv_blocks.0.conv_block.0.layer."),
     ),
     ("a face restorer (GFPGAN), whose StyleGAN2 was changed", lambda n: n.startswith("stylegan_decoder.")),
@@ -51,12 +52,14 @@ def refusal(container: Container) -> UserError:
         if any(test(name) or test(name.partition(".")[2]) for name in names):
             return Unsupported(f"{container.label}: refused, {what}; only StyleGAN2 is read")
     if isinstance(container.root, Call):
-        return UserError(f"{container.label}: not a StyleGAN2 checkpoint: a call of {container.root.target}")
+        return UserError(f"{container.label}: not a StyleGAN2 checkpoint: a call of {container.root.target}; {REMEDY}")
     inside = f"a {type(container.root).__name__}"
     if isinstance(container.root, dict):
         keys = [str(key)[:30] for key in islice(container.root, 4)]
         inside = f"a dict of {', '.join(keys)} ..." if keys else "an empty dict"
-    return UserError(f"{container.label}: not a StyleGAN2 checkpoint: {inside}")
+        if "fingerprint" in container.root:
+            inside = "the state of an interrupted command of sgi-engine, which continues from it"
+    return UserError(f"{container.label}: not a StyleGAN2 checkpoint: {inside}; {REMEDY}")
 
 
 def _tensor_names(container: Container) -> Iterator[str]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 SHOWN_CHARACTERS = 60
+REMEDY = "use a StyleGAN2 checkpoint (.pkl, .pt, .pth, .safetensors)"
+"""What to do about a file of another kind."""
 
 
 class Name(str):

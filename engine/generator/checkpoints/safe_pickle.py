@@ -23,6 +23,7 @@ SHORT_BYTES = 64
 HIGHEST_PROTOCOL = 5
 
 _PYTHON_2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "pickle", "commands": "subprocess"}
+_PYTHON_2_STRINGS = (b"S", b"T", b"U")  # STRING, BINSTRING, SHORT_BINSTRING; Python 3 writes none of them
 _DICTIONARIES = frozenset({"builtins.dict", "collections.OrderedDict", "dnnlib.util.EasyDict"})
 _RESULT = Name("the result of a call")
 _MAX_INTEGER_KEY = 1 << 31  # integers above 2^61 - 1 can be chosen with equal hashes, which makes dicts slow
@@ -63,6 +64,8 @@ class SafePickle:
             if opcode == b".":
                 return self._pop()
             step = steps.get(opcode)
+            if opcode in _PYTHON_2_STRINGS:
+                raise self._error("strings of Python 2, under which no supported code runs: write it with Python 3")
             if step is None:
                 raise self._error(f"opcode {opcode!r} is outside the data opcodes of protocols 2 to {HIGHEST_PROTOCOL}")
             step(self)

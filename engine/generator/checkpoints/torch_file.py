@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, BinaryIO, NamedTuple
 
 from sgi.engine.errors import UserError
-from sgi.engine.generator.checkpoints.records import Blob, Name, Persistent
+from sgi.engine.generator.checkpoints.records import REMEDY, Blob, Name, Persistent
 from sgi.engine.generator.checkpoints.safe_pickle import MAX_OPCODES, SafePickle
 
 STREAM_MAGIC = 0x1950A86A20F9469CFC6C
@@ -112,7 +112,7 @@ def read_zip(file: BinaryIO, end: int, label: str) -> TorchFile:
     pickles = [name for name in entries if name == "data.pkl" or name.endswith("/data.pkl")]
     if len(pickles) != 1:
         what = "an .npz archive of NumPy" if any(name.endswith(".npy") for name in entries) else "a zip archive"
-        raise UserError(f"{label}: {what} that torch did not write (no data.pkl)")
+        raise UserError(f"{label}: {what} that torch did not write (no data.pkl); {REMEDY}")
     folder = pickles[0].removesuffix("data.pkl")
     if any(name.startswith((folder + "code/", folder + "constants.pkl")) for name in entries):
         raise UserError(

@@ -15,14 +15,6 @@ namespace {
 using Parameters = std::multimap<std::string, std::string>;
 constexpr float PSI_LIMIT = 100; // that of engine/arguments.py
 
-// A text as one line in an error.
-std::string shown(std::string text) {
-    if (text.size() > 60) text = text.substr(0, 57) + "...";
-    for (char &letter : text)
-        if (static_cast<unsigned char>(letter) < ' ') letter = ' ';
-    return text;
-}
-
 [[noreturn]] void wrong(const std::string &name, const std::string &value, const std::string &what) {
     throw BadRequest("`" + name + "=" + shown(value) + "`: " + what);
 }
@@ -84,6 +76,13 @@ std::string choose_format(const std::optional<std::string> &given, size_t seeds,
 }
 
 } // namespace
+
+std::string shown(std::string text) {
+    if (text.size() > 60) text = text.substr(0, 57) + "...";
+    for (char &letter : text)
+        if (letter < ' ' || letter > '~') letter = '?';
+    return text;
+}
 
 Query parse_query(const Parameters &parameters, const sgi_model_info &model, size_t most_seeds) {
     for (const auto &[name, value] : parameters) {

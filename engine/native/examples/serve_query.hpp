@@ -11,6 +11,9 @@ struct BadRequest : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+// A text of a request as one short line of ASCII in an error.
+std::string shown(std::string text);
+
 // Reads the parameters of a request to a model. Throws BadRequest.
 Query parse_query(const std::multimap<std::string, std::string> &parameters, const sgi_model_info &model,
                   size_t most_seeds);

@@ -219,7 +219,7 @@ void add_routes(httplib::Server &server, Batcher &batcher, const sgi_model_info 
         const auto began = std::chrono::steady_clock::now();
         try {
             if (const std::string name = repeated_parameter(request.target); !name.empty())
-                throw BadRequest("`" + name + "`: was given twice");
+                throw BadRequest("`" + shown(name) + "`: was given twice");
             const Query query = parse_query(request.params, model, request_seeds);
             const std::string body = encode(query, batcher.generate(query), model);
             response.set_content(body, media_type(query.format));
@@ -274,6 +274,7 @@ int serve(const Flags &flags, const sigset_t &signals) {
     server.new_task_queue = [handlers, &port, &busy] { return new Handlers(handlers, port, busy); };
     server.set_logger([&busy](const httplib::Request &request, const auto &) { busy.remove(request.remote_port); });
     server.set_keep_alive_max_count(1000000);
+    server.set_payload_max_length(1 << 16); // no request needs a body
     if (port ? !server.bind_to_port(flags.host, port) : (port = server.bind_to_any_port(flags.host)) < 0)
         throw std::runtime_error("--host " + flags.host + " --port " + std::to_string(flags.port) +
                                  ": cannot listen there; choose another");

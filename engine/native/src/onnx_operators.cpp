@@ -1,10 +1,13 @@
 #include "onnx_operators.hpp"
 
+#include "onnx_shapes.hpp"
 #include "wire_reader.hpp"
 
 #include <algorithm>
 #include <iterator>
+#include <cstring>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -17,16 +20,23 @@ constexpr std::string_view OPERATORS[] = {"Abs",       "Add",           "ArgMax"
                                           "LeakyRelu", "LessOrEqual",   "MatMul",       "Max",   "Mul",  "Pow",
                                           "ReduceMax", "ReduceMean",    "ReduceSum",    "Split", "Sqrt", "Sub",
                                           "Unsqueeze", "Where"};
-constexpr std::string_view DOUBLING = "ConvTranspose"; // DepthToSpace keeps the number of values
 constexpr uint64_t LARGEST_SETTING = 4, LARGEST_STRIDE = 2;
-constexpr uint32_t SMALLEST_SIDE = 4;
+constexpr uint64_t BORDER = 4, NUMBERS_PER_BYTE = 256, MOST_NUMBERS = 134217728;
 constexpr size_t MOST_FIELDS = 500000, MOST_NODES = 8000;
 enum Model : uint64_t { MODEL_GRAPH = 7, MODEL_FUNCTIONS = 25 };
 enum Graph : uint64_t { GRAPH_NODE = 1, GRAPH_INITIALIZER = 5, GRAPH_SPARSE_INITIALIZER = 15 };
 enum Node : uint64_t { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_OP_TYPE = 4, NODE_ATTRIBUTE = 5, NODE_DOMAIN = 7 };
-enum Attribute : uint64_t { ATTRIBUTE_NAME = 1, ATTRIBUTE_INTS = 8 };
+enum Attribute : uint64_t { ATTRIBUTE_NAME = 1, ATTRIBUTE_INT = 3, ATTRIBUTE_INTS = 8 };
 constexpr uint64_t ATTRIBUTE_NESTED[] = {5, 6, 10, 11, 14, 15, 22, 23}; // tensors, graphs and types
-enum Tensor : uint64_t { TENSOR_DIMS = 1, TENSOR_EXTERNAL = 13, TENSOR_LOCATION = 14 };
+enum Tensor : uint64_t {
+    TENSOR_DIMS = 1,
+    TENSOR_TYPE = 2,
+    TENSOR_NAME = 8,
+    TENSOR_RAW = 9,
+    TENSOR_EXTERNAL = 13,
+    TENSOR_LOCATION = 14
+};
+constexpr uint64_t INT64 = 7, MOST_INTEGERS = 4096;
 
 [[noreturn]] void foreign(const std::string &what) {
     throw Failure(SGI_ERROR_MODEL,
@@ -44,8 +54,9 @@ std::vector<uint64_t> numbers_of(const Field &field) {
 
 class Check {
   public:
-    explicit Check(uint32_t resolution) {
-        for (uint32_t side = SMALLEST_SIDE; side < resolution; side *= 2) ++most_doublings_;
+    Check(uint32_t resolution, size_t bytes)
+        : most_side_(resolution + BORDER), most_numbers_(std::max(MOST_NUMBERS, NUMBERS_PER_BYTE * bytes)) {
+        shapes_[""] = shapes_["psi"] = {}; // an input that is left out has no name
     }
 
     void model(std::string_view model) {
@@ -65,72 +76,105 @@ class Check {
     }
 
     void graph(std::string_view graph) {
+        std::vector<std::string_view> nodes;
         each(graph, [&](const Field &field) {
-            if (field.number == GRAPH_NODE) node(field.payload);
+            if (field.number == GRAPH_NODE) nodes.push_back(field.payload);
             else if (field.number == GRAPH_INITIALIZER) initializer(field.payload);
             else if (field.number == GRAPH_SPARSE_INITIALIZER) foreign("a sparse tensor");
         });
+        for (const std::string_view payload : nodes) node(payload); // they come before the initializers
     }
 
     void node(std::string_view node) {
         if (++nodes_ > MOST_NODES) foreign("more than " + std::to_string(MOST_NODES) + " operators");
-        std::string_view op;
-        std::vector<std::string_view> outputs;
-        unsigned doublings = 0;
+        NodeForm form;
+        std::vector<std::string_view> inputs, outputs;
         each(node, [&](const Field &field) {
-            if (field.number == NODE_OP_TYPE) op = field.payload;
+            if (field.number == NODE_OP_TYPE) form.op = field.payload;
+            else if (field.number == NODE_INPUT) inputs.push_back(field.payload);
             else if (field.number == NODE_OUTPUT) outputs.push_back(field.payload);
-            else if (field.number == NODE_ATTRIBUTE) attribute(field.payload);
+            else if (field.number == NODE_ATTRIBUTE) attribute(field.payload, form);
             else if (field.number == NODE_DOMAIN && !field.payload.empty()) foreign("an operator of another domain");
-            else if (field.number == NODE_INPUT) {
-                const auto found = doublings_.find(field.payload);
-                if (found != doublings_.end()) doublings = std::max(doublings, found->second);
-            }
         });
-        if (std::find(std::begin(OPERATORS), std::end(OPERATORS), op) == std::end(OPERATORS))
-            foreign("the operator " + std::string(op.substr(0, 40)));
-        if (op == DOUBLING) ++doublings;
-        if (doublings > most_doublings_) foreign("larger maps than its description gives");
-        for (const std::string_view name : outputs) doublings_[name] = doublings;
+        if (std::find(std::begin(OPERATORS), std::end(OPERATORS), form.op) == std::end(OPERATORS))
+            foreign("the operator " + std::string(form.op.substr(0, 40)));
+        for (const std::string_view name : inputs) {
+            const auto found = shapes_.find(name);
+            form.inputs.push_back(found == shapes_.end() ? Shape{1, LONGEST_VECTOR} : found->second);
+        }
+        if (inputs.size() > 1 && integers_.count(inputs[1])) form.numbers = integers_[inputs[1]];
+        const std::vector<Shape> shapes = shapes_of(form, outputs.size());
+        for (size_t i = 0; i < std::min(outputs.size(), shapes.size()); ++i) {
+            for (size_t axis = 2; axis < shapes[i].size(); ++axis)
+                if (shapes[i][axis] > most_side_) foreign("larger maps than its description gives");
+            if (numbers_in(shapes[i]) > most_numbers_)
+                foreign("a value of " + std::to_string(numbers_in(shapes[i])) + " numbers");
+            shapes_[outputs[i]] = shapes[i];
+        }
     }
 
-    void attribute(std::string_view attribute) {
+    static std::vector<Shape> shapes_of(const NodeForm &form, size_t outputs) {
+        try {
+            return output_shapes(form, outputs);
+        } catch (const std::invalid_argument &error) {
+            foreign(error.what());
+        }
+    }
+
+    void attribute(std::string_view attribute, NodeForm &form) {
         std::string_view name;
-        uint64_t largest = 0;
+        std::vector<uint64_t> several, single;
         each(attribute, [&](const Field &field) {
             if (std::find(std::begin(ATTRIBUTE_NESTED), std::end(ATTRIBUTE_NESTED), field.number) !=
                 std::end(ATTRIBUTE_NESTED))
                 foreign("a graph or a tensor as a setting");
             if (field.number == ATTRIBUTE_NAME) name = field.payload;
-            if (field.number == ATTRIBUTE_INTS)
-                for (const uint64_t number : numbers_of(field)) largest = std::max(largest, number);
+            else if (field.number == ATTRIBUTE_INT) single = numbers_of(field);
+            else if (field.number == ATTRIBUTE_INTS)
+                for (const uint64_t number : numbers_of(field)) several.push_back(number);
         });
+        const uint64_t largest = several.empty() ? 0 : *std::max_element(several.begin(), several.end());
         if (largest > (name == "strides" ? LARGEST_STRIDE : LARGEST_SETTING))
             foreign("a kernel, pad or stride of " + std::to_string(largest));
+        if (several.empty()) several = single;
+        if (!several.empty()) form.settings[name] = several;
     }
 
     void initializer(std::string_view tensor) {
-        uint64_t count = 1;
+        uint64_t count = 1, kind = 0;
+        Shape shape;
+        std::string_view name, raw;
         each(tensor, [&](const Field &field) {
             if (field.number == TENSOR_EXTERNAL) foreign("weights in another file");
-            if (field.number == TENSOR_LOCATION)
+            else if (field.number == TENSOR_LOCATION) {
                 for (const uint64_t number : numbers_of(field))
                     if (number) foreign("weights in another file");
-            if (field.number == TENSOR_DIMS)
+            } else if (field.number == TENSOR_DIMS) {
                 for (const uint64_t number : numbers_of(field)) {
                     if (number && count > tensor.size() / number) foreign("a tensor without its numbers");
                     count *= number;
+                    shape.push_back(number);
                 }
+            } else if (field.number == TENSOR_TYPE) kind = field.value;
+            else if (field.number == TENSOR_NAME) name = field.payload;
+            else if (field.number == TENSOR_RAW) raw = field.payload;
         });
+        shapes_[name] = shape;
+        if (kind == INT64 && raw.size() % 8 == 0 && raw.size() <= 8 * MOST_INTEGERS) {
+            std::vector<uint64_t> &numbers = integers_[name];
+            numbers.resize(raw.size() / 8);
+            if (!raw.empty()) std::memcpy(numbers.data(), raw.data(), raw.size());
+        }
     }
 
-    unsigned most_doublings_ = 0;
+    uint64_t most_side_, most_numbers_;
     size_t fields_ = 0, nodes_ = 0;
-    std::map<std::string_view, unsigned> doublings_; // of the value of a name
+    std::map<std::string_view, Shape> shapes_; // of the value of a name
+    std::map<std::string_view, std::vector<uint64_t>> integers_;
 };
 
 } // namespace
 
-void check_graph(std::string_view model, uint32_t resolution) { Check(resolution).model(model); }
+void check_graph(std::string_view model, uint32_t resolution) { Check(resolution, model.size()).model(model); }
 
 } // namespace sgi::internal

@@ -96,7 +96,7 @@ def test_a_truncated_file_is_refused(tmp_path, tiny_generator, length):
     path = tmp_path / "g.safetensors"
     save_generator(path, tiny_generator)
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(UserError, match=r"g\.safetensors: not a readable safetensors file"):
+    with pytest.raises(UserError, match=r"g\.safetensors: not a generator file but .*: download or copy it again"):
         load_generator(path)
 
 
@@ -106,6 +106,18 @@ def test_a_missing_file_and_another_file_are_refused(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     with pytest.raises(UserError, match="convert it with `sgi-engine import`"):
         load_generator(tmp_path / "x.safetensors")
+
+
+def test_non_square_pictures_are_refused_by_name(tmp_path, tiny_generator):
+    path = tmp_path / "g.safetensors"
+    save_generator(path, tiny_generator)
+    header, state = GENERATOR_FILE.read(path, "pt")
+    state["synthesis.b4.const"] = state["synthesis.b4.const"][:, :2].contiguous()
+    GENERATOR_FILE.write(path, state, header)
+    with pytest.raises(
+        UserError, match="a network of non-square pictures .its constant has 4 x 2.; use a generator of"
+    ):
+        load_generator(path)
 
 
 GOOD = GeneratorConfig(64)

@@ -336,6 +336,89 @@ def test_weights_outside_the_folder_are_not_read(tmp_path):
         load_teacher(f"onnx:{path}")
 
 
+def edit(folder, change):
+    model = onnx.load(folder / "model.onnx")
+    change(model)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+
+
+def branch(name, operator="Identity", **attributes):
+    """A graph without inputs that returns the picture."""
+    value = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+    return helper.make_graph([helper.make_node(operator, ["picture"], [name], **attributes)], name, [], [value])
+
+
+def with_if(model):
+    """What torch.onnx exports for `squeeze(x, 1)` of a dynamic axis: an `If` of two graphs, as MiDaS has."""
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "always"))
+    model.graph.node.insert(0, helper.make_node(
+        "If", ["always"], ["planes"], then_branch=branch("yes"), else_branch=branch("no", "Relu")
+    ))  # fmt: skip
+    model.graph.node[1].input[0] = "planes"
+
+
+def with_loop(model):
+    """A loop of one round, inside a branch of an `If`."""
+    with_if(model)
+    kinds = {"i": TensorProto.INT64, "again": TensorProto.BOOL, "v": TensorProto.FLOAT}
+    ends = {"go": TensorProto.BOOL, "w": TensorProto.FLOAT}
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["again"], ["go"]), helper.make_node("Identity", ["v"], ["w"])],
+        "body",
+        [helper.make_tensor_value_info(name, kind, None) for name, kind in kinds.items()],
+        [helper.make_tensor_value_info(name, kind, None) for name, kind in ends.items()],
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.array(1, np.int64), "one"))
+    loop = helper.make_node("Loop", ["one", "always", "picture"], ["unused"], body=body)
+    model.graph.node[0].attribute[1].g.node.append(loop)
+
+
+def with_secret(model):
+    """A constant in another file, inside a branch of an `If`."""
+    with_if(model)
+    tensor = TensorProto(name="x", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    model.graph.node[0].attribute[0].g.node.append(helper.make_node("Constant", [], ["x"], value=tensor))
+
+
+def with_claim(model):
+    model.graph.initializer.append(TensorProto(name="x", data_type=TensorProto.FLOAT, dims=[1 << 40], raw_data=b"0000"))
+
+
+def test_branches_are_allowed(tmp_path, image):
+    path = write(tmp_path, [{"type": "edges"}], GREEN)
+    (expected,) = predict(path, image, "edges")
+    edit(tmp_path, with_if)
+    (found,) = predict(path, image, "edges")
+    assert torch.equal(found, expected)
+
+
+def test_loops_are_allowed_where_the_description_says_so(tmp_path, image):
+    path = write(tmp_path, [{"type": "edges"}], GREEN)
+    edit(tmp_path, with_loop)
+    with pytest.raises(UserError, match="file: it has the operator Loop, .*; write `loops: true` into the YAML file"):
+        load_teacher(f"onnx:{path}")
+    path.write_text(path.read_text() + "loops: true\n")
+    load_teacher(f"onnx:{path}")
+    path.write_text(path.read_text().replace("loops: true", "loops: 3"))
+    with pytest.raises(UserError, match="loops: must be true or false"):
+        load_teacher(f"onnx:{path}")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (with_secret, "its weights are in passwd, which is not in its folder"),
+        (with_claim, r"a tensor claims \[1099511627776\] numbers, which its file does not have"),
+    ],
+)
+def test_weights_that_are_elsewhere_are_refused(change, message, tmp_path):
+    path = write(tmp_path, [{"type": "edges"}], GREEN)
+    edit(tmp_path, change)
+    with pytest.raises(UserError, match=f"file: {message}"):
+        load_teacher(f"onnx:{path}")
+
+
 def test_missing_file_and_missing_package_give_one_error_line(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"`teacher=onnx:.*none\.yaml`: no such file"):
         load_teacher(f"onnx:{tmp_path / 'none.yaml'}")

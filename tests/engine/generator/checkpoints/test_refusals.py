@@ -209,6 +209,13 @@ REFUSED_TENSORFLOW = {
         lambda state, v: v.update(synthesis={"4x2/Const/const": np.zeros((1, 16, 4, 2), np.float32)}),
         "of non-square pictures .a block of 2 x 4 px",
     ),
+    # label_fmaps of networks_stylegan2.py and networks.py: the size of the embedding, by default that of z.
+    "a narrow label embedding": (
+        lambda state, v: v["mapping"].update(
+            {"LabelEmbed/weight": np.zeros((5, 3), np.float32), "LabelEmbed/bias": np.zeros(3, np.float32)}
+        ),
+        "its label embedding has 3 numbers, w has 12 .label_fmaps",
+    ),
     "labels of the first stylegan2": (
         lambda state, v: v["mapping"].update({"LabelConcat/weight": np.zeros((3, 12), np.float32)}),
         "which concatenates labels differently",
@@ -242,7 +249,7 @@ OTHER_CODE = {
             "G_mapping": {"state_dict": {}},
             "G_synthesis": {"state_dict": {"conv_blocks.0.conv_block.0.layer.weight": torch.zeros(1)}},
         },
-        "adriansahlman.*whose skip path is shifted by one pixel",
+        "adriansahlman.*whose architecture is not the same .*shifted by one pixel.*import the original .pkl",
     ),
     "GFPGAN": ({"params_ema": {"stylegan_decoder.constant_input.weight": torch.zeros(1)}}, "a face restorer"),
     "GFPGAN's bilinear network": (
@@ -270,7 +277,8 @@ def test_networks_of_other_code_bases_are_refused_by_name(written, case):
     [
         (b"\x00\x01\xff" * 33, "neither a pickle, a torch file nor safetensors"),
         (pickle.dumps({"weights": [1, 2], "step": 3}), "not a StyleGAN2 checkpoint: a dict of weights, step"),
-        (pickle.dumps([1, 2]), "not a StyleGAN2 checkpoint: a list"),
+        (pickle.dumps([1, 2]), "not a StyleGAN2 checkpoint: a list; use a StyleGAN2 checkpoint"),
+        (files.saved({"fingerprint": "a", "step": 3}), "checkpoint: the state of an interrupted command of sgi-engine"),
         (files.saved({"x": torch.zeros(3)}), "not a StyleGAN2 checkpoint: a dict of x"),
         (pickle.dumps({"G_ema": None}), "not a StyleGAN2 checkpoint: a dict of G_ema"),
     ],
@@ -278,6 +286,22 @@ def test_networks_of_other_code_bases_are_refused_by_name(written, case):
 def test_the_message_for_another_file_lists_its_content(written, data, message):
     with pytest.raises(UserError, match=message):
         load(written(data))
+
+
+# What Python 2.7 writes for str: SHORT_BINSTRING, BINSTRING beyond 255 bytes, and STRING with protocol 0. Opcodes and
+# arguments are those of pickletools.
+PYTHON_2 = {
+    "SHORT_BINSTRING": b"\x80\x02}q\x00U\x01aq\x01K\x01s.",
+    "BINSTRING": b"\x80\x02T\x00\x01\x00\x00" + b"a" * 256 + b"q\x00.",
+    "STRING": b"\x80\x02S'a'\np0\n.",
+}
+
+
+@pytest.mark.parametrize("case", PYTHON_2)
+def test_strings_of_python_2_are_refused_by_name(written, case):
+    assert pickle.loads(PYTHON_2[case])
+    with pytest.raises(UserError, match="strings of Python 2, .*: write it with Python 3"):
+        load(written(PYTHON_2[case]))
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
