@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from sgi.engine import intrinsics
-from sgi.engine.arguments import PSI_LIMIT, names_of_types
+from sgi.engine.arguments import PSI_LIMIT, check_cutoff, names_of_types
 from sgi.engine.budget import check_regular, parse_json, read_text
 from sgi.engine.errors import UserError, one_line
 from sgi.engine.foreign_file import foreign
@@ -230,6 +230,7 @@ def describe_generator(
     Raises UserError for an offset of another generator, a type that pictures of its channels cannot show, and values
     that no model can have.
     """
+    cutoff = check_cutoff(cutoff, config.num_ws)
     types = []
     for offset in offsets.values():
         if offset is not None:

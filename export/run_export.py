@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sgi.engine import bundle, intrinsics
-from sgi.engine.arguments import check_psi, names_of_types
+from sgi.engine.arguments import check_factor, check_psi, names_of_types
 from sgi.engine.artifact import NOISE_CHOICES
 from sgi.engine.errors import UserError, refuse_ignored
 from sgi.engine.files import check_writable
@@ -65,8 +64,7 @@ def export_model(
         check_psi(psi)
     if isinstance(generator, str | Path) and not Path(generator).exists():
         raise UserError(f"`generator={generator}`: no such file")
-    if not math.isfinite(alpha):
-        raise UserError(f"`alpha={alpha}`: must be finite")
+    check_factor("alpha", alpha)
     chosen = choose_offsets(types, offsets, bundled=generator is None)
     if alpha != 1:
         if not any(chosen.values()):

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from sgi.engine.arguments import PSI_LIMIT
+from sgi.engine.arguments import MAX_BATCH, PSI_LIMIT
 from sgi.engine.artifact import MAX_DIM, MAX_TYPES
 from sgi.engine.budget import parse_json, read_bytes
 from sgi.engine.errors import UserError
@@ -30,7 +30,6 @@ RUN_FILE = "run.json"
 FORMAT = 2
 SEEDS_PER_FOLDER = 1000
 MAX_DIGITS = len(str(SEED_MAX))
-MAX_BATCH = 1 << 16
 TYPE_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 MAP_NAME = re.compile(r"seed\d{4,10}_[a-z][a-z0-9-]*\.\w+")
 """File names of maps."""
