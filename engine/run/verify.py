@@ -54,7 +54,9 @@ def verify_folder(outdir: str | Path, *, progress: Progress = SILENT) -> FolderR
     outdir = Path(outdir)
     run = read_run(outdir)
     if run is None:
-        raise UserError(f"`outdir={outdir}`: it has no {RUN_FILE}; name a folder that `sgi-engine run` wrote")
+        missing = "a file, not a folder" if outdir.exists() else "no such folder"
+        reason = f"it has no {RUN_FILE}" if outdir.is_dir() else missing
+        raise UserError(f"`outdir={outdir}`: {reason}; name a folder that `sgi-engine run` wrote")
     job = Job(outdir, run.seeds, run.record)
     with pipeline.disk_errors(outdir), ExitStack() as opened:
         shards = sorted(path for path in outdir.iterdir() if SHARD_MANIFEST.fullmatch(path.name))
