@@ -15,7 +15,7 @@ from sgi.engine.errors import UserError, WrongTypeError
 PSI_LIMIT = 100.0
 """Largest absolute psi; models compute in float32, and generators are used with psi from -2 to 2."""
 FACTOR_LIMIT = 100.0
-"""Largest absolute factor of an offset; at 1 the generator shows the map, far beyond it clipped colours."""
+"""Largest absolute factor of an offset; at 1 the generator shows the map, far beyond it only clipped colours."""
 MAX_BATCH = 1 << 16
 MAX_THREADS = 1024
 """More than the cores of any machine; a runtime starts every thread, with a stack each, before the first image."""

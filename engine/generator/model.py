@@ -24,7 +24,8 @@ class Generator(nn.Module):
         """w+ of latents, truncated towards w_avg by psi in the first `cutoff` rows (None: all rows).
 
         z: [N, z_dim] float32; label: [N, c_dim] float32 for class-conditional generators.
-        Returns ws [N, num_ws, w_dim] float32. Raises UserError for more rows than w+ has.
+        Returns ws [N, num_ws, w_dim] float32; raises UserError for a `cutoff` of more rows.
+        Source: Karras et al., arXiv 1812.04948, appendix B.
         Source: Karras et al., arXiv 1812.04948, appendix B.
         """
         w = self.mapping(z, label)

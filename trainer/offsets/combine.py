@@ -37,9 +37,9 @@ def combine_offsets(
 
     mixed_types: whether maps of different types may be added, which gives no map of either type.
 
-    Raises UserError, naming the parameter, for a wrong number of weights, weights that are 0 or no number from -100 to 100,
-    a sum of 0, one file without a weight, a name without .safetensors, offsets of different generators or samplings, and
-    of different types without `mixed_types`.
+    Raises UserError, naming the parameter, for a wrong number of weights, weights that are 0 or beyond -100 to 100,
+    a sum of 0, one file without a weight, a name without .safetensors, offsets of different generators or samplings,
+    and of different types without `mixed_types`.
 
     >>> from sgi.engine import bundle
     >>> from sgi.trainer.offsets.combine import combine_offsets
