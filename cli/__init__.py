@@ -12,6 +12,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from inspect import getdoc  # not the module: `sgi.cli.inspect` is a command
 from typing import Annotated, Any
@@ -126,6 +127,7 @@ def sgi_engine(
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line. Returns its exit code: 0 success, 2 a mistake that the user can correct, 130 Ctrl-C."""
+    _open_closed_streams()
     arguments = list(sys.argv[1:] if args is None else args) or ["--help"]
     for before, word in zip(["", *arguments], arguments):  # noqa: B905
         # As a path an empty text would be the current folder; it comes from an unset variable of the shell.
@@ -166,6 +168,18 @@ def main(args: Sequence[str] | None = None) -> int:
         if not hasattr(error, "format_message"):
             raise
         return _fail(" ".join(error.format_message().split()))
+
+
+def _open_closed_streams() -> None:
+    """Open the null device where the caller closed stdin, stdout or stderr (`>&-`).
+
+    Otherwise the next file that a command opens has the number of the stream, and runtimes print into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)  # the lowest free number
+            setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115
 
 
 def _warning(message: Warning | str, command: Any) -> str:

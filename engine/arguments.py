@@ -14,6 +14,11 @@ from sgi.engine.errors import UserError, WrongTypeError
 
 PSI_LIMIT = 100.0
 """Largest absolute psi; models compute in float32, and generators are used with psi from -2 to 2."""
+FACTOR_LIMIT = 100.0
+"""Largest absolute factor of an offset; at 1 the generator shows the map, far beyond it only clipped colours."""
+MAX_BATCH = 1 << 16
+MAX_THREADS = 1024
+"""More than the cores of any machine; a runtime starts every thread, with a stack each, before the first image."""
 
 
 def check_psi(psi: float) -> float:
@@ -29,13 +34,28 @@ def check_psi(psi: float) -> float:
 
 
 def check_batch(batch: int) -> int:
-    """`batch` as an int; raises UserError where it is not an integer of at least 1."""
-    return _positive("batch", batch)
+    """`batch` as an int; raises UserError where it is not an integer from 1 to MAX_BATCH."""
+    return _positive("batch", batch, MAX_BATCH)
 
 
 def check_threads(threads: int | None) -> int | None:
-    """`threads` as an int, None as None; raises UserError where it is not an integer of at least 1."""
-    return None if threads is None else _positive("threads", threads)
+    """`threads` as an int, None as None; raises UserError where it is not an integer from 1 to MAX_THREADS."""
+    return None if threads is None else _positive("threads", threads, MAX_THREADS)
+
+
+def check_cutoff(cutoff: int | None, num_ws: int) -> int | None:
+    """`cutoff` as an int, None as None; raises UserError where it is not a number of rows of w+, 0 to `num_ws`."""
+    number = check_integer("cutoff", cutoff)
+    if number is not None and not 0 <= number <= num_ws:
+        raise UserError(f"`cutoff={number}`: the generator has {num_ws} rows of w+; choose 0 to {num_ws}")
+    return number
+
+
+def check_factor(name: str, value: float) -> float:
+    """`value`, the factor of an offset; raises UserError where it is not a number from -100 to 100."""
+    if not -FACTOR_LIMIT <= value <= FACTOR_LIMIT:  # False for NaN
+        raise UserError(f"`{name}={value}`: must be a number from -{FACTOR_LIMIT:g} to {FACTOR_LIMIT:g}")
+    return value
 
 
 def check_path(path: str | Path, name: str) -> Path:
@@ -73,11 +93,13 @@ def check_integer(name: str, value: int | None, remedy: str = "must be an intege
         raise WrongTypeError(name, value, remedy) from None
 
 
-def _positive(name: str, value: int) -> int:
+def _positive(name: str, value: int, largest: int) -> int:
     remedy = "must be an integer of at least 1"
     number = check_integer(name, value, remedy)
     if number is None:
         raise WrongTypeError(name, value, remedy)
     if number < 1:
         raise UserError(f"`{name}={number}`: must be at least 1")
+    if number > largest:
+        raise UserError(f"`{name}={number}`: must be at most {largest}")
     return number

@@ -254,6 +254,8 @@ def _output(entry: object) -> Intrinsic:
 
 def _metadata_text(path: Path) -> str:
     if path.suffix != ONNX_SUFFIX:
+        if not path.exists():
+            raise UserError(f"{path}: no such file")
         remedy = "make one with `sgi-engine export`"
         what = foreign(path, remedy)
         detail = f" but {what}" if what else f"; {remedy}"
@@ -262,8 +264,12 @@ def _metadata_text(path: Path) -> str:
         text = read_metadata(path).get(METADATA_KEY)
     except NotOnnxError as error:
         what = foreign(path)
-        reason = f"not an ONNX model but {what}" if what else f"{error}; copy it again"
-        raise UserError(f"{path}: {reason}, or {_EXPORT_AGAIN}") from None
+        if what is None:
+            raise UserError(f"{path}: {error}; copy it again, or {_EXPORT_AGAIN}") from None
+        has_remedy = ": " in what
+        raise UserError(
+            f"{path}: not an ONNX model but {what}{', or' if has_remedy else ';'} {_EXPORT_AGAIN}"
+        ) from None
     if text is None:
         raise UserError(f"{path}: a model without sgi-engine metadata; {_EXPORT_AGAIN}")
     return text

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from sgi.engine import intrinsics
+from sgi.engine.arguments import check_cutoff
 from sgi.engine.artifact import Artifact
 from sgi.engine.offset_tensors import StyledConfig
 from sgi.engine.version import __version__
@@ -47,6 +48,7 @@ def describe_generator(
     Raises UserError for an offset of another generator, a type that pictures of its channels cannot show, and values
     that no model can have.
     """
+    cutoff = check_cutoff(cutoff, config.num_ws)
     types = []
     for offset in offsets.values():
         if offset is not None:

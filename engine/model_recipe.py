@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sgi.engine import bundle, intrinsics
-from sgi.engine.arguments import check_psi, names_of_types
+from sgi.engine.arguments import check_factor, check_psi, names_of_types
 from sgi.engine.artifact import NOISE_CHOICES
 from sgi.engine.errors import UserError, refuse_ignored
 from sgi.engine.offsets import Offset
@@ -71,8 +70,7 @@ def model_recipe(
     names = names_of_types(types)
     if psi is not None:
         check_psi(psi)
-    if not math.isfinite(alpha):
-        raise UserError(f"`alpha={alpha}`: must be finite")
+    check_factor("alpha", alpha)
     chosen = choose_offsets(names, offsets, bundled)
     if alpha != 1:
         if not any(chosen.values()):

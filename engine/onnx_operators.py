@@ -37,7 +37,6 @@ MOST_NUMBERS = 1 << 27
 """Of one value of one image; a generator of 1024 px with 64 channels has half of it."""
 NUMBERS_PER_BYTE = 256
 """Numbers that a value may have for each byte of the file, beyond MOST_NUMBERS: wide generators have large weights."""
-_VARINT, _BYTES = 0, 2
 _MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE_INITIALIZER = 1, 5, 15
 _NODE_INPUT, _NODE_OUTPUT, _NODE_OP_TYPE, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 4, 5, 7

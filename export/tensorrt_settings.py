@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from sgi.engine.arguments import MAX_BATCH
 from sgi.engine.backends.engine_file import MODULES, RTX, TENSORRT, is_installed
 from sgi.engine.errors import UserError
 from sgi.engine.gpu import find_gpus
@@ -39,8 +40,10 @@ class BuildSettings:
 
     def __post_init__(self) -> None:
         least, best, largest = self.batch_profile
-        if not 1 <= least <= best <= largest:
-            raise UserError(f"`batch_profile={least},{best},{largest}`: choose 1 <= least <= best <= largest")
+        if not 1 <= least <= best <= largest <= MAX_BATCH:
+            raise UserError(
+                f"`batch_profile={least},{best},{largest}`: choose 1 <= least <= best <= largest <= {MAX_BATCH}"
+            )
         if self.optimization_level is not None and self.optimization_level not in LEVELS:
             raise UserError(f"`optimization_level={self.optimization_level}`: choose from 0 to 5")
 

@@ -28,6 +28,7 @@ from sgi.export.tensorrt_settings import BuildSettings, load_module
 MODELS = {"onnx": ("onnxruntime_onnx", "model.onnx"), "tensorrt": ("tensorrt_plan", "model.plan")}
 QUEUE_DELAY = 1000  # microseconds that a request waits for others to share its batch; less than a video frame
 VERSION = "1"
+LONGEST_NAME = 200  # bytes; file systems have names of up to 255
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class ServerSettings(BuildSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.name is not None:
+            _check_name(self.name)
+        if self.server_model not in MODELS:
+            raise UserError(f"`server_model={self.server_model}`: choose from {', '.join(MODELS)}")
         if self.server_model == "onnx":
             for option in ("builder", "optimization_level", "timing_cache", "compute_capability"):
                 value = getattr(self, option)
@@ -83,8 +88,7 @@ def write_repository(
     """
     repository = Path(out)
     folder = repository / name
-    if not name or Path(name).name != name or name.startswith("."):
-        raise UserError(f"`name={name}`: must be a plain name, because it names a folder")
+    _check_name(name)
     if server_model not in MODELS:
         raise UserError(f"`server_model={server_model}`: choose from {', '.join(MODELS)}")
     if folder.exists():
@@ -112,6 +116,13 @@ def write_repository(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _check_name(name: str) -> None:
+    if not name or Path(name).name != name or name.startswith(".") or not name.isprintable():
+        raise UserError(f"`name={name}`: must be a plain name, because it names a folder")
+    if len(name.encode()) > LONGEST_NAME:
+        raise UserError(f"`name={name[:20]}...`: it has {len(name)} characters; choose a shorter name")
 
 
 def with_psi_per_row(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sgi.engine.arguments import check_cutoff
 from sgi.engine.generator.config import GeneratorConfig
 from sgi.engine.generator.mapping import Mapping
 from sgi.engine.generator.synthesis import Synthesis
@@ -23,14 +24,17 @@ class Generator(nn.Module):
         """w+ of latents, truncated towards w_avg by psi in the first `cutoff` rows (None: all rows).
 
         z: [N, z_dim] float32; label: [N, c_dim] float32 for class-conditional generators.
-        Returns ws [N, num_ws, w_dim] float32. Source: Karras et al., arXiv 1812.04948, appendix B.
+        Returns ws [N, num_ws, w_dim] float32; raises UserError for a `cutoff` of more rows.
+        Source: Karras et al., arXiv 1812.04948, appendix B.
+        Source: Karras et al., arXiv 1812.04948, appendix B.
         """
         w = self.mapping(z, label)
         ws = w[:, None].expand(-1, self.config.num_ws, -1)
         if psi == 1.0:
             return ws
         truncated = torch.lerp(self.mapping.w_avg.expand_as(w), w, psi)[:, None]
-        rows = self.config.num_ws if cutoff is None else cutoff
+        rows = check_cutoff(cutoff, self.config.num_ws)
+        rows = self.config.num_ws if rows is None else rows
         return torch.cat([truncated.expand(-1, rows, -1), ws[:, rows:]], dim=1)
 
     def synthesize(self, ws: Tensor, noise_mode: str = "const", dtype: torch.dtype = torch.float32) -> Tensor:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from sgi.engine.arguments import PSI_LIMIT
+from sgi.engine.arguments import MAX_BATCH, PSI_LIMIT
 from sgi.engine.artifact import MAX_DIM, MAX_TYPES
 from sgi.engine.budget import parse_json, read_bytes
 from sgi.engine.errors import UserError
@@ -33,7 +33,6 @@ SEEDS_PER_FOLDER = 1000
 MAX_DIGITS = len(str(SEED_MAX))
 LEAST_DIGITS = {"seed": DIGITS, "latent": 4}
 """What a number is of -> digits of it in file names, unless the user chooses others."""
-MAX_BATCH = 1 << 16
 _MOST_ROWS = 200  # characters of a list of rows of w+
 TYPE_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 MAP_NAME = re.compile(r"(?:seed|latent)(\d{4,10})_[a-z][a-z0-9-]*\.\w+")

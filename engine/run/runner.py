@@ -232,8 +232,8 @@ def _digits(asked: int | None, seeds: Seeds, found: RunRecord | None, item: str)
 def _per_folder(asked: int | None, found: RunRecord | None) -> int:
     if asked is None:
         return found.seeds_per_folder if found else SEEDS_PER_FOLDER
-    if asked < 0:
-        raise UserError(f"`seeds_per_folder={asked}`: choose a positive number, or 0 for no subfolders")
+    if not 0 <= asked <= SEED_MAX:
+        raise UserError(f"`seeds_per_folder={asked}`: choose 1 to {SEED_MAX}, or 0 for no subfolders")
     return asked
 
 

@@ -56,8 +56,8 @@ def verify_folder(outdir: str | Path, *, progress: Progress = SILENT) -> FolderR
     outdir = Path(outdir)
     run = read_run(outdir)
     if run is None:
-        is_file = outdir.exists() and not outdir.is_dir()
-        reason = f"it is no folder but {foreign(outdir) or 'a file'}" if is_file else f"it has no {RUN_FILE}"
+        missing = f"it is no folder but {foreign(outdir) or 'a file'}" if outdir.exists() else "no such folder"
+        reason = f"it has no {RUN_FILE}" if outdir.is_dir() else missing
         raise UserError(f"`outdir={outdir}`: {reason}; name a folder that `sgi-engine run` wrote")
     job = Job(outdir, run.seeds, run.record)
     with pipeline.disk_errors(outdir), ExitStack() as opened:

@@ -90,7 +90,7 @@ def test_random_noise_is_drawn_from_a_seed_and_stored(files):
         (["--type", "image", "--out", "nowhere/image.onnx"], "there is no folder nowhere"),
         (["--type", "image", "--opset", "12"], "--opset 12: choose from 18 to 23"),
         (["--type", "image", "--precision", "int8"], "--precision int8: choose from fp32"),
-        (["--type", "image", "--alpha", "nan"], "--alpha nan: must be finite"),
+        (["--type", "image", "--alpha", "nan"], "--alpha nan: must be a number from -100 to 100"),
         (["--type", "image", "--name", "maps"], "--name: not an option of the format onnx; leave it out"),
         (["--type", "image", "--batch-profile", "1,2"], "--batch-profile 1,2: give three numbers"),
     ],

@@ -401,3 +401,13 @@ def test_noise_and_types_that_the_model_lacks_are_answered_with_commands(command
     assert err.count("\n") == 1
     _, _, err = command("run", *arguments, "--type", "dpeth")
     assert err == "error: --type dpeth: the model has image, depth\n"
+
+
+@pytest.mark.parametrize(
+    ("redirection", "seeds", "code"), [(">&-", "0", 0), ("2>&-", "x", 2), ("<&- >&- 2>&-", "0", 0)]
+)
+def test_closed_streams(model, tmp_path, redirection, seeds, code):
+    words = [*CALL, "--seeds", seeds, "--type", "depth", "--model", str(model), "--outdir", str(tmp_path / "out")]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {redirection}', "sh", *words], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert (tmp_path / "out" / "seed000000_depth.png").exists() == (code == 0)

@@ -168,6 +168,22 @@ def test_missing_file_folder_and_other_suffix(tmp_path):
     (tmp_path / "model.pkl").write_bytes(b"x")
     with pytest.raises(UserError, match="not an exported model"):
         Artifact.read(tmp_path / "model.pkl")
+    with pytest.raises(UserError, match="none.pkl: no such file"):
+        Artifact.read(tmp_path / "none.pkl")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\xff\xd8\xff", r"a picture \(JPEG\); export it again with"),
+        (b"", "an empty file: download or copy it again, or export it again with"),
+        (b"\x08", "x.onnx: truncated; copy it again, or export it again with"),
+    ],
+)
+def test_the_remedy_is_a_clause_of_its_own(tmp_path, data, message):
+    (tmp_path / "x.onnx").write_bytes(data)
+    with pytest.raises(UserError, match=message):
+        Artifact.read(tmp_path / "x.onnx")
 
 
 @pytest.mark.parametrize("suffix", [".engine", ".plan"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
+from sgi.engine.arguments import check_factor
 from sgi.engine.errors import UserError
 from sgi.engine.files import check_writable
 from sgi.engine.offsets import Offset
@@ -37,9 +37,9 @@ def combine_offsets(
 
     mixed_types: whether maps of different types may be added, which gives no map of either type.
 
-    Raises UserError, naming the parameter, for a wrong number of weights, weights that are 0 or not finite, a sum of 0,
-    one file without a weight, a name without .safetensors, offsets of different generators or samplings, and of
-    different types without `mixed_types`.
+    Raises UserError, naming the parameter, for a wrong number of weights, weights that are 0 or beyond -100 to 100,
+    a sum of 0, one file without a weight, a name without .safetensors, offsets of different generators or samplings,
+    and of different types without `mixed_types`.
 
     >>> from sgi.engine import bundle
     >>> from sgi.trainer.offsets.combine import combine_offsets
@@ -51,8 +51,8 @@ def combine_offsets(
     factors = list(weights) if weights else [1.0] * len(paths)
     if len(factors) != len(paths):
         raise UserError(f"`weights`: {len(factors)} weights for {len(paths)} files; pass one for each")
-    if not all(map(math.isfinite, factors)):
-        raise UserError(f"`weights={' '.join(map(str, factors))}`: weights must be finite")
+    for factor in factors:
+        check_factor("weights", factor)
     if 0 in factors:
         raise UserError(f"`weights=0`: {paths[factors.index(0)]} would have no effect; leave it out")
     if len(paths) == 1 and not weights:

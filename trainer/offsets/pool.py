@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sgi.engine.arguments import check_psi
+from sgi.engine.arguments import check_cutoff, check_psi
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.seeds import latents
@@ -50,6 +50,7 @@ class Sampling:
         """Raise UserError unless the generator supports this sampling and its pictures are grey or RGB."""
         check_psi(self.psi)
         config = generator.config
+        check_cutoff(self.cutoff, config.num_ws)
         if config.img_channels not in (1, 3):
             raise UserError(
                 f"`generator`: its pictures have {config.img_channels} channels, and teachers take grey or RGB pictures"

@@ -8,6 +8,7 @@ import torch
 from naive_stylegan import NaiveStyleGAN2, filtered, same_conv, transposed_conv, unit_second_moment, upsample
 from tolerances import CLOSED_FORM, RMS_FP32
 
+from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, GeneratorConfig, random_generator
 from sgi.engine.generator.layers import FullyConnected, ModulatedConv, ToRGB, upsample2
 
@@ -55,6 +56,14 @@ def test_truncation_cutoff_does_not_change_later_rows(tiny_generator):
         ws = tiny_generator.map(torch.tensor(z).float(), psi=0.5, cutoff=cutoff)
         reference = naive(tiny_generator)
         assert relative_rms(ws, reference.truncate(reference.w(z), 0.5, cutoff)) < RMS_FP32
+
+
+def test_more_truncated_rows_than_rows_are_refused(tiny_generator):
+    rows = tiny_generator.config.num_ws
+    z = torch.zeros(1, tiny_generator.config.z_dim)
+    for cutoff in (-1, rows + 1):
+        with pytest.raises(UserError, match=rf"`cutoff={cutoff}`: the generator has {rows} rows of w\+; choose 0 to"):
+            tiny_generator.map(z, psi=0.5, cutoff=cutoff)
 
 
 def test_psi_zero_is_the_mean_of_w(tiny_generator):

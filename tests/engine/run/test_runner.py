@@ -164,10 +164,15 @@ def test_digits_and_subfolders_are_those_of_the_folder(model, tmp_path):
         ({"digits": 0}, "`digits=0`: choose 1 to 10"),
         ({"digits": 11}, "`digits=11`: choose 1 to 10"),
         ({"digits": 3, "seeds": "1000"}, r"needs 4 digits in file names, which have 3; use `digits=4`"),
-        ({"seeds_per_folder": -1}, "`seeds_per_folder=-1`: choose a positive number"),
+        ({"seeds_per_folder": -1}, "`seeds_per_folder=-1`: choose 1 to 4294967295, or 0"),
+        ({"seeds_per_folder": 2**32}, "`seeds_per_folder=4294967296`: choose 1 to 4294967295, or 0"),
+        ({"batch": 2**16 + 1}, "`batch=65537`: must be at most 65536"),
+        ({"batch": 10**20}, "`batch=10{20}`: must be at most 65536"),
+        ({"threads": 1025}, "`threads=1025`: must be at most 1024"),
+        ({"threads": 10**11}, "`threads=10{11}`: must be at most 1024"),
     ],
 )
-def test_names_that_cannot_be(model, tmp_path, arguments, message):
+def test_values_that_cannot_be(model, tmp_path, arguments, message):
     with pytest.raises(UserError, match=message):
         run_seeds(**{"seeds": "0", **arguments}, model=model, outdir=tmp_path / "out")
     assert not (tmp_path / "out").exists()

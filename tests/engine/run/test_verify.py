@@ -59,8 +59,14 @@ def test_changed_missing_and_foreign_files_are_listed(model, tmp_path):
 
 
 def test_a_folder_in_use_and_a_folder_of_others_are_refused(model, tmp_path):
-    with pytest.raises(UserError, match="it has no run.json; name a folder that `sgi-engine run` wrote"):
+    with pytest.raises(UserError, match="none`: no such folder; name a folder that `sgi-engine run` wrote"):
         verify_folder(tmp_path / "none")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file`: a file, not a folder; name a folder"):
+        verify_folder(tmp_path / "file")
+    with pytest.raises(UserError, match="it has no run.json; name a folder that `sgi-engine run` wrote"):
+        verify_folder(tmp_path)
+    (tmp_path / "file").unlink()
     write(model, tmp_path, shard="1/2")
     with Manifest(tmp_path / "manifest-1-of-2.jsonl"), pytest.raises(UserError, match="another run is writing there"):
         verify_folder(tmp_path)

@@ -68,6 +68,13 @@ def test_initial_tensors_leave_the_styles_unchanged(space, generator):
         assert torch.equal(moved, plain)
 
 
+def test_a_sampling_has_no_more_truncated_rows_than_the_generator(generator):
+    rows = generator.config.num_ws
+    Sampling(psi=0.5, cutoff=rows).check(generator)
+    with pytest.raises(UserError, match=rf"`cutoff={rows + 1}`: the generator has {rows} rows"):
+        Sampling(psi=0.5, cutoff=rows + 1).check(generator)
+
+
 def test_a_pool_contains_pictures_and_targets_of_its_seeds(generator, teacher):
     sampling = Sampling(psi=0.5, cutoff=2)
     counts: list[int] = []
