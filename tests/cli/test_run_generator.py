@@ -126,7 +126,7 @@ def test_a_run_continues_after_the_cache_was_emptied(run, command, kept, tmp_pat
         (tmp_path / "out" / name).unlink()
     code, out, _ = command("doctor", "--clear-cache")
     assert code == 0
-    assert out.startswith("removed 1 models, ")
+    assert out.startswith("removed 1 model, ")
     assert not kept.models()
     code, out, err = run()
     assert code == 0, err
