@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 from tiny_models import Z_DIM
+from tolerances import BACKEND_PARITY
 
+from sgi.engine.generator import save_generator
 from sgi.engine.seeds import latents
+from sgi.trainer.studies.truth import inversion_study
 
 
 @pytest.fixture
@@ -64,12 +68,32 @@ def test_wrong_flags_are_one_line(command, model, z, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_that_invert_prints_runs(command, tmp_path):
+def test_a_generator_takes_w_plus_and_mixing_by_export_and_by_kernels(command, generator, tmp_path):
+    file = tmp_path / "tiny.safetensors"
+    save_generator(file, generator)
+    np.save(tmp_path / "ws.npy", np.random.RandomState(0).randn(2, generator.config.num_ws, generator.config.w_dim))
+    mixed = ("--seeds", "0-1", "--mix-seeds", "1", "--mix-rows", "2-3")
+    for name, given in (("latents", ("--latents", tmp_path / "ws.npy")), ("mixed", mixed)):
+        found = []
+        for backend in ("triton", "onnxruntime"):
+            out = tmp_path / name / backend
+            code, printed, err = command(
+                "run", *given, "--generator", file, "--outdir", out, "--backend", backend, "--device", "cpu",
+                "--format", "npy", "--quiet",
+            )  # fmt: skip
+            assert (code, "wrote 2 " in printed) == (0, True), err
+            found.append(np.stack([np.load(path) for path in sorted(out.glob("*_image.npy"))]))
+        np.testing.assert_allclose(*found, atol=BACKEND_PARITY)
+
+
+def test_the_command_that_invert_prints_runs(command, tmp_path, monkeypatch):
     """The bundled generator is that of the bundled model, so the command needs no model."""
     from sgi.engine import bundle
 
     if not bundle.MODEL.exists():
         pytest.skip("the bundled model has not been built")
+    # Rendering the usual 1024 candidates takes most of the time of an inversion of one step.
+    monkeypatch.setattr(inversion_study, "SearchSettings", partial(inversion_study.SearchSettings, candidates=8))
     folder = tmp_path / "a folder"
     folder.mkdir()
     for name in ("one room.png", "two.png"):
