@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tolerances import RMS_BF16
 
 pytest.importorskip("torch")
 pytest.importorskip("triton")
@@ -60,9 +61,13 @@ def test_every_section_has_rows_and_no_failures(results):
     assert {row["implementation"] for row in found["networks"]} >= {
         "kernels", "kernels, winners", "torch", "NVIDIA stylegan3", "torch.compile",
     }  # fmt: skip
-    for section in ("bounds", "forms", "sweep", "fit", "layers"):
+    for section in ("bounds", "forms", "sweep", "fit", "training", "layers"):
         assert found[section], section
         assert not [row for row in found[section] if "failed" in row]
+    # The same fit by torch and by the kernels.
+    torch_fit, ours = found["training"]
+    assert (torch_fit["backend"], ours["backend"]) == ("torch", "triton")
+    assert ours["loss"] == pytest.approx(torch_fit["loss"], rel=RMS_BF16)
     # Every layer has a winner, and it is a candidate that was measured.
     measured = {(row["key"], row["form"]) for row in found["forms"]}
     assert len(found["winners"]) == 5
@@ -72,7 +77,15 @@ def test_every_section_has_rows_and_no_failures(results):
 def test_tables_cover_every_section(results, tmp_path):
     done = run(FOLDER / "tables.py", results)
     assert done.returncode == 0, done.stderr
-    for title in ("Images a second", "Types", "Fitting", "Convolutions", "Up-convolutions", "Layers of the torch"):
+    for title in (
+        "Images a second",
+        "Types",
+        "Fitting",
+        "Whole fits",
+        "Convolutions",
+        "Up-convolutions",
+        "Layers of the torch",
+    ):
         assert f"## {title}" in done.stdout
     assert "| fir | taps | phases | fused |" in done.stdout
     assert "| tiny | 1 |" in done.stdout

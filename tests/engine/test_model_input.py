@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import onnx
@@ -38,7 +39,7 @@ CASES = {
 def random_offset(generator, name, space, seed):
     zeros = get_space(space).zeros(generator.config, rank=2, from_layer=0)
     random = np.random.RandomState(seed)
-    tensors = {key: random.randn(*zero.shape).astype(np.float32) / 2 for key, zero in zeros.items()}
+    tensors = {key: (random.randn(*zero.shape) / 2).astype(np.float32) for key, zero in zeros.items()}
     return Offset(name, space, tensors, generator_sha256(generator))
 
 
@@ -198,7 +199,9 @@ def test_latents_that_an_engine_cannot_take(z_model, input, given, message):
         with pytest.raises(UserError, match=message):
             engine(**given)
         if "z" not in given:
-            streamed = {name: [value] if name in ("w", "ws") else value for name, value in given.items()}
+            streamed: dict[str, Any] = {
+                name: [value] if name in ("w", "ws") else value for name, value in given.items()
+            }
             with pytest.raises(UserError):
                 list(engine.stream(**streamed))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import onnx
@@ -39,7 +40,7 @@ def test_an_exported_model_takes_its_input_and_gives_the_maps_of_its_seeds(expor
         expected = engine([0, 1], class_index=2, psi=0.7)["image"]
         ws = engine.mapping([0, 1], class_index=2, psi=0.7)
     with Engine.open(exported[input], backend="onnxruntime") as engine:
-        given = {"w": ws[:, 0]} if input == "w" else {"ws": ws}
+        given: dict[str, Any] = {"w": ws[:, 0]} if input == "w" else {"ws": ws}
         assert np.abs(engine(**given)["image"] - expected).max() <= BACKEND_PARITY
 
 

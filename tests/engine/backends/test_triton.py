@@ -210,7 +210,7 @@ def test_values_match_intrinsics_decode(kind):
 
 
 def test_gradients_to_ws_match_generator(tiny_generator, path):
-    fitting = FittingSynthesis(tiny_generator, torch.float32)
+    fitting = FittingSynthesis(tiny_generator.synthesis, torch.float32)
     ws = torch.randn(2, tiny_generator.config.num_ws, 12, generator=torch.Generator().manual_seed(0))
     (found,) = gradients(fitting, [ws], [0])
     (expected,) = gradients(tiny_generator.synthesize, [ws], [0])

@@ -170,7 +170,7 @@ class SlowEngine(Engine):
         self.go = threading.Event()
         self.passes: list[list[int]] = []
 
-    def __call__(self, seeds=None, *, z=None, class_index=None, labels=None, psi=None, types=None):
+    def __call__(self, seeds=None, *, z=None, w=None, ws=None, class_index=None, labels=None, psi=None, types=None):
         self.go.wait(10)
         self.passes.append(list(seeds))
         if 13 in seeds:

@@ -24,8 +24,9 @@ from sgi.engine.writers import get_format
 from sgi.engine.writers.preview import draw_sheet
 from sgi.trainer.device import find_device
 from sgi.trainer.offsets.apply_offset import apply_offset, common_sampling
+from sgi.trainer.offsets.open_generator import AUTO, open_generator
 from sgi.trainer.offsets.pool import Sampling
-from sgi.trainer.studies.study_inputs import open_generator, open_offsets, study_precision
+from sgi.trainer.studies.study_inputs import open_offsets, study_precision
 from sgi.trainer.studies.truth.latent_search import Inversion, SearchSettings, find_latents
 from sgi.trainer.studies.truth.latents_file import Latents
 
@@ -41,9 +42,9 @@ class InversionSettings:
     pictures: PNG or JPEG files; the middle square of each is inverted. generator: file; None is the bundled one.
     offsets: files of the maps to compute; () is the bundled ones for the bundled generator, and none for others. steps,
     prior, rows: of the search, see `SearchSettings`. noise_mode, class_index: only without offsets, whose files contain
-    both; noise_mode None is const. device: cpu or cuda. threads: number of CPU threads; None does not change it.
-    precision: fp32 or bf16; None is `preferred_precision`. Raises UserError for two pictures of one name, whose output
-    files would overwrite each other.
+    both; noise_mode None is const. device: cpu or cuda. backend: torch, triton or auto, see `choose_backend`. threads:
+    number of CPU threads; None does not change it. precision: fp32 or bf16; None is `preferred_precision`. Raises
+    UserError for two pictures of one name, whose output files would overwrite each other.
     """
 
     pictures: tuple[Path, ...]
@@ -55,6 +56,7 @@ class InversionSettings:
     noise_mode: str | None = None
     class_index: int | None = None
     device: str = "cpu"
+    backend: str = AUTO
     threads: int | None = None
     precision: str | None = None
 
@@ -150,7 +152,7 @@ def invert(settings: InversionSettings, progress: Progress = SILENT) -> Inversio
         steps=settings.steps, prior=settings.prior, rows=settings.rows,
         precision=study_precision(settings.precision, device),
     )  # fmt: skip
-    generator = open_generator(settings.generator, device)
+    generator = open_generator(settings.generator, device, settings.backend)
     offsets = open_offsets(settings.offsets, settings.generator, generator)
     if offsets and (settings.noise_mode, settings.class_index) != (None, None):
         raise UserError("`noise_mode` and `class_index`: the offsets' files fix both; leave them out")
