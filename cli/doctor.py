@@ -25,7 +25,7 @@ def doctor(
 
         cache = ModelCache.of_user()
         count, size = cache.clear()
-        echo(f"removed {count} models, {size / 2**20:.1f} MiB, from {cache.folder}")
+        echo(f"removed {count} model{'' if count == 1 else 's'}, {size / 2**20:.1f} MiB, from {cache.folder}")
         return
     from rich.table import Table
     from rich.text import Text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from sgi.engine.run.description import describe
 from sgi.engine.run.job import Job
 from sgi.engine.run.record import (
     LEAST_DIGITS,
-    RUN_FILE,
     SEEDS_PER_FOLDER,
     RunRecord,
     check_same,
@@ -29,7 +28,7 @@ from sgi.engine.run.record import (
 )
 from sgi.engine.run.run_latents import RunLatents
 from sgi.engine.run.set_aside import original_name, set_special_aside
-from sgi.engine.run.source import RunSource, open_source
+from sgi.engine.run.source import RunSource, as_recorded, open_source
 from sgi.engine.seeds import SEED_MAX, Seeds, as_seeds, parse_seeds, parse_shard
 from sgi.engine.writers import get_format
 
@@ -197,7 +196,7 @@ def run_seeds(
         # The number of all seeds, so that every shard chooses the same backend.
         return opened.open(record.backend, record.device, chosen, size, threads, len(wanted), precision, input=takes)
 
-    model_backend = _as_recorded(load, outdir) if found else load()
+    model_backend = as_recorded(load, outdir) if found else load()
     with Engine(model_backend, _rows_of_a_pass(model_backend, size, len(wanted))) as engine:
         record = replace(record, backend=engine.backend.name, device=engine.backend.device)
         job = Job(outdir, wanted, record, part, verify)
@@ -244,14 +243,6 @@ def _rows_of_a_pass(backend: Backend, batch: int, seeds: int) -> int:
     """
     independent = (backend.name, backend.device) == ("onnxruntime", "cpu")
     return min(batch, max(seeds, 1)) if independent else batch
-
-
-def _as_recorded(load: Callable[[], Backend], outdir: Path) -> Backend:
-    """Open the backend of a folder; an error names the folder, because the user did not choose the backend."""
-    try:
-        return load()
-    except UserError as error:
-        raise UserError(f"`outdir={outdir}`: cannot be continued with the backend of its {RUN_FILE}: {error}") from None
 
 
 def _generate(engine: Engine, job: Job, latents: RunLatents, count: int, progress: Progress) -> pipeline.Outcome:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sgi.engine.api import bundled_model
 from sgi.engine.arguments import check_path, check_text, names_of_types
 from sgi.engine.backends import AUTO
 from sgi.engine.errors import UserError, refuse_ignored
 from sgi.engine.files import check_writable
-from sgi.engine.generator_model import TRITON, ExportedModel, ModelSource, generator_source
+from sgi.engine.generator_model import TRITON, ExportedModel, ModelSource, generator_source, triton_device
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
-from sgi.engine.run.record import read_run
+from sgi.engine.run.record import RUN_FILE, read_run
 
 ALL = "all"
+T = TypeVar("T")
 
 
 class RunSource(NamedTuple):
@@ -69,6 +70,9 @@ def open_source(
     found = None
     with suppress(UserError):  # the run tells it, after it has renamed what is not a file
         found = read_run(outdir)
+    if found and backend == AUTO:
+        recorded = found.record.backend, found.record.device if device == AUTO else device
+        as_recorded(lambda: triton_device(*recorded), outdir)
     source = generator_source(
         generator, offsets, types=names_of_types(types), alpha=1.0 if alpha is None else alpha, psi=psi, cutoff=cutoff,
         noise_mode=noise_mode, backend=found.record.backend if found and backend == AUTO else backend,
@@ -76,6 +80,14 @@ def open_source(
         progress=progress,
     )  # fmt: skip
     return RunSource(source, source.artifact.type_names)
+
+
+def as_recorded(load: Callable[[], T], outdir: Path) -> T:
+    """The result of `load` for the backend of a folder; an error names the folder, which chose the backend."""
+    try:
+        return load()
+    except UserError as error:
+        raise UserError(f"`outdir={outdir}`: cannot be continued with the backend of its {RUN_FILE}: {error}") from None
 
 
 _WITHOUT_GENERATOR = (

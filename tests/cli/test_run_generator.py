@@ -126,7 +126,7 @@ def test_a_run_continues_after_the_cache_was_emptied(run, command, kept, tmp_pat
         (tmp_path / "out" / name).unlink()
     code, out, _ = command("doctor", "--clear-cache")
     assert code == 0
-    assert out.startswith("removed 1 models, ")
+    assert out.startswith("removed 1 model, ")
     assert not kept.models()
     code, out, err = run()
     assert code == 0, err
@@ -334,27 +334,30 @@ def test_a_run_of_a_kept_model_imports_no_torch(run, kept, network, tmp_path):
     assert contents(tmp_path / "again") == contents(tmp_path / "out")
 
 
-# A run whose export takes a second and is not verified.
+# Two processes that run the generator into `first` and `second`; their export takes a second and is not verified.
 FILLING = """
-import sys, time
+import os, sys, time
 import sgi.cli as cli, sgi.export.onnx as onnx
 def verify(*arguments):
     time.sleep(1)
     return {"seeds": 0, "runtimes": {}, "left_out": {}}
 onnx.verify = verify
-sys.exit(cli.main())
+child = os.fork()
+sys.argv[-1] += "second" if child else "first"
+code = cli.main()
+if not child:
+    sys.stderr.flush()
+    os._exit(code)
+sys.exit(code or os.waitpid(child, 0)[1])
 """
 
 
 def test_two_runs_fill_the_cache_at_once(network, kept, tmp_path):
-    calls = []
-    for name in ("first", "second"):
-        arguments = ["run", "--generator", network[0], "--offset", network[1], *RUN, "--outdir", tmp_path / name]
-        call = [sys.executable, "-c", FILLING, *map(str, arguments)]
-        calls.append(subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-    errors = [process.communicate()[1] for process in calls]
-    assert [process.returncode for process in calls] == [0, 0], errors
-    assert sum("exporting" in error for error in errors) == 1
+    arguments = ["run", "--generator", network[0], "--offset", network[1], *RUN, "--outdir", f"{tmp_path}{os.sep}"]
+    call = [sys.executable, "-c", FILLING, *map(str, arguments)]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("exporting network.safetensors") == 1
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
     assert len(list(kept.folder.iterdir())) == 1
 
@@ -386,6 +389,13 @@ def test_triton_by_its_references_says_that_it_is_meant_for_checks(command, netw
     assert "--precision fp32, not fp16" in err
     code, _, err = command("run", *given, "--backend", "onnxruntime", "--no-cache")
     assert "--backend triton, not onnxruntime; --precision fp32, not that of the model; another --generator" in err
+    path = tmp_path / "out" / "run.json"
+    path.write_text(json.dumps({**record, "device": "cuda"}))
+    monkeypatch.setattr("sgi.engine.generator_model.choice.has_gpu", lambda: False)
+    code, _, err = command("run", *given)
+    assert err.startswith(f"error: --outdir {tmp_path / 'out'}: cannot be continued with the backend of its run.json: ")
+    assert "--device cuda: no NVIDIA GPU with a driver was found" in err
+    path.write_text(json.dumps(record))
     monkeypatch.setattr("sgi.engine.run.description.__version__", "99")
     monkeypatch.setattr("sgi.engine.describe.__version__", "99")
     assert command("run", *given)[0] == 0  # the hash has no versions

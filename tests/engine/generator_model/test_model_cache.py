@@ -6,9 +6,11 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
+from recorded_progress import RecordedProgress
 
 from sgi.engine import doctor
 from sgi.engine.errors import UserError
@@ -183,3 +185,28 @@ def test_two_processes_make_a_model_once(cache, tmp_path):
     assert len(printed) == 1
     assert (tmp_path / "log").read_text() == "made\n"
     assert len(list(cache.folder.iterdir())) == 1
+
+
+def test_waiting_for_another_process_is_told(cache, made):
+    started, told = threading.Event(), threading.Event()
+    make, calls = made
+
+    def make_slowly(path):
+        started.set()
+        assert told.wait(30)
+        make(path)
+
+    class Told(RecordedProgress):
+        def message(self, text):
+            super().message(text)
+            told.set()
+
+    progress = Told()
+    first = threading.Thread(target=cache.get, args=(KEYS[0], make_slowly))
+    first.start()
+    assert started.wait(30)
+    path, _ = cache.get(KEYS[0], make, progress)
+    first.join()
+    assert progress.messages == ["waiting for another process, which exports the same model"]
+    assert len(calls) == 1
+    assert path.read_bytes() == b"m" * 100
