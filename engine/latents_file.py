@@ -5,6 +5,7 @@ A latent is z, w or w+; w and w+ are after truncation. Nothing in a file is unpi
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,8 @@ FILE = FileKind("sgi_latents", 1, LatentsHeader, "a w+", "make one with `sgi-eng
 class LatentSizes:
     """Sizes of the latents that a model takes: z [N, z_dim], w [N, w_dim], w+ [N, num_ws, w_dim].
 
-    kinds: those of `KINDS` that it takes. generator_sha256: hash of its generator.
+    kinds: those of `KINDS` that it takes. generator_sha256: hash of its generator. noise_mode: none or const; None is
+    not compared.
     """
 
     z_dim: int
@@ -63,6 +65,7 @@ class LatentSizes:
     num_ws: int
     kinds: tuple[Kind, ...]
     generator_sha256: str
+    noise_mode: str | None = None
 
     def shape(self, kind: Kind) -> tuple[int, ...]:
         """The shape of one latent."""
@@ -82,7 +85,9 @@ def sizes_of(model: Path, artifact: Artifact) -> LatentSizes:
             w_dim = taking(model, artifact, "w+").w_dim
         except UserError:  # an engine, or a graph of another exporter
             kinds = ("z",)
-    return LatentSizes(artifact.z_dim, w_dim or 0, artifact.num_ws, kinds, artifact.generator["sha256"])
+    return LatentSizes(
+        artifact.z_dim, w_dim or 0, artifact.num_ws, kinds, artifact.generator["sha256"], artifact.noise_mode
+    )
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def read_latents(paths: Sequence[str | Path], sizes: LatentSizes, kind: str | No
 
     Raises UserError for files that cannot be read or have no such latents, for shapes that the model does not take or
     that more than one kind has, for values that are not finite, for latents of another generator, and for files of
-    different kinds.
+    different kinds. Warns of latents that were found with other noise than that of the model.
     """
     if kind is not None and kind not in KINDS:
         raise UserError(f"`latents_kind={one_line(kind, _SHOWN)}`: choose from {', '.join(KINDS)}")
@@ -137,6 +142,13 @@ def read_latents(paths: Sequence[str | Path], sizes: LatentSizes, kind: str | No
             raise UserError(
                 f"`latents={path}`: its latents belong to generator {one_line(stored.header.generator_sha256[:12])}, "
                 f"and the model to {sizes.generator_sha256[:12]}; give a model of the same generator"
+            )
+        if stored.header and sizes.noise_mode not in (None, stored.header.noise_mode):
+            noise = one_line(stored.header.noise_mode, _SHOWN)
+            warnings.warn(
+                f"`latents={path}`: found with noise {noise}, and the model has {sizes.noise_mode}: the image will not "
+                "be the inverted picture",
+                stacklevel=2,
             )
         own, rows = _rows(path, stored, sizes, kind)
         if found not in (None, own):

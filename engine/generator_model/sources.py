@@ -151,7 +151,7 @@ class TritonModel:
         """See `ModelSource`."""
         facts = self.artifact
         w_dim = self._network.config.w_dim
-        return LatentSizes(facts.z_dim, w_dim, facts.num_ws, KINDS, facts.generator["sha256"])
+        return LatentSizes(facts.z_dim, w_dim, facts.num_ws, KINDS, facts.generator["sha256"], facts.noise_mode)
 
     @property
     def remark(self) -> str:

@@ -1,8 +1,9 @@
-"""Write the maps of seeds as files, and check folders of them.
+"""Write the maps of seeds or latents as files, and check folders of them.
 
 from sgi.engine.run import run_seeds, verify_folder
 report = run_seeds("0-999", model="pairs.onnx", outdir="pairs")
 assert verify_folder("pairs").is_complete
+run_seeds(latents="projected_w.npz", model="pairs.onnx", outdir="projected")
 """
 
 from sgi.engine.run.classes import run_classes

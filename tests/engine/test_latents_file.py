@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,6 +96,16 @@ def test_the_file_of_invert(tmp_path):
     assert (found.kind, found.rows.shape) == ("w+", (2, 6, 12))
     with pytest.raises(UserError, match="its latents belong to generator bbbbbbbbbbbb, and the model to aaaaaaaaaaaa"):
         read_latents([inverted(tmp_path / "c.safetensors", generator="b" * 64)], SIZES)
+
+
+def test_latents_found_with_other_noise_are_a_warning(tmp_path, recwarn):
+    path = inverted(tmp_path / "a_ws.safetensors")
+    read_latents([path], replace(SIZES, noise_mode="none"))
+    assert not recwarn
+    with pytest.warns(
+        UserWarning, match="found with noise none, and the model has const: the image will not be the inv"
+    ):
+        read_latents([path], replace(SIZES, noise_mode="const"))
 
 
 def refused(paths, match, sizes=SIZES, kind=None):

@@ -194,6 +194,15 @@ def test_a_model_that_takes_w_plus(tiny_generator, tmp_path, ws):
         run(tmp_path / "seeds", path, "0-9")
 
 
+def test_z_of_a_conditional_model_needs_a_class(class_model, tmp_path):
+    np.save(tmp_path / "z.npy", latents(range(2), Z_DIM))
+    with pytest.raises(UserError, match="class_index"):
+        run(tmp_path / "z", class_model, latents=tmp_path / "z.npy")
+    run(tmp_path / "z", class_model, latents=tmp_path / "z.npy", class_index=1)
+    run(tmp_path / "seeds", class_model, "0-1", class_index=1)
+    np.testing.assert_array_equal(maps(tmp_path / "z", "latent"), maps(tmp_path / "seeds", "seed"))
+
+
 def test_a_model_without_a_mapping_network_takes_z(model, tmp_path):
     np.save(tmp_path / "z.npy", latents(range(3), Z_DIM))
     run(tmp_path / "z", model, latents=tmp_path / "z.npy")
