@@ -13,7 +13,8 @@ import onnx
 import torch
 from onnx import helper
 
-from sgi.engine.artifact import METADATA_KEY, ONNX_SUFFIX, Artifact, describe_generator
+from sgi.engine.artifact import METADATA_KEY, ONNX_SUFFIX, Artifact
+from sgi.engine.describe import describe_generator
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, generator_sha256

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from sgi.engine.arguments import check_path, check_text, check_threads
 from sgi.engine.artifact import ONNX_SUFFIX, SIDECAR_SUFFIXES, Artifact
-from sgi.engine.backends.backend import Backend, OnDevice, Overlapping
+from sgi.engine.backends.backend import Backend, Mapped, OnDevice, Overlapping
 from sgi.engine.backends.table import AUTO, BACKENDS, BackendRow, backend_names, find_backend, is_installed
 from sgi.engine.errors import UserError
 from sgi.engine.gpu import has_gpu
+from sgi.engine.model_file import taking
 
 __all__ = [
     "AUTO",
@@ -25,6 +26,7 @@ __all__ = [
     "PRECISIONS",
     "Backend",
     "BackendRow",
+    "Mapped",
     "OnDevice",
     "Overlapping",
     "backend_names",
@@ -56,6 +58,7 @@ def open_backend(
     threads: int | None = None,
     images: int | None = None,
     precision: str | None = None,
+    input: str | None = None,
 ) -> Backend:
     """Load an exported model.
 
@@ -65,15 +68,17 @@ def open_backend(
     where an NVIDIA driver and a CUDA build of a backend are installed, otherwise cpu.
     types: outputs to load, None for all. batch: number of rows of most calls. threads: CPU threads, None for all cores.
     precision: bf16 is faster on CPUs that support it, with larger errors than the model was verified to; None for the
-    precision of the model.
+    precision of the model. input: z, w or w+; None for that of the file. An .onnx that takes z can be opened to take w
+    or w+.
 
     Raises UserError for a file that is not an exported model, a backend that is not installed or cannot run the file,
-    a device that is not available, and a precision that the backend does not support.
+    a device that is not available, a precision that the backend does not support, and an input that the file cannot
+    take.
     """
     path = check_path(path, "path")
-    check_text(backend=backend, device=device, precision=precision)
+    check_text(backend=backend, device=device, precision=precision, input=input)
     threads = check_threads(threads)
-    artifact = Artifact.read(path)
+    artifact = taking(path, Artifact.read(path), input)
     chosen = artifact.choose_types(types)
     device = _choose_device(device, path.suffix)
     if precision is not None:

@@ -25,9 +25,9 @@ import numpy as np
 
 from sgi.engine.api import Engine, NotFiniteError
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends.backend import pad_rows
 from sgi.engine.errors import UserError
 from sgi.engine.files import TEMPORARY_MARK
+from sgi.engine.rows import pad_rows
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Line, Manifest
 from sgi.engine.run.map_files import Written, are_maps, is_intact, read_map, write_maps

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgi.engine.artifact import NOISE_MODES, describe_generator
+from sgi.engine.artifact import NOISE_MODES
 from sgi.engine.backends.triton.cuda_graph import CudaGraph
 from sgi.engine.backends.triton.fused_network import FusedNetwork
 from sgi.engine.backends.triton.values import values
+from sgi.engine.describe import describe_generator
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256, load_generator
 from sgi.engine.generator.offset_styles import tensors_of
