@@ -30,12 +30,12 @@ def check_psi(psi: float) -> float:
 
 def check_batch(batch: int) -> int:
     """`batch` as an int; raises UserError where it is not an integer of at least 1."""
-    return _positive("batch", batch)
+    return check_positive("batch", batch)
 
 
 def check_threads(threads: int | None) -> int | None:
     """`threads` as an int, None as None; raises UserError where it is not an integer of at least 1."""
-    return None if threads is None else _positive("threads", threads)
+    return None if threads is None else check_positive("threads", threads)
 
 
 def check_path(path: str | Path, name: str) -> Path:
@@ -73,7 +73,8 @@ def check_integer(name: str, value: int | None, remedy: str = "must be an intege
         raise WrongTypeError(name, value, remedy) from None
 
 
-def _positive(name: str, value: int) -> int:
+def check_positive(name: str, value: int) -> int:
+    """`value` as an int; raises UserError, naming the parameter, where it is not an integer of at least 1."""
     remedy = "must be an integer of at least 1"
     number = check_integer(name, value, remedy)
     if number is None:

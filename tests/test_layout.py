@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("cli", "engine", "kernels", "export", "trainer")
 
 _ENGINE = {"engine", "engine.backends", "engine.bundle", "engine.generator", "engine.writers"}
-_RUN = {*_ENGINE, "engine.api", "engine.run", "engine.service"}
+_RUN = {*_ENGINE, "engine.api", "engine.run", "engine.service", "engine.walk"}
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
     "kernels.gpu": {"kernels"},
@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine.api": {"engine", "engine.backends", "engine.bundle"},
     "engine.service": {"engine", "engine.api", "engine.writers"},
     "engine.run": {"engine", "engine.api", "engine.backends", "engine.writers"},
+    "engine.walk": {"engine", "engine.api", "engine.backends", "engine.writers"},
     "engine.doctor": {"engine", "engine.backends", "engine.bundle"},
     "engine.inspect_file": {"engine", "engine.generator"},
     "export": _ENGINE,
@@ -69,9 +70,9 @@ PUBLIC = {"engine": "engine.api"}
 
 RUNNING_PATH = (
     "cli", "engine", "engine.api", "engine.backends", "engine.bundle", "engine.doctor", "engine.inspect_file",
-    "engine.run", "engine.writers",
+    "engine.run", "engine.walk", "engine.writers",
 )  # fmt: skip
-HEAVY = ("torch", "onnx", "triton")
+HEAVY = ("torch", "onnx", "triton", "av")
 
 
 @cache

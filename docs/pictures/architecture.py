@@ -31,6 +31,7 @@ JOBS = {
     "engine.inspect_file": "what a file contains",
     "engine.run": "seeds to files, resumable",
     "engine.service": "maps over HTTP",
+    "engine.walk": "videos between seeds",
     "engine.writers": "file formats of maps",
     "export": "bake, lower, write, verify",
     "kernels": "kernels by device",

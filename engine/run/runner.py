@@ -14,7 +14,6 @@ from sgi.engine.arguments import (
     check_psi,
     check_text,
     check_threads,
-    names_of_types,
 )
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, open_backend
@@ -29,8 +28,6 @@ from sgi.engine.run.record import RUN_FILE, SEEDS_PER_FOLDER, RunRecord, check_s
 from sgi.engine.run.set_aside import original_name, set_special_aside
 from sgi.engine.seeds import SEED_MAX, Seeds, as_seeds, parse_seeds, parse_shard
 from sgi.engine.writers import get_format
-
-ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -120,10 +117,7 @@ def run_seeds(
     get_format(file_format)
     path = bundled_model() if model is None else check_path(model, "model")
     artifact = Artifact.read(path)
-    names = names_of_types(types) or [ALL]
-    chosen = artifact.choose_types([name for name in names if name != ALL] or None)
-    if ALL in names:
-        chosen = artifact.type_names
+    chosen = artifact.choose_types_or_all(types)
     if not isinstance(class_index, Mapping):
         class_index = check_integer("class_index", class_index)
     labels_of(class_index, 1, artifact.c_dim)
