@@ -6,6 +6,7 @@ import io
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from sgi.engine.writers import get_format
 
 SEEDS = [3, 0, 5]
 SIDE = 64  # of the bundled model
-RUNTIME = {"backend": "onnxruntime", "threads": 1}
+RUNTIME: dict[str, Any] = {"backend": "onnxruntime", "threads": 1}
 
 
 @pytest.fixture(scope="module")

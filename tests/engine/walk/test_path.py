@@ -81,5 +81,8 @@ def test_arcs_keep_the_length_and_have_constant_speed():
     np.testing.assert_allclose(steps, np.broadcast_to(steps[:, :1], steps.shape), atol=CLOSED_FORM)
 
 
-def test_arcs_between_opposite_keys_are_finite():
-    assert np.isfinite(arcs(np.array([[1.0], [-1.0]]), np.array([0, 4]))(np.arange(5))).all()
+def test_arcs_between_keys_of_one_direction_are_straight():
+    np.testing.assert_allclose(arcs(np.array([[1.0, 0.0], [3.0, 0.0]]), np.array([0, 2]))(np.arange(3))[1], [2, 0])
+    np.testing.assert_allclose(
+        arcs(np.array([[1.0], [-1.0]]), np.array([0, 4]))(np.arange(5))[:, 0], [1, 0.5, 0, -0.5, -1]
+    )
