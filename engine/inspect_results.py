@@ -30,7 +30,8 @@ _JSON: tuple[tuple[set[str], str, tuple[str, ...] | None], ...] = (
     ({"what", "cases", "figures"}, "figures of ablate", ("what", "rows")),
     ({"checks", "figures"}, "figures of relight", ("scenes", "lights", "checks")),
     ({"model_sha256", "types", "psi"}, "settings of a run", None),
-    ({"resolution", "z_dim", "types"}, "sidecar of an engine", ("resolution", "z_dim", "c_dim", "psi", "builder")),
+    ({"resolution", "z_dim", "types"}, "sidecar of an engine",
+     ("resolution", "input", "z_dim", "w_dim", "c_dim", "psi", "builder")),
 )  # fmt: skip
 
 

@@ -61,6 +61,16 @@ class MappingNetwork:
             ws[:, : self.cutoff] = truncated[:, None]
         return ws
 
+    def fits(self, z_dim: int, c_dim: int) -> bool:
+        """Whether the layers take z [N, z_dim] and label [N, c_dim], and each takes what the one before gives."""
+        width = z_dim + (0 if self.embed is None else len(self.embed.bias))
+        for layer in self.layers:
+            if layer.weight.shape[0] != width:
+                return False
+            width = len(layer.bias)
+        classes = 0 if self.embed is None else self.embed.weight.shape[0]
+        return bool(self.layers) and classes == c_dim and (self.average is None or self.average.shape == (width,))
+
     def has_equal_rows(self, psi: float) -> bool:
         """Whether all rows of w+ of an image are equal at this psi."""
         return psi == 1 or self.cutoff is None or not 0 < self.cutoff < self.num_ws
@@ -92,11 +102,7 @@ def mapping_of(model: bytes, artifact: Artifact) -> MappingNetwork:
         num_ws=artifact.num_ws,
         cutoff=artifact.cutoff,
     )
-    widths = [artifact.z_dim, *(len(layer.bias) for layer in network.layers)]
-    if network.embed is not None:
-        widths[0] += len(network.embed.bias)
-    wrong = any(layer.weight.shape[0] != width for layer, width in zip(network.layers, widths, strict=False))
-    if not gemms or wrong or (network.embed is None) != (artifact.c_dim == 0):
+    if not network.fits(artifact.z_dim, artifact.c_dim):
         raise unknown_graph("the layers of the mapping network")
     return network
 

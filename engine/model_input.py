@@ -94,20 +94,19 @@ def _products(graph: Graph) -> list[Node]:
 
 
 def _width(graph: Graph) -> int:
-    widths = {_matrix(graph, product).shape[0] for product in _products(graph)}
+    widths = {_shape(graph, product)[0] for product in _products(graph)}
     if len(widths) != 1:
         raise unknown_graph("affine layers of one width")
-    return int(widths.pop())
+    return widths.pop()
 
 
-def _matrix(graph: Graph, product: Node) -> Array:
+def _shape(graph: Graph, product: Node | None) -> tuple[int, int]:
+    """The shape [w_dim, S] of the matrix of a product."""
     try:
-        matrix = graph.tensor(product.inputs[1])
-    except ValueError:
-        matrix = np.empty(0)
-    if matrix.ndim != 2 or matrix.dtype != np.float32 or not matrix.size:
-        raise unknown_graph("the affine layers in float32")
-    return matrix
+        inputs, outputs = graph.shape(product.inputs[1] if product else "")
+    except (ValueError, KeyError, IndexError):  # of another rank, no matrix, no weights
+        raise unknown_graph("the affine layers") from None
+    return inputs, outputs
 
 
 def _masked(product: Node, graph: Graph, num_ws: int) -> Iterator[bytes]:
@@ -123,34 +122,25 @@ def _masked(product: Node, graph: Graph, num_ws: int) -> Iterator[bytes]:
 
 def _rows(product: Node, graph: Graph, num_ws: int) -> Array:
     """The row of w+ of each column of a product, [S]."""
-    width = _matrix(graph, product).shape[1]
+    width = _shape(graph, product)[1]
     value, start, total = product.outputs[0], 0, width
     joined = next((n for n in graph.readers(value) if n.operator == "Concat"), None)
     if joined is not None:
         # With a cutoff there are two products: of the truncated and of the other rows.
-        widths = [_matrix(graph, _writer(graph, part)).shape[1] for part in joined.inputs]
+        widths = [_shape(graph, graph.writer(part))[1] for part in joined.inputs[:2]]
         start, total = sum(widths[: joined.inputs.index(value)]), sum(widths)
         value = joined.outputs[0]
-    layers = rows_of_layers(num_ws)
-    for sizes in _sizes(graph, value):
-        if len(sizes) == len(layers) and sum(sizes) == total and min(sizes) >= 0:
-            return np.repeat(layers, sizes)[start : start + width]
-    raise unknown_graph("the rows of w+")
+    layers, sizes = rows_of_layers(num_ws), _sizes(graph, value)
+    if len(sizes) != len(layers) or sum(sizes) != total or min(sizes) < 0:
+        raise unknown_graph("the rows of w+")
+    return np.repeat(layers, sizes)[start : start + width]
 
 
-def _writer(graph: Graph, value: str) -> Node:
-    writer = graph.writer(value)
-    if writer is None or len(writer.inputs) != 2 or not graph.has_tensor(writer.inputs[1]):
-        raise unknown_graph("the affine layers")
-    return writer
-
-
-def _sizes(graph: Graph, value: str) -> Iterator[list[int]]:
-    """Sizes of the styles that a value is split into after the bias was added."""
-    for added in graph.readers(value):
-        for split in graph.readers(added.outputs[0]) if added.operator == "Add" else []:
-            if split.operator == "Split" and len(split.inputs) == 2 and graph.has_tensor(split.inputs[1]):
-                try:
-                    yield [int(size) for size in np.ravel(graph.tensor(split.inputs[1]))]
-                except ValueError:
-                    continue
+def _sizes(graph: Graph, value: str) -> list[int]:
+    """Sizes of the styles that a value is split into, after the bias of one of the types was added."""
+    added = next((n for n in graph.readers(value) if n.operator == "Add"), None)
+    split = next((n for n in graph.readers(added.outputs[0]) if n.operator == "Split"), None) if added else None
+    try:
+        return [int(size) for size in np.ravel(graph.tensor(split.inputs[1] if split else ""))]
+    except (ValueError, KeyError, IndexError):  # no weights of this type, a value of a node, no second input
+        return []

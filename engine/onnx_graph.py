@@ -55,6 +55,13 @@ class Graph:
         """model: a whole model, or its graph as a memoryview."""
         self.fields = list(fields(find_graph(model) if isinstance(model, bytes) else model))
         self.nodes = [_node(field) for field in self.fields if field.number == GRAPH_NODE]
+        self._readers: dict[str, list[Node]] = {}
+        self._writers: dict[str, Node] = {}
+        for node in self.nodes:
+            for name in node.inputs:
+                self._readers.setdefault(name, []).append(node)
+            for name in node.outputs:
+                self._writers.setdefault(name, node)
         self.inputs = self._names(GRAPH_INPUT)
         self.outputs = self._names(GRAPH_OUTPUT)
         self._tensors = {
@@ -70,26 +77,34 @@ class Graph:
 
     def tensor(self, name: str) -> Array:
         """An initializer, float32 or int64; raises ValueError for another type and for one without all its numbers."""
-        dims, kind, raw = [], 0, b""
+        shape, dtype, raw = self._parse(name)
+        return np.frombuffer(bytes(raw), dtype).reshape(shape)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of an initializer; raises ValueError as `tensor` does."""
+        return self._parse(name)[0]
+
+    def readers(self, value: str) -> list[Node]:
+        """The nodes that read a value."""
+        return self._readers.get(value, [])
+
+    def writer(self, value: str) -> Node | None:
+        """The node that writes a value; None for an input and an initializer."""
+        return self._writers.get(value)
+
+    def _parse(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any], memoryview]:
+        dims, kind, raw = [], 0, memoryview(b"")
         for field in fields(self._tensors[name]):
             if field.number == _TENSOR_DIMS:
                 dims += numbers(field, _MOST_DIMS)
             elif field.number == _TENSOR_TYPE:
                 kind = numbers(field, 1)[0]
             elif field.number == _TENSOR_RAW:
-                raw = bytes(field.payload)
+                raw = field.payload
         dtype = _DTYPES.get(kind)
         if dtype is None or len(raw) != math.prod(dims) * dtype.itemsize:
             raise ValueError(f"{name} is not a complete tensor of float32 or int64")
-        return np.frombuffer(raw, dtype).reshape(dims)
-
-    def readers(self, value: str) -> list[Node]:
-        """The nodes that read a value."""
-        return [node for node in self.nodes if value in node.inputs]
-
-    def writer(self, value: str) -> Node | None:
-        """The node that writes a value; None for an input and an initializer."""
-        return next((node for node in self.nodes if value in node.outputs), None)
+        return tuple(dims), dtype, raw
 
     def _names(self, number: int) -> list[str]:
         found = (_texts(field.payload, _VALUE_NAME) for field in self.fields if field.number == number)

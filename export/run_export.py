@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from sgi.engine import bundle, intrinsics
 from sgi.engine.arguments import check_psi, names_of_types
-from sgi.engine.artifact import NOISE_CHOICES
+from sgi.engine.artifact import INPUTS, NOISE_CHOICES
 from sgi.engine.errors import UserError, refuse_ignored
 from sgi.engine.files import check_writable
 from sgi.engine.generator import Generator, checkpoints
@@ -41,6 +41,7 @@ def export_model(
     noise_seed: int | None = None,
     precision: str = "fp32",
     opset: int | None = None,
+    input: str = "z",
     progress: Progress = SILENT,
     **options: Any,
 ) -> Exported:
@@ -55,11 +56,16 @@ def export_model(
     of rows of w+ that it truncates; noise_mode: none, const or random; None for those of the offsets' fits.
     noise_seed: with random, the seed of the noise that is stored in the model, so that runs repeat; None for 0.
     precision: of the convolutions, fp32, fp16 or bf16. opset: of ONNX, None for 20, or 22 in bf16.
+    input: what the model takes, z (with psi), w or w+ (both after truncation, so that psi and cutoff do not apply).
     options: fields of the format's `Exporter.settings`, such as `builder` and `batch_profile` of tensorrt.
 
     Raises UserError for invalid values and for a model that does not reproduce the generator; then nothing is written.
     """
     exporter = get_exporter(file_format)
+    if input not in INPUTS:
+        raise UserError(f"`input={input}`: choose from {', '.join(INPUTS)}")
+    if input != "z":
+        refuse_ignored({"psi": psi, "cutoff": cutoff}, f"with `input={input}`, which is after truncation; leave it out")
     types = names_of_types(types)
     if psi is not None:
         check_psi(psi)
@@ -98,7 +104,7 @@ def export_model(
         )
     write_onnx = partial(
         export_onnx, network, chosen, psi=psi, cutoff=cutoff, noise_mode=noise_mode, noise_seed=noise_seed,
-        precision=precision, opset=opset, progress=progress,
+        precision=precision, opset=opset, input=input, progress=progress,
     )  # fmt: skip
     return exporter.write(Source(name, write_onnx), target, settings, progress)
 

@@ -21,7 +21,8 @@ class Backend(Protocol):
 
     A class that implements this is called as
     `Class(path, artifact, device=..., types=..., batch=..., threads=...)`, with `precision=...` where the caller passes
-    one; `sgi.engine.backends.open_backend` describes the arguments.
+    one; `sgi.engine.backends.open_backend` describes the arguments. It reads an .onnx by
+    `sgi.engine.model_file.read_model`, which changes a graph that takes z where `artifact.input` is w or w+.
     """
 
     name: str

@@ -105,6 +105,17 @@ class FusedNetwork:
         styles = products + selection.bias[:, None]
         return styles.reshape(-1, styles.shape[2])
 
+    def styles_of_rows(self, ws: Tensor, selection: Selection) -> Tensor:
+        """Styles [K * N, S] of ws [N, num_ws, w_dim] float32, which is not truncated.
+
+        One product with all rows and a selection; a product for each row would be num_ws launches.
+        """
+        n, rows, inputs = ws.shape
+        products = ws.reshape(1, n * rows, inputs) @ selection.affine.mT  # [1 or K, N * num_ws, S]
+        own = self.row_of_style.long().expand(len(products), n, 1, -1)
+        styles = products.unflatten(1, (n, rows)).gather(2, own)[:, :, 0] + selection.bias[:, None]
+        return styles.reshape(-1, styles.shape[2])
+
     def render(self, styles: Tensor, selection: Selection) -> Tensor:
         """Raw pictures [K, N, C, R, R] float32 of styles [K * N, S]."""
         with dependent_launches(self.options.dependent):

@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgi.engine.artifact import NOISE_MODES
+from sgi.engine.artifact import INPUTS, NOISE_MODES
 from sgi.engine.backends.triton.cuda_graph import CudaGraph
-from sgi.engine.backends.triton.fused_network import FusedNetwork
+from sgi.engine.backends.triton.fused_network import FusedNetwork, Selection
 from sgi.engine.backends.triton.values import values
 from sgi.engine.describe import describe_generator
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256, load_generator
 from sgi.engine.generator.offset_styles import tensors_of
+from sgi.engine.mapping import MappingNetwork
 from sgi.engine.offsets import Offset
 from sgi.kernels.gpu import tune
 
@@ -48,6 +49,7 @@ class TritonBackend:
         device: str = "cuda",
         types: Sequence[str] | None = None,
         deterministic: bool = True,
+        input: str = "z",
     ) -> None:
         """Pack a generator for one device.
 
@@ -55,8 +57,8 @@ class TritonBackend:
         noise_mode: none or const. precision: fp16, bf16 or fp32, of weights and activations. device: cuda or cpu.
         types: outputs that `run` computes by default, None for all.
         deterministic: block shapes from the cost model, so that two runs agree to the bit; False measures them on the
-        GPU, once per shape. Raises UserError for an offset of another generator, a missing CUDA device and an unknown
-        precision, noise mode or type.
+        GPU, once per shape. input: what `run` takes, z, w or w+. Raises UserError for an offset of another generator, a
+        missing CUDA device and an unknown precision, noise mode, type or input.
         """
         if device == "cuda" and not torch.cuda.is_available():
             raise UserError("`device=cuda`: torch finds no CUDA device; use `device=cpu`")
@@ -64,6 +66,8 @@ class TritonBackend:
             raise UserError(f"`precision={precision}`: choose from {', '.join(PRECISIONS)}")
         if noise_mode not in NOISE_MODES:
             raise UserError(f"`noise_mode={noise_mode}`: choose from {', '.join(NOISE_MODES)}")
+        if input not in INPUTS:
+            raise UserError(f"`input={input}`: choose from {', '.join(INPUTS)}")
         self.device = device
         self._lock = Lock()
         self.artifact = describe_generator(
@@ -74,6 +78,7 @@ class TritonBackend:
             cutoff=cutoff,
             noise_mode=noise_mode,
             precision=precision,
+            input=input,
         )
         self._types = self.artifact.choose_types(types)
         tensors = [tensors_of(offset, device) for offset in offsets.values()]
@@ -96,37 +101,36 @@ class TritonBackend:
 
     def run(
         self,
-        z: np.ndarray,
-        psi: float,
+        latent: np.ndarray,
+        psi: float | None,
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> dict[str, np.ndarray]:
         """See `Backend.run`."""
         # The next call overwrites the outputs of a captured graph.
         with self._lock:
-            outputs = self.run_on_device(z, psi, label, types)
+            outputs = self.run_on_device(latent, psi, label, types)
             # A copy on the CPU too, because the caller owns the arrays.
             return {name: value.to("cpu", copy=True).numpy() for name, value in outputs.items()}
 
     def run_on_device(
         self,
-        z: np.ndarray | Tensor,
-        psi: float,
+        latent: np.ndarray | Tensor,
+        psi: float | None,
         label: np.ndarray | Tensor | None = None,
         types: Sequence[str] | None = None,
     ) -> dict[str, Tensor]:
-        """See `OnDevice.run_on_device`; z and label can also be tensors on any device.
+        """See `OnDevice.run_on_device`; latent and label can also be tensors on any device.
 
         On CUDA the tensors belong to a captured graph: the next call with the same N and types overwrites them.
         """
         chosen = self._types if types is None else self.artifact.choose_types(types)
-        inputs = [torch.as_tensor(value, dtype=torch.float32, device=self.device) for value in (z, psi)]
-        if label is not None:
-            inputs.append(torch.as_tensor(label, dtype=torch.float32, device=self.device))
+        given = (latent, self.artifact.psi if psi is None else psi, label)[: len(self.artifact.inputs)]
+        inputs = [torch.as_tensor(v, dtype=torch.float32, device=self.device) for v in given if v is not None]
         with torch.inference_mode():
             if self.device == "cpu":
                 return self._outputs(chosen, *inputs)
-            return self._captured(chosen, len(z))(*inputs)
+            return self._captured(chosen, len(latent))(*inputs)
 
     def close(self) -> None:
         """See `Backend.close`."""
@@ -134,20 +138,29 @@ class TritonBackend:
         self._select.cache_clear()
         del self._network
 
-    def _outputs(
-        self, types: tuple[str, ...], z: Tensor, psi: Tensor, label: Tensor | None = None
-    ) -> dict[str, Tensor]:
+    def mapping(self) -> MappingNetwork:
+        """See `Mapped.mapping`."""
+        return self._network.packed_mapping.on_host(self.artifact.num_ws, self.artifact.cutoff)
+
+    def _outputs(self, types: tuple[str, ...], *inputs: Tensor) -> dict[str, Tensor]:
         names = self.artifact.type_names
         selection = self._select(tuple(names.index(name) for name in types))
-        w = self._network.mapping(z, label)
-        styles = self._network.styles(w, psi, self.artifact.cutoff, selection)
-        raw = self._network.render(styles, selection)
+        raw = self._network.render(self._styles(selection, *inputs), selection)
         return {name: values(raw[k], self.artifact.output(name)) for k, name in enumerate(types)}
 
+    def _styles(
+        self, selection: Selection, latent: Tensor, psi: Tensor | None = None, label: Tensor | None = None
+    ) -> Tensor:
+        network = self._network
+        if psi is not None:
+            return network.styles(network.mapping(latent, label), psi, self.artifact.cutoff, selection)
+        if self.artifact.input == "w+":
+            return network.styles_of_rows(latent, selection)
+        return network.styles(latent, torch.ones([], device=latent.device), 0, selection)
+
     def _capture(self, types: tuple[str, ...], batch: int) -> CudaGraph:
-        config = self._network.generator.config
-        inputs = [torch.zeros(batch, config.z_dim, device=self.device), torch.ones([], device=self.device)]
-        if config.c_dim:
-            inputs.append(torch.zeros(batch, config.c_dim, device=self.device))
+        shapes = [[batch if size is None else size for size in shape] for shape in self.artifact.inputs.values()]
+        # psi is 1, the only input without rows.
+        inputs = [(torch.zeros if shape else torch.ones)(shape, device=self.device) for shape in shapes]
         with tune.tuning(not self._deterministic):
             return CudaGraph(lambda *given: self._outputs(types, *given), tuple(inputs))
