@@ -26,6 +26,7 @@ from sgi.engine.errors import UserError
 
 COMMANDS = {
     "run": "Write the maps of seeds or latents as files; the same command continues a stopped run.",
+    "interpolate": "Walk from seed to seed and write the image beside its maps, as a video or as frames.",
     "verify": "Check a folder of maps against its hashes, and merge the manifests of its shards.",
     "inspect": "Describe a checkpoint, or a file or folder that a command wrote; nothing in it is executed.",
     "import": "Convert a StyleGAN2 checkpoint to a generator file; nothing in it is executed.",
@@ -54,7 +55,15 @@ INTERRUPTED = 130
 USER_ERROR = 2
 _BROKEN_PIPE = 1  # the exit code of typer for it
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-_EXTRAS = {"run": "cpu", "verify": "cpu", "doctor": "cpu", "import": "export", "inspect": "export", "export": "export"}
+_EXTRAS = {
+    "run": "cpu",
+    "interpolate": "cpu",
+    "verify": "cpu",
+    "doctor": "cpu",
+    "import": "export",
+    "inspect": "export",
+    "export": "export",
+}
 _DEFAULT_EXTRA = "train"
 _OPTIONAL = {"torch", "onnx", "ml_dtypes", "onnxruntime", "openvino", "matplotlib", "yaml"}
 """Modules that come with an extra of the package; _EXTRAS: the extra that a command needs."""

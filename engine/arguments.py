@@ -35,12 +35,12 @@ def check_psi(psi: float) -> float:
 
 def check_batch(batch: int) -> int:
     """`batch` as an int; raises UserError where it is not an integer from 1 to MAX_BATCH."""
-    return _positive("batch", batch, MAX_BATCH)
+    return check_positive("batch", batch, MAX_BATCH)
 
 
 def check_threads(threads: int | None) -> int | None:
     """`threads` as an int, None as None; raises UserError where it is not an integer from 1 to MAX_THREADS."""
-    return None if threads is None else _positive("threads", threads, MAX_THREADS)
+    return None if threads is None else check_positive("threads", threads, MAX_THREADS)
 
 
 def check_cutoff(cutoff: int | None, num_ws: int) -> int | None:
@@ -93,7 +93,8 @@ def check_integer(name: str, value: int | None, remedy: str = "must be an intege
         raise WrongTypeError(name, value, remedy) from None
 
 
-def _positive(name: str, value: int, largest: int) -> int:
+def check_positive(name: str, value: int, largest: int) -> int:
+    """`value` as an int; raises UserError, naming the parameter, where it is not an integer from 1 to `largest`."""
     remedy = "must be an integer of at least 1"
     number = check_integer(name, value, remedy)
     if number is None:

@@ -25,6 +25,8 @@ from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.onnx_wire import NotOnnxError, read_metadata
 
 FORMAT = 1
+ALL = "all"
+"""In place of the name of a type: every type of a model."""
 METADATA_KEY = "sgi_engine"
 ONNX_SUFFIX = ".onnx"
 SIDECAR_SUFFIXES = (".engine", ".plan")
@@ -143,6 +145,12 @@ class Artifact:
             if name not in self.type_names:
                 raise UserError(f"`types={name}`: the model has {', '.join(self.type_names)}{_how_to_add(name)}")
         return tuple(name for name in self.type_names if name in names)
+
+    def choose_types_or_all(self, wanted: str | Iterable[str] | None) -> tuple[str, ...]:
+        """`choose_types` of names among which `all` stands for every type of the model."""
+        names = names_of_types(wanted) or [ALL]
+        chosen = self.choose_types([name for name in names if name != ALL] or None)
+        return self.type_names if ALL in names else chosen
 
     def warn_of_class(self, types: Iterable[str] | None, classes: Iterable[int], stacklevel: int = 2) -> None:
         """Warn if the offset of one of the types (None: all) was fitted on one class, and `classes` has another."""

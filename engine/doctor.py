@@ -24,7 +24,7 @@ ENGINE_BACKEND = "tensorrt"
 """The backend that runs TensorRT engines. There is no engine for every GPU, so that it cannot be tried."""
 PACKAGES = (
     "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "triton",
-    "tensorrt", "tensorrt-rtx-cu13", "cuda-bindings", "nvidia-ml-py", "pycuda",
+    "tensorrt", "tensorrt-rtx-cu13", "cuda-bindings", "nvidia-ml-py", "pycuda", "av",
 )  # fmt: skip
 _DETAIL_LENGTH = 200
 _TEST_BYTES = 1 << 20

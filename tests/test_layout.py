@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("cli", "engine", "kernels", "export", "trainer")
 
 _ENGINE = {"engine", "engine.backends", "engine.bundle", "engine.generator", "engine.writers"}
-_RUN = {*_ENGINE, "engine.api", "engine.run", "engine.service"}
+_RUN = {*_ENGINE, "engine.api", "engine.run", "engine.service", "engine.walk"}
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
     "kernels.gpu": {"kernels"},
@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine.api": {"engine", "engine.backends", "engine.bundle", "engine.generator_model"},
     "engine.service": {"engine", "engine.api", "engine.writers"},
     "engine.run": {"engine", "engine.api", "engine.backends", "engine.generator_model", "engine.writers"},
+    "engine.walk": {"engine", "engine.api", "engine.backends", "engine.writers"},
     "engine.doctor": {"engine", "engine.backends", "engine.bundle", "engine.generator_model"},
     "engine.inspect_file": {"engine", "engine.generator"},
     "export": {*_ENGINE, "engine.model_recipe"},
@@ -75,9 +76,9 @@ PUBLIC = {"engine": "engine.api"}
 
 RUNNING_PATH = (
     "cli", "engine", "engine.api", "engine.backends", "engine.bundle", "engine.doctor", "engine.generator_model",
-    "engine.inspect_file", "engine.model_recipe", "engine.run", "engine.writers",
+    "engine.inspect_file", "engine.model_recipe", "engine.run", "engine.walk", "engine.writers",
 )  # fmt: skip
-HEAVY = ("torch", "onnx", "triton")
+HEAVY = ("torch", "onnx", "triton", "av")
 
 
 @cache

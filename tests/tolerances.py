@@ -17,3 +17,6 @@ NATIVE_PARITY = 1e-6  # the same seed through the same runtime from C++ and from
 OPTIMISED = 1e-3  # latents after steps of Adam, or through a root and its inverse, with sums rounded otherwise
 SAMPLED_COVARIANCE = 0.5  # entries of a covariance of 512 whitened samples about those of the identity
 HALF_TEACHER = 1 / 255  # codes of a teacher in half precision, where a GPU computes targets so, against float32
+VIDEO_PSNR = 35.0  # dB, a frame read from an H.264 or VP9 video about the frame drawn
+GIF_PSNR = 25.0  # dB, with 256 colours
+VIDEO_MEAN = 3.0  # codes, mean of a channel of a frame read from a video about that of the frame drawn

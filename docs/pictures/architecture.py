@@ -33,6 +33,7 @@ JOBS = {
     "engine.model_recipe": "outputs and settings of a model",
     "engine.run": "seeds to files, resumable",
     "engine.service": "maps over HTTP",
+    "engine.walk": "videos between seeds",
     "engine.writers": "file formats of maps",
     "export": "bake, lower, write, verify",
     "kernels": "kernels by device",

@@ -17,7 +17,6 @@ from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
 from sgi.engine.run.record import RUN_FILE, read_run
 
-ALL = "all"
 T = TypeVar("T")
 
 
@@ -60,9 +59,7 @@ def open_source(
         exported = ExportedModel(bundled_model() if model is None else check_path(model, "model"))
         if noise_mode is not None:
             exported.artifact.check_noise_mode(noise_mode)
-        names = names_of_types(types) or [ALL]
-        chosen = exported.artifact.choose_types([name for name in names if name != ALL] or None)
-        return RunSource(exported, exported.artifact.type_names if ALL in names else chosen)
+        return RunSource(exported, exported.artifact.choose_types_or_all(types))
     if model is not None:
         raise UserError("`model` and `generator`: pass only one of the two")
     outdir = check_path(outdir, "outdir")

@@ -12,6 +12,7 @@ from sgi.engine import intrinsics
 from sgi.engine.files import atomic_write
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.writers.colour_map import viridis
+from sgi.engine.writers.display import PAPER, Span, in_colours, is_coloured, span_of, to_rgb
 from sgi.engine.writers.png import encode_png
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ ROWS = 8
 _SMALLEST, _LARGEST = 192, 256  # side of a cell in pixels: smaller maps are enlarged, larger ones reduced
 _GAP = 8
 _BAR = (72, 10)  # width and height of a colour bar
-_PAPER, _INK = (250, 250, 250), (60, 60, 60)
+_INK = (60, 60, 60)
 
 
 def write_sheet(path: Path, rows: Mapping[str, Mapping[str, np.ndarray]], types: Sequence[Intrinsic]) -> None:
@@ -43,11 +44,11 @@ def draw_sheet(rows: Mapping[str, Mapping[str, np.ndarray]], types: Mapping[str,
     types: {row or column label: type of its pictures of one channel}. Pictures of depth are drawn in colours that span
     the least to the largest value of that type in the sheet; the label has a bar of the colours and the two values.
     """
-    coloured = {label: kind for label, kind in (types or {}).items() if kind.decoding == "inverse"}
+    coloured = {label: kind for label, kind in (types or {}).items() if is_coloured(kind)}
     spans = _spans(rows, coloured)
     rows = {
         label: {
-            name: _colours(code, spans[coloured[key].name]) if (key := _key(label, name, code, coloured)) else code
+            name: in_colours(code, spans[coloured[key].name]) if (key := _key(label, name, code, coloured)) else code
             for name, code in row.items()
         }
         for label, row in rows.items()
@@ -64,7 +65,7 @@ def draw_sheet(rows: Mapping[str, Mapping[str, np.ndarray]], types: Mapping[str,
     line = _GAP + 15
     head = line + _GAP + (line if any(name in legends for name in columns) else 0)
     size = (margin + len(columns) * (side + _GAP), head + len(rows) * (side + _GAP))
-    sheet = Image.new("RGB", size, _PAPER)
+    sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
     for column, name in enumerate(columns):
         draw.text((margin + column * (side + _GAP) + side / 2, line), name, _INK, font, anchor="ms")
@@ -89,26 +90,17 @@ def _key(row: str, column: str, code: np.ndarray, coloured: Mapping[str, Intrins
     return row if row in coloured else column if column in coloured else None
 
 
-def _spans(
-    rows: Mapping[str, Mapping[str, np.ndarray]], coloured: Mapping[str, Intrinsic]
-) -> dict[str, tuple[float, float]]:
-    """{name of a type: least and largest display code of its cells}."""
-    spans: dict[str, tuple[float, float]] = {}
+def _spans(rows: Mapping[str, Mapping[str, np.ndarray]], coloured: Mapping[str, Intrinsic]) -> dict[str, Span]:
+    """{name of a type: span of its cells}."""
+    codes: dict[str, list[np.ndarray]] = {}
     for label, row in rows.items():
         for name, code in row.items():
             if key := _key(label, name, code, coloured):
-                kind = coloured[key].name
-                low, high = spans.get(kind, (1.0, 0.0))
-                spans[kind] = (min(low, float(code.min())), max(high, float(code.max())))
-    return spans
+                codes.setdefault(coloured[key].name, []).append(code)
+    return {name: span_of(found) for name, found in codes.items()}
 
 
-def _colours(code: np.ndarray, span: tuple[float, float]) -> np.ndarray:
-    low, high = span
-    return viridis((code - low) / max(high - low, 1e-6))
-
-
-def _legend(kind: Intrinsic, span: tuple[float, float], font: Any) -> Picture:
+def _legend(kind: Intrinsic, span: Span, font: Any) -> Picture:
     """The least value, a bar of the colours and the largest value; the brightest colour is the least value."""
     from PIL import Image, ImageDraw
 
@@ -116,7 +108,7 @@ def _legend(kind: Intrinsic, span: tuple[float, float], font: Any) -> Picture:
     width, height = _BAR
     before = int(font.getlength(least)) + _GAP // 2
     size = (before + width + _GAP // 2 + int(font.getlength(largest)), 15)
-    legend = Image.new("RGB", size, _PAPER)
+    legend = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(legend)
     draw.text((0, 7), least, _INK, font, anchor="lm")
     draw.text((size[0], 7), largest, _INK, font, anchor="rm")
@@ -128,11 +120,7 @@ def _legend(kind: Intrinsic, span: tuple[float, float], font: Any) -> Picture:
 def _picture(code: np.ndarray) -> Picture:
     from PIL import Image
 
-    if len(code) == 4:
-        alpha, paper = code[3:], np.array(_PAPER)[:, None, None] / 255
-        code = code[:3] * alpha + paper * (1 - alpha)
-    pixels = (code * 255 + 0.5).astype(np.uint8)
-    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)).convert("RGB")
+    picture = Image.fromarray(to_rgb(code))
     if picture.width > _LARGEST:
         return picture.resize((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
     scale = max(1, _SMALLEST // picture.width)

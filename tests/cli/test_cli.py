@@ -93,9 +93,11 @@ def test_network_is_another_name_of_generator(name):
     assert str(context.params["generator"]) == "network.pkl"
 
 
-@pytest.mark.parametrize("name", ["run", "export", "train", "score", "eval", "ablate", "serve"])
+@pytest.mark.parametrize("name", ["run", "interpolate", "export", "train", "score", "eval", "ablate", "serve"])
 def test_type_takes_lists_in_every_command_that_has_it(name):
-    options = {"run": ["--seeds", "0"], "ablate": ["--what", "rows"]}
+    options = {
+        "run": ["--seeds", "0"], "interpolate": ["--seeds", "0,1", "--out", "walk"], "ablate": ["--what", "rows"],
+    }  # fmt: skip
     arguments = ["--type", "depth, normal", "--type", "image", *options.get(name, [])]
     assert cli.load_command(name).make_context(name, list(arguments)).params["types"] == ["depth", "normal", "image"]
     assert "types" in {parameter.name for parameter in cli.load_command(name).params}

@@ -71,6 +71,9 @@ OWN_TYPE = "name: roughness\nchannels: 1\nmeaning: roughness, 0 to 1\n"
         (("relight", "--directions", "d.npy", "--precision", "fp32"), "--precision fp32 has no effect"),
         (("relight", "--offset", DEPTH, "--offset", DEPTH), "a second offset of type depth"),
         (("run", "--seeds", "0", "--type", "all,bogus"), "--type bogus: the model has"),
+        (("interpolate", "--seeds", "0,1", "--out", "walk", "--fps", "30"), "--fps 30.0 has no effect on a folder"),
+        (("interpolate", "--seeds", "0,1", "--out", "walk", "--crf", "18"), "--crf 18 has no effect on a folder"),
+        (("interpolate", "--seeds", "0,1", "--out", "walk.gif", "--crf", "18"), "--crf 18 has no effect on .gif files"),
         (("invert", "a.png", "--class", "1"), "--noise-mode and --class: the offsets' files fix both"),
         (("invert", "a.png", "--noise-mode", "none"), "--noise-mode and --class: the offsets' files fix both"),
         (

@@ -8,6 +8,8 @@ from sgi.engine import bundle
 
 DEPTH = bundle.offset("depth")
 COMMANDS = {
+    "interpolate": (("interpolate", "--seeds", "0,1"), "--out", ".mp4", False),
+    "interpolate to a folder": (("interpolate", "--seeds", "0,1"), "--out", "", True),
     "train": (("train", "--type", "depth"), "--out", ".safetensors", True),
     "train --workdir": (("train", "--type", "depth"), "--workdir", "", True),
     "combine": (("combine", DEPTH, DEPTH), "--out", ".safetensors", False),
