@@ -260,7 +260,8 @@ class Engine:
             raise UserError(
                 f"the backend {self.backend.name} has no mapping network; open an .onnx file that takes z with another"
             )
-        return self.backend.mapping()
+        with self._passes:
+            return self.backend.mapping()
 
     def _check(self, kind: str, psi: float | None, class_index: Any, labels: Any) -> float:
         """The truncation of a request, whose kind of latents the model can take."""

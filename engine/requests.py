@@ -56,11 +56,13 @@ class Requests:
                 raise UserError(f"`{kind}`: the engine takes z; open the model with `input=w+`")
             if kind == "ws" and takes == "w":
                 raise UserError("`ws`: the engine takes one w for all rows; pass `w`, or use a model that takes w+")
-        elif takes != "z" and not self.mapping().has_equal_rows(psi) and takes == "w":
-            raise UserError(
-                f"`{kind}`: with the cutoff {self.artifact.cutoff} of the model and psi {psi:g}, rows of w+ differ, "
-                "and the engine takes one w for all; open the model with `input=w+`"
-            )
+        elif takes != "z":
+            has_equal_rows = self.mapping().has_equal_rows(psi)  # raises UserError for a file without a mapping network
+            if takes == "w" and not has_equal_rows:
+                raise UserError(
+                    f"`{kind}`: with the cutoff {self.artifact.cutoff} of the model and psi {psi:g}, rows of w+ "
+                    "differ, and the engine takes one w for all; open the model with `input=w+`"
+                )
 
     def rows(self, kind: str, value: Any, class_index: Any = None, labels: ArrayLike | None = None) -> Rows:
         """The latents of a request.

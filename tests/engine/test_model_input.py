@@ -272,6 +272,15 @@ def test_a_graph_in_which_something_else_reads_z_is_not_changed(z_model):
         with_input(model.SerializeToString(), "w", 6)
 
 
+@pytest.mark.parametrize("input", ["z", "w+"])
+def test_a_closed_engine_maps_nothing(z_model, input):
+    engine = Engine.open(z_model, backend="onnxruntime", input=input)
+    engine.close()
+    for call in (engine.mapping, engine):
+        with pytest.raises(UserError, match="the engine is closed"):
+            call(0)
+
+
 def test_unknown_inputs(z_model):
     with pytest.raises(UserError, match=r"`input=y`: choose from z, w, w\+"):
         Engine.open(z_model, input="y")
