@@ -36,7 +36,7 @@ import forms
 import implementations
 import measurements
 import torch
-import training
+import whole_fits
 from compiling import Compiler, Job
 from layer_cases import LayerCase, distinct, layer_cases
 from results_file import Case, Record
@@ -186,8 +186,8 @@ class Benchmark:
 
     def _fit(self) -> Iterator[Case]:
         size = self.sizes[-1]
-        for backend in training.BACKENDS:
-            rows = partial(training.training, size, self.device, backend, self.options.tiny)
+        for backend in whole_fits.BACKENDS:
+            rows = partial(whole_fits.whole_fit, size, self.device, backend, self.options.tiny)
             yield Case("training", f"{size.name}, {backend}", rows)
         for size in reversed(self.sizes[1:] or self.sizes):
             yield Case("fit", size.name, partial(measurements.fit, size, self.device))
