@@ -78,6 +78,8 @@ def cases(sizes: tuple[Size, ...], device: str, tiny: bool) -> Iterator[tuple[st
         for shape in LARGE_SHAPES:
             yield f"{shape}", case(_operators, shape, torch.float16, device)
         yield "large network", case(_network, sizes[-1], torch.float16, device)
+        # Pools of fits are rendered in float32.
+        yield "large network float32", case(_network, sizes[-1], torch.float32, device)
     yield "gradients", case(_gradients, device)
 
 

@@ -17,7 +17,7 @@ from clock import measure_rotating
 from layer_cases import LayerCase, Operands, shape_key, tensors
 from torch import Tensor
 
-from sgi.engine.backends.triton import fused_network
+from sgi.engine.backends.triton import fused_synthesis
 from sgi.kernels.gpu import tune
 from sgi.kernels.gpu.conv.launch import conv
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
@@ -155,7 +155,7 @@ def using(winners: Winners) -> Iterator[None]:
 
     The operators are replaced, so the choice costs host time; a CUDA graph does not show it.
     """
-    former_up, former_conv = fused_network.fused_up_conv, fused_network.fused_conv
+    former_up, former_conv = fused_synthesis.fused_up_conv, fused_synthesis.fused_conv
 
     def fused_up_conv(
         x: Tensor, weight: Tensor, phase_weights: Tensor | None, style: Tensor | None, scale: Tensor,
@@ -190,8 +190,8 @@ def using(winners: Winners) -> Iterator[None]:
         found = former_conv(*operands, rgb_style, rgb_weight, rgb_bias, below, rgb_clamp, write=write, **options)
         return cast("tuple[Tensor, Tensor]", found)
 
-    fused_network.fused_up_conv, fused_network.fused_conv = fused_up_conv, fused_conv  # type: ignore[assignment]
+    fused_synthesis.fused_up_conv, fused_synthesis.fused_conv = fused_up_conv, fused_conv  # type: ignore[assignment]
     try:
         yield
     finally:
-        fused_network.fused_up_conv, fused_network.fused_conv = former_up, former_conv
+        fused_synthesis.fused_up_conv, fused_synthesis.fused_conv = former_up, former_conv

@@ -37,7 +37,7 @@ import implementations
 import measurements
 import run_loop
 import torch
-import training
+import whole_fits
 from compiling import Compiler, Job
 from layer_cases import LayerCase, distinct, layer_cases
 from results_file import Case, Record
@@ -195,8 +195,8 @@ class Benchmark:
 
     def _fit(self) -> Iterator[Case]:
         size = self.sizes[-1]
-        for backend in training.BACKENDS:
-            rows = partial(training.training, size, self.device, backend, self.options.tiny)
+        for backend in whole_fits.BACKENDS:
+            rows = partial(whole_fits.whole_fit, size, self.device, backend, self.options.tiny)
             yield Case("training", f"{size.name}, {backend}", rows)
         for size in reversed(self.sizes[1:] or self.sizes):
             yield Case("fit", size.name, partial(measurements.fit, size, self.device))

@@ -29,7 +29,7 @@ from sgi.engine.writers.display import Span, is_coloured, span_of
 
 W_PLUS = "w+"
 FRAMES, FPS = 240, 30.0
-MOST_FRAMES, LARGEST_SCALE = 1 << 20, 64
+MOST_FRAMES, LARGEST_SCALE = 1 << 20, 1024
 SAMPLED = 32
 """Frames whose maps give the span of the colours of depth."""
 

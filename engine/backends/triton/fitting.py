@@ -20,12 +20,7 @@ class FittingSynthesis:
     """
 
     def __init__(self, synthesis: Synthesis, dtype: torch.dtype, noise_mode: str = "const") -> None:
-        self.synthesis = synthesis
         self.packed = pack_synthesis(synthesis, dtype, noise_mode)
-
-    def __call__(self, ws: Tensor) -> Tensor:
-        """Raw picture [N, C, R, R] float32 of ws [N, num_ws, w_dim] float32."""
-        return self.render(self.synthesis.styles(ws))
 
     def render(self, styles: Sequence[Tensor]) -> Tensor:
         """Raw picture [N, C, R, R] float32 of styles [N, I] float32 in the order of `Synthesis.styled_layers`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from importlib.util import find_spec
 from typing import cast
 
@@ -21,6 +20,8 @@ PACKED_MODES = ("none", "const")
 LEAST_CAPABILITY = (8, 0)  # of bfloat16 products and asynchronous copies
 # A captured graph keeps the activations of its batch size in memory. A fit has two: its batch, and single pictures.
 GRAPHS_KEPT = 3
+Key = tuple[torch.dtype, str]
+"""Type of weights and activations, and noise mode."""
 
 
 class KernelSynthesis(Synthesis):
@@ -40,16 +41,16 @@ class KernelSynthesis(Synthesis):
         self.eval().requires_grad_(False)
         layers = self.styled_layers()
         self._sizes = [layer.module.affine.weight.shape[0] for layer in layers]
-        # The functions keep packed weights, so there is one of each for every network.
-        self._fused = lru_cache(maxsize=None)(lambda dtype, mode: FusedSynthesis(self, dtype, mode))
-        self._fitting = lru_cache(maxsize=None)(lambda dtype, mode: FittingSynthesis(self, dtype, mode))
-        self._graph = lru_cache(maxsize=GRAPHS_KEPT)(self._capture)
+        # None of these refers back to this network: a circle would keep GPU memory until a garbage collection.
+        self._fused: dict[Key, FusedSynthesis] = {}
+        self._fitting: dict[Key, FittingSynthesis] = {}
+        self._graphs: dict[tuple[int, Key], Callable[[Tensor], Tensor]] = {}
+        self._affine: tuple[Tensor, Tensor] | None = None
         self._rows = [[i for i, layer in enumerate(layers) if layer.row == row] for row in range(self.config.num_ws)]
-        self._affine = lru_cache(maxsize=1)(self._pack_affine)
 
     def styles(self, ws: Tensor) -> list[Tensor]:
         """See `Synthesis.styles`: one matrix product for all layers, because a GPU waits for the launches of many."""
-        weight, bias = self._affine()
+        weight, bias = self._affine = self._affine or self._pack_affine()
         if ws.dtype != weight.dtype or weight.device != ws.device:
             return super().styles(ws)
         products = torch.baddbmm(bias, ws.transpose(0, 1), weight).unbind(0)
@@ -65,31 +66,36 @@ class KernelSynthesis(Synthesis):
         if noise_mode not in PACKED_MODES or dtype not in KERNEL_DTYPES:
             return super().render(styles, noise_mode, dtype)
         if not (torch.is_grad_enabled() and any(style.requires_grad for style in styles)):
-            fused = self._fused(dtype, noise_mode)
+            fused = self._fused.get((dtype, noise_mode)) or FusedSynthesis(self, dtype, noise_mode)
+            self._fused[dtype, noise_mode] = fused
             return fused.render(torch.cat([styles[i] for i in fused.order], dim=1))[0]
-        return self._fitted_or_graph(torch.cat(styles, dim=1), noise_mode, dtype)
+        return self._with_gradients(torch.cat(styles, dim=1), (dtype, noise_mode))
 
-    def _fitted_or_graph(self, flat: Tensor, noise_mode: str, dtype: torch.dtype) -> Tensor:
-        if flat.is_cuda:
-            return self._graph(len(flat), noise_mode, dtype)(flat)
-        return self._fitted(flat, noise_mode, dtype)
+    def _with_gradients(self, flat: Tensor, key: Key) -> Tensor:
+        """The picture of styles [N, S] in the order of `styled_layers`, differentiable."""
+        fitting = self._fitting.get(key) or FittingSynthesis(self, *key)
+        self._fitting[key] = fitting
+        sizes = self._sizes
 
-    def _fitted(self, flat: Tensor, noise_mode: str, dtype: torch.dtype) -> Tensor:
-        return self._fitting(dtype, noise_mode).render(flat.split(self._sizes, dim=1))
+        def render(given: Tensor) -> Tensor:
+            return fitting.render(given.split(sizes, dim=1))
 
-    def _capture(self, batch: int, noise_mode: str, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-        """The synthesis network for one batch size as CUDA graphs.
+        return self._graph(render, flat, key)(flat) if _captures(flat) else render(flat)
 
-        Not the whole step of a fit: its hundred launches here take the time, while loss, rate, frozen rows and
-        preconditioner remain ordinary code, which may synchronise or change between steps.
+    def _graph(self, render: Callable[[Tensor], Tensor], flat: Tensor, key: Key) -> Callable[[Tensor], Tensor]:
+        """The captured synthesis network for one batch size; the size that was captured first leaves.
+
+        Not the whole step of a fit, because most launches are here, while loss, rate, frozen rows and preconditioner
+        remain ordinary code, which may synchronise or change between steps.
         """
-        device = self._affine()[0].device
-        flat = torch.ones(batch, sum(self._sizes), device=device, requires_grad=True)
-
-        def fitted(given: Tensor) -> Tensor:
-            return self._fitted(given, noise_mode, dtype)
-
-        return cast(Callable[[Tensor], Tensor], torch.cuda.make_graphed_callables(fitted, (flat,)))
+        found = self._graphs.get((len(flat), key))
+        if found is None:
+            while len(self._graphs) >= GRAPHS_KEPT:
+                del self._graphs[next(iter(self._graphs))]
+            example = flat.detach().clone().requires_grad_()
+            found = cast(Callable[[Tensor], Tensor], torch.cuda.make_graphed_callables(render, (example,)))
+            self._graphs[len(flat), key] = found
+        return found
 
     def _pack_affine(self) -> tuple[Tensor, Tensor]:
         """Affine layers by row of w+, padded to the largest number K of styles of a row.
@@ -105,6 +111,11 @@ class KernelSynthesis(Synthesis):
             weights.append(F.pad(weight.T, (0, width - len(bias))))
             biases.append(F.pad(bias, (0, width - len(bias)))[None])
         return torch.stack(weights), torch.stack(biases)
+
+
+def _captures(flat: Tensor) -> bool:
+    """Whether pictures with gradients replay CUDA graphs."""
+    return flat.is_cuda
 
 
 def with_kernels(generator: Generator) -> Generator:

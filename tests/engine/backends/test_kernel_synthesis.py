@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import interpreter  # noqa: F401
 import pytest
 
@@ -13,7 +16,7 @@ from kernel_cases import RMS, rms_ratio
 from torch import Tensor
 
 from sgi.engine.backends.triton import kernel_synthesis
-from sgi.engine.backends.triton.kernel_synthesis import KernelSynthesis, with_kernels
+from sgi.engine.backends.triton.kernel_synthesis import with_kernels
 from sgi.engine.generator import Generator, GeneratorConfig, generator_sha256, random_generator
 from sgi.engine.generator.offset_styles import shifted_styles
 from sgi.trainer.offsets.spaces import SPACES
@@ -109,7 +112,7 @@ def test_tensors_and_hash_are_those_of_the_generator():
 
 
 def test_random_noise_and_float64_use_the_torch_modules(monkeypatch):
-    monkeypatch.setattr(KernelSynthesis, "_fitted", None)
+    monkeypatch.setattr(kernel_synthesis, "FittingSynthesis", None)
     monkeypatch.setattr(kernel_synthesis, "FusedSynthesis", None)
     generator = random_generator(GREY, seed=1)
     ours = with_kernels(generator)
@@ -135,12 +138,35 @@ def test_each_batch_size_with_gradients_is_captured_once(monkeypatch):
         return function
 
     monkeypatch.setattr(torch.cuda, "make_graphed_callables", capture)
+    monkeypatch.setattr(kernel_synthesis, "_captures", lambda flat: True)
     generator = random_generator(GREY, seed=1)
     ours = with_kernels(generator).synthesis
-    monkeypatch.setattr(ours, "_fitted_or_graph", lambda flat, *rest: ours._graph(len(flat), *rest)(flat), raising=True)
-    ws = latents(generator).requires_grad_()
+    ws = torch.cat([latents(generator)] * 2).requires_grad_()
     for batch in (2, 1, 2, 1):
         ours(ws[:batch], "none")
     with torch.no_grad():
         ours(ws, "none")
     assert captured == [2, 1]
+    for batch in (3, 4, 1, 2):  # three sizes are kept
+        ours(ws[:batch], "none")
+    assert captured == [2, 1, 3, 4, 2]
+
+
+def test_packed_weights_are_freed_with_the_network(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    generator = random_generator(GREY, seed=1)
+    ours = with_kernels(generator)
+    ws = latents(generator).requires_grad_()
+    ours.synthesize(ws, "none").sum().backward()
+    with torch.no_grad():
+        ours.synthesize(ws, "none")
+    kept = [
+        weakref.ref(value) for packed in (ours.synthesis._fused, ours.synthesis._fitting) for value in packed.values()
+    ]
+    assert len(kept) == 2
+    gc.disable()
+    try:
+        del ours
+        assert [reference() for reference in kept] == [None, None]
+    finally:
+        gc.enable()

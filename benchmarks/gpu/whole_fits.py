@@ -48,7 +48,7 @@ def _folder() -> TemporaryDirectory[str]:
     return TemporaryDirectory()
 
 
-def training(size: Size, device: str, backend: str, tiny: bool) -> Iterator[dict[str, Any]]:
+def whole_fit(size: Size, device: str, backend: str, tiny: bool) -> Iterator[dict[str, Any]]:
     """One fit: pictures of the pool and steps a second, seconds of its parts, its last loss.
 
     start_seconds: to the tenth step, with compilation and capture. preconditioner_seconds: None without one.
