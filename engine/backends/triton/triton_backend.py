@@ -179,7 +179,7 @@ class TritonBackend:
         types: tuple[str, ...],
         as_codes: bool,
     ) -> dict[str, Tensor]:
-        inputs = [_on_device(z, self.device), torch.full([], psi, device=self.device)]
+        inputs = [_on_device(z, self.device), torch.full([], psi, dtype=torch.float32, device=self.device)]
         if label is not None:
             inputs.append(_on_device(label, self.device))
         with torch.inference_mode():
