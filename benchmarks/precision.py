@@ -27,7 +27,7 @@ from sgi.engine.offsets import Offset
 from sgi.engine.seeds import latents
 from sgi.export.emulate import Emulator
 from sgi.export.onnx import build, describe
-from sgi.export.verify import psnr, reference_codes
+from sgi.export.verify import psnr, reference_codes, samples
 
 PSI = 0.7
 
@@ -79,7 +79,10 @@ def measure(generator: Generator, offsets: dict[str, Offset | None], precision: 
     figures = {}
     for name, offset in offsets.items():
         kind = artifact.output(name)
-        codes = [reference_codes(generator, offset, kind, artifact, z[i : i + 1], PSI) for i in range(seeds)]
+        codes = [
+            reference_codes(generator, offset, kind, artifact, samples(generator, artifact, z[i : i + 1], PSI).ws)
+            for i in range(seeds)
+        ]
         expected = intrinsics.decode(kind, np.concatenate(codes))
         figures[name] = round(psnr(kind, np.concatenate([g[name] for g in got]), expected), 1)
     return figures

@@ -24,7 +24,7 @@ from sgi.cli.terminal import echo, printable
 from sgi.engine.errors import UserError
 
 COMMANDS = {
-    "run": "Write the maps of seeds as files; the same command continues a stopped run.",
+    "run": "Write the maps of seeds or latents as files; the same command continues a stopped run.",
     "verify": "Check a folder of maps against its hashes, and merge the manifests of its shards.",
     "inspect": "Describe a checkpoint, or a file or folder that a command wrote; nothing in it is executed.",
     "import": "Convert a StyleGAN2 checkpoint to a generator file; nothing in it is executed.",

@@ -16,6 +16,7 @@ from sgi.cli.options import (
     GeneratorFile,
     Holdout,
     NoiseMode,
+    PictureBackend,
     Precision,
     Quiet,
     Threads,
@@ -49,6 +50,7 @@ def ablate(
         Path("ablations")
     ),
     device: Device = "cpu",
+    backend: PictureBackend = "auto",
     threads: Threads = None,
     precision: Precision = None,
     dry_run: DryRun = False,
@@ -58,6 +60,7 @@ def ablate(
 
     After Ctrl-C, the same command resumes.
     """
+    from sgi.trainer.offsets.open_generator import ran_on
     from sgi.trainer.studies.ablations import AblationSettings, plan_ablation
     from sgi.trainer.studies.ablations import ablate as study
     from sgi.trainer.studies.ablations.ablation_study import DEFAULT_TYPES
@@ -65,7 +68,7 @@ def ablate(
     settings = AblationSettings(
         what=what, types=tuple(types or DEFAULT_TYPES), generator=generator, teacher=teacher, steps=steps, batch=batch,
         images=images, holdout=holdout, psi=psi, cutoff=cutoff, noise_mode=noise_mode, class_index=class_index,
-        seed=seed, out=out, device=device, threads=threads, precision=precision,
+        seed=seed, out=out, device=device, backend=backend, threads=threads, precision=precision,
     )  # fmt: skip
     console = new_console()
     if dry_run:
@@ -75,4 +78,4 @@ def ablate(
         report = study(settings, receiver)
     plot, figures = report.write(out)
     console.print(report.table())
-    console.print(f"wrote {plot} and {figures}")
+    console.print(f"wrote {plot} and {figures} ({ran_on(device, backend)})")

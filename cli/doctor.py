@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sgi.cli.terminal import new_console
+from typing import Annotated
+
+import typer
+
+from sgi.cli.terminal import echo, new_console
 from sgi.engine.cores import available_cores
 
 __all__ = ["available_cores", "doctor"]
@@ -10,8 +14,19 @@ __all__ = ["available_cores", "doctor"]
 _COLOURS = {"yes": "green", "no": "red", "untried": "yellow"}
 
 
-def doctor() -> None:
+def doctor(
+    clear_cache: Annotated[
+        bool, typer.Option("--clear-cache", help="Remove the exported models that `run --generator` keeps, and stop.")
+    ] = False,
+) -> None:
     """List what is installed, the GPUs, and which backends work, with the reason where one does not."""
+    if clear_cache:
+        from sgi.engine.generator_model import ModelCache
+
+        cache = ModelCache.of_user()
+        count, size = cache.clear()
+        echo(f"removed {count} models, {size / 2**20:.1f} MiB, from {cache.folder}")
+        return
     from rich.table import Table
     from rich.text import Text
 

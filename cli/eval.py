@@ -16,6 +16,7 @@ from sgi.cli.options import (
     GeneratorFile,
     Holdout,
     NoiseMode,
+    PictureBackend,
     Precision,
     Quiet,
     Trunc,
@@ -69,6 +70,7 @@ def eval(
         int | None, typer.Option(min=1, help="Processes. Default: one for each core, one on a GPU.")
     ] = None,
     device: Device = "cpu",
+    backend: PictureBackend = "auto",
     precision: Precision = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -80,6 +82,7 @@ def eval(
     import time
 
     from sgi.engine.errors import UserError
+    from sgi.trainer.offsets.open_generator import ran_on
     from sgi.trainer.offsets.type_file import load_types
     from sgi.trainer.studies.evaluation import EvaluationSettings, evaluate, plan_evaluation
 
@@ -94,7 +97,7 @@ def eval(
         references=tuple(references or ()), offsets=offsets, steps=steps, fits=fits, control_fits=control_fits,
         controls=controls, batch=batch, lr=lr, images=images, holdout=holdout, psi=psi, cutoff=cutoff,
         noise_mode=noise_mode, class_index=class_index, rooms=rooms, directions=directions, out=out, jobs=jobs,
-        device=device, precision=precision,
+        device=device, backend=backend, precision=precision,
     )  # fmt: skip
     console, began = new_console(), time.monotonic()
     if dry_run:
@@ -106,4 +109,4 @@ def eval(
     for sentence in report.sentences():
         console.print(f"- {sentence}")
     minutes = (time.monotonic() - began) / 60
-    console.print(f"wrote {written[0]} and {written[1]} in {minutes:.1f} minutes")
+    console.print(f"wrote {written[0]} and {written[1]} in {minutes:.1f} minutes ({ran_on(device, backend)})")

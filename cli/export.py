@@ -49,6 +49,10 @@ def export(
     opset: Annotated[
         int | None, typer.Option("--opset", help="ONNX opset, 18 to 23. Default: 20, for bf16 22.")
     ] = None,
+    input: Annotated[
+        str,
+        typer.Option("--input", help="Latents that the model takes: z, or w or w+ after mapping and truncation."),
+    ] = "z",
     file_format: Annotated[
         str, typer.Option("--format", help="onnx, tensorrt or triton-server (a model repository).")
     ] = "onnx",
@@ -93,7 +97,7 @@ def export(
         exported = export_model(
             generator=generator, offsets=offsets or [], types=types, file_format=file_format, out=out, alpha=alpha,
             psi=psi, cutoff=cutoff, noise_mode=noise_mode, noise_seed=noise_seed, precision=precision, opset=opset,
-            progress=shown, **{option: value for option, value in options.items() if value is not None},
+            input=input, progress=shown, **{option: value for option, value in options.items() if value is not None},
         )  # fmt: skip
     _report(new_console(), exported)
 

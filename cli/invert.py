@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sgi.cli.options import Device, GeneratorFile, OffsetFiles, Precision, Quiet, Threads
+from sgi.cli.options import Device, GeneratorFile, OffsetFiles, PictureBackend, Precision, Quiet, Threads
 from sgi.cli.progress import progress
-from sgi.cli.terminal import new_console
+from sgi.cli.terminal import echo, new_console
 
 
 def invert(
@@ -28,6 +29,7 @@ def invert(
     ] = None,
     file_format: Annotated[str, typer.Option("--format", help="png or npy, of the maps.")] = "png",
     device: Device = "cpu",
+    backend: PictureBackend = "auto",
     threads: Threads = None,
     precision: Precision = None,
     quiet: Quiet = False,
@@ -35,10 +37,12 @@ def invert(
     """Find the latents of your own pictures and their maps. Beyond the paper, which is about generated pictures.
 
     A generator can only reproduce pictures like those it was trained on: the bundled one, rooms. The PSNR measures how
-    well it reproduces each picture. Where it is low, the maps are those of another picture.
+    well it reproduces each picture. Where it is low, the maps are those of another picture. The last line
+    of the output is the command that computes maps of the latents.
     """
     from sgi.engine.files import check_writable
     from sgi.engine.writers import get_format
+    from sgi.trainer.offsets.open_generator import ran_on
     from sgi.trainer.studies.truth import InversionSettings
     from sgi.trainer.studies.truth import invert as study
 
@@ -47,7 +51,8 @@ def invert(
     check_writable(out, folder=True, make=True)
     settings = InversionSettings(
         pictures=tuple(pictures), generator=generator, offsets=tuple(offsets or ()), steps=steps, prior=prior,
-        rows=rows, noise_mode=noise_mode, class_index=class_index, device=device, threads=threads, precision=precision,
+        rows=rows, noise_mode=noise_mode, class_index=class_index, device=device, backend=backend,
+        threads=threads, precision=precision,
     )  # fmt: skip
     with progress(quiet) as receiver:
         report = study(settings, receiver)
@@ -56,4 +61,6 @@ def invert(
     for index, path in enumerate(pictures):
         note = "" if report.is_faithful(index) else "; low: the maps are those of another picture"
         console.print(f"{path}: PSNR {report.inversion.psnr[index].item():.1f} dB{note}")
+    console.print(f"Pictures by {ran_on(device, backend)}.")
     console.print(f"wrote {out}, see {preview}. Inverted pictures are beyond the paper: no teacher has seen them.")
+    echo(f"maps of these latents: {shlex.join(report.run_command(out, settings))}")

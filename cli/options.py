@@ -89,8 +89,16 @@ TeacherCache = Annotated[
 Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Continue an interrupted run of the same settings.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the work and its estimated time, and stop.")]
 
-# Where work runs: parameters `device`, `threads`, `precision`.
+# Where work runs: parameters `device`, `backend`, `threads`, `precision`.
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+PictureBackend = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        help="What computes the generator's pictures: torch, triton (the fused kernels, on a GPU), or auto, which is "
+        "triton on a GPU where it is installed.",
+    ),
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all cores.")]
 Precision = Annotated[
     str | None, typer.Option("--precision", help="fp32 or bf16. Default: bf16 where the hardware supports it.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sgi.cli.options import Device, GeneratorFile, OffsetFiles, Precision, Quiet, Threads
+from sgi.cli.options import Device, GeneratorFile, OffsetFiles, PictureBackend, Precision, Quiet, Threads
 from sgi.cli.progress import progress
 from sgi.cli.terminal import new_console
 
@@ -32,6 +32,7 @@ def relight(
     scenes: Annotated[int, typer.Option(min=2, help="Held-out seeds, and rooms, to measure on.")] = 32,
     variety: Annotated[str, typer.Option(help="Variety of the rooms, that of the generator's training.")] = "calm",
     device: Device = "cpu",
+    backend: PictureBackend = "auto",
     threads: Threads = None,
     precision: Precision = None,
     quiet: Quiet = False,
@@ -41,6 +42,7 @@ def relight(
     The spread of G(w + relight + d) over lights stands beside the teacher's on the same relit pictures, and on rooms
     that the renderer lit anew.
     """
+    from sgi.trainer.offsets.open_generator import ran_on
     from sgi.trainer.studies.relighting import RelightingSettings
     from sgi.trainer.studies.relighting import relight as study
     from sgi.trainer.studies.relighting.spread import RELATIVE, SPREAD
@@ -48,7 +50,7 @@ def relight(
     settings = RelightingSettings(
         out=out, directions=directions, generator=generator, offsets=tuple(offsets or ()), teacher=teacher, count=count,
         steps=steps, keep=keep, from_layer=from_layer, seed=seed, scenes=scenes, variety=variety, device=device,
-        threads=threads, precision=precision,
+        backend=backend, threads=threads, precision=precision,
     )  # fmt: skip
     with progress(quiet) as receiver:
         report = study(settings, receiver)
@@ -59,4 +61,4 @@ def relight(
     console.print(measured.figures.table((SPREAD, RELATIVE), title))
     checks = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in measured.checks.items())
     console.print(f"Checks: {checks} (ratios: spread of the directions over that of the renderer's lights).")
-    console.print(f"wrote {out}")
+    console.print(f"wrote {out} ({ran_on(device, backend)})")

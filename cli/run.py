@@ -1,4 +1,4 @@
-"""`sgi-engine run`: the maps of seeds as files."""
+"""`sgi-engine run`: the maps of seeds or latents as files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgi.cli import INTERRUPTED
-from sgi.cli.options import ClassIndices, MapFormat, Preview, Quiet, Threads, Types
+from sgi.cli.options import ClassIndices, MapFormat, OffsetFiles, Preview, Quiet, Threads, Types
 from sgi.cli.progress import progress
 from sgi.cli.terminal import echo
 from sgi.engine.backends import AUTO, BACKENDS, DEFAULT_BATCH, DEVICES
@@ -28,16 +28,60 @@ def run(
             "--seeds-file", help="File of seeds and ranges, in lines or with commas or spaces; # is a comment."
         ),
     ] = None,
+    latents: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--latents",
+            metavar="FILE...",
+            help="Instead of seeds, files of z, w or w+: .npz of NVIDIA's projector, .npy, or what `invert` writes.",
+        ),
+    ] = None,
+    more_latents: Annotated[list[Path] | None, typer.Argument(metavar="FILE", hidden=True)] = None,
+    latents_kind: Annotated[
+        str | None, typer.Option("--latents-kind", help="z, w or w+, where a file does not tell it.")
+    ] = None,
+    mix_seed: Annotated[
+        str | None,
+        typer.Option(
+            "--mix-seeds",
+            help="Style mixing: seeds that give rows of w+ to every seed. Of several, each has a folder mix000100, ...",
+        ),
+    ] = None,
+    mix_rows: Annotated[
+        str | None, typer.Option("--mix-rows", help="Rows of w+ that are those of the mix seed, such as 8-13.")
+    ] = None,
     model: Annotated[Path | None, typer.Option("--model", help="Exported model. Default: the bundled rooms.")] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option(
+            "--generator",
+            help="Instead of a model: a generator file or StyleGAN2 checkpoint (--network also), or `bundled`. It runs "
+            "on the Triton kernels on a GPU; elsewhere it is exported once, and the export is kept.",
+        ),
+    ] = None,
+    offsets: OffsetFiles = None,
     types: Types = None,
     outdir: Annotated[
         Path, typer.Option("--outdir", help="Folder for the maps. A run in the same folder is continued.")
     ] = Path("out"),
     psi: Annotated[float | None, typer.Option("--trunc", help="Truncation psi. Default: the model's.")] = None,
+    alpha: Annotated[
+        float | None, typer.Option("--alpha", help="With --generator: factor of every offset. Default: 1, the map.")
+    ] = None,
+    cutoff: Annotated[
+        int | None,
+        typer.Option(
+            "--trunc-cutoff", min=0, help="With --generator: truncate only the first rows of w+. Default: the offsets'."
+        ),
+    ] = None,
     class_index: ClassIndices = None,
     noise_mode: Annotated[
         str | None,
-        typer.Option("--noise-mode", help="none, const or random: stop unless the model was exported with this noise."),
+        typer.Option(
+            "--noise-mode",
+            help="none, const or random. Of a model: stop unless it was exported with this noise. Default with "
+            "--generator: that of the offsets.",
+        ),
     ] = None,
     file_format: MapFormat = "png",
     batch: Annotated[
@@ -45,13 +89,19 @@ def run(
         typer.Option("--batch", min=1, help=f"Images in one pass. Default: the folder's, or {DEFAULT_BATCH}."),
     ] = None,
     backend: Annotated[
-        str, typer.Option("--backend", help=f"{', '.join(BACKENDS)} or auto: the folder's, else the fastest.")
+        str,
+        typer.Option(
+            "--backend",
+            help=f"{', '.join(BACKENDS)}, triton (for --generator) or auto: the folder's, else the fastest.",
+        ),
     ] = AUTO,
     device: Annotated[str, typer.Option("--device", help=f"{', '.join(DEVICES)} or auto.")] = AUTO,
     precision: Annotated[
         str | None,
         typer.Option(
-            "--precision", help="bf16: faster on CPUs that support it, precise to 8 bits. Default: the model's."
+            "--precision",
+            help="bf16: faster on CPUs that support it, precise to 8 bits. Default: the model's. On triton: fp16, bf16 "
+            "or fp32. Default: fp16 on a GPU, fp32 on a CPU.",
         ),
     ] = None,
     threads: Threads = None,
@@ -60,7 +110,10 @@ def run(
     ] = "1/1",
     digits: Annotated[
         int | None,
-        typer.Option("--digits", help="Digits of seeds in file names. Default: the folder's; 6 or more in a new one."),
+        typer.Option(
+            "--digits",
+            help="Digits of seeds or latents in file names. Default: the folder's; 6 or more, 4 for latents.",
+        ),
     ] = None,
     seeds_per_folder: Annotated[
         int | None,
@@ -72,10 +125,19 @@ def run(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare the hashes of files that are finished, not only their sizes.")
     ] = False,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache/--no-cache", help="With --generator: keep the export for later runs (`sgi-engine doctor`: where)."
+        ),
+    ] = True,
     preview: Preview = True,
     quiet: Quiet = False,
 ) -> None:
-    """Write the maps of seeds as files; the same command continues a stopped run.
+    """Write the maps of seeds or latents as files; the same command continues a stopped run.
+
+    --latents takes one file or several, each with one or more latents; the maps are `latent0007_depth.png` by row.
+    w and w+ are after truncation, so --trunc and --class do not apply to them.
 
     The first run in a folder writes run.json with the settings, the backend and a description of the data set. Later
     runs and shards in the folder must have the same settings and use the same backend and batch.
@@ -83,34 +145,51 @@ def run(
     from sgi.engine.run import RunInterrupted, run_classes
     from sgi.engine.seeds import parse_seeds, read_seeds
 
-    if (seeds is None) == (seeds_file is None):
-        raise UserError("give --seeds or --seeds-file" + ("" if seeds is None else ", not both"))
-    wanted = read_seeds(seeds_file) if seeds_file else parse_seeds(seeds or "")
+    files = _latents(latents, more_latents)
+    given = [value for value in (seeds, seeds_file, files) if value is not None]
+    if len(given) != 1:
+        raise UserError("give " + ("one of " if given else "") + "--seeds, --seeds-file or --latents")
+    wanted = read_seeds(seeds_file) if seeds_file else None if seeds is None else parse_seeds(seeds)
     try:
         with progress(quiet) as shown:
             reports = run_classes(
-                wanted, class_index, model=model, types=types, outdir=outdir, psi=psi, noise_mode=noise_mode,
-                file_format=file_format, batch=batch, backend=backend, device=device, precision=precision,
-                threads=threads, shard=shard, digits=digits, seeds_per_folder=seeds_per_folder, verify=verify,
-                preview=preview, progress=shown,
+                wanted, class_index, latents=files, latents_kind=latents_kind, mix_seed=mix_seed, mix_rows=mix_rows,
+                model=model, generator=generator, offsets=offsets or [], types=types, outdir=outdir, psi=psi,
+                alpha=alpha, cutoff=cutoff, noise_mode=noise_mode, file_format=file_format, batch=batch,
+                backend=backend, device=device, precision=precision, cache=cache, threads=threads, shard=shard,
+                digits=digits, seeds_per_folder=seeds_per_folder, verify=verify, preview=preview, progress=shown,
             )  # fmt: skip
     except RunInterrupted as stop:
-        echo(f"interrupted: {stop.finished} of {stop.total} seeds are finished; the same command continues", err=True)
+        echo(
+            f"interrupted: {stop.finished} of {stop.total} {stop.item}s are finished; the same command continues",
+            err=True,
+        )
         raise typer.Exit(INTERRUPTED) from None
     for report in reports:
         echo("\n".join(_lines(report)))
 
 
+def _latents(first: list[Path] | None, rest: list[Path] | None) -> list[Path] | None:
+    """The files of --latents: its value, and the arguments after it, which a pattern of the shell gives."""
+    if rest and not first:
+        raise UserError(f"{rest[0]}: an argument without an option; seeds are given by --seeds, files by --latents")
+    if rest and first and len(first) > 1:
+        raise UserError("give all files after one --latents, or one file after each")
+    return [*first, *(rest or [])] if first else None
+
+
 def _lines(report: RunReport) -> list[str]:
     maps = report.written * len(report.types)
-    first = f"wrote {report.written} seeds, {maps} maps ({', '.join(report.types)})"
+    first = f"wrote {report.written} {report.item}s, {maps} maps ({', '.join(report.types)})"
     if report.written:
-        where = ", ".join(filter(None, (report.backend, report.device, report.precision)))
-        first += f" in {report.seconds:.1f} s: {report.images_per_second:.1f} img/s ({where})"
+        first += f" in {report.seconds:.1f} s: {report.images_per_second:.1f} img/s"
     lines = [first]
     if report.found:
-        lines.append(f"found {report.found} seeds finished before")
+        lines.append(f"found {report.found} {report.item}s finished before")
     lines += [f"maps      {report.outdir}", f"manifest  {report.manifest}"]
     if report.preview:
         lines.append(f"preview   {report.preview}")
+    if report.written:
+        remark = f": {report.remark}" if report.remark else ""
+        lines.append(f"backend   {report.backend}, {report.device}, {report.precision}{remark}")
     return lines

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sgi.cli.options import Device, GeneratorFile, Holdout, Quiet, Split, Teacher, TeacherCache, Threads, types_option
+from sgi.cli.options import (
+    Device,
+    GeneratorFile,
+    Holdout,
+    PictureBackend,
+    Quiet,
+    Split,
+    Teacher,
+    TeacherCache,
+    Threads,
+    types_option,
+)
 from sgi.cli.progress import progress
 from sgi.cli.terminal import new_console
 
@@ -26,17 +37,20 @@ def score(
     split: Split = "holdout",
     cache: TeacherCache = None,
     device: Device = "cpu",
+    backend: PictureBackend = "auto",
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
     """Score offsets on held-out seeds, beside baselines fitted on the pictures that the offsets were fitted on."""
+    from sgi.trainer.offsets.open_generator import ran_on
     from sgi.trainer.offsets.rescore import score_offsets
 
     with progress(quiet) as shown:
         score_offsets(
             offsets or (), types=types or (), generator=generator, teacher=teacher, holdout=holdout, split=split,
-            cache=cache, device=device, threads=threads, progress=shown, on_scored=_report,
+            cache=cache, device=device, backend=backend, threads=threads, progress=shown, on_scored=_report,
         )  # fmt: skip
+    new_console().print(f"Pictures by {ran_on(device, backend)}.")
 
 
 def _report(scored: ScoredOffset) -> None:

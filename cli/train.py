@@ -15,6 +15,7 @@ from sgi.cli.options import (
     GeneratorFile,
     Holdout,
     NoiseMode,
+    PictureBackend,
     Precision,
     Quiet,
     Resume,
@@ -84,6 +85,7 @@ def train(
     ] = None,
     cache: TeacherCache = None,
     device: Device = "cpu",
+    backend: PictureBackend = "auto",
     threads: Threads = None,
     precision: Precision = None,
     resume: Resume = True,
@@ -98,8 +100,8 @@ def train(
             types, type_files=type_files or (), generator=generator, teacher=teacher, space=space, rank=rank,
             from_layer=from_layer, steps=steps, lr=lr, batch=batch, images=images, psi=psi, cutoff=cutoff,
             noise_mode=noise_mode, class_index=class_index, loss=loss, seed=seed, holdout=holdout, split=split, out=out,
-            workdir=workdir, cache=cache, device=device, threads=threads, precision=precision, resume=resume,
-            preview=preview, progress=shown, on_trained=_report,
+            workdir=workdir, cache=cache, device=device, backend=backend, threads=threads, precision=precision,
+            resume=resume, preview=preview, progress=shown, on_trained=_report,
         )  # fmt: skip
 
 
@@ -109,4 +111,5 @@ def _report(trained: TrainedOffset) -> None:
     console = new_console()
     console.print(score_table(trained.offset, trained.offset.score))
     console.print(compare_to_baseline(trained.offset.score))
-    console.print("wrote", " and ".join(str(path) for path in (trained.path, trained.preview) if path))
+    where = ", ".join((trained.backend, trained.offset.fit["device"], trained.offset.fit["precision"]))
+    console.print("wrote", " and ".join(str(path) for path in (trained.path, trained.preview) if path), f"({where})")

@@ -27,7 +27,7 @@ def verify(
 
     with progress(quiet) as shown:
         report = verify_folder(outdir, progress=shown)
-    echo(f"finished    {report.finished} of {len(report.seeds)} seeds")
+    echo(f"finished    {report.finished} of {len(report.seeds)} {report.item}s")
     for name, text in (
         ("unfinished", str(report.unfinished)),
         ("damaged", str(report.damaged)),

@@ -9,37 +9,39 @@ with Engine.open("depth.onnx") as engine:
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sgi.engine.arguments import check_batch, check_psi, names_of_types
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Coding, Overlapping, open_backend
-from sgi.engine.backends.backend import pad_rows
-from sgi.engine.backends.ports import check_codes, check_maps
-from sgi.engine.codes import pixels_of
-from sgi.engine.drawing import draw_ahead
-from sgi.engine.errors import UserError, WrongTypeError
-from sgi.engine.finite import NotFiniteError, check_finite
+from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Mapped, open_backend
+from sgi.engine.backends.passes import run_passes
+from sgi.engine.errors import UserError
+from sgi.engine.finite import NotFiniteError
 from sgi.engine.in_flight import InFlight
-from sgi.engine.labels import ClassIndex, labels_of, of_batches, of_seeds, one_class, one_label
-from sgi.engine.seeds import as_seeds, latents
+from sgi.engine.labels import ClassIndex
+from sgi.engine.mapping import MappingNetwork
+from sgi.engine.progress import SILENT, Progress
+from sgi.engine.requests import Pass, Requests, only_one
+from sgi.engine.seeds import as_seeds
 
-Pass = tuple[np.ndarray, np.ndarray | None]
-"""The inputs of a backend for one pass: z [N, z_dim] and label [N, c_dim]."""
+if TYPE_CHECKING:
+    from sgi.engine.offsets import Offset
 
 
 class Engine:
     """A loaded model, which computes maps of seeds or latents.
 
-    artifact: the description of the model: its types with ranges and meaning, resolution, z_dim, default psi.
+    artifact: the description of the model: its types with ranges and meaning, resolution, z_dim, default psi, and what
+    the engine takes (`artifact.input`).
     backend: the runtime. batch: largest number of images in one pass.
 
     Thread safety: any number of threads may share an engine, call it and stream from it, also while one of them closes
@@ -53,6 +55,7 @@ class Engine:
         self.artifact: Artifact = backend.artifact
         self.batch = check_batch(batch)
         self._passes = InFlight("the engine is closed: open the model again")
+        self._requests = Requests(self.artifact, cache(self._read_mapping))
 
     @classmethod
     def open(
@@ -64,26 +67,75 @@ class Engine:
         batch: int = DEFAULT_BATCH,
         threads: int | None = None,
         precision: str | None = None,
+        input: str | None = None,
     ) -> Engine:
         """Load an exported model; without `path`, the bundled one.
 
         backend: openvino, onnxruntime, tensorrt (for engines), the name of a plugin, or auto, the faster installed one.
         device: cpu, cuda, tensorrt or auto. types: outputs to load, None for all. batch: images in one pass.
         threads: CPU threads, None for all cores. precision: bf16 is faster on CPUs that support it and precise enough
-        for 8-bit pictures; None for the precision of the model.
+        for 8-bit pictures; None for the precision of the model. input: z, w or w+, what the engine takes; None for the
+        input of the file. An .onnx file that takes z can be opened with w or w+; the engine then takes seeds and z too.
 
         Raises UserError for a file that is not an exported model, a type it does not have, a backend that is not
-        installed and a device that is not available.
+        installed, a device that is not available and an input that the file cannot take.
         """
         path = bundled_model() if path is None else path
         check_batch(batch)
-        return cls(open_backend(path, backend, device, types, batch, threads, precision=precision), batch)
+        opened = open_backend(path, backend, device, types, batch, threads, precision=precision, input=input)
+        return cls(opened, batch)
+
+    @classmethod
+    def from_generator(
+        cls,
+        generator: str | Path,
+        offsets: Sequence[str | Path | Offset] = (),
+        *,
+        types: str | Sequence[str] | None = None,
+        alpha: float = 1.0,
+        psi: float | None = None,
+        cutoff: int | None = None,
+        noise_mode: str | None = None,
+        backend: str = AUTO,
+        device: str = AUTO,
+        precision: str | None = None,
+        batch: int = DEFAULT_BATCH,
+        threads: int | None = None,
+        input: str | None = None,
+        cache: bool = True,
+        progress: Progress = SILENT,
+    ) -> Engine:
+        """Load a generator with offsets, without an export by hand.
+
+        generator: a generator file or a StyleGAN2 checkpoint of any format, or `bundled`. offsets: files, or `Offset`s.
+        types, alpha, psi, cutoff, noise_mode: as for `sgi.export.export_model`. backend: triton, a backend of `open`,
+        or auto: the Triton kernels on a GPU where they are installed, otherwise a backend of `open`, which runs an
+        export. device, batch, threads: as for `open`. precision: on triton fp16, bf16 or fp32, None for fp16 on a GPU;
+        otherwise as for `open`. input: z, w or w+, what the engine takes; None for z. cache: keep the export in the
+        user's cache folder, and use a kept one. progress: receives the stages of an export, which takes up to minutes.
+
+        Raises UserError as `open` does, for a file that is not a generator, offsets of another generator, and a cache
+        that cannot be written.
+        """
+        from sgi.engine.generator_model import generator_source
+
+        check_batch(batch)
+        source = generator_source(
+            generator, offsets, types=types, alpha=alpha, psi=psi, cutoff=cutoff, noise_mode=noise_mode,
+            backend=backend, device=device, precision=precision, cache=cache, progress=progress,
+        )  # fmt: skip
+        engine = cls(source.open(backend, device, None, batch, threads, precision=precision, input=input), batch)
+        if psi is not None:  # not in the exported file, which serves every psi
+            engine.artifact = replace(engine.artifact, psi=check_psi(psi))
+        return engine
 
     def __call__(
         self,
         seeds: str | int | Iterable[int] | None = None,
         *,
         z: ArrayLike | None = None,
+        w: ArrayLike | None = None,
+        ws: ArrayLike | None = None,
         psi: float | None = None,
         types: str | Sequence[str] | None = None,
         class_index: ClassIndex | None = None,
@@ -91,35 +143,42 @@ class Engine:
     ) -> dict[str, np.ndarray]:
         """Compute maps of any number of images, in passes of at most `batch`.
 
-        Pass either seeds, such as 5, [0, 1] or "0-5,9", or z: [N, z_dim]. psi: truncation, None for the model's
-        default. types: outputs to compute, None for all that were loaded.
+        Pass one of seeds, such as 5, [0, 1] or "0-5,9"; z: [N, z_dim]; w: [N, w_dim]; ws: [N, num_ws, w_dim]. w and ws
+        need an engine that takes w or w+ (`open(input="w+")`).
+        psi: truncation, None for the model's default. types: outputs to compute, None for all that were loaded.
         class_index: for a conditional model, one class for all images, one for each, or {class: weight}, whose label is
         the weighted sum of those of the classes. labels: instead of it, label vectors [N, c_dim], or [c_dim] for all.
+        psi, class_index and labels are not allowed with w and ws, which are after truncation.
 
         Returns {type: [N, C, R, R] float32}; `artifact.types` contains the range and the meaning of the values.
         Raises UserError for wrong seeds, types, shapes, classes and labels.
         """
-        latent = self._latents(seeds, z)
-        label = labels_of(class_index, len(latent), self.artifact.c_dim, labels)
-        if label is not None:
-            self._warn_of_class(types, np.flatnonzero(label.any(axis=0)))
-        starts = range(0, len(latent), self.batch)
+        given = {"seeds": seeds, "z": z, "w": w, "ws": ws}
+        kind, value = only_one(given, "one of `seeds`, `z`, `w` and `ws`")
+        truncation = self._check(kind, psi, class_index, labels)
+        rows = self._requests.rows(kind, value, class_index, labels)
+        if rows.label is not None:
+            self._warn_of_class(types, np.flatnonzero(rows.label.any(axis=0)))
+        starts = range(0, len(rows.latent), self.batch)
+        passes = self._requests.passes(rows, truncation, self.batch)
         parts: list[dict[str, np.ndarray]] = []
         try:
-            parts.extend(self._run((self._pass(latent, label, start) for start in starts), psi, types))
+            parts.extend(self._run(passes, types))
         except NotFiniteError as error:
             row = starts[len(parts)] + error.row
             what = f"row {row}" if seeds is None else f"seed {as_seeds(seeds)[row]}"
             raise NotFiniteError(error.type, row, what) from None
         if len(parts) == 1:
             return parts[0]
-        return {name: np.concatenate([part[name] for part in parts])[: len(latent)] for name in parts[0]}
+        return {name: np.concatenate([part[name] for part in parts])[: len(rows.latent)] for name in parts[0]}
 
     def stream(
         self,
         batches: Iterable[ArrayLike] | None = None,
         *,
         seeds: str | int | Iterable[int] | None = None,
+        w: Iterable[ArrayLike] | None = None,
+        ws: Iterable[ArrayLike] | None = None,
         psi: float | None = None,
         types: str | Sequence[str] | None = None,
         class_index: ClassIndex | Iterable[ClassIndex] | None = None,
@@ -128,8 +187,9 @@ class Engine:
     ) -> Iterator[dict[str, np.ndarray]]:
         """Compute batch after batch; yields the maps of each, in order, with the memory of two batches.
 
-        Pass either batches, latents [N, z_dim], each N at most `batch`, or seeds as in a call: the maps number i are
-        those of seeds[i * batch : (i + 1) * batch]; an empty list yields nothing. psi, types: as in a call.
+        Pass one of batches, latents [N, z_dim], each N at most `batch`; w or ws, batches of [N, w_dim] or
+        [N, num_ws, w_dim]; or seeds as in a call: the maps number i are those of seeds[i * batch : (i + 1) * batch]; an
+        empty list yields nothing. psi, types: as in a call.
         class_index: one class or {class: weight} for all images; or, with seeds, the class of each seed; or, with
         batches, what belongs to each: a class, one for each row, or weights. labels: instead of it, [c_dim] for all
         images; or, with seeds, [N, c_dim]; or, with batches, an iterable of what belongs to each: [c_dim] or
@@ -140,16 +200,38 @@ class Engine:
 
         Raises UserError as a call does: for seeds, psi and types at once, for latents and classes at their batch.
         """
-        if (seeds is None) == (batches is None):
-            raise UserError("pass either `batches` or `seeds`")
+        given = {"z": batches, "seeds": seeds, "w": w, "ws": ws}
+        kind, value = only_one(given, "one of `batches`, `seeds`, `w` and `ws`")
+        truncation = self._check(kind, psi, class_index, labels)
         if class_index is None or isinstance(class_index, (int, np.integer, Sequence, Mapping)):
             self._warn_of_class(types, class_index)
-        if batches is None:
-            wanted = as_seeds(seeds if seeds is not None else ())
-            return self._stream_seeds(
-                wanted, self._run(self._passes_of(wanted, class_index, labels), psi, types, as_codes)
-            )
-        return self._run(self._labelled(batches, class_index, labels), psi, types, as_codes)
+        if kind == "seeds":
+            wanted = as_seeds(value)
+            passes = self._requests.passes_of_seeds(wanted, truncation, self.batch, class_index, labels)
+            return self._stream_seeds(wanted, self._run(passes, types, as_codes))
+        passes = self._requests.passes_of_batches(kind, value, truncation, class_index, labels)
+        return self._run(passes, types, as_codes)
+
+    def mapping(
+        self,
+        seeds: str | int | Iterable[int] | None = None,
+        *,
+        z: ArrayLike | None = None,
+        psi: float | None = None,
+        class_index: ClassIndex | None = None,
+        labels: ArrayLike | None = None,
+    ) -> np.ndarray:
+        """w+ of seeds or z, after truncation: ws [N, num_ws, w_dim] float32.
+
+        The arguments are those of a call. The rows that the model truncates are truncated by psi. An engine that takes
+        w+ computes the maps of the result, also after it was changed. Raises UserError as a call does, and for a model
+        without a mapping network: one that takes w or w+, and an engine file of TensorRT.
+        """
+        kind, value = only_one({"seeds": seeds, "z": z}, "either `seeds` or `z`")
+        truncation = check_psi(self.artifact.psi if psi is None else psi)
+        mapping = self._requests.mapping()
+        rows = self._requests.rows(kind, value, class_index, labels)
+        return mapping(rows.latent, truncation, rows.label)
 
     def close(self) -> None:
         """Free the model, after the passes that other threads run; a call that starts later raises UserError."""
@@ -171,83 +253,25 @@ class Engine:
             with suppress(TypeError, ValueError):  # wrong classes are refused at their batch
                 self.artifact.warn_of_class(names_of_types(types), classes, stacklevel=3)
 
+    def _read_mapping(self) -> MappingNetwork:
+        if not isinstance(self.backend, Mapped):
+            raise UserError(
+                f"the backend {self.backend.name} has no mapping network; open an .onnx file that takes z with another"
+            )
+        return self.backend.mapping()
+
+    def _check(self, kind: str, psi: float | None, class_index: Any, labels: Any) -> float:
+        """The truncation of a request, whose kind of latents the model can take."""
+        given = {"psi": psi, "class_index": class_index, "labels": labels}
+        truncation = check_psi(self.artifact.psi if psi is None else psi)
+        self._requests.check(kind, truncation, given)
+        return truncation
+
     def _run(
-        self,
-        requests: Iterable[Pass],
-        psi: float | None,
-        types: str | Sequence[str] | None,
-        as_codes: bool = False,
+        self, passes: Iterable[Pass], types: str | Sequence[str] | None, as_codes: bool = False
     ) -> Iterator[dict[str, np.ndarray]]:
-        psi = self.artifact.psi if psi is None else psi
         chosen = None if types is None else self.artifact.choose_types(types)
-        return self._maps(requests, check_psi(psi), chosen, as_codes)
-
-    def _maps(
-        self,
-        requests: Iterable[Pass],
-        psi: float,
-        types: tuple[str, ...] | None,
-        as_codes: bool,
-    ) -> Iterator[dict[str, np.ndarray]]:
-        start = self._start(as_codes)
-        if start is None:
-            for latent, label in requests:
-                with self._passes:
-                    maps = self.backend.run(latent, psi, label, types)
-                yield self._checked(maps, len(latent), types, as_codes)
-            return
-        waiting: deque[tuple[Callable[[], dict[str, np.ndarray]], int]] = deque()
-        for latent, label in requests:
-            with self._passes:
-                waiting.append((start(latent, psi, label, types), len(latent)))
-                ready = _finish(waiting) if len(waiting) > 1 else None
-            if ready:
-                yield self._checked(*ready, types, as_codes)
-        while waiting:
-            with self._passes:
-                ready = _finish(waiting)
-            yield self._checked(*ready, types, as_codes)
-
-    def _start(self, as_codes: bool) -> Callable[..., Callable[[], dict[str, np.ndarray]]] | None:
-        """The method of the backend that starts a batch; None for a backend that has none."""
-        if as_codes and isinstance(self.backend, Coding):
-            return self.backend.start_codes
-        return self.backend.start if isinstance(self.backend, Overlapping) else None
-
-    def _checked(
-        self, maps: dict[str, np.ndarray], rows: int, types: tuple[str, ...] | None, as_codes: bool
-    ) -> dict[str, np.ndarray]:
-        model = getattr(self.backend, "path", None) or f"backend {self.backend.name}"
-        if as_codes and isinstance(self.backend, Coding):
-            return check_codes(model, self.artifact, maps, rows, types)
-        maps = check_maps(model, self.artifact, maps, rows, types)
-        if not getattr(self.backend, "checks_finite", False):
-            check_finite(maps)
-        return {n: pixels_of(self.artifact.output(n), maps[n]) for n in maps} if as_codes else maps
-
-    def _labelled(
-        self,
-        batches: Iterable[ArrayLike],
-        class_index: ClassIndex | Iterable[ClassIndex] | None,
-        labels: ArrayLike | Iterable[ArrayLike] | None,
-    ) -> Iterator[Pass]:
-        """Inputs of a backend for batches of latents."""
-        classes, vectors = of_batches(class_index, one_class(class_index)), of_batches(labels, one_label(labels))
-        for z in batches:
-            latent = self._latents(None, z)
-            yield latent, labels_of(next(classes, None), len(latent), self.artifact.c_dim, next(vectors, None))
-
-    def _passes_of(self, seeds: Sequence[int], class_index: Any, labels: Any) -> Iterator[Pass]:
-        """Inputs of a backend for seeds, `batch` at a time; the last pass is padded to that size."""
-        classes = of_seeds("class_index", class_index, one_class(class_index), len(seeds))
-        vectors = of_seeds("labels", labels, one_label(labels), len(seeds))
-        starts = range(0, len(seeds), self.batch)
-        drawn = draw_ahead((seeds[start : start + self.batch] for start in starts), self.artifact.z_dim)
-        for start, latent in zip(starts, drawn, strict=True):
-            part = slice(start, start + self.batch)
-            label = labels_of(classes(part), len(latent), self.artifact.c_dim, vectors(part))
-            missing = self.batch - len(latent) if start else 0
-            yield pad_rows(latent, missing), None if label is None else pad_rows(label, missing)
+        return run_passes(self.backend, self._passes, passes, chosen, as_codes)
 
     def _stream_seeds(
         self, seeds: Sequence[int], passes: Iterator[dict[str, np.ndarray]]
@@ -259,43 +283,6 @@ class Engine:
                 start += self.batch
         except NotFiniteError as error:
             raise NotFiniteError(error.type, error.row, f"seed {seeds[start + error.row]}") from None
-
-    def _pass(self, latent: np.ndarray, label: np.ndarray | None, start: int) -> Pass:
-        stop = min(start + self.batch, len(latent))
-        # A new batch size makes some backends compile: pad a shorter last pass with copies of its last row.
-        missing = start + self.batch - stop if start else 0
-        return pad_rows(latent[start:stop], missing), None if label is None else pad_rows(label[start:stop], missing)
-
-    def _latents(self, seeds: str | int | Iterable[int] | None, z: ArrayLike | None) -> np.ndarray:
-        if (seeds is None) == (z is None):
-            raise UserError("pass either `seeds` or `z`")
-        z_dim = self.artifact.z_dim
-        latent = latents(as_seeds(seeds), z_dim) if seeds is not None else _numbers(z)
-        if seeds is not None and not len(latent):
-            raise UserError("`seeds` is empty: pass at least one seed")
-        if latent.ndim != 2 or latent.shape[1] != z_dim or not len(latent):
-            raise UserError(f"`z` has shape {list(latent.shape)}: the model needs [N, {z_dim}] with N at least 1")
-        latent = np.ascontiguousarray(latent, np.float32)
-        if not np.isfinite(latent).all():
-            raise UserError("`z` contains values that are not finite")
-        return latent
-
-
-def _numbers(z: ArrayLike | None) -> np.ndarray:
-    try:
-        array = np.asarray(z)
-    except ValueError:  # rows of different lengths
-        array = np.empty(0, object)
-    if array.dtype.kind not in "fiu":
-        raise WrongTypeError("z", z, "must be an array of numbers")
-    return array
-
-
-def _finish(
-    waiting: deque[tuple[Callable[[], dict[str, np.ndarray]], int]],
-) -> tuple[dict[str, np.ndarray], int]:
-    maps, rows = waiting.popleft()
-    return maps(), rows
 
 
 def bundled_model() -> Path:

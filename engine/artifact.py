@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -22,12 +22,7 @@ from sgi.engine.budget import check_regular, parse_json, read_text
 from sgi.engine.errors import UserError, one_line
 from sgi.engine.foreign_file import foreign
 from sgi.engine.intrinsics import Intrinsic
-from sgi.engine.offset_tensors import StyledConfig
 from sgi.engine.onnx_wire import NotOnnxError, read_metadata
-from sgi.engine.version import __version__
-
-if TYPE_CHECKING:
-    from sgi.engine.offsets import Offset
 
 FORMAT = 1
 METADATA_KEY = "sgi_engine"
@@ -39,23 +34,13 @@ PRECISIONS = ("fp32", "fp16", "bf16")
 MAX_RESOLUTION = 1024  # of a generator
 MAX_DIM = 1 << 20
 MAX_TYPES = 64
+INPUTS = ("z", "w", "w+")
+"""What a model can take: z before the mapping network, one w for each image, or w+, one w for each row."""
 _LEAST_WEIGHT_BYTES = 2
-"""Each element of z and label has at least one weight, in float16 or bfloat16."""
+"""Each element of a row of an input has at least one weight, in float16 or bfloat16."""
+_SIZES = {"z": "z_dim", "label": "c_dim", "w": "w_dim", "ws": "w_dim"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _EXPORT_AGAIN = "export it again with `sgi-engine export`"
-
-
-class GeneratorSizes(StyledConfig, Protocol):
-    """The sizes of a generator that its description contains; `GeneratorConfig` has them."""
-
-    @property
-    def resolution(self) -> int: ...
-    @property
-    def z_dim(self) -> int: ...
-    @property
-    def c_dim(self) -> int: ...
-    @property
-    def img_channels(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -63,8 +48,9 @@ class Artifact:
     """The description of a model.
 
     sgi_version: version of sgi-engine that wrote it. resolution: R, the side of the maps in pixels.
-    z_dim, c_dim: sizes of the inputs `z` and `label`; a model with c_dim 0 has no input `label`.
-    psi: truncation used when the caller gives none; cutoff: rows of w+ that are truncated, None for all.
+    z_dim, c_dim: sizes of the latent z and of the label; c_dim is 0 without classes.
+    psi: truncation used when the caller gives none; cutoff: rows of w+ that are truncated, None for all. A model that
+    takes w or w+ does not truncate: both then describe how its offsets were fitted.
     noise_mode: none or const; precision: fp32, fp16 or bf16; opset: of the ONNX graph, 0 for a model without one.
     types: the outputs, `name` [N, channels, R, R] float32 each, in the model's order.
     generator: {"sha256": ..., more}, with "noise_seed" where the noise was drawn from a seed.
@@ -72,6 +58,7 @@ class Artifact:
     parity: differences from torch as the export measured them.
     graph_sha256: checksum of the ONNX graph with its weights (`sgi.engine.model_file.graph_sha256`), which backends
     compare when they open the file; None in files of older versions.
+    input: z, w or w+ (`INPUTS`), see `inputs`. w_dim: size of w; None in files that take z.
     format: version of this description.
 
     Raises UserError for values that no model can have.
@@ -91,6 +78,8 @@ class Artifact:
     offsets: dict[str, dict[str, Any]] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
     graph_sha256: str | None = None
+    input: str = "z"
+    w_dim: int | None = None
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -105,6 +94,8 @@ class Artifact:
             _require(least <= getattr(self, name) <= most, name)
         _require(self.resolution & (self.resolution - 1) == 0, "resolution")
         _require(-PSI_LIMIT <= self.psi <= PSI_LIMIT, "psi")
+        _require(self.input in INPUTS, "input")
+        _require(self.input == "z" if self.w_dim is None else 1 <= self.w_dim <= MAX_DIM, "w_dim")
         _require(self.cutoff is None or 0 <= self.cutoff <= MAX_DIM, "cutoff")
         _require(self.noise_mode in NOISE_MODES, "noise_mode")
         _require(self.precision in PRECISIONS, "precision")
@@ -120,6 +111,24 @@ class Artifact:
     def type_names(self) -> tuple[str, ...]:
         """Names of the outputs, in the order of the model."""
         return tuple(output.name for output in self.types)
+
+    @property
+    def num_ws(self) -> int:
+        """Rows of w+: two for each resolution from 4 px up."""
+        return 2 * self.resolution.bit_length() - 4
+
+    @property
+    def inputs(self) -> dict[str, tuple[int | None, ...]]:
+        """Inputs of the model, name -> shape, None for the batch: `z`, `psi` and, with classes, `label`; `w`; or `ws`.
+
+        The latent is the first. w and w+ are after the mapping network and after truncation.
+        """
+        if self.input == "w":
+            return {"w": (None, self.w_dim)}
+        if self.input == "w+":
+            return {"ws": (None, self.num_ws, self.w_dim)}
+        label: dict[str, tuple[int | None, ...]] = {"label": (None, self.c_dim)} if self.c_dim else {}
+        return {"z": (None, self.z_dim), "psi": (), **label}
 
     def output(self, name: str) -> Intrinsic:
         """The type of an output; raises KeyError if the model has none of that name."""
@@ -160,8 +169,11 @@ class Artifact:
             )
 
     def to_json(self) -> str:
-        """The description as one line of JSON with sorted keys."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """The description as one line of JSON with sorted keys; that of a model that takes z has no `input`."""
+        values = asdict(self)
+        if self.input == "z":  # as versions without other inputs wrote it
+            del values["input"], values["w_dim"]
+        return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Artifact:
@@ -204,52 +216,11 @@ class Artifact:
         try:
             artifact = cls.from_json(text)
             size = path.stat().st_size
-            _require(path.suffix != ONNX_SUFFIX or artifact.z_dim * _LEAST_WEIGHT_BYTES <= size, "z_dim")
-            _require(path.suffix != ONNX_SUFFIX or artifact.c_dim * _LEAST_WEIGHT_BYTES <= size, "c_dim")
+            for name, shape in artifact.inputs.items() if path.suffix == ONNX_SUFFIX else ():
+                _require(not shape or (shape[-1] or 0) * _LEAST_WEIGHT_BYTES <= size, _SIZES.get(name, name))
             return artifact
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
-
-
-def describe_generator(
-    config: GeneratorSizes,
-    sha256: str,
-    offsets: Mapping[str, Offset | None],
-    *,
-    psi: float = 1.0,
-    cutoff: int | None = None,
-    noise_mode: str = "const",
-    precision: str = "fp32",
-    opset: int = 0,
-) -> Artifact:
-    """The description of a generator with offsets baked in.
-
-    config, sha256: sizes and hash of the generator. offsets: type -> offset, None for the plain image; the outputs
-    have this order. The other arguments are fields of `Artifact`.
-
-    Raises UserError for an offset of another generator, a type that pictures of its channels cannot show, and values
-    that no model can have.
-    """
-    types = []
-    for offset in offsets.values():
-        if offset is not None:
-            offset.check_generator(sha256, config)
-        types.append(intrinsics.image_of(config.img_channels) if offset is None else offset.intrinsic)
-        intrinsics.check_channels(types[-1], config.img_channels)
-    return Artifact(
-        sgi_version=__version__,
-        resolution=config.resolution,
-        z_dim=config.z_dim,
-        c_dim=config.c_dim,
-        psi=psi,
-        cutoff=cutoff,
-        noise_mode=noise_mode,
-        precision=precision,
-        opset=opset,
-        types=tuple(types),
-        generator={"sha256": sha256},
-        offsets={name: offset.summary for name, offset in offsets.items() if offset is not None},
-    )
 
 
 def _how_to_add(name: str) -> str:

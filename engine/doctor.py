@@ -14,6 +14,7 @@ from sgi.engine.backends import backend_names, devices_of, has_nvidia_driver, mi
 from sgi.engine.backends.engine_file import MODULES, TENSORRT, is_installed
 from sgi.engine.cores import available_cores
 from sgi.engine.errors import UserError, one_line
+from sgi.engine.generator_model import ModelCache, missing_export_package, missing_package, triton_device
 from sgi.engine.gpu import find_driver, find_gpus, has_gpu
 from sgi.engine.seeds import latents
 from sgi.engine.version import __version__
@@ -43,8 +44,9 @@ class Finding:
 
 
 def diagnose() -> tuple[tuple[Finding, ...], ...]:
-    """Run all checks. Returns their findings in groups: system, GPUs, backends, engine builders, packages."""
-    return tuple(tuple(check()) for check in (check_system, check_gpus, check_backends, check_builders, check_packages))
+    """Run all checks. Returns their findings in groups: system, GPUs, backends, generators, builders, packages."""
+    checks = (check_system, check_gpus, check_backends, check_generators, check_builders, check_packages)
+    return tuple(tuple(check()) for check in checks)
 
 
 def check_system() -> list[Finding]:
@@ -108,6 +110,22 @@ def check_backend(name: str, device: str) -> Finding:
     return Finding(what, "yes", "computed the maps of seed 0 of the bundled model")
 
 
+def check_generators() -> list[Finding]:
+    """How `run --generator` runs here, and the cache of exported models."""
+    try:
+        cache = ModelCache.of_user()
+        count, size = len(cache.models()), cache.size()
+        used = Finding(
+            "cached models",
+            "yes",
+            f"{count} in {cache.folder}: {_bytes(size)} of {_bytes(cache.limit)}; "
+            "`sgi-engine doctor --clear-cache` removes them",
+        )
+    except UserError as error:
+        used = Finding("cached models", "no", str(error))
+    return [_generator_runtime(), used]
+
+
 def check_builders() -> list[Finding]:
     """The packages that build TensorRT engines."""
     findings = []
@@ -133,6 +151,23 @@ def check_packages() -> list[Finding]:
         except PackageNotFoundError:
             findings.append(Finding(name, "no", "not installed"))
     return findings
+
+
+def _generator_runtime() -> Finding:
+    what = "run --generator"
+    if triton_device() is not None:
+        return Finding(what, "yes", "on the Triton kernels, on cuda")
+    reason = missing_package() or "CUDA finds no GPU"
+    missing_exporter = missing_export_package()
+    if missing_exporter is not None:
+        return Finding(
+            what, "no", f"not on the Triton kernels ({reason}), and not by a cached export: {missing_exporter}"
+        )
+    return Finding(what, "yes", f"by a cached export, not on the Triton kernels: {reason}")
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB" if size >= 1 << 30 else f"{size / 2**20:.1f} MiB"
 
 
 def _engine_runtime() -> str:

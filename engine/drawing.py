@@ -1,30 +1,29 @@
-"""Latents of batches of seeds, drawn on another thread while earlier batches are computed."""
+"""Latents of batches, drawn on another thread while earlier batches are computed."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
-import numpy as np
-
-from sgi.engine.seeds import latents
-
+Batch = TypeVar("Batch")
+Drawn = TypeVar("Drawn")
 AHEAD = 2
 """Batches that are drawn before they are asked for."""
 
 
-def draw_ahead(batches: Iterable[Sequence[int]], z_dim: int) -> Generator[np.ndarray, None, None]:
-    """Latents z [N, z_dim] float32 of each batch of N seeds, in order; the values are those of `seeds.latents`.
+def draw_ahead(draw: Callable[[Batch], Drawn], batches: Iterable[Batch]) -> Generator[Drawn, None, None]:
+    """`draw` of each batch, in order, called on one other thread.
 
     `batches` is read on the calling thread, up to AHEAD batches before the one that is returned. An exception of
-    `batches` is raised after the latents of the batches before it.
+    `batches` is raised after what was drawn for the batches before it.
     """
     with ThreadPoolExecutor(1, "sgi-latents") as pool:
-        waiting: deque[Future[np.ndarray]] = deque()
+        waiting: deque[Future[Drawn]] = deque()
         try:
-            for seeds in batches:
-                waiting.append(pool.submit(_draw, seeds, z_dim))
+            for batch in batches:
+                waiting.append(pool.submit(draw, batch))
                 if len(waiting) > AHEAD:
                     yield waiting.popleft().result()
         except Exception:
@@ -33,10 +32,6 @@ def draw_ahead(batches: Iterable[Sequence[int]], z_dim: int) -> Generator[np.nda
         yield from _results(waiting)
 
 
-def _draw(seeds: Sequence[int], z_dim: int) -> np.ndarray:
-    return latents(seeds, z_dim).astype(np.float32)
-
-
-def _results(waiting: deque[Future[np.ndarray]]) -> Iterator[np.ndarray]:
+def _results(waiting: deque[Future[Drawn]]) -> Iterator[Drawn]:
     while waiting:
         yield waiting.popleft().result()

@@ -55,8 +55,10 @@ def describe_result(path: Path) -> Found | None:
 def _folder(path: Path) -> Found:
     names = sorted(entry.name for entry in path.iterdir())
     if _RUN in names:
-        manifests = {file.name: _manifest(file)[1]["seeds"] for file in sorted(path.glob("manifest*.jsonl"))}
-        return "run folder", {**_json(path / _RUN)[1], "finished seeds": manifests}
+        found = {file.name: _manifest(file)[1] for file in sorted(path.glob("manifest*.jsonl"))}
+        item = "latents" if any("latents" in facts for facts in found.values()) else "seeds"
+        manifests = {name: facts.get(item, 0) for name, facts in found.items()}
+        return "run folder", {**_json(path / _RUN)[1], f"finished {item}": manifests}
     for name in (_REPORT, "relight.json"):
         if name in names:
             kind, facts = _json(path / name)
@@ -104,23 +106,28 @@ def _json(path: Path) -> Found:
 
 
 def _manifest(path: Path) -> Found:
-    seeds = array("Q")
+    numbers = array("Q")
     types: list[str] = []
+    item = "seed"
     with open_regular(path) as file:
         while line := file.readline(_LONGEST_LINE):
             if line.endswith(b"\n"):  # the last line of an active run can be incomplete
                 entry = _LINES.decode(line)
-                seeds.append(entry.seed)
+                number, item = (entry.seed, "seed") if entry.latent is None else (entry.latent, "latent")
+                if number is None:
+                    raise ValueError("a line of neither a seed nor a latent")
+                numbers.append(number)
                 types = types or list(entry.files)
             elif len(line) == _LONGEST_LINE:
                 raise ValueError("a line that is too long")
-    distinct = np.unique(np.array(seeds, np.uint64))
-    span = {"first seed": int(distinct[0]), "last seed": int(distinct[-1])} if len(distinct) else {}
-    return "manifest of a run", {"seeds": len(distinct), **span, "types": types}
+    distinct = np.unique(np.array(numbers, np.uint64))
+    span = {f"first {item}": int(distinct[0]), f"last {item}": int(distinct[-1])} if len(distinct) else {}
+    return "manifest of a run", {f"{item}s": len(distinct), **span, "types": types}
 
 
 class _Line(msgspec.Struct):
-    seed: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)]
+    seed: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] | None = None
+    latent: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] | None = None
     files: dict[str, str] = {}
 
 

@@ -33,7 +33,7 @@ _IMAGE_MEANINGS = {
     1: "the generated picture, grey, sRGB-encoded",
     4: "the generated picture of four channels, which PNG files store as RGBA",
 }
-_TAKEN = ("all", "label", "psi", "z")  # the word for every type, and the inputs of an exported model
+_TAKEN = ("all", "label", "psi", "w", "ws", "z")  # the word for every type, and the inputs of an exported model
 
 
 def _is_number(value: object) -> bool:

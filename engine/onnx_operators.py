@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from sgi.engine.budget import Budget
 from sgi.engine.errors import UserError, one_line
-from sgi.engine.onnx_wire import Field, NotOnnxError, fields, varint_at
+from sgi.engine.onnx_wire import Field, fields, numbers
 
 OPERATORS = frozenset(
     {
@@ -96,39 +96,28 @@ class _Check:
         self._doublings |= dict.fromkeys(outputs, doublings)
 
     def _attribute(self, attribute: memoryview) -> None:
-        name, numbers = b"", []
+        name, given = b"", []
         for field in self.fields(attribute):
             if field.number in _ATTRIBUTE_NESTED:
                 raise _foreign("a graph or a tensor as a setting")
             if field.number == _ATTRIBUTE_NAME:
                 name = bytes(field.payload)
             elif field.number == _ATTRIBUTE_INTS:
-                numbers += _numbers(field)
-        if max(numbers, default=0) > (LARGEST_STRIDE if name == b"strides" else LARGEST_SETTING):
-            raise _foreign(f"a kernel, pad or stride of {max(numbers)}")
+                given += numbers(field, MOST_FIELDS)
+        if max(given, default=0) > (LARGEST_STRIDE if name == b"strides" else LARGEST_SETTING):
+            raise _foreign(f"a kernel, pad or stride of {max(given)}")
 
     def _initializer(self, tensor: memoryview) -> None:
         count = 1
         for field in self.fields(tensor):
-            if field.number == _TENSOR_EXTERNAL or (field.number == _TENSOR_LOCATION and any(_numbers(field))):
+            if field.number == _TENSOR_EXTERNAL or (
+                field.number == _TENSOR_LOCATION and any(numbers(field, MOST_FIELDS))
+            ):
                 raise _foreign("weights in another file")
             if field.number == _TENSOR_DIMS:
-                count *= math.prod(_numbers(field))
+                count *= math.prod(numbers(field, MOST_FIELDS))
                 if count > len(tensor):
                     raise _foreign("a tensor without its numbers")
-
-
-def _numbers(field: Field) -> list[int]:
-    """The numbers of a field that is one varint or a packed list of them."""
-    numbers, position = [], 0
-    while position < len(field.payload):
-        number, position = varint_at(field.payload, position)
-        numbers.append(number)
-        if field.wire_type == _VARINT or len(numbers) > MOST_FIELDS:
-            break
-    if field.wire_type not in (_VARINT, _BYTES):
-        raise NotOnnxError("not an ONNX model")
-    return numbers
 
 
 def _foreign(what: str) -> UserError:

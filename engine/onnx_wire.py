@@ -8,7 +8,7 @@ end of the file.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from sgi.engine.budget import LARGEST_MODEL, LARGEST_TEXT, open_regular
@@ -86,14 +86,26 @@ def keep_outputs(model: bytes, names: Collection[str]) -> bytes:
     `only_execute_path_to_fetches`), so outputs that are not needed must be removed before it loads the model. The
     model has no control flow (`sgi.engine.onnx_operators`), whose inner graphs could use any outer value.
     """
+    return with_graph(model, lambda graph: _keep_graph_outputs(graph, {name.encode() for name in names}))
+
+
+def with_graph(model: bytes, change: Callable[[memoryview], Sequence[bytes | memoryview]]) -> bytes:
+    """A model with another graph; change: bytes of the graph -> fields of the new one, each with tag and length."""
     parts: list[bytes | memoryview] = []
     for field in fields(memoryview(model)):
         if field.number == _MODEL_GRAPH:
-            graph = _keep_graph_outputs(field.payload, {name.encode() for name in names})
+            graph = change(field.payload)
             parts += [_GRAPH_TAG, _encode_varint(sum(map(len, graph))), *graph]
         else:
             parts.append(field.whole)
     return b"".join(parts)
+
+
+def encode(number: int, value: int | bytes) -> bytes:
+    """A field of a message: a number from 0, or bytes."""
+    if isinstance(value, int):
+        return _encode_varint(number * 8 + _VARINT) + _encode_varint(value)
+    return _encode_varint(number * 8 + _BYTES) + _encode_varint(len(value)) + value
 
 
 class Field(NamedTuple):
@@ -163,6 +175,19 @@ def varint_at(message: memoryview, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value & _ALL_BITS, position + place
     raise NotOnnxError("truncated" if position + _VARINT_BYTES > len(message) else "not an ONNX model")
+
+
+def numbers(field: Field, most: int) -> list[int]:
+    """The numbers of a field that is one varint or a packed list of them; little more than `most` are read."""
+    found, position = [], 0
+    while position < len(field.payload):
+        number, position = varint_at(field.payload, position)
+        found.append(number)
+        if field.wire_type == _VARINT or len(found) > most:
+            break
+    if field.wire_type not in (_VARINT, _BYTES):
+        raise NotOnnxError("not an ONNX model")
+    return found
 
 
 def _encode_varint(value: int) -> bytes:

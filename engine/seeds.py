@@ -120,7 +120,12 @@ class Seeds(Sequence[int]):
     @property
     def digits(self) -> int:
         """Number of decimal digits to which file names of these seeds are padded, at least 6."""
-        return max(DIGITS, len(str(max((part[-1] for part in self.ranges), default=0))))
+        return max(DIGITS, self.needed_digits)
+
+    @property
+    def needed_digits(self) -> int:
+        """Number of decimal digits of the largest seed."""
+        return len(str(max((part[-1] for part in self.ranges), default=0)))
 
     def shard(self, part: int, count: int) -> Seeds:
         """Part `part`, counted from 1, of `count` contiguous parts; their sizes differ by at most one."""
@@ -214,9 +219,9 @@ def latents(seeds: Iterable[int], z_dim: int) -> np.ndarray:
     return found
 
 
-def seed_stem(seed: int, digits: int = DIGITS) -> str:
-    """The start of the file names of a seed: `seed000042` for 42 with 6 digits."""
-    return f"seed{seed:0{digits}d}"
+def seed_stem(seed: int, digits: int = DIGITS, item: str = "seed") -> str:
+    """The start of the file names of a seed: `seed000042` for 42 with 6 digits. item: what the number is of."""
+    return f"{item}{seed:0{digits}d}"
 
 
 def _integer(seed: object) -> int:

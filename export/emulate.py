@@ -34,13 +34,18 @@ class Emulator:
     def __init__(self, path: str | Path) -> None:
         graph = onnx.load(path).graph
         self._nodes = list(graph.node)
+        self._inputs = [value.name for value in graph.input]
         self._outputs = [output.name for output in graph.output]
         self._constants = {tensor.name: _tensor(tensor) for tensor in graph.initializer}
         self._last_use = {name: i for i, node in enumerate(self._nodes) for name in node.input}
 
-    def run(self, z: NDArray[Any], psi: float, label: NDArray[Any] | None = None) -> dict[str, NDArray[np.float32]]:
-        """z [N, z_dim] and, for conditional models, label [N, c_dim] -> {type: [N, C, R, R] float32}."""
-        values = self._constants | {"z": torch.from_numpy(z), "psi": torch.tensor(psi, dtype=torch.float32)}
+    def run(
+        self, latent: NDArray[Any], psi: float | None = None, label: NDArray[Any] | None = None
+    ) -> dict[str, NDArray[np.float32]]:
+        """The arguments of `Backend.run` -> {type: [N, C, R, R] float32}."""
+        values = self._constants | {self._inputs[0]: torch.from_numpy(latent)}
+        if psi is not None:
+            values["psi"] = torch.tensor(psi, dtype=torch.float32)
         if label is not None:
             values["label"] = torch.from_numpy(label)
         with torch.no_grad():

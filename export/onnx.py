@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-import torch
 from onnx import helper
 
-from sgi.engine.artifact import METADATA_KEY, ONNX_SUFFIX, Artifact, describe_generator
+from sgi.engine.artifact import METADATA_KEY, ONNX_SUFFIX, Artifact
+from sgi.engine.describe import describe_generator
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.generator import Generator, generator_sha256
+from sgi.engine.generator.stored_noise import with_noise
 from sgi.engine.model_file import graph_sha256
+from sgi.engine.model_input import with_input
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
 from sgi.export import precision as precisions
@@ -57,20 +57,22 @@ def export_onnx(
     noise_seed: int | None = None,
     precision: str = "fp32",
     opset: int | None = None,
+    input: str = "z",
     progress: Progress = SILENT,
 ) -> Artifact:
-    """Write `out`, a model with inputs z [N, z_dim], psi [] (and label [N, c_dim]) and one output per type, float32.
+    """Write `out`, a model with the inputs of `Artifact.inputs` and one output per type, float32.
 
     offsets: type -> offset, None for the picture; the outputs are in this order.
     psi: default truncation; cutoff: number of rows of w+ that it truncates, None for all.
     noise_mode: none or const, fixed in the file. noise_seed: store noise drawn from this seed in place of the
     generator's; None for the generator's. The batch is the only dynamic axis.
     precision: of the convolutions, fp32, fp16 or bf16. opset: None for 20, or 22 in bf16.
+    input: what the model takes, z, w or w+.
     Returns the file's description with the figures of its verification. Raises UserError for an offset of another
     generator, an opset out of range, or a file that does not reproduce the generator; then nothing is written.
     """
     artifact = describe(
-        generator, offsets, psi=psi, cutoff=cutoff, noise_mode=noise_mode, precision=precision, opset=opset
+        generator, offsets, psi=psi, cutoff=cutoff, noise_mode=noise_mode, precision=precision, opset=opset, input=input
     )
     if noise_seed is not None:
         artifact = replace(artifact, generator={**artifact.generator, "noise_seed": noise_seed})
@@ -87,19 +89,6 @@ def export_onnx(
     return artifact
 
 
-def with_noise(generator: Generator, noise_seed: int) -> Generator:
-    """A copy of a generator whose stored noise is `RandomState(noise_seed).randn(R, R)`, layer after layer.
-
-    The layers are drawn from one stream in the order in which the network runs them.
-    """
-    random = np.random.RandomState(noise_seed)
-    copy = deepcopy(generator)
-    for name, buffer in copy.named_buffers():
-        if name.endswith("noise_const"):
-            buffer.copy_(torch.from_numpy(random.randn(*buffer.shape)))
-    return copy
-
-
 def describe(
     generator: Generator,
     offsets: Mapping[str, Offset | None],
@@ -109,6 +98,7 @@ def describe(
     noise_mode: str = "const",
     precision: str = "fp32",
     opset: int | None = None,
+    input: str = "z",
 ) -> Artifact:
     """The description of the file that `export_onnx` writes for the same arguments, with the same checks and errors."""
     plan = precisions.get(precision)
@@ -124,6 +114,7 @@ def describe(
         noise_mode=noise_mode,
         precision=precision,
         opset=opset,
+        input=input,
     )
 
 
@@ -146,4 +137,9 @@ def build(generator: Generator, offsets: Mapping[str, Offset | None], artifact: 
     inputs: dict[str, list[int | str]] = {"z": ["batch", artifact.z_dim], "psi": []}
     if label:
         inputs[label] = ["batch", artifact.c_dim]
-    return g.model("sgi", inputs, outputs, {METADATA_KEY: artifact.to_json()})
+    model = g.model("sgi", inputs, outputs, {METADATA_KEY: artifact.to_json()})
+    if artifact.input == "z":
+        return model
+    model = onnx.load_from_string(with_input(model.SerializeToString(), artifact.input, artifact.num_ws))
+    onnx.checker.check_model(model, full_check=True)
+    return model

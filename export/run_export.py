@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from sgi.engine import bundle, intrinsics
-from sgi.engine.arguments import check_psi, names_of_types
-from sgi.engine.artifact import NOISE_CHOICES
+from sgi.engine import bundle
+from sgi.engine.artifact import INPUTS
 from sgi.engine.errors import UserError, refuse_ignored
 from sgi.engine.files import check_writable
 from sgi.engine.generator import Generator, checkpoints
+from sgi.engine.model_recipe import model_recipe
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
-from sgi.engine.seeds import SEED_MAX
 from sgi.export.exporter import Exported, Exporter, Source
 from sgi.export.exporters import get_exporter
 from sgi.export.onnx import export_onnx
-
-ALL = "all"
-T = TypeVar("T")
 
 
 def export_model(
@@ -41,6 +36,7 @@ def export_model(
     noise_seed: int | None = None,
     precision: str = "fp32",
     opset: int | None = None,
+    input: str = "z",
     progress: Progress = SILENT,
     **options: Any,
 ) -> Exported:
@@ -55,92 +51,33 @@ def export_model(
     of rows of w+ that it truncates; noise_mode: none, const or random; None for those of the offsets' fits.
     noise_seed: with random, the seed of the noise that is stored in the model, so that runs repeat; None for 0.
     precision: of the convolutions, fp32, fp16 or bf16. opset: of ONNX, None for 20, or 22 in bf16.
+    input: what the model takes, z (with psi), w or w+ (both after truncation, so that psi and cutoff do not apply).
     options: fields of the format's `Exporter.settings`, such as `builder` and `batch_profile` of tensorrt.
 
     Raises UserError for invalid values and for a model that does not reproduce the generator; then nothing is written.
     """
     exporter = get_exporter(file_format)
-    types = names_of_types(types)
-    if psi is not None:
-        check_psi(psi)
+    if input not in INPUTS:
+        raise UserError(f"`input={input}`: choose from {', '.join(INPUTS)}")
+    if input != "z":
+        refuse_ignored({"psi": psi, "cutoff": cutoff}, f"with `input={input}`, which is after truncation; leave it out")
     if isinstance(generator, str | Path) and not Path(generator).exists():
         raise UserError(f"`generator={generator}`: no such file")
-    if not math.isfinite(alpha):
-        raise UserError(f"`alpha={alpha}`: must be finite")
-    chosen = choose_offsets(types, offsets, bundled=generator is None)
-    if alpha != 1:
-        if not any(chosen.values()):
-            refuse_ignored({"alpha": alpha}, "without offsets: the only output is the picture")
-        chosen = {name: None if offset is None else offset.scaled(alpha) for name, offset in chosen.items()}
-    fitted = [offset for offset in chosen.values() if offset is not None]
-    _warn_of_class(fitted)
-    psi = _agreed("psi", psi, {offset.psi for offset in fitted}, 1.0)
-    default_noise = "none" if generator is None else "const"
-    noise_mode = _agreed("noise_mode", noise_mode, {offset.noise_mode for offset in fitted}, default_noise)
-    if noise_mode not in NOISE_CHOICES:
-        raise UserError(f"`noise_mode={noise_mode}`: choose from {', '.join(NOISE_CHOICES)}")
-    if noise_mode == "random":
-        noise_mode, noise_seed = "const", 0 if noise_seed is None else noise_seed
-        if not 0 <= noise_seed <= SEED_MAX:
-            raise UserError(f"`noise_seed={noise_seed}`: a seed is an integer from 0 to {SEED_MAX}")
-    elif noise_seed is not None:
-        raise UserError(f"`noise_seed={noise_seed}`: only with `noise_mode=random`")
-    if cutoff is None:
-        cutoff = _agreed("cutoff", None, {offset.cutoff for offset in fitted}, None)
-    name = next(iter(chosen)) if len(chosen) == 1 else "maps"
+    recipe = model_recipe(
+        bundled=generator is None, offsets=offsets, types=types, alpha=alpha, psi=psi, cutoff=cutoff,
+        noise_mode=noise_mode, noise_seed=noise_seed,
+    )  # fmt: skip
+    _warn_of_class(recipe.fitted)
+    name = next(iter(recipe.offsets)) if len(recipe.offsets) == 1 else "maps"
     target = _target(out, name, exporter)
     settings = _settings(exporter, file_format, options)
     exporter.check(settings)
     network = generator if isinstance(generator, Generator) else checkpoints.load(generator or bundle.GENERATOR)
-    if noise_seed is not None and not any(map(_has_noise, network.synthesis.modules())):
-        raise UserError(
-            "`noise_mode=random` has no effect: all noise strengths of the generator are 0; use none or const"
-        )
     write_onnx = partial(
-        export_onnx, network, chosen, psi=psi, cutoff=cutoff, noise_mode=noise_mode, noise_seed=noise_seed,
-        precision=precision, opset=opset, progress=progress,
+        export_onnx, network, recipe.offsets, precision=precision, opset=opset, input=input, progress=progress,
+        **recipe.settings,
     )  # fmt: skip
     return exporter.write(Source(name, write_onnx), target, settings, progress)
-
-
-def choose_offsets(
-    types: Sequence[str] | None, offsets: Sequence[str | Path | Offset], bundled: bool
-) -> dict[str, Offset | None]:
-    """Type -> offset (None for `image`) in the order of `types`.
-
-    types, offsets: see `export_model`. bundled: whether types without an offset in `offsets` use the bundled one.
-    Raises UserError for a type that has no offset, two offsets of one type, and an offset of another type.
-    """
-    given: dict[str, Offset] = {}
-    for item in offsets:
-        offset = item if isinstance(item, Offset) else Offset.load(item)
-        if offset.type in given:
-            shown = offset.type if isinstance(item, Offset) else item
-            raise UserError(f"`offsets={shown}`: a second offset of type {offset.type}; pass one per type")
-        given[offset.type] = offset
-    own = list(given)
-    if bundled:
-        for name in {*intrinsics.MAP_TYPES, *(types or [])} - {*given, ALL}:
-            if bundle.offset(name).exists():
-                given[name] = Offset.load(bundle.offset(name))
-    names = [name if name in given else intrinsics.get(name).name for name in types or [] if name != ALL]
-    if ALL in (types or []) or not (types or own):
-        maps = [name for name in intrinsics.MAP_TYPES if name in given]
-        names = [*dict.fromkeys([intrinsics.IMAGE, *maps, *given])]
-    elif not types:
-        names = own
-    for name in names:
-        if name != intrinsics.IMAGE and name not in given:
-            command = f"sgi-engine train --type {name}"
-            raise UserError(f"`types={name}`: no offset for it; pass `offsets=FILE` or fit one with `{command}`")
-    for name, item in zip(own, offsets, strict=True):
-        if name not in names:
-            shown = name if isinstance(item, Offset) else item
-            raise UserError(
-                f"`offsets={shown}` has no effect: it is an offset of {name}, and `types` has {', '.join(names)}; "
-                "choose its type too, or leave it out"
-            )
-    return {name: None if name == intrinsics.IMAGE else given[name] for name in names}
 
 
 def _warn_of_class(offsets: Sequence[Offset]) -> None:
@@ -170,17 +107,3 @@ def _settings(exporter: Exporter, file_format: str, options: Mapping[str, Any]) 
         if name not in known:
             raise UserError(f"`{name}`: not an option of the format {file_format}; leave it out")
     return exporter.settings(**options)
-
-
-def _agreed(name: str, given: T | None, fitted: set[T], default: T) -> T:
-    """The given value, or else the one that all offsets were fitted with; raises UserError if they differ."""
-    if given is not None:
-        return given
-    if len(fitted) > 1:
-        raise UserError(f"`{name}`: the offsets were fitted with {sorted(map(str, fitted))}; choose one")
-    return next(iter(fitted), default)
-
-
-def _has_noise(module: Any) -> bool:
-    strength = getattr(module, "noise_strength", None)
-    return strength is not None and bool(strength.any())

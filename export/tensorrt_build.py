@@ -103,9 +103,11 @@ def check_network(trt: Any, network: Any, artifact: Artifact, model: Path) -> No
     outputs = seen([network.get_output(i) for i in range(network.num_outputs)])
     side, kind = artifact.resolution, trt.DataType.FLOAT
     psi = (kind, (-1, 1) if inputs.get("psi") == (kind, (-1, 1)) else ())
-    expected = {"z": (kind, (-1, artifact.z_dim)), "psi": psi}
-    if artifact.c_dim:
-        expected["label"] = (kind, (-1, artifact.c_dim))
+    expected = {
+        name: (kind, tuple(-1 if size is None else size for size in shape)) for name, shape in artifact.inputs.items()
+    }
+    if "psi" in expected:
+        expected["psi"] = psi
     if inputs != expected or outputs != {o.name: (kind, (-1, o.channels, side, side)) for o in artifact.types}:
         raise UserError(f"{model}: its inputs or outputs are not those of its description; export it again")
 

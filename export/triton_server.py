@@ -1,7 +1,8 @@
 """A model repository for NVIDIA's Triton Inference Server: REPOSITORY/NAME/config.pbtxt and NAME/1/model.onnx or .plan.
 
 The server batches requests, so every input has the batch as its first axis: `psi` is [batch, 1] here, and each request
-has its own truncation. The configuration follows model_config.proto of the server.
+has its own truncation. A model that takes w or w+ has no `psi`. The configuration follows model_config.proto of the
+server.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def with_psi_per_row(model: onnx.ModelProto) -> onnx.ModelProto:
 def config(artifact: Artifact, name: str, batch_profile: tuple[int, int, int], server_model: str) -> str:
     """The text of config.pbtxt; its parameter `sgi_engine` is the model's description, which clients can read."""
     platform, file = MODELS[server_model]
-    inputs = {"z": [artifact.z_dim], "psi": [1]} | ({"label": [artifact.c_dim]} if artifact.c_dim else {})
+    inputs = {key: [size or 1 for size in shape[1:]] or [1] for key, shape in artifact.inputs.items()}
     side = artifact.resolution
     outputs = {output.name: [output.channels, side, side] for output in artifact.types}
     preferred = sorted({*batch_profile[1:]})

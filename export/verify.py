@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sgi.engine import intrinsics
 from sgi.engine.artifact import Artifact
@@ -33,17 +35,49 @@ PSNR_CAP = 99.0  # dB, for equal maps: JSON has no infinity
 MOST_DIFFER = 0.02  # largest share of pixels of another class if the display codes are not known
 
 Values = NDArray[Any]
-Run = Callable[[Values, float, Values | None], dict[str, Values]]
+Run = Callable[[Values, float | None, Values | None], dict[str, Values]]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images that a model is verified on: ws [N, num_ws, w_dim] of torch, and the arguments of `Backend.run`."""
+
+    ws: Tensor
+    latent: Values
+    psi: float | None
+    label: Values | None
+
+    def first(self, count: int) -> tuple[Values, float | None, Values | None]:
+        """The arguments for the first `count` images."""
+        return self.latent[:count], self.psi, None if self.label is None else self.label[:count]
+
+
+def samples(generator: Generator, artifact: Artifact, z: Values, psi: float) -> Samples:
+    """The images of z [N, z_dim] at a psi, as the model takes them; image i has class i mod c_dim.
+
+    Of a model that takes w+, row r of image i is that of z i + r, so that a layer that reads another row differs.
+    """
+    z = z.astype(np.float32)
+    label = labels(len(z), artifact.c_dim) if artifact.c_dim else None
+    # One w for all rows is either truncated or not.
+    cutoff = None if artifact.input == "w" else artifact.cutoff
+    with torch.no_grad():
+        ws = generator.map(torch.from_numpy(z), None if label is None else torch.from_numpy(label), psi, cutoff)
+    if artifact.input == "z":
+        return Samples(ws, z, psi, label)
+    if artifact.input == "w":
+        return Samples(ws, ws[:, 0].contiguous().numpy(), None, None)
+    rows = torch.arange(artifact.num_ws)
+    ws = ws[(torch.arange(len(z))[:, None] + rows) % len(z), rows]
+    return Samples(ws, ws.numpy(), None, None)
 
 
 def reference_codes(
-    generator: Generator, offset: Offset | None, kind: Kind, artifact: Artifact, z: NDArray[Any], psi: float
+    generator: Generator, offset: Offset | None, kind: Kind, artifact: Artifact, ws: Tensor
 ) -> NDArray[np.float32]:
-    """Display codes [N, C, R, R] float32 of a type by the torch generator; image i has class i mod c_dim."""
+    """Display codes [N, C, R, R] float32 of a type by the torch generator, of ws [N, num_ws, w_dim]."""
     intrinsic = intrinsics.get(kind)
     with torch.no_grad():
-        label = torch.from_numpy(labels(len(z), artifact.c_dim)) if artifact.c_dim else None
-        ws = generator.map(torch.from_numpy(z).float(), label, psi, artifact.cutoff)
         # Applied as in fitting, not baked, so that the comparison covers baking.
         styles = shifted_styles(generator.synthesis, ws, tensors_of(offset))
         img = generator.synthesis.render(styles, artifact.noise_mode)
@@ -72,13 +106,12 @@ def verify(
     Raises UserError, which names the output, for one that exceeds the precision's bound or is not finite.
     """
     precision = precisions.get(artifact.precision)
-    z = latents(SEEDS, artifact.z_dim).astype(np.float32)
-    label = labels(len(SEEDS), artifact.c_dim) if artifact.c_dim else None
-    psis = sorted({artifact.psi, 0.5})
+    z = latents(SEEDS, artifact.z_dim)
+    images = {psi: samples(generator, artifact, z, psi) for psi in sorted({artifact.psi, 0.5})}
     codes = {
-        (name, psi): reference_codes(generator, offset, artifact.output(name), artifact, z, psi)
+        (name, psi): reference_codes(generator, offset, artifact.output(name), artifact, given.ws)
         for name, offset in offsets.items()
-        for psi in psis
+        for psi, given in images.items()
     }
     expected = {key: intrinsics.decode(artifact.output(key[0]), u) for key, u in codes.items()}
     runtimes: dict[str, Any] = {}
@@ -95,8 +128,8 @@ def verify(
             expected_codes: dict[str, list[Values]] = {name: [] for name in offsets}
             for batch in BATCHES:
                 with opened(batch) as run:
-                    for psi in psis:
-                        got = run(z[:batch], psi, None if label is None else label[:batch])
+                    for psi, given in images.items():
+                        got = run(*given.first(batch))
                         for name, value in got.items():
                             pairs[name].append((value, expected[name, psi][:batch]))
                             expected_codes[name].append(codes[name, psi][:batch])

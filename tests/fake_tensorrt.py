@@ -37,7 +37,7 @@ each_memory = pytest.mark.parametrize("memory_of", MEMORIES.values(), ids=MEMORI
 
 
 class FakeContext:
-    """depth = mean over z times psi, image = -depth: every pixel of a row."""
+    """depth = mean over the latent times psi (1 for w and w+), image = -depth: every pixel of a row."""
 
     def __init__(self, gpu, artifact):
         self.gpu, self.artifact, self.shapes, self.addresses = gpu, artifact, {}, {}
@@ -49,11 +49,14 @@ class FakeContext:
         self.addresses[name] = address
 
     def execute_async_v3(self, stream):
-        (rows, width), addresses, gpu = self.shapes["z"], dict(self.addresses), self.gpu
+        name = next(iter(self.artifact.inputs))
+        (rows, *sizes), addresses, gpu = self.shapes[name], dict(self.addresses), self.gpu
 
         def compute():
-            z = gpu.floats(addresses["z"]).reshape(rows, width)
-            value = z.mean(1) * gpu.floats(addresses["psi"])[0]
+            latent = gpu.floats(addresses[name]).reshape(rows, *sizes)
+            value = latent.reshape(rows, -1).mean(1)
+            if "psi" in addresses:
+                value = value * gpu.floats(addresses["psi"])[0]
             for output in self.artifact.types:
                 block = gpu.floats(addresses[output.name]).reshape(rows, -1)
                 block[:] = (value if output.name == "depth" else -value)[:, None]
@@ -68,14 +71,14 @@ def fake_module(gpu, artifact, engine=True, context=FakeContext, shapes=(), dtyp
     shapes, dtypes: of inputs and outputs that differ from the description.
     """
     changed, dtypes = dict(shapes), dict(dtypes)
-    shapes = {"z": (-1, artifact.z_dim), "psi": ()}
+    shapes = {name: tuple(-1 if s is None else s for s in shape) for name, shape in artifact.inputs.items()}
     shapes |= {o.name: (-1, o.channels, artifact.resolution, artifact.resolution) for o in artifact.types}
     shapes |= changed
     names = list(shapes)
     loaded = SimpleNamespace(
         num_io_tensors=len(names),
         get_tensor_name=lambda i: names[i],
-        get_tensor_mode=lambda name: "in" if name in ("z", "psi") else "out",
+        get_tensor_mode=lambda name: "in" if name in artifact.inputs else "out",
         get_tensor_shape=lambda name: shapes[name],
         get_tensor_dtype=lambda name: dtypes.get(name, "float"),
         create_execution_context=lambda: context(gpu, artifact),
@@ -90,10 +93,22 @@ def fake_module(gpu, artifact, engine=True, context=FakeContext, shapes=(), dtyp
 
 
 @contextmanager
-def opened(folder, monkeypatch, gpu=None, memory_of=MEMORIES["cuda-python"], facts=FACTS, gpus=(HERE,), **fake):
-    """The backend on a fake GPU, and that GPU; `fake` are arguments of `fake_module`. All memory must be freed."""
+def opened(
+    folder,
+    monkeypatch,
+    gpu=None,
+    memory_of=MEMORIES["cuda-python"],
+    facts=FACTS,
+    gpus=(HERE,),
+    description=None,
+    **fake,
+):
+    """The backend on a fake GPU, and that GPU. All memory must be freed.
+
+    description: changes of the model's description. fake: arguments of `fake_module`.
+    """
     gpu = gpu or FakeGpu()
-    path, artifact = folder / "maps.engine", describe()
+    path, artifact = folder / "maps.engine", describe(**(description or {}))
     path.write_bytes(ENGINE)
     path.with_suffix(".json").write_text(json.dumps(json.loads(artifact.to_json()) | {"builder": asdict(facts)}))
     monkeypatch.setattr(tensorrt, "find_gpus", lambda: list(gpus))

@@ -16,3 +16,4 @@ CURVATURE = 0.05  # length of a step, in coordinates made from 4000 probes
 NATIVE_PARITY = 1e-6  # the same seed through the same runtime from C++ and from Python, fraction of the range
 OPTIMISED = 1e-3  # latents after steps of Adam, or through a root and its inverse, with sums rounded otherwise
 SAMPLED_COVARIANCE = 0.5  # entries of a covariance of 512 whitened samples about those of the identity
+HALF_TEACHER = 1 / 255  # codes of a teacher in half precision, where a GPU computes targets so, against float32

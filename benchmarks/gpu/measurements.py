@@ -77,7 +77,7 @@ def fit(size: Size, device: str) -> Iterator[Row]:
     config = size.config
     ws = torch.randn(size.fit_batch, config.num_ws, config.w_dim, device=device)
     target = torch.rand(size.fit_batch, 3, config.resolution, config.resolution, device=device)
-    ours = FittingSynthesis(generator, FIT_DTYPE)
+    ours = FittingSynthesis(generator.synthesis, FIT_DTYPE)
 
     def in_torch(given: Tensor) -> Tensor:
         return generator.synthesize(given, dtype=FIT_DTYPE)

@@ -37,6 +37,7 @@ import implementations
 import measurements
 import run_loop
 import torch
+import training
 from compiling import Compiler, Job
 from layer_cases import LayerCase, distinct, layer_cases
 from results_file import Case, Record
@@ -193,6 +194,10 @@ class Benchmark:
                 yield Case("types", f"{variant.name}, batch {batch}", rows)
 
     def _fit(self) -> Iterator[Case]:
+        size = self.sizes[-1]
+        for backend in training.BACKENDS:
+            rows = partial(training.training, size, self.device, backend, self.options.tiny)
+            yield Case("training", f"{size.name}, {backend}", rows)
         for size in reversed(self.sizes[1:] or self.sizes):
             yield Case("fit", size.name, partial(measurements.fit, size, self.device))
 
@@ -212,12 +217,8 @@ class Benchmark:
         Shares of the checks; one run of cases whose kernels are not those of single layers; NVIDIA's plugins.
         """
         found = {}
-        for stage, count, niceness in (
-            ("checks", CHECK_PROCESSES, 0),
-            ("loop", 1, 5),
-            ("types", 1, 10),
-            ("fit", 2, 10),
-        ):
+        shares = (("checks", CHECK_PROCESSES, 0), ("loop", 1, 5), ("types", 1, 10), ("fit", 4, 10))
+        for stage, count, niceness in shares:
             if stage in stages:
                 commands = [self._command(["--share", stage, str(i), str(count)]) for i in range(count)]
                 found[stage] = background.Processes(commands, niceness)

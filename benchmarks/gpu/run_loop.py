@@ -33,7 +33,7 @@ from sgi.engine.offsets import Offset
 from sgi.engine.run import pipeline
 from sgi.engine.run.job import Job
 from sgi.engine.run.record import RunRecord
-from sgi.engine.seeds import Seeds
+from sgi.engine.seeds import Seeds, latents
 
 SHARED_SIDE = 32
 SECONDS = 4.0
@@ -75,7 +75,8 @@ def ways(
     def drawn() -> float:
         given = seeds(rate[0])
         parts = (given[start : start + batch] for start in range(0, len(given), batch))
-        return _rate(len(given), lambda: sum(len(rows) for rows in draw_ahead(parts, size.config.z_dim)))
+        drawn_rows = draw_ahead(lambda part: latents(part, size.config.z_dim), parts)
+        return _rate(len(given), lambda: sum(len(rows) for rows in drawn_rows))
 
     def stream(as_codes: bool) -> float:
         given = seeds(rate[0])

@@ -127,6 +127,24 @@ def fit(results: Row) -> str:
     return table(["size", "batch", "way", "steps/s", "times torch"], lines)
 
 
+def training(results: Row) -> str:
+    """Whole fits by torch and by the kernels."""
+    rows = results.get("training", [])
+    base = {row["size"]: row["fit_seconds"] for row in rows if row["backend"] == "torch"}
+    lines = [
+        [row["size"], row["batch"], row["backend"], _number(row["pictures_per_second"]),
+         "float16" if row["half_teacher"] else "float32", _number(row["start_seconds"]),
+         _number(row["steps_per_second"]), _number(row["preconditioner_seconds"]), _number(row["fit_seconds"]),
+         f"{base[row['size']] / row['fit_seconds']:.2f}" if row["size"] in base else "-", f"{row['loss']:.5f}"]
+        for row in rows
+    ]  # fmt: skip
+    headers = [
+        "size", "batch", "backend", "pool, pictures/s", "teacher", "first 10 steps, s", "steps/s", "preconditioner, s",
+        "fit, s", "times torch", "last loss",
+    ]  # fmt: skip
+    return table(headers, lines)
+
+
 def loop(results: Row) -> str:
     """Seeds a second of the kernels alone, of streams and of runs, and their share of the kernels' rate."""
     lines = [
@@ -169,6 +187,7 @@ def report(results: Row) -> str:
         "## Types\n\n" + types(results),
         "## Run loop\n\n" + loop(results),
         "## Fitting\n\n" + fit(results),
+        "## Whole fits\n\n" + training(results),
         "## Convolutions, milliseconds\n\n" + layers(results, up=False),
         "## Up-convolutions, milliseconds\n\n" + layers(results, up=True),
         "## Layers of the torch generator, milliseconds\n\n" + in_torch(results),

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from sgi.engine.arguments import check_path, check_text, check_threads
 from sgi.engine.artifact import ONNX_SUFFIX, SIDECAR_SUFFIXES, Artifact
-from sgi.engine.backends.backend import Backend, Coding, OnDevice, Overlapping
+from sgi.engine.backends.backend import Backend, Coding, Mapped, OnDevice, Overlapping
 from sgi.engine.backends.table import AUTO, BACKENDS, BackendRow, backend_names, find_backend, is_installed
 from sgi.engine.errors import UserError
 from sgi.engine.gpu import has_gpu
+from sgi.engine.model_file import taking
 
 __all__ = [
     "AUTO",
@@ -26,9 +27,11 @@ __all__ = [
     "Backend",
     "BackendRow",
     "Coding",
+    "Mapped",
     "OnDevice",
     "Overlapping",
     "backend_names",
+    "choose_backend",
     "devices_of",
     "has_nvidia_driver",
     "installed_backends",
@@ -57,6 +60,7 @@ def open_backend(
     threads: int | None = None,
     images: int | None = None,
     precision: str | None = None,
+    input: str | None = None,
 ) -> Backend:
     """Load an exported model.
 
@@ -66,25 +70,42 @@ def open_backend(
     where an NVIDIA driver and a CUDA build of a backend are installed, otherwise cpu.
     types: outputs to load, None for all. batch: number of rows of most calls. threads: CPU threads, None for all cores.
     precision: bf16 is faster on CPUs that support it, with larger errors than the model was verified to; None for the
-    precision of the model.
+    precision of the model. input: z, w or w+; None for that of the file. An .onnx that takes z can be opened to take w
+    or w+.
 
     Raises UserError for a file that is not an exported model, a backend that is not installed or cannot run the file,
-    a device that is not available, and a precision that the backend does not support.
+    a device that is not available, a precision that the backend does not support, and an input that the file cannot
+    take.
     """
     path = check_path(path, "path")
-    check_text(backend=backend, device=device, precision=precision)
+    check_text(backend=backend, device=device, precision=precision, input=input)
     threads = check_threads(threads)
-    artifact = Artifact.read(path)
+    artifact = taking(path, Artifact.read(path), input)
     chosen = artifact.choose_types(types)
-    device = _choose_device(device, path.suffix)
-    if precision is not None:
-        backend = _casting(backend, device, precision)
-    name = _choose_backend(backend, device, path, images, artifact.precision)
+    name, device = choose_backend(path, backend, device, precision, artifact.precision, images)
     options = {} if precision is None else {"precision": precision}
     opened: Backend = find_backend(name).load(name, device)(
         path, artifact, device=device, types=chosen, batch=batch, threads=threads, **options
     )
     return opened
+
+
+def choose_backend(
+    path: Path,
+    backend: str = AUTO,
+    device: str = AUTO,
+    precision: str | None = None,
+    model_precision: str = "fp32",
+    images: int | None = None,
+) -> tuple[str, str]:
+    """The names of the backend and the device that `open_backend` uses for a model, which need not exist yet.
+
+    model_precision: of the model. Raises UserError as `open_backend` does, but not for a package that is missing.
+    """
+    device = _choose_device(device, path.suffix)
+    if precision is not None:
+        backend = _casting(backend, device, precision)
+    return _choose_backend(backend, device, path, images, model_precision), device
 
 
 def installed_backends(path: str | Path, device: str, precision: str | None = None) -> tuple[str, ...]:

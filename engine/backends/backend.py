@@ -10,6 +10,7 @@ import numpy as np
 
 from sgi.engine.artifact import Artifact
 from sgi.engine.errors import UserError
+from sgi.engine.mapping import MappingNetwork
 
 
 class Backend(Protocol):
@@ -30,14 +31,16 @@ class Backend(Protocol):
 
     def run(
         self,
-        z: np.ndarray,
-        psi: float,
+        latent: np.ndarray,
+        psi: float | None,
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> dict[str, np.ndarray]:
         """Compute one batch.
 
-        z: [N, z_dim] float32. psi: truncation. label: [N, c_dim] float32; None if and only if c_dim is 0.
+        latent: what the model takes, `artifact.inputs`: z [N, z_dim], w [N, w_dim] or ws [N, num_ws, w_dim], float32.
+        psi: truncation. label: [N, c_dim] float32, None if and only if c_dim is 0. A model that takes w or w+ has
+        neither: both are None or ignored.
         types: outputs to compute, None for those the backend was opened with.
         Returns {type: [N, C, R, R] float32}, arrays that later runs do not change.
         """
@@ -54,8 +57,8 @@ class Overlapping(Backend, Protocol):
 
     def start(
         self,
-        z: np.ndarray,
-        psi: float,
+        latent: np.ndarray,
+        psi: float | None,
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> Callable[[], dict[str, np.ndarray]]:
@@ -72,8 +75,8 @@ class Coding(Backend, Protocol):
 
     def start_codes(
         self,
-        z: np.ndarray,
-        psi: float,
+        latent: np.ndarray,
+        psi: float | None,
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> Callable[[], dict[str, np.ndarray]]:
@@ -102,8 +105,8 @@ class OnDevice(Backend, Protocol):
 
     def run_on_device(
         self,
-        z: np.ndarray,
-        psi: float,
+        latent: np.ndarray,
+        psi: float | None,
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> Mapping[str, DeviceMap]:
@@ -114,9 +117,26 @@ class OnDevice(Backend, Protocol):
         ...
 
 
-def pad_rows(rows: np.ndarray, missing: int) -> np.ndarray:
-    """`rows` with `missing` copies of the last row appended: [N, W] -> [N + missing, W]."""
-    return np.pad(rows, ((0, missing), (0, 0)), mode="edge") if missing else rows
+@runtime_checkable
+class Mapped(Backend, Protocol):
+    """A backend that has the weights of the model's mapping network."""
+
+    def mapping(self) -> MappingNetwork:
+        """The network from z to w+; raises UserError for a file that has none."""
+        ...
+
+
+def inputs_of(
+    artifact: Artifact, latent: np.ndarray, psi: float | None, label: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """The inputs of a model, name -> array, from the arguments of `Backend.run`."""
+    values = {"psi": np.array(artifact.psi if psi is None else psi, np.float32), "label": label}
+    found: dict[str, np.ndarray] = {}
+    for i, name in enumerate(artifact.inputs):
+        value = values[name] if i else latent
+        if value is not None:
+            found[name] = value
+    return found
 
 
 def load_error(path: Path, runtime: str, error: Exception) -> UserError:

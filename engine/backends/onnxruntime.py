@@ -11,11 +11,12 @@ import numpy as np
 import onnxruntime
 
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends.backend import load_error
+from sgi.engine.backends.backend import inputs_of, load_error
 from sgi.engine.backends.cuda_libraries import load_cuda_libraries, missing_libraries
 from sgi.engine.backends.device_array import DeviceArray
 from sgi.engine.backends.ports import Port, check_map_port, check_ports
 from sgi.engine.errors import UserError
+from sgi.engine.mapping import MappingNetwork, read_mapping
 from sgi.engine.model_file import read_model
 from sgi.engine.onnx_wire import keep_outputs
 
@@ -64,38 +65,39 @@ class OnnxRuntimeBackend:
 
     def run(
         self,
-        z: np.ndarray,
-        psi: float,
+        latent: np.ndarray,
+        psi: float | None,
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> dict[str, np.ndarray]:
         """See `Backend.run`."""
         chosen = self._types if types is None else self.artifact.choose_types(types)
-        inputs = self._inputs(z, psi, label)
+        inputs = inputs_of(self.artifact, latent, psi, label)
         if self.device == "cpu":
             return dict(zip(chosen, self._session(chosen).run(list(chosen), inputs), strict=True))
         return {name: value.numpy() for name, value in self._run_bound(chosen, inputs).items()}
 
     def run_on_device(
         self,
-        z: np.ndarray,
-        psi: float,
+        latent: np.ndarray,
+        psi: float | None,
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> dict[str, DeviceArray]:
         """See `OnDevice.run_on_device`; each run has memory of its own. Only on a GPU."""
         chosen = self._types if types is None else self.artifact.choose_types(types)
-        values = self._run_bound(chosen, self._inputs(z, psi, label))
+        values = self._run_bound(chosen, inputs_of(self.artifact, latent, psi, label))
         for name, value in values.items():
-            check_map_port(self.path, self.artifact, _as_port(name, value.data_type(), value.shape()), len(z))
+            check_map_port(self.path, self.artifact, _as_port(name, value.data_type(), value.shape()), len(latent))
         return {name: DeviceArray(tuple(v.shape()), v.data_ptr(), None, owner=v) for name, v in values.items()}
+
+    def mapping(self) -> MappingNetwork:
+        """See `Mapped.mapping`."""
+        return read_mapping(self.path)
 
     def close(self) -> None:
         """See `Backend.close`."""
         self._session.cache_clear()
-
-    def _inputs(self, z: np.ndarray, psi: float, label: np.ndarray | None) -> dict[str, np.ndarray]:
-        return {"z": z, "psi": np.array(psi, np.float32)} | ({} if label is None else {"label": label})
 
     def _run_bound(self, types: tuple[str, ...], inputs: dict[str, np.ndarray]) -> dict[str, Any]:
         """The outputs as values in GPU memory."""

@@ -12,11 +12,13 @@ import numpy as np
 import openvino
 
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends.backend import load_error, pad_rows
+from sgi.engine.backends.backend import inputs_of, load_error
 from sgi.engine.backends.ports import Port, check_ports
 from sgi.engine.errors import UserError
+from sgi.engine.mapping import MappingNetwork, read_mapping
 from sgi.engine.model_file import read_model
 from sgi.engine.onnx_wire import keep_outputs
+from sgi.engine.rows import pad_rows
 
 # Compiled models in memory: both sizes of several sets of outputs.
 _COMPILED_KEPT = 8
@@ -65,22 +67,27 @@ class OpenVinoBackend:
 
     def run(
         self,
-        z: np.ndarray,
-        psi: float,
+        latent: np.ndarray,
+        psi: float | None,
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> dict[str, np.ndarray]:
         """See `Backend.run`."""
         chosen = self._types if types is None else self.artifact.choose_types(types)
+        inputs = inputs_of(self.artifact, latent, psi, label)
         parts = []
-        for size, start, stop in passes(len(z), self._batch):
+        for size, start, stop in passes(len(latent), self._batch):
             with self._compiling:
                 model = self._compiled(chosen, size)
             rows = slice(start, stop)
-            parts.append(model.run(z[rows], psi, None if label is None else label[rows]))
+            parts.append(model.run({name: value[rows] if value.ndim else value for name, value in inputs.items()}))
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in chosen}
+
+    def mapping(self) -> MappingNetwork:
+        """See `Mapped.mapping`."""
+        return read_mapping(self.path)
 
     def close(self) -> None:
         """See `Backend.close`."""
@@ -90,8 +97,7 @@ class OpenVinoBackend:
         try:
             model = self._core.read_model(keep_outputs(read_model(self.path, self.artifact), types), b"")
             check_ports(self.path, self.artifact, map(_port, model.inputs), map(_port, model.outputs), types)
-            widths = {"z": self.artifact.z_dim, "label": self.artifact.c_dim}
-            model.reshape({name: [batch, width] for name, width in widths.items() if width})
+            model.reshape({name: [batch, *shape[1:]] for name, shape in self.artifact.inputs.items() if shape})
             return _Compiled(self._core.compile_model(model, "CPU", self._settings), types, batch)
         except RuntimeError as error:
             raise load_error(self.path, "OpenVINO", error) from None
@@ -106,15 +112,12 @@ class _Compiled:
         self._batch = batch
         self._lock = Lock()
 
-    def run(self, z: np.ndarray, psi: float, label: np.ndarray | None) -> dict[str, np.ndarray]:
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Maps of at most `batch` rows, which are padded to `batch`."""
-        count = len(z)
-        missing = self._batch - count
-        inputs = {"z": pad_rows(z, missing), "psi": np.array(psi, np.float32)}
-        if label is not None:
-            inputs["label"] = pad_rows(label, missing)
+        count = max(len(value) for value in inputs.values() if value.ndim)
+        padded = {n: pad_rows(value, self._batch - count) if value.ndim else value for n, value in inputs.items()}
         with self._lock:
-            self._request.infer(inputs)
+            self._request.infer(padded)
             return {name: self._request.get_tensor(name).data[:count].copy() for name in self._types}
 
 

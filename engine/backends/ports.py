@@ -37,9 +37,7 @@ def check_ports(
 
     model: its file. A size that is not fixed matches any: the batch is not, and a runtime may not infer the others.
     """
-    wanted: dict[str, tuple[int | None, ...]] = {"z": (None, artifact.z_dim), "psi": ()}
-    if artifact.c_dim:
-        wanted["label"] = (None, artifact.c_dim)
+    wanted = artifact.inputs
     found = {port.name: port for port in inputs}
     for name, shape in wanted.items():
         _check(model, f"input {name}", found.get(name), shape)

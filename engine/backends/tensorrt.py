@@ -71,24 +71,24 @@ class TensorRtBackend:
 
     def run(
         self,
-        z: np.ndarray,
-        psi: float,
+        latent: np.ndarray,
+        psi: float | None,
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> Maps:
         """See `Backend.run`; more rows than the largest batch of the engine are run in parts."""
-        return self.start(z, psi, label, types)()
+        return self.start(latent, psi, label, types)()
 
     def start(
         self,
-        z: np.ndarray,
-        psi: float,
+        latent: np.ndarray,
+        psi: float | None,
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> Callable[[], Maps]:
         """See `Overlapping.start`."""
         with self._lock:
-            maps = self._start(z, psi, label, types)
+            maps = self._start(latent, psi, label, types)
 
         def finish() -> Maps:
             with self._lock:
@@ -97,18 +97,18 @@ class TensorRtBackend:
         return finish
 
     def _start(
-        self, z: np.ndarray, psi: float, label: np.ndarray | None, types: Sequence[str] | None
+        self, latent: np.ndarray, psi: float | None, label: np.ndarray | None, types: Sequence[str] | None
     ) -> Callable[[], Maps]:
         chosen = self._types if types is None else self.artifact.choose_types(types)
         parts: list[Callable[[], Maps]] = []
         start = 0
-        while start < len(z):
-            stop = min(start + self._most, len(z))
+        while start < len(latent):
+            stop = min(start + self._most, len(latent))
             batch = self._batch(stop - start)
             if batch is None:
                 continue  # the largest batch was halved
             rows = None if label is None else label[start:stop]
-            parts.append(batch.enqueue(z[start:stop], psi, rows).to_host(chosen, stop - start))
+            parts.append(batch.enqueue(latent[start:stop], psi, rows).to_host(chosen, stop - start))
             start = stop
         if len(parts) == 1:
             return parts[0]
@@ -116,8 +116,8 @@ class TensorRtBackend:
 
     def run_on_device(
         self,
-        z: np.ndarray,
-        psi: float,
+        latent: np.ndarray,
+        psi: float | None,
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> dict[str, DeviceArray]:
@@ -126,10 +126,10 @@ class TensorRtBackend:
         Raises UserError for more rows than the largest batch of the engine.
         """
         chosen = self._types if types is None else self.artifact.choose_types(types)
-        batch = self._batch(len(z)) if len(z) <= self._most else None
+        batch = self._batch(len(latent)) if len(latent) <= self._most else None
         if batch is None:
-            raise UserError(f"`batch={len(z)}`: {self.path.name} runs at most {self._most} rows at once here")
-        return batch.enqueue(z, psi, label).on_device(chosen, len(z))
+            raise UserError(f"`batch={len(latent)}`: {self.path.name} runs at most {self._most} rows at once here")
+        return batch.enqueue(latent, psi, label).on_device(chosen, len(latent))
 
     def close(self) -> None:
         """See `Backend.close`."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sgi.engine.artifact import Artifact
+from sgi.engine.backends.backend import inputs_of
 from sgi.engine.backends.cuda_memory import CudaMemory, OutOfDeviceMemoryError
 from sgi.engine.backends.device_array import DeviceArray
 
@@ -30,9 +31,8 @@ class Batch:
     def __init__(self, engine: Any, memory: CudaMemory, artifact: Artifact, rows: int) -> None:
         side = artifact.resolution
         self._memory = memory
-        self._inputs: dict[str, tuple[int, ...]] = {"z": (rows, artifact.z_dim), "psi": ()}
-        if artifact.c_dim:
-            self._inputs["label"] = (rows, artifact.c_dim)
+        self._artifact = artifact
+        self._inputs = {n: tuple(rows if size is None else size for size in s) for n, s in artifact.inputs.items()}
         self._outputs: dict[str, tuple[int, ...]] = {o.name: (rows, o.channels, side, side) for o in artifact.types}
         self._context = engine.create_execution_context()
         if self._context is None:  # TensorRT reports a lack of scratch memory only by this
@@ -41,7 +41,7 @@ class Batch:
             self._context.set_input_shape(name, shape)
         self._sets = deque([self._new()])
 
-    def enqueue(self, z: np.ndarray, psi: float, label: np.ndarray | None) -> _Buffers:
+    def enqueue(self, latent: np.ndarray, psi: float | None, label: np.ndarray | None) -> _Buffers:
         """Start a batch in the least recently used set; missing rows are filled with copies of the last row."""
         if self._sets[0].is_unread and len(self._sets) < _SETS:
             # Without memory for a second set, batches do not overlap; the maps are the same.
@@ -49,7 +49,7 @@ class Batch:
                 self._sets.appendleft(self._new())
         buffers = self._sets[0]
         self._sets.rotate(-1)
-        buffers.enqueue(z, psi, label)
+        buffers.enqueue(inputs_of(self._artifact, latent, psi, label))
         return buffers
 
     def free(self) -> None:
@@ -94,15 +94,16 @@ class _Buffers:
         """Whether the maps of the last batch are being copied to the host and have not been read."""
         return self._unread is not None
 
-    def enqueue(self, z: np.ndarray, psi: float, label: np.ndarray | None) -> None:
+    def enqueue(self, inputs: dict[str, np.ndarray]) -> None:
         """Start a batch, after reading maps of the previous one that are still being copied."""
         self._read()
         self._memory.wait(self._computed)  # before that, the previous inputs may not have been copied
-        self._host["psi"][...] = psi
-        for name, value in (("z", z), ("label", label)):
-            if value is not None:
+        for name, value in inputs.items():
+            if value.ndim:
                 self._host[name][: len(value)] = value
                 self._host[name][len(value) :] = value[-1]
+            else:
+                self._host[name][...] = value
         for name in self._inputs:
             self._memory.to_device(self._addresses[name], self._host[name])
         # The first run of a shape allocates and tunes, which a graph cannot contain; the second is recorded.

@@ -11,6 +11,7 @@ import numpy as np
 
 from sgi.engine.artifact import Artifact
 from sgi.engine.intrinsics import Intrinsic
+from sgi.engine.latents_file import Latents
 from sgi.engine.run.record import RunRecord
 from sgi.engine.version import __version__
 
@@ -25,17 +26,22 @@ _PNG_8 = {
 }
 
 
-def describe(artifact: Artifact, record: RunRecord) -> dict[str, Any]:
-    """Facts for run.json: versions, model, recipe of latents, names of files, axes, and types with encodings."""
+def describe(artifact: Artifact, record: RunRecord, latents: Latents | None = None) -> dict[str, Any]:
+    """Facts for run.json: versions, model, recipe of latents, names of files, axes, and types with encodings.
+
+    latents: those of the run, None for seeds.
+    """
     backend = getattr(sys.modules.get(record.backend), "__version__", None)
     versions = {"sgi-engine": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    names = ("resolution", "z_dim", "c_dim", "cutoff", "noise_mode", "precision", "generator", "offsets")
+    names = (
+        "resolution", "z_dim", "c_dim", "cutoff", "noise_mode", "precision", "generator", "offsets", "graph_sha256",
+    )  # fmt: skip
     return {
         "versions": versions if backend is None else {**versions, record.backend: backend},
-        "latents": f"z of a seed: numpy.random.RandomState(seed).randn(1, {artifact.z_dim}), as float32",
+        **_recipe(artifact, record, latents),
         "model": {name: getattr(artifact, name) for name in names},
         "names": (
-            f"seedN_TYPE, N with {record.digits} digits; " + _folders(record.seeds_per_folder) + "; manifest.jsonl and "
+            f"{record.item}N_TYPE, N with {record.digits} digits; " + _folders(record) + "; manifest.jsonl and "
             "metadata.jsonl list all files"
         ),
         "axes": "row 0 is the top of the image, column 0 its left; channels of colours are red, green, blue, alpha",
@@ -46,10 +52,19 @@ def describe(artifact: Artifact, record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _folders(seeds: int) -> str:
-    if not seeds:
-        return "no subfolders"
-    return f"seeds from {seeds} on in subfolder N // {seeds}, with 5 digits"
+def _recipe(artifact: Artifact, record: RunRecord, latents: Latents | None) -> dict[str, Any]:
+    if latents is not None:
+        files = [{"name": name, "latents": count} for name, count in latents.files]
+        return {"latents": f"{latents.kind} of the rows of these files, in this order", "latents_files": files}
+    recipe = f"z of a seed: numpy.random.RandomState(seed).randn(1, {artifact.z_dim}), as float32"
+    if record.mix_seed is not None:
+        recipe += f"; rows {record.mix_rows} of w+ are those of seed {record.mix_seed}"
+    return {"latents": recipe}
+
+
+def _folders(record: RunRecord) -> str:
+    count = record.seeds_per_folder
+    return f"{record.item}s from {count} on in subfolder N // {count}, with 5 digits" if count else "no subfolders"
 
 
 def _encoding(kind: Intrinsic, file_format: str) -> str:

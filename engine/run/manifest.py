@@ -32,31 +32,55 @@ MAX_LINE = 1 << 16
 """Bytes of a line; a line of 64 types has about 12,000."""
 
 
+_Number = Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)]
+_Sizes = dict[str, Annotated[int, msgspec.Meta(ge=0)]]
+_Hashes = dict[str, Annotated[str, msgspec.Meta(max_length=64)]]
+
+
 class Line(msgspec.Struct, frozen=True):
     """A finished seed: type -> name relative to the folder, size in bytes and SHA-256 of its file."""
 
-    seed: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)]
+    seed: _Number
     files: dict[str, str]
-    bytes: dict[str, Annotated[int, msgspec.Meta(ge=0)]]
-    sha256: dict[str, Annotated[str, msgspec.Meta(max_length=64)]]
+    bytes: _Sizes
+    sha256: _Hashes
 
 
-_DECODER = msgspec.json.Decoder(Line)
+class LatentLine(Line, frozen=True, rename={"seed": "latent"}):
+    """A finished latent; in the file, `latent` is its number in place of `seed`."""
+
+    seed: _Number  # msgspec renames only fields that the class itself defines
+    files: dict[str, str]
+    bytes: _Sizes
+    sha256: _Hashes
+
+
+LINES: dict[str, type[Line]] = {"seed": Line, "latent": LatentLine}
+"""What a line describes -> its class."""
 
 
 class Manifest:
     """The lines of the finished seeds of a folder, open for appending by one run at a time.
 
     read_only: only read the lines, also while another run appends to them. accept: whether a line is one of this
-    folder; None accepts every line that is complete.
+    folder; None accepts every line that is complete. item: seed, or latent where the lines have numbers of latents,
+    which everything below calls seeds.
 
     Keeps the position of each line in memory, not its text: 24 bytes and a dict entry for each seed. Lines that are not
     accepted, or that are no lines of a manifest, count in `wrong`; `sort` drops them.
     Raises UserError if another run has the file open, and for anything but a regular file, which is not followed.
     """
 
-    def __init__(self, path: Path, read_only: bool = False, accept: Callable[[Line], bool] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        read_only: bool = False,
+        accept: Callable[[Line], bool] | None = None,
+        item: str = "seed",
+    ) -> None:
         self.path = path
+        self.item = item
+        self._decoder = msgspec.json.Decoder(LINES[item])
         self.wrong = 0
         self._accept = accept
         self._places: dict[int, int] = {}  # seed -> index into the arrays below
@@ -91,7 +115,7 @@ class Manifest:
 
     def __getitem__(self, seed: int) -> Line:
         """The last line of a seed; raises KeyError if it has none."""
-        return _DECODER.decode(self._text(self._places[seed]))
+        return self._decoder.decode(self._text(self._places[seed]))
 
     def append(self, entry: Line) -> None:
         """Record a finished seed."""
@@ -125,7 +149,7 @@ class Manifest:
         with atomic_write(self.path.with_name(METADATA)) as temporary, open(temporary, "wb") as file:
             for line in self:
                 names = {f"{name}_file_name": path for name, path in line.files.items()}
-                file.write(msgspec.json.encode({**names, "seed": line.seed}) + b"\n")
+                file.write(msgspec.json.encode({**names, self.item: line.seed}) + b"\n")
 
     def close(self) -> None:
         """Close the file, so that another run can open it."""
@@ -160,7 +184,7 @@ class Manifest:
 
     def _read_line(self, text: bytes, position: int) -> None:
         try:
-            line = _DECODER.decode(text)
+            line = self._decoder.decode(text)
         except (ValueError, RecursionError):
             self.wrong += 1
             return

@@ -16,7 +16,7 @@ from sgi.engine.errors import UserError, one_line
 from sgi.engine.files import atomic_write, sha256_file
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.run.job import Job
-from sgi.engine.run.manifest import Line
+from sgi.engine.run.manifest import LINES, Line
 from sgi.engine.run.set_aside import move_aside
 from sgi.engine.writers import CodedFormat, get_format
 
@@ -83,7 +83,7 @@ def write_maps(
     """
     file_format = get_format(job.record.file_format)
     encode = file_format.encode_codes if as_codes and isinstance(file_format, CodedFormat) else file_format.encode
-    line = Line(seed, job.record.file_names(seed), {}, {})
+    line = LINES[job.record.item](seed, job.record.file_names(seed), {}, {})
     set_aside = []
     for name, path in job.files(seed).items():
         data = encode(artifact.output(name), values[name])

@@ -26,21 +26,22 @@ import numpy as np
 from sgi.engine.api import Engine
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import Coding
-from sgi.engine.backends.backend import pad_rows
 from sgi.engine.drawing import draw_ahead
 from sgi.engine.errors import UserError
 from sgi.engine.files import TEMPORARY_MARK
 from sgi.engine.finite import NotFiniteError
+from sgi.engine.rows import pad_rows
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Line, Manifest
 from sgi.engine.run.map_files import Written, are_maps, is_intact, read_map, write_maps
 from sgi.engine.run.record import FOLDER_NAME, RunRecord, claim_folder, read_run
+from sgi.engine.run.run_latents import RunLatents, of_seeds
 from sgi.engine.run.set_aside import copy_aside, move_aside
 from sgi.engine.seeds import Seeds
 from sgi.engine.writers import CodedFormat, get_format, preview
 
 _MOST_WRITERS = 8
-_TEMPORARY = re.compile(rf"\.(?P<stem>(?:seed(?P<seed>\d+)_)?.*){re.escape(TEMPORARY_MARK)}[0-9a-f]+\.\w+")
+_TEMPORARY = re.compile(rf"\.(?P<stem>(?:(?:seed|latent)(?P<seed>\d+)_)?.*){re.escape(TEMPORARY_MARK)}[0-9a-f]+\.\w+")
 
 
 @dataclass
@@ -63,10 +64,17 @@ def prepare(job: Job, facts: dict[str, Any]) -> None:
         claim_folder(job.outdir, job.record, job.seeds, facts)
 
 
-def run(engine: Engine, job: Job, outcome: Outcome, progress: Callable[[], None] = lambda: None) -> None:
+def run(
+    engine: Engine,
+    job: Job,
+    outcome: Outcome,
+    progress: Callable[[], None] = lambda: None,
+    latents: RunLatents | None = None,
+) -> None:
     """Write all missing maps of a prepared job, and the manifest.
 
-    outcome: updated during the run. progress: called after each update, on the calling thread.
+    outcome: updated during the run. progress: called after each update, on the calling thread. latents: those of the
+    numbers of the job; None are those of seeds.
 
     Raises UserError when the folder cannot be written, the disk is full, or another run uses the folder, and
     NotFiniteError, which names the seed, for a map with NaN or infinity. After any error and after KeyboardInterrupt,
@@ -74,13 +82,15 @@ def run(engine: Engine, job: Job, outcome: Outcome, progress: Callable[[], None]
     """
     folder = read_run(job.outdir)
     accept = lines_of(job.record, folder.seeds.union(job.seeds) if folder else job.seeds)
-    with disk_errors(job.outdir), Manifest(job.manifest, accept=accept) as manifest, ExitStack() as opened:
+    item = job.record.item
+    with disk_errors(job.outdir), Manifest(job.manifest, False, accept, item) as manifest, ExitStack() as opened:
         _sweep(job)
         if manifest.wrong:
             outcome.set_aside.append(copy_aside(job.manifest))
             progress()
-        others = [opened.enter_context(Manifest(path, True, accept)) for path in _other_manifests(job)]
-        _Loop(engine, job, manifest, others, outcome, progress).run()
+        others = [opened.enter_context(Manifest(path, True, accept, item)) for path in _other_manifests(job)]
+        latents = latents or of_seeds(engine.artifact.z_dim)
+        _Loop(engine, job, latents, manifest, others, outcome, progress).run()
         manifest.sort()
         if job.shard[1] == 1:
             manifest.write_metadata()
@@ -98,7 +108,9 @@ def write_preview(job: Job, artifact: Artifact) -> Path:
     path = job.named("preview.png")
     with disk_errors(job.outdir):
         rows = {
-            f"seed {seed}": {name: read_map(decode, kinds[name], file) for name, file in job.files(seed).items()}
+            f"{job.record.item} {seed}": {
+                name: read_map(decode, kinds[name], file) for name, file in job.files(seed).items()
+            }
             for seed in job.part[: preview.ROWS]
         }
         preview.write_sheet(path, rows, list(kinds.values()))
@@ -112,6 +124,7 @@ class _Loop:
         self,
         engine: Engine,
         job: Job,
+        latents: RunLatents,
         manifest: Manifest,
         others: list[Manifest],
         outcome: Outcome,
@@ -119,6 +132,7 @@ class _Loop:
     ) -> None:
         self.engine = engine
         self.job = job
+        self.latents = latents
         self.manifest = manifest
         self.others = others
         self.outcome = outcome
@@ -138,13 +152,7 @@ class _Loop:
         writers = min(_MOST_WRITERS, os.cpu_count() or 1)
         with ThreadPoolExecutor(writers) as pool:
             try:
-                for maps in self.engine.stream(
-                    self._batches(),
-                    psi=record.psi,
-                    types=record.types,
-                    class_index=record.label,
-                    as_codes=self.as_codes,
-                ):
+                for maps in self.latents.stream(self.engine, self._batches(), record, self.as_codes):
                     self._write(pool, maps)
                     self._record(down_to=2 * writers)
                 self._record(down_to=0)
@@ -155,16 +163,18 @@ class _Loop:
                 seeds, _ = self.generating[0]
                 self._record(down_to=0)
                 # Rows after the last seed are copies of its row.
-                raise NotFiniteError(error.type, error.row, f"seed {seeds[min(error.row, len(seeds) - 1)]}") from None
+                raise NotFiniteError(
+                    error.type, error.row, f"{record.item} {seeds[min(error.row, len(seeds) - 1)]}"
+                ) from None
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
 
     def _batches(self) -> Iterator[np.ndarray]:
-        """Latents [batch, z_dim] of every batch that contains an unfinished seed."""
+        """Latents [batch, ...] of every batch that contains an unfinished seed, drawn ahead."""
         batch = self.engine.batch
-        for z in draw_ahead(self._parts(), self.engine.artifact.z_dim):
-            yield pad_rows(z, batch - len(z))
+        for latent in draw_ahead(self.latents.rows, self._parts()):
+            yield pad_rows(latent, batch - len(latent))
 
     def _parts(self) -> Iterator[Seeds]:
         """The seeds of every batch that contains an unfinished one; notes them in `generating`."""

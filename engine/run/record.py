@@ -12,9 +12,9 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -23,37 +23,42 @@ from sgi.engine.artifact import MAX_DIM, MAX_TYPES
 from sgi.engine.budget import parse_json, read_bytes
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
-from sgi.engine.seeds import SEED_MAX, Seeds, parse_seeds, seed_stem
+from sgi.engine.latents_file import Kind
+from sgi.engine.seeds import DIGITS, SEED_MAX, Seeds, parse_seeds, seed_stem
 from sgi.engine.writers import get_format
 
 RUN_FILE = "run.json"
 FORMAT = 2
 SEEDS_PER_FOLDER = 1000
 MAX_DIGITS = len(str(SEED_MAX))
+LEAST_DIGITS = {"seed": DIGITS, "latent": 4}
+"""What a number is of -> digits of it in file names, unless the user chooses others."""
 MAX_BATCH = 1 << 16
+_MOST_ROWS = 200  # characters of a list of rows of w+
 TYPE_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
-MAP_NAME = re.compile(r"seed\d{4,10}_[a-z][a-z0-9-]*\.\w+")
-"""File names of maps."""
+MAP_NAME = re.compile(r"(?:seed|latent)(\d{4,10})_[a-z][a-z0-9-]*\.\w+")
+"""File names of maps; the group is the number of the seed or latent."""
 FOLDER_NAME = re.compile(r"\d{5,10}")
 """Names of subfolders with maps."""
-_PARAMETERS = {"model_sha256": "model", "class_weights": "class_index"}
 
 
 @dataclass(frozen=True)
 class RunRecord:
     """The settings that determine the files of an output folder; a continued run must have the same.
 
-    model_sha256: hash of the model file. types: types that are written, in the model's order. psi: truncation.
-    class_index: class of all images, None for a model without classes. file_format: a name of `writers.FORMATS`.
-    digits: decimal digits of the seed in file names. backend, device: what runs the model. precision: bf16, or None
-    for the model's own. seeds_per_folder: seeds of one subfolder, 0 for no subfolders. class_weights: instead of
-    class_index, pairs of a class and its weight in the label of all images, in the order of classes. batch: images in
-    one pass, on which the last bits of a map can depend; None in folders of earlier versions.
+    model_sha256: hash of the model file. types: types that are written, in the model's order. psi: truncation, None for
+    w and w+, which are after it. class_index: class of all images, None for a model without classes. file_format: a
+    name of `writers.FORMATS`. digits: decimal digits of the seed in file names. backend, device: what runs the model.
+    precision: bf16, or None for the model's own. seeds_per_folder: seeds of one subfolder, 0 for no subfolders.
+    class_weights: instead of class_index, pairs of a class and its weight in the label of all images, in the order of
+    classes. batch: images in one pass, on which the last bits of a map can depend; None in folders of earlier versions.
+    latents_sha256, latents_kind: hash and kind of the latents of the run, z, w or w+; None for seeds. mix_seed,
+    mix_rows: another seed, and the rows of w+ that are those of it, as text; None without style mixing.
     """
 
     model_sha256: Annotated[str, msgspec.Meta(max_length=64)]
     types: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=MAX_TYPES)]
-    psi: Annotated[float, msgspec.Meta(ge=-PSI_LIMIT, le=PSI_LIMIT)]
+    psi: Annotated[float, msgspec.Meta(ge=-PSI_LIMIT, le=PSI_LIMIT)] | None
     class_index: Annotated[int, msgspec.Meta(ge=0, le=MAX_DIM)] | None
     file_format: str
     digits: Annotated[int, msgspec.Meta(ge=1, le=MAX_DIGITS)]
@@ -63,6 +68,15 @@ class RunRecord:
     seeds_per_folder: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] = SEEDS_PER_FOLDER
     class_weights: tuple[tuple[Annotated[int, msgspec.Meta(ge=0, le=MAX_DIM)], float], ...] | None = None
     batch: Annotated[int, msgspec.Meta(ge=1, le=MAX_BATCH)] | None = None
+    latents_sha256: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    latents_kind: Kind | None = None
+    mix_seed: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] | None = None
+    mix_rows: Annotated[str, msgspec.Meta(max_length=_MOST_ROWS)] | None = None
+
+    @property
+    def item(self) -> str:
+        """What a number of the run is of, seed or latent; names of files begin with it."""
+        return "seed" if self.latents_sha256 is None else "latent"
 
     @property
     def label(self) -> int | dict[int, float] | None:
@@ -70,20 +84,23 @@ class RunRecord:
         return self.class_index if self.class_weights is None else dict(self.class_weights)
 
     def file_names(self, seed: int) -> dict[str, str]:
-        """Names of a seed's maps relative to the folder, {type: name}: `seed000042_depth.png`.
+        """Names of a seed's maps relative to the folder, {type: name}: `seed000042_depth.png`, `latent0007_depth.png`.
 
         Seeds below `seeds_per_folder` are in the folder itself. Seed 1042 is in the subfolder 00001 of seeds 1000 to
         1999. The name depends on the seed alone, so a larger run extends a folder.
         """
         number = seed // self.seeds_per_folder if self.seeds_per_folder else 0
-        stem = (f"{number:05d}/" if number else "") + seed_stem(seed, self.digits)
+        stem = (f"{number:05d}/" if number else "") + seed_stem(seed, self.digits, self.item)
         suffix = get_format(self.file_format).suffix
         return {name: f"{stem}_{name}{suffix}" for name in self.types}
 
 
 @dataclass(frozen=True)
 class RunFile:
-    """The contents of run.json: settings, the seeds of all runs in the folder, and facts for readers of the maps."""
+    """The contents of run.json: settings, the seeds of all runs in the folder, and facts for readers of the maps.
+
+    Where the record has latents, `seeds` are their numbers.
+    """
 
     record: RunRecord
     seeds: Seeds
@@ -134,21 +151,75 @@ def claim_folder(outdir: Path, record: RunRecord, seeds: Seeds, facts: Mapping[s
         if found is None:
             _write(outdir, RunFile(record, seeds.union(), dict(facts)))
             return
-        check_same(outdir, found.record, record)
+        check_same(outdir, found.record, with_equal_model(found, record, facts))
         together = found.seeds.union(seeds)
         if together != found.seeds:
             _write(outdir, RunFile(found.record, together, found.facts))
 
 
-def check_same(outdir: Path, found: RunRecord, record: RunRecord) -> None:
-    """Raise UserError if a folder was written with other settings than `record`."""
-    # A field has the name of the parameter that sets it, but for two.
-    names = {name: _PARAMETERS.get(name, name) for name in asdict(record)}
-    different = dict.fromkeys(f"`{to}`" for name, to in names.items() if getattr(found, name) != getattr(record, name))
+def with_equal_model(found: RunFile, record: RunRecord, facts: Mapping[str, Any]) -> RunRecord:
+    """`record` with the folder's hash of the model if the model differs from the folder's in no map.
+
+    facts: the description of `record`. Two exports of one generator can differ in the figures of their verification,
+    which depend on versions and threads. Their graphs and the descriptions of the data set are equal then.
+    """
+    own, given = (json.dumps(_but_versions(values), sort_keys=True) for values in (found.facts, facts))
+    known = facts.get("model", {}).get("graph_sha256") is not None
+    return replace(record, model_sha256=found.record.model_sha256) if known and own == given else record
+
+
+def _but_versions(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name != "versions"}
+
+
+def check_same(outdir: Path, found: RunRecord, record: RunRecord, another: str = "another `model`") -> None:
+    """Raise UserError if a folder was written with other settings than `record`.
+
+    another: words for a model with another hash.
+    """
+    if found.item != record.item:
+        raise UserError(f"`outdir={outdir}`: it contains maps of {found.item}s; choose another `outdir`")
+    own, given = _shown(found), _shown(record)
+    different = [f"{value}, not {given[name].value}" for name, value in own.items() if value != given[name]]
+    if found.model_sha256 != record.model_sha256:
+        different.append(another)
+    if (found.latents_kind, found.latents_sha256) != (record.latents_kind, record.latents_sha256):
+        different.append("other `latents`")
     if different:
         raise UserError(
-            f"`outdir={outdir}`: it contains maps of another {', '.join(different)}; choose another `outdir`"
+            f"`outdir={outdir}`: its maps have other settings: {'; '.join(different)}; use the same, or choose another "
+            "`outdir`"
         )
+
+
+class _Setting(NamedTuple):
+    """A setting for a message, with the name of the parameter that sets it."""
+
+    name: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"`{self.name}={self.value}`"
+
+
+def _shown(record: RunRecord) -> dict[str, _Setting]:
+    """The settings of a record but the hash of the model."""
+    weights = record.class_weights and ",".join(f"{index}:{weight}" for index, weight in record.class_weights)
+    values = {
+        "types": ",".join(record.types),
+        "psi": record.psi,
+        "class_index": weights or ("none" if record.class_index is None else record.class_index),
+        "file_format": record.file_format,
+        "digits": record.digits,
+        "backend": record.backend,
+        "device": record.device,
+        "precision": record.precision or "that of the model",
+        "seeds_per_folder": record.seeds_per_folder,
+        "batch": record.batch,
+        "mix_seed": "none" if record.mix_seed is None else record.mix_seed,
+        "mix_rows": record.mix_rows or "none",
+    }
+    return {name: _Setting(name, str(value)) for name, value in values.items()}
 
 
 def maps_in(outdir: Path) -> Iterator[str]:
@@ -171,17 +242,22 @@ def _parse(data: bytes) -> RunFile:
         if not TYPE_NAME.fullmatch(name):
             raise ValueError("a type with a wrong name")
     get_format(record.file_format)
-    text = msgspec.convert(values.get("seeds"), str)
+    text = msgspec.convert(values.get(_numbers_field(record)), str)
     starts = [int(item.partition("-")[0]) for item in text.split(",")]
     if starts != sorted(starts):
         raise ValueError("its seeds are not in order")
     seeds = parse_seeds(text)
-    known = {"format", "seeds", *asdict(record)}
+    known = {"format", _numbers_field(record), *asdict(record)}
     return RunFile(record, seeds, {name: value for name, value in values.items() if name not in known})
 
 
+def _numbers_field(record: RunRecord) -> str:
+    """The field of run.json with the numbers of the run: seeds, or rows of the latents."""
+    return "seeds" if record.latents_sha256 is None else "rows"
+
+
 def _write(outdir: Path, run: RunFile) -> None:
-    values = {"format": FORMAT, **asdict(run.record), "seeds": str(run.seeds), **run.facts}
+    values = {"format": FORMAT, **asdict(run.record), _numbers_field(run.record): str(run.seeds), **run.facts}
     with atomic_write(outdir / RUN_FILE) as temporary:
         temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 

@@ -12,7 +12,7 @@ from sgi.engine.run import pipeline
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import MANIFEST, SHARD_MANIFEST, Manifest
 from sgi.engine.run.map_files import is_intact
-from sgi.engine.run.record import RUN_FILE, maps_in, read_run
+from sgi.engine.run.record import MAP_NAME, RUN_FILE, maps_in, read_run
 from sgi.engine.seeds import Seeds
 
 
@@ -24,7 +24,7 @@ class FolderReport:
     of seeds whose files have the recorded hashes. unfinished: seeds without a line in a manifest. damaged: seeds with a
     line whose files are missing or changed. foreign: names of maps that no manifest describes. merged: number of
     manifests of shards that were merged. wrong_lines: lines of manifests that are not of this folder;
-    the next run drops them.
+    the next run drops them. item: seed, or latent where the numbers are of latents and not of seeds.
     """
 
     outdir: Path
@@ -36,6 +36,7 @@ class FolderReport:
     foreign: tuple[str, ...]
     merged: int
     wrong_lines: int = 0
+    item: str = "seed"
 
     @property
     def is_complete(self) -> bool:
@@ -61,12 +62,16 @@ def verify_folder(outdir: str | Path, *, progress: Progress = SILENT) -> FolderR
         whole = outdir / MANIFEST
         paths = [*([whole] if whole.exists() else []), *shards]
         accept = pipeline.lines_of(job.record, run.seeds)
-        manifests = [opened.enter_context(Manifest(path, accept=accept)) for path in paths]
+        manifests = [opened.enter_context(Manifest(path, accept=accept, item=job.record.item)) for path in paths]
         intact, unfinished, damaged = _check(job, manifests, progress)
         foreign = _foreign(job, manifests)
         merged = 0
         if shards and not unfinished and not damaged:
-            target = manifests[0] if paths[0] == whole else opened.enter_context(Manifest(whole, accept=accept))
+            target = (
+                manifests[0]
+                if paths[0] == whole
+                else opened.enter_context(Manifest(whole, accept=accept, item=job.record.item))
+            )
             for seed, manifest in zip(run.seeds, intact, strict=True):
                 if manifest is not target:
                     target.append(manifest[seed])
@@ -76,7 +81,9 @@ def verify_folder(outdir: str | Path, *, progress: Progress = SILENT) -> FolderR
                 path.unlink()
             merged = len(shards)
     wrong = sum(manifest.wrong for manifest in manifests)
-    return FolderReport(outdir, whole, run.seeds, len(intact), unfinished, damaged, foreign, merged, wrong)
+    return FolderReport(
+        outdir, whole, run.seeds, len(intact), unfinished, damaged, foreign, merged, wrong, run.record.item
+    )
 
 
 def _check(job: Job, manifests: list[Manifest], progress: Progress) -> tuple[list[Manifest], Seeds, Seeds]:
@@ -88,7 +95,7 @@ def _check(job: Job, manifests: list[Manifest], progress: Progress) -> tuple[lis
     damaged: list[int] = []
     noted = sorted(set().union(*(manifest.seeds for manifest in manifests)))
     unfinished = job.seeds.without(noted)
-    with progress.stage("seeds", len(job.seeds)) as stage:
+    with progress.stage(f"{job.record.item}s", len(job.seeds)) as stage:
         for seed in noted:
             known = [manifest for manifest in manifests if seed in manifest]
             right = next((manifest for manifest in known if is_intact(job, manifest[seed], verify=True)), None)
@@ -105,7 +112,7 @@ def _foreign(job: Job, manifests: list[Manifest]) -> tuple[str, ...]:
     """Names of maps in the folder that are in no manifest."""
     found = []
     for name in maps_in(job.outdir):
-        seed = int(name.rpartition("/")[2].removeprefix("seed").partition("_")[0])
+        seed = int(MAP_NAME.sub(r"\1", name.rpartition("/")[2]))
         known = any(seed in manifest for manifest in manifests) and name in job.record.file_names(seed).values()
         if not known:
             found.append(name)

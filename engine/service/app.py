@@ -36,7 +36,10 @@ def create_app(engine: Engine, settings: ServiceSettings | None = None) -> Starl
     """An ASGI application that serves the maps of one engine; the caller closes the engine afterwards.
 
     settings: limits and token. Serve it with one process (`uvicorn.run(app)`): the queue is in its memory.
+    Raises UserError for an engine that takes w or w+.
     """
+    if engine.artifact.input != "z":
+        raise UserError(f"the model takes {engine.artifact.input}, and requests have seeds; serve a model that takes z")
     settings = settings or ServiceSettings()
     service = _Service(engine, settings)
     return Starlette(

@@ -32,6 +32,8 @@ from sgi.engine.generator import (
     random_generator,
     save_generator,
 )
+from sgi.engine.latents_file import FILE as LATENTS_FILE
+from sgi.engine.latents_file import KINDS, LatentSizes, read_latents
 from sgi.engine.offsets import Offset
 from sgi.engine.pictures import read_picture
 from sgi.engine.run import run_seeds
@@ -44,7 +46,6 @@ from sgi.trainer.scenes.dataset import CHANNELS, RoomDataset
 from sgi.trainer.state_file import read_state, restoring
 from sgi.trainer.studies.evaluation.task_result import TaskResult
 from sgi.trainer.studies.relighting.directions import load_directions
-from sgi.trainer.studies.truth.latents_file import FILE as LATENTS_FILE
 from sgi.trainer.studies.truth.latents_file import Latents
 from sgi.trainer.teachers.onnx_description import read_description
 from sgi.trainer.teachers.unet import UNet, UNetConfig
@@ -124,6 +125,11 @@ def load_watched(path: Path) -> None:
         victim.watching = False
         events = list(victim.events)
     assert not events, events
+
+
+def take_latents(path: Path) -> None:
+    """Read latents as `run` does."""
+    read_latents([path], LatentSizes(SMALL.z_dim, SMALL.w_dim, SMALL.num_ws, KINDS, "a" * 64))
 
 
 INSPECT = command("inspect", "{}")
@@ -224,6 +230,10 @@ def _tensor_files(root: Path, generator: Generator) -> dict[str, Kind]:
         _ = found.label, found.types, found.summary, found.intrinsic, found.scaled(2), found.plus(found)
         found.check_generator(found.generator_sha256, SMALL)
 
+    def load_latents(path: Path) -> None:
+        Latents.load(path)
+        take_latents(path)
+
     def written(kind: FileKind, header: Any, tensors: dict[str, Any]) -> Callable[[Path], object]:
         return lambda path: kind.write(path, tensors, header)
 
@@ -231,7 +241,7 @@ def _tensor_files(root: Path, generator: Generator) -> dict[str, Kind]:
         ("offset", "sgi_offset", offset.save, use_offset),
         ("generator", "sgi_generator", lambda path: save_generator(path, generator, {"kimg": 1.0}), load_generator),
         ("teacher", TEACHER_FILE.key, lambda path: save_unet_teacher(path, net, "tiny"), load_unet_teacher),
-        ("latents", LATENTS_FILE.key, Latents(ws, "a" * 64, "none", 30.0, "x.png", {"steps": 1}).save, Latents.load),
+        ("latents", LATENTS_FILE.key, Latents(ws, "a" * 64, "none", 30.0, "x.png", {"steps": 1}).save, load_latents),
         (
             "discriminator", DISCRIMINATOR_FILE.key,
             written(DISCRIMINATOR_FILE, DiscriminatorHeader(1.0), {"x": torch.zeros(1)}),
@@ -331,6 +341,12 @@ def _results(root: Path) -> dict[str, Kind]:
         kinds[name] = Kind(name, folder, (INSPECT,))
     np.save(folder / "directions.npy", np.zeros((2, SMALL.num_ws, SMALL.w_dim), np.float32))
     kinds["directions.npy"] = Kind("directions.npy", folder, (lambda path: load_directions(path, SMALL), INSPECT))
+    ws = np.zeros((2, SMALL.num_ws, SMALL.w_dim), np.float32)
+    np.save(folder / "latents.npy", ws)
+    np.savez(folder / "projected_w.npz", w=ws[:1])
+    np.savez_compressed(folder / "packed_w.npz", w=ws)
+    for name in ("latents.npy", "projected_w.npz", "packed_w.npz"):
+        kinds[name] = Kind(name, folder, (take_latents,))
     kept = {"offset": {"fvu": np.ones((4, 2), np.float32)}}
     TaskResult({"offset": torch.zeros(1, 4)}, kept, 1.0).save(folder / "task.npz")
     kinds["task.npz"] = Kind("task.npz", folder, (TaskResult.load,))

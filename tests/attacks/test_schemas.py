@@ -20,12 +20,12 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator.file import GENERATOR_FILE
 from sgi.engine.inspect_file import inspect_file
 from sgi.engine.intrinsics import Intrinsic
+from sgi.engine.latents_file import FILE as LATENTS_FILE
 from sgi.engine.offsets import OFFSET_FILE, Offset
 from sgi.engine.run.manifest import Line, Manifest
 from sgi.engine.run.record import RunRecord, read_run
 from sgi.trainer.gan.start import DISCRIMINATOR_FILE
 from sgi.trainer.offsets.fitted_baselines import BASELINES_FILE
-from sgi.trainer.studies.truth.latents_file import FILE as LATENTS_FILE
 from sgi.trainer.teachers.unet_teacher import TEACHER_FILE
 
 # Libraries of other tests in the process may flush subnormal numbers to zero; hypothesis then refuses to draw them.

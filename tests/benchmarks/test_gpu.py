@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tolerances import RMS_BF16
 
 pytest.importorskip("torch")
 pytest.importorskip("triton")
@@ -67,9 +68,13 @@ def test_every_section_has_rows_and_no_failures(results):
         "run, png",
     ]  # fmt: skip
     assert all(row["seeds_per_second"] > 0 and row["types"] == 2 for row in found["loop"])
-    for section in ("bounds", "forms", "sweep", "fit", "layers"):
+    for section in ("bounds", "forms", "sweep", "fit", "training", "layers"):
         assert found[section], section
         assert not [row for row in found[section] if "failed" in row]
+    # The same fit by torch and by the kernels.
+    torch_fit, ours = found["training"]
+    assert (torch_fit["backend"], ours["backend"]) == ("torch", "triton")
+    assert ours["loss"] == pytest.approx(torch_fit["loss"], rel=RMS_BF16)
     # Every layer has a winner, and it is a candidate that was measured.
     measured = {(row["key"], row["form"]) for row in found["forms"]}
     assert len(found["winners"]) == 5
@@ -84,6 +89,7 @@ def test_tables_cover_every_section(results, tmp_path):
         "Types",
         "Run loop",
         "Fitting",
+        "Whole fits",
         "Convolutions",
         "Up-convolutions",
         "Layers of the torch",

@@ -131,8 +131,8 @@ def test_completion_of_the_shell_lists_commands_and_options():
     [
         (["--fish"], "No such option: --fish"),
         (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
-        (["run"], "give --seeds or --seeds-file"),
-        (["run", "--seeds", "0", "--seeds-file", "seeds.txt"], "give --seeds or --seeds-file, not both"),
+        (["run"], "give --seeds, --seeds-file or --latents"),
+        (["run", "--seeds", "0", "--seeds-file", "seeds.txt"], "give one of --seeds, --seeds-file or --latents"),
         (["run", "--seeds", "0", "--fish"], "No such option: --fish"),
         (["run", "--seeds", "0", "--batch", "0"], "'--batch'"),
         (["run", "--seeds", "0", "--trunc", "much"], "'--trunc'"),

@@ -42,6 +42,19 @@ def test_image_and_maps_in_one_file(files):
     assert (artifact.type_names, artifact.psi, artifact.noise_mode) == (("image", "depth"), 0.5, "const")
 
 
+def test_a_model_that_takes_w_plus(files, capsys):
+    assert export("--offset", "depth.safetensors", "--input", "w+") == 0
+    artifact = Artifact.read("depth.onnx")
+    assert artifact.inputs == {"ws": (None, 6, 12)}
+    assert Engine.open("depth.onnx")(ws=np.zeros((1, 6, 12)))["depth"].shape == (1, 1, 16, 16)
+    capsys.readouterr()
+    assert export("--offset", "depth.safetensors", "--input", "w", "--trunc", "0.5", "--out", "w.onnx") == 2
+    assert "--trunc 0.5 has no effect with --input w, which is after truncation" in capsys.readouterr().err
+    assert export("--offset", "depth.safetensors", "--input", "ws", "--out", "w.onnx") == 2
+    assert "--input ws: choose from z, w, w+" in capsys.readouterr().err
+    assert not (files / "w.onnx").exists()
+
+
 def test_random_noise_is_drawn_from_a_seed_and_stored(files):
     shown = {}
     for name, noise in {"const": ["const"], "a": ["random", "--noise-seed", "7"], "b": ["random", "--noise-seed", "7"],

@@ -33,7 +33,7 @@ def test_maps_manifest_preview_and_report(command, model, tmp_path):
     code, out, err = command("run", "--seeds", "0-2, 1, 7", "--model", model, "--outdir", outdir, "--trunc", "0.5")
     assert (code, err) == (0, "1 duplicate seeds dropped\n")
     assert "wrote 4 seeds, 8 maps (image, depth) in" in out
-    assert "img/s (onnxruntime, cpu)" in out
+    assert out.splitlines()[-1] == "backend   onnxruntime, cpu, fp32"
     for words in (
         f"maps      {outdir}",
         f"manifest  {outdir / 'manifest.jsonl'}",
@@ -126,12 +126,12 @@ def test_precision_reaches_the_backend_and_the_record(command, model, tmp_path, 
     arguments = ("run", "--seeds", "0-1", "--model", model, "--outdir", tmp_path)
     code, out, err = command(*arguments, "--precision", "bf16")
     assert (code, err) == (0, "")
-    assert "(openvino, cpu, bf16)" in out
+    assert out.splitlines()[-1] == "backend   openvino, cpu, bf16"
     assert used == ["bf16"]
     assert json.loads((tmp_path / "run.json").read_text())["precision"] == "bf16"
     code, _, err = command(*arguments)
     assert code == 2
-    assert "it contains maps of another --precision" in err
+    assert "its maps have other settings: --precision bf16, not that of the model; use the same" in err
 
 
 def test_a_folder_with_other_settings_is_refused_and_unchanged(command, model, tmp_path):
@@ -140,7 +140,10 @@ def test_a_folder_with_other_settings_is_refused_and_unchanged(command, model, t
     before = contents(tmp_path)
     code, _, err = command(*arguments, "--trunc", "1")
     assert code == 2
-    assert err == f"error: --outdir {tmp_path}: it contains maps of another --trunc; choose another --outdir\n"
+    assert err == (
+        f"error: --outdir {tmp_path}: its maps have other settings: --trunc 0.7, not 1.0; use the same, or choose "
+        "another --outdir\n"
+    )
     assert contents(tmp_path) == before
 
 

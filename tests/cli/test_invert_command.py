@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import pytest
 import torch
@@ -73,6 +75,27 @@ def test_without_offsets_latents_and_picture_are_written(tmp_path, file, photo):
     run(photo, "--generator", file, "--out", tmp_path / "out", "--steps", 1, "--format", "npy")
     names = {"photo_ws.safetensors", "photo_image.npy", "inverted.png"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
+
+
+def test_the_last_line_runs_the_latents_of_the_generator(tmp_path, command, file, offset, photo):
+    out = tmp_path / "out"
+    words = last_command(run(photo, "--generator", file, "--offset", offset, "--out", out, "--steps", 1))
+    code, printed, err = command(*words[1:])
+    assert (code, err.count("\n")) == (0, 1), err  # the message of the export
+    assert "wrote 1 latents, 1 maps (depth)" in printed
+    with Image.open(out / "photo_depth.png") as inverted, Image.open(out / "run" / "latent0000_depth.png") as found:
+        assert np.abs(np.asarray(inverted, int) - np.asarray(found, int)).max() <= 65535 * OPTIMISED + 1
+    for noise in ((), ("--noise-mode", "none")):
+        plain = tmp_path / f"plain{len(noise)}"
+        words = last_command(run(photo, "--generator", file, "--out", plain, "--steps", 1, *noise))
+        code, printed, err = command(*words[1:])
+        assert code == 0, err
+        inverted, found = (Image.open(plain / name) for name in ("photo_image.png", "run/latent0000_image.png"))
+        assert np.abs(np.asarray(inverted, int) - np.asarray(found, int)).max() <= 1
+
+
+def last_command(printed):
+    return shlex.split(printed.splitlines()[-1].partition(": ")[2])
 
 
 def test_picture_is_rotated_cropped_and_reduced(tmp_path):

@@ -187,8 +187,8 @@ def test_classes_of_a_stream(class_model):
 def test_wrong_arguments_of_a_stream_are_refused_at_once(recorder):
     engine = Engine(recorder)
     cases: list[tuple[dict[str, Any], str]] = [
-        ({}, "pass either `batches` or `seeds`"),
-        ({"seeds": "0", "batches": []}, "pass either `batches` or `seeds`"),
+        ({}, "pass one of `batches`, `seeds`, `w` and `ws`"),
+        ({"seeds": "0", "batches": []}, "pass one of `batches`, `seeds`, `w` and `ws`"),
         ({"seeds": "5-1"}, "`seeds=5-1`"),
         ({"seeds": "0", "types": "albedo"}, "`types=albedo`"),
         ({"seeds": "0", "psi": float("nan")}, "`psi=nan`"),
@@ -202,9 +202,9 @@ def test_wrong_arguments_are_refused(recorder):
     engine = Engine(recorder)
     with pytest.raises(UserError, match="`class_index`: the model has no classes"):
         engine(seeds=[0], class_index=1)
-    with pytest.raises(UserError, match="pass either `seeds` or `z`"):
+    with pytest.raises(UserError, match="pass one of `seeds`, `z`, `w` and `ws`"):
         engine()
-    with pytest.raises(UserError, match="pass either `seeds` or `z`"):
+    with pytest.raises(UserError, match="pass one of `seeds`, `z`, `w` and `ws`"):
         engine(seeds=[0], z=np.zeros((1, Z_DIM)))
     for z in (np.zeros(Z_DIM), np.zeros((1, Z_DIM + 1)), np.zeros((0, Z_DIM))):
         with pytest.raises(UserError, match=rf"the model needs \[N, {Z_DIM}\]"):

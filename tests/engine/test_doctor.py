@@ -40,7 +40,7 @@ def test_without_a_gpu(no_gpu, model, monkeypatch):
 def test_diagnose_runs_every_check(no_gpu, model, monkeypatch):
     monkeypatch.setattr(bundle, "MODEL", model)
     groups = doctor.diagnose()
-    assert [group[0].what.split()[0] for group in groups] == ["sgi-engine", "GPU", "backend", "builder", "numpy"]
+    assert [group[0].what.split()[0] for group in groups] == ["sgi-engine", "GPU", "backend", "run", "builder", "numpy"]
 
 
 def test_a_failing_backend_has_its_reason(no_gpu, tmp_path, monkeypatch):

@@ -116,7 +116,8 @@ def test_description_round_trips_through_json(kind):
     ("change", "message"),
     [
         ({"name": "Heat"}, "type 'Heat': a name has lower-case letters"),
-        ({"name": "psi"}, "type 'psi': .* is none of all, label, psi, z"),
+        ({"name": "psi"}, "type 'psi': .* is none of all, label, psi, w, ws, z"),
+        ({"name": "ws"}, "type 'ws': .* is none of"),
         ({"name": 7}, "type 7: a name"),
         ({"name": "normal"}, "type normal: 1 channels decoded by identity are not the built-in normal"),
         ({"channels": 2}, "has 2 channels, not 1 or 3"),

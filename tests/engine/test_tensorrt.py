@@ -22,7 +22,7 @@ from fake_tensorrt import (
 from tiny_models import SIDE, describe
 from tolerances import CLOSED_FORM
 
-from sgi.engine import backends
+from sgi.engine import Engine, backends
 from sgi.engine.backends import OnDevice, cuda_memory, open_backend, tensorrt
 from sgi.engine.backends.device_array import DeviceArray
 from sgi.engine.errors import UserError
@@ -44,6 +44,26 @@ def test_values_of_any_number_of_rows(tmp_path, monkeypatch, memory_of, rows, ea
 def test_fewer_rows_than_the_smallest_batch_are_padded(tmp_path, monkeypatch):
     with opened(tmp_path, monkeypatch, facts=replace(FACTS, batch=(4, 4, 8))) as (backend, _):
         assert_depth(backend.run(latent(2), 1.0), latent(2))
+
+
+@pytest.mark.parametrize(("input", "shape"), [("w", (12,)), ("w+", (6, 12))])
+def test_an_engine_that_takes_w_or_w_plus(tmp_path, monkeypatch, input, shape):
+    given = np.random.RandomState(0).randn(5, *shape).astype(np.float32)
+    with opened(tmp_path, monkeypatch, description={"input": input, "w_dim": 12}) as (backend, _):
+        engine = Engine(backend, batch=4)
+        maps = engine(**{"w" if input == "w" else "ws": given})
+        np.testing.assert_allclose(maps["depth"][:, 0, 0, 0], given.reshape(5, -1).mean(1), atol=CLOSED_FORM)
+        with pytest.raises(UserError, match="the backend tensorrt has no mapping network"):
+            engine([0])
+
+
+def test_an_engine_that_takes_z_cannot_be_changed(tmp_path, monkeypatch):
+    with opened(tmp_path, monkeypatch) as (backend, _), Engine(backend) as engine:
+        assert engine([0])["depth"].shape == (1, 1, SIDE, SIDE)
+        with pytest.raises(UserError, match="the backend tensorrt has no mapping network; open an .onnx file"):
+            engine.mapping([0])
+        with pytest.raises(UserError, match=r"fixed in an engine; make another with `sgi-engine export --input w\+"):
+            open_backend(tmp_path / "maps.engine", input="w+")
 
 
 def test_the_second_run_of_a_batch_size_is_recorded_and_replayed(tmp_path, monkeypatch):

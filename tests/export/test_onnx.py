@@ -174,7 +174,7 @@ def test_an_offset_of_another_generator_is_refused(tiny_generator, conditional_g
 
 def test_file_that_disagrees_is_not_written(tiny_generator, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        verification, "reference_codes", lambda g, o, kind, artifact, z, psi: np.zeros((len(z), 1, 16, 16), np.float32)
+        verification, "reference_codes", lambda g, o, kind, artifact, ws: np.zeros((len(ws), 1, 16, 16), np.float32)
     )
     with pytest.raises(UserError, match="depth through .* differs from the generator"):
         export_onnx(tiny_generator, offsets_for(tiny_generator, "depth"), tmp_path / "depth.onnx")

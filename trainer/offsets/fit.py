@@ -29,6 +29,7 @@ from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
 from sgi.trainer.offsets.parameters import Tensors
 from sgi.trainer.offsets.pool import Pool
 from sgi.trainer.offsets.readout import readout
+from sgi.trainer.offsets.resident import Rows
 from sgi.trainer.offsets.seed_splits import describe
 from sgi.trainer.offsets.settings_checks import PRECISIONS, check_counts, check_precision
 from sgi.trainer.offsets.spaces import DEFAULT_RANK, get_space
@@ -138,7 +139,6 @@ def fit(
     synthesis = generator.synthesis
     device = generator.mapping.w_avg.device
     space, loss_of = get_space(settings.space), get_loss(settings.loss, kind)
-    target = pool.codes[kind.name]
     zeros = space.zeros(generator.config, settings.rank, settings.from_layer)
     parameters = space.parameters(synthesis, pool.ws, zeros, settings.from_layer)
     assert settings.lr is not None
@@ -146,9 +146,10 @@ def fit(
     preconditioned_lr = preconditioner.LEARNING_RATE * settings.lr / space.lr
     descent = Descent(parameters, settings.lr, preconditioned_lr, freeze_coarse=will_precondition)
     start = checkpoint.restore(descent) if checkpoint else 0
+    ws, target = Rows(pool.ws, device), Rows(pool.codes[kind.name], device)
 
     def predict(tensors: Tensors, index: Tensor) -> Tensor:
-        styles = space.styles(synthesis, pool.ws[index].to(device), tensors)
+        styles = space.styles(synthesis, ws[index], tensors)
         image = synthesis.render(styles, pool.sampling.noise_mode, PRECISIONS[settings.precision])
         return readout(image, kind)
 
@@ -159,7 +160,7 @@ def fit(
         if space.preconditioned and preconditioner.is_due(step, settings.steps):
             descent.precondition(predict, len(pool), step)
         index = batch_indices(step, settings.batch, len(pool), settings.seed)
-        loss = loss_of(predict(descent.tensors(), index), target[index].to(device).float())
+        loss = loss_of(predict(descent.tensors(), index), target[index].float())
         descent.step(loss, rate(step, settings.steps))
         done = step + 1
         if done % LOG_EVERY == 0 or done == settings.steps:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from sgi.engine.errors import UserError
 from sgi.engine.tensor_file import FileKind, tensors_sha256
+from sgi.engine.user_cache import user_cache
 from sgi.trainer.offsets import baselines
 from sgi.trainer.offsets.baselines import GlobalAffine, PixelAffine, Ridge
 from sgi.trainer.offsets.pool import Pool
@@ -103,16 +103,11 @@ class FittedBaselines:
         )
 
 
-def default_cache() -> Path:
-    """The user's folder of caches: `$XDG_CACHE_HOME/sgi-engine`, by default `~/.cache/sgi-engine`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sgi-engine"
-
-
 class BaselinesCache:
-    """Fitted baselines as files. root: folder of the cache; None for `default_cache`."""
+    """Fitted baselines as files. root: folder of the cache; None for `user_cache`."""
 
     def __init__(self, root: str | Path | None = None) -> None:
-        self.folder = (default_cache() if root is None else Path(root)) / FOLDER
+        self.folder = (user_cache() if root is None else Path(root)) / FOLDER
 
     def path(self, facts: Mapping[str, Any]) -> Path:
         """The file of the baselines with these facts, which contain `type`."""

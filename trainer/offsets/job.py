@@ -22,6 +22,7 @@ from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
 from sgi.trainer.offsets.fit_steps import report_steps
 from sgi.trainer.offsets.fitted_baselines import BaselinesCache, FittedBaselines, baseline_facts
 from sgi.trainer.offsets.held_out_score import best_baseline, evaluate
+from sgi.trainer.offsets.open_generator import TORCH, backend_of
 from sgi.trainer.offsets.parameters import rms
 from sgi.trainer.offsets.pool import Pool, Sampling, build_pool
 from sgi.trainer.offsets.seed_splits import describe, fitting_seeds, scoring_seeds
@@ -157,6 +158,11 @@ def _fit_facts(settings: FitSettings, pool: Pool, generator: Generator) -> dict[
     facts = {
         key: value for key, value in asdict(settings).items() if key not in ("space", "loss") and value is not None
     }
+    # Only where they differ from a CPU's, whose files thus stay the same.
+    if backend_of(generator) != TORCH:
+        facts["backend"] = backend_of(generator)
+    if pool.half:
+        facts["teacher_precision"] = "fp16"
     return facts | {
         "rms_w": rms(pool.ws),
         "images": len(pool),

@@ -6,7 +6,7 @@ and a step computes G(w + d) only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.seeds import latents
 from sgi.trainer.offsets.code_cache import CodeCache, blocks
+from sgi.trainer.offsets.teacher_targets import PoolTargets
 from sgi.trainer.teachers import Teacher
 from sgi.trainer.teachers.joint_teacher import teacher_of
 
@@ -80,6 +81,7 @@ class Pool:
 
     seeds, sampling: of the latents. ws: [N, num_ws, w_dim] float32, truncated. images: [N, C, R, R] float16, G(w) in
     [0, 1], grey or RGB. codes: by name of type, the teacher's targets as display codes [N, C, R, R] float16 in [0, 1].
+    half: whether the teacher computed targets in half precision, see `PoolTargets`.
     """
 
     seeds: range
@@ -87,19 +89,10 @@ class Pool:
     ws: Tensor
     images: Tensor
     codes: dict[str, Tensor]
+    half: bool = False
 
     def __len__(self) -> int:
         return len(self.seeds)
-
-
-def teacher_targets(teacher: Teacher, image: Tensor, types: Sequence[str]) -> Mapping[str, Tensor]:
-    """Return a teacher's targets, type -> codes [N, C, H, W] float32, of pictures [N, C, H, W] float32 in [0, 1].
-
-    The pictures are scaled to the teacher's input range. Grey ones, C = 1, are passed as RGB of three equal channels.
-    """
-    low, high = teacher.input_range
-    image = image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image
-    return teacher(image * (high - low) + low, types)
 
 
 @torch.no_grad()
@@ -123,7 +116,7 @@ def build_pool(
         if name not in teacher.types:
             raise UserError(f"`types={name}`: teacher {teacher.name} supports only {', '.join(teacher.types)}")
     stores = _open_caches(cache, generator, teacher, sampling, types) if cache else {}
-    side = generator.config.resolution
+    side, targets = generator.config.resolution, PoolTargets(teacher)
     all_ws, images = [], []
     codes: dict[str, list[Tensor]] = {name: [] for name in types}
     for block in blocks(seeds):
@@ -135,7 +128,7 @@ def build_pool(
             image = (generator.synthesize(ws, sampling.noise_mode) * 0.5 + 0.5).clamp(0, 1)
             all_ws.append(ws.cpu())
             images.append(image.to("cpu", STORED))
-            target = teacher_targets(teacher, image, list(missing)) if missing else {}
+            target = targets(image, list(missing)) if missing else {}
             for name, parts in missing.items():
                 parts.append(target[name].to("cpu", STORED))
             if on_pictures:
@@ -146,9 +139,8 @@ def build_pool(
                 stores[name].store(block, done[name])
         for name in types:
             codes[name].append(done[name])
-    return Pool(
-        seeds, sampling, torch.cat(all_ws), torch.cat(images), {name: torch.cat(parts) for name, parts in codes.items()}
-    )
+    joined = {name: torch.cat(parts) for name, parts in codes.items()}
+    return Pool(seeds, sampling, torch.cat(all_ws), torch.cat(images), joined, bool(targets.half))
 
 
 def _open_caches(

@@ -10,7 +10,7 @@ from typing import Any
 from sgi.engine import bundle
 from sgi.engine.errors import UserError
 from sgi.engine.files import check_writable
-from sgi.engine.generator import checkpoints, generator_sha256
+from sgi.engine.generator import generator_sha256
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
 from sgi.trainer import teachers
@@ -18,6 +18,7 @@ from sgi.trainer.device import find_device
 from sgi.trainer.offsets.chosen_types import chosen_types
 from sgi.trainer.offsets.fitted_baselines import BaselinesCache, FittedBaselines, baseline_facts
 from sgi.trainer.offsets.job import pool_facts, sampling_of, score_offset
+from sgi.trainer.offsets.open_generator import AUTO, open_generator
 from sgi.trainer.offsets.pool import build_pool
 from sgi.trainer.offsets.seed_splits import fitting_seeds, scoring_seeds
 from sgi.trainer.offsets.timing import time_picture
@@ -50,6 +51,7 @@ def score_offsets(
     split: str = "holdout",
     cache: str | Path | None = None,
     device: str = "cpu",
+    backend: str = AUTO,
     threads: int | None = None,
     progress: Progress = SILENT,
     on_scored: Callable[[ScoredOffset], None] | None = None,
@@ -57,7 +59,7 @@ def score_offsets(
     """Score offsets on held-out seeds, beside baselines fitted on the pictures that the offsets were fitted on.
 
     offsets: offset files; or types: names of bundled offsets, or `all`. cache: folder that keeps the teacher's targets
-    and the fitted baselines; None keeps the baselines alone, in the folder of `default_cache`. The other parameters are
+    and the fitted baselines; None keeps the baselines alone, in the folder of `user_cache`. The other parameters are
     those of `train_offsets`. on_scored: called with each report once it is computed. Returns one report per offset;
     offsets that were fitted on the same pictures share pools and follow each other.
 
@@ -73,7 +75,7 @@ def score_offsets(
     if cache is not None:
         check_writable(cache, "cache", folder=True, make=True)
     paths = offsets or _bundled_offsets(types)
-    network = checkpoints.load(generator or bundle.GENERATOR, find_device(device, threads))
+    network = open_generator(generator, find_device(device, threads), backend)
     sha256 = generator_sha256(network)
     loaded = teachers.load_teacher(teacher, device)
     files = [Offset.load(path) for path in paths]

@@ -48,6 +48,8 @@ def time_fit(
         return clock() - began
 
     pictures, seconds = _timed_pool(generator, teacher, [kind.name for kind in kinds], sampling)
+    if generator.mapping.w_avg.device.type != "cpu":
+        steps(1)  # compiles kernels and captures graphs, once for all fits
     return Timing(seconds, max(steps(1 + _STEPS) - steps(1), 0.0) / _STEPS)
 
 

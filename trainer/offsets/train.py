@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sgi.engine import bundle, intrinsics
+from sgi.engine import intrinsics
 from sgi.engine.errors import UserError, warn_cutoff
 from sgi.engine.files import check_writable
-from sgi.engine.generator import checkpoints
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
 from sgi.trainer import teachers
@@ -20,6 +19,7 @@ from sgi.trainer.offsets.chosen_types import chosen_types
 from sgi.trainer.offsets.fit import FitSettings
 from sgi.trainer.offsets.fitted_baselines import BaselinesCache
 from sgi.trainer.offsets.job import make_pools, open_checkpoint, train_offset
+from sgi.trainer.offsets.open_generator import AUTO, backend_of, open_generator
 from sgi.trainer.offsets.pool import Sampling
 from sgi.trainer.offsets.score_report import write_preview
 from sgi.trainer.offsets.spaces import check_row
@@ -33,11 +33,16 @@ _FILE_SUFFIX = re.compile(r"\.[A-Za-z]\w*")
 
 @dataclass(frozen=True)
 class TrainedOffset:
-    """One fitted offset. offset: with its held-out score. path: its file. preview: its picture, if one was written."""
+    """One fitted offset.
+
+    offset: with its held-out score. path: its file. preview: its picture, if one was written. backend: what computed
+    the generator's pictures, torch or triton.
+    """
 
     offset: Offset
     path: Path
     preview: Path | None
+    backend: str
 
 
 def train_offsets(
@@ -65,6 +70,7 @@ def train_offsets(
     workdir: str | Path | None = None,
     cache: str | Path | None = None,
     device: str = "cpu",
+    backend: str = AUTO,
     threads: int | None = None,
     precision: str | None = None,
     resume: bool = True,
@@ -77,9 +83,10 @@ def train_offsets(
     types: names, or `all` for depth, normal, albedo and shading; None for all types of `type_files`. type_files: YAML
     descriptions of other types. generator: a checkpoint, None for the bundled one. teacher: a spec, see
     sgi.trainer.teachers. space, rank, from_layer, steps, lr, batch, loss, precision: see `FitSettings`; precision None
-    becomes bf16 where the hardware supports it. images: number of pictures to fit on. seed: which pictures, and their
-    order. psi, cutoff, noise_mode, class_index: see `Sampling`; noise_mode None becomes none for the bundled generator
-    and const for others. holdout, split: number and split of the seeds to score on, see
+    becomes bf16 where the hardware supports it. backend: what computes the generator's pictures, torch, triton (the
+    kernels, on a GPU) or auto, see `choose_backend`. images: number of pictures to fit on. seed: which pictures, and
+    their order. psi, cutoff, noise_mode, class_index: see `Sampling`; noise_mode None becomes none for the bundled
+    generator and const for others. holdout, split: number and split of the seeds to score on, see
     sgi.trainer.offsets.seed_splits. out: an offset file or a folder, None for TYPE.safetensors in the current one.
     workdir: folder of checkpoints and logs, None for `fits` beside the offsets. cache: folder that keeps the teacher's
     targets and the fitted baselines, as of `score_offsets`. resume: whether to continue an interrupted fit of the same
@@ -108,7 +115,7 @@ def train_offsets(
     precision = precision or preferred_precision(torch_device)
     settings = FitSettings(space, loss, steps, lr, batch, seed, precision, rank, from_layer)
     sampling = Sampling(psi, cutoff, noise_mode or ("const" if generator else "none"), class_index)
-    network = checkpoints.load(generator or bundle.GENERATOR, torch_device)
+    network = open_generator(generator, torch_device, backend)
     sampling.check(network)
     check_row(network.config, from_layer)
     loaded = teachers.load_teacher(teacher, device)
@@ -130,7 +137,7 @@ def train_offsets(
         picture = path.with_suffix(".png") if preview else None
         if picture:
             write_preview(picture, network, offset, pools.held)
-        reports.append(TrainedOffset(offset, path, picture))
+        reports.append(TrainedOffset(offset, path, picture, backend_of(network)))
         if on_trained:
             on_trained(reports[-1])
     return reports

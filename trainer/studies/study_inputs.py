@@ -10,15 +10,10 @@ import torch
 
 from sgi.engine import bundle, intrinsics
 from sgi.engine.errors import UserError, warn_cutoff
-from sgi.engine.generator import Generator, checkpoints, generator_sha256
+from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.offsets import Offset
 from sgi.trainer.device import preferred_precision
 from sgi.trainer.offsets.pool import Pool, Sampling
-
-
-def open_generator(path: Path | None, device: torch.device) -> Generator:
-    """The generator in a file, or the bundled one; raises UserError for a file that is none."""
-    return checkpoints.load(path or bundle.GENERATOR, device)
 
 
 def open_offsets(paths: Sequence[Path], generator_path: Path | None, generator: Generator) -> list[Offset]:

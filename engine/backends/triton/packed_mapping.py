@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from sgi.engine.generator.layers import LRELU_GAIN, LRELU_SLOPE
 from sgi.engine.generator.mapping import Mapping, normalise_second_moment
+from sgi.engine.mapping import Linear, MappingNetwork
 from sgi.kernels.gpu.dispatch import use_kernel
 
 
@@ -46,3 +47,15 @@ class PackedMapping:
             x = linear(x, weight, bias, normalise=normalise)
             normalise = False
         return x
+
+    def on_host(self, num_ws: int, cutoff: int | None) -> MappingNetwork:
+        """The same network in NumPy; num_ws: rows of w+; cutoff: rows that are truncated, None for all."""
+        embed = None
+        if self.mapping.config.c_dim:
+            embed = _linear(*self.mapping.embed.scaled())
+        layers = tuple(_linear(weight, bias, LRELU_SLOPE) for weight, bias in self.layers)
+        return MappingNetwork(embed, layers, self.mapping.w_avg.detach().cpu().numpy(), num_ws, cutoff)
+
+
+def _linear(weight: Tensor, bias: Tensor, slope: float = 1.0) -> Linear:
+    return Linear(weight.detach().T.cpu().numpy(), bias.detach().cpu().numpy(), slope)

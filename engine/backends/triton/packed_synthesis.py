@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sgi.engine.generator import Generator
 from sgi.engine.generator.layers import LRELU_GAIN, ModulatedConv, ToRGB
+from sgi.engine.generator.synthesis import Synthesis
 from sgi.kernels.gpu import PackedConv, pack_conv
 
 # The phases form is never faster for wider up-convolutions, and its weights are four times as large.
@@ -50,17 +50,17 @@ class PackedSynthesis:
     dtype: torch.dtype
 
 
-def pack_synthesis(generator: Generator, dtype: torch.dtype, noise_mode: str) -> PackedSynthesis:
-    """Pack a generator's synthesis network on its device; noise_mode is none or const."""
+def pack_synthesis(synthesis: Synthesis, dtype: torch.dtype, noise_mode: str) -> PackedSynthesis:
+    """Pack a synthesis network on its device; noise_mode is none or const."""
     convs, rgbs, conv_index, rgb_index = [], [], [], []
-    for i, layer in enumerate(generator.synthesis.styled_layers()):
+    for i, layer in enumerate(synthesis.styled_layers()):
         if isinstance(layer.module, ToRGB):
             rgbs.append(_rgb(layer.module))
             rgb_index.append(i)
         else:
             convs.append(_conv(layer.module, dtype, noise_mode))
             conv_index.append(i)
-    const = generator.synthesis.get_parameter("b4.const").detach()
+    const = synthesis.get_parameter("b4.const").detach()
     return PackedSynthesis(
         const=const.permute(1, 2, 0)[None].to(dtype).contiguous(),
         convs=tuple(convs),

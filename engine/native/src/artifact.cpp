@@ -109,7 +109,7 @@ bool is_type_name(const std::string &name) {
     const auto is_plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
     return !name.empty() && name.size() <= 64 && name[0] >= 'a' && name[0] <= 'z' &&
            std::all_of(name.begin(), name.end(), is_plain) && name != "all" && name != "label" && name != "psi" &&
-           name != "z";
+           name != "w" && name != "ws" && name != "z";
 }
 
 OutputType output_type(const Json &entry) {

@@ -14,8 +14,7 @@ from kernel_cases import RMS, gradients, rms_ratio
 from tiny_models import ALL_KINDS, USER_DEFINED, kind_name
 from tolerances import BACKEND_PARITY
 
-from sgi.engine import intrinsics
-from sgi.engine.api import Engine
+from sgi.engine import Engine, intrinsics
 from sgi.engine.backends import Coding, OnDevice, Overlapping
 from sgi.engine.backends.triton import TritonBackend, triton_backend
 from sgi.engine.backends.triton.device_codes import device_codes
@@ -33,7 +32,7 @@ from sgi.engine.offsets import Offset
 from sgi.engine.run import pipeline
 from sgi.engine.run.job import Job
 from sgi.engine.run.record import RunRecord
-from sgi.engine.seeds import parse_seeds
+from sgi.engine.seeds import latents, parse_seeds
 from sgi.engine.writers import get_format
 from sgi.kernels.gpu.split import launch as split
 from sgi.trainer.offsets.spaces import SPACES
@@ -317,7 +316,7 @@ def test_a_run_writes_the_files_of_the_maps(five_types, file_format, tmp_path, m
 
 
 def test_gradients_to_ws_match_generator(tiny_generator, path):
-    fitting = FittingSynthesis(tiny_generator, torch.float32)
+    fitting = FittingSynthesis(tiny_generator.synthesis, torch.float32)
     ws = torch.randn(2, tiny_generator.config.num_ws, 12, generator=torch.Generator().manual_seed(0))
     (found,) = gradients(fitting, [ws], [0])
     (expected,) = gradients(tiny_generator.synthesize, [ws], [0])
@@ -361,3 +360,57 @@ def test_kernels_run_in_the_interpreter():
 
     compiled = type(conv_kernel).__name__ == "JITFunction"
     assert compiled == (interpreter.DEVICE == "cuda")
+
+
+@pytest.mark.parametrize("cutoff", [None, 3])
+@pytest.mark.parametrize("which", ["tiny", "conditional"])
+def test_z_w_and_w_plus_give_the_same_maps(tiny_generator, conditional_generator, which, cutoff, monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    generator = {"tiny": tiny_generator, "conditional": conditional_generator}[which]
+    random = np.random.RandomState(0)
+    lora = {key: random.randn(*zero.shape).astype(np.float32) for key, zero in SPACES["lora"].zeros(
+        generator.config, rank=2, from_layer=0
+    ).items()}  # fmt: skip
+    offsets = {"image": None, "depth": Offset("depth", "lora", lora, generator_sha256(generator))}
+    classes = {"class_index": [2, 0]} if generator.config.c_dim else {}
+
+    def opened(input):
+        backend = TritonBackend(generator, offsets, cutoff=cutoff, precision="fp32", device="cpu", input=input)
+        return Engine(backend)
+
+    with opened("z") as takes_z, opened("w") as takes_w, opened("w+") as takes_ws:
+        by_seed = takes_z([0, 1], psi=0.7, **classes)
+        ws = takes_z.mapping([0, 1], psi=0.7, **classes)
+        z = torch.from_numpy(latents([0, 1], 8).astype(np.float32))
+        label = torch.eye(3)[[2, 0]] if classes else None
+        np.testing.assert_allclose(ws, generator.map(z, label, 0.7, cutoff).numpy(), atol=BACKEND_PARITY)
+        mixed = ws.copy()
+        mixed[0, 2:] = ws[1, 2:]
+        expected = intrinsics.decode("image", reference(generator, torch.from_numpy(mixed)))
+        assert np.abs(takes_ws(ws=mixed)["image"] - expected).max() <= BACKEND_PARITY
+        for maps in (takes_ws(ws=ws), takes_ws([0, 1], psi=0.7, **classes)):
+            for name, values_ in maps.items():
+                assert np.abs(values_ - by_seed[name]).max() <= BACKEND_PARITY
+        one_w = takes_ws(w=ws[:, 0])
+        for name, values_ in takes_w(w=ws[:, 0]).items():
+            assert np.abs(values_ - one_w[name]).max() <= BACKEND_PARITY
+        with pytest.raises(UserError, match="`ws`: the engine takes z"):
+            takes_z(ws=ws)
+
+
+def test_styles_of_w_and_of_its_rows_agree(tiny_generator, path):
+    network = FusedNetwork(tiny_generator, [{}, {"offset": rows(tiny_generator, 1)}], torch.float32)
+    selection = network.select([0, 1])
+    w = torch.randn(3, 12, generator=torch.Generator().manual_seed(0))
+    expected = network.styles(w, torch.ones([]), 0, selection)
+    assert rms_ratio(network.styles_of_rows(w[:, None].repeat(1, 6, 1), selection), expected) < RMS[torch.float32]
+
+
+def reference(generator, ws):
+    """Display codes of the picture."""
+    return (generator.synthesize(ws) * 0.5 + 0.5).clamp(0, 1).numpy()
+
+
+def test_an_unknown_input_is_refused(tiny_generator):
+    with pytest.raises(UserError, match=r"`input=ws`: choose from z, w, w\+"):
+        TritonBackend(tiny_generator, {"image": None}, device="cpu", input="ws")

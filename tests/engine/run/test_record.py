@@ -11,7 +11,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.run.record import RunRecord, claim_folder, read_run
 from sgi.engine.seeds import parse_seeds
 
-RECORD = RunRecord("a" * 64, ("image", "depth"), 0.7, None, "png", 6, "openvino", "cpu")
+RECORD = RunRecord("a" * 64, ("image", "depth"), 0.7, None, "png", 6, "openvino", "cpu", batch=4)
 
 
 def claim(outdir, record=RECORD, seeds="0-9", **facts):
@@ -53,23 +53,50 @@ def test_run_json_has_the_seeds_of_all_runs(tmp_path):
 @pytest.mark.parametrize(
     ("change", "names"),
     [
-        ({"model_sha256": "b" * 64}, "`model`"),
-        ({"types": ("depth",)}, "`types`"),
-        ({"psi": 0.5}, "`psi`"),
-        ({"class_index": 1}, "`class_index`"),
-        ({"file_format": "npy"}, "`file_format`"),
-        ({"precision": "bf16"}, "`precision`"),
-        ({"backend": "onnxruntime"}, "`backend`"),
-        ({"device": "cuda"}, "`device`"),
-        ({"digits": 7}, "`digits`"),
-        ({"seeds_per_folder": 0}, "`seeds_per_folder`"),
-        ({"psi": 0.5, "file_format": "npy"}, "`psi`, `file_format`"),
+        ({"model_sha256": "b" * 64}, "another `model`"),
+        ({"types": ("depth",)}, "`types=image,depth`, not depth"),
+        ({"psi": 0.5}, "`psi=0.7`, not 0.5"),
+        ({"class_index": 1}, "`class_index=none`, not 1"),
+        ({"class_weights": ((0, 0.25), (2, 0.75))}, "`class_index=none`, not 0:0.25,2:0.75"),
+        ({"file_format": "npy"}, "`file_format=png`, not npy"),
+        ({"precision": "bf16"}, "`precision=that of the model`, not bf16"),
+        ({"backend": "onnxruntime"}, "`backend=openvino`, not onnxruntime"),
+        ({"device": "cuda"}, "`device=cpu`, not cuda"),
+        ({"digits": 7}, "`digits=6`, not 7"),
+        ({"seeds_per_folder": 0}, "`seeds_per_folder=1000`, not 0"),
+        ({"batch": 8}, "`batch=4`, not 8"),
+        ({"psi": 0.5, "file_format": "npy"}, "`psi=0.7`, not 0.5; `file_format=png`, not npy"),
     ],
 )
 def test_other_settings_are_refused(tmp_path, change, names):
     claim(tmp_path)
-    with pytest.raises(UserError, match=f"it contains maps of another {names}; choose another `outdir`"):
+    message = f"its maps have other settings: {names}; use the same, or choose another `outdir`"
+    with pytest.raises(UserError, match=message):
         claim(tmp_path, replace(RECORD, **change))
+
+
+@pytest.mark.parametrize(
+    ("facts", "refused"),
+    [
+        ({"model": {"graph_sha256": "c" * 64}, "versions": {"sgi-engine": "2"}}, False),
+        ({"model": {"graph_sha256": "d" * 64}}, True),
+        ({"model": {"graph_sha256": "c" * 64}, "maps": []}, True),
+        ({"model": {"graph_sha256": None}}, True),
+        ({}, True),
+    ],
+)
+def test_another_file_of_the_same_graph_is_the_same_model(tmp_path, facts, refused):
+    graph = facts.get("model", {}).get("graph_sha256") and "c" * 64
+    claim(tmp_path, model={"graph_sha256": graph}, versions={"sgi-engine": "1"})
+    other = replace(RECORD, model_sha256="b" * 64)
+    if refused:
+        with pytest.raises(UserError, match="another `model`"):
+            claim(tmp_path, other, **facts)
+    else:
+        claim(tmp_path, other, **facts)
+    run = read_run(tmp_path)
+    assert run is not None
+    assert run.record == RECORD
 
 
 @pytest.mark.parametrize("name", ["seed0003_depth.png", "00001/seed001000_depth.npy", "seed000001_mask-bed.png"])

@@ -35,7 +35,7 @@ def test_files_and_report(model, tmp_path):
     assert get_format("npy").decode("depth", data).shape == (1, SIDE, SIDE)
     assert (report.written, report.found, report.types) == (2, 0, ("depth",))
     assert (report.outdir, report.preview) == (tmp_path, tmp_path / "preview.png")
-    assert (report.backend, report.device, report.precision) == ("onnxruntime", "cpu", None)
+    assert (report.backend, report.device, report.precision) == ("onnxruntime", "cpu", "fp32")
     assert report.images_per_second == pytest.approx(2 / report.seconds)
     assert progress.messages == ["1 duplicate seeds dropped"]
     assert progress.done == progress.totals == {"seeds": 2}
@@ -64,7 +64,7 @@ def test_the_first_run_chooses_the_batch_of_a_folder(model, tmp_path, monkeypatc
     run_seeds("0-9", **options)
     assert sizes == [3, 5, 5]  # ONNX Runtime's maps do not depend on the batch, so it needs no padding
     assert json.loads((tmp_path / "maps" / "run.json").read_text())["batch"] == 5
-    with pytest.raises(UserError, match=r"it contains maps of another `batch`; choose another `outdir`"):
+    with pytest.raises(UserError, match="its maps have other settings: `batch=5`, not 8; use the same, or choose"):
         run_seeds("0-9", **options, batch=8)
     old = json.loads((tmp_path / "maps" / "run.json").read_text())
     del old["batch"]
@@ -90,7 +90,7 @@ def test_all_does_not_hide_a_wrong_type(model, tmp_path):
 
 
 def test_ctrl_c_carries_the_count_of_finished_seeds(model, tmp_path, monkeypatch):
-    def interrupted(engine, job, outcome, progress):
+    def interrupted(engine, job, outcome, progress, rows):
         outcome.written = 3
         raise KeyboardInterrupt
 
@@ -128,7 +128,7 @@ def test_auto_is_the_backend_of_the_folder(model, tmp_path):
     assert run_seeds("0-9", model=model, outdir=tmp_path).backend == "onnxruntime"
     report = run_seeds("0-99", model=model, outdir=tmp_path)
     assert (report.backend, report.written, report.found) == ("onnxruntime", 90, 10)
-    with pytest.raises(UserError, match=r"it contains maps of another `backend`; choose another `outdir`"):
+    with pytest.raises(UserError, match="its maps have other settings: `backend=onnxruntime`, not openvino; use"):
         run_seeds("0-99", model=model, outdir=tmp_path, backend="openvino")
 
 
@@ -154,7 +154,7 @@ def test_digits_and_subfolders_are_those_of_the_folder(model, tmp_path):
     run_seeds("5", model=model, outdir=tmp_path, digits=8, seeds_per_folder=2)
     run_seeds("1,5", model=model, outdir=tmp_path)
     assert {"seed00000001_depth.png", "00002/seed00000005_depth.png"} < set(maps(tmp_path))
-    with pytest.raises(UserError, match=r"another `digits`, `seeds_per_folder`"):
+    with pytest.raises(UserError, match="`digits=8`, not 6; `seeds_per_folder=2`, not 0"):
         run_seeds("1", model=model, outdir=tmp_path, digits=6, seeds_per_folder=0)
 
 

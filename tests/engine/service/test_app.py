@@ -44,6 +44,15 @@ def test_npz_contains_every_type(client, engine):
         np.testing.assert_array_equal(found[name], expected[name])
 
 
+def test_an_engine_that_takes_w_plus_is_refused():
+    message = r"the model takes w\+, and requests have seeds; serve a model that takes z"
+    with (
+        Engine.open(backend="onnxruntime", types="depth", input="w+") as engine,
+        pytest.raises(UserError, match=message),
+    ):
+        create_app(engine)
+
+
 def test_npy_and_png_contain_one_type(client, engine):
     response = client.get("/maps", params={"seeds": "3-4", "types": "depth", "psi": 0.5})
     np.testing.assert_array_equal(np.load(io.BytesIO(response.content)), engine([3, 4], psi=0.5)["depth"])
@@ -161,7 +170,7 @@ class SlowEngine(Engine):
         self.go = threading.Event()
         self.passes: list[list[int]] = []
 
-    def __call__(self, seeds=None, *, z=None, class_index=None, labels=None, psi=None, types=None):
+    def __call__(self, seeds=None, *, z=None, w=None, ws=None, class_index=None, labels=None, psi=None, types=None):
         self.go.wait(10)
         self.passes.append(list(seeds))
         if 13 in seeds:

@@ -11,9 +11,10 @@ from recorded_progress import RecordedProgress
 from sgi.engine import intrinsics
 from sgi.engine.generator import generator_sha256, save_generator
 from sgi.engine.offsets import Offset
+from sgi.engine.user_cache import user_cache
 from sgi.trainer import teachers
 from sgi.trainer.offsets import rescore
-from sgi.trainer.offsets.fitted_baselines import BaselinesCache, FittedBaselines, baseline_facts, default_cache
+from sgi.trainer.offsets.fitted_baselines import BaselinesCache, FittedBaselines, baseline_facts
 from sgi.trainer.offsets.held_out_score import evaluate
 from sgi.trainer.offsets.pool import Sampling
 from sgi.trainer.offsets.rescore import score_offsets
@@ -141,5 +142,5 @@ def test_the_work_is_announced_before_it(scored, monkeypatch):
     recorded_progress.messages.clear()
     scored(progress=recorded_progress)
     assert recorded_progress.messages == [
-        f"8 pictures to score on; the baselines are read from {default_cache() / 'baselines'}"
+        f"8 pictures to score on; the baselines are read from {user_cache() / 'baselines'}"
     ]

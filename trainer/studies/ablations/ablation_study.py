@@ -18,12 +18,13 @@ from sgi.trainer import teachers
 from sgi.trainer.device import find_device
 from sgi.trainer.measures.by_type import FVU, HIGH_PASS_FVU
 from sgi.trainer.offsets.fit import FitSettings
+from sgi.trainer.offsets.open_generator import AUTO, open_generator
 from sgi.trainer.offsets.pool import Sampling, build_pool
 from sgi.trainer.offsets.seed_splits import fitting_seeds, scoring_seeds
 from sgi.trainer.offsets.timing import time_fit
 from sgi.trainer.studies.ablations.case_fits import CaseFits, ScoredCases, score_cases
 from sgi.trainer.studies.ablations.cases import Case, cases_of
-from sgi.trainer.studies.study_inputs import open_generator, study_precision, study_sampling
+from sgi.trainer.studies.study_inputs import study_precision, study_sampling
 from sgi.trainer.teachers import Teacher
 from sgi.trainer.teachers.classes import target_type
 
@@ -40,8 +41,8 @@ class AblationSettings:
     steps, batch: of every fit. images: pictures to fit on, the most that "images" tries. holdout: held-out pictures to
     score on. psi, cutoff, noise_mode, class_index: see `Sampling`; noise_mode None is none for the bundled generator
     and const for others. seed: stream and order of the pictures to fit on. out: folder of fits, which several ablations
-    can share. device: cpu or cuda. threads: number of CPU threads; None does not change it. precision: fp32 or bf16;
-    None is `preferred_precision`.
+    can share. device: cpu or cuda. backend: torch, triton or auto, see `choose_backend`. threads: number of CPU
+    threads; None does not change it. precision: fp32 or bf16; None is `preferred_precision`.
     """
 
     what: str
@@ -59,6 +60,7 @@ class AblationSettings:
     seed: int = 0
     out: Path = Path("ablations")
     device: str = "cpu"
+    backend: str = AUTO
     threads: int | None = None
     precision: str | None = None
 
@@ -174,7 +176,7 @@ def _open(settings: AblationSettings) -> _Opened:
         settings.generator, settings.psi, settings.cutoff, settings.noise_mode, settings.class_index
     )
     fitting, held = fitting_seeds(settings.images, settings.seed), scoring_seeds(settings.holdout)
-    generator = open_generator(settings.generator, device)
+    generator = open_generator(settings.generator, device, settings.backend)
     types = list(dict.fromkeys(settings.types))
     cases = cases_of(settings.what, types, fit, settings.images, generator.config)
     teacher = teachers.load_teacher(settings.teacher, settings.device)

@@ -6,11 +6,12 @@ from functools import lru_cache
 
 from sgi.engine import bundle, intrinsics
 from sgi.engine.errors import UserError
-from sgi.engine.generator import Generator, checkpoints
+from sgi.engine.generator import Generator
 from sgi.engine.offsets import Offset
 from sgi.trainer import teachers
 from sgi.trainer.device import find_device
 from sgi.trainer.offsets.job import sampling_of
+from sgi.trainer.offsets.open_generator import open_generator
 from sgi.trainer.offsets.pool import Pool, build_pool
 from sgi.trainer.offsets.seed_splits import fitting_seeds, scoring_seeds
 from sgi.trainer.studies.evaluation.study import Study
@@ -31,7 +32,7 @@ class StudyContext:
     def __init__(self, study: Study) -> None:
         self.study = study
         device = find_device(study.device, study.threads)
-        self.generator: Generator = checkpoints.load(study.generator, device)
+        self.generator: Generator = open_generator(study.generator, device, study.backend)
         self.teacher: Teacher = teachers.load_teacher(study.teacher, study.device)
         self.kinds = {name: target_type(self.teacher, study.kind(name)) for name in study.types}
         self.kinds[intrinsics.IMAGE] = intrinsics.image_of(self.generator.config.img_channels)

@@ -15,6 +15,7 @@ from sgi.engine.intrinsics import find as find_type
 from sgi.engine.progress import SILENT, Progress
 from sgi.trainer import teachers
 from sgi.trainer.device import find_device
+from sgi.trainer.offsets.open_generator import AUTO, open_generator
 from sgi.trainer.offsets.seed_splits import fitting_seeds, scoring_seeds
 from sgi.trainer.studies.evaluation.context import StudyContext, given_rows, open_context
 from sgi.trainer.studies.evaluation.evaluation_report import EvaluationReport, make_report
@@ -24,7 +25,7 @@ from sgi.trainer.studies.evaluation.study import Study
 from sgi.trainer.studies.evaluation.tasks import Task, plan
 from sgi.trainer.studies.evaluation.truth_and_lights import NO_ROOMS, checked_variety, measure_sections, uses_rooms
 from sgi.trainer.studies.relighting.directions import load_directions
-from sgi.trainer.studies.study_inputs import open_generator, study_precision, study_sampling
+from sgi.trainer.studies.study_inputs import study_precision, study_sampling
 from sgi.trainer.teachers import Teacher
 
 EXAMPLE_MASK = "mask-bed"
@@ -35,16 +36,16 @@ WORK = "work"
 class EvaluationSettings:
     """Settings of an evaluation.
 
-    types: maps to study, by name or by description; () is every built-in type that the teacher predicts, of masks
-    only EXAMPLE_MASK. generator: file; None is the bundled one. teacher: spec, see sgi.trainer.teachers.
-    references: specs of other teachers to score against. offsets: folder of existing offsets to score; None is the
-    bundled ones for the bundled generator, and none for others. steps, batch, lr: of every fit; lr None is the
-    space's own. fits: of every map, each on other pictures. control_fits: of every other row, None for 1. controls:
-    whether to fit controls, without which no verdict is given. images: pictures to fit on. holdout: held-out
-    pictures to score on. psi, cutoff, noise_mode, class_index: see `Sampling`; noise_mode None is none for the
-    bundled generator and const for others. rooms: variety of rendered rooms for the truth study, or "none"; None is
-    the variety of the generator's training. directions: .npy file of directions of light; None searches for some.
-    out: folder of the work. jobs: processes; None is one for each core, and one on a GPU. device: cpu or cuda.
+    types: maps to study, by name or by description; () is every built-in type that the teacher predicts, of masks only
+    EXAMPLE_MASK. generator: file; None is the bundled one. teacher: spec, see sgi.trainer.teachers. references: specs
+    of other teachers to score against. offsets: folder of existing offsets to score; None is the bundled ones for the
+    bundled generator, and none for others. steps, batch, lr: of every fit; lr None is the space's own. fits: of every
+    map, each on other pictures. control_fits: of every other row, None for 1. controls: whether to fit controls,
+    without which no verdict is given. images: pictures to fit on. holdout: held-out pictures to score on. psi, cutoff,
+    noise_mode, class_index: see `Sampling`; noise_mode None is none for the bundled generator and const for others.
+    rooms: variety of rendered rooms for the truth study, or "none"; None is the variety of the generator's training.
+    directions: .npy file of directions of light; None searches for some. out: folder of the work. jobs: processes; None
+    is one for each core, and one on a GPU. device: cpu or cuda. backend: torch, triton or auto, see `choose_backend`.
     precision: fp32 or bf16; None is the device's preferred one.
     """
 
@@ -70,6 +71,7 @@ class EvaluationSettings:
     out: Path = Path("eval")
     jobs: int | None = None
     device: str = "cpu"
+    backend: str = AUTO
     precision: str | None = None
 
     def __post_init__(self) -> None:
@@ -180,7 +182,7 @@ def _open(settings: EvaluationSettings) -> _Opened:
     sampling = study_sampling(
         settings.generator, settings.psi, settings.cutoff, settings.noise_mode, settings.class_index
     )
-    generator = open_generator(settings.generator, device)
+    generator = open_generator(settings.generator, device, settings.backend)
     path = settings.generator or bundle.GENERATOR
     variety = checked_variety(settings.rooms, path)
     sampling.check(generator)
@@ -205,6 +207,7 @@ def _open(settings: EvaluationSettings) -> _Opened:
         lr=settings.lr,
         precision=study_precision(settings.precision, device),
         device=settings.device,
+        backend=settings.backend,
         threads=1,
         offsets=settings.offsets or (bundle.OFFSETS if settings.generator is None else None),
         own=tuple(own.values()),

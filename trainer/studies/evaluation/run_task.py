@@ -18,6 +18,7 @@ from sgi.trainer.offsets.fit import fit
 from sgi.trainer.offsets.fit_checkpoint import FitCheckpoint
 from sgi.trainer.offsets.fit_steps import report_steps
 from sgi.trainer.offsets.held_out_score import OFFSET, predict, predictions
+from sgi.trainer.offsets.open_generator import with_backend_of
 from sgi.trainer.offsets.pool import Pool
 from sgi.trainer.studies.evaluation.context import open_context
 from sgi.trainer.studies.evaluation.controls import controlled
@@ -86,8 +87,9 @@ def permuted(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def random_weights(generator: Generator) -> Generator:
-    """An untrained, frozen generator of the same configuration on the same device."""
+    """An untrained, frozen generator of the same configuration, on the same device and backend."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         fresh = Generator(generator.config)
-    return fresh.to(generator.mapping.w_avg.device).eval().requires_grad_(False)
+    fresh = fresh.to(generator.mapping.w_avg.device).eval().requires_grad_(False)
+    return with_backend_of(fresh, generator)

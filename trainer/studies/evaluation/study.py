@@ -12,6 +12,7 @@ from sgi.engine import intrinsics
 from sgi.engine.intrinsics import Intrinsic, Kind
 from sgi.engine.offsets import Offset
 from sgi.trainer.offsets.fit import FitSettings
+from sgi.trainer.offsets.open_generator import AUTO
 from sgi.trainer.offsets.pool import Sampling
 from sgi.trainer.studies.evaluation.tasks import BUNDLED, Row, Task
 
@@ -24,8 +25,8 @@ class Study:
 
     generator: file. teacher: spec. generator_sha256, teacher_sha256: their hashes. types: names of the types whose
     targets the pools contain. sampling, images, holdout, split: of the pools. steps, batch, lr, precision: of the fits;
-    lr None is the default of the space. device, threads: of each task. folder: of results, fits and cached targets.
-    offsets: folder of existing offsets to score. own: descriptions of the types that are not built in.
+    lr None is the default of the space. device, backend, threads: of each task. folder: of results, fits and cached
+    targets. offsets: folder of existing offsets to score. own: descriptions of the types that are not built in.
     """
 
     generator: str
@@ -43,6 +44,7 @@ class Study:
     lr: float | None = None
     precision: str = "fp32"
     device: str = "cpu"
+    backend: str = AUTO
     threads: int = 1
     offsets: Path | None = None
     own: tuple[Intrinsic, ...] = ()

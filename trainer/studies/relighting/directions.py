@@ -24,9 +24,10 @@ from sgi.engine.generator import Generator, GeneratorConfig
 from sgi.engine.progress import SILENT, Progress
 from sgi.trainer.losses import check_finite
 from sgi.trainer.offsets.fit import batch_indices, rate
-from sgi.trainer.offsets.pool import Sampling, teacher_targets
+from sgi.trainer.offsets.pool import Sampling
 from sgi.trainer.offsets.seed_splits import fitting_seeds
 from sgi.trainer.offsets.settings_checks import PRECISIONS, check_counts, check_precision, check_weights
+from sgi.trainer.offsets.teacher_targets import teacher_targets
 from sgi.trainer.offsets.whitening import whitening
 from sgi.trainer.teachers import Teacher
 

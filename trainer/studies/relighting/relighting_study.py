@@ -15,6 +15,7 @@ from sgi.engine.progress import SILENT, Progress
 from sgi.trainer import teachers
 from sgi.trainer.device import find_device
 from sgi.trainer.offsets.apply_offset import common_sampling
+from sgi.trainer.offsets.open_generator import AUTO, open_generator
 from sgi.trainer.studies.relighting.directions import (
     DirectionSettings,
     find_directions,
@@ -22,7 +23,7 @@ from sgi.trainer.studies.relighting.directions import (
     save_directions,
 )
 from sgi.trainer.studies.relighting.relit_maps import SCENES, LightFigures, measure_relit_maps
-from sgi.trainer.studies.study_inputs import open_generator, open_offsets, study_precision
+from sgi.trainer.studies.study_inputs import open_offsets, study_precision
 
 REPORT, DIRECTIONS = "relight.json", "directions.npy"
 
@@ -31,12 +32,13 @@ REPORT, DIRECTIONS = "relight.json", "directions.npy"
 class RelightingSettings:
     """Settings of the relighting study.
 
-    out: folder of the files. directions: .npy file [K, num_ws, w_dim] of directions to measure; None searches for
-    them. generator: file; None is the bundled one. offsets: files to measure; () is the bundled ones, for the bundled
+    out: folder of the files. directions: .npy file [K, num_ws, w_dim] of directions to measure; None searches for them.
+    generator: file; None is the bundled one. offsets: files to measure; () is the bundled ones, for the bundled
     generator. teacher: spec, see sgi.trainer.teachers. count, steps, keep, from_layer, seed: of the search, None for
-    the defaults of `DirectionSettings`. scenes: number of held-out seeds, and of rooms, to measure on.
-    variety: of the rooms. device: cpu or cuda. threads: CPU threads; None leaves them. precision: of the search,
-    fp32 or bf16; None is the device's preferred one. Raises UserError for settings of the search beside `directions`.
+    the defaults of `DirectionSettings`. scenes: number of held-out seeds, and of rooms, to measure on. variety: of the
+    rooms. device: cpu or cuda. backend: torch, triton or auto, see `choose_backend`. threads: CPU threads; None leaves
+    them. precision: of the search, fp32 or bf16; None is the device's preferred one. Raises UserError for settings of
+    the search beside `directions`.
     """
 
     out: Path = Path("relit")
@@ -52,6 +54,7 @@ class RelightingSettings:
     scenes: int = SCENES
     variety: str = "calm"
     device: str = "cpu"
+    backend: str = AUTO
     threads: int | None = None
     precision: str | None = None
 
@@ -110,7 +113,7 @@ def relight(settings: RelightingSettings, progress: Progress = SILENT) -> Religh
     given: dict[str, Any] = {name: value for name, value in settings.search().items() if value is not None}
     search = DirectionSettings(**given, precision=study_precision(settings.precision, device))
     check_writable(settings.out, folder=True, make=True)
-    generator = open_generator(settings.generator, device)
+    generator = open_generator(settings.generator, device, settings.backend)
     offsets = open_offsets(settings.offsets, settings.generator, generator)
     sampling = common_sampling(offsets)
     teacher = teachers.load_teacher(settings.teacher, settings.device)

@@ -22,8 +22,9 @@ from sgi.engine.writers.preview import draw_sheet
 from sgi.trainer.measures.by_type import FVU, Statistics, statistics, variance_measures
 from sgi.trainer.offsets.apply_offset import apply_offset, common_sampling
 from sgi.trainer.offsets.baselines import mean_map
-from sgi.trainer.offsets.pool import RENDER_BATCH, teacher_targets
+from sgi.trainer.offsets.pool import RENDER_BATCH
 from sgi.trainer.offsets.seed_splits import scoring_seeds
+from sgi.trainer.offsets.teacher_targets import targets_on_cpu
 from sgi.trainer.scenes import Rooms, relight, render, sample_rooms
 from sgi.trainer.scenes.variety import get_variety
 from sgi.trainer.studies.figures import FigureSet
@@ -85,12 +86,15 @@ def measure_relit_maps(
     different sampling and an unknown variety.
     """
     lights, sampling = len(directions), common_sampling(offsets)
+    device = generator.mapping.w_avg.device
     types = [name for name in dict.fromkeys([*(o.type for o in offsets), *LIGHT_TYPES]) if name in teacher.types]
     ws = sampling.ws(generator, scoring_seeds(scenes)).cpu()[:, None]
     lit = relit(ws[:, 0], directions.cpu())
     before, images = (pictures(generator, latents, sampling.noise_mode) for latents in (ws, lit))
     renders = _renders(scenes, lights, generator.config.resolution, variety)
-    target_before, target, target_renders = (_targets(teacher, seen, types) for seen in (before, images, renders))
+    target_before, target, target_renders = (
+        _targets(teacher, seen, types, device) for seen in (before, images, renders)
+    )
     maps: dict[str, dict[str, Tensor]] = {"image": {"directions": images, "renders": renders}}
     maps |= {name: {"teacher_on_relit": target[name], "teacher_on_renders": target_renders[name]} for name in types}
     found = FigureSet(ROWS)
@@ -115,7 +119,7 @@ def measure_relit_maps(
             found.add(f"{name}/{row}", by, statistics(by, lit_maps, lit_maps))
     found.pictures["Relit pictures"] = relit_sheet(before[:, 0], images)
     found.pictures["Maps of one scene under every light"] = _maps_sheet(maps, kinds)
-    return LightFigures(scenes, lights, _checks(teacher, found, target, target_renders, before, images), found)
+    return LightFigures(scenes, lights, _checks(teacher, found, target, target_renders, before, images, device), found)
 
 
 def _per_scene(kept: Statistics, scenes: int) -> Statistics:
@@ -148,11 +152,10 @@ def _renders(scenes: int, lights: int, side: int, variety: str) -> Tensor:
     return pictures.unflatten(0, (lights, scenes)).transpose(0, 1)
 
 
-@torch.no_grad()
-def _targets(teacher: Teacher, images: Tensor, types: Sequence[str]) -> dict[str, Tensor]:
+def _targets(teacher: Teacher, images: Tensor, types: Sequence[str], device: torch.device) -> dict[str, Tensor]:
     """The teacher's codes [N, K, C, R, R] by type, on the CPU, of pictures [N, K, 3, R, R]."""
-    parts = [teacher_targets(teacher, part, types) for part in images.flatten(0, 1).split(RENDER_BATCH)]
-    return {name: torch.cat([part[name].cpu() for part in parts]).unflatten(0, images.shape[:2]) for name in types}
+    found = targets_on_cpu(teacher, images.flatten(0, 1), types, device)
+    return {name: codes.unflatten(0, images.shape[:2]) for name, codes in found.items()}
 
 
 def _checks(
@@ -162,6 +165,7 @@ def _checks(
     target_renders: Mapping[str, Tensor],
     before: Tensor,
     images: Tensor,
+    device: torch.device,
 ) -> dict[str, float]:
     """The checks of `LightFigures`."""
     checks = {}
@@ -180,7 +184,8 @@ def _checks(
     if segment is not None:
         with torch.no_grad():
             labels_before, labels = (
-                segment(seen.flatten(0, 1)).argmax(1).unflatten(0, seen.shape[:2]) for seen in (before, images)
+                segment(seen.flatten(0, 1).to(device)).argmax(1).unflatten(0, seen.shape[:2])
+                for seen in (before, images)
             )
         checks["same_segments"] = (labels == labels_before).float().mean().item()
     return checks

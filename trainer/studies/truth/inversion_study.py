@@ -24,8 +24,9 @@ from sgi.engine.writers import get_format
 from sgi.engine.writers.preview import draw_sheet
 from sgi.trainer.device import find_device
 from sgi.trainer.offsets.apply_offset import apply_offset, common_sampling
+from sgi.trainer.offsets.open_generator import AUTO, open_generator
 from sgi.trainer.offsets.pool import Sampling
-from sgi.trainer.studies.study_inputs import open_generator, open_offsets, study_precision
+from sgi.trainer.studies.study_inputs import open_offsets, study_precision
 from sgi.trainer.studies.truth.latent_search import Inversion, SearchSettings, find_latents
 from sgi.trainer.studies.truth.latents_file import Latents
 
@@ -41,9 +42,9 @@ class InversionSettings:
     pictures: PNG or JPEG files; the middle square of each is inverted. generator: file; None is the bundled one.
     offsets: files of the maps to compute; () is the bundled ones for the bundled generator, and none for others. steps,
     prior, rows: of the search, see `SearchSettings`. noise_mode, class_index: only without offsets, whose files contain
-    both; noise_mode None is const. device: cpu or cuda. threads: number of CPU threads; None does not change it.
-    precision: fp32 or bf16; None is `preferred_precision`. Raises UserError for two pictures of one name, whose output
-    files would overwrite each other.
+    both; noise_mode None is const. device: cpu or cuda. backend: torch, triton or auto, see `choose_backend`. threads:
+    number of CPU threads; None does not change it. precision: fp32 or bf16; None is `preferred_precision`. Raises
+    UserError for two pictures of one name, whose output files would overwrite each other.
     """
 
     pictures: tuple[Path, ...]
@@ -55,6 +56,7 @@ class InversionSettings:
     noise_mode: str | None = None
     class_index: int | None = None
     device: str = "cpu"
+    backend: str = AUTO
     threads: int | None = None
     precision: str | None = None
 
@@ -87,6 +89,16 @@ class InversionReport:
         """Whether the generator reproduces a picture well enough for its maps to be maps of that picture."""
         return self.inversion.psnr[index].item() >= FAITHFUL
 
+    def run_command(self, folder: Path, settings: InversionSettings) -> list[str]:
+        """The words of the command that computes maps of the latents in `folder`, to `folder/run`."""
+        words = ["sgi-engine", "run", "--latents", *(str(latents_path(folder, path)) for path in self.pictures)]
+        if settings.generator or settings.offsets:
+            words += ["--generator", str(settings.generator or "bundled")]
+            words += [word for path in settings.offsets for word in ("--offset", str(path))]
+        if settings.noise_mode:
+            words += ["--noise-mode", settings.noise_mode]
+        return [*words, "--outdir", str(folder / "run")]
+
     def to_dict(self) -> dict[str, Any]:
         """{picture's file name: {"psnr": decibels, "faithful": see `is_faithful`}}, JSON-ready."""
         return {
@@ -104,7 +116,7 @@ class InversionReport:
             latents = Latents(
                 self.inversion.ws[index], self.generator_sha256, self.noise_mode, psnr, path.name, asdict(self.search)
             )
-            latents.save(folder / f"{path.stem}_ws.safetensors")
+            latents.save(latents_path(folder, path))
             codes = {intrinsics.IMAGE: self.inversion.images[index].numpy()}
             codes |= {name: maps[index] for name, maps in self.maps.items()}
             for name, code in codes.items():
@@ -116,6 +128,11 @@ class InversionReport:
         with atomic_write(folder / PREVIEW) as temporary:
             temporary.write_bytes(draw_sheet(sheet, self.types))
         return folder / PREVIEW
+
+
+def latents_path(folder: Path, picture: Path) -> Path:
+    """Path of the latents of a picture in the folder of an inversion."""
+    return folder / f"{picture.stem}_ws.safetensors"
 
 
 def invert(settings: InversionSettings, progress: Progress = SILENT) -> InversionReport:
@@ -135,7 +152,7 @@ def invert(settings: InversionSettings, progress: Progress = SILENT) -> Inversio
         steps=settings.steps, prior=settings.prior, rows=settings.rows,
         precision=study_precision(settings.precision, device),
     )  # fmt: skip
-    generator = open_generator(settings.generator, device)
+    generator = open_generator(settings.generator, device, settings.backend)
     offsets = open_offsets(settings.offsets, settings.generator, generator)
     if offsets and (settings.noise_mode, settings.class_index) != (None, None):
         raise UserError("`noise_mode` and `class_index`: the offsets' files fix both; leave them out")

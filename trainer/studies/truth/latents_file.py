@@ -10,22 +10,7 @@ import msgspec
 from torch import Tensor
 
 from sgi.engine.errors import UserError
-from sgi.engine.tensor_file import FileKind
-
-_TENSOR = "ws"
-
-
-class LatentsHeader(msgspec.Struct):
-    """Header of a w+ file; the fields are those of `Latents`."""
-
-    generator_sha256: str
-    noise_mode: str
-    psnr: float
-    picture: str
-    settings: dict[str, Any] = {}
-
-
-FILE = FileKind("sgi_latents", 1, LatentsHeader, "a w+", "make one with `sgi-engine invert`")
+from sgi.engine.latents_file import FILE, WS_TENSOR, LatentsHeader
 
 
 @dataclass
@@ -46,16 +31,16 @@ class Latents:
     def save(self, path: str | Path) -> None:
         """Write the file whole or not at all."""
         header = LatentsHeader(self.generator_sha256, self.noise_mode, self.psnr, self.picture, self.settings)
-        FILE.write(path, {_TENSOR: self.ws.float().contiguous()}, header)
+        FILE.write(path, {WS_TENSOR: self.ws.float().contiguous()}, header)
 
     @classmethod
     def load(cls, path: str | Path) -> Latents:
         """Read a w+ file; raises UserError for a file that is missing, damaged, or of another kind."""
         header, tensors = FILE.read(path, "pt")
-        ws = tensors.get(_TENSOR)
+        ws = tensors.get(WS_TENSOR)
         if ws is None or ws.ndim != 2 or not ws.is_floating_point() or not bool(ws.isfinite().all()):
             raise UserError(
-                f"{path}: the w+ file has no tensor {_TENSOR} of finite numbers [rows, w_dim]; {FILE.remedy}"
+                f"{path}: the w+ file has no tensor {WS_TENSOR} of finite numbers [rows, w_dim]; {FILE.remedy}"
             )
         return cls(ws.float(), **msgspec.structs.asdict(header))
 

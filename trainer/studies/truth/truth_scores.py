@@ -22,7 +22,7 @@ from sgi.engine.writers.preview import draw_sheet
 from sgi.trainer.measures.by_type import Measure, measures_of, statistics
 from sgi.trainer.offsets.apply_offset import apply_offset, common_sampling
 from sgi.trainer.offsets.baselines import mean_map
-from sgi.trainer.offsets.pool import RENDER_BATCH, teacher_targets
+from sgi.trainer.offsets.teacher_targets import targets_on_cpu
 from sgi.trainer.scenes import Maps, render, sample_rooms
 from sgi.trainer.scenes.maps import TYPES
 from sgi.trainer.scenes.variety import get_variety
@@ -97,15 +97,15 @@ def score_against_truth(
     if not known:
         raise UserError(f"`offsets`: rooms have exact maps of {', '.join(TYPES[1:])} and their own classes only")
     sampling = common_sampling(known)
-    side = generator.config.resolution
+    side, device = generator.config.resolution, generator.mapping.w_avg.device
     truth, others = (
         render(sample_rooms(count, torch.Generator().manual_seed(seed), variety=get_variety(variety)), side)
         for count, seed in ((rooms, SEED), (CONSTANT_ROOMS, CONSTANT_SEED))
     )
     inversion = find_latents(generator, truth.image, sampling, search, progress)
     target = {
-        "teacher_on_render": _targets(teacher, truth.image, known),
-        "teacher_on_reconstruction": _targets(teacher, inversion.images, known),
+        "teacher_on_render": _targets(teacher, truth.image, known, device),
+        "teacher_on_reconstruction": _targets(teacher, inversion.images, known, device),
     }
     found = FigureSet(ROWS)
     found.add("inversion", _PSNR, statistics(_PSNR, inversion.images, truth.image))
@@ -130,12 +130,10 @@ def score_against_truth(
     return TruthReport(rooms, variety, search, left_out, found)
 
 
-def _targets(teacher: Teacher, images: Tensor, offsets: Sequence[Offset]) -> dict[str, Tensor]:
+def _targets(teacher: Teacher, images: Tensor, offsets: Sequence[Offset], device: torch.device) -> dict[str, Tensor]:
     """Codes [N, C, R, R] on the CPU of the offsets' types that the teacher predicts."""
     types = [offset.type for offset in offsets if offset.type in teacher.types]
-    with torch.no_grad():
-        parts = [teacher_targets(teacher, part, types) for part in images.split(RENDER_BATCH)]
-    return {name: torch.cat([part[name].cpu() for part in parts]) for name in types}
+    return targets_on_cpu(teacher, images, types, device)
 
 
 def _sheet(

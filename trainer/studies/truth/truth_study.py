@@ -9,7 +9,8 @@ from sgi.engine.errors import UserError
 from sgi.engine.progress import SILENT, Progress
 from sgi.trainer import teachers
 from sgi.trainer.device import find_device
-from sgi.trainer.studies.study_inputs import open_generator, open_offsets, study_precision
+from sgi.trainer.offsets.open_generator import AUTO, open_generator
+from sgi.trainer.studies.study_inputs import open_offsets, study_precision
 from sgi.trainer.studies.truth.latent_search import SearchSettings
 from sgi.trainer.studies.truth.truth_scores import ROOMS, TruthReport, score_against_truth
 
@@ -20,8 +21,9 @@ class TruthSettings:
 
     generator: file; None is the bundled one. offsets: files to score; () is the bundled ones, for the bundled
     generator. teacher: spec, see sgi.trainer.teachers. rooms: how many to render. variety: of the rooms, the one the
-    generator was trained on. steps, prior, rows: of the inversion, see `SearchSettings`. device: cpu or cuda. threads:
-    number of CPU threads; None does not change it. precision: fp32 or bf16; None is `preferred_precision`.
+    generator was trained on. steps, prior, rows: of the inversion, see `SearchSettings`. device: cpu or cuda. backend:
+    torch, triton or auto, see `choose_backend`. threads: number of CPU threads; None does not change it. precision:
+    fp32 or bf16; None is `preferred_precision`.
     """
 
     generator: Path | None = None
@@ -33,6 +35,7 @@ class TruthSettings:
     prior: float = 0.03
     rows: float = 0.3
     device: str = "cpu"
+    backend: str = AUTO
     threads: int | None = None
     precision: str | None = None
 
@@ -56,7 +59,7 @@ def compare_with_truth(settings: TruthSettings, progress: Progress = SILENT) -> 
         steps=settings.steps, prior=settings.prior, rows=settings.rows,
         precision=study_precision(settings.precision, device),
     )  # fmt: skip
-    generator = open_generator(settings.generator, device)
+    generator = open_generator(settings.generator, device, settings.backend)
     offsets = open_offsets(settings.offsets, settings.generator, generator)
     teacher = teachers.load_teacher(settings.teacher, settings.device)
     return score_against_truth(generator, teacher, offsets, settings.rooms, settings.variety, search, progress)

@@ -11,8 +11,9 @@ from recorded_progress import RecordedProgress
 from tolerances import CLOSED_FORM
 
 from sgi.engine.errors import UserError
-from sgi.trainer.offsets.pool import Sampling, teacher_targets
+from sgi.trainer.offsets.pool import Sampling
 from sgi.trainer.offsets.seed_splits import scoring_seeds
+from sgi.trainer.offsets.teacher_targets import teacher_targets
 from sgi.trainer.studies.relighting.directions import (
     NOTICEABLE,
     DirectionSettings,
