@@ -9,8 +9,7 @@ with Engine.open("depth.onnx") as engine:
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -324,13 +323,6 @@ class Engine:
                 start += self.batch
         except NotFiniteError as error:
             raise NotFiniteError(error.type, error.row, f"seed {seeds[start + error.row]}") from None
-
-
-def _finish(
-    waiting: deque[tuple[Callable[[], dict[str, np.ndarray]], int]],
-) -> tuple[dict[str, np.ndarray], int]:
-    maps, rows = waiting.popleft()
-    return maps(), rows
 
 
 def bundled_model() -> Path:

@@ -1,4 +1,4 @@
-"""Latents of batches of seeds, drawn on another thread while earlier batches are computed."""
+"""Latents of batches, drawn on another thread while earlier batches are computed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def draw_ahead(batches: Iterable[Batch], draw: Callable[[Batch], np.ndarray]) ->
     """The latents `draw(batch)` of each batch of seeds, in order.
 
     `batches` is read on the calling thread, up to AHEAD batches before the one that is returned. An exception of
-    `batches` is raised after the latents of the batches before it.
+    `batches` is raised after what was drawn for the batches before it.
     """
     with ThreadPoolExecutor(1, "sgi-latents") as pool:
-        waiting: deque[Future[np.ndarray]] = deque()
+        waiting: deque[Future[Drawn]] = deque()
         try:
             for batch in batches:
                 waiting.append(pool.submit(draw, batch))

@@ -86,7 +86,7 @@ class Requests:
     def passes_of_seeds(
         self, seeds: Sequence[int], psi: float, batch: int, class_index: Any, labels: Any
     ) -> Iterator[Pass]:
-        """Inputs of passes of at most `batch` seeds; class_index, labels: for all seeds, or one for each."""
+        """Inputs of passes of at most `batch` seeds, drawn ahead; class_index, labels: for all, or one for each."""
         classes = of_seeds("class_index", class_index, one_class(class_index), len(seeds))
         vectors = of_seeds("labels", labels, one_label(labels), len(seeds))
         parts = [slice(start, start + batch) for start in range(0, len(seeds), batch)]

@@ -76,8 +76,8 @@ class Coding(Backend, Protocol):
 
     def start_codes(
         self,
-        z: np.ndarray,
-        psi: float,
+        latent: np.ndarray,
+        psi: float | None,
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> Callable[[], dict[str, np.ndarray]]:

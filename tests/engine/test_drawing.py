@@ -1,10 +1,10 @@
+from __future__ import annotations
+
 import threading
 
-import numpy as np
 import pytest
 
 from sgi.engine.drawing import AHEAD, draw_ahead
-from sgi.engine.seeds import latents, parse_seeds
 
 
 def draw(seeds):
@@ -34,7 +34,7 @@ def test_batches_are_read_on_the_calling_thread_and_only_a_few_ahead():
         for i in range(20):
             assert threading.current_thread() is threading.main_thread()
             read.append(i)
-            yield [i]
+            yield i
 
     drawn = draw_ahead(batches(), draw)
     for i in range(5):
@@ -47,11 +47,18 @@ def test_batches_are_read_on_the_calling_thread_and_only_a_few_ahead():
 
 def test_an_exception_of_the_batches_comes_after_what_was_read_before_it():
     def batches():
-        yield [1]
-        yield [2]
+        yield 1
+        yield 2
         raise OSError("no space")
 
     drawn = draw_ahead(batches(), draw)
     assert [len(next(drawn)), len(next(drawn))] == [1, 1]
     with pytest.raises(OSError, match="no space"):
+        next(drawn)
+
+
+def test_an_exception_of_a_batch_comes_at_that_batch():
+    drawn = draw_ahead(lambda i: 1 // i, [1, 1, 0, 1])
+    assert [next(drawn), next(drawn)] == [1, 1]
+    with pytest.raises(ZeroDivisionError):
         next(drawn)

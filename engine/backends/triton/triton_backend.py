@@ -252,8 +252,10 @@ class TritonBackend:
             return CudaGraph(lambda *given: self._outputs(types, as_codes, *given), tuple(inputs))
 
 
-def _on_device(value: np.ndarray | Tensor, device: str) -> Tensor:
-    """A float32 tensor on the device; an array is copied without waiting for the work of the device."""
+def _on_device(value: np.ndarray | Tensor | float, device: str) -> Tensor:
+    """A float32 tensor on the device; numbers and arrays are copied without waiting for the work of the device."""
+    if isinstance(value, float | int):
+        return torch.full([], value, dtype=torch.float32, device=device)
     tensor = torch.as_tensor(value, dtype=torch.float32)
     if device == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)
