@@ -7,17 +7,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-import numpy as np
-
+Batch = TypeVar("Batch")
+Drawn = TypeVar("Drawn")
 AHEAD = 2
 """Batches that are drawn before they are asked for."""
 
 
-Batch = TypeVar("Batch")
-
-
-def draw_ahead(batches: Iterable[Batch], draw: Callable[[Batch], np.ndarray]) -> Generator[np.ndarray, None, None]:
-    """The latents `draw(batch)` of each batch of seeds, in order.
+def draw_ahead(draw: Callable[[Batch], Drawn], batches: Iterable[Batch]) -> Generator[Drawn, None, None]:
+    """`draw` of each batch, in order, called on one other thread.
 
     `batches` is read on the calling thread, up to AHEAD batches before the one that is returned. An exception of
     `batches` is raised after what was drawn for the batches before it.
@@ -35,6 +32,6 @@ def draw_ahead(batches: Iterable[Batch], draw: Callable[[Batch], np.ndarray]) ->
         yield from _results(waiting)
 
 
-def _results(waiting: deque[Future[np.ndarray]]) -> Iterator[np.ndarray]:
+def _results(waiting: deque[Future[Drawn]]) -> Iterator[Drawn]:
     while waiting:
         yield waiting.popleft().result()

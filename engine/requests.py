@@ -71,12 +71,15 @@ class Requests:
         class_index, labels: see `labels_of`. Raises UserError for wrong seeds, shapes, numbers, classes and labels.
         """
         if kind == "seeds":
-            rows = Rows("z", self._seeds(value))
-            if not len(rows.latent):
+            latent = latents(as_seeds(value), self.artifact.z_dim)
+            if not len(latent):
                 raise UserError("`seeds` is empty: pass at least one seed")
+            rows = Rows("z", np.ascontiguousarray(latent, np.float32))
         else:
             rows = Rows(kind, self._numbers(kind, value))
-        return rows if kind in LATER else self._labelled(rows, class_index, labels)
+        if kind in LATER:
+            return rows
+        return replace(rows, label=labels_of(class_index, len(rows.latent), self.artifact.c_dim, labels))
 
     def passes(self, rows: Rows, psi: float, batch: int) -> Iterator[Pass]:
         """Inputs of passes of at most `batch` rows."""
@@ -89,11 +92,13 @@ class Requests:
         """Inputs of passes of at most `batch` seeds, drawn ahead; class_index, labels: for all, or one for each."""
         classes = of_seeds("class_index", class_index, one_class(class_index), len(seeds))
         vectors = of_seeds("labels", labels, one_label(labels), len(seeds))
-        parts = [slice(start, start + batch) for start in range(0, len(seeds), batch)]
-        drawn = draw_ahead((seeds[part] for part in parts), self._seeds)
-        for part, latent in zip(parts, drawn, strict=True):
-            rows = self._labelled(Rows("z", latent), classes(part), vectors(part))
-            yield self._inputs(_sized(rows, part.start, batch), psi)
+
+        def draw(start: int) -> Pass:
+            part = slice(start, start + batch)
+            rows = self.rows("seeds", seeds[part], classes(part), vectors(part))
+            return self._inputs(_sized(rows, start, batch), psi)
+
+        yield from draw_ahead(draw, range(0, len(seeds), batch))
 
     def passes_of_batches(
         self, kind: str, batches: Iterable[ArrayLike], psi: float, class_index: Any, labels: Any
@@ -102,12 +107,6 @@ class Requests:
         classes, vectors = of_batches(class_index, one_class(class_index)), of_batches(labels, one_label(labels))
         for latent in batches:
             yield self._inputs(self.rows(kind, latent, next(classes, None), next(vectors, None)), psi)
-
-    def _labelled(self, rows: Rows, class_index: Any, labels: ArrayLike | None) -> Rows:
-        return replace(rows, label=labels_of(class_index, len(rows.latent), self.artifact.c_dim, labels))
-
-    def _seeds(self, seeds: str | int | Iterable[int]) -> np.ndarray:
-        return latents(as_seeds(seeds), self.artifact.z_dim).astype(np.float32)
 
     def _inputs(self, rows: Rows, psi: float) -> Pass:
         """What the model takes for rows; psi: truncation of z."""

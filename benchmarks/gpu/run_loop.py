@@ -75,10 +75,8 @@ def ways(
     def drawn() -> float:
         given = seeds(rate[0])
         parts = (given[start : start + batch] for start in range(0, len(given), batch))
-        return _rate(
-            len(given),
-            lambda: sum(len(rows) for rows in draw_ahead(parts, lambda part: latents(part, size.config.z_dim))),
-        )
+        drawn_rows = draw_ahead(lambda part: latents(part, size.config.z_dim), parts)
+        return _rate(len(given), lambda: sum(len(rows) for rows in drawn_rows))
 
     def stream(as_codes: bool) -> float:
         given = seeds(rate[0])

@@ -171,10 +171,10 @@ class _Loop:
                 raise
 
     def _batches(self) -> Iterator[np.ndarray]:
-        """Latents [batch, ...] of every batch that contains an unfinished seed."""
+        """Latents [batch, ...] of every batch that contains an unfinished seed, drawn ahead."""
         batch = self.engine.batch
-        for rows in draw_ahead(self._parts(), self.latents.rows):
-            yield pad_rows(rows, batch - len(rows))
+        for latent in draw_ahead(self.latents.rows, self._parts()):
+            yield pad_rows(latent, batch - len(latent))
 
     def _parts(self) -> Iterator[Seeds]:
         """The seeds of every batch that contains an unfinished one; notes them in `generating`."""

@@ -140,7 +140,7 @@ class TritonBackend:
     def start(
         self,
         latent: np.ndarray,
-        psi: float | None = None,
+        psi: float | None,
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> Callable[[], dict[str, np.ndarray]]:
@@ -150,7 +150,7 @@ class TritonBackend:
     def start_codes(
         self,
         latent: np.ndarray,
-        psi: float | None = None,
+        psi: float | None,
         label: np.ndarray | None = None,
         types: Sequence[str] | None = None,
     ) -> Callable[[], dict[str, np.ndarray]]:
@@ -205,10 +205,8 @@ class TritonBackend:
         types: tuple[str, ...],
         as_codes: bool,
     ) -> dict[str, Tensor]:
-        inputs = [_on_device(latent, self.device)]
-        if self.artifact.input == "z":
-            inputs.append(torch.full([], self.artifact.psi if psi is None else psi, device=self.device))
-            inputs += [] if label is None else [_on_device(label, self.device)]
+        given = (latent, self.artifact.psi if psi is None else psi, label)[: len(self.artifact.inputs)]
+        inputs = [_on_device(value, self.device) for value in given if value is not None]
         with torch.inference_mode():
             if self.device == "cpu":
                 return self._outputs(types, as_codes, *inputs)
