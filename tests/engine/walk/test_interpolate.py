@@ -131,6 +131,27 @@ def test_classes_walk_in_z_of_models_of_any_form(class_model, tmp_path):
     assert np.abs(frame(report.out, 1)[:, :16].astype(int) - png("image", image)).max() <= 1
 
 
+def test_classes_and_a_cutoff_hold_in_w(conditional_generator, tmp_path):
+    from sgi.export.onnx import export_onnx
+
+    path = tmp_path / "classes.onnx"
+    export_onnx(conditional_generator, {"image": None}, path, psi=0.6, cutoff=3)
+    with Engine.open(path, input="w+", batch=3, **RUNTIME) as opened:
+        for mix in (2, {0: 0.25, 1: 0.75}):
+            first, _, last = FrameMaps(opened, SEEDS[:2], 3, class_index=mix).of(np.arange(3))
+            expected = opened(seeds=SEEDS[:2], class_index=mix)["image"]
+            assert np.abs(np.stack([first["image"], last["image"]]) - expected).max() <= BACKEND_PARITY
+    with pytest.raises(UserError, match="`class_index`: the model needs a class"):
+        interpolate([0, 1], out=tmp_path / "walk", model=path)
+
+
+def test_a_class_that_the_offset_was_not_fitted_on_is_warned_of(tmp_path):
+    offsets = {"depth": {"sha256": "b" * 64, "space": "w+", "class_index": 1}}
+    model = write_model(tmp_path / "fitted.onnx", describe(c_dim=3, offsets=offsets))
+    with pytest.warns(UserWarning, match="an offset was fitted on another class"):
+        interpolate([0, 1], out=tmp_path / "walk", frames=2, model=model, class_index=2, space="z", **RUNTIME)
+
+
 def test_a_map_that_is_not_finite_names_the_frame(tmp_path):
     model = write_model(tmp_path / "damaged.onnx", describe(), damage="depth")
     with pytest.raises(UserError, match="the depth map of frame 0 contains values that are not finite"):
