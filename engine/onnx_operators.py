@@ -87,7 +87,10 @@ class _Check:
 
     def _node(self, node: memoryview) -> None:
         self._nodes.spend()
-        operator, inputs, outputs, settings = "", [], [], {}
+        operator = ""
+        inputs: list[bytes] = []
+        outputs: list[bytes] = []
+        settings: dict[str, list[int]] = {}
         for field in self.fields(node):
             if field.number == _NODE_OP_TYPE:
                 operator = bytes(field.payload).decode("utf-8", "replace")
@@ -96,8 +99,8 @@ class _Check:
             elif field.number == _NODE_OUTPUT:
                 outputs.append(bytes(field.payload))
             elif field.number == _NODE_ATTRIBUTE:
-                name, numbers = self._attribute(field.payload)
-                settings |= {name: numbers} if numbers else {}
+                setting, values = self._attribute(field.payload)
+                settings |= {setting: values} if values else {}
             elif field.number == _NODE_DOMAIN and len(field.payload):
                 raise _foreign("an operator of another domain")
         if operator not in OPERATORS:
