@@ -98,8 +98,8 @@ class _Check:
             elif field.number == _NODE_OUTPUT:
                 outputs.append(bytes(field.payload))
             elif field.number == _NODE_ATTRIBUTE:
-                setting, given = self._attribute(field.payload)
-                settings |= {setting: given} if given else {}
+                setting, values = self._attribute(field.payload)
+                settings |= {setting: values} if values else {}
             elif field.number == _NODE_DOMAIN and len(field.payload):
                 raise _foreign("an operator of another domain")
         if operator not in OPERATORS:

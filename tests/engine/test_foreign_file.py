@@ -70,7 +70,10 @@ def ours(kind: str) -> bytes:
 
 # Files of other kinds, as `numpy.save`, `savez`, `torch.save`, `pickle.dumps` and this project write them.
 OTHER_KINDS: dict[str, tuple[Callable[[], bytes], str]] = {
-    "an array": (lambda: encoded(np.save, np.zeros((1, 4, 4))), "a NumPy array .*such as a map of `sgi-engine run`"),
+    "an array": (
+        lambda: encoded(lambda file, value: np.save(file, np.asarray(value)), np.zeros((1, 4, 4))),
+        "a NumPy array .*such as a map of `sgi-engine run`",
+    ),
     "arrays": (npz, "an .npz archive of NumPy"),
     "JSON of ours": (lambda: b'{"format": 1, "seeds": "0-3", "psi": 1}', "a JSON text with format, seeds, psi"),
     "a picture": (lambda: PNG, "a picture .PNG"),
