@@ -22,6 +22,7 @@ class InverseTeacher:
     name = "inverse"
     sha256 = hashlib.sha256(b"inverse").hexdigest()
     types = intrinsics.MAP_TYPES
+    classes: tuple[str, ...] = ()
     input_range = (-1.0, 1.0)
     resolution = None
 

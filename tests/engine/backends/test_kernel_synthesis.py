@@ -107,7 +107,8 @@ def test_tensors_and_hash_are_those_of_the_generator():
     generator = random_generator(RGB, seed=1)
     ours = with_kernels(generator)
     assert generator_sha256(ours) == generator_sha256(generator)
-    assert ours.synthesis.b4.const.data_ptr() == generator.synthesis.b4.const.data_ptr()
+    first, second = (network.synthesis.get_parameter("b4.const") for network in (ours, generator))
+    assert first.data_ptr() == second.data_ptr()
     assert not any(parameter.requires_grad for parameter in ours.parameters())
 
 
@@ -160,13 +161,12 @@ def test_packed_weights_are_freed_with_the_network(monkeypatch):
     ours.synthesize(ws, "none").sum().backward()
     with torch.no_grad():
         ours.synthesize(ws, "none")
-    kept = [
-        weakref.ref(value) for packed in (ours.synthesis._fused, ours.synthesis._fitting) for value in packed.values()
-    ]
+    tables = [vars(ours.synthesis)[name] for name in ("_fused", "_fitting")]
+    kept = [weakref.ref(packed) for table in tables for packed in table.values()]
     assert len(kept) == 2
     gc.disable()
     try:
-        del ours
+        del ours, tables
         assert [reference() for reference in kept] == [None, None]
     finally:
         gc.enable()

@@ -58,9 +58,8 @@ def test_half_precision_where_no_code_changes_by_more_than_the_limit(images, gpu
 
 @pytest.mark.parametrize("change", [1.1 * HALF_LIMIT, float("nan"), float("inf"), 0.0])
 def test_float32_where_codes_change_more_or_not_at_all(images, gpu, change):
-    teacher = PrecisionTeacher(change)
-    if not change:  # such as a model in ONNX Runtime, whose precision does not follow autocast
-        teacher = InverseTeacher()
+    # Without a change: such as a model in ONNX Runtime, whose precision does not follow autocast.
+    teacher = PrecisionTeacher(change) if change else InverseTeacher()
     targets = PoolTargets(teacher)
     first, second = (targets(images, ["depth"]) for _ in range(2))
     assert not targets.half
