@@ -22,11 +22,10 @@ from numpy.typing import ArrayLike
 
 from sgi.engine.arguments import check_batch, check_psi, names_of_types
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Coding, Mapped, Overlapping, open_backend
-from sgi.engine.backends.ports import check_codes, check_maps
-from sgi.engine.codes import pixels_of
+from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend, Mapped, open_backend
+from sgi.engine.backends.passes import run_passes
 from sgi.engine.errors import UserError
-from sgi.engine.finite import NotFiniteError, check_finite
+from sgi.engine.finite import NotFiniteError
 from sgi.engine.in_flight import InFlight
 from sgi.engine.labels import ClassIndex
 from sgi.engine.mapping import MappingNetwork
@@ -272,46 +271,8 @@ class Engine:
     def _run(
         self, passes: Iterable[Pass], types: str | Sequence[str] | None, as_codes: bool = False
     ) -> Iterator[dict[str, np.ndarray]]:
-        return self._maps(passes, None if types is None else self.artifact.choose_types(types), as_codes)
-
-    def _maps(
-        self, passes: Iterable[Pass], types: tuple[str, ...] | None, as_codes: bool
-    ) -> Iterator[dict[str, np.ndarray]]:
-        start = self._start(as_codes)
-        if start is None:
-            for latent, psi, label in passes:
-                with self._passes:
-                    maps = self.backend.run(latent, psi, label, types)
-                yield self._checked(maps, len(latent), types, as_codes)
-            return
-        waiting: deque[tuple[Callable[[], dict[str, np.ndarray]], int]] = deque()
-        for latent, psi, label in passes:
-            with self._passes:
-                waiting.append((start(latent, psi, label, types), len(latent)))
-                ready = _finish(waiting) if len(waiting) > 1 else None
-            if ready:
-                yield self._checked(*ready, types, as_codes)
-        while waiting:
-            with self._passes:
-                ready = _finish(waiting)
-            yield self._checked(*ready, types, as_codes)
-
-    def _start(self, as_codes: bool) -> Callable[..., Callable[[], dict[str, np.ndarray]]] | None:
-        """The method of the backend that starts a batch; None for a backend that has none."""
-        if as_codes and isinstance(self.backend, Coding):
-            return self.backend.start_codes
-        return self.backend.start if isinstance(self.backend, Overlapping) else None
-
-    def _checked(
-        self, maps: dict[str, np.ndarray], rows: int, types: tuple[str, ...] | None, as_codes: bool
-    ) -> dict[str, np.ndarray]:
-        model = getattr(self.backend, "path", None) or f"backend {self.backend.name}"
-        if as_codes and isinstance(self.backend, Coding):
-            return check_codes(model, self.artifact, maps, rows, types)
-        maps = check_maps(model, self.artifact, maps, rows, types)
-        if not getattr(self.backend, "checks_finite", False):
-            check_finite(maps)
-        return {n: pixels_of(self.artifact.output(n), maps[n]) for n in maps} if as_codes else maps
+        chosen = None if types is None else self.artifact.choose_types(types)
+        return run_passes(self.backend, self._passes, passes, chosen, as_codes)
 
     def _stream_seeds(
         self, seeds: Sequence[int], passes: Iterator[dict[str, np.ndarray]]
