@@ -30,7 +30,7 @@ _KEYS: dict[str, tuple[Kind, ...]] = {"z": ("z",), "w": ("w", "w+"), WS_TENSOR: 
 _TORCH = (".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _NUMBERS = "fiu"  # dtype kinds
 _REMEDY = "write an array of numbers with `numpy.save`"
-_OWN = ("a NumPy array", "a zip archive")
+_OWN = ("a NumPy array", "an .npz archive", "a zip archive")
 """What `foreign` calls damaged files of these formats."""
 _SHOWN = 60
 

@@ -64,7 +64,12 @@ class _Check:
         self._fields = Budget(MOST_FIELDS, _foreign(f"more than {MOST_FIELDS} parts").args[0])
         self._nodes = Budget(MOST_NODES, _foreign(f"more than {MOST_NODES} operators").args[0])
         self._most_side, self._most_numbers = resolution + BORDER, most_numbers
-        self._shapes: dict[bytes, Shape] = {b"": (), b"psi": ()}  # by name; an input that is left out has no name
+        rows = 2 * int(math.log2(resolution)) - 2
+        self._shapes: dict[bytes, Shape] = {
+            b"": (),
+            b"psi": (),
+            b"ws": (1, rows, LONGEST_VECTOR),
+        }  # by name; an input that is left out has no name
         self._integers: dict[bytes, tuple[int, ...]] = {}
 
     def fields(self, message: memoryview) -> Iterator[Field]:

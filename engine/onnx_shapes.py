@@ -41,9 +41,13 @@ def output_shapes(
 
     settings: name -> integers of its attributes. numbers: those of its second input, where it is a constant of int64.
     """
-    if not inputs or (settings.get("keepdims") or [1])[0] != 1:
-        raise ShapeError("an operator without inputs, or that removes an axis")
+    if not inputs:
+        raise ShapeError("an operator without inputs")
     x = inputs[0]
+    if settings.get("keepdims", [1]) != [1]:
+        if operator != "ReduceSum" or len(x) != 3 or list(numbers) != [1]:
+            raise ShapeError("an operator that removes an axis")
+        return [(x[0], x[2])]  # the rows of w+
     if operator in ELEMENTWISE:
         return [_broadcast(inputs)] * outputs
     if operator in SAME:
@@ -60,6 +64,8 @@ def output_shapes(
         return [(max(shape[0] for shape in inputs), sum(shape[1] for shape in inputs))]
     if operator in ("Gemm", "MatMul") and not settings and [len(shape) for shape in inputs[:2]] == [2, 2]:
         return [_broadcast([(x[0], inputs[1][1]), *inputs[2:]])]
+    if operator == "MatMul" and not settings and [len(shape) for shape in inputs] == [3, 2]:
+        return [(x[0], x[1], inputs[1][1])]
     if operator == "DepthToSpace" and len(x) == MOST_AXES:
         (block,) = settings.get("blocksize", [1])[:1]
         if 0 < block <= LARGEST_BLOCK:

@@ -168,9 +168,9 @@ def _gradients(device: str) -> Iterator[Row]:
     latents = torch.randn(3 if device == "cuda" else 1, 2, generator.config.num_ws, generator.config.w_dim)
     latents = latents.to(device)
     kernels = with_kernels(generator)
-    gradients = [_gradient_of_ws(kernels.synthesize, ws).clone() for ws in latents]
+    ours = [_gradient_of_ws(kernels.synthesize, ws).clone() for ws in latents]
     double = generator.double()
-    for index, (one, ws) in enumerate(zip(gradients, latents, strict=True)):
+    for index, (one, ws) in enumerate(zip(ours, latents, strict=True)):
         exact = _gradient_of_ws(lambda given: double.synthesize(given, dtype=torch.float64), ws.double())
         name = f"gradient of w+ through the network, call {index}"
         yield _row(name, torch.float32, ratio(one, exact), LIMITS[torch.float32])

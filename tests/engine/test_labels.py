@@ -138,7 +138,7 @@ def test_a_run_of_weights_is_recorded_and_continued(class_model, tmp_path):
     assert (recorded["class_index"], recorded["class_weights"]) == (None, [[0, 0.7], [2, 0.3]])
     assert run_classes("0-3", "0:0.7,2:0.3", **given)[0].found == 3
     for other in ({0: 0.7}, 0):
-        with pytest.raises(UserError, match="maps of another `class_index`"):
+        with pytest.raises(UserError, match="its maps have other settings: `class_index=0:0.7,2:0.3`, not 0"):
             run_seeds("0", class_index=other, **given)
 
 

@@ -87,7 +87,7 @@ def test_a_package_adds_a_backend_and_a_format(sgi_engine, model, tmp_path):
     flags = ("--model", str(model), "--seeds", "0", "--backend", "zeros", "--format", "raw", "--no-preview")
     code, out, err = sgi_engine("run", *flags)
     assert (code, err) == (0, "")
-    assert "(zeros, cpu)" in out
+    assert "backend   zeros, cpu" in out
     assert (tmp_path / "out" / "seed000000_depth.raw").read_bytes() == bytes(4 * 16 * 16)
 
 

@@ -62,7 +62,7 @@ def test_a_folder_in_use_and_a_folder_of_others_are_refused(model, tmp_path):
     with pytest.raises(UserError, match="none`: no such folder; name a folder that `sgi-engine run` wrote"):
         verify_folder(tmp_path / "none")
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="file`: a file, not a folder; name a folder"):
+    with pytest.raises(UserError, match="file`: it is no folder but an empty file"):
         verify_folder(tmp_path / "file")
     with pytest.raises(UserError, match="it has no run.json; name a folder that `sgi-engine run` wrote"):
         verify_folder(tmp_path)
