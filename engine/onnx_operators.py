@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from sgi.engine.budget import Budget
 from sgi.engine.errors import UserError, one_line
-from sgi.engine.onnx_shapes import LONGEST_VECTOR, Shape, ShapeError, output_shapes
+from sgi.engine.onnx_shapes import LONGEST_VECTOR, MOST_AXES, Shape, ShapeError, output_shapes
 from sgi.engine.onnx_wire import Field, fields, numbers
 
 OPERATORS = frozenset(
@@ -64,12 +64,13 @@ class _Check:
         self._fields = Budget(MOST_FIELDS, _foreign(f"more than {MOST_FIELDS} parts").args[0])
         self._nodes = Budget(MOST_NODES, _foreign(f"more than {MOST_NODES} operators").args[0])
         self._most_side, self._most_numbers = resolution + BORDER, most_numbers
-        rows = 2 * int(math.log2(resolution)) - 2
+        rows = 2 * int(math.log2(resolution)) - 2  # of w+
+        # By name; an input that is left out has no name.
         self._shapes: dict[bytes, Shape] = {
             b"": (),
             b"psi": (),
             b"ws": (1, rows, LONGEST_VECTOR),
-        }  # by name; an input that is left out has no name
+        }
         self._integers: dict[bytes, tuple[int, ...]] = {}
 
     def fields(self, message: memoryview) -> Iterator[Field]:
@@ -116,7 +117,7 @@ class _Check:
         except ShapeError as error:
             raise _foreign(str(error)) from None
         for name, shape in zip(outputs, found, strict=False):
-            if max(shape[2:], default=0) > self._most_side:
+            if len(shape) == MOST_AXES and max(shape[2:]) > self._most_side:
                 raise _foreign("larger maps than its description gives")
             if math.prod(shape) > self._most_numbers:
                 raise _foreign(f"a value of {math.prod(shape)} numbers")
