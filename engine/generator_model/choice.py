@@ -9,7 +9,7 @@ from sgi.engine.backends import AUTO, backend_names
 from sgi.engine.backends.table import is_installed
 from sgi.engine.errors import UserError, refuse_ignored
 from sgi.engine.gpu import has_gpu
-from sgi.engine.offsets import Offset
+from sgi.engine.offsets import Offset, as_offsets
 
 BUNDLED = "bundled"
 """The name of the bundled generator, in place of a file."""
@@ -39,7 +39,7 @@ def check_model_or_generator(
         return
     if backend == TRITON:
         raise UserError(f"`backend={TRITON}`: it runs a generator, not an exported model; pass `generator`")
-    shown = ",".join(str(item.type if isinstance(item, Offset) else item) for item in offsets)
+    shown = ",".join(str(item.type if isinstance(item, Offset) else item) for item in as_offsets(offsets))
     given = {"offsets": shown or None, "alpha": alpha, "cutoff": cutoff, "cache": None if cache else False}
     refuse_ignored(given, _WITHOUT_GENERATOR)
 
