@@ -140,5 +140,6 @@ def _agreed(name: str, given: T | None, fitted: set[T], default: T) -> T:
     if given is not None:
         return given
     if len(fitted) > 1:
-        raise UserError(f"`{name}`: the offsets were fitted with {sorted(map(str, fitted))}; choose one")
+        shown = " and ".join(sorted("none" if value is None else str(value) for value in fitted))
+        raise UserError(f"`{name}`: the offsets were fitted with {shown}; choose one")
     return next(iter(fitted), default)

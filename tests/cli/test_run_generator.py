@@ -209,7 +209,7 @@ def test_offsets_with_different_psi_need_one(run, command, network, kept, tmp_pa
     arguments = ("--offset", normal, "--type", "normal")
     code, _, err = run(*arguments)
     assert code == 2
-    assert "--trunc: the offsets were fitted with ['0.5', '0.7']; choose one" in err
+    assert "--trunc: the offsets were fitted with 0.5 and 0.7; choose one" in err
     assert run(*arguments, "--trunc", "0.6")[0] == 0
     assert json.loads((tmp_path / "out" / "run.json").read_text())["psi"] == 0.6
 
