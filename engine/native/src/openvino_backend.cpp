@@ -110,7 +110,7 @@ class OpenVinoBackend final : public Backend {
         std::map<std::string, ov::PartialShape> shapes;
         for (const Input &input : artifact_.inputs) {
             const std::vector<int64_t> sizes = input.shape_of(size);
-            if (!sizes.empty()) shapes[input.name] = ov::PartialShape({sizes.begin(), sizes.end()});
+            if (!sizes.empty()) shapes[input.name] = ov::PartialShape(sizes);
         }
         const std::shared_ptr<ov::Model> model = model_->clone();
         model->reshape(shapes);
