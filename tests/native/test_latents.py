@@ -8,15 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from native_library import NativeError
+from onnx import helper
 from tolerances import NATIVE_PARITY
 
 from sgi.engine import Engine
-from sgi.engine.artifact import Artifact
+from sgi.engine.artifact import METADATA_KEY, Artifact
 from sgi.engine.generator import Generator, generator_sha256
 from sgi.engine.offsets import Offset
-from sgi.export.onnx import export_onnx
+from sgi.export.onnx import build, describe
 
 PRESETS = {"onnxruntime": "release", "openvino": "openvino"}
 RANDOM = np.random.RandomState(0)
@@ -33,14 +35,17 @@ LABELS = np.eye(3, dtype=np.float32)[[0, 2, 1, 1, 0]]
 
 @pytest.fixture(scope="module")
 def models(conditional_generator: Generator, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Exports of one conditional generator, by input: image and depth, truncated in the first rows."""
+    """Models of one conditional generator, by input: image and depth, truncated in the first rows; not verified."""
     folder = tmp_path_factory.mktemp("models")
     values = np.random.RandomState(1).randn(8, 12).astype(np.float32)
     depth = Offset("depth", "w+", {"offset": values}, generator_sha256(conditional_generator))
+    offsets = {"image": None, "depth": depth}
     paths = {takes: folder / f"{takes}.onnx" for takes in ("z", "w", "w+")}
     for takes, path in paths.items():
-        offsets = {"image": None, "depth": depth}
-        export_onnx(conditional_generator, offsets, path, psi=0.5, cutoff=4, noise_mode="none", input=takes)
+        artifact = describe(conditional_generator, offsets, psi=0.5, cutoff=4, noise_mode="none", input=takes)
+        model = build(conditional_generator, offsets, artifact)
+        helper.set_model_props(model, {METADATA_KEY: artifact.to_json()})
+        onnx.save(model, path)
     return paths
 
 

@@ -21,7 +21,8 @@ constexpr const char *USAGE =
     "               [--latents FILE.npy|.npz] [--latents-kind z|w|w+] (in place of --seeds)\n";
 
 struct Flags {
-    std::string model, seeds, latents, kind, outdir = "out", types, label, format = "png";
+    std::string model, latents, kind, outdir = "out", types, label, format = "png";
+    std::optional<std::string> seeds;
     std::optional<float> psi;
 };
 
@@ -64,7 +65,7 @@ class Items {
   public:
     Items(const Flags &flags, const sgi_model_info &model) {
         if (!flags.latents.empty()) latents_ = read_latents(flags.latents, model, flags.kind);
-        else if (std::string(model.input) == "z") seeds_ = parse_seeds(flags.seeds.empty() ? "0-7" : flags.seeds);
+        else if (std::string(model.input) == "z") seeds_ = parse_seeds(flags.seeds.value_or("0-7"));
         else throw std::runtime_error(flags.model + ": the model takes " + model.input + ", not seeds; give --latents");
         if (takes_label()) label_ = label_of(flags.label, model.c_dim);
         else if (flags.psi || !flags.label.empty())
@@ -150,7 +151,7 @@ int main(int argc, char **argv) try {
     flags.model = argv[1];
     if (flags.format != "png" && flags.format != "npy")
         throw std::runtime_error("--format " + flags.format + ": choose png or npy");
-    if (!flags.seeds.empty() && !flags.latents.empty()) throw std::runtime_error("give either --seeds or --latents");
+    if (flags.seeds && !flags.latents.empty()) throw std::runtime_error("give either --seeds or --latents");
     if (!flags.kind.empty() && flags.latents.empty())
         throw std::runtime_error("--latents-kind has no effect without --latents; leave it out");
     if (!flags.kind.empty() && flags.kind != "z" && flags.kind != "w" && flags.kind != "w+")
