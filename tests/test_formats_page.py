@@ -17,6 +17,7 @@ DATACLASSES = {
     "Intrinsic": "engine/intrinsics.py",
     "RunRecord": "engine/run/record.py",
     "Line": "engine/run/manifest.py",
+    "ShardLine": "engine/run/shard_files.py",
 }
 """Classes whose fields are written to files by other means than `FileKind`, and their modules."""
 

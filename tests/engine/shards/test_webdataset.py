@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,6 +77,20 @@ def test_webdataset_decodes_values_of_float_shards(tmp_path):
                 found = sample[f"{kind.name}.npy"]
                 assert found.dtype == dtype
                 np.testing.assert_array_equal(found, maps[kind.name][row].astype(dtype))
+
+
+def test_the_recipe_of_the_documentation_keeps_16_bits(tmp_path):
+    """`pil` alone converts to 8-bit RGB."""
+    webdataset = pytest.importorskip("webdataset")
+    _, maps = write(tmp_path / "shard-000000.tar")
+    samples = webdataset.WebDataset(str(tmp_path / "shard-{000000..000000}.tar"), shardshuffle=False).decode(
+        webdataset.handle_extension("depth.png", lambda data: codes_in(data)[..., 0]), "pil"
+    )
+    sample = next(iter(samples))
+    np.testing.assert_array_equal(sample["depth.png"], pixels_of("depth", maps["depth"][0])[..., 0])
+    assert sample["image.png"].mode == "RGB"
+    page = (Path(__file__).parents[3] / "docs" / "formats.md").read_text()
+    assert 'wds.handle_extension("depth.png", codes), wds.handle_extension("shading.png", codes), "pil"' in page
 
 
 def test_datasets_reads_a_column_of_pictures_for_each_type(tmp_path):
