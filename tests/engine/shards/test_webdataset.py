@@ -16,6 +16,7 @@ from sgi.engine.codes import pixels_of
 from sgi.engine.seeds import parse_seeds
 from sgi.engine.shards import SHARD_FORMATS
 from sgi.engine.shards.shard_format import ShardSettings, stored
+from sgi.engine.shards.webdataset import _header
 
 FORM = SHARD_FORMATS["webdataset"]
 KINDS = [intrinsics.get(kind) for kind in ALL_KINDS]
@@ -119,6 +120,23 @@ def test_headers_have_no_times_and_owners_and_the_archive_is_whole_records(tmp_p
     assert b'{"latent":7,' in data
     write(tmp_path / "b.tar", item="latent")
     assert (tmp_path / "b.tar").read_bytes() == data
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 12345678, 8 * 1024**3 - 1])
+@pytest.mark.parametrize("name", ["0007.json", "4294967295.mask-" + "x" * 59 + ".png"])
+def test_headers_are_those_of_tarfile(name, size):
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o644
+    assert _header(name.encode(), size) == member.tobuf(tarfile.USTAR_FORMAT)
+
+
+def test_members_of_values_are_what_numpy_saves(tmp_path):
+    _, maps = write(tmp_path / "shard.tar", "float32")
+    with tarfile.open(tmp_path / "shard.tar") as archive:
+        for kind in KINDS:
+            saved = io.BytesIO()
+            np.save(saved, maps[kind.name][3])
+            assert archive.extractfile(f"000042.{kind.name}.npy").read() == saved.getvalue()
 
 
 @pytest.mark.parametrize("dtype", ["codes", "float16", "float32"])
