@@ -64,6 +64,17 @@ class Exr:
             found[kind.name] = _encoded(kind, planes).astype(settings.dtype)
         return found
 
+    def encoding(self, kind: Intrinsic, dtype: str) -> str:
+        """See `ShardFormat.encoding`."""
+        names = ", ".join(channel_names(kind))
+        if kind.decoding == "palette":
+            return f"channel {names}: the index of the class in `classes`"
+        if _is_srgb(kind):
+            return f"channels {names}: value = the sRGB transfer function (IEC 61966-2-1) of the number" + (
+                "; of A, the number" if kind.channels == 4 else ""
+            )
+        return f"channels {names}: the values"
+
 
 def file_name(number: int, settings: ShardSettings) -> str:
     """Name of the file of a seed or latent in the folder of its shard: `seed000042.exr`."""
@@ -93,14 +104,10 @@ class _Writer:
         self._path = path
         self._kinds = {kind.name: kind for kind in kinds}
         self._settings = settings
-        described = semantics(kinds, settings)
-        for row, kind in zip(described["types"], kinds, strict=True):
-            row["exr_channels"] = list(channel_names(kind))
-            row["exr_linear"] = _is_srgb(kind)
         self._header = {
             "compression": getattr(OpenEXR, _COMPRESSIONS[settings.compression]),
             "type": OpenEXR.scanlineimage,
-            KEY: json.dumps(described, sort_keys=True),
+            KEY: json.dumps(semantics(Exr(), kinds, settings), sort_keys=True),
             **{name: _attribute(value) for name, value in settings.facts.items() if value is not None},
         }
 
@@ -128,7 +135,7 @@ class _Writer:
         try:
             self._library.File(header, channels).write(str(file))
         except RuntimeError as error:
-            size = sum(plane.nbytes for plane in channels.values())
+            size = sum(stack.nbytes for stack in maps.values())
             full = shutil.disk_usage(self._path).free < size
             raise OSError(errno.ENOSPC if full else errno.EIO, f"OpenEXR cannot write ({error})", str(file)) from None
 

@@ -23,6 +23,7 @@ from sgi.engine.shards.shard_format import (
     NO_COMPRESSION,
     ShardSettings,
     Stored,
+    array_encoding,
     dtype_of,
     shape_of,
 )
@@ -70,6 +71,10 @@ class Parquet:
                     columns = file.read_row_group(group, [kind.name for kind in kinds]).slice(found[0], 1)
                     return {kind.name: _read_cell(kind, columns.column(kind.name), settings) for kind in kinds}
         raise KeyError(number)
+
+    def encoding(self, kind: Intrinsic, dtype: str) -> str:
+        """See `ShardFormat.encoding`."""
+        return array_encoding(kind, dtype)
 
 
 class _Writer:
@@ -154,7 +159,7 @@ def _schema(kinds: Sequence[Intrinsic], settings: ShardSettings, facts: Mapping[
         features[kind.name] = {"shape": shape, "dtype": settings.dtype, "_type": "Array3D"}
     metadata = {
         "huggingface": json.dumps({"info": {"features": features}}),
-        KEY: json.dumps(semantics(kinds, settings), sort_keys=True),
+        KEY: json.dumps(semantics(Parquet(), kinds, settings), sort_keys=True),
     }
     return pa.schema(fields, metadata=metadata)
 

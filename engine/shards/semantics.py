@@ -15,8 +15,8 @@ KEY = "sgi_engine"
 """Name of the metadata, as of the description in an exported model."""
 
 
-def semantics(kinds: Sequence[Intrinsic], settings: ShardSettings) -> dict[str, Any]:
-    """JSON-ready description of arrays: version, item, dtype, facts of the run, and the rows of the types.
+def semantics(form: ShardFormat, kinds: Sequence[Intrinsic], settings: ShardSettings) -> dict[str, Any]:
+    """JSON-ready description of arrays: version, item, dtype, facts of the run, and types with encodings.
 
     See docs/formats.md, "Shards".
     """
@@ -25,7 +25,7 @@ def semantics(kinds: Sequence[Intrinsic], settings: ShardSettings) -> dict[str, 
         "item": settings.item,
         "dtype": settings.dtype,
         **settings.facts,
-        "types": [kind.to_dict() for kind in kinds],
+        "types": [{**kind.to_dict(), "encoding": form.encoding(kind, settings.dtype)} for kind in kinds],
     }
 
 

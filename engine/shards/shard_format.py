@@ -109,6 +109,15 @@ class ShardFormat(Protocol):
         """
         ...
 
+    def encoding(self, kind: Intrinsic, dtype: str) -> str:
+        """How the numbers of a type in files become values, for people who read them."""
+        ...
+
+
+def array_encoding(kind: Intrinsic, dtype: str) -> str:
+    """`ShardFormat.encoding` of a format that contains the arrays of `Stored`."""
+    return codes.formula(kind) if dtype == CODES else f"{dtype} [channels, row, column] in C order: the values"
+
 
 def stored(kind: Intrinsic, values: NDArray[np.floating], dtype: str) -> NDArray[Any]:
     """The array that files contain, as `Stored`, of values [N, C, R, R] float32 of a type."""

