@@ -113,7 +113,7 @@ class RunStore(Store):
             record = await self._read(_RUN)
             values = parse_json(record) if record else None
             if not isinstance(values, dict) or values.get("file_format") != "zarr":
-                raise UserError(f"`outdir={self._name}`: it is no folder of `sgi-engine run --format zarr`")
+                raise UserError(f"`outdir={self._name}`: it is not the folder of a run with `file_format=zarr`")
             lines = [msgspec.json.decode(line, type=_Line) for line in (await self._read(_MANIFEST)).splitlines()]
             numbers = sorted({line.shard for line in lines})
             seeds = msgspec.convert(values.get("seeds", values.get("rows")), str)

@@ -119,7 +119,7 @@ def test_an_unfinished_run_and_other_folders_are_refused(run_folder, tmp_path):
     for record in (None, "[]", '{"file_format": "png"}'):
         if record:
             (tmp_path / "other" / "run.json").write_text(record)
-        with pytest.raises(UserError, match="it is no folder of `sgi-engine run --format zarr`"):
+        with pytest.raises(UserError, match="it is not the folder of a run with `file_format=zarr`"):
             open_run(tmp_path / "other")
 
 
