@@ -78,7 +78,7 @@ def settings_of(record: RunRecord, resolution: int) -> ShardSettings:
     }
     return ShardSettings(
         record.dtype or "", record.compression or "", record.item, resolution, record.digits,
-        {name: value for name, value in facts.items() if value is not None},
+        {name: value for name, value in facts.items() if value is not None}, record.shard_size or 0,
     )  # fmt: skip
 
 

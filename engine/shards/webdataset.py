@@ -18,7 +18,7 @@ import numpy as np
 from sgi.engine.budget import read_npy
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.seeds import Seeds
-from sgi.engine.shards.shard_format import CODES, NO_COMPRESSION, ShardSettings, Stored
+from sgi.engine.shards.shard_format import CODES, NO_COMPRESSION, ShardSettings, Stored, array_encoding
 from sgi.engine.writers.png_format import Png
 
 _PNG = Png()
@@ -53,6 +53,10 @@ class WebDataset:
                 if len(found) == len(wanted):
                     return found
         raise KeyError(number)
+
+    def encoding(self, kind: Intrinsic, dtype: str) -> str:
+        """See `ShardFormat.encoding`."""
+        return array_encoding(kind, dtype)
 
 
 class _Writer:
