@@ -87,7 +87,11 @@ def test_files_that_do_not_match_are_refused(tiny, former, tmp_path):
     other = tmp_path / "other.safetensors"
     some = dict(list(state.items())[1:])
     cases = [
-        (state, None, "not a discriminator file; use one that `sgi-engine train-generator` wrote"),
+        (
+            state,
+            None,
+            "not a discriminator file but a safetensors file of another program; use one that `sgi-engine train-generator` wrote",
+        ),
         (state, {key: "[1]"}, "damaged header"),
         (
             state,
