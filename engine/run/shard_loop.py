@@ -192,7 +192,7 @@ class _Loop:
         return shard
 
     def _encode(self, shard: _Shard, part: Seeds, maps: dict[str, np.ndarray]) -> Any:
-        arrays = {name: maps[name][: len(part)] for name in self.kinds}
+        arrays = {name: np.ascontiguousarray(maps[name][: len(part)]) for name in self.kinds}
         if not self.as_codes:
             arrays = {name: stored(self.kinds[name], stack, self.settings.dtype) for name, stack in arrays.items()}
         return shard.writer.encode(part, arrays)
