@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 SEEDS = parse_seeds("0-7")
 
 
-@pytest.mark.parametrize(("name", "library"), [("webdataset", "webdataset"), ("parquet", "datasets")])
+@pytest.mark.parametrize(("name", "library"), [("webdataset", "webdataset"), ("parquet", "pyarrow")])
 def test_a_loader_of_torch_trains_on_shards(tmp_path, monkeypatch, name, library):
     pytest.importorskip(library)
     form = SHARD_FORMATS[name]

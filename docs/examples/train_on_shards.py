@@ -3,57 +3,61 @@
     sgi-engine run --seeds 0-9999 --format webdataset --outdir pairs
     python docs/examples/train_on_shards.py pairs --steps 100
 
-The folder has shards of the format webdataset or parquet, of the dtype codes. Needs torch, and webdataset or datasets.
+The folder has shards of the format webdataset or parquet, of the dtype codes. Needs torch, and webdataset or pyarrow.
+Seeds are independent of each other, so a first pass in their order is as good as one in a random order.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import Iterable, Iterator
+import random
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 TYPES = ("image", "depth")
 
 
-def from_webdataset(shards: list[str], shuffled: int) -> Iterable[dict[str, Any]]:
-    """Pictures of Pillow by type, of each seed; each worker of a loader reads other shards."""
+def from_webdataset(shards: list[str]) -> Iterator[dict[str, bytes]]:
+    """PNG files by type, of each seed; each worker of a loader reads other shards."""
     import webdataset
 
-    def decoded(sample: dict[str, Any]) -> dict[str, Any]:
-        return {name: Image.open(io.BytesIO(sample[f"{name}.png"])) for name in TYPES}
-
-    samples = webdataset.WebDataset(shards, shardshuffle=len(shards), empty_check=False).shuffle(shuffled)
-    return samples.map(decoded)  # `decode` of webdataset converts pictures to 8 bits
+    for sample in webdataset.WebDataset(shards, shardshuffle=len(shards), empty_check=False):
+        # Not by `decode` of webdataset, which converts pictures to 8 bits.
+        yield {name: sample[f"{name}.png"] for name in TYPES}
 
 
-def from_parquet(shards: list[str], shuffled: int) -> Iterable[dict[str, Any]]:
-    """The same of rows; without `streaming`, `datasets` would first copy all shards into its cache."""
-    from datasets import load_dataset
+def from_parquet(shards: list[str]) -> Iterator[dict[str, bytes]]:
+    """The same of rows."""
+    import pyarrow.parquet
 
-    rows = load_dataset("parquet", data_files=shards, split="train", streaming=True)
-    return rows.select_columns(list(TYPES)).shuffle(seed=0, buffer_size=shuffled)
+    worker = get_worker_info()
+    own = shards[worker.id :: worker.num_workers] if worker else shards
+    for shard in random.sample(own, len(own)):
+        with pyarrow.parquet.ParquetFile(shard) as file:
+            for rows in file.iter_batches(64, columns=list(TYPES)):
+                for row in rows.to_pylist():
+                    yield {name: row[name]["bytes"] for name in TYPES}
 
 
 class Pairs(IterableDataset):
     """Pairs of a picture [3, R, R] and its depth [1, R, R], float32 from 0 to 1."""
 
-    def __init__(self, folder: str | Path, shuffled: int = 1000) -> None:
+    def __init__(self, folder: str | Path) -> None:
         tar, parquet = (sorted(map(str, Path(folder).glob(f"shard-*.{suffix}"))) for suffix in ("tar", "parquet"))
         if not tar and not parquet:
             raise SystemExit(f"{folder}: no shards of the format webdataset or parquet")
-        self.samples = from_webdataset(tar, shuffled) if tar else from_parquet(parquet, shuffled)
+        self.shards, self.read = (tar, from_webdataset) if tar else (parquet, from_parquet)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for sample in self.samples:
-            codes = [np.array(sample[name]) for name in TYPES]
+        for sample in self.read(self.shards):
+            codes = [np.array(Image.open(io.BytesIO(sample[name]))) for name in TYPES]
             # README.md, "Map types": codes of these types are values times the largest code.
             image, depth = (code / np.float32(np.iinfo(code.dtype).max) for code in codes)
             yield torch.from_numpy(image).movedim(-1, 0), torch.from_numpy(depth)[None]
