@@ -15,7 +15,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,7 @@ from sgi.engine.run.map_files import Written, are_maps, is_intact, read_map, wri
 from sgi.engine.run.record import FOLDER_NAME, RunRecord, claim_folder, read_run
 from sgi.engine.run.run_latents import RunLatents, of_seeds
 from sgi.engine.run.set_aside import copy_aside, move_aside
+from sgi.engine.run.stage_times import StageTimes
 from sgi.engine.seeds import Seeds
 from sgi.engine.writers import CodedFormat, get_format, preview
 
@@ -46,12 +47,18 @@ _TEMPORARY = re.compile(rf"\.(?P<stem>(?:(?:seed|latent)(?P<seed>\d+)_)?.*){re.e
 
 @dataclass
 class Outcome:
-    """The result of a run: seeds written by it, seeds found finished, seconds of the loop, and files set aside."""
+    """The result of a run: seeds written by it, seeds found finished, seconds of the loop, and files set aside.
+
+    files, bytes: number and sizes of the files written. times: of the stages of the loop.
+    """
 
     written: int = 0
     found: int = 0
     seconds: float = 0.0
     set_aside: list[Path] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+    times: StageTimes = field(default_factory=StageTimes)
 
 
 def prepare(job: Job, facts: dict[str, Any]) -> None:
@@ -152,7 +159,8 @@ class _Loop:
         writers = min(_MOST_WRITERS, os.cpu_count() or 1)
         with ThreadPoolExecutor(writers) as pool:
             try:
-                for maps in self.latents.stream(self.engine, self._batches(), record, self.as_codes):
+                stream = self.latents.stream(self.engine, self._batches(), record, self.as_codes)
+                while (maps := self._next(stream)) is not None:
                     self._write(pool, maps)
                     self._record(down_to=2 * writers)
                 self._record(down_to=0)
@@ -169,6 +177,12 @@ class _Loop:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+
+    def _next(self, stream: Iterator[dict[str, np.ndarray]]) -> dict[str, np.ndarray] | None:
+        began = time.perf_counter()
+        maps = next(stream, None)
+        self.outcome.times.generate += time.perf_counter() - began
+        return maps
 
     def _batches(self) -> Iterator[np.ndarray]:
         """Latents [batch, ...] of every batch that contains an unfinished seed, drawn ahead."""
@@ -222,12 +236,26 @@ class _Loop:
 
     def _record(self, down_to: int) -> None:
         while len(self.waiting) > down_to:
-            written = self.waiting[0].result()
+            written = self._result(self.waiting[0])
             self.manifest.append(written.line)
             self.waiting.popleft()
             self.outcome.written += 1
             self.outcome.set_aside += written.set_aside
+            self.outcome.files += len(written.line.files)
+            self.outcome.bytes += sum(written.line.bytes.values())
             self._report()
+
+    def _result(self, future: Future[Written]) -> Written:
+        """The result of a writer, with the times of its stages added to those of the run."""
+        times = self.outcome.times
+        if not future.done():
+            began = time.perf_counter()
+            wait([future])
+            times.wait += time.perf_counter() - began
+        written = future.result()
+        times.encode += written.encode
+        times.write += written.write
+        return written
 
     def _report(self) -> None:
         self.outcome.seconds = time.perf_counter() - self.started

@@ -284,13 +284,16 @@ def test_runs_continued_after_kill_9_write_the_files_of_an_uninterrupted_run(mod
     assert "seeds finished before" in out
 
 
-def test_ctrl_c_is_one_line_and_the_same_command_continues(model, tmp_path, tmp_path_factory, whole):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_are_one_line_and_the_same_command_continues(
+    model, tmp_path, tmp_path_factory, whole, number, code
+):
     go = tmp_path_factory.mktemp("signal") / "go"
     process = start_and_wait(model, tmp_path, 200, go)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     go.touch()
     out, err = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == code
     assert out == ""
     assert err.count("\n") == 1
     assert err.startswith("interrupted: ")
