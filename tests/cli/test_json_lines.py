@@ -69,3 +69,29 @@ def test_run_prints_progress_and_a_report(command, model, tmp_path, quiet):
         str(tmp_path / "out"), "onnxruntime", ["image", "depth"],
     )  # fmt: skip
     assert report["seconds"] > 0
+
+
+def test_verify_prints_progress_and_a_report(command, model, tmp_path):
+    command("run", "--seeds", "0-9", "--model", model, "--backend", "onnxruntime", "--outdir", tmp_path / "out")
+    code, out, err = command("verify", tmp_path / "out", "--model", model, "--json")
+    assert (code, err) == (0, "")
+    report = objects(out)[-1]
+    assert (report["event"], report["finished"], report["complete"]) == ("report", 10, True)
+    assert (report["rendered"]["identical"], report["findings"]) == (4, [])
+    (tmp_path / "out" / "seed000003_depth.png").unlink()
+    code, out, err = command("verify", tmp_path / "out", "--json", "--quiet")
+    (report,) = objects(out)
+    assert (code, report["damaged"], report["complete"], report["rendered"]["seeds"]) == (2, "3", False, [])
+    assert [finding["kind"] for finding in report["findings"]] == ["damaged"]
+    assert err.count("\n") == 1
+
+
+def test_verify_says_what_to_do(command, model, tmp_path):
+    command("run", "--seeds", "0-9", "--model", model, "--backend", "onnxruntime", "--outdir", tmp_path / "out")
+    code, out, _ = command("verify", tmp_path / "out", "--model", model, "--render", 2)
+    assert (code, out.splitlines()[1]) == (0, "rendered    2 seeds again on onnxruntime, cpu: 2 identical")
+    (tmp_path / "out" / "seed000003_depth.png").unlink()
+    _, out, _ = command("verify", tmp_path / "out")
+    assert out.splitlines()[1].startswith("rendered    none: --model: that of this folder is not the bundled one")
+    assert out.splitlines()[2] == "damaged     3"
+    assert out.splitlines()[3].startswith("            -> run the same `sgi-engine run` command again with --verify")
