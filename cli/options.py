@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from sgi.engine.errors import UserError, one_line
+from sgi.engine.shards import SHARD_FORMATS
 from sgi.engine.writers import FORMATS
 
 _SHOWN = 40  # characters of a wrong value
@@ -123,7 +124,13 @@ Precision = Annotated[
 ]
 
 # Results: parameters `file_format`, `preview`, `quiet`, `as_json`.
-MapFormat = Annotated[str, typer.Option("--format", help=f"File format of the maps: {' or '.join(FORMATS)}.")]
+MapFormat = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help=f"{' or '.join(FORMATS)}: a file for each map. {', '.join(SHARD_FORMATS)}: shards of many seeds.",
+    ),
+]
 Preview = Annotated[bool, typer.Option("--preview/--no-preview", help="Also write a picture of the first results.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Json = Annotated[

@@ -108,7 +108,11 @@ def run(
     ] = None,
     threads: Threads = None,
     shard: Annotated[
-        str, typer.Option("--shard", help="k/n: only part k of n of the seeds, counted from 1; `verify` merges them.")
+        str,
+        typer.Option(
+            "--shard",
+            help="k/n: only part k of n of the seeds, or of the shards, counted from 1; `verify` merges them.",
+        ),
     ] = "1/1",
     digits: Annotated[
         int | None,
@@ -122,6 +126,22 @@ def run(
         typer.Option(
             "--seeds-per-folder",
             help="Seeds from this number on are in subfolders of as many; 0 for none. Default: the folder's, or 1000.",
+        ),
+    ] = None,
+    shard_size: Annotated[
+        int | None,
+        typer.Option("--shard-size", help="Seeds of a shard. Default: the folder's, or 1000. With formats of shards."),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            "--dtype", help="What shards contain: codes, float16 or float32. Default: the folder's, or the format's."
+        ),
+    ] = None,
+    compression: Annotated[
+        str | None,
+        typer.Option(
+            "--compression", help="Compression of shards, by a name of the format. Default: the folder's, or its."
         ),
     ] = None,
     verify: Annotated[
@@ -164,7 +184,8 @@ def run(
                     model=model, generator=generator, offsets=offsets or [], types=types, outdir=outdir, psi=psi,
                     alpha=alpha, cutoff=cutoff, noise_mode=noise_mode, file_format=file_format, batch=batch,
                     backend=backend, device=device, precision=precision, cache=cache, threads=threads, shard=shard,
-                    digits=digits, seeds_per_folder=seeds_per_folder, verify=verify, preview=preview, progress=shown,
+                    digits=digits, seeds_per_folder=seeds_per_folder, shard_size=shard_size, dtype=dtype,
+                    compression=compression, verify=verify, preview=preview, progress=shown,
                 )  # fmt: skip
         except KeyboardInterrupt as stop:
             _show_interruption(stop, as_json)

@@ -49,6 +49,18 @@ def pixels_of(kind: Kind, value: NDArray[np.floating]) -> NDArray[Any]:
     return np.moveaxis(codes(kind, value), -3, -1)
 
 
+def values_of(kind: Kind, pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Values [..., C, H, W] float32 of codes [..., H, W, C], as `pixels_of` gives them."""
+    row = intrinsics.get(kind)
+    planes = np.moveaxis(pixels, -1, -3).astype(np.float32)
+    if row.decoding == "palette":
+        return planes
+    code = planes / (2**row.png_bits - 1)
+    if row.png_bits == 8:
+        return np.asarray(intrinsics.decode(row, code), np.float32)
+    return row.low + code * np.float32(row.high - row.low)
+
+
 @dataclass(frozen=True)
 class Steps:
     """The code of a value is the number of elements of `least` that are at most `sign` times the value.

@@ -13,6 +13,7 @@ from sgi.engine.artifact import Artifact
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.latents_file import Latents
 from sgi.engine.run.record import RunRecord
+from sgi.engine.shards.shard_format import CODES
 from sgi.engine.version import __version__
 
 _NPY = "float32 [channels, row, column] in C order: the values"
@@ -40,15 +41,9 @@ def describe(artifact: Artifact, record: RunRecord, latents: Latents | None = No
         "versions": versions if backend is None else {**versions, record.backend: backend},
         **_recipe(artifact, record, latents),
         "model": {name: getattr(artifact, name) for name in names},
-        "names": (
-            f"{record.item}N_TYPE, N with {record.digits} digits; " + _folders(record) + "; manifest.jsonl and "
-            "metadata.jsonl list all files"
-        ),
+        "names": _names(record),
         "axes": "row 0 is the top of the image, column 0 its left; channels of colours are red, green, blue, alpha",
-        "maps": [
-            {**asdict(kind), "encoding": _encoding(kind, record.file_format)}
-            for kind in map(artifact.output, record.types)
-        ],
+        "maps": [{**asdict(kind), "encoding": _encoding(kind, record)} for kind in map(artifact.output, record.types)],
     }
 
 
@@ -62,17 +57,28 @@ def _recipe(artifact: Artifact, record: RunRecord, latents: Latents | None) -> d
     return {"latents": recipe}
 
 
-def _folders(record: RunRecord) -> str:
+def _names(record: RunRecord) -> str:
+    if form := record.shard_format:
+        return (
+            f"shard-N{form.suffix}, N with 6 digits: {record.item}s number N * {record.shard_size} and the following "
+            "of the list, in its order; manifest.jsonl lists all shards"
+        )
     count = record.seeds_per_folder
-    return f"{record.item}s from {count} on in subfolder N // {count}, with 5 digits" if count else "no subfolders"
+    folders = f"{record.item}s from {count} on in subfolder N // {count}, with 5 digits" if count else "no subfolders"
+    return (
+        f"{record.item}N_TYPE, N with {record.digits} digits; {folders}; manifest.jsonl and metadata.jsonl list all "
+        "files"
+    )
 
 
-def _encoding(kind: Intrinsic, file_format: str) -> str:
+def _encoding(kind: Intrinsic, record: RunRecord) -> str:
     """How the numbers in a file become values; the name of the format for a plugin's."""
-    if file_format == "npy":
+    if record.shard_format and record.dtype != CODES:
+        return f"{record.dtype} [channels, row, column] in C order: the values"
+    if record.file_format == "npy":
         return _NPY
-    if file_format != "png":
-        return f"format {file_format} of a plugin"
+    if record.file_format != "png" and not record.shard_format:
+        return f"format {record.file_format} of a plugin"
     if kind.decoding == "palette":
         return _PNG_CLASSES
     if kind.png_bits == 16:

@@ -32,6 +32,13 @@ def read_map(decode: Callable[[Intrinsic, bytes], np.ndarray], kind: Intrinsic, 
         ) from None
 
 
+def read_maps(job: Job, artifact: Artifact, place: int) -> dict[str, np.ndarray]:
+    """The maps [C, R, R] float32 of the seed number `place` of a job's part; raises UserError as `read_map` does."""
+    decode = get_format(job.record.file_format).decode
+    files = job.files(job.part[place])
+    return {name: read_map(decode, artifact.output(name), file) for name, file in files.items()}
+
+
 def are_maps(job: Job, artifact: Artifact, seed: int) -> bool:
     """Whether the files of a seed are maps of the model; False if one is missing."""
     decode = get_format(job.record.file_format).decode

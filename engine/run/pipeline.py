@@ -15,7 +15,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +33,7 @@ from sgi.engine.finite import NotFiniteError
 from sgi.engine.rows import pad_rows
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Line, Manifest
-from sgi.engine.run.map_files import Written, are_maps, is_intact, read_map, write_maps
+from sgi.engine.run.map_files import Written, are_maps, is_intact, read_maps, write_maps
 from sgi.engine.run.record import FOLDER_NAME, RunRecord, claim_folder, read_run
 from sgi.engine.run.run_latents import RunLatents, of_seeds
 from sgi.engine.run.set_aside import copy_aside, move_aside
@@ -50,10 +50,12 @@ class Outcome:
     """The result of a run: seeds written by it, seeds found finished, seconds of the loop, and files set aside.
 
     files, bytes: number and sizes of the files written. times: of the stages of the loop.
+    unfinished: seeds in shards that are not complete yet; 0 where each map is a file, and when the loop has ended.
     """
 
     written: int = 0
     found: int = 0
+    unfinished: int = 0
     seconds: float = 0.0
     set_aside: list[Path] = field(default_factory=list)
     files: int = 0
@@ -91,11 +93,11 @@ def run(
     accept = lines_of(job.record, folder.seeds.union(job.seeds) if folder else job.seeds)
     item = job.record.item
     with disk_errors(job.outdir), Manifest(job.manifest, False, accept, item) as manifest, ExitStack() as opened:
-        _sweep(job)
+        sweep(job)
         if manifest.wrong:
             outcome.set_aside.append(copy_aside(job.manifest))
             progress()
-        others = [opened.enter_context(Manifest(path, True, accept, item)) for path in _other_manifests(job)]
+        others = [opened.enter_context(Manifest(path, True, accept, item)) for path in other_manifests(job)]
         latents = latents or of_seeds(engine.artifact.z_dim)
         _Loop(engine, job, latents, manifest, others, outcome, progress).run()
         manifest.sort()
@@ -108,19 +110,20 @@ def lines_of(record: RunRecord, seeds: Seeds) -> Callable[[Line], bool]:
     return lambda line: line.seed in seeds and line.files == record.file_names(line.seed)
 
 
-def write_preview(job: Job, artifact: Artifact) -> Path:
-    """Write the contact sheet of the first seeds of a finished job from their files; returns its path."""
-    decode = get_format(job.record.file_format).decode
-    kinds = {name: artifact.output(name) for name in job.record.types}
+def write_preview(
+    job: Job, artifact: Artifact, read: Callable[[Job, Artifact, int], dict[str, np.ndarray]] = read_maps
+) -> Path:
+    """Write the contact sheet of the first seeds of a finished job from their files; returns its path.
+
+    read: the maps of the seed at a place of the part, `read_maps` of map_files.py or shard_files.py.
+    """
     path = job.named("preview.png")
     with disk_errors(job.outdir):
         rows = {
-            f"{job.record.item} {seed}": {
-                name: read_map(decode, kinds[name], file) for name, file in job.files(seed).items()
-            }
-            for seed in job.part[: preview.ROWS]
+            f"{job.record.item} {seed}": read(job, artifact, place)
+            for place, seed in enumerate(job.part[: preview.ROWS])
         }
-        preview.write_sheet(path, rows, list(kinds.values()))
+        preview.write_sheet(path, rows, [artifact.output(name) for name in job.record.types])
     return path
 
 
@@ -160,7 +163,7 @@ class _Loop:
         with ThreadPoolExecutor(writers) as pool:
             try:
                 stream = self.latents.stream(self.engine, self._batches(), record, self.as_codes)
-                while (maps := self._next(stream)) is not None:
+                for maps in self.outcome.times.generated(stream):
                     self._write(pool, maps)
                     self._record(down_to=2 * writers)
                 self._record(down_to=0)
@@ -170,19 +173,10 @@ class _Loop:
             except NotFiniteError as error:
                 seeds, _ = self.generating[0]
                 self._record(down_to=0)
-                # Rows after the last seed are copies of its row.
-                raise NotFiniteError(
-                    error.type, error.row, f"{record.item} {seeds[min(error.row, len(seeds) - 1)]}"
-                ) from None
+                raise with_number(error, record, seeds) from None
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-
-    def _next(self, stream: Iterator[dict[str, np.ndarray]]) -> dict[str, np.ndarray] | None:
-        began = time.perf_counter()
-        maps = next(stream, None)
-        self.outcome.times.generate += time.perf_counter() - began
-        return maps
 
     def _batches(self) -> Iterator[np.ndarray]:
         """Latents [batch, ...] of every batch that contains an unfinished seed, drawn ahead."""
@@ -248,11 +242,7 @@ class _Loop:
     def _result(self, future: Future[Written]) -> Written:
         """The result of a writer, with the times of its stages added to those of the run."""
         times = self.outcome.times
-        if not future.done():
-            began = time.perf_counter()
-            wait([future])
-            times.wait += time.perf_counter() - began
-        written = future.result()
+        written = times.waited(future)
         times.encode += written.encode
         times.write += written.write
         return written
@@ -275,14 +265,20 @@ def disk_errors(outdir: Path) -> Iterator[None]:
         raise UserError(f"`outdir={outdir}`: {remedy}") from None
 
 
-def _other_manifests(job: Job) -> list[Path]:
-    """Manifests of other shards, and of runs without shards."""
+def with_number(error: NotFiniteError, record: RunRecord, seeds: Seeds) -> NotFiniteError:
+    """The error of a pass of these seeds, with the number that it is about."""
+    # Rows after the last seed are copies of its row.
+    return NotFiniteError(error.type, error.row, f"{record.item} {seeds[min(error.row, len(seeds) - 1)]}")
+
+
+def other_manifests(job: Job) -> list[Path]:
+    """Manifests of other parts, and of runs without parts."""
     names = [path for path in job.outdir.iterdir() if SHARD_MANIFEST.fullmatch(path.name)]
     whole = job.outdir / MANIFEST
     return sorted(path for path in {*names, *([whole] if whole.exists() else [])} if path != job.manifest)
 
 
-def _sweep(job: Job) -> None:
+def sweep(job: Job) -> None:
     """Remove the temporary files that a killed run of this shard left."""
     own = {job.manifest.stem, job.named("preview.png").stem, Path(METADATA).stem}
     seeds = job.part

@@ -31,16 +31,16 @@ class RunReporter:
         self._noted = -_NOTE_SECONDS
         self._note = ""
         self._figures: Figures = {}
-        self._marks = deque([(0.0, 0, outcome.times.copy())], maxlen=_MARKS)  # seconds, seeds written, times
+        self._marks = deque([(0.0, 0, outcome.times.copy())], maxlen=_MARKS)  # seconds, seeds made, times
 
     def __call__(self) -> None:
         """Report what is new."""
         outcome = self._outcome
         if outcome.seconds - self._noted >= _NOTE_SECONDS:
             self._update()
-        done = outcome.written + outcome.found
-        self._stage.advance(done - self._reported, self._note, self._figures)
-        self._reported = done
+        done = outcome.written + outcome.unfinished + outcome.found
+        self._stage.advance(max(done - self._reported, 0), self._note, self._figures)  # shards can be given up
+        self._reported = max(done, self._reported)
         for path in outcome.set_aside[self._named :]:
             name = original_name(path)
             self._progress.message(
@@ -56,12 +56,13 @@ class RunReporter:
     def _update(self) -> None:
         outcome = self._outcome
         self._noted = outcome.seconds
-        then, written, times = self._marks[0]
+        then, before, times = self._marks[0]
+        made = outcome.written + outcome.unfinished
         if outcome.seconds - self._marks[-1][0] >= _MARK_SECONDS:
-            self._marks.append((outcome.seconds, outcome.written, outcome.times.copy()))
-        if outcome.written == written:
+            self._marks.append((outcome.seconds, made, outcome.times.copy()))
+        if made <= before:
             return
-        rate = (outcome.written - written) / max(outcome.seconds - then, 1e-9)
+        rate = (made - before) / max(outcome.seconds - then, 1e-9)
         limit = outcome.times.limit_since(times)
         self._figures = {
             "images_per_second": round(rate, 3), "limit": limit, "bytes": outcome.bytes, "written": outcome.written,

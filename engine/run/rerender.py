@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sgi.engine import intrinsics
 from sgi.engine.api import Engine, bundled_model
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend
@@ -25,13 +24,15 @@ from sgi.engine.latents_file import Latents, read_latents
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
 from sgi.engine.rows import pad_rows
-from sgi.engine.run import run_latents
+from sgi.engine.run import map_files, run_latents, shard_files
 from sgi.engine.run.description import describe
 from sgi.engine.run.job import Job
-from sgi.engine.run.map_files import read_map
 from sgi.engine.run.record import RunFile, with_equal_model
+from sgi.engine.run.shard_files import shard_name
 from sgi.engine.run.source import open_source
 from sgi.engine.seeds import Seeds
+from sgi.engine.shards.shard_format import CODES, values_of
+from sgi.engine.shards.shard_format import stored as stored_values
 from sgi.engine.writers import CodedFormat, get_format
 
 FEW = 4
@@ -40,6 +41,7 @@ _LARGEST = 1e-4
 """Largest difference between fp32 backends, as a fraction of the range of a type; the step of a code comes on top."""
 _RMS = {"fp16": 5e-3, "bf16": 2e-2}
 """The same in reduced precision, as RMS, because single pixels can differ by more."""
+_FLOAT16 = 2**-11  # relative precision
 _OTHER_CLASSES = 0.01
 """Share of the pixels of a segmentation whose class may differ, at the borders of classes."""
 
@@ -165,9 +167,13 @@ def render_again(
     size = record.batch or DEFAULT_BATCH
     with Engine(backend, size) as engine, progress.stage("rendered again", len(chosen)) as stage:
         job = Job(outdir, run.seeds, record)
+        read = shard_files.read_maps if record.shard_format else map_files.read_maps
         found: list[list[_Compared]] = []
         for seed, maps in _maps(engine, job, chosen, stored):
-            found.append([_compare(job, source.artifact, seed, name, maps[name]) for name in record.types])
+            stored_maps = read(job, source.artifact, _place(job.seeds, seed))
+            found.append(
+                [_compare(job, source.artifact, seed, name, stored_maps[name], maps[name]) for name in record.types]
+            )
             stage.advance()
         different = tuple(one.difference for row in found for one in row if one.difference)
         wrong = sum(any(one.difference for one in row) for row in found)
@@ -226,30 +232,47 @@ class _Compared(NamedTuple):
     difference: Difference | None
 
 
-def _compare(job: Job, artifact: Artifact, seed: int, name: str, values: np.ndarray) -> _Compared:
-    """Compare values [C, H, W] of a map with its file, both as the format stores them."""
-    kind = artifact.output(name)
-    form = get_format(job.record.file_format)
-    path = job.files(seed)[name]
-    stored = read_map(form.decode, kind, path)
-    made = form.decode(kind, form.encode(kind, values))
+def _compare(job: Job, artifact: Artifact, seed: int, name: str, stored: np.ndarray, values: np.ndarray) -> _Compared:
+    """Compare values [C, H, W] of a map with those that the folder stores, both as the format stores them."""
+    kind, record = artifact.output(name), job.record
+    if record.shard_format:
+        file = str(job.outdir / shard_name(record, _place(job.seeds, seed) // (record.shard_size or 1)))
+        dtype = record.dtype or ""
+        made = values_of(kind, stored_values(kind, values[None], dtype)[0], dtype)
+        coded, precise = dtype == CODES, _FLOAT16 if dtype == "float16" else 0.0
+    else:
+        form = get_format(record.file_format)
+        file = str(job.files(seed)[name])
+        made = form.decode(kind, form.encode(kind, values))
+        coded, precise = isinstance(form, CodedFormat), 0.0
     if stored.shape != made.shape:
-        return _Compared(1.0, Difference(seed, name, str(path), 1.0, 1.0))
-    gap, step = _gap(kind, isinstance(form, CodedFormat), stored, made)
+        return _Compared(1.0, Difference(seed, name, file, 1.0, 1.0))
+    gap, step = _gap(kind, coded, stored, made)
+    step = step or precise * max(abs(kind.low), abs(kind.high)) / (kind.high - kind.low)
     largest, share = float(gap.max()), float(np.mean(gap > 0))
-    precision = job.record.precision or artifact.precision
-    if intrinsics.get(kind).decoding == "palette":
+    precision = record.precision or artifact.precision
+    if kind.decoding == "palette":
         rounded = share <= _OTHER_CLASSES
     elif precision in _RMS:
         rounded = float(np.sqrt(np.mean(gap**2))) <= step + _RMS[precision]
     else:
         rounded = largest <= 1.001 * step + _LARGEST
-    return _Compared(largest, None if rounded else Difference(seed, name, str(path), largest, share))
+    return _Compared(largest, None if rounded else Difference(seed, name, file, largest, share))
+
+
+def _place(seeds: Seeds, seed: int) -> int:
+    """Position of a seed in a list."""
+    before = 0
+    for part in seeds.ranges:
+        if seed in part:
+            return before + seed - part.start
+        before += len(part)
+    raise KeyError(seed)
 
 
 def _gap(kind: Intrinsic, coded: bool, stored: np.ndarray, made: np.ndarray) -> tuple[np.ndarray[Any, Any], float]:
     """Absolute differences as fractions of the range, and the step of the format; classes differ by 0 or 1."""
-    if intrinsics.get(kind).decoding == "palette":
+    if kind.decoding == "palette":
         return (stored != made).astype(np.float64), 0.0
     if not coded:
         return np.abs(stored.astype(np.float64) - made) / (kind.high - kind.low), 0.0

@@ -144,3 +144,15 @@ def test_every_finding_says_what_to_do(model, tmp_path):
         "unfinished": "6-9", "damaged": "2", "foreign": "seed000099_depth.png", "wrong lines": "1",
     }  # fmt: skip
     assert "--verify" in found["damaged"].remedy
+
+
+@pytest.mark.parametrize(("file_format", "dtype"), [("webdataset", "codes"), ("npy-stack", "float16")])
+def test_shards_are_rendered_again(model, tmp_path, file_format, dtype):
+    write(model, tmp_path, "7,0-9", file_format=file_format, dtype=dtype, shard_size=4)
+    found = verify_folder(tmp_path, render=10, model=model).rendering
+    assert (found.identical, found.different) == (10, ())
+    other = write_model(tmp_path / "other.onnx", describe(psi=0.6))
+    path = tmp_path / "run.json"
+    path.write_text(path.read_text().replace(hashlib.sha256(model.read_bytes()).hexdigest(), "a" * 64))
+    with pytest.raises(UserError, match="not the model of this folder"):
+        verify_folder(tmp_path, render=1, model=other)
