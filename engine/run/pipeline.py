@@ -31,8 +31,9 @@ from sgi.engine.errors import UserError
 from sgi.engine.files import TEMPORARY_MARK
 from sgi.engine.finite import NotFiniteError
 from sgi.engine.rows import pad_rows
+from sgi.engine.run.accepted_lines import AcceptedLines
 from sgi.engine.run.job import Job
-from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Line, Manifest
+from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Manifest
 from sgi.engine.run.map_files import Written, are_maps, is_intact, read_maps, write_maps
 from sgi.engine.run.record import FOLDER_NAME, RunRecord, claim_folder, read_run
 from sgi.engine.run.run_latents import RunLatents, of_seeds
@@ -42,6 +43,8 @@ from sgi.engine.seeds import Seeds
 from sgi.engine.writers import CodedFormat, get_format, preview
 
 _MOST_WRITERS = 8
+_GONE = (errno.EIO, errno.ENODEV, errno.ENOTCONN, errno.ENXIO, errno.ESTALE)
+"""Errors of a disk that was removed, or of a network file system without its server."""
 _TEMPORARY = re.compile(rf"\.(?P<stem>(?:(?:seed|latent)(?P<seed>\d+)_)?.*){re.escape(TEMPORARY_MARK)}[0-9a-f]+\.\w+")
 
 
@@ -90,24 +93,23 @@ def run(
     finished files remain, no file is incomplete, and the same job can be continued.
     """
     folder = read_run(job.outdir)
-    accept = lines_of(job.record, folder.seeds.union(job.seeds) if folder else job.seeds)
+    accept = AcceptedLines(job.record, folder.seeds.union(job.seeds) if folder else job.seeds)
     item = job.record.item
-    with disk_errors(job.outdir), Manifest(job.manifest, False, accept, item) as manifest, ExitStack() as opened:
+    with disk_errors(job.outdir, True), Manifest(job.manifest, False, accept, item) as manifest, ExitStack() as opened:
         sweep(job)
-        if manifest.wrong:
+        if wrong := manifest.wrong:
             outcome.set_aside.append(copy_aside(job.manifest))
             progress()
         others = [opened.enter_context(Manifest(path, True, accept, item)) for path in other_manifests(job)]
         latents = latents or of_seeds(engine.artifact.z_dim)
         _Loop(engine, job, latents, manifest, others, outcome, progress).run()
+        manifest.check()
+        if manifest.wrong > wrong:  # lines with a damaged end
+            outcome.set_aside.append(copy_aside(job.manifest))
+            progress()
         manifest.sort()
         if job.shard[1] == 1:
             manifest.write_metadata()
-
-
-def lines_of(record: RunRecord, seeds: Seeds) -> Callable[[Line], bool]:
-    """A test whether a line of a manifest is one of a folder with these settings and seeds."""
-    return lambda line: line.seed in seeds and line.files == record.file_names(line.seed)
 
 
 def write_preview(
@@ -221,9 +223,10 @@ class _Loop:
         if seed in self.drawn and not are_maps(self.job, self.engine.artifact, seed):
             return False
         for manifest in (self.manifest, *self.others):
-            if seed in manifest and is_intact(self.job, manifest[seed], self.job.verify):
+            line = manifest.find(seed)
+            if line is not None and is_intact(self.job, line, self.job.verify):
                 if manifest is not self.manifest:
-                    self.manifest.append(manifest[seed])
+                    self.manifest.append(line)
                 self.outcome.found += 1
                 return True
         return False
@@ -253,13 +256,18 @@ class _Loop:
 
 
 @contextmanager
-def disk_errors(outdir: Path) -> Iterator[None]:
-    """Turn errors of the file system into a UserError with the remedy."""
+def disk_errors(outdir: Path, started: bool = False) -> Iterator[None]:
+    """Turn errors of the file system into a UserError with the remedy. started: the folder was there before."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             remedy = "the disk is full; free space and run the same command again to continue"
+        elif error.errno in _GONE or (error.errno == errno.ENOENT and started and not outdir.exists()):
+            remedy = (
+                f"the folder or its disk is gone ({error.strerror}); mount it again and run the same command again to "
+                "continue"
+            )
         else:
             remedy = f"cannot write there ({error.strerror}); choose another `outdir`"
         raise UserError(f"`outdir={outdir}`: {remedy}") from None

@@ -103,8 +103,15 @@ class RunRecord:
         Seeds below `seeds_per_folder` are in the folder itself. Seed 1042 is in the subfolder 00001 of seeds 1000 to
         1999. The name depends on the seed alone, so a larger run extends a folder.
         """
+        return self.names_of(self.stem(seed))
+
+    def stem(self, seed: int) -> str:
+        """The beginning of the names of a seed's maps: `00001/seed001042`."""
         number = seed // self.seeds_per_folder if self.seeds_per_folder else 0
-        stem = (f"{number:05d}/" if number else "") + seed_stem(seed, self.digits, self.item)
+        return (f"{number:05d}/" if number else "") + seed_stem(seed, self.digits, self.item)
+
+    def names_of(self, stem: str) -> dict[str, str]:
+        """The names of maps that begin with `stem`, {type: name}."""
         suffix = get_format(self.file_format).suffix
         return {name: f"{stem}_{name}{suffix}" for name in self.types}
 

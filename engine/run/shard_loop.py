@@ -68,7 +68,7 @@ def run(
     After any error and after KeyboardInterrupt, finished shards remain, no shard is incomplete, and the same job can be
     continued.
     """
-    with disk_errors(job.outdir), ShardManifest(job.manifest, job) as manifest, ExitStack() as opened:
+    with disk_errors(job.outdir, True), ShardManifest(job.manifest, job) as manifest, ExitStack() as opened:
         sweep(job)
         _sweep_shards(job)
         if manifest.wrong:
@@ -77,6 +77,7 @@ def run(
         others = [opened.enter_context(ShardManifest(path, job, read_only=True)) for path in other_manifests(job)]
         latents = latents or of_seeds(engine.artifact.z_dim)
         _Loop(engine, job, latents, manifest, others, outcome, progress).run()
+        manifest.check()
         manifest.sort()
 
 

@@ -13,6 +13,7 @@ from sgi.engine.foreign_file import foreign
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
 from sgi.engine.run import pipeline
+from sgi.engine.run.accepted_lines import AcceptedLines
 from sgi.engine.run.folder_report import FolderReport
 from sgi.engine.run.job import Job
 from sgi.engine.run.line_file import LineFile
@@ -102,7 +103,7 @@ class _Maps:
         self.item = job.record.item
         self.numbers = job.seeds
         self._opened = opened
-        self._accept = pipeline.lines_of(job.record, job.seeds)
+        self._accept = AcceptedLines(job.record, job.seeds)
 
     def manifest(self, path: Path) -> LineFile[Any]:
         """A manifest of the folder, which stays open as long as the context."""
@@ -166,8 +167,8 @@ def _check(
     unfinished = files.numbers.without(noted)
     with progress.stage(f"{files.item}s", len(files.numbers)) as stage:
         for number in noted:
-            known = [manifest for manifest in manifests if number in manifest]
-            right = next((manifest for manifest in known if files.is_intact(manifest[number])), None)
+            known = [(manifest, line) for manifest in manifests if (line := manifest.find(number)) is not None]
+            right = next((manifest for manifest, line in known if files.is_intact(line)), None)
             if right is not None:
                 intact[number] = right
             else:
