@@ -60,7 +60,7 @@ def opening(folder: Path, count: int, types: tuple[str, ...]) -> dict[str, Any]:
     with path.open("wb") as file:
         for seed in range(count):
             hashes = {name: f"{seed * 31 + place:064x}" for place, name in enumerate(types)}
-            line = Line(seed, record.file_names(seed), {name: 1000 + seed % 9000 for name in types}, hashes)
+            line = Line(seed, record.file_names(seed), dict.fromkeys(types, 1000 + seed % 9000), hashes)
             file.write(msgspec.json.encode(line) + b"\n")
     accept = AcceptedLines(record, Seeds([range(count)]))
     times, busy = [], []

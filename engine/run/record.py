@@ -23,7 +23,7 @@ from sgi.engine.arguments import MAX_BATCH, PSI_LIMIT
 from sgi.engine.artifact import MAX_DIM, MAX_TYPES
 from sgi.engine.budget import parse_json, read_bytes
 from sgi.engine.errors import UserError, one_line
-from sgi.engine.files import atomic_write
+from sgi.engine.files import TEMPORARY_MARK, atomic_write
 from sgi.engine.latents_file import Kind
 from sgi.engine.seeds import DIGITS, SEED_MAX, Seeds, parse_seeds, seed_stem
 from sgi.engine.shards import SHARD_FORMATS, ShardFormat, check_format
@@ -36,6 +36,9 @@ SEEDS_PER_FOLDER = 1000
 MAX_DIGITS = len(str(SEED_MAX))
 LEAST_DIGITS = {"seed": DIGITS, "latent": 4}
 """What a number is of -> digits of it in file names, unless the user chooses others."""
+_TEMPORARY = re.compile(
+    rf"\.(?:{Path(RUN_FILE).stem}{re.escape(TEMPORARY_MARK)}[0-9a-f]+\.json|sgi{re.escape(TEMPORARY_MARK)}[0-9a-f]+)"
+)
 _SHOWN = 60  # characters of the seeds of a folder in a message
 _MOST_ROWS = 200  # characters of a list of rows of w+
 TYPE_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
@@ -169,6 +172,7 @@ def claim_folder(outdir: Path, record: RunRecord, seeds: Seeds, facts: Mapping[s
     Raises UserError as `read_run` and `check_same` do.
     """
     with _lock(outdir):
+        _sweep(outdir)
         found = read_run(outdir)
         if found is None:
             _write(outdir, RunFile(record, seeds if record.shard_size else seeds.union(), dict(facts)))
@@ -308,6 +312,14 @@ def _write(outdir: Path, run: RunFile) -> None:
     values = {"format": FORMAT, **asdict(run.record), _numbers_field(run.record): str(run.seeds), **run.facts}
     with atomic_write(outdir / RUN_FILE) as temporary:
         temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def _sweep(outdir: Path) -> None:
+    """Remove what killed runs left of run.json and of tests whether the folder can be written, under the lock."""
+    for name in os.listdir(outdir):
+        if _TEMPORARY.fullmatch(name):
+            with suppress(IsADirectoryError, PermissionError):  # a folder of another program
+                (outdir / name).unlink(missing_ok=True)
 
 
 @contextmanager
