@@ -36,6 +36,18 @@ from sgi.engine.errors import UserError
 if TYPE_CHECKING:
     from sgi.engine.run import RunReport
 
+PANELS = {
+    "What to compute": (
+        "seeds", "seeds_file", "latents", "latents_kind", "mix_seed", "mix_rows", "types", "psi", "class_index",
+    ),
+    "Model": ("model", "generator", "offsets", "alpha", "cutoff", "noise_mode", "cache"),
+    "Files": (
+        "outdir", "file_format", "shard_size", "dtype", "compression", "digits", "seeds_per_folder", "preview",
+        "verify",
+    ),
+    "Speed": ("backend", "device", "precision", "batch", "threads", "shard"),
+}  # fmt: skip
+
 
 def run(
     seeds: Annotated[
@@ -57,7 +69,7 @@ def run(
     ] = None,
     more_latents: Annotated[list[Path] | None, typer.Argument(metavar="FILE", hidden=True)] = None,
     latents_kind: Annotated[
-        str | None, typer.Option("--latents-kind", help="z, w or w+, where a file does not tell it.")
+        str | None, typer.Option("--latents-kind", help="z, w or w+, where the file leaves it open.")
     ] = None,
     mix_seed: Annotated[
         str | None,
