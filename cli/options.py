@@ -168,7 +168,7 @@ Precision = Annotated[
     str | None, typer.Option("--precision", help="fp32 or bf16. Default: bf16 where the hardware supports it.")
 ]
 
-# Results: parameters `file_format`, `preview`, `quiet`.
+# Results: parameters `file_format`, `preview`, `quiet`, `as_json`.
 MapFormat = Annotated[
     str,
     typer.Option(
@@ -178,3 +178,7 @@ MapFormat = Annotated[
 ]
 Preview = Annotated[bool, typer.Option("--preview/--no-preview", help="Also write a picture of the first results.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print progress and results as JSON, one object a line. With --quiet: only results."),
+]

@@ -90,7 +90,7 @@ def test_files_that_do_not_match_are_refused(tiny, former, tmp_path):
         (
             state,
             None,
-            "not a discriminator file but a safetensors file of another program; use one that `sgi-engine train-generator` wrote",
+            "not a discriminator file but a safetensors file of another program; use one",
         ),
         (state, {key: "[1]"}, "damaged header"),
         (
@@ -114,7 +114,7 @@ def test_files_that_do_not_match_are_refused(tiny, former, tmp_path):
             load_start(tiny, generator, other)
         assert "\n" not in str(caught.value)
     other.write_bytes(discriminator.read_bytes()[:-9])
-    with pytest.raises(UserError, match="not a readable"):
+    with pytest.raises(UserError, match="of another length than its header gives"):
         load_start(tiny, generator, other)
     with pytest.raises(UserError, match="no such file"):
         load_start(tiny, generator, tmp_path / "missing")
