@@ -103,11 +103,11 @@ class _Maps:
         self.item = job.record.item
         self.numbers = job.seeds
         self._opened = opened
-        self._accept = AcceptedLines(job.record, job.seeds)
 
     def manifest(self, path: Path) -> LineFile[Any]:
         """A manifest of the folder, which stays open as long as the context."""
-        return self._opened.enter_context(Manifest(path, accept=self._accept, item=self.job.record.item))
+        accept = AcceptedLines(self.job.record, self.job.seeds)
+        return self._opened.enter_context(Manifest(path, accept=accept, item=self.job.record.item))
 
     def is_intact(self, line: Any) -> bool:
         """Whether the files of a line have the recorded hashes."""
