@@ -23,7 +23,7 @@ from sgi.engine.arguments import MAX_BATCH, PSI_LIMIT
 from sgi.engine.artifact import MAX_DIM, MAX_TYPES
 from sgi.engine.budget import parse_json, read_bytes
 from sgi.engine.errors import UserError, one_line
-from sgi.engine.files import atomic_write
+from sgi.engine.files import TEMPORARY_MARK, atomic_write
 from sgi.engine.latents_file import Kind
 from sgi.engine.seeds import DIGITS, SEED_MAX, Seeds, parse_seeds, seed_stem
 from sgi.engine.shards import SHARD_FORMATS, ShardFormat, check_format
@@ -36,6 +36,9 @@ SEEDS_PER_FOLDER = 1000
 MAX_DIGITS = len(str(SEED_MAX))
 LEAST_DIGITS = {"seed": DIGITS, "latent": 4}
 """What a number is of -> digits of it in file names, unless the user chooses others."""
+_TEMPORARY = re.compile(
+    rf"\.(?:{Path(RUN_FILE).stem}{re.escape(TEMPORARY_MARK)}[0-9a-f]+\.json|sgi{re.escape(TEMPORARY_MARK)}[0-9a-f]+)"
+)
 _SHOWN = 60  # characters of the seeds of a folder in a message
 _MOST_ROWS = 200  # characters of a list of rows of w+
 TYPE_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
@@ -103,8 +106,15 @@ class RunRecord:
         Seeds below `seeds_per_folder` are in the folder itself. Seed 1042 is in the subfolder 00001 of seeds 1000 to
         1999. The name depends on the seed alone, so a larger run extends a folder.
         """
+        return self.names_of(self.stem(seed))
+
+    def stem(self, seed: int) -> str:
+        """The beginning of the names of a seed's maps: `00001/seed001042`."""
         number = seed // self.seeds_per_folder if self.seeds_per_folder else 0
-        stem = (f"{number:05d}/" if number else "") + seed_stem(seed, self.digits, self.item)
+        return (f"{number:05d}/" if number else "") + seed_stem(seed, self.digits, self.item)
+
+    def names_of(self, stem: str) -> dict[str, str]:
+        """The names of maps that begin with `stem`, {type: name}."""
         suffix = get_format(self.file_format).suffix
         return {name: f"{stem}_{name}{suffix}" for name in self.types}
 
@@ -162,6 +172,7 @@ def claim_folder(outdir: Path, record: RunRecord, seeds: Seeds, facts: Mapping[s
     Raises UserError as `read_run` and `check_same` do.
     """
     with _lock(outdir):
+        _sweep(outdir)
         found = read_run(outdir)
         if found is None:
             _write(outdir, RunFile(record, seeds if record.shard_size else seeds.union(), dict(facts)))
@@ -301,6 +312,14 @@ def _write(outdir: Path, run: RunFile) -> None:
     values = {"format": FORMAT, **asdict(run.record), _numbers_field(run.record): str(run.seeds), **run.facts}
     with atomic_write(outdir / RUN_FILE) as temporary:
         temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def _sweep(outdir: Path) -> None:
+    """Remove what killed runs left of run.json and of tests whether the folder can be written, under the lock."""
+    for name in os.listdir(outdir):
+        if _TEMPORARY.fullmatch(name):
+            with suppress(IsADirectoryError, PermissionError):  # a folder of another program
+                (outdir / name).unlink(missing_ok=True)
 
 
 @contextmanager

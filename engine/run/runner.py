@@ -27,6 +27,7 @@ from sgi.engine.run.record import (
     read_run,
     with_equal_model,
 )
+from sgi.engine.run.reporting import RunReporter
 from sgi.engine.run.run_latents import RunLatents
 from sgi.engine.run.set_aside import original_name, set_special_aside
 from sgi.engine.run.shard_files import settings_of
@@ -45,7 +46,7 @@ class RunReport:
     earlier call had finished. seconds: time of the generation, without loading the model. backend, device, precision:
     what ran the model; remark: what to know about it, may be empty. set_aside: new names of files that had the name of
     a map and were not what the model computes. item: seed, or latent where the run was of latents, which the names
-    above call seeds.
+    above call seeds. files, bytes: number and sizes of the maps that this call wrote.
     """
 
     outdir: Path
@@ -61,6 +62,8 @@ class RunReport:
     remark: str = ""
     set_aside: tuple[Path, ...] = ()
     item: str = "seed"
+    files: int = 0
+    bytes: int = 0
 
     @property
     def images_per_second(self) -> float:
@@ -228,12 +231,13 @@ def run_seeds(
     return RunReport(
         job.outdir, job.manifest, sheet, chosen, outcome.written, outcome.found, outcome.seconds, record.backend,
         record.device, precision or artifact.precision, opened.remark, (*special, *outcome.set_aside), record.item,
+        outcome.files, outcome.bytes,
     )  # fmt: skip
 
 
 def _read(files: str | Path | Sequence[str | Path], kind: str | None, sizes: LatentSizes) -> Latents:
     """The latents of one or more files."""
-    paths = [files] if isinstance(files, (str, Path)) else files
+    paths = files if isinstance(files, Iterable) and not isinstance(files, (str, bytes)) else [files]
     return read_latents([check_path(path, "latents") for path in paths], sizes, kind)
 
 
@@ -260,25 +264,15 @@ def _rows_of_a_pass(backend: Backend, batch: int, seeds: int) -> int:
 
 def _generate(engine: Engine, job: Job, latents: RunLatents, count: int, progress: Progress) -> pipeline.Outcome:
     outcome = pipeline.Outcome()
-    reported = named = 0
     with progress.stage(f"{job.record.item}s", count) as stage:
-
-        def advance() -> None:
-            nonlocal reported, named
-            done = outcome.written + outcome.found + outcome.unfinished
-            rate = _rate(outcome.written + outcome.unfinished, outcome.seconds)
-            stage.advance(done - reported, f"{rate:.1f} img/s" if rate else "")
-            reported = done
-            for path in outcome.set_aside[named:]:
-                name = original_name(path)
-                progress.message(f"{name}: not the file of this run, or damaged; kept as {path.name} and written again")
-            named = len(outcome.set_aside)
-
+        reporter = RunReporter(outcome, stage, progress)
         run = shard_loop.run if job.record.shard_format else pipeline.run
         try:
-            run(engine, job, outcome, advance, latents)
+            run(engine, job, outcome, reporter, latents)
         except KeyboardInterrupt:
             raise RunInterrupted(outcome.written + outcome.found, count, job.record.item) from None
+        finally:
+            reporter.end()
     return outcome
 
 

@@ -38,6 +38,7 @@ from sgi.engine.run.shard_files import (
     ShardLine,
     ShardManifest,
     bytes_of,
+    files_of,
     hold,
     is_as_recorded,
     is_finished,
@@ -69,7 +70,7 @@ def run(
     After any error and after KeyboardInterrupt, finished shards remain, no shard is incomplete, and the same job can be
     continued.
     """
-    with disk_errors(job.outdir), ShardManifest(job.manifest, job) as manifest, ExitStack() as opened:
+    with disk_errors(job.outdir, True), ShardManifest(job.manifest, job) as manifest, ExitStack() as opened:
         sweep(job)
         _sweep_shards(job)
         if manifest.wrong:
@@ -78,6 +79,7 @@ def run(
         others = [opened.enter_context(ShardManifest(path, job, read_only=True)) for path in other_manifests(job)]
         latents = latents or of_seeds(engine.artifact.z_dim)
         _Loop(engine, job, latents, manifest, others, outcome, progress).run()
+        manifest.check()
         manifest.sort()
 
 
@@ -131,7 +133,8 @@ class _Loop:
             ThreadPoolExecutor(1, "sgi-write") as writing,
         ):
             try:
-                for maps in self.latents.stream(self.engine, self._batches(), self.job.record, self.as_codes):
+                stream = self.latents.stream(self.engine, self._batches(), self.job.record, self.as_codes)
+                for maps in self.outcome.times.generated(stream):
                     self._submit(encoding, writing, maps)
                     self._wait(down_to=encoders + 1)
                 self._wait(down_to=0)
@@ -191,23 +194,29 @@ class _Loop:
         shard = self.making[number] = _Shard(number, seeds, path, writer, hold(path))
         return shard
 
-    def _encode(self, shard: _Shard, part: Seeds, maps: dict[str, np.ndarray]) -> Any:
+    def _encode(self, shard: _Shard, part: Seeds, maps: dict[str, np.ndarray]) -> tuple[Any, float]:
+        """A batch as the writer takes it, and the seconds that this took."""
+        began = time.perf_counter()
         arrays = {name: maps[name][: len(part)] for name in self.kinds}
         if not self.as_codes:
             arrays = {name: stored(self.kinds[name], stack, self.settings.dtype) for name, stack in arrays.items()}
-        return shard.writer.encode(part, arrays)
+        encoded = shard.writer.encode(part, arrays)
+        return encoded, time.perf_counter() - began
 
-    def _write(self, shard: _Shard, encoded: Future[Any], is_last: bool) -> int:
+    def _write(self, shard: _Shard, encoded: Future[tuple[Any, float]], is_last: bool) -> int:
         """Append a batch, on the writing thread; returns the number of seeds of the shard if it is finished, else 0."""
         if self.failed:
             return 0
         try:
-            shard.writer.write(encoded.result())
-            if not is_last:
-                return 0
-            shard.writer.close()
-            self._finish(shard)
-            return len(shard.seeds)
+            batch, seconds = encoded.result()
+            self.outcome.times.encode += seconds
+            with self.outcome.times.writing():
+                shard.writer.write(batch)
+                if not is_last:
+                    return 0
+                shard.writer.close()
+                self._finish(shard)
+                return len(shard.seeds)
         except BaseException:
             self.failed = True
             raise
@@ -225,6 +234,8 @@ class _Loop:
         os.close(shard.held)
         sync_one(job.outdir)
         self._record(line)
+        self.outcome.files += len(files_of(job.outdir / name))
+        self.outcome.bytes += line.bytes
         if kept:
             self.outcome.set_aside.append(kept)
 
@@ -245,7 +256,7 @@ class _Loop:
         """Wait until at most `down_to` batches are not written; raises the error of a batch."""
         while len(self.waiting) > down_to:
             count, written = self.waiting[0]
-            finished = written.result()
+            finished = self.outcome.times.waited(written)
             self.waiting.popleft()
             self.outcome.unfinished += count - finished
             self.outcome.written += finished

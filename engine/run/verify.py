@@ -1,67 +1,68 @@
-"""Check an output folder against its records, and merge the manifests of its parts."""
+"""Check an output folder against its records and its model, and merge the manifests of its parts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sgi.engine.arguments import check_integer
 from sgi.engine.errors import UserError
 from sgi.engine.foreign_file import foreign
+from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
 from sgi.engine.run import pipeline
+from sgi.engine.run.accepted_lines import AcceptedLines
+from sgi.engine.run.folder_report import FolderReport
 from sgi.engine.run.job import Job
 from sgi.engine.run.line_file import LineFile
 from sgi.engine.run.manifest import MANIFEST, SHARD_MANIFEST, Manifest
 from sgi.engine.run.map_files import is_intact
 from sgi.engine.run.record import MAP_NAME, RUN_FILE, maps_in, read_run, shards_in
+from sgi.engine.run.rerender import FEW, ModelOfFolder, Opened, Rendering, open_model, render_again
 from sgi.engine.run.shard_files import ShardManifest, is_finished, shard_name
 from sgi.engine.seeds import Seeds
 
 
-@dataclass(frozen=True)
-class FolderReport:
-    """The state of an output folder.
-
-    outdir, manifest: paths of the folder and of its manifest. seeds: seeds of all runs in the folder. finished: number
-    of seeds whose files have the recorded hashes. unfinished: seeds without a line in a manifest. damaged: seeds with a
-    line whose files are missing or changed. foreign: names of maps or shards that no manifest describes. merged: number
-    of manifests of parts that were merged. wrong_lines: lines of manifests that are not of this folder;
-    the next run drops them. item: seed, or latent where the numbers are of latents and not of seeds.
-    """
-
-    outdir: Path
-    manifest: Path
-    seeds: Seeds
-    finished: int
-    unfinished: Seeds
-    damaged: Seeds
-    foreign: tuple[str, ...]
-    merged: int
-    wrong_lines: int = 0
-    item: str = "seed"
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all seeds are finished."""
-        return not self.unfinished and not self.damaged
-
-
-def verify_folder(outdir: str | Path, *, progress: Progress = SILENT) -> FolderReport:
-    """Compare the files of a folder that `run_seeds` wrote with the hashes in its manifests.
+def verify_folder(
+    outdir: str | Path,
+    *,
+    render: int | None = 0,
+    model: str | Path | None = None,
+    generator: str | Path | None = None,
+    offsets: Sequence[str | Path | Offset] = (),
+    alpha: float | None = None,
+    latents: str | Path | Sequence[str | Path] = (),
+    cache: bool = True,
+    progress: Progress = SILENT,
+) -> FolderReport:
+    """Compare the files of a folder that `run_seeds` wrote with the hashes in its manifests, and with its model.
 
     When all seeds of run.json are finished, the manifests of parts are merged: manifest.jsonl and metadata.jsonl become
     those of one run without parts, and manifest-k-of-n.jsonl are removed.
 
-    Raises UserError for a folder without run.json, and while a run writes to the folder.
+    render: number of random finished seeds to render again and to compare with their files; None for a few, if the
+    model of the folder is the bundled one or named. model, or generator with offsets and alpha: the folder's model.
+    latents: the files of a run of latents. cache: as for `run_seeds`.
+
+    Raises UserError for a folder without run.json, while a run writes to the folder, and for a model or latents that
+    are not those of the folder.
     """
+    render = check_integer("render", render)
+    if render is not None and render < 0:
+        raise UserError(f"`render={render}`: a number of seeds, 0 for none")
     outdir = Path(outdir)
     run = read_run(outdir)
     if run is None:
         missing = f"it is no folder but {foreign(outdir) or 'a file'}" if outdir.exists() else "no such folder"
         reason = f"it has no {RUN_FILE}" if outdir.is_dir() else missing
         raise UserError(f"`outdir={outdir}`: {reason}; name a folder that `sgi-engine run` wrote")
+    found = Opened()
+    if render != 0:
+        given = (latents,) if isinstance(latents, (str, Path)) else latents
+        where = ModelOfFolder(model, generator, offsets, alpha, given, cache)
+        found = open_model(outdir, run, where, render is not None, progress)
     job = Job(outdir, run.seeds, run.record)
     with pipeline.disk_errors(outdir), ExitStack() as opened:
         parts = sorted(path for path in outdir.iterdir() if SHARD_MANIFEST.fullmatch(path.name))
@@ -85,9 +86,12 @@ def verify_folder(outdir: str | Path, *, progress: Progress = SILENT) -> FolderR
         unknown = files.unknown(manifests)
     wrong = sum(manifest.wrong for manifest in manifests)
     finished = files.seeds(Seeds(range(number, number + 1) for number in intact))
+    rendering = Rendering()
+    if render != 0:
+        rendering = render_again(outdir, run, finished, FEW if render is None else render, found, progress)
     return FolderReport(
         outdir, whole, run.seeds, len(finished), files.seeds(unfinished), files.seeds(damaged), unknown, merged, wrong,
-        run.record.item,
+        run.record.item, rendering,
     )  # fmt: skip
 
 
@@ -99,7 +103,7 @@ class _Maps:
         self.item = job.record.item
         self.numbers = job.seeds
         self._opened = opened
-        self._accept = pipeline.lines_of(job.record, job.seeds)
+        self._accept = AcceptedLines(job.record, job.seeds)
 
     def manifest(self, path: Path) -> LineFile[Any]:
         """A manifest of the folder, which stays open as long as the context."""
@@ -163,8 +167,8 @@ def _check(
     unfinished = files.numbers.without(noted)
     with progress.stage(f"{files.item}s", len(files.numbers)) as stage:
         for number in noted:
-            known = [manifest for manifest in manifests if number in manifest]
-            right = next((manifest for manifest in known if files.is_intact(manifest[number])), None)
+            known = [(manifest, line) for manifest in manifests if (line := manifest.find(number)) is not None]
+            right = next((manifest for manifest, line in known if files.is_intact(line)), None)
             if right is not None:
                 intact[number] = right
             else:

@@ -312,6 +312,7 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
 
 def test_temporary_files_of_a_killed_run_of_the_shard_are_removed(tmp_path):
     own = [".seed000003_depth.part-0123abcd.npy", ".manifest.part-0123abcd.jsonl", ".preview.part-0123abcd.png"]
+    own += [".run.part-0123abcd.json", ".sgi.part-0123abcd"]
     others = [".seed000099_depth.part-0123abcd.npy", ".manifest-1-of-2.part-0123abcd.jsonl", "seed000003_x.part-1.npy"]
     for name in own + others:
         (tmp_path / name).write_text("half")
