@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine.service": {"engine", "engine.api", "engine.writers"},
     "engine.run": {"engine", "engine.api", "engine.backends", "engine.generator_model", "engine.writers"},
     "engine.walk": {"engine", "engine.api", "engine.backends", "engine.writers"},
-    "engine.doctor": {"engine", "engine.backends", "engine.bundle", "engine.generator_model"},
+    "engine.doctor": {"engine", "engine.backends", "engine.bundle", "engine.generator_model", "engine.writers"},
     "engine.inspect_file": {"engine", "engine.generator"},
     "export": {*_ENGINE, "engine.model_recipe"},
     "trainer": {"engine"},

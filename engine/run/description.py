@@ -14,6 +14,7 @@ from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.latents_file import Latents
 from sgi.engine.run.record import RunRecord
 from sgi.engine.version import __version__
+from sgi.engine.writers import deflate
 
 _NPY = "float32 [channels, row, column] in C order: the values"
 _PNG_16 = "16-bit grey: value = low + code / 65535 * (high - low)"
@@ -33,6 +34,9 @@ def describe(artifact: Artifact, record: RunRecord, latents: Latents | None = No
     """
     backend = getattr(sys.modules.get(record.backend), "__version__", None)
     versions = {"sgi-engine": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    if record.file_format == "png":
+        name, version = deflate.library()
+        versions[name] = version
     names = (
         "resolution", "z_dim", "c_dim", "cutoff", "noise_mode", "precision", "generator", "offsets", "graph_sha256",
     )  # fmt: skip
