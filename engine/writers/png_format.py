@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sgi.engine import intrinsics
-from sgi.engine.codes import pixels_of
+from sgi.engine.codes import pixels_of, values_of
 from sgi.engine.intrinsics import Kind
 from sgi.engine.writers.png import encode_pngs
 
@@ -38,19 +40,16 @@ class Png:
 
     def decode(self, kind: Kind, data: bytes) -> np.ndarray:
         """See `MapFormat.decode`."""
+        return values_of(kind, self.decode_codes(kind, data))
+
+    def decode_codes(self, kind: Kind, data: bytes) -> NDArray[Any]:
+        """The codes [H, W, C] uint8 or uint16 in the bytes of a file."""
         from PIL import Image
 
-        row = intrinsics.get(kind)
         try:
             # Only PNG: to read PostScript, Pillow starts another program.
             with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
                 pixels = np.asarray(picture)
         except Image.DecompressionBombError:
             raise ValueError("more pixels than any map has") from None
-        if row.decoding == "palette":
-            return pixels[None].astype(np.float32)
-        code = pixels.astype(np.float32) / (2**row.png_bits - 1)
-        code = code[None] if row.channels == 1 else np.moveaxis(code, -1, 0)
-        if row.png_bits == 8:
-            return np.asarray(intrinsics.decode(row, code), np.float32)
-        return row.low + code * np.float32(row.high - row.low)
+        return pixels[..., None] if intrinsics.get(kind).channels == 1 else pixels

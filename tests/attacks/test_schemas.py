@@ -145,7 +145,7 @@ def test_manifests(tmp_path, values):
     path = tmp_path / "manifest.jsonl"
     path.write_text("".join(f"{text_of(value)}\n" for value in values))
     with Manifest(path) as manifest:
-        assert len(manifest.seeds) + manifest.wrong <= len(values)
+        assert len(manifest.numbers) + manifest.wrong <= len(values)
         manifest.sort()
         manifest.write_metadata()
     read(lambda: inspect_file(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -39,7 +40,10 @@ def test_files_and_report(model, tmp_path):
     assert report.images_per_second == pytest.approx(2 / report.seconds)
     assert progress.messages == ["1 duplicate seeds dropped"]
     assert progress.done == progress.totals == {"seeds": 2}
-    assert progress.notes["seeds"][-1].endswith(" img/s")
+    size = sum(path.stat().st_size for path in tmp_path.glob("seed*"))
+    assert (report.files, report.bytes) == (2, size)
+    assert re.fullmatch(r"\d+\.\d img/s, \d\.\d kB, limit: (generate|encode|write)", progress.notes["seeds"][-1])
+    assert progress.figures["seeds"]["bytes"] == size
 
 
 def test_the_same_call_finds_the_seeds_finished(model, tmp_path):
