@@ -3,7 +3,7 @@
     python benchmarks/soak.py [--kills 200] [--minutes 10] [--seeds 0-1999] [--random 0] -- [OPTIONS OF sgi-engine run]
 
 Each process of `sgi-engine run` is killed at a random moment: one in ten between the start of the process and its first
-change of the folder, the others after that change, within 0.3 times the work of a whole run. The next one continues in
+change of the folder, the others after that change, within 0.1 times the work of a whole run. The next one continues in
 the same folder. A process that ends by itself must have exit code 0; the folder is then
 compared with that of the uninterrupted run, file by file, and the next one begins a new folder. Options after `--`
 select the format and the model, such as `--format npy --model tiny.onnx`. Prints a line for each folder; exit code 1 at
@@ -26,7 +26,7 @@ from pathlib import Path
 from command import COMMAND
 from record import append
 
-_LONGEST_WAIT = 0.3  # of the work of a whole run; a run that continues a folder has less to do, and can end
+_LONGEST_WAIT = 0.1  # of the work of a whole run; a run that continues a folder has less to do, and can end
 _EARLY = 0.1
 _POLL = 0.002
 
