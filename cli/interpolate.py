@@ -7,10 +7,23 @@ from typing import Annotated
 
 import typer
 
-from sgi.cli.options import Quiet, Threads, Types
+from sgi.cli.options import (
+    OffsetFiles,
+    Quiet,
+    RunAlpha,
+    RunBackend,
+    RunCache,
+    RunCutoff,
+    RunDevice,
+    RunGenerator,
+    RunModel,
+    RunNoise,
+    Threads,
+    Types,
+)
 from sgi.cli.progress import progress
 from sgi.cli.terminal import echo
-from sgi.engine.backends import BACKENDS, DEFAULT_BATCH, DEVICES
+from sgi.engine.backends import AUTO, DEFAULT_BATCH
 
 
 def interpolate(
@@ -22,13 +35,18 @@ def interpolate(
         ),
     ],
     frames: Annotated[int, typer.Option("--frames", min=2, help="Number of frames of the whole walk.")] = 240,
-    model: Annotated[Path | None, typer.Option("--model", help="Exported model. Default: the bundled rooms.")] = None,
+    model: RunModel = None,
+    generator: RunGenerator = None,
+    offsets: OffsetFiles = None,
     types: Types = None,
     psi: Annotated[float | None, typer.Option("--trunc", help="Truncation psi. Default: the model's.")] = None,
+    alpha: RunAlpha = None,
+    cutoff: RunCutoff = None,
     class_index: Annotated[
         str | None,
         typer.Option("--class", help="Class of a conditional model, or a mix of classes, as 3:0.7,5:0.3."),
     ] = None,
+    noise_mode: RunNoise = None,
     space: Annotated[str, typer.Option("--space", help="w: a smooth curve in w. z: arcs in z.")] = "w",
     loop: Annotated[bool, typer.Option("--loop", help="Return to the first seed, so that the video repeats.")] = False,
     fps: Annotated[float | None, typer.Option("--fps", help="Frames a second of a video. Default: 30.")] = None,
@@ -46,11 +64,10 @@ def interpolate(
     batch: Annotated[
         int | None, typer.Option("--batch", min=1, help=f"Images in one pass. Default: {DEFAULT_BATCH}.")
     ] = None,
-    backend: Annotated[
-        str | None, typer.Option("--backend", help=f"{', '.join(BACKENDS)} or auto. Default: the fastest.")
-    ] = None,
-    device: Annotated[str | None, typer.Option("--device", help=f"{', '.join(DEVICES)} or auto.")] = None,
+    backend: RunBackend = AUTO,
+    device: RunDevice = AUTO,
     threads: Threads = None,
+    cache: RunCache = True,
     quiet: Quiet = False,
 ) -> None:
     """Walk from seed to seed and write the image beside its maps, as a video or as PNG frames.
@@ -63,10 +80,11 @@ def interpolate(
 
     with progress(quiet) as shown:
         report = walk(
-            seeds, out=out, frames=frames, model=model, types=types, psi=psi,
+            seeds, out=out, frames=frames, model=model, generator=generator, offsets=offsets or [], types=types,
+            psi=psi, alpha=alpha, cutoff=cutoff, noise_mode=noise_mode,
             class_index=None if class_index is None else parse_class(class_index), space=space, loop=loop, fps=fps,
             crf=crf, scale=scale, columns=columns, batch=batch, backend=backend, device=device, threads=threads,
-            progress=shown,
+            cache=cache, progress=shown,
         )  # fmt: skip
     height, width = report.size
     echo(

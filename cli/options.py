@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sgi.engine.backends import BACKENDS, DEVICES
 from sgi.engine.errors import UserError, one_line
 from sgi.engine.shards import SHARD_FORMATS
 from sgi.engine.writers import FORMATS
@@ -93,6 +94,50 @@ ClassIndices = Annotated[
     ),
 ]
 ClassIndex = Annotated[int | None, class_option("Class index, for a conditional generator; one, not a mix.")]
+
+# What runs: a model, or a generator that becomes one. Parameters `model`, `generator`, `alpha`, `cutoff`, `noise_mode`,
+# `cache`, `backend`, `device`.
+RunModel = Annotated[Path | None, typer.Option("--model", help="Exported model. Default: the bundled rooms.")]
+RunGenerator = Annotated[
+    str | None,
+    typer.Option(
+        "--generator",
+        help="Instead of a model: a generator file or StyleGAN2 checkpoint (--network also), or `bundled`. It runs "
+        "on the Triton kernels on a GPU; elsewhere it is exported once, and the export is kept.",
+    ),
+]
+RunAlpha = Annotated[
+    float | None, typer.Option("--alpha", help="With --generator: factor of every offset. Default: 1, the map.")
+]
+RunCutoff = Annotated[
+    int | None,
+    typer.Option(
+        "--trunc-cutoff", min=0, help="With --generator: truncate only the first rows of w+. Default: the offsets'."
+    ),
+]
+RunNoise = Annotated[
+    str | None,
+    typer.Option(
+        "--noise-mode",
+        help="none, const or random. Of a model: stop unless it was exported with this noise. Default with "
+        "--generator: that of the offsets.",
+    ),
+]
+RunCache = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache", help="With --generator: keep the export for later runs (`sgi-engine doctor`: where)."
+    ),
+]
+RunBackend = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        help=f"{', '.join(BACKENDS)}, triton (for --generator) or auto: the fastest; a run that continues uses "
+        "that of its folder.",
+    ),
+]
+RunDevice = Annotated[str, typer.Option("--device", help=f"{', '.join(DEVICES)} or auto.")]
 
 # How offsets are fitted and scored.
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Images per optimiser step.")]

@@ -9,15 +9,44 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sgi.cli.json_progress import print_object
-from sgi.cli.options import ClassIndices, Json, MapFormat, OffsetFiles, Preview, Quiet, Threads, Types
+from sgi.cli.options import (
+    ClassIndices,
+    Json,
+    MapFormat,
+    OffsetFiles,
+    Preview,
+    Quiet,
+    RunAlpha,
+    RunBackend,
+    RunCache,
+    RunCutoff,
+    RunDevice,
+    RunGenerator,
+    RunModel,
+    RunNoise,
+    Threads,
+    Types,
+)
 from sgi.cli.progress import progress
 from sgi.cli.terminal import echo
 from sgi.cli.termination import termination
-from sgi.engine.backends import AUTO, BACKENDS, DEFAULT_BATCH, DEVICES
+from sgi.engine.backends import AUTO, DEFAULT_BATCH
 from sgi.engine.errors import UserError
 
 if TYPE_CHECKING:
     from sgi.engine.run import RunReport
+
+PANELS = {
+    "What to compute": (
+        "seeds", "seeds_file", "latents", "latents_kind", "mix_seed", "mix_rows", "types", "psi", "class_index",
+    ),
+    "Model": ("model", "generator", "offsets", "alpha", "cutoff", "noise_mode", "cache"),
+    "Files": (
+        "outdir", "file_format", "shard_size", "dtype", "compression", "digits", "seeds_per_folder", "preview",
+        "verify",
+    ),
+    "Speed": ("backend", "device", "precision", "batch", "threads", "shard"),
+}  # fmt: skip
 
 
 def run(
@@ -40,7 +69,7 @@ def run(
     ] = None,
     more_latents: Annotated[list[Path] | None, typer.Argument(metavar="FILE", hidden=True)] = None,
     latents_kind: Annotated[
-        str | None, typer.Option("--latents-kind", help="z, w or w+, where a file does not tell it.")
+        str | None, typer.Option("--latents-kind", help="z, w or w+, where the file leaves it open.")
     ] = None,
     mix_seed: Annotated[
         str | None,
@@ -52,52 +81,25 @@ def run(
     mix_rows: Annotated[
         str | None, typer.Option("--mix-rows", help="Rows of w+ that are those of the mix seed, such as 8-13.")
     ] = None,
-    model: Annotated[Path | None, typer.Option("--model", help="Exported model. Default: the bundled rooms.")] = None,
-    generator: Annotated[
-        str | None,
-        typer.Option(
-            "--generator",
-            help="Instead of a model: a generator file or StyleGAN2 checkpoint (--network also), or `bundled`. It runs "
-            "on the Triton kernels on a GPU; elsewhere it is exported once, and the export is kept.",
-        ),
-    ] = None,
+    model: RunModel = None,
+    generator: RunGenerator = None,
     offsets: OffsetFiles = None,
     types: Types = None,
     outdir: Annotated[
         Path, typer.Option("--outdir", help="Folder for the maps. A run in the same folder is continued.")
     ] = Path("out"),
     psi: Annotated[float | None, typer.Option("--trunc", help="Truncation psi. Default: the model's.")] = None,
-    alpha: Annotated[
-        float | None, typer.Option("--alpha", help="With --generator: factor of every offset. Default: 1, the map.")
-    ] = None,
-    cutoff: Annotated[
-        int | None,
-        typer.Option(
-            "--trunc-cutoff", min=0, help="With --generator: truncate only the first rows of w+. Default: the offsets'."
-        ),
-    ] = None,
+    alpha: RunAlpha = None,
+    cutoff: RunCutoff = None,
     class_index: ClassIndices = None,
-    noise_mode: Annotated[
-        str | None,
-        typer.Option(
-            "--noise-mode",
-            help="none, const or random. Of a model: stop unless it was exported with this noise. Default with "
-            "--generator: that of the offsets.",
-        ),
-    ] = None,
+    noise_mode: RunNoise = None,
     file_format: MapFormat = "png",
     batch: Annotated[
         int | None,
         typer.Option("--batch", min=1, help=f"Images in one pass. Default: the folder's, or {DEFAULT_BATCH}."),
     ] = None,
-    backend: Annotated[
-        str,
-        typer.Option(
-            "--backend",
-            help=f"{', '.join(BACKENDS)}, triton (for --generator) or auto: the folder's, else the fastest.",
-        ),
-    ] = AUTO,
-    device: Annotated[str, typer.Option("--device", help=f"{', '.join(DEVICES)} or auto.")] = AUTO,
+    backend: RunBackend = AUTO,
+    device: RunDevice = AUTO,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -147,12 +149,7 @@ def run(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare the hashes of files that are finished, not only their sizes.")
     ] = False,
-    cache: Annotated[
-        bool,
-        typer.Option(
-            "--cache/--no-cache", help="With --generator: keep the export for later runs (`sgi-engine doctor`: where)."
-        ),
-    ] = True,
+    cache: RunCache = True,
     preview: Preview = True,
     quiet: Quiet = False,
     as_json: Json = False,

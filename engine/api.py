@@ -231,7 +231,8 @@ class Engine:
         truncation = check_psi(self.artifact.psi if psi is None else psi)
         mapping = self._requests.mapping()
         rows = self._requests.rows(kind, value, class_index, labels)
-        return mapping(rows.latent, truncation, rows.label)
+        with self._passes:
+            return mapping(rows.latent, truncation, rows.label)
 
     def close(self) -> None:
         """Free the model, after the passes that other threads run; a call that starts later raises UserError."""

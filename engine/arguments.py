@@ -23,14 +23,7 @@ MAX_THREADS = 1024
 
 def check_psi(psi: float) -> float:
     """`psi` as a float; raises UserError where it is not a number from -100 to 100."""
-    remedy = f"must be a number from -{PSI_LIMIT:g} to {PSI_LIMIT:g}, such as 0.7"
-    try:
-        value = float("text" if isinstance(psi, (str, bytes, bool)) else psi)
-    except (TypeError, ValueError):
-        raise WrongTypeError("psi", psi, remedy) from None
-    if not -PSI_LIMIT <= value <= PSI_LIMIT:  # False for NaN
-        raise UserError(f"`psi={value}`: {remedy}")
-    return value
+    return _bounded("psi", psi, PSI_LIMIT, ", such as 0.7")
 
 
 def check_batch(batch: int) -> int:
@@ -52,10 +45,8 @@ def check_cutoff(cutoff: int | None, num_ws: int) -> int | None:
 
 
 def check_factor(name: str, value: float) -> float:
-    """`value`, the factor of an offset; raises UserError where it is not a number from -100 to 100."""
-    if not -FACTOR_LIMIT <= value <= FACTOR_LIMIT:  # False for NaN
-        raise UserError(f"`{name}={value}`: must be a number from -{FACTOR_LIMIT:g} to {FACTOR_LIMIT:g}")
-    return value
+    """`value`, the factor of an offset, as a float; raises UserError where it is not a number from -100 to 100."""
+    return _bounded(name, value, FACTOR_LIMIT)
 
 
 def check_path(path: str | Path, name: str) -> Path:
@@ -103,4 +94,15 @@ def check_positive(name: str, value: int, largest: int) -> int:
         raise UserError(f"`{name}={number}`: must be at least 1")
     if number > largest:
         raise UserError(f"`{name}={number}`: must be at most {largest}")
+    return number
+
+
+def _bounded(name: str, value: float, limit: float, example: str = "") -> float:
+    remedy = f"must be a number from -{limit:g} to {limit:g}{example}"
+    try:
+        number = float("text" if isinstance(value, (str, bytes, bool)) else value)
+    except (TypeError, ValueError):
+        raise WrongTypeError(name, value, remedy) from None
+    if not -limit <= number <= limit:  # False for NaN
+        raise UserError(f"`{name}={number}`: {remedy}")
     return number

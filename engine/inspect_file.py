@@ -55,7 +55,8 @@ def inspect_file(path: str | Path) -> FileReport:
     """Describe a file or folder that a command wrote, or a StyleGAN2 checkpoint.
 
     Files: generators, offsets, teachers, discriminators, latents, exported models (.onnx, .engine, .plan) and their
-    sidecars, directions, maps, manifests, reports. Folders: of runs, reports, inverted pictures, Triton repositories.
+    sidecars, arrays of latents, directions, maps, manifests, reports. Folders: of runs, reports, inverted pictures,
+    Triton repositories.
 
     For a checkpoint, `facts` holds `refused`, the reason why `import` rejects it, or `import`, the command for it;
     reading checkpoints needs torch.

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import os
 from array import array
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
-from sgi.engine.budget import npy_header, open_regular, parse_json, read_bytes, read_text
+from sgi.engine.budget import npy_header, open_regular, parse_json, read_bytes, read_npz, read_text
 from sgi.engine.errors import UserError
 from sgi.engine.foreign_file import foreign
+from sgi.engine.latents_file import LATENT_NAMES
 from sgi.engine.pictures import open_picture
 from sgi.engine.seeds import SEED_MAX
 
@@ -87,10 +89,17 @@ def _npy(path: Path) -> Found:
         if math.prod(shape) * dtype.itemsize != os.fstat(file.fileno()).st_size - file.tell():
             raise ValueError("more or fewer numbers than its header claims")
     facts = {"shape": list(shape), "dtype": str(dtype)}
-    if len(shape) != 3:
-        return "array", facts
-    # A map is [channels, R, R]; directions are [K, rows of w+, w_dim].
-    return ("map", facts) if shape[1] == shape[2] else ("directions in w+", facts)
+    if len(shape) == 3 and shape[1] == shape[2]:  # [channels, R, R]
+        return "map", facts
+    # Directions of relight are [K, rows of w+, w_dim], latents [N, dim] or [N, rows of w+, w_dim].
+    kinds = {2: "latents", 3: "latents or directions in w+"}
+    return kinds.get(len(shape), "array"), facts
+
+
+def _npz(path: Path) -> Found:
+    arrays = {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in read_npz(path).items()}
+    known = [name for name in LATENT_NAMES if name in arrays]
+    return ("latents" if known or len(arrays) == 1 else "archive of arrays"), dict(islice(arrays.items(), _SHOWN))
 
 
 def _json(path: Path) -> Found:
@@ -163,6 +172,8 @@ def _text(path: Path) -> str:
     return read_text(path, _LARGEST)
 
 
-_READERS = {".npy": _npy, ".json": _json, ".jsonl": _manifest, ".html": _html, ".pbtxt": _triton, ".png": _png}
+_READERS = {
+    ".npy": _npy, ".npz": _npz, ".json": _json, ".jsonl": _manifest, ".html": _html, ".pbtxt": _triton, ".png": _png,
+}  # fmt: skip
 RESULT_SUFFIXES = tuple(_READERS)
 """Suffixes of files that `describe_result` reads."""

@@ -25,8 +25,8 @@ from sgi.engine.tensor_file import FileKind, tensors_sha256
 Kind = Literal["z", "w", "w+"]
 KINDS: tuple[Kind, ...] = ("z", "w", "w+")
 WS_TENSOR = "ws"
-_KEYS: dict[str, tuple[Kind, ...]] = {"z": ("z",), "w": ("w", "w+"), WS_TENSOR: ("w+",), "latents": KINDS}
-"""Names of arrays in .npz files -> kinds that they can be; the projector's `w` is w+."""
+LATENT_NAMES: dict[str, tuple[Kind, ...]] = {"z": ("z",), "w": ("w", "w+"), WS_TENSOR: ("w+",), "latents": KINDS}
+"""Names of arrays of latents in .npz files -> kinds that they can be; the projector's `w` is w+."""
 _TORCH = (".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _NUMBERS = "fiu"  # dtype kinds
 _REMEDY = "write an array of numbers with `numpy.save`"
@@ -194,7 +194,7 @@ def _read(path: Path, kind: str | None) -> _Stored:
 
 def _choose(path: Path, arrays: dict[str, NDArray[Any]], kind: str | None) -> _Stored:
     """The array of an .npz file that holds latents: of a known name, or the only one."""
-    known = {name: kinds for name, kinds in _KEYS.items() if name in arrays and (kind is None or kind in kinds)}
+    known = {name: kinds for name, kinds in LATENT_NAMES.items() if name in arrays and (kind is None or kind in kinds)}
     names = ", ".join(one_line(name, 20) for name in list(arrays)[:5])
     if len(known) > 1:
         raise UserError(
@@ -203,8 +203,8 @@ def _choose(path: Path, arrays: dict[str, NDArray[Any]], kind: str | None) -> _S
     if known:
         ((name, kinds),) = known.items()
         return _Stored(arrays[name], kinds)
-    if len(arrays) != 1 or set(arrays) & set(_KEYS):
-        wanted = " or ".join(name for name, kinds in _KEYS.items() if kind is None or kind in kinds)
+    if len(arrays) != 1 or set(arrays) & set(LATENT_NAMES):
+        wanted = " or ".join(name for name, kinds in LATENT_NAMES.items() if kind is None or kind in kinds)
         what = kind or "latents"
         raise UserError(
             f"`latents={path}`: its arrays are {names or 'none'}; the name of an array of {what} is {wanted}"

@@ -14,7 +14,7 @@ from sgi.engine import bundle, intrinsics
 from sgi.engine.arguments import check_factor, check_psi, names_of_types
 from sgi.engine.artifact import NOISE_CHOICES
 from sgi.engine.errors import UserError, refuse_ignored
-from sgi.engine.offsets import Offset
+from sgi.engine.offsets import Offset, as_offsets
 from sgi.engine.seeds import SEED_MAX
 
 ALL = "all"
@@ -70,7 +70,7 @@ def model_recipe(
     names = names_of_types(types)
     if psi is not None:
         check_psi(psi)
-    check_factor("alpha", alpha)
+    alpha = check_factor("alpha", alpha)
     chosen = choose_offsets(names, offsets, bundled)
     if alpha != 1:
         if not any(chosen.values()):
@@ -102,6 +102,7 @@ def choose_offsets(
     one.
     Raises UserError for a type that has no offset, two offsets of one type, and an offset of another type.
     """
+    offsets = as_offsets(offsets)
     given: dict[str, Offset] = {}
     for item in offsets:
         offset = item if isinstance(item, Offset) else Offset.load(item)
@@ -139,5 +140,6 @@ def _agreed(name: str, given: T | None, fitted: set[T], default: T) -> T:
     if given is not None:
         return given
     if len(fitted) > 1:
-        raise UserError(f"`{name}`: the offsets were fitted with {sorted(map(str, fitted))}; choose one")
+        shown = " and ".join(sorted("none" if value is None else str(value) for value in fitted))
+        raise UserError(f"`{name}`: the offsets were fitted with {shown}; choose one")
     return next(iter(fitted), default)

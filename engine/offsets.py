@@ -6,6 +6,8 @@ exporter and `inspect` read these files, the trainer writes them.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from sgi.engine import intrinsics, offset_tensors
 from sgi.engine.arguments import PSI_LIMIT
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, WrongTypeError
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.tensor_file import FileKind, tensors_sha256
 
@@ -231,3 +233,14 @@ class Offset:
             return cls(tensors=tensors, **msgspec.structs.asdict(header))
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
+
+
+def as_offsets(offsets: Sequence[str | Path | Offset] | str | Path | Offset) -> list[str | Path | Offset]:
+    """Files and Offsets as a list, a single one too; raises WrongTypeError for anything else."""
+    found: list[Any] = [offsets]
+    if isinstance(offsets, Iterable) and not isinstance(offsets, (str, os.PathLike, Offset)):
+        found = list(offsets)
+    for item in found:
+        if not isinstance(item, (str, os.PathLike, Offset)):
+            raise WrongTypeError("offsets", item, "must be the path of an offset file, an Offset, or a list of them")
+    return found

@@ -104,6 +104,10 @@ class Requests:
         self, kind: str, batches: Iterable[ArrayLike], psi: float, class_index: Any, labels: Any
     ) -> Iterator[Pass]:
         """Inputs of a pass for each batch; class_index, labels: for all images, or what belongs to each batch."""
+        if not isinstance(batches, Iterable):
+            raise WrongTypeError(
+                "batches" if kind == "z" else kind, batches, "must be batches, such as a list of arrays"
+            )
         classes, vectors = of_batches(class_index, one_class(class_index)), of_batches(labels, one_label(labels))
         for latent in batches:
             yield self._inputs(self.rows(kind, latent, next(classes, None), next(vectors, None)), psi)

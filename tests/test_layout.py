@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine.run": {
         "engine", "engine.api", "engine.backends", "engine.generator_model", "engine.shards", "engine.writers",
     },
-    "engine.walk": {"engine", "engine.api", "engine.backends", "engine.writers"},
+    "engine.walk": {"engine", "engine.api", "engine.backends", "engine.generator_model", "engine.writers"},
     "engine.doctor": {"engine", "engine.backends", "engine.bundle", "engine.generator_model"},
     "engine.inspect_file": {"engine", "engine.generator"},
     "export": {*_ENGINE, "engine.model_recipe"},

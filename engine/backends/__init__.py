@@ -6,6 +6,7 @@ with the remedy. Nothing is replaced by something else without a message.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -39,6 +40,10 @@ __all__ = [
     "open_backend",
     "runs",
 ]
+
+# Unless this is set when ONNX Runtime is imported, it sends events to its maker from version 1.29 on, and writes files
+# into the user's cache folder. Users who want that set ORT_DISABLE_TELEMETRY=0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 DEVICES = ("cpu", "cuda", "tensorrt")
 DEFAULT_BATCH = 8

@@ -4,7 +4,14 @@ On a GPU the Triton kernels run the generator. Elsewhere it is exported once int
 exported models runs it. Torch is imported for the kernels and for an export, not for a model that the cache has.
 """
 
-from sgi.engine.generator_model.choice import BUNDLED, TRITON, missing_export_package, missing_package, triton_device
+from sgi.engine.generator_model.choice import (
+    BUNDLED,
+    TRITON,
+    check_model_or_generator,
+    missing_export_package,
+    missing_package,
+    triton_device,
+)
 from sgi.engine.generator_model.model_cache import ModelCache
 from sgi.engine.generator_model.sources import ExportedModel, ModelSource, generator_source
 
@@ -14,6 +21,7 @@ __all__ = [
     "ExportedModel",
     "ModelCache",
     "ModelSource",
+    "check_model_or_generator",
     "generator_source",
     "missing_export_package",
     "missing_package",

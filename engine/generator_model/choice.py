@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from sgi.engine.backends import AUTO, backend_names
 from sgi.engine.backends.table import is_installed
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, refuse_ignored
 from sgi.engine.gpu import has_gpu
+from sgi.engine.offsets import Offset, as_offsets
 
 BUNDLED = "bundled"
 """The name of the bundled generator, in place of a file."""
@@ -13,6 +17,31 @@ TRITON = "triton"
 """The backend that runs a generator file, and no exported model."""
 _TRITON_PACKAGES = (TRITON, "torch")
 _EXPORT_PACKAGES = ("torch", "onnx", "ml_dtypes")
+_WITHOUT_GENERATOR = (
+    "without `generator`: an exported model contains its offsets; use `generator=bundled` for the rooms"
+)
+
+
+def check_model_or_generator(
+    model: object | None,
+    generator: str | Path | None,
+    *,
+    backend: str = AUTO,
+    offsets: Sequence[str | Path | Offset] = (),
+    alpha: float | None = None,
+    cutoff: int | None = None,
+    cache: bool = True,
+) -> None:
+    """Raise UserError for both a model and a generator, and without a generator for what only a generator has."""
+    if generator is not None:
+        if model is not None:
+            raise UserError("`model` and `generator`: pass only one of the two")
+        return
+    if backend == TRITON:
+        raise UserError(f"`backend={TRITON}`: it runs a generator, not an exported model; pass `generator`")
+    shown = ",".join(str(item.type if isinstance(item, Offset) else item) for item in as_offsets(offsets))
+    given = {"offsets": shown or None, "alpha": alpha, "cutoff": cutoff, "cache": None if cache else False}
+    refuse_ignored(given, _WITHOUT_GENERATOR)
 
 
 def missing_package() -> str | None:

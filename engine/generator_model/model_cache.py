@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +25,9 @@ DEFAULT_SIZE = 4 << 30
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", re.IGNORECASE)
 _ENTRY = re.compile(r"(?P<key>[0-9a-f]{64})-(?P<sha256>[0-9a-f]{64})\.onnx")
-_LEFT_OVER = re.compile(rf"\..*({re.escape(TEMPORARY_MARK)}.*\.onnx|\.lock)")
+_LEFT_OVER = re.compile(rf"\.+(?P<key>[0-9a-f]{{64}})({re.escape(TEMPORARY_MARK)}.*\.onnx|\.lock)")
 _STALE_SECONDS = 24 * 3600
-"""Age at which a temporary file is one of a process that was killed."""
+"""Age at which a temporary file is one of a process that was killed, where locks do not show it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class ModelCache:
             return found
         with _write_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with _lock(self.folder / f".{key}.lock", progress):
+            self._sweep()
+            with _lock(self._lock_path(key), progress):
                 found = self._find(key)  # another process made it in the meantime
                 if found is None:
                     found = self._make(key, make)
@@ -126,11 +127,18 @@ class ModelCache:
         self._sweep()
 
     def _sweep(self) -> None:
-        """Remove the files that killed processes left."""
+        """Remove the files that killed processes left; a process holds the lock of a key while it writes its model."""
+        left: dict[str, list[Path]] = {}
         with suppress(OSError):
             for path in self.folder.iterdir():
-                if _LEFT_OVER.fullmatch(path.name) and time.time() - path.stat().st_mtime > _STALE_SECONDS:
-                    path.unlink()
+                if match := _LEFT_OVER.fullmatch(path.name):
+                    left.setdefault(match["key"], []).append(path)
+        for key, paths in left.items():
+            with suppress(OSError):
+                _remove_unused(self._lock_path(key), paths)
+
+    def _lock_path(self, key: str) -> Path:
+        return self.folder / f".{key}.lock"
 
 
 def _limit(text: str | None) -> int:
@@ -152,18 +160,54 @@ def _size(path: Path) -> int:
 @contextmanager
 def _lock(path: Path, progress: Progress) -> Iterator[None]:
     """Exclusive work on one model; the file is removed at the end, after which others look for the model first."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = _locked(path, progress)
     try:
-        with suppress(OSError):  # a file system without locks: the model is made twice, and both are complete
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                progress.message("waiting for another process, which exports the same model")
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.pwrite(descriptor, b"0", 0)  # an empty file does not show that the disk is full
         yield
     finally:
         path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _locked(path: Path, progress: Progress) -> int:
+    """The descriptor of a locked file that has this path, also after the process before removed the file."""
+    told = False
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not told:
+                    progress.message("waiting for another process, which exports the same model")
+                told = True
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks: the model is made twice, and both are complete
+            return descriptor
+        except BaseException:  # Ctrl-C while it waits
+            os.close(descriptor)
+            raise
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        os.close(descriptor)
+
+
+def _remove_unused(lock: Path, paths: Sequence[Path]) -> None:
+    """Remove files that processes wrote while they held a lock, unless one holds it."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), lock.stat()):
+            for path in {*paths, lock}:
+                path.unlink(missing_ok=True)
+    except BlockingIOError:
+        return
+    except OSError:  # a file system without locks
+        for path in paths:
+            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                path.unlink(missing_ok=True)
+    finally:
         os.close(descriptor)
 
 

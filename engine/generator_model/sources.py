@@ -170,7 +170,7 @@ class TritonModel:
         input: str | None = None,
     ) -> Backend:
         """See `ModelSource.open`; `types` and `batch` are those of each run, the rest was chosen with the source."""
-        refuse_ignored({"threads": threads}, f"with `backend={TRITON}`")
+        refuse_ignored({"threads": threads}, f"with `backend={TRITON}`; leave it out")
         packed, self._packed = self._packed, None  # a backend that was closed cannot run again
         return packed if packed is not None and input in (None, "z") else self._pack(input or "z")
 

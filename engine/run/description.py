@@ -10,21 +10,13 @@ from typing import Any
 import numpy as np
 
 from sgi.engine.artifact import Artifact
+from sgi.engine.codes import formula
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.latents_file import Latents
 from sgi.engine.run.record import RunRecord
-from sgi.engine.shards.shard_format import CODES
 from sgi.engine.version import __version__
 
 _NPY = "float32 [channels, row, column] in C order: the values"
-_PNG_16 = "16-bit grey: value = low + code / 65535 * (high - low)"
-_PNG_CLASSES = "indexed: a pixel is the index of the class in `classes`"
-_PNG_8 = {
-    "identity": "value = low + u * (high - low)",
-    "inverse": "value = low + (1 - u) * (high - low)",
-    "linear": "value = low + linear(u) * (high - low), linear: inverse of the sRGB transfer function (IEC 61966-2-1)",
-    "unit": "value = n / sqrt(|n|^2 + 1e-6), n = 2 u - 1",
-}
 
 
 def describe(artifact: Artifact, record: RunRecord, latents: Latents | None = None) -> dict[str, Any]:
@@ -73,15 +65,8 @@ def _names(record: RunRecord) -> str:
 
 def _encoding(kind: Intrinsic, record: RunRecord) -> str:
     """How the numbers in a file become values; the name of the format for a plugin's."""
-    if record.shard_format and record.dtype != CODES:
-        return f"{record.dtype} [channels, row, column] in C order: the values"
+    if form := record.shard_format:
+        return form.encoding(kind, record.dtype or "")
     if record.file_format == "npy":
         return _NPY
-    if record.file_format != "png" and not record.shard_format:
-        return f"format {record.file_format} of a plugin"
-    if kind.decoding == "palette":
-        return _PNG_CLASSES
-    if kind.png_bits == 16:
-        return _PNG_16
-    colours = {1: "grey", 4: "RGBA"}.get(kind.channels, "RGB")
-    return f"8-bit {colours}: {_PNG_8[kind.decoding]}, u = code / 255"
+    return formula(kind) if record.file_format == "png" else f"format {record.file_format} of a plugin"

@@ -237,7 +237,7 @@ def run_seeds(
 
 def _read(files: str | Path | Sequence[str | Path], kind: str | None, sizes: LatentSizes) -> Latents:
     """The latents of one or more files."""
-    paths = [files] if isinstance(files, (str, Path)) else files
+    paths = files if isinstance(files, Iterable) and not isinstance(files, (str, bytes)) else [files]
     return read_latents([check_path(path, "latents") for path in paths], sizes, kind)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -75,7 +78,7 @@ def settings_of(record: RunRecord, resolution: int) -> ShardSettings:
     }
     return ShardSettings(
         record.dtype or "", record.compression or "", record.item, resolution, record.digits,
-        {name: value for name, value in facts.items() if value is not None},
+        {name: value for name, value in facts.items() if value is not None}, record.shard_size or 0,
     )  # fmt: skip
 
 
@@ -136,21 +139,62 @@ def sync_one(path: Path) -> None:
 def place(made: Path, target: Path, replaces: Callable[[], bool]) -> Path | None:
     """Rename a complete shard to its name; returns the new name of what was there and is set aside, else None.
 
-    replaces: whether what is there is a shard of this run that the new one replaces. The same bytes are replaced too.
+    replaces: whether what is there is a shard of this run that the new one replaces. A shard with the same bytes, of a
+    run that was killed or of one on another machine, is kept. Raises OSError.
     """
-    kept = None
-    if os.path.lexists(target):
-        same = not target.is_symlink() and bytes_of(target) == bytes_of(made) and sha256_of(target) == sha256_of(made)
-        if not same and not replaces():
-            kept = move_aside(target)
-        elif target.is_dir():  # a rename replaces only an empty folder
-            old = temporary_path(target)
-            os.rename(target, old)
-            os.rename(made, target)
-            shutil.rmtree(old)
-            return None
-    os.replace(made, target)
-    return kept
+    while True:
+        try:
+            return _place(made, target, replaces)
+        except OSError as error:  # another run moved a shard to the name, or away from it, in between
+            moved = isinstance(error, FileNotFoundError) or error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+            if not moved or not made.exists():
+                raise
+
+
+def _place(made: Path, target: Path, replaces: Callable[[], bool]) -> Path | None:
+    if not os.path.lexists(target):
+        os.rename(made, target)
+        return None
+    if not target.is_symlink() and bytes_of(target) == bytes_of(made) and sha256_of(target) == sha256_of(made):
+        remove(made)
+        return None
+    if not replaces():
+        kept = move_aside(target)
+        os.rename(made, target)
+        return kept
+    if target.is_dir():  # a rename replaces only an empty folder
+        old = temporary_path(target)
+        os.rename(target, old)
+        os.rename(made, target)
+        remove(old)
+    else:
+        os.replace(made, target)
+    return None
+
+
+def hold(made: Path) -> int:
+    """Mark a shard as being made by a run that lives; returns the file descriptor that ends it when it is closed."""
+    held = os.open(made, os.O_RDONLY)
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return held
+
+
+def is_held(made: Path) -> bool:
+    """Whether a run holds a shard; False on a file system without locks."""
+    try:
+        held = os.open(made, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(held)
+    return False
 
 
 def remove(shard: Path) -> None:

@@ -39,8 +39,10 @@ from sgi.engine.run.shard_files import (
     ShardManifest,
     bytes_of,
     files_of,
+    hold,
     is_as_recorded,
     is_finished,
+    is_held,
     place,
     remove,
     settings_of,
@@ -83,12 +85,13 @@ def run(
 
 @dataclass(frozen=True)
 class _Shard:
-    """A shard that is being made: its number, its seeds, its temporary path and its writer."""
+    """A shard that is being made: its number, its seeds, its temporary path, its writer, and what holds the path."""
 
     number: int
     seeds: Seeds
     path: Path
     writer: ShardWriter
+    held: int
 
 
 class _Loop:
@@ -188,7 +191,7 @@ class _Loop:
         except BaseException:
             remove(path)
             raise
-        shard = self.making[number] = _Shard(number, seeds, path, writer)
+        shard = self.making[number] = _Shard(number, seeds, path, writer, hold(path))
         return shard
 
     def _encode(self, shard: _Shard, part: Seeds, maps: dict[str, np.ndarray]) -> tuple[Any, float]:
@@ -228,6 +231,7 @@ class _Loop:
         )
         kept = place(shard.path, job.outdir / name, lambda: self._is_superseded(shard.number))
         del self.making[shard.number]
+        os.close(shard.held)
         sync_one(job.outdir)
         self._record(line)
         self.outcome.files += len(files_of(job.outdir / name))
@@ -264,6 +268,7 @@ class _Loop:
             with suppress(Exception):
                 shard.writer.close()
             remove(shard.path)
+            os.close(shard.held)
         self.outcome.unfinished = 0
 
     def _report(self) -> None:
@@ -272,8 +277,8 @@ class _Loop:
 
 
 def _sweep_shards(job: Job) -> None:
-    """Remove what a killed run of this part left of its shards."""
+    """Remove what a killed run left of the shards of this part; another run, of other parts, may be making some."""
     for name in os.listdir(job.outdir):
         match = _TEMPORARY.fullmatch(name) if name.startswith(".") else None
-        if match and int(match[1]) in job.shards:
+        if match and int(match[1]) in job.shards and not is_held(job.outdir / name):
             remove(job.outdir / name)

@@ -10,9 +10,15 @@ from typing import NamedTuple, TypeVar
 from sgi.engine.api import bundled_model
 from sgi.engine.arguments import check_path, check_text, names_of_types
 from sgi.engine.backends import AUTO
-from sgi.engine.errors import UserError, refuse_ignored
+from sgi.engine.errors import UserError
 from sgi.engine.files import check_writable
-from sgi.engine.generator_model import TRITON, ExportedModel, ModelSource, generator_source, triton_device
+from sgi.engine.generator_model import (
+    ExportedModel,
+    ModelSource,
+    check_model_or_generator,
+    generator_source,
+    triton_device,
+)
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
 from sgi.engine.run.record import RUN_FILE, read_run
@@ -50,18 +56,14 @@ def open_source(
     model cannot satisfy, and for those that have no effect.
     """
     check_text(backend=backend, device=device, precision=precision, noise_mode=noise_mode)
+    check_model_or_generator(
+        model, generator, backend=backend, offsets=offsets, alpha=alpha, cutoff=cutoff, cache=cache
+    )  # fmt: skip
     if generator is None:
-        if backend == TRITON:
-            raise UserError(f"`backend={TRITON}`: it runs a generator, not an exported model; pass `generator`")
-        given = {"offsets": list(offsets) or None, "alpha": alpha, "cutoff": cutoff, "cache": None if cache else False}
-        for name, value in given.items():
-            refuse_ignored({name: ",".join(map(str, value)) if isinstance(value, list) else value}, _WITHOUT_GENERATOR)
         exported = ExportedModel(bundled_model() if model is None else check_path(model, "model"))
         if noise_mode is not None:
             exported.artifact.check_noise_mode(noise_mode)
         return RunSource(exported, exported.artifact.choose_types_or_all(types))
-    if model is not None:
-        raise UserError("`model` and `generator`: pass only one of the two")
     outdir = check_path(outdir, "outdir")
     check_writable(outdir, "outdir", folder=True, make=True)
     found = None
@@ -85,8 +87,3 @@ def as_recorded(load: Callable[[], T], outdir: Path) -> T:
         return load()
     except UserError as error:
         raise UserError(f"`outdir={outdir}`: cannot be continued with the backend of its {RUN_FILE}: {error}") from None
-
-
-_WITHOUT_GENERATOR = (
-    "without `generator`: an exported model contains its offsets; use `generator=bundled` for the rooms"
-)

@@ -7,16 +7,22 @@ import the packages that it needs, so that the table costs nothing.
 from __future__ import annotations
 
 from sgi.engine.errors import UserError
+from sgi.engine.shards.exr_format import Exr
 from sgi.engine.shards.npy_stack import NpyStack
+from sgi.engine.shards.parquet_format import Parquet
 from sgi.engine.shards.shard_format import ShardFormat
 from sgi.engine.shards.webdataset import WebDataset
+from sgi.engine.shards.zarr_format import Zarr
 from sgi.engine.writers import format_names, get_format
 
 __all__ = ["SHARD_FORMATS", "ShardFormat", "all_format_names", "check_format"]
 
 SHARD_FORMATS: dict[str, ShardFormat] = {
     "webdataset": WebDataset(),
+    "parquet": Parquet(),
     "npy-stack": NpyStack(),
+    "zarr": Zarr(),
+    "exr": Exr(),
 }
 
 

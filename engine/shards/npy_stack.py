@@ -10,7 +10,7 @@ import numpy as np
 
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.seeds import Seeds
-from sgi.engine.shards.shard_format import NO_COMPRESSION, ShardSettings, Stored, dtype_of, shape_of
+from sgi.engine.shards.shard_format import NO_COMPRESSION, ShardSettings, Stored, array_encoding, dtype_of, shape_of
 
 
 class NpyStack:
@@ -39,6 +39,10 @@ class NpyStack:
         return {
             kind.name: np.load(path / f"{kind.name}.npy", mmap_mode="r", allow_pickle=False)[found[0]] for kind in kinds
         }
+
+    def encoding(self, kind: Intrinsic, dtype: str) -> str:
+        """See `ShardFormat.encoding`."""
+        return array_encoding(kind, dtype)
 
 
 class _Writer:

@@ -38,7 +38,8 @@ class ShardSettings:
 
     dtype: `codes`, `float16` or `float32`. compression: a name of `ShardFormat.compressions`. item: what a number is
     of, `seed` or `latent`. digits: decimal digits of a number in names. resolution: height and width of the maps.
-    facts: JSON-ready metadata of every sample besides its number, such as `psi` and `class_index`.
+    facts: JSON-ready metadata of every sample besides its number, such as `psi` and `class_index`. shard_size: seeds of
+    every shard but the last; 0 where a shard stands alone.
     """
 
     dtype: str
@@ -47,6 +48,7 @@ class ShardSettings:
     resolution: int
     digits: int = DIGITS
     facts: Mapping[str, Any] = field(default_factory=dict)
+    shard_size: int = 0
 
 
 class ShardWriter(Protocol):
@@ -106,6 +108,15 @@ class ShardFormat(Protocol):
         Raises KeyError for a number that the shard does not have, and any exception for a damaged shard.
         """
         ...
+
+    def encoding(self, kind: Intrinsic, dtype: str) -> str:
+        """How the numbers of a type in files become values, for people who read them."""
+        ...
+
+
+def array_encoding(kind: Intrinsic, dtype: str) -> str:
+    """`ShardFormat.encoding` of a format that contains the arrays of `Stored`."""
+    return codes.formula(kind) if dtype == CODES else f"{dtype} [channels, row, column] in C order: the values"
 
 
 def stored(kind: Intrinsic, values: NDArray[np.floating], dtype: str) -> NDArray[Any]:

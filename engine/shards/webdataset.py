@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ import numpy as np
 from sgi.engine.budget import read_npy
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.seeds import Seeds
-from sgi.engine.shards.shard_format import CODES, NO_COMPRESSION, ShardSettings, Stored
+from sgi.engine.shards.shard_format import CODES, NO_COMPRESSION, ShardSettings, Stored, array_encoding
 from sgi.engine.writers.png_format import Png
 
 _PNG = Png()
@@ -52,6 +53,10 @@ class WebDataset:
                 if len(found) == len(wanted):
                     return found
         raise KeyError(number)
+
+    def encoding(self, kind: Intrinsic, dtype: str) -> str:
+        """See `ShardFormat.encoding`."""
+        return array_encoding(kind, dtype)
 
 
 class _Writer:
@@ -94,9 +99,7 @@ def _suffix(settings: ShardSettings) -> str:
 def _member(kind: Intrinsic, array: np.ndarray, settings: ShardSettings) -> bytes:
     if settings.dtype == CODES:
         return _PNG.encode_codes(kind, array)
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
+    return _npy_header(array.shape, array.dtype) + array.tobytes()
 
 
 def _read_member(kind: Intrinsic, data: bytes, settings: ShardSettings) -> np.ndarray:
@@ -106,7 +109,42 @@ def _read_member(kind: Intrinsic, data: bytes, settings: ShardSettings) -> np.nd
 
 
 def _add(parts: list[bytes], name: str, data: bytes) -> None:
-    """Append a member: a header without times and owners, and the bytes, padded to blocks."""
-    header = tarfile.TarInfo(name)
-    header.size, header.mode = len(data), 0o644
-    parts += [header.tobuf(tarfile.USTAR_FORMAT), data, bytes(-len(data) % _BLOCK)]
+    """Append a member: its header and its bytes, padded to blocks."""
+    parts += [_header(name.encode(), len(data)), data, _PADDING[: -len(data) % _BLOCK]]
+
+
+def _header(name: bytes, size: int) -> bytes:
+    """The header of a file without times and owners: that of `tarfile.TarInfo.tobuf`, in an eighth of its time.
+
+    name: at most 100 ASCII characters; names of types have 64. size: less than 8 GiB.
+    """
+    octal = b"%011o" % size
+    checksum = _TEMPLATE_SUM + sum(name) + sum(octal)
+    return b"".join(
+        (name, _TEMPLATE[len(name) : 124], octal, _TEMPLATE[135:148], b"%06o\0 " % checksum, _TEMPLATE[156:])
+    )
+
+
+def _template() -> bytes:
+    """A header without a name, and with zeros in place of the digits of the size and of the checksum."""
+    member = tarfile.TarInfo()
+    member.mode = 0o644
+    header = bytearray(member.tobuf(tarfile.USTAR_FORMAT))
+    header[124:135] = bytes(11)
+    header[148:156] = bytes(8)
+    return bytes(header)
+
+
+_PADDING = bytes(_BLOCK)
+_TEMPLATE = _template()
+_TEMPLATE_SUM = sum(_TEMPLATE) + 8 * ord(" ")
+"""The checksum is the sum of the bytes of the header, with spaces in place of the checksum."""
+
+
+@cache
+def _npy_header(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    )
+    return buffer.getvalue()

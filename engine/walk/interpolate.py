@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sgi.engine import intrinsics
-from sgi.engine.api import Engine, bundled_model
+from sgi.engine.api import Engine
 from sgi.engine.arguments import check_path, check_positive, check_psi, check_text, check_threads
-from sgi.engine.artifact import MAX_TYPES, Artifact
+from sgi.engine.artifact import MAX_TYPES
+from sgi.engine.backends import AUTO
 from sgi.engine.errors import UserError, refuse_ignored
 from sgi.engine.files import check_writable
 from sgi.engine.intrinsics import Intrinsic
-from sgi.engine.labels import labels_of
+from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
 from sgi.engine.seeds import as_seeds, parse_seeds
 from sgi.engine.walk.drawing import Drawing, default_scale
+from sgi.engine.walk.engine_of import open_engine
 from sgi.engine.walk.frame_folder import check_folder, folder_writer
 from sgi.engine.walk.frame_maps import FrameMaps, W, Z
 from sgi.engine.walk.video_file import SUFFIXES, check_size, check_video, video_writer
@@ -59,8 +59,13 @@ def interpolate(
     out: str | Path,
     frames: int = FRAMES,
     model: Engine | str | Path | None = None,
+    generator: str | Path | None = None,
+    offsets: Sequence[str | Path | Offset] = (),
     types: str | Iterable[str] | None = None,
     psi: float | None = None,
+    alpha: float | None = None,
+    cutoff: int | None = None,
+    noise_mode: str | None = None,
     class_index: int | Mapping[int, float] | None = None,
     space: str = W,
     loop: bool = False,
@@ -68,10 +73,11 @@ def interpolate(
     crf: int | None = None,
     scale: int | None = None,
     columns: int | None = None,
-    backend: str | None = None,
-    device: str | None = None,
+    backend: str = AUTO,
+    device: str = AUTO,
     threads: int | None = None,
     batch: int | None = None,
+    cache: bool = True,
     progress: Progress = SILENT,
 ) -> WalkReport:
     """Write a walk from seed to seed as a video or a folder of frames, each with the maps of an image side by side.
@@ -79,9 +85,12 @@ def interpolate(
     seeds: at least two, as "0,5,9" or a list; a seed may occur several times. out: a video, .mp4, .mov or .mkv (H.264),
     .webm (VP9) or .gif, which replaces an older one; or a folder, a name without a suffix, for frame000000.png and so
     on. frames: their number; each seed has one. model: an exported model, None for the bundled one, or an open Engine,
-    whose input must be w+ for the space w; it stays open. types: maps of a frame, None or "all" for all of the model.
-    psi: truncation, None for the model's own. class_index: as for a call of Engine. space: w, a cubic spline through
-    the w+ of the seeds; or z, arcs between their z. loop: return to the first seed; the last frame comes before it.
+    whose input must be w+ for the space w; it stays open. generator: instead of a model, a generator file or StyleGAN2
+    checkpoint, or `bundled`; offsets, alpha, cutoff, noise_mode and cache are then as for `Engine.from_generator`.
+    types: maps of a frame; None for all of the model, or those of the offsets; "all" for all.
+    psi: truncation, None for the model's own. noise_mode: of a model, the noise that it must have; None for any.
+    class_index: as for a call of Engine. space: w, a cubic spline through the w+ of the seeds; or z, arcs between their
+    z. loop: return to the first seed; the last frame comes before it.
     fps: frames a second, None for 30. crf: constant rate factor of the encoder, less is better and larger; None for 18
     (H.264) or 24 (VP9). scale: each pixel of a map is repeated so often along both axes; None enlarges maps to 256
     pixels. columns: maps in a row, None for all. backend, device, threads, batch: as for `Engine.open`.
@@ -100,8 +109,10 @@ def interpolate(
     psi = None if psi is None else check_psi(psi)
     threads = check_threads(threads)
     is_video = _check_out(path, count, fps, crf)
-    opened = _opened(
-        model, types, class_index, space, backend=backend, device=device, threads=threads, batch=batch
+    opened = open_engine(
+        model, generator, offsets, input=W_PLUS if space == W else None, types=types, psi=psi, alpha=alpha,
+        cutoff=cutoff, noise_mode=noise_mode, class_index=class_index, cache=cache, progress=progress, backend=backend,
+        device=device, threads=threads, batch=batch,
     )  # fmt: skip
     with opened as (engine, chosen):
         artifact = engine.artifact
@@ -123,31 +134,6 @@ def interpolate(
             path, count, drawing.size, tuple(kind.name for kind in kinds), tuple(walk.key_frames.tolist()),
             time.perf_counter() - began, engine.backend.name, engine.backend.device,
         )  # fmt: skip
-
-
-@contextmanager
-def _opened(
-    model: Engine | str | Path | None,
-    types: str | Iterable[str] | None,
-    class_index: int | Mapping[int, float] | None,
-    space: str,
-    **settings: Any,
-) -> Iterator[tuple[Engine, tuple[str, ...] | None]]:
-    """A context with the engine and the types to draw, None for those that an open engine was opened with."""
-    if isinstance(model, Engine):
-        refuse_ignored(settings, "on an open Engine, which has its own")
-        labels_of(class_index, 1, model.artifact.c_dim)
-        yield model, None if types is None else model.artifact.choose_types_or_all(types)
-        return
-    path = bundled_model() if model is None else check_path(model, "model")
-    artifact = Artifact.read(path)
-    chosen = artifact.choose_types_or_all(types)
-    labels_of(class_index, 1, artifact.c_dim)
-    options = {name: value for name, value in settings.items() if value is not None}
-    if space == W:
-        options["input"] = W_PLUS
-    with Engine.open(path, types=chosen, **options) as engine:
-        yield engine, chosen
 
 
 def _several(seeds: str | Iterable[int], frames: int) -> list[int]:

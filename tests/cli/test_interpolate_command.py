@@ -5,8 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from sgi.engine.generator import GeneratorConfig, random_generator, save_generator
+from sgi.engine.offsets import Offset
+from sgi.engine.walk import interpolate
 from sgi.engine.walk.video_file import count_frames
 
 FEW = ("--frames", "3", "--backend", "onnxruntime", "--threads", "1", "--quiet")
@@ -33,6 +38,71 @@ def test_frames_of_a_conditional_model(command, class_model, tmp_path):
     assert (code, error) == (0, "")
     assert printed.splitlines()[1:] == ["seeds at frames 0, 2", f"frames  {out}"]
     assert len(list(out.iterdir())) == 3
+
+
+@pytest.fixture
+def network(tmp_path, user_cache, monkeypatch):
+    """A generator file and an offset of it, with exports that are not verified."""
+    monkeypatch.setattr("sgi.export.onnx.verify", lambda *arguments: {"seeds": 1, "runtimes": {}, "left_out": {}})
+    config = GeneratorConfig(16, z_dim=12, w_dim=12, mapping_layers=2, channel_base=256, channel_max=16)
+    path = tmp_path / "network.safetensors"
+    sha256 = save_generator(path, random_generator(config, seed=8))
+    rows = np.random.RandomState(0).randn(config.num_ws, config.w_dim).astype(np.float32) / 2
+    Offset("edges", "w+", {"offset": rows}, sha256, psi=0.7, noise_mode="const").save(tmp_path / "edges.safetensors")
+    return path, tmp_path / "edges.safetensors"
+
+
+@pytest.mark.parametrize("space", ["w", "z"])
+def test_a_generator_gives_the_frames_of_its_export(command, network, tmp_path, space):
+    recipe = ("--generator", network[0], "--offset", network[1], "--type", "image,edges", "--alpha", "0.5")
+    recipe = (*recipe, "--trunc-cutoff", "3", "--noise-mode", "none")
+    assert command("export", *recipe, "--out", tmp_path / "model.onnx", "--quiet")[0] == 0
+    walk = ("--seeds", "0,5", "--space", space, *FEW, "--out")
+    assert command("interpolate", "--model", tmp_path / "model.onnx", *walk, tmp_path / "model")[0] == 0
+    code, printed, error = command("interpolate", *recipe, *walk, tmp_path / "generator")
+    assert (code, error) == (0, "")
+    assert printed.startswith("wrote 3 frames of 512 x 256 pixels (image, edges) in ")
+    for number in range(3):
+        name = f"frame{number:06d}.png"
+        assert (tmp_path / "generator" / name).read_bytes() == (tmp_path / "model" / name).read_bytes()
+
+
+def test_the_frames_of_a_generator_on_triton_are_those_of_its_export(network, tmp_path, monkeypatch):
+    pytest.importorskip("triton")
+    import sgi.engine.backends.triton  # noqa: F401  kernels are made for the interpreter when they are imported
+
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    given = {"generator": network[0], "offsets": [network[1]], "frames": 2, "scale": 1, "device": "cpu"}
+    for backend in ("triton", "onnxruntime"):
+        report = interpolate("0,5", out=tmp_path / backend, backend=backend, **given)
+        assert (report.types, report.backend) == (("edges",), backend)
+    found, expected = (
+        np.asarray(Image.open(tmp_path / backend / "frame000001.png")).astype(int)
+        for backend in ("triton", "onnxruntime")
+    )
+    assert np.abs(found - expected).max() <= 1  # a code may be rounded otherwise
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--alpha", "0.5"), "--alpha 0.5 has no effect without --generator"),
+        (("--offset", "d.safetensors"), "--offset d.safetensors has no effect without --generator"),
+        (("--no-cache",), "--no-cache has no effect without --generator"),
+        (("--backend", "triton"), "--backend triton: it runs a generator, not an exported model; pass --generator"),
+        (("--noise-mode", "const"), "--noise-mode const: the noise is fixed at export, and this model has none"),
+        (("--generator", "bundled", "--model", "m.onnx"), "--model and --generator: pass only one of the two"),
+        (("--generator", "none.pkl"), "--generator none.pkl: no such file"),
+        (("--generator", "bundled", "--offset", "none.safetensors"), "none.safetensors: no such file"),
+    ],
+)
+def test_wrong_generators_are_one_line_and_nothing_is_written(command, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, printed, error = command("interpolate", "--seeds", "0,1", "--out", "w", *arguments)
+    assert (code, printed) == (2, "")
+    assert error.startswith(f"error: {message}")
+    assert error.count("\n") == 1
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ def test_offsets_with_different_psi_need_one(run, command, network, kept, tmp_pa
     arguments = ("--offset", normal, "--type", "normal")
     code, _, err = run(*arguments)
     assert code == 2
-    assert "--trunc: the offsets were fitted with ['0.5', '0.7']; choose one" in err
+    assert "--trunc: the offsets were fitted with 0.5 and 0.7; choose one" in err
     assert run(*arguments, "--trunc", "0.6")[0] == 0
     assert json.loads((tmp_path / "out" / "run.json").read_text())["psi"] == 0.6
 
@@ -236,7 +236,7 @@ def test_flags_reach_the_model(run, kept, tmp_path, flags, check):
         (("--model", "m.onnx"), "--model and --generator: pass only one of the two"),
         (("--type", "normal"), "--type normal: no offset for it; pass --offset FILE or fit one"),
         (("--type", "bogus"), "bogus"),
-        (("--alpha", "nan"), "--alpha nan: must be finite"),
+        (("--alpha", "nan"), "--alpha nan: must be a number from -100 to 100"),
         (("--trunc", "nan"), "--trunc nan: must be a number"),
         (("--noise-mode", "loud"), "--noise-mode loud: choose from none, const, random"),
         (("--backend", "trition"), "--backend trition: choose from auto, openvino, onnxruntime, tensorrt, triton"),

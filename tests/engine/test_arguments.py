@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sgi.engine import bundle
 from sgi.engine.api import Engine
 from sgi.engine.errors import UserError, WrongTypeError
+from sgi.engine.offsets import Offset, as_offsets
 from sgi.engine.run import run_seeds
 from sgi.trainer.device import find_device
 from sgi.trainer.offsets.chosen_types import chosen_types
@@ -102,3 +104,34 @@ def test_types_of_the_trainer():
     with pytest.raises(WrongTypeError, match="`types=5`"):
         chosen_types(5, {})  # type: ignore[arg-type]
     assert list(chosen_types("depth", {})) == ["depth"]
+
+
+@pytest.mark.parametrize("value", ["x", None, [1], True])
+def test_factors_of_offsets(value):
+    with pytest.raises(WrongTypeError, match="`alpha=.*`: must be a number from -100 to 100"):
+        Engine.from_generator("bundled", alpha=value)
+
+
+@pytest.mark.parametrize("value", [3, None, [3], [None]])
+def test_offsets_of_a_generator(value, tmp_path):
+    with pytest.raises(WrongTypeError, match="`offsets=(3|None)`: must be the path of an offset file"):
+        Engine.from_generator("bundled", value)
+    with pytest.raises(WrongTypeError, match="`offsets=(3|None)`"):
+        run_seeds([0], outdir=tmp_path, offsets=value)
+
+
+def test_one_offset_needs_no_list():
+    depth = Offset.load(bundle.offset("depth"))
+    for one in (depth, bundle.offset("depth"), str(bundle.offset("depth"))):
+        assert as_offsets(one) == as_offsets([one]) == [one]
+
+
+def test_batches_that_are_none(engine):
+    for kind in ("batches", "w", "ws"):
+        with pytest.raises((WrongTypeError, UserError), match=f"`{kind}"):
+            next(engine.stream(**{kind: 3}, class_index=0 if kind == "batches" else None))
+
+
+def test_latents_of_a_run(tmp_path):
+    with pytest.raises(WrongTypeError, match="`latents=3`: must be the path of a file"):
+        run_seeds(latents=3, outdir=tmp_path)

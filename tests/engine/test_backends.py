@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -302,3 +304,20 @@ def test_a_damaged_graph_raises_one_line(tmp_path, model, name):
     with pytest.raises(UserError, match=r"damaged.onnx: .* cannot load it") as error:
         open_backend(path, backend=name, device="cpu")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("asked", [None, "0"])
+def test_onnx_runtime_writes_and_sends_nothing_unless_asked(model, tmp_path, asked):
+    """Its events go through files in the cache folder; without it they have no device to name."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path / "home")}
+    environment |= {} if asked is None else {"ORT_DISABLE_TELEMETRY": asked}
+    script = (
+        "import os, sys\nfrom sgi.engine import Engine\n"
+        "with Engine.open(sys.argv[1], backend='onnxruntime', threads=1) as engine: engine(seeds=0)\n"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    call = [sys.executable, "-c", script, str(model)]
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == (asked or "1")
+    assert asked == "0" or not any(tmp_path.glob("*/*"))

@@ -101,10 +101,21 @@ def test_results(tmp_path, name, text, kind):
     assert inspect_file(tmp_path / name).kind == kind
 
 
+def test_latents(tmp_path):
+    np.save(tmp_path / "w.npy", np.zeros((2, 12)))
+    assert inspect_file(tmp_path / "w.npy").kind == "latents"
+    rows = np.zeros((1, 6, 12), np.float32)
+    np.savez(tmp_path / "projected_w.npz", w=rows)  # as NVIDIA's projector writes it
+    report = inspect_file(tmp_path / "projected_w.npz")
+    assert (report.kind, report.facts) == ("latents", {"w": {"shape": [1, 6, 12], "dtype": "float32"}})
+    np.savez(tmp_path / "pictures.npz", first=rows, second=rows)
+    assert inspect_file(tmp_path / "pictures.npz").kind == "archive of arrays"
+
+
 def test_directions_and_the_bundle(tmp_path):
     np.save(tmp_path / "directions.npy", np.zeros((8, 10, 128), np.float32))
     report = inspect_file(tmp_path / "directions.npy")
-    assert (report.kind, report.facts["shape"]) == ("directions in w+", [8, 10, 128])
+    assert (report.kind, report.facts["shape"]) == ("latents or directions in w+", [8, 10, 128])
     assert inspect_file(bundle.FOLDER / "manifest.json").kind == "manifest of a bundle"
 
 

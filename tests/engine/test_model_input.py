@@ -272,9 +272,12 @@ def test_a_graph_in_which_something_else_reads_z_is_not_changed(z_model):
         with_input(model.SerializeToString(), "w", 6)
 
 
+@pytest.mark.parametrize("used", [False, True])
 @pytest.mark.parametrize("input", ["z", "w+"])
-def test_a_closed_engine_maps_nothing(z_model, input):
+def test_a_closed_engine_maps_nothing(z_model, input, used):
     engine = Engine.open(z_model, backend="onnxruntime", input=input)
+    if used:  # its mapping network was read
+        engine.mapping(0)
     engine.close()
     for call in (engine.mapping, engine):
         with pytest.raises(UserError, match="the engine is closed"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -90,17 +92,73 @@ def test_a_failed_export_leaves_nothing(cache, made):
     assert not list(cache.folder.iterdir())
 
 
-def test_clearing_removes_models_and_old_temporary_files_only(cache, made):
+def left_over(cache, key):
+    """Files as an export that was killed leaves them: two temporary names, one inside the other, and the lock."""
+    names = (f".{key}.part-01234567.onnx", f"..{key}.part-01234567.onnx.part-89abcdef.onnx", f".{key}.lock")
+    for name in names:
+        (cache.folder / name).write_bytes(b"x")
+    return set(names)
+
+
+def test_clearing_removes_models_and_what_killed_exports_left(cache, made):
     make, _ = made
     put(cache, KEYS[0], make)
     put(cache, KEYS[1], make)
-    names = ("notes.txt", f".{KEYS[0]}.part-01234567.onnx", f".{KEYS[1]}.part-01234567.onnx")
-    for name in names:
-        (cache.folder / name).write_bytes(b"x")
-    os.utime(cache.folder / names[2], (0, 0))
-    assert cache.clear() == (2, 200)
-    assert {path.name for path in cache.folder.iterdir()} == set(names[:2])
+    (cache.folder / "notes.txt").write_bytes(b"x")
+    left_over(cache, KEYS[0])
+    used = left_over(cache, KEYS[1])
+    with open(cache.folder / f".{KEYS[1]}.lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # its export goes on
+        assert cache.clear() == (2, 200)
+        assert {path.name for path in cache.folder.iterdir()} == {"notes.txt", *used}
+    assert cache.clear() == (0, 0)
+    assert {path.name for path in cache.folder.iterdir()} == {"notes.txt"}
     assert ModelCache(cache.folder / "none").clear() == (0, 0)
+
+
+def test_an_export_removes_what_killed_ones_left(cache, made):
+    cache.folder.mkdir()
+    for key in KEYS[:2]:
+        left_over(cache, key)
+    path, _ = cache.get(KEYS[0], made[0])
+    assert list(cache.folder.iterdir()) == [path]
+
+
+def test_without_locks_the_age_tells_what_is_left_over(cache, made, monkeypatch):
+    cache.folder.mkdir()
+    names = left_over(cache, KEYS[0])
+    old = f".{KEYS[0]}.part-fedcba98.onnx"
+    (cache.folder / old).write_bytes(b"x")
+    os.utime(cache.folder / old, (0, 0))
+
+    def refuse(*_arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    cache.clear()
+    assert {path.name for path in cache.folder.iterdir()} == names
+    assert cache.get(KEYS[1], made[0])[0].exists()
+
+
+def test_a_lock_that_was_removed_meanwhile_is_taken_again(cache, made, monkeypatch):
+    """The process before removes the file between opening and locking it: a lock on it would keep nobody out."""
+    cache.folder.mkdir()
+    lock, calls, flock = cache.folder / f".{KEYS[0]}.lock", [], fcntl.flock
+
+    def first_removed(descriptor, operation):
+        calls.append(lock.exists())
+        if len(calls) == 1:
+            lock.unlink()
+        flock(descriptor, operation)
+
+    def make(path):
+        with open(lock) as other, pytest.raises(BlockingIOError):
+            flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        made[0](path)
+
+    monkeypatch.setattr(fcntl, "flock", first_removed)
+    cache.get(KEYS[0], make)
+    assert calls[:2] == [True, True]
 
 
 @pytest.mark.parametrize(
