@@ -2,8 +2,9 @@
 
     python benchmarks/soak.py [--kills 200] [--minutes 10] [--seeds 0-1999] [--random 0] -- [OPTIONS OF sgi-engine run]
 
-Each process of `sgi-engine run` is killed at a random moment between its start and 0.7 times the duration of a whole
-run. The next one continues in the same folder. A process that ends by itself must have exit code 0; the folder is then
+Each process of `sgi-engine run` is killed at a random moment: one in ten between the start of the process and its first
+change of the folder, the others after that change, within 0.1 times the work of a whole run. The next one continues in
+the same folder. A process that ends by itself must have exit code 0; the folder is then
 compared with that of the uninterrupted run, file by file, and the next one begins a new folder. Options after `--`
 select the format and the model, such as `--format npy --model tiny.onnx`. Prints a line for each folder; exit code 1 at
 the first difference, and the folder is kept.
@@ -25,7 +26,9 @@ from pathlib import Path
 from command import COMMAND
 from record import append
 
-_LONGEST_WAIT = 0.7  # of the duration of a whole run; a run that continues a folder is shorter, and can end
+_LONGEST_WAIT = 0.1  # of the work of a whole run; a run that continues a folder has less to do, and can end
+_EARLY = 0.1
+_POLL = 0.002
 
 
 def main() -> int:
@@ -43,11 +46,14 @@ def main() -> int:
     call = [*COMMAND, "run", "--seeds", given.seeds, "--quiet", *given.options]
 
     began = time.monotonic()
-    if code := start(call, work / "whole").wait():
+    process = start(call, work / "whole")
+    until_change(process, work / "whole")
+    first = time.monotonic() - began
+    if code := process.wait():
         return code
-    duration = time.monotonic() - began
+    duration = time.monotonic() - began - first
     whole = hashes(work / "whole")
-    print(f"uninterrupted: {len(whole)} files in {duration:.1f} s, with the start of the process", flush=True)
+    print(f"uninterrupted: {len(whole)} files in {duration:.1f} s, {first:.1f} s after the start", flush=True)
 
     choose = random.Random(given.random)
     until = time.monotonic() + 60 * given.minutes
@@ -56,7 +62,11 @@ def main() -> int:
     while kills < given.kills and time.monotonic() < until:
         process = start(call, folder)
         try:
-            code = process.wait(choose.uniform(0, _LONGEST_WAIT * duration))
+            if choose.random() < _EARLY:
+                code = process.wait(choose.uniform(0, first))
+            else:
+                until_change(process, folder)
+                code = process.wait(choose.uniform(0, _LONGEST_WAIT * duration))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -88,6 +98,21 @@ def main() -> int:
 def start(call: list[str], folder: Path) -> subprocess.Popen[bytes]:
     """A process of the run in a folder."""
     return subprocess.Popen([*call, "--outdir", str(folder)], stdout=subprocess.DEVNULL)
+
+
+def until_change(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Wait until something is made, renamed or removed in a folder, or the process ends."""
+    before = changed(folder)
+    while process.poll() is None and changed(folder) == before:
+        time.sleep(_POLL)
+
+
+def changed(folder: Path) -> int:
+    """When a folder was changed last; 0 if it does not exist."""
+    try:
+        return folder.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def hashes(folder: Path) -> dict[str, str]:

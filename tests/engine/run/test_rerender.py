@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.run import run_seeds, verify_folder
 from sgi.engine.writers import get_format
 
-OPTIONS = {"backend": "onnxruntime", "device": "cpu", "preview": False, "threads": 1}
+OPTIONS: dict[str, Any] = {"backend": "onnxruntime", "device": "cpu", "preview": False, "threads": 1}
 
 
 def write(model, outdir, seeds="0-9", **options):

@@ -15,7 +15,7 @@ from sgi.engine.artifact import Artifact
 from sgi.engine.backends.onnxruntime import OnnxRuntimeBackend
 from sgi.engine.errors import UserError
 from sgi.engine.run import RunInterrupted, pipeline, run_seeds, verify_folder
-from sgi.engine.writers import get_format
+from sgi.engine.writers import deflate, get_format
 
 
 def test_files_and_report(model, tmp_path):
@@ -206,7 +206,7 @@ def test_run_json_is_enough_to_read_the_maps(all_types_model, tmp_path):
     artifact = Artifact.read(all_types_model)
     facts = json.loads((tmp_path / "run.json").read_text())
     assert facts["latents"] == f"z of a seed: numpy.random.RandomState(seed).randn(1, {Z_DIM}), as float32"
-    assert set(facts["versions"]) == {"sgi-engine", "python", "numpy", "onnxruntime"}
+    assert set(facts["versions"]) == {"sgi-engine", "python", "numpy", "onnxruntime", deflate.library()[0]}
     assert facts["model"]["resolution"] == SIDE
     for kind in facts["maps"]:
         name, encoding = kind["name"], kind["encoding"]

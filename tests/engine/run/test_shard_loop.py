@@ -16,6 +16,7 @@ import kill_points
 import numpy as np
 import pytest
 from counting_backend import Fake
+from shard_cases import skip_without_package
 from tiny_models import SIDE, Z_DIM, describe
 
 from sgi.engine.api import Engine
@@ -27,12 +28,13 @@ from sgi.engine.run.job import Job
 from sgi.engine.run.pipeline import Outcome
 from sgi.engine.run.record import RunRecord
 from sgi.engine.seeds import latents, parse_seeds
-from sgi.engine.shards import npy_stack, webdataset
+from sgi.engine.shards import SHARD_FORMATS, npy_stack, webdataset
 
 RECORD = RunRecord(
     "a" * 64, ("image", "depth"), 0.7, None, "npy-stack", 6, "fake", "cpu", seeds_per_folder=0, batch=3,
     shard_size=4, dtype="float32", compression="none",
 )  # fmt: skip
+ALL = pytest.mark.parametrize("file_format", list(SHARD_FORMATS))
 BOTH = pytest.mark.parametrize("file_format", ["npy-stack", "webdataset"])
 SUFFIX = {"npy-stack": "", "webdataset": ".tar"}
 
@@ -121,8 +123,9 @@ def test_only_missing_and_damaged_shards_are_made_again(tmp_path, file_format):
     assert verify_folder(tmp_path).is_complete
 
 
-@BOTH
+@ALL
 def test_a_folder_grows_by_seeds_after_its_own(tmp_path, file_format):
+    skip_without_package(file_format)
     do(tmp_path / "grown", "0-5", file_format=file_format)
     outcome, _ = do(tmp_path / "grown", "0-9", file_format=file_format)
     assert (outcome.found, outcome.written, outcome.set_aside) == (4, 6, [])
@@ -179,8 +182,9 @@ def test_verify_names_the_seeds_of_unfinished_shards(tmp_path):
     assert (report.finished, str(report.unfinished), report.is_complete) == (4, "4-9,30-33", False)
 
 
-@BOTH
+@ALL
 def test_an_interrupted_run_keeps_finished_shards_only(tmp_path, file_format):
+    skip_without_package(file_format)
     job, outcome = prepared(tmp_path / "cut", file_format=file_format), Outcome()
     with pytest.raises(KeyboardInterrupt):
         shard_loop.run(Engine(Fake(stop_at=4), 3), job, outcome)
