@@ -27,7 +27,7 @@ from sgi.engine.errors import UserError
 COMMANDS = {
     "run": "Write the maps of seeds or latents as files; the same command continues a stopped run.",
     "interpolate": "Walk from seed to seed and write the image beside its maps, as a video or as frames.",
-    "verify": "Check a folder of maps against its hashes, and merge the manifests of its shards.",
+    "verify": "Check a folder of maps against its hashes and its model, and merge the manifests of its shards.",
     "inspect": "Describe a checkpoint, or a file or folder that a command wrote; nothing in it is executed.",
     "import": "Convert a StyleGAN2 checkpoint to a generator file; nothing in it is executed.",
     "export": "Bake offsets into a generator and write one verified model: ONNX, TensorRT or a Triton repository.",
@@ -47,7 +47,8 @@ COMMANDS = {
 """Command -> its first line of help.
 
 The command `train-teacher` is the function `train_teacher` of the module `train_teacher` in this folder. The rest of
-its help is the function's docstring after the first paragraph.
+its help is the function's docstring after the first paragraph. A module with many options divides them by a table
+PANELS, title -> names of parameters; the others are under "Options".
 """
 
 _HELP_FLAGS = {"help_option_names": ["-h", "--help"]}
@@ -90,12 +91,19 @@ class _LazyGroup(TyperGroup):
 def load_command(name: str) -> Any:
     """Import the module of a command and return its click command."""
     name_of_function = name.replace("-", "_") + ("_" if keyword.iskeyword(name) else "")
-    function = getattr(import_module(f"sgi.cli.{name_of_function}"), name_of_function)
+    module = import_module(f"sgi.cli.{name_of_function}")
+    function = getattr(module, name_of_function)
     _, _, details = (getdoc(function) or "").partition("\n\n")
     single = typer.Typer(add_completion=False)
-    text = f"{COMMANDS[name]}\n\n{details}".rstrip()
+    # Lines of a paragraph are joined: the terminal has another width than the source.
+    paragraphs = [paragraph.replace("\n", " ") for paragraph in details.split("\n\n")]
+    text = "\n\n".join([COMMANDS[name], *paragraphs]).rstrip()
     single.command(name, help=text, context_settings=_HELP_FLAGS)(function)
     command = typer.main.get_command(single)
+    for panel, parameters in getattr(module, "PANELS", {}).items():
+        for parameter in command.params:
+            if parameter.name in parameters:
+                setattr(parameter, "rich_help_panel", panel)  # noqa: B010
     if any(parameter.name == "generator" for parameter in command.params):
         command.context_settings["token_normalize_func"] = _option_name
     return command

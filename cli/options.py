@@ -13,6 +13,7 @@ import typer
 
 from sgi.engine.backends import BACKENDS, DEVICES
 from sgi.engine.errors import UserError, one_line
+from sgi.engine.shards import SHARD_FORMATS
 from sgi.engine.writers import FORMATS
 
 _SHOWN = 40  # characters of a wrong value
@@ -167,7 +168,17 @@ Precision = Annotated[
     str | None, typer.Option("--precision", help="fp32 or bf16. Default: bf16 where the hardware supports it.")
 ]
 
-# Results: parameters `file_format`, `preview`, `quiet`.
-MapFormat = Annotated[str, typer.Option("--format", help=f"File format of the maps: {' or '.join(FORMATS)}.")]
+# Results: parameters `file_format`, `preview`, `quiet`, `as_json`.
+MapFormat = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help=f"{' or '.join(FORMATS)}: a file for each map. {', '.join(SHARD_FORMATS)}: shards of many seeds.",
+    ),
+]
 Preview = Annotated[bool, typer.Option("--preview/--no-preview", help="Also write a picture of the first results.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print progress and results as JSON, one object a line. With --quiet: only results."),
+]

@@ -1,18 +1,19 @@
-"""Progress of long commands on stderr: bars on a terminal, plain lines elsewhere, nothing with --quiet."""
+"""Progress of long commands: bars on a terminal, plain lines elsewhere, JSON lines with --json, none with --quiet."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, TextIO
 
+from sgi.cli.json_progress import JsonLines
+from sgi.cli.speed import Speed
 from sgi.cli.terminal import new_console, printable
-from sgi.engine.progress import SILENT, Progress, Stage
+from sgi.engine.progress import SILENT, Figures, Progress, Stage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,15 +23,19 @@ LINE_SECONDS = 5.0
 """Least time between two lines of a stage."""
 SILENCE_SECONDS = 30.0
 """Longest time without a line: after it, a line states what still runs."""
+BAR_SECONDS = 0.05
+"""Least time between two updates of a bar."""
 WINDOW_LINES = 6
 """Lines whose speed gives the time left: the finished part of a continued run passes at once and must not count."""
 
 
 @contextmanager
-def progress(quiet: bool = False) -> Iterator[Progress]:
-    """The progress display for stderr."""
+def progress(quiet: bool = False, as_json: bool = False) -> Iterator[Progress]:
+    """The progress display for stderr; as_json: JSON lines on stdout instead."""
     if quiet:
         yield SILENT
+    elif as_json:
+        yield JsonLines(sys.stdout)
     elif sys.stderr.isatty():
         with bars(new_console(stderr=True)) as shown:
             yield shown
@@ -45,13 +50,18 @@ def bars(console: Console) -> Iterator[_Bars]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(_width(console.width)), MofNCompleteColumn(),
         TextColumn("{task.fields[unit]}", markup=False),
         TimeRemainingColumn(), TextColumn("{task.fields[note]}", markup=False),
     )  # fmt: skip
     # rich would send what is printed to stdout meanwhile to the console, that is to stderr.
     with Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as display:
         yield _Bars(display)
+
+
+def _width(columns: int) -> int:
+    """Width of a bar that leaves room for the text beside it."""
+    return min(40, max(8, columns - 75))
 
 
 class _Bars:
@@ -74,9 +84,16 @@ class _Bar:
     def __init__(self, display: RichProgress, name: str, total: int, unit: str) -> None:
         self._display = display
         self._task = display.add_task(name, total=total, unit=unit, note="")
+        self._count, self._note = 0, ""
+        self._shown = 0.0
 
-    def advance(self, count: int = 1, note: str = "") -> None:
-        self._display.update(self._task, advance=count, note=printable(note))
+    def advance(self, count: int = 1, note: str = "", figures: Figures | None = None) -> None:
+        self._count, self._note = self._count + count, note
+        now = time.monotonic()
+        if now - self._shown >= BAR_SECONDS:  # an update takes longer than the work on a small map
+            self._shown = now
+            self._display.update(self._task, advance=self._count, note=printable(self._note))
+            self._count = 0
 
     def remove(self) -> None:
         self._display.remove_task(self._task)
@@ -149,23 +166,21 @@ class _LineStage:
         self._name, self._total, self._unit = name, total, unit
         self._done = 0
         self._began = clock()
-        self._marks = deque([(self._began, 0)], maxlen=WINDOW_LINES)  # (time, units done) at the last lines
+        self._speed = Speed(self._began, WINDOW_LINES)
 
-    def advance(self, count: int = 1, note: str = "") -> None:
+    def advance(self, count: int = 1, note: str = "", figures: Figures | None = None) -> None:
         self._done += count
         now = self._clock()
-        if now - self._marks[-1][0] < LINE_SECONDS:
+        if now - self._speed.last < LINE_SECONDS:
             return
-        then, done = self._marks[0]
-        self._marks.append((now, self._done))
+        rate = self._speed.mark(now, self._done)
         words = [f"{self._count()} of {self._total} {self._unit}".rstrip()]
-        if self._done > done:
-            left = max(self._total - self._done, 0) * (now - then) / (self._done - done)
-            words.append(f"{_time(left)} left")
+        if rate:
+            words.append(f"{_time(max(self._total - self._done, 0) / rate)} left")
         self._message(", ".join(filter(None, [*words, note])))
 
     def end(self) -> None:
-        if self._marks[-1][0] > self._began:
+        if self._speed.last > self._began:
             self._message(f"{self._count()} {self._unit}".rstrip() + f" in {_time(self._clock() - self._began)}")
 
     def _count(self) -> str:

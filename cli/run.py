@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sgi.cli import INTERRUPTED
+from sgi.cli.json_progress import print_object
 from sgi.cli.options import (
     ClassIndices,
+    Json,
     MapFormat,
     OffsetFiles,
     Preview,
@@ -27,11 +29,24 @@ from sgi.cli.options import (
 )
 from sgi.cli.progress import progress
 from sgi.cli.terminal import echo
+from sgi.cli.termination import termination
 from sgi.engine.backends import AUTO, DEFAULT_BATCH
 from sgi.engine.errors import UserError
 
 if TYPE_CHECKING:
     from sgi.engine.run import RunReport
+
+PANELS = {
+    "What to compute": (
+        "seeds", "seeds_file", "latents", "latents_kind", "mix_seed", "mix_rows", "types", "psi", "class_index",
+    ),
+    "Model": ("model", "generator", "offsets", "alpha", "cutoff", "noise_mode", "cache"),
+    "Files": (
+        "outdir", "file_format", "shard_size", "dtype", "compression", "digits", "seeds_per_folder", "preview",
+        "verify",
+    ),
+    "Speed": ("backend", "device", "precision", "batch", "threads", "shard"),
+}  # fmt: skip
 
 
 def run(
@@ -54,7 +69,7 @@ def run(
     ] = None,
     more_latents: Annotated[list[Path] | None, typer.Argument(metavar="FILE", hidden=True)] = None,
     latents_kind: Annotated[
-        str | None, typer.Option("--latents-kind", help="z, w or w+, where a file does not tell it.")
+        str | None, typer.Option("--latents-kind", help="z, w or w+, where the file leaves it open.")
     ] = None,
     mix_seed: Annotated[
         str | None,
@@ -95,7 +110,11 @@ def run(
     ] = None,
     threads: Threads = None,
     shard: Annotated[
-        str, typer.Option("--shard", help="k/n: only part k of n of the seeds, counted from 1; `verify` merges them.")
+        str,
+        typer.Option(
+            "--shard",
+            help="k/n: only part k of n of the seeds, or of the shards, counted from 1; `verify` merges them.",
+        ),
     ] = "1/1",
     digits: Annotated[
         int | None,
@@ -111,22 +130,42 @@ def run(
             help="Seeds from this number on are in subfolders of as many; 0 for none. Default: the folder's, or 1000.",
         ),
     ] = None,
+    shard_size: Annotated[
+        int | None,
+        typer.Option("--shard-size", help="Seeds of a shard. Default: the folder's, or 1000. With formats of shards."),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            "--dtype", help="What shards contain: codes, float16 or float32. Default: the folder's, or the format's."
+        ),
+    ] = None,
+    compression: Annotated[
+        str | None,
+        typer.Option(
+            "--compression", help="Compression of shards, by a name of the format. Default: the folder's, or its."
+        ),
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare the hashes of files that are finished, not only their sizes.")
     ] = False,
     cache: RunCache = True,
     preview: Preview = True,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Write the maps of seeds or latents as files; the same command continues a stopped run.
 
     --latents takes one file or several, each with one or more latents; the maps are `latent0007_depth.png` by row.
     w and w+ are after truncation, so --trunc and --class do not apply to them.
 
+    Ctrl-C and SIGTERM keep all finished seeds; the exit code is 130 or 143. The progress names the stage that limits
+    the speed: generate, encode or write.
+
     The first run in a folder writes run.json with the settings, the backend and a description of the data set. Later
     runs and shards in the folder must have the same settings and use the same backend and batch.
     """
-    from sgi.engine.run import RunInterrupted, run_classes
+    from sgi.engine.run import run_classes
     from sgi.engine.seeds import parse_seeds, read_seeds
 
     files = _latents(latents, more_latents)
@@ -134,23 +173,48 @@ def run(
     if len(given) != 1:
         raise UserError("give " + ("one of " if given else "") + "--seeds, --seeds-file or --latents")
     wanted = read_seeds(seeds_file) if seeds_file else None if seeds is None else parse_seeds(seeds)
-    try:
-        with progress(quiet) as shown:
-            reports = run_classes(
-                wanted, class_index, latents=files, latents_kind=latents_kind, mix_seed=mix_seed, mix_rows=mix_rows,
-                model=model, generator=generator, offsets=offsets or [], types=types, outdir=outdir, psi=psi,
-                alpha=alpha, cutoff=cutoff, noise_mode=noise_mode, file_format=file_format, batch=batch,
-                backend=backend, device=device, precision=precision, cache=cache, threads=threads, shard=shard,
-                digits=digits, seeds_per_folder=seeds_per_folder, verify=verify, preview=preview, progress=shown,
-            )  # fmt: skip
-    except RunInterrupted as stop:
-        echo(
-            f"interrupted: {stop.finished} of {stop.total} {stop.item}s are finished; the same command continues",
-            err=True,
-        )
-        raise typer.Exit(INTERRUPTED) from None
+    with termination() as ending:
+        try:
+            with progress(quiet, as_json) as shown:
+                reports = run_classes(
+                    wanted, class_index, latents=files, latents_kind=latents_kind, mix_seed=mix_seed, mix_rows=mix_rows,
+                    model=model, generator=generator, offsets=offsets or [], types=types, outdir=outdir, psi=psi,
+                    alpha=alpha, cutoff=cutoff, noise_mode=noise_mode, file_format=file_format, batch=batch,
+                    backend=backend, device=device, precision=precision, cache=cache, threads=threads, shard=shard,
+                    digits=digits, seeds_per_folder=seeds_per_folder, shard_size=shard_size, dtype=dtype,
+                    compression=compression, verify=verify, preview=preview, progress=shown,
+                )  # fmt: skip
+        except KeyboardInterrupt as stop:
+            _show_interruption(stop, as_json)
+            raise typer.Exit(ending.exit_code) from None
     for report in reports:
-        echo("\n".join(_lines(report)))
+        if as_json:
+            print_object(sys.stdout, "report", _facts(report))
+        else:
+            echo("\n".join(_lines(report)))
+
+
+def _show_interruption(stop: KeyboardInterrupt, as_json: bool) -> None:
+    from sgi.engine.run import RunInterrupted
+
+    facts, state = {}, ""
+    if isinstance(stop, RunInterrupted):
+        facts = {"finished": stop.finished, "total": stop.total, "item": stop.item}
+        state = f": {stop.finished} of {stop.total} {stop.item}s are finished; the same command continues"
+    if as_json:
+        print_object(sys.stdout, "interrupted", facts)
+    echo(f"interrupted{state}", err=True)
+
+
+def _facts(report: RunReport) -> dict[str, Any]:
+    """The report for programs."""
+    return {
+        "outdir": report.outdir, "manifest": report.manifest, "preview": report.preview, "item": report.item,
+        "types": report.types, "written": report.written, "found": report.found, "files": report.files,
+        "bytes": report.bytes, "seconds": round(report.seconds, 3),
+        "images_per_second": round(report.images_per_second, 3), "backend": report.backend, "device": report.device,
+        "precision": report.precision, "remark": report.remark, "set_aside": [str(path) for path in report.set_aside],
+    }  # fmt: skip
 
 
 def _latents(first: list[Path] | None, rest: list[Path] | None) -> list[Path] | None:

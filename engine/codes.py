@@ -18,6 +18,14 @@ from numpy.typing import NDArray
 from sgi.engine import intrinsics
 from sgi.engine.intrinsics import Intrinsic, Kind
 
+_FORMULA_16 = "16-bit grey: value = low + code / 65535 * (high - low)"
+_FORMULA_CLASSES = "indexed: a pixel is the index of the class in `classes`"
+_FORMULA_8 = {
+    "identity": "value = low + u * (high - low)",
+    "inverse": "value = low + (1 - u) * (high - low)",
+    "linear": "value = low + linear(u) * (high - low), linear: inverse of the sRGB transfer function (IEC 61966-2-1)",
+    "unit": "value = n / sqrt(|n|^2 + 1e-6), n = 2 u - 1",
+}
 _LARGEST_KEY = 0x7F7FFFFF  # the bits of the largest float32
 _COMPARED = 1 << 13  # numbers on each side of the steps of a type that are compared
 
@@ -47,6 +55,29 @@ def dtype_of(kind: Kind) -> Any:
 def pixels_of(kind: Kind, value: NDArray[np.floating]) -> NDArray[Any]:
     """Codes [..., H, W, C], as pixels are stored in files, of values [..., C, H, W] of a type."""
     return np.moveaxis(codes(kind, value), -3, -1)
+
+
+def values_of(kind: Kind, pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Values [..., C, H, W] float32 of codes [..., H, W, C], as `pixels_of` gives them."""
+    row = intrinsics.get(kind)
+    planes = np.moveaxis(pixels, -1, -3).astype(np.float32)
+    if row.decoding == "palette":
+        return planes
+    code = planes / (2**row.png_bits - 1)
+    if row.png_bits == 8:
+        return np.asarray(intrinsics.decode(row, code), np.float32)
+    return row.low + code * np.float32(row.high - row.low)
+
+
+def formula(kind: Kind) -> str:
+    """How codes become values, for people who read files: the formula of `values_of`."""
+    row = intrinsics.get(kind)
+    if row.decoding == "palette":
+        return _FORMULA_CLASSES
+    if row.png_bits == 16:
+        return _FORMULA_16
+    colours = {1: "grey", 4: "RGBA"}.get(row.channels, "RGB")
+    return f"8-bit {colours}: {_FORMULA_8[row.decoding]}, u = code / 255"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,12 @@ TEMPORARY_MARK = ".part-"
 _CHUNK_BYTES = 1 << 20
 
 
+def temporary_path(target: Path) -> Path:
+    """A new name beside `target` for a file or folder that is renamed to it: `.room.part-1f3a9c02.png`."""
+    # Random instead of the process id, because machines can share a folder.
+    return target.with_name(f".{target.stem}{TEMPORARY_MARK}{os.urandom(4).hex()}{target.suffix}")
+
+
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A context with a temporary path beside `path`, which is renamed to `path` on success and removed on failure.
@@ -26,8 +32,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     suffix. The folder must exist. Exceptions of the body and of the rename propagate.
     """
     target = Path(path)
-    # Random instead of the process id, because machines can share a folder.
-    temporary = target.with_name(f".{target.stem}{TEMPORARY_MARK}{os.urandom(4).hex()}{target.suffix}")
+    temporary = temporary_path(target)
     try:
         yield temporary
         os.replace(temporary, target)

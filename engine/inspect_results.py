@@ -24,7 +24,7 @@ _RUN, _REPORT, _TRITON = "run.json", "report.json", "config.pbtxt"
 _FILES = (".safetensors", ".onnx", ".engine", ".plan", ".npy", ".jsonl", ".pkl", ".pt")
 _SHOWN = 20  # names that the description of a folder lists
 _LARGEST = 1 << 26  # bytes of a page or a configuration
-_LONGEST_LINE = 1 << 16  # bytes of a line of a manifest
+_LONGEST_LINE = 1_201_000  # bytes of a line of a manifest of shards
 # Keys of a JSON object -> its kind, and the fields to show; None for all. The first kind whose keys are present counts.
 _JSON: tuple[tuple[set[str], str, tuple[str, ...] | None], ...] = (
     ({"verdicts", "rows", "held_out"}, "report of eval",
@@ -59,7 +59,7 @@ def _folder(path: Path) -> Found:
     names = sorted(entry.name for entry in path.iterdir())
     if _RUN in names:
         found = {file.name: _manifest(file)[1] for file in sorted(path.glob("manifest*.jsonl"))}
-        item = "latents" if any("latents" in facts for facts in found.values()) else "seeds"
+        item = next((f"{name}s" for name in _ITEMS if any(f"{name}s" in facts for facts in found.values())), "seeds")
         manifests = {name: facts.get(item, 0) for name, facts in found.items()}
         return "run folder", {**_json(path / _RUN)[1], f"finished {item}": manifests}
     for name in (_REPORT, "relight.json"):
@@ -124,24 +124,28 @@ def _manifest(path: Path) -> Found:
         while line := file.readline(_LONGEST_LINE):
             if line.endswith(b"\n"):  # the last line of an active run can be incomplete
                 entry = _LINES.decode(line)
-                number, item = (entry.seed, "seed") if entry.latent is None else (entry.latent, "latent")
-                if number is None:
-                    raise ValueError("a line of neither a seed nor a latent")
+                item = next((name for name in _ITEMS if getattr(entry, name) is not None), "")
+                if not item:
+                    raise ValueError("a line of neither a shard, a seed nor a latent")
+                number = getattr(entry, item)
                 numbers.append(number)
                 types = types or list(entry.files)
             elif len(line) == _LONGEST_LINE:
                 raise ValueError("a line that is too long")
     distinct = np.unique(np.array(numbers, np.uint64))
     span = {f"first {item}": int(distinct[0]), f"last {item}": int(distinct[-1])} if len(distinct) else {}
-    return "manifest of a run", {f"{item}s": len(distinct), **span, "types": types}
+    facts = {f"{item}s": len(distinct), **span}
+    return "manifest of a run", facts if item == "shard" else {**facts, "types": types}
 
 
 class _Line(msgspec.Struct):
     seed: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] | None = None
     latent: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] | None = None
+    shard: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] | None = None
     files: dict[str, str] = {}
 
 
+_ITEMS = ("shard", "seed", "latent")
 _LINES = msgspec.json.Decoder(_Line)
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
+
+Figures = Mapping[str, float | int | str]
+"""Name -> figure of a stage, for programs that read the progress."""
 
 
 class Stage(Protocol):
     """One stage of the work while it runs."""
 
-    def advance(self, count: int = 1, note: str = "") -> None:
-        """Report that `count` more units are done; note: text beside the bar, such as the loss."""
+    def advance(self, count: int = 1, note: str = "", figures: Figures | None = None) -> None:
+        """Report that `count` more units are done.
+
+        note: text beside the bar, such as the loss. figures: the same for programs; None are those before.
+        """
         ...
 
 
@@ -35,7 +41,7 @@ class _Silent:
     def message(self, text: str) -> None:
         pass
 
-    def advance(self, count: int = 1, note: str = "") -> None:
+    def advance(self, count: int = 1, note: str = "", figures: Figures | None = None) -> None:
         pass
 
 

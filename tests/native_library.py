@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from sgi.engine.decoding import DECODINGS
 from sgi.engine.intrinsics import Intrinsic
 
+_Facts = TypeVar("_Facts")
 ROOT = Path(__file__).parents[1]
 _FLOATS = ctypes.POINTER(ctypes.c_float)
 _SEEDS = ctypes.POINTER(ctypes.c_uint32)
@@ -35,6 +37,8 @@ class _Request(ctypes.Structure):
         ("classes", _SEEDS),
         ("psi", _FLOATS),
         ("labels", _FLOATS),
+        ("w", _FLOATS),
+        ("ws", _FLOATS),
     ]
 
 
@@ -65,6 +69,9 @@ class _ModelInfo(ctypes.Structure):
         *((name, ctypes.c_char_p) for name in ("backend", "device", "runtime", "generator_sha256", "description")),
         ("types", ctypes.POINTER(_Type)),
         ("type_count", ctypes.c_size_t),
+        ("input", ctypes.c_char_p),
+        ("w_dim", ctypes.c_uint32),
+        ("num_ws", ctypes.c_uint32),
     ]
 
 
@@ -96,15 +103,16 @@ class NativeLibrary:
         self,
         model: Path,
         shapes: dict[str, tuple[int, ...]],
-        seeds: Sequence[int],
+        seeds: Sequence[int] | None,
         psi: float | None = None,
         classes: Sequence[int] | None = None,
         labels: np.ndarray | None = None,
+        latents: dict[str, np.ndarray] | None = None,
         **options: str | int,
     ) -> dict[str, np.ndarray]:
         """Open a model, generate the maps of `shapes`, {type: [N, C, R, R]}, and close it; raises NativeError.
 
-        labels: [N, c_dim] float32 in C order, instead of classes.
+        labels: [N, c_dim] float32 in C order, instead of classes. latents: z, w or ws -> [N, ...] float32 in C order.
         """
         encoded = {name: value.encode() if isinstance(value, str) else value for name, value in options.items()}
         engine = ctypes.c_void_p()
@@ -117,13 +125,15 @@ class NativeLibrary:
             )
             request = _Request(
                 ctypes.sizeof(_Request),
-                len(seeds),
-                (ctypes.c_uint32 * len(seeds))(*seeds),
+                next(iter(shapes.values()))[0],
+                None if seeds is None else (ctypes.c_uint32 * len(seeds))(*seeds),
                 None,
                 None if classes is None else (ctypes.c_uint32 * len(classes))(*classes),
                 None if psi is None else ctypes.pointer(ctypes.c_float(psi)),
                 None if labels is None else labels.ctypes.data_as(_FLOATS),
             )
+            for name, values in (latents or {}).items():
+                setattr(request, name, values.ctypes.data_as(_FLOATS))
             self._check(self._library.sgi_generate(engine, ctypes.byref(request), outputs, len(maps)))
         finally:
             self._library.sgi_close(engine)
@@ -131,13 +141,20 @@ class NativeLibrary:
 
     def types(self, model: Path) -> list[tuple[Intrinsic, np.ndarray]]:
         """The types of a model by sgi_info, and the colours [K, 3] uint8 of their classes; raises NativeError."""
+        return self._info(model, lambda info: [_python_type(info.types[i]) for i in range(info.type_count)])
+
+    def input(self, model: Path) -> tuple[str, int, int]:
+        """What a model takes, its w_dim and num_ws, by sgi_info; raises NativeError."""
+        return self._info(model, lambda info: (info.input.decode(), info.w_dim, info.num_ws))
+
+    def _info(self, model: Path, read: Callable[[_ModelInfo], _Facts]) -> _Facts:
         engine = ctypes.c_void_p()
         options = _Options(ctypes.sizeof(_Options))
         self._check(self._library.sgi_open(str(model).encode(), ctypes.byref(options), ctypes.byref(engine)))
         try:
             info = _ModelInfo(ctypes.sizeof(_ModelInfo))
             self._check(self._library.sgi_info(engine, ctypes.byref(info)))
-            return [_python_type(info.types[i]) for i in range(info.type_count)]
+            return read(info)  # before the engine is closed, which owns what it points to
         finally:
             self._library.sgi_close(engine)
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sgi.engine.progress import Figures
+
 
 class RecordedProgress:
-    """Totals, counts and notes by name of the stage, and all messages. Calls with a count of 0 are left out.
+    """Totals, counts and notes by name of the stage, the last figures of each, and all messages.
+
+    Calls with a count of 0 are left out of counts and notes.
 
     stop_at: (name of a stage, units done) at which it raises KeyboardInterrupt.
     """
@@ -17,6 +21,7 @@ class RecordedProgress:
         self.totals: dict[str, int] = {}
         self.counts: dict[str, list[int]] = {}
         self.notes: dict[str, list[str]] = {}
+        self.figures: dict[str, Figures] = {}
         self.messages: list[str] = []
 
     @property
@@ -39,7 +44,8 @@ class _Stage:
     def __init__(self, progress: RecordedProgress, name: str) -> None:
         self.progress, self.name = progress, name
 
-    def advance(self, count: int = 1, note: str = "") -> None:
+    def advance(self, count: int = 1, note: str = "", figures: Figures | None = None) -> None:
+        self.progress.figures[self.name] = figures or self.progress.figures.get(self.name, {})
         if not count:
             return
         self.progress.counts[self.name].append(count)

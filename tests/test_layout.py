@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("cli", "engine", "kernels", "export", "trainer")
 
 _ENGINE = {"engine", "engine.backends", "engine.bundle", "engine.generator", "engine.writers"}
-_RUN = {*_ENGINE, "engine.api", "engine.run", "engine.service", "engine.walk"}
+_RUN = {*_ENGINE, "engine.api", "engine.run", "engine.service", "engine.shards", "engine.walk"}
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
     "kernels.gpu": {"kernels"},
@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine.generator": {"engine"},
     "engine.bundle": {"engine"},
     "engine.writers": {"engine"},
+    "engine.shards": {"engine", "engine.writers"},
     "engine.backends": {"engine"},
     "engine.backends.triton": {"engine", "engine.backends", "engine.generator", "kernels.gpu"},
     "engine.model_recipe": {"engine", "engine.bundle"},
@@ -39,9 +40,11 @@ ALLOWED: dict[str, set[str]] = {
     },
     "engine.api": {"engine", "engine.backends", "engine.bundle", "engine.generator_model"},
     "engine.service": {"engine", "engine.api", "engine.writers"},
-    "engine.run": {"engine", "engine.api", "engine.backends", "engine.generator_model", "engine.writers"},
+    "engine.run": {
+        "engine", "engine.api", "engine.backends", "engine.generator_model", "engine.shards", "engine.writers",
+    },
     "engine.walk": {"engine", "engine.api", "engine.backends", "engine.generator_model", "engine.writers"},
-    "engine.doctor": {"engine", "engine.backends", "engine.bundle", "engine.generator_model"},
+    "engine.doctor": {"engine", "engine.backends", "engine.bundle", "engine.generator_model", "engine.writers"},
     "engine.inspect_file": {"engine", "engine.generator"},
     "export": {*_ENGINE, "engine.model_recipe"},
     "trainer": {"engine"},
@@ -76,7 +79,7 @@ PUBLIC = {"engine": "engine.api"}
 
 RUNNING_PATH = (
     "cli", "engine", "engine.api", "engine.backends", "engine.bundle", "engine.doctor", "engine.generator_model",
-    "engine.inspect_file", "engine.model_recipe", "engine.run", "engine.walk", "engine.writers",
+    "engine.inspect_file", "engine.model_recipe", "engine.run", "engine.shards", "engine.walk", "engine.writers",
 )  # fmt: skip
 HEAVY = ("torch", "onnx", "triton", "av")
 

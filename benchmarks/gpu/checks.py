@@ -16,7 +16,6 @@ from workload import CHECK_CONFIG, TINY_CONFIG, TINY_SIZES, Size, build, offset_
 
 from sgi.engine.backends.triton.fused_network import FusedNetwork
 from sgi.engine.backends.triton.kernel_synthesis import with_kernels
-from sgi.engine.backends.triton.options import PRESETS
 from sgi.engine.offset_tensors import ROWS
 from sgi.kernels.gpu import fused_conv, modulated_conv, pack_conv, to_rgb, up_conv
 from sgi.kernels.gpu.conv import reference
@@ -129,21 +128,18 @@ def _network(size: Size, dtype: torch.dtype, device: str) -> Iterator[Row]:
     generator = build(size, device)
     offset = offset_from(size.config, seed=1, from_side=8).to(device)
     z = torch.randn(2, size.config.z_dim, device=device)
-    rows = []
-    for preset, options in PRESETS.items():
-        network = FusedNetwork(generator, [{}, {ROWS: offset}], dtype, options=options)
-        selection = network.select([0, 1])
-        with torch.inference_mode():
-            styles = network.styles(network.mapping(z), torch.tensor(0.7, device=device), None, selection)
-            first, again = network.render(styles, selection), network.render(styles, selection)
-        rows.append((preset, first, bool((first == again).all())))
+    network = FusedNetwork(generator, [{}, {ROWS: offset}], dtype)
+    selection = network.select([0, 1])
+    with torch.inference_mode():
+        styles = network.styles(network.mapping(z), torch.tensor(0.7, device=device), None, selection)
+        pictures, again = network.render(styles, selection), network.render(styles, selection)
     with torch.inference_mode():
         wide_generator = generator.double()
         expected = torch.stack(
             [wide_generator(z.double(), psi=0.7, offset=o, dtype=torch.float64) for o in (None, offset.double())]
         )
-    for preset, pictures, repeats in rows:
-        yield _row(f"network {size.name}, {preset}", dtype, ratio(pictures, expected), LIMITS[dtype], repeats)
+    repeats = bool((pictures == again).all())
+    yield _row(f"network {size.name}", dtype, ratio(pictures, expected), LIMITS[dtype], repeats)
 
 
 def _gradients(device: str) -> Iterator[Row]:

@@ -24,7 +24,6 @@ from torch import Tensor
 from torch.utils import cpp_extension
 from workload import Size, build
 
-from sgi.engine.backends.triton import options
 from sgi.engine.backends.triton.cuda_graph import CudaGraph
 from sgi.engine.backends.triton.fused_network import FusedNetwork
 from sgi.engine.generator import Generator
@@ -49,30 +48,18 @@ def recorded(function: Callable[[Tensor], Tensor], z: Tensor) -> Run:
 
 @dataclass(frozen=True)
 class Variant:
-    """The kernels with other choices. winners: layers by the measured winners of the stage `forms`; options: of
-    `FusedNetwork`."""
+    """The kernels with other choices. winners: layers by the measured winners of the stage `forms`."""
 
     name: str
     winners: Winners = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
 
 
 PLAIN = Variant("kernels")
-# Options of FusedNetwork by name.
-PRESETS: dict[str, dict[str, Any]] = {
-    name: {"options": found} for name, found in options.PRESETS.items() if name != "default"
-}
 
 
 def variants(winners: Winners) -> list[Variant]:
     """The kernels as they are and, if there are any, with the winners."""
     return [PLAIN, Variant("kernels, winners", winners)] if winners else [PLAIN]
-
-
-def presets(winners: Winners) -> list[Variant]:
-    """The variants of PRESETS, with the winners if there are any."""
-    name = variants(winners)[-1].name
-    return [Variant(f"{name} ({preset})", winners, given) for preset, given in PRESETS.items()]
 
 
 @lru_cache(maxsize=2)
@@ -92,7 +79,7 @@ def kernels(
     """The kernels in one CUDA graph; `kinds` types by `offsets`, None for the plain picture alone."""
     generator = shared_generator(size, device)
     tensors = [{} if offset is None else {ROWS: offset.to(device)} for offset in offsets or [None]]
-    network = FusedNetwork(generator, tensors, torch.float16, **variant.options)
+    network = FusedNetwork(generator, tensors, torch.float16)
     selection = network.select(range(kinds))
     psi = torch.tensor(PSI, device=device)
 

@@ -44,7 +44,7 @@ from results_file import Case, Record
 from workload import SIZES, TINY_SIZES, Size
 
 STAGES = (
-    "checks", "ceilings", "loop", "forms", "sweep", "networks", "presets", "compiled", "types", "fit", "layers",
+    "checks", "ceilings", "loop", "forms", "sweep", "networks", "compiled", "types", "fit", "layers",
     "autotuned",
 )  # fmt: skip
 OPTIONAL = ("autotuned",)
@@ -166,17 +166,6 @@ class Benchmark:
             for name, make in rivals:
                 for size, batch in pairs:
                     yield self._network(name, make, size, batch)
-
-    def _presets(self) -> Iterator[Case]:
-        found = implementations.presets(self.record.results.get("winners", {}))
-        found = found[:1] if self.options.tiny else found
-        for size, batch in self.tuned:
-            for variant in found:
-                yield self._network(variant.name, partial(implementations.kernels, variant=variant), size, batch)
-        size = self.sizes[-1]
-        for variant in found:
-            rows = partial(measurements.types, size, size.batches[0], self.device, self.type_count, variant)
-            yield Case("types", f"{variant.name}, batch {size.batches[0]}", rows)
 
     def _compiled(self, mode: str = "reduce-overhead") -> Iterator[Case]:
         pairs = self.tuned if mode == "reduce-overhead" else self.tuned[:1]

@@ -35,6 +35,7 @@ JOBS = {
     "engine.service": "maps over HTTP",
     "engine.walk": "videos between seeds",
     "engine.writers": "file formats of maps",
+    "engine.shards": "file formats of many seeds",
     "export": "bake, lower, write, verify",
     "kernels": "kernels by device",
     "kernels.gpu": "Triton operators",

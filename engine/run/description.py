@@ -10,20 +10,16 @@ from typing import Any
 import numpy as np
 
 from sgi.engine.artifact import Artifact
+from sgi.engine.codes import formula
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.latents_file import Latents
 from sgi.engine.run.record import RunRecord
 from sgi.engine.version import __version__
+from sgi.engine.writers import deflate
 
+_OF_PNG_FILES = ("png", "webdataset", "parquet")
+"""Formats whose bytes depend on what compresses PNG files."""
 _NPY = "float32 [channels, row, column] in C order: the values"
-_PNG_16 = "16-bit grey: value = low + code / 65535 * (high - low)"
-_PNG_CLASSES = "indexed: a pixel is the index of the class in `classes`"
-_PNG_8 = {
-    "identity": "value = low + u * (high - low)",
-    "inverse": "value = low + (1 - u) * (high - low)",
-    "linear": "value = low + linear(u) * (high - low), linear: inverse of the sRGB transfer function (IEC 61966-2-1)",
-    "unit": "value = n / sqrt(|n|^2 + 1e-6), n = 2 u - 1",
-}
 
 
 def describe(artifact: Artifact, record: RunRecord, latents: Latents | None = None) -> dict[str, Any]:
@@ -33,6 +29,9 @@ def describe(artifact: Artifact, record: RunRecord, latents: Latents | None = No
     """
     backend = getattr(sys.modules.get(record.backend), "__version__", None)
     versions = {"sgi-engine": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    if record.file_format in _OF_PNG_FILES:
+        name, version = deflate.library()
+        versions[name] = version
     names = (
         "resolution", "z_dim", "c_dim", "cutoff", "noise_mode", "precision", "generator", "offsets", "graph_sha256",
     )  # fmt: skip
@@ -40,15 +39,9 @@ def describe(artifact: Artifact, record: RunRecord, latents: Latents | None = No
         "versions": versions if backend is None else {**versions, record.backend: backend},
         **_recipe(artifact, record, latents),
         "model": {name: getattr(artifact, name) for name in names},
-        "names": (
-            f"{record.item}N_TYPE, N with {record.digits} digits; " + _folders(record) + "; manifest.jsonl and "
-            "metadata.jsonl list all files"
-        ),
+        "names": _names(record),
         "axes": "row 0 is the top of the image, column 0 its left; channels of colours are red, green, blue, alpha",
-        "maps": [
-            {**asdict(kind), "encoding": _encoding(kind, record.file_format)}
-            for kind in map(artifact.output, record.types)
-        ],
+        "maps": [{**asdict(kind), "encoding": _encoding(kind, record)} for kind in map(artifact.output, record.types)],
     }
 
 
@@ -62,20 +55,24 @@ def _recipe(artifact: Artifact, record: RunRecord, latents: Latents | None) -> d
     return {"latents": recipe}
 
 
-def _folders(record: RunRecord) -> str:
+def _names(record: RunRecord) -> str:
+    if form := record.shard_format:
+        return (
+            f"shard-N{form.suffix}, N with 6 digits: {record.item}s number N * {record.shard_size} and the following "
+            "of the list, in its order; manifest.jsonl lists all shards"
+        )
     count = record.seeds_per_folder
-    return f"{record.item}s from {count} on in subfolder N // {count}, with 5 digits" if count else "no subfolders"
+    folders = f"{record.item}s from {count} on in subfolder N // {count}, with 5 digits" if count else "no subfolders"
+    return (
+        f"{record.item}N_TYPE, N with {record.digits} digits; {folders}; manifest.jsonl and metadata.jsonl list all "
+        "files"
+    )
 
 
-def _encoding(kind: Intrinsic, file_format: str) -> str:
+def _encoding(kind: Intrinsic, record: RunRecord) -> str:
     """How the numbers in a file become values; the name of the format for a plugin's."""
-    if file_format == "npy":
+    if form := record.shard_format:
+        return form.encoding(kind, record.dtype or "")
+    if record.file_format == "npy":
         return _NPY
-    if file_format != "png":
-        return f"format {file_format} of a plugin"
-    if kind.decoding == "palette":
-        return _PNG_CLASSES
-    if kind.png_bits == 16:
-        return _PNG_16
-    colours = {1: "grey", 4: "RGBA"}.get(kind.channels, "RGB")
-    return f"8-bit {colours}: {_PNG_8[kind.decoding]}, u = code / 255"
+    return formula(kind) if record.file_format == "png" else f"format {record.file_format} of a plugin"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,13 @@ def read_map(decode: Callable[[Intrinsic, bytes], np.ndarray], kind: Intrinsic, 
         raise UserError(
             f"{file}: damaged ({one_line(str(error), 80)}); run again with `verify=True`, which writes it again"
         ) from None
+
+
+def read_maps(job: Job, artifact: Artifact, place: int) -> dict[str, np.ndarray]:
+    """The maps [C, R, R] float32 of the seed number `place` of a job's part; raises UserError as `read_map` does."""
+    decode = get_format(job.record.file_format).decode
+    files = job.files(job.part[place])
+    return {name: read_map(decode, artifact.output(name), file) for name, file in files.items()}
 
 
 def are_maps(job: Job, artifact: Artifact, seed: int) -> bool:
@@ -65,10 +73,15 @@ def is_intact(job: Job, line: Line, verify: bool) -> bool:
 
 @dataclass(frozen=True)
 class Written:
-    """A seed whose files exist: its line for the manifest, and new names of files that were in their place."""
+    """A seed whose files exist: its line for the manifest, and new names of files that were in their place.
+
+    encode, write: seconds of the stages.
+    """
 
     line: Line
     set_aside: list[Path]
+    encode: float = 0.0
+    write: float = 0.0
 
 
 def write_maps(
@@ -85,8 +98,11 @@ def write_maps(
     encode = file_format.encode_codes if as_codes and isinstance(file_format, CodedFormat) else file_format.encode
     line = LINES[job.record.item](seed, job.record.file_names(seed), {}, {})
     set_aside = []
+    began = time.perf_counter()
+    encoded = {name: encode(artifact.output(name), values[name]) for name in line.files}
+    done = time.perf_counter()
     for name, path in job.files(seed).items():
-        data = encode(artifact.output(name), values[name])
+        data = encoded[name]
         line.bytes[name] = len(data)
         line.sha256[name] = hashlib.sha256(data).hexdigest()
         if os.path.lexists(path):
@@ -95,4 +111,4 @@ def write_maps(
             set_aside.append(move_aside(path))
         with atomic_write(path) as temporary:
             temporary.write_bytes(data)
-    return Written(line, set_aside)
+    return Written(line, set_aside, done - began, time.perf_counter() - done)

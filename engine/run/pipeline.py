@@ -31,27 +31,39 @@ from sgi.engine.errors import UserError
 from sgi.engine.files import TEMPORARY_MARK
 from sgi.engine.finite import NotFiniteError
 from sgi.engine.rows import pad_rows
+from sgi.engine.run.accepted_lines import AcceptedLines
 from sgi.engine.run.job import Job
-from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Line, Manifest
-from sgi.engine.run.map_files import Written, are_maps, is_intact, read_map, write_maps
+from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Manifest
+from sgi.engine.run.map_files import Written, are_maps, is_intact, read_maps, write_maps
 from sgi.engine.run.record import FOLDER_NAME, RunRecord, claim_folder, read_run
 from sgi.engine.run.run_latents import RunLatents, of_seeds
 from sgi.engine.run.set_aside import copy_aside, move_aside
+from sgi.engine.run.stage_times import StageTimes
 from sgi.engine.seeds import Seeds
 from sgi.engine.writers import CodedFormat, get_format, preview
 
 _MOST_WRITERS = 8
+_GONE = (errno.EIO, errno.ENODEV, errno.ENOTCONN, errno.ENXIO, errno.ESTALE)
+"""Errors of a disk that was removed, or of a network file system without its server."""
 _TEMPORARY = re.compile(rf"\.(?P<stem>(?:(?:seed|latent)(?P<seed>\d+)_)?.*){re.escape(TEMPORARY_MARK)}[0-9a-f]+\.\w+")
 
 
 @dataclass
 class Outcome:
-    """The result of a run: seeds written by it, seeds found finished, seconds of the loop, and files set aside."""
+    """The result of a run: seeds written by it, seeds found finished, seconds of the loop, and files set aside.
+
+    files, bytes: number and sizes of the files written. times: of the stages of the loop.
+    unfinished: seeds in shards that are not complete yet; 0 where each map is a file, and when the loop has ended.
+    """
 
     written: int = 0
     found: int = 0
+    unfinished: int = 0
     seconds: float = 0.0
     set_aside: list[Path] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+    times: StageTimes = field(default_factory=StageTimes)
 
 
 def prepare(job: Job, facts: dict[str, Any]) -> None:
@@ -81,39 +93,39 @@ def run(
     finished files remain, no file is incomplete, and the same job can be continued.
     """
     folder = read_run(job.outdir)
-    accept = lines_of(job.record, folder.seeds.union(job.seeds) if folder else job.seeds)
+    accept = AcceptedLines(job.record, folder.seeds.union(job.seeds) if folder else job.seeds)
     item = job.record.item
-    with disk_errors(job.outdir), Manifest(job.manifest, False, accept, item) as manifest, ExitStack() as opened:
-        _sweep(job)
-        if manifest.wrong:
+    with disk_errors(job.outdir, True), Manifest(job.manifest, False, accept, item) as manifest, ExitStack() as opened:
+        sweep(job)
+        if wrong := manifest.wrong:
             outcome.set_aside.append(copy_aside(job.manifest))
             progress()
-        others = [opened.enter_context(Manifest(path, True, accept, item)) for path in _other_manifests(job)]
+        others = [opened.enter_context(Manifest(path, True, accept, item)) for path in other_manifests(job)]
         latents = latents or of_seeds(engine.artifact.z_dim)
         _Loop(engine, job, latents, manifest, others, outcome, progress).run()
+        manifest.check()
+        if manifest.wrong > wrong:  # lines with a damaged end
+            outcome.set_aside.append(copy_aside(job.manifest))
+            progress()
         manifest.sort()
         if job.shard[1] == 1:
             manifest.write_metadata()
 
 
-def lines_of(record: RunRecord, seeds: Seeds) -> Callable[[Line], bool]:
-    """A test whether a line of a manifest is one of a folder with these settings and seeds."""
-    return lambda line: line.seed in seeds and line.files == record.file_names(line.seed)
+def write_preview(
+    job: Job, artifact: Artifact, read: Callable[[Job, Artifact, int], dict[str, np.ndarray]] = read_maps
+) -> Path:
+    """Write the contact sheet of the first seeds of a finished job from their files; returns its path.
 
-
-def write_preview(job: Job, artifact: Artifact) -> Path:
-    """Write the contact sheet of the first seeds of a finished job from their files; returns its path."""
-    decode = get_format(job.record.file_format).decode
-    kinds = {name: artifact.output(name) for name in job.record.types}
+    read: the maps of the seed at a place of the part, `read_maps` of map_files.py or shard_files.py.
+    """
     path = job.named("preview.png")
     with disk_errors(job.outdir):
         rows = {
-            f"{job.record.item} {seed}": {
-                name: read_map(decode, kinds[name], file) for name, file in job.files(seed).items()
-            }
-            for seed in job.part[: preview.ROWS]
+            f"{job.record.item} {seed}": read(job, artifact, place)
+            for place, seed in enumerate(job.part[: preview.ROWS])
         }
-        preview.write_sheet(path, rows, list(kinds.values()))
+        preview.write_sheet(path, rows, [artifact.output(name) for name in job.record.types])
     return path
 
 
@@ -152,7 +164,8 @@ class _Loop:
         writers = min(_MOST_WRITERS, os.cpu_count() or 1)
         with ThreadPoolExecutor(writers) as pool:
             try:
-                for maps in self.latents.stream(self.engine, self._batches(), record, self.as_codes):
+                stream = self.latents.stream(self.engine, self._batches(), record, self.as_codes)
+                for maps in self.outcome.times.generated(stream):
                     self._write(pool, maps)
                     self._record(down_to=2 * writers)
                 self._record(down_to=0)
@@ -162,10 +175,7 @@ class _Loop:
             except NotFiniteError as error:
                 seeds, _ = self.generating[0]
                 self._record(down_to=0)
-                # Rows after the last seed are copies of its row.
-                raise NotFiniteError(
-                    error.type, error.row, f"{record.item} {seeds[min(error.row, len(seeds) - 1)]}"
-                ) from None
+                raise with_number(error, record, seeds) from None
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -213,21 +223,32 @@ class _Loop:
         if seed in self.drawn and not are_maps(self.job, self.engine.artifact, seed):
             return False
         for manifest in (self.manifest, *self.others):
-            if seed in manifest and is_intact(self.job, manifest[seed], self.job.verify):
+            line = manifest.find(seed)
+            if line is not None and is_intact(self.job, line, self.job.verify):
                 if manifest is not self.manifest:
-                    self.manifest.append(manifest[seed])
+                    self.manifest.append(line)
                 self.outcome.found += 1
                 return True
         return False
 
     def _record(self, down_to: int) -> None:
         while len(self.waiting) > down_to:
-            written = self.waiting[0].result()
+            written = self._result(self.waiting[0])
             self.manifest.append(written.line)
             self.waiting.popleft()
             self.outcome.written += 1
             self.outcome.set_aside += written.set_aside
+            self.outcome.files += len(written.line.files)
+            self.outcome.bytes += sum(written.line.bytes.values())
             self._report()
+
+    def _result(self, future: Future[Written]) -> Written:
+        """The result of a writer, with the times of its stages added to those of the run."""
+        times = self.outcome.times
+        written = times.waited(future)
+        times.encode += written.encode
+        times.write += written.write
+        return written
 
     def _report(self) -> None:
         self.outcome.seconds = time.perf_counter() - self.started
@@ -235,26 +256,37 @@ class _Loop:
 
 
 @contextmanager
-def disk_errors(outdir: Path) -> Iterator[None]:
-    """Turn errors of the file system into a UserError with the remedy."""
+def disk_errors(outdir: Path, started: bool = False) -> Iterator[None]:
+    """Turn errors of the file system into a UserError with the remedy. started: the folder was there before."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             remedy = "the disk is full; free space and run the same command again to continue"
+        elif error.errno in _GONE or (error.errno == errno.ENOENT and started and not outdir.exists()):
+            remedy = (
+                f"the folder or its disk is gone ({error.strerror}); mount it again and run the same command again to "
+                "continue"
+            )
         else:
             remedy = f"cannot write there ({error.strerror}); choose another `outdir`"
         raise UserError(f"`outdir={outdir}`: {remedy}") from None
 
 
-def _other_manifests(job: Job) -> list[Path]:
-    """Manifests of other shards, and of runs without shards."""
+def with_number(error: NotFiniteError, record: RunRecord, seeds: Seeds) -> NotFiniteError:
+    """The error of a pass of these seeds, with the number that it is about."""
+    # Rows after the last seed are copies of its row.
+    return NotFiniteError(error.type, error.row, f"{record.item} {seeds[min(error.row, len(seeds) - 1)]}")
+
+
+def other_manifests(job: Job) -> list[Path]:
+    """Manifests of other parts, and of runs without parts."""
     names = [path for path in job.outdir.iterdir() if SHARD_MANIFEST.fullmatch(path.name)]
     whole = job.outdir / MANIFEST
     return sorted(path for path in {*names, *([whole] if whole.exists() else [])} if path != job.manifest)
 
 
-def _sweep(job: Job) -> None:
+def sweep(job: Job) -> None:
     """Remove the temporary files that a killed run of this shard left."""
     own = {job.manifest.stem, job.named("preview.png").stem, Path(METADATA).stem}
     seeds = job.part

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -21,10 +22,12 @@ import msgspec
 from sgi.engine.arguments import MAX_BATCH, PSI_LIMIT
 from sgi.engine.artifact import MAX_DIM, MAX_TYPES
 from sgi.engine.budget import parse_json, read_bytes
-from sgi.engine.errors import UserError
-from sgi.engine.files import atomic_write
+from sgi.engine.errors import UserError, one_line
+from sgi.engine.files import TEMPORARY_MARK, atomic_write
 from sgi.engine.latents_file import Kind
 from sgi.engine.seeds import DIGITS, SEED_MAX, Seeds, parse_seeds, seed_stem
+from sgi.engine.shards import SHARD_FORMATS, ShardFormat, check_format
+from sgi.engine.shards.shard_format import MAX_SHARD_SIZE
 from sgi.engine.writers import get_format
 
 RUN_FILE = "run.json"
@@ -33,12 +36,18 @@ SEEDS_PER_FOLDER = 1000
 MAX_DIGITS = len(str(SEED_MAX))
 LEAST_DIGITS = {"seed": DIGITS, "latent": 4}
 """What a number is of -> digits of it in file names, unless the user chooses others."""
+_TEMPORARY = re.compile(
+    rf"\.(?:{Path(RUN_FILE).stem}{re.escape(TEMPORARY_MARK)}[0-9a-f]+\.json|sgi{re.escape(TEMPORARY_MARK)}[0-9a-f]+)"
+)
+_SHOWN = 60  # characters of the seeds of a folder in a message
 _MOST_ROWS = 200  # characters of a list of rows of w+
 TYPE_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 MAP_NAME = re.compile(r"(?:seed|latent)(\d{4,10})_[a-z][a-z0-9-]*\.\w+")
 """File names of maps; the group is the number of the seed or latent."""
 FOLDER_NAME = re.compile(r"\d{5,10}")
 """Names of subfolders with maps."""
+SHARD_NAME = re.compile(r"shard-(\d{6,10})(?:\.\w+)*")
+"""Names of shards; the group is the number of the shard."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,8 @@ class RunRecord:
     class_weights: instead of class_index, pairs of a class and its weight in the label of all images, in the order of
     classes. batch: images in one pass, on which the last bits of a map can depend; None in folders of earlier versions.
     latents_sha256, latents_kind: hash and kind of the latents of the run, z, w or w+; None for seeds. mix_seed,
-    mix_rows: another seed, and the rows of w+ that are those of it, as text; None without style mixing.
+    mix_rows: another seed, and the rows of w+ that are those of it, as text; None without style mixing. shard_size,
+    dtype, compression: seeds of a shard, and what shards contain; None where each map is a file.
     """
 
     model_sha256: Annotated[str, msgspec.Meta(max_length=64)]
@@ -71,6 +81,14 @@ class RunRecord:
     latents_kind: Kind | None = None
     mix_seed: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] | None = None
     mix_rows: Annotated[str, msgspec.Meta(max_length=_MOST_ROWS)] | None = None
+    shard_size: Annotated[int, msgspec.Meta(ge=1, le=MAX_SHARD_SIZE)] | None = None
+    dtype: str | None = None
+    compression: str | None = None
+
+    @property
+    def shard_format(self) -> ShardFormat | None:
+        """The format of the shards; None where each map is a file."""
+        return SHARD_FORMATS.get(self.file_format)
 
     @property
     def item(self) -> str:
@@ -88,8 +106,15 @@ class RunRecord:
         Seeds below `seeds_per_folder` are in the folder itself. Seed 1042 is in the subfolder 00001 of seeds 1000 to
         1999. The name depends on the seed alone, so a larger run extends a folder.
         """
+        return self.names_of(self.stem(seed))
+
+    def stem(self, seed: int) -> str:
+        """The beginning of the names of a seed's maps: `00001/seed001042`."""
         number = seed // self.seeds_per_folder if self.seeds_per_folder else 0
-        stem = (f"{number:05d}/" if number else "") + seed_stem(seed, self.digits, self.item)
+        return (f"{number:05d}/" if number else "") + seed_stem(seed, self.digits, self.item)
+
+    def names_of(self, stem: str) -> dict[str, str]:
+        """The names of maps that begin with `stem`, {type: name}."""
         suffix = get_format(self.file_format).suffix
         return {name: f"{stem}_{name}{suffix}" for name in self.types}
 
@@ -98,7 +123,8 @@ class RunRecord:
 class RunFile:
     """The contents of run.json: settings, the seeds of all runs in the folder, and facts for readers of the maps.
 
-    Where the record has latents, `seeds` are their numbers.
+    Where the record has latents, `seeds` are their numbers. They ascend, but in a folder of shards they have the order
+    of the shards.
     """
 
     record: RunRecord
@@ -130,7 +156,7 @@ def read_run(outdir: Path) -> RunFile | None:
         raise UserError(
             f"`outdir={outdir}`: its {RUN_FILE} was not written by this version ({error}); choose another `outdir`"
         ) from None
-    name = next(maps_in(outdir), None)
+    name = next(chain(maps_in(outdir), shards_in(outdir)), None)
     if name is not None and not path.exists():  # another shard can write both in the meantime
         raise UserError(
             f"`outdir={outdir}`: it contains maps ({name}) and no {RUN_FILE} that describes them; "
@@ -146,14 +172,25 @@ def claim_folder(outdir: Path, record: RunRecord, seeds: Seeds, facts: Mapping[s
     Raises UserError as `read_run` and `check_same` do.
     """
     with _lock(outdir):
+        _sweep(outdir)
         found = read_run(outdir)
         if found is None:
-            _write(outdir, RunFile(record, seeds.union(), dict(facts)))
+            _write(outdir, RunFile(record, seeds if record.shard_size else seeds.union(), dict(facts)))
             return
         check_same(outdir, found.record, with_equal_model(found, record, facts))
-        together = found.seeds.union(seeds)
+        together = extended(outdir, found.seeds, seeds) if record.shard_size else found.seeds.union(seeds)
         if together != found.seeds:
             _write(outdir, RunFile(found.record, together, found.facts))
+
+
+def extended(outdir: Path, found: Seeds, seeds: Seeds) -> Seeds:
+    """The seeds of a folder of shards; raises UserError unless they begin with those of the runs before."""
+    if seeds[: len(found)] != found:
+        raise UserError(
+            f"`outdir={outdir}`: its shards are of other `seeds`: {one_line(str(found), _SHOWN)}; use the same, or a "
+            "list that begins with them, or choose another `outdir`"
+        )
+    return seeds
 
 
 def with_equal_model(found: RunFile, record: RunRecord, facts: Mapping[str, Any]) -> RunRecord:
@@ -179,6 +216,8 @@ def check_same(outdir: Path, found: RunRecord, record: RunRecord, another: str =
     if found.item != record.item:
         raise UserError(f"`outdir={outdir}`: it contains maps of {found.item}s; choose another `outdir`")
     own, given = _shown(found), _shown(record)
+    if found.file_format != record.file_format:  # the others follow from it
+        own = {name: value for name, value in own.items() if name not in _OF_FORMAT}
     different = [f"{value}, not {given[name].value}" for name, value in own.items() if value != given[name]]
     if found.model_sha256 != record.model_sha256:
         different.append(another)
@@ -201,6 +240,9 @@ class _Setting(NamedTuple):
         return f"`{self.name}={self.value}`"
 
 
+_OF_FORMAT = ("seeds_per_folder", "shard_size", "dtype", "compression")
+
+
 def _shown(record: RunRecord) -> dict[str, _Setting]:
     """The settings of a record but the hash of the model."""
     weights = record.class_weights and ",".join(f"{index}:{weight}" for index, weight in record.class_weights)
@@ -217,6 +259,9 @@ def _shown(record: RunRecord) -> dict[str, _Setting]:
         "batch": record.batch,
         "mix_seed": "none" if record.mix_seed is None else record.mix_seed,
         "mix_rows": record.mix_rows or "none",
+        "shard_size": record.shard_size,
+        "dtype": record.dtype,
+        "compression": record.compression,
     }
     return {name: _Setting(name, str(value)) for name, value in values.items()}
 
@@ -231,6 +276,12 @@ def maps_in(outdir: Path) -> Iterator[str]:
                 yield from (f"{entry.name}/{name}" for name in os.listdir(entry.path) if MAP_NAME.fullmatch(name))
 
 
+def shards_in(outdir: Path) -> Iterator[str]:
+    """Names of all files and folders that look like shards."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        yield from (name for name in os.listdir(outdir) if SHARD_NAME.fullmatch(name))
+
+
 def _parse(data: bytes) -> RunFile:
     """Raises ValueError or UserError for another format and for missing and wrong fields."""
     values = parse_json(data)
@@ -240,10 +291,12 @@ def _parse(data: bytes) -> RunFile:
     for name in record.types:
         if not TYPE_NAME.fullmatch(name):
             raise ValueError("a type with a wrong name")
-    get_format(record.file_format)
+    check_format(record.file_format)
+    if (record.shard_format is None) != (record.shard_size is None):
+        raise ValueError("a format without its shard_size")
     text = msgspec.convert(values.get(_numbers_field(record)), str)
     starts = [int(item.partition("-")[0]) for item in text.split(",")]
-    if starts != sorted(starts):
+    if starts != sorted(starts) and record.shard_size is None:
         raise ValueError("its seeds are not in order")
     seeds = parse_seeds(text)
     known = {"format", _numbers_field(record), *asdict(record)}
@@ -259,6 +312,14 @@ def _write(outdir: Path, run: RunFile) -> None:
     values = {"format": FORMAT, **asdict(run.record), _numbers_field(run.record): str(run.seeds), **run.facts}
     with atomic_write(outdir / RUN_FILE) as temporary:
         temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def _sweep(outdir: Path) -> None:
+    """Remove what killed runs left of run.json and of tests whether the folder can be written, under the lock."""
+    for name in os.listdir(outdir):
+        if _TEMPORARY.fullmatch(name):
+            with suppress(IsADirectoryError, PermissionError):  # a folder of another program
+                (outdir / name).unlink(missing_ok=True)
 
 
 @contextmanager

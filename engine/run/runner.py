@@ -14,23 +14,27 @@ from sgi.engine.labels import labels_of
 from sgi.engine.latents_file import Latents, LatentSizes, read_latents
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
-from sgi.engine.run import pipeline, run_latents
+from sgi.engine.run import map_files, pipeline, run_latents, shard_files, shard_loop
 from sgi.engine.run.description import describe
 from sgi.engine.run.job import Job
+from sgi.engine.run.layout import Layout
 from sgi.engine.run.record import (
     LEAST_DIGITS,
-    SEEDS_PER_FOLDER,
     RunRecord,
     check_same,
     class_weights,
+    extended,
     read_run,
     with_equal_model,
 )
+from sgi.engine.run.reporting import RunReporter
 from sgi.engine.run.run_latents import RunLatents
 from sgi.engine.run.set_aside import original_name, set_special_aside
+from sgi.engine.run.shard_files import settings_of
 from sgi.engine.run.source import RunSource, as_recorded, open_source
 from sgi.engine.seeds import SEED_MAX, Seeds, as_seeds, parse_seeds, parse_shard
-from sgi.engine.writers import get_format
+from sgi.engine.shards import check_format
+from sgi.engine.shards.shard_format import check_settings
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class RunReport:
     earlier call had finished. seconds: time of the generation, without loading the model. backend, device, precision:
     what ran the model; remark: what to know about it, may be empty. set_aside: new names of files that had the name of
     a map and were not what the model computes. item: seed, or latent where the run was of latents, which the names
-    above call seeds.
+    above call seeds. files, bytes: number and sizes of the maps that this call wrote.
     """
 
     outdir: Path
@@ -58,6 +62,8 @@ class RunReport:
     remark: str = ""
     set_aside: tuple[Path, ...] = ()
     item: str = "seed"
+    files: int = 0
+    bytes: int = 0
 
     @property
     def images_per_second(self) -> float:
@@ -101,6 +107,9 @@ def run_seeds(
     shard: str = "1/1",
     digits: int | None = None,
     seeds_per_folder: int | None = None,
+    shard_size: int | None = None,
+    dtype: str | None = None,
+    compression: str | None = None,
     verify: bool = False,
     preview: bool = True,
     cache: bool = True,
@@ -124,10 +133,14 @@ def run_seeds(
     cutoff, noise_mode, cache, backend and precision are then as for `Engine.from_generator`. The files are those that
     the exported model gives. source: what `open_source` returned for the arguments of the model, in their place.
     class_index: class of a conditional model, or {class: weight}, whose label is the weighted sum of those of the
-    classes. file_format: png or npy. batch: images in one pass; None is that of the folder, in a new one 8. backend,
-    device, precision, threads: as for `Engine.open`. shard: "k/n", part k of n of the seeds, counted from 1. digits: of
-    seeds in file names; None is that of the folder, in a new one 6, or more if the seeds need it. seeds_per_folder:
-    seeds from this number on are in subfolders of as many; 0 for none; None is that of the folder, in a new one 1000.
+    classes. file_format: png or npy, a file for each map; or webdataset or npy-stack, a file or folder for each
+    `shard_size` seeds. batch: images in one pass; None is that of the folder, in a new one 8. backend, device,
+    precision, threads: as for `Engine.open`. shard: "k/n", part k of n of the seeds, counted from 1; with shards, of
+    them. digits: of seeds in file names; None is that of the folder, in a new one 6, or more if the seeds need it.
+    seeds_per_folder: seeds from this number on are in subfolders of as many; 0 for none; None is that of the folder, in
+    a new one 1000. shard_size, dtype, compression: seeds of a shard; codes, float16 or float32; a name that the format
+    has. None is that of the folder, in a new one 1000 and the defaults of the format. The seeds of a folder of shards
+    can be extended only by others after them.
     verify: compare the hashes of files that are finished, not only their sizes. preview: write a contact sheet of the
     first seeds.
 
@@ -136,7 +149,7 @@ def run_seeds(
     finished seeds are kept.
     """
     check_text(file_format=file_format, shard=shard, backend=backend, device=device, precision=precision)
-    check_text(latents_kind=latents_kind, mix_rows=mix_rows)
+    check_text(latents_kind=latents_kind, mix_rows=mix_rows, dtype=dtype, compression=compression)
     part = parse_shard(shard)
     if (seeds is None) == (latents is None):
         raise UserError("pass either `seeds` or `latents`")
@@ -145,7 +158,9 @@ def run_seeds(
     wanted = _distinct(seeds) if seeds is not None else Seeds(())
     if wanted.duplicates:
         progress.message(f"{wanted.duplicates} duplicate seeds dropped")
-    get_format(file_format)
+    check_format(file_format)
+    layout = Layout(file_format, check_integer("shard_size", shard_size), dtype, compression)
+    layout.check(seeds_per_folder)
     opened, chosen = source or open_source(
         outdir, model=model, generator=generator, offsets=offsets, types=types, alpha=alpha, psi=psi, cutoff=cutoff,
         noise_mode=noise_mode, cache=cache, backend=backend, device=device, precision=precision,
@@ -183,30 +198,40 @@ def run_seeds(
         _digits(digits, wanted, found, "seed" if stored is None else "latent"),
         backend if backend != AUTO or not found else found.backend,
         device if device != AUTO or not found else found.device,
-        precision, _per_folder(seeds_per_folder, found), class_weights(class_index),
+        precision, layout.per_folder(seeds_per_folder, found), class_weights(class_index),
         None if found and found.batch is None else size,
         stored.sha256 if stored else None, stored.kind if stored else None, mix_seed, mix_rows,
+        *layout.recorded(found),
     )  # fmt: skip
+    if record.shard_format:
+        check_settings(
+            record.shard_format, [artifact.output(name) for name in chosen], settings_of(record, artifact.resolution)
+        )
     if run and found:
         record = with_equal_model(run, record, describe(artifact, record, stored))
         check_same(outdir, found, record, opened.another)
-    count = len(wanted.shard(*part))
+        if record.shard_size:
+            extended(outdir, run.seeds, wanted)
 
     def load() -> Backend:
         # The number of all seeds, so that every shard chooses the same backend.
         return opened.open(record.backend, record.device, chosen, size, threads, len(wanted), precision, input=takes)
 
     model_backend = as_recorded(load, outdir) if found else load()
-    with Engine(model_backend, _rows_of_a_pass(model_backend, size, len(wanted))) as engine:
+    together = min(len(wanted), record.shard_size or len(wanted))
+    with Engine(model_backend, _rows_of_a_pass(model_backend, size, together)) as engine:
         record = replace(record, backend=engine.backend.name, device=engine.backend.device)
         job = Job(outdir, wanted, record, part, verify)
+        count = len(job.part)
         rows = run_latents.latents_of(engine, record, stored)
         pipeline.prepare(job, describe(artifact, record, stored))
         outcome = _generate(engine, job, rows, count, progress)
-    sheet = pipeline.write_preview(job, artifact) if preview and count else None
+    read = shard_files.read_maps if record.shard_format else map_files.read_maps
+    sheet = pipeline.write_preview(job, artifact, read) if preview and count else None
     return RunReport(
         job.outdir, job.manifest, sheet, chosen, outcome.written, outcome.found, outcome.seconds, record.backend,
         record.device, precision or artifact.precision, opened.remark, (*special, *outcome.set_aside), record.item,
+        outcome.files, outcome.bytes,
     )  # fmt: skip
 
 
@@ -228,14 +253,6 @@ def _digits(asked: int | None, seeds: Seeds, found: RunRecord | None, item: str)
     return digits
 
 
-def _per_folder(asked: int | None, found: RunRecord | None) -> int:
-    if asked is None:
-        return found.seeds_per_folder if found else SEEDS_PER_FOLDER
-    if not 0 <= asked <= SEED_MAX:
-        raise UserError(f"`seeds_per_folder={asked}`: choose 1 to {SEED_MAX}, or 0 for no subfolders")
-    return asked
-
-
 def _rows_of_a_pass(backend: Backend, batch: int, seeds: int) -> int:
     """Number of rows of a pass: `batch`, less for fewer seeds where the maps do not depend on it.
 
@@ -247,24 +264,15 @@ def _rows_of_a_pass(backend: Backend, batch: int, seeds: int) -> int:
 
 def _generate(engine: Engine, job: Job, latents: RunLatents, count: int, progress: Progress) -> pipeline.Outcome:
     outcome = pipeline.Outcome()
-    reported = named = 0
     with progress.stage(f"{job.record.item}s", count) as stage:
-
-        def advance() -> None:
-            nonlocal reported, named
-            done = outcome.written + outcome.found
-            rate = _rate(outcome.written, outcome.seconds)
-            stage.advance(done - reported, f"{rate:.1f} img/s" if rate else "")
-            reported = done
-            for path in outcome.set_aside[named:]:
-                name = original_name(path)
-                progress.message(f"{name}: not the file of this run, or damaged; kept as {path.name} and written again")
-            named = len(outcome.set_aside)
-
+        reporter = RunReporter(outcome, stage, progress)
+        run = shard_loop.run if job.record.shard_format else pipeline.run
         try:
-            pipeline.run(engine, job, outcome, advance, latents)
+            run(engine, job, outcome, reporter, latents)
         except KeyboardInterrupt:
             raise RunInterrupted(outcome.written + outcome.found, count, job.record.item) from None
+        finally:
+            reporter.end()
     return outcome
 
 

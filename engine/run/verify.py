@@ -1,122 +1,178 @@
-"""Check an output folder against its records, and merge the manifests of its shards."""
+"""Check an output folder against its records and its model, and merge the manifests of its parts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from sgi.engine.arguments import check_integer
 from sgi.engine.errors import UserError
 from sgi.engine.foreign_file import foreign
+from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
 from sgi.engine.run import pipeline
+from sgi.engine.run.accepted_lines import AcceptedLines
+from sgi.engine.run.folder_report import FolderReport
 from sgi.engine.run.job import Job
+from sgi.engine.run.line_file import LineFile
 from sgi.engine.run.manifest import MANIFEST, SHARD_MANIFEST, Manifest
 from sgi.engine.run.map_files import is_intact
-from sgi.engine.run.record import MAP_NAME, RUN_FILE, maps_in, read_run
+from sgi.engine.run.record import MAP_NAME, RUN_FILE, maps_in, read_run, shards_in
+from sgi.engine.run.rerender import FEW, ModelOfFolder, Opened, Rendering, open_model, render_again
+from sgi.engine.run.shard_files import ShardManifest, is_finished, shard_name
 from sgi.engine.seeds import Seeds
 
 
-@dataclass(frozen=True)
-class FolderReport:
-    """The state of an output folder.
+def verify_folder(
+    outdir: str | Path,
+    *,
+    render: int | None = 0,
+    model: str | Path | None = None,
+    generator: str | Path | None = None,
+    offsets: Sequence[str | Path | Offset] = (),
+    alpha: float | None = None,
+    latents: str | Path | Sequence[str | Path] = (),
+    cache: bool = True,
+    progress: Progress = SILENT,
+) -> FolderReport:
+    """Compare the files of a folder that `run_seeds` wrote with the hashes in its manifests, and with its model.
 
-    outdir, manifest: paths of the folder and of its manifest. seeds: seeds of all runs in the folder. finished: number
-    of seeds whose files have the recorded hashes. unfinished: seeds without a line in a manifest. damaged: seeds with a
-    line whose files are missing or changed. foreign: names of maps that no manifest describes. merged: number of
-    manifests of shards that were merged. wrong_lines: lines of manifests that are not of this folder;
-    the next run drops them. item: seed, or latent where the numbers are of latents and not of seeds.
+    When all seeds of run.json are finished, the manifests of parts are merged: manifest.jsonl and metadata.jsonl become
+    those of one run without parts, and manifest-k-of-n.jsonl are removed.
+
+    render: number of random finished seeds to render again and to compare with their files; None for a few, if the
+    model of the folder is the bundled one or named. model, or generator with offsets and alpha: the folder's model.
+    latents: the files of a run of latents. cache: as for `run_seeds`.
+
+    Raises UserError for a folder without run.json, while a run writes to the folder, and for a model or latents that
+    are not those of the folder.
     """
-
-    outdir: Path
-    manifest: Path
-    seeds: Seeds
-    finished: int
-    unfinished: Seeds
-    damaged: Seeds
-    foreign: tuple[str, ...]
-    merged: int
-    wrong_lines: int = 0
-    item: str = "seed"
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all seeds are finished."""
-        return not self.unfinished and not self.damaged
-
-
-def verify_folder(outdir: str | Path, *, progress: Progress = SILENT) -> FolderReport:
-    """Compare the files of a folder that `run_seeds` wrote with the hashes in its manifests.
-
-    When all seeds of run.json are finished, the manifests of shards are merged: manifest.jsonl and metadata.jsonl
-    become those of one run without shards, and manifest-k-of-n.jsonl are removed.
-
-    Raises UserError for a folder without run.json, and while a run writes to the folder.
-    """
+    render = check_integer("render", render)
+    if render is not None and render < 0:
+        raise UserError(f"`render={render}`: a number of seeds, 0 for none")
     outdir = Path(outdir)
     run = read_run(outdir)
     if run is None:
         missing = f"it is no folder but {foreign(outdir) or 'a file'}" if outdir.exists() else "no such folder"
         reason = f"it has no {RUN_FILE}" if outdir.is_dir() else missing
         raise UserError(f"`outdir={outdir}`: {reason}; name a folder that `sgi-engine run` wrote")
+    found = Opened()
+    if render != 0:
+        given = (latents,) if isinstance(latents, (str, Path)) else latents
+        where = ModelOfFolder(model, generator, offsets, alpha, given, cache)
+        found = open_model(outdir, run, where, render is not None, progress)
     job = Job(outdir, run.seeds, run.record)
     with pipeline.disk_errors(outdir), ExitStack() as opened:
-        shards = sorted(path for path in outdir.iterdir() if SHARD_MANIFEST.fullmatch(path.name))
+        parts = sorted(path for path in outdir.iterdir() if SHARD_MANIFEST.fullmatch(path.name))
         whole = outdir / MANIFEST
-        paths = [*([whole] if whole.exists() else []), *shards]
-        accept = pipeline.lines_of(job.record, run.seeds)
-        manifests = [opened.enter_context(Manifest(path, accept=accept, item=job.record.item)) for path in paths]
-        intact, unfinished, damaged = _check(job, manifests, progress)
-        unknown = _unknown(job, manifests)
+        paths = [*([whole] if whole.exists() else []), *parts]
+        files = _Shards(job, opened) if run.record.shard_size else _Maps(job, opened)
+        manifests = [files.manifest(path) for path in paths]
+        intact, unfinished, damaged = _check(files, manifests, progress)
         merged = 0
-        if shards and not unfinished and not damaged:
-            target = (
-                manifests[0]
-                if paths[0] == whole
-                else opened.enter_context(Manifest(whole, accept=accept, item=job.record.item))
-            )
-            for seed, manifest in zip(run.seeds, intact, strict=True):
+        if parts and not unfinished and not damaged:
+            target = manifests[0] if paths[0] == whole else files.manifest(whole)
+            for number, manifest in intact.items():
                 if manifest is not target:
-                    target.append(manifest[seed])
+                    target.append(manifest[number])
             target.sort()
-            target.write_metadata()
-            for path in shards:
+            if isinstance(target, Manifest):
+                target.write_metadata()
+            for path in parts:
                 path.unlink()
-            merged = len(shards)
+            merged = len(parts)
+        unknown = files.unknown(manifests)
     wrong = sum(manifest.wrong for manifest in manifests)
+    finished = files.seeds(Seeds(range(number, number + 1) for number in intact))
+    rendering = Rendering()
+    if render != 0:
+        rendering = render_again(outdir, run, finished, FEW if render is None else render, found, progress)
     return FolderReport(
-        outdir, whole, run.seeds, len(intact), unfinished, damaged, unknown, merged, wrong, run.record.item
-    )
+        outdir, whole, run.seeds, len(finished), files.seeds(unfinished), files.seeds(damaged), unknown, merged, wrong,
+        run.record.item, rendering,
+    )  # fmt: skip
 
 
-def _check(job: Job, manifests: list[Manifest], progress: Progress) -> tuple[list[Manifest], Seeds, Seeds]:
-    """The manifest with the correct line of each finished seed, unfinished seeds, and damaged seeds.
+class _Maps:
+    """A folder with a file for each map: what its manifests number is a seed."""
+
+    def __init__(self, job: Job, opened: ExitStack) -> None:
+        self.job = job
+        self.item = job.record.item
+        self.numbers = job.seeds
+        self._opened = opened
+        self._accept = AcceptedLines(job.record, job.seeds)
+
+    def manifest(self, path: Path) -> LineFile[Any]:
+        """A manifest of the folder, which stays open as long as the context."""
+        return self._opened.enter_context(Manifest(path, accept=self._accept, item=self.job.record.item))
+
+    def is_intact(self, line: Any) -> bool:
+        """Whether the files of a line have the recorded hashes."""
+        return is_intact(self.job, line, verify=True)
+
+    def seeds(self, numbers: Seeds) -> Seeds:
+        """The seeds of numbers."""
+        return numbers
+
+    def unknown(self, manifests: list[LineFile[Any]]) -> tuple[str, ...]:
+        """Names of files in the folder that look like maps and are in no manifest."""
+        found = []
+        for name in maps_in(self.job.outdir):
+            seed = int(MAP_NAME.sub(r"\1", name.rpartition("/")[2]))
+            known = any(seed in manifest for manifest in manifests)
+            if not known or name not in self.job.record.file_names(seed).values():
+                found.append(name)
+        return tuple(sorted(found))
+
+
+class _Shards(_Maps):
+    """A folder of shards: what its manifests number is a shard."""
+
+    def __init__(self, job: Job, opened: ExitStack) -> None:
+        super().__init__(job, opened)
+        self.item = "shard"
+        self.numbers = job.all_shards
+
+    def manifest(self, path: Path) -> LineFile[Any]:
+        """See `_Maps.manifest`."""
+        return self._opened.enter_context(ShardManifest(path, self.job))
+
+    def is_intact(self, line: Any) -> bool:
+        """Whether a shard has all its seeds and the recorded hash."""
+        return is_finished(self.job, line, verify=True)
+
+    def seeds(self, numbers: Seeds) -> Seeds:
+        """The seeds of the shards of these numbers."""
+        return Seeds(part for number in numbers for part in self.job.shard_seeds(number).ranges).union()
+
+    def unknown(self, manifests: list[LineFile[Any]]) -> tuple[str, ...]:
+        """Names that look like shards and are in no manifest."""
+        known = {shard_name(self.job.record, number) for manifest in manifests for number in manifest.numbers}
+        return tuple(sorted(set(shards_in(self.job.outdir)) - known))
+
+
+def _check(
+    files: _Maps, manifests: list[LineFile[Any]], progress: Progress
+) -> tuple[dict[int, LineFile[Any]], Seeds, Seeds]:
+    """The manifest with the correct line of each finished number, numbers without a line, and damaged numbers.
 
     run.json can name billions of seeds, so only those with a line are visited one by one.
     """
-    intact: list[Manifest] = []
+    intact: dict[int, LineFile[Any]] = {}
     damaged: list[int] = []
-    noted = sorted(set().union(*(manifest.seeds for manifest in manifests)))
-    unfinished = job.seeds.without(noted)
-    with progress.stage(f"{job.record.item}s", len(job.seeds)) as stage:
-        for seed in noted:
-            known = [manifest for manifest in manifests if seed in manifest]
-            right = next((manifest for manifest in known if is_intact(job, manifest[seed], verify=True)), None)
+    noted = sorted(set().union(*(manifest.numbers for manifest in manifests)))
+    unfinished = files.numbers.without(noted)
+    with progress.stage(f"{files.item}s", len(files.numbers)) as stage:
+        for number in noted:
+            known = [(manifest, line) for manifest in manifests if (line := manifest.find(number)) is not None]
+            right = next((manifest for manifest, line in known if files.is_intact(line)), None)
             if right is not None:
-                intact.append(right)
+                intact[number] = right
             else:
-                damaged.append(seed)
+                damaged.append(number)
             stage.advance()
         stage.advance(len(unfinished))
-    return intact, unfinished, Seeds(range(seed, seed + 1) for seed in damaged).union()
-
-
-def _unknown(job: Job, manifests: list[Manifest]) -> tuple[str, ...]:
-    """Names of maps in the folder that are in no manifest."""
-    found = []
-    for name in maps_in(job.outdir):
-        seed = int(MAP_NAME.sub(r"\1", name.rpartition("/")[2]))
-        known = any(seed in manifest for manifest in manifests) and name in job.record.file_names(seed).values()
-        if not known:
-            found.append(name)
-    return tuple(sorted(found))
+    return intact, unfinished, Seeds(range(number, number + 1) for number in damaged).union()

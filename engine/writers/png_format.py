@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sgi.engine import intrinsics
-from sgi.engine.codes import pixels_of
+from sgi.engine.codes import pixels_of, values_of
 from sgi.engine.intrinsics import Kind
-from sgi.engine.writers.png import encode_png
+from sgi.engine.writers.png import encode_pngs
 
 
 class Png:
@@ -27,26 +29,27 @@ class Png:
 
     def encode_codes(self, kind: Kind, pixels: np.ndarray) -> bytes:
         """See `CodedFormat.encode_codes`."""
+        return self.encode_batch(kind, pixels[None])[0]
+
+    def encode_batch(self, kind: Kind, pixels: np.ndarray) -> list[bytes]:
+        """See `CodedFormat.encode_batch`."""
         row = intrinsics.get(kind)
         if row.decoding == "palette":
-            return encode_png(pixels[..., 0], (intrinsics.colours(row) * 255 + 0.5).astype(np.uint8))
-        return encode_png(pixels[..., 0] if row.channels == 1 else pixels)
+            return encode_pngs(pixels[..., 0], (intrinsics.colours(row) * 255 + 0.5).astype(np.uint8))
+        return encode_pngs(pixels[..., 0] if row.channels == 1 else pixels)
 
     def decode(self, kind: Kind, data: bytes) -> np.ndarray:
         """See `MapFormat.decode`."""
+        return values_of(kind, self.decode_codes(kind, data))
+
+    def decode_codes(self, kind: Kind, data: bytes) -> NDArray[Any]:
+        """The codes [H, W, C] uint8 or uint16 in the bytes of a file."""
         from PIL import Image
 
-        row = intrinsics.get(kind)
         try:
             # Only PNG: to read PostScript, Pillow starts another program.
             with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
                 pixels = np.asarray(picture)
         except Image.DecompressionBombError:
             raise ValueError("more pixels than any map has") from None
-        if row.decoding == "palette":
-            return pixels[None].astype(np.float32)
-        code = pixels.astype(np.float32) / (2**row.png_bits - 1)
-        code = code[None] if row.channels == 1 else np.moveaxis(code, -1, 0)
-        if row.png_bits == 8:
-            return np.asarray(intrinsics.decode(row, code), np.float32)
-        return row.low + code * np.float32(row.high - row.low)
+        return pixels[..., None] if intrinsics.get(kind).channels == 1 else pixels

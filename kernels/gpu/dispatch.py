@@ -50,12 +50,12 @@ def use_kernel(x: Tensor) -> bool:
 
 
 @contextmanager
-def dependent_launches(enabled: bool) -> Iterator[None]:
+def dependent_launches() -> Iterator[None]:
     """Within the context, small kernels use programmatic dependent launch on GPUs that have it (compute capability 9).
 
     Such a kernel starts before the one before it has ended, loads its weights, and then waits for it.
     """
-    token = _dependent.set(enabled)
+    token = _dependent.set(True)
     try:
         yield
     finally:

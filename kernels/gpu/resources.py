@@ -35,8 +35,7 @@ from sgi.kernels.gpu.gradient.launch import activation_gradient, style_gradient
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
 from sgi.kernels.gpu.packed_weights import PackedConv
 from sgi.kernels.gpu.split import launch as split
-from sgi.kernels.gpu.styles.launch import launch_row_scales, launch_scales
-from sgi.kernels.gpu.styles.row_launch import affine, linear
+from sgi.kernels.gpu.styles.row_launch import affine, linear, scales
 from sgi.kernels.gpu.styles.table import StyleTable
 from sgi.kernels.gpu.torgb.launch import apply_styles, torgb, torgb_gradient
 from sgi.kernels.gpu.upconv import fused_launch
@@ -238,8 +237,10 @@ def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
             None,
         ),
     )
-    yield "scales", lambda: launch_row_scales(_meta(IMAGES, 2 * channels), two)
-    yield "styles", lambda: launch_scales(_meta(IMAGES, 2 * channels), two)
+    yield (
+        "scales",
+        lambda: scales(_meta(IMAGES, 2 * channels), two.energy, two.norm, two.rows, two.widest, two.starts[-1]),
+    )
 
 
 def split_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
@@ -261,7 +262,7 @@ def split_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
 
 
 def _dependent(launch: Callable) -> None:
-    with dispatch.dependent_launches(True):
+    with dispatch.dependent_launches():
         launch()
 
 

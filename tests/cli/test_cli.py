@@ -269,3 +269,11 @@ def test_warnings_are_one_line_without_the_source_position(command, monkeypatch)
     assert warnings.formatwarning(UserWarning("going on with 4"), UserWarning, "file.py", 3) == (
         "warning: going on with 4\n"
     )
+
+
+def test_every_option_of_run_has_a_panel():
+    command = cli.load_command("run")
+    panels = {parameter.name: getattr(parameter, "rich_help_panel", None) for parameter in command.params}
+    others = {name for name, panel in panels.items() if panel is None}
+    assert others == {"more_latents", "quiet", "as_json"}
+    assert set(panels.values()) == {None, "What to compute", "Model", "Files", "Speed"}

@@ -150,21 +150,26 @@ def test_a_folder_with_other_settings_is_refused_and_unchanged(command, model, t
 def test_shards_are_merged_and_problems_are_listed_by_verify(command, model, tmp_path):
     arguments = ("run", "--seeds", "0-9", "--model", model, "--outdir", tmp_path, "--no-preview")
     command(*arguments, "--shard", "1/2")
-    code, out, err = command("verify", tmp_path)
-    assert (code, out) == (2, "finished    5 of 10 seeds\nunfinished  5-9\n")
+    verify = ("verify", tmp_path, "--render", 0)
+    code, out, err = command(*verify)
+    assert code == 2
+    assert out.startswith("finished    5 of 10 seeds\nrendered    none\nunfinished  5-9\n            -> run the same ")
     assert err == f"error: {tmp_path}: not complete; run the same `sgi-engine run --verify` again\n"
     command(*arguments, "--shard", "2/2")
-    code, out, err = command("verify", tmp_path)
+    code, out, err = command(*verify)
     assert (code, err) == (0, "")
-    assert out == f"finished    10 of 10 seeds\nmerged      2 manifests of shards into {tmp_path / 'manifest.jsonl'}\n"
+    assert out.endswith(f"\nmerged      2 manifests of shards into {tmp_path / 'manifest.jsonl'}\n")
     (tmp_path / "seed000003_depth.png").write_bytes(b"")
     (tmp_path / "seed000077_depth.png").write_bytes(b"")
-    code, out, _ = command("verify", tmp_path)
-    assert (code, out) == (2, "finished    9 of 10 seeds\ndamaged     3\nforeign     seed000077_depth.png\n")
+    code, out, _ = command(*verify)
+    assert code == 2
+    assert [line for line in out.splitlines() if "->" not in line] == [
+        "finished    9 of 10 seeds", "rendered    none", "damaged     3", "foreign     seed000077_depth.png",
+    ]  # fmt: skip
     code, _, err = command(*arguments, "--verify")
     assert code == 0
     assert "seed000003_depth.png: not the file of this run, or damaged; kept as seed000003_depth.png.set-aside" in err
-    code, _, err = command("verify", tmp_path)
+    code, _, err = command(*verify)
     assert code == 2
     assert err.endswith(": contains maps that no manifest describes; remove seed000077_depth.png\n")
 
@@ -284,13 +289,16 @@ def test_runs_continued_after_kill_9_write_the_files_of_an_uninterrupted_run(mod
     assert "seeds finished before" in out
 
 
-def test_ctrl_c_is_one_line_and_the_same_command_continues(model, tmp_path, tmp_path_factory, whole):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_are_one_line_and_the_same_command_continues(
+    model, tmp_path, tmp_path_factory, whole, number, code
+):
     go = tmp_path_factory.mktemp("signal") / "go"
     process = start_and_wait(model, tmp_path, 200, go)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     go.touch()
     out, err = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == code
     assert out == ""
     assert err.count("\n") == 1
     assert err.startswith("interrupted: ")

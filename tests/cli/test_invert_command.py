@@ -119,7 +119,7 @@ def test_refuses(tmp_path, file, offset, photo, generator):
     broken.write_bytes(photo.read_bytes()[:200])
     for arguments, message in (
         ((tmp_path / "none.png", "--generator", file), "none.png: no such file"),
-        ((file, "--generator", file), "tiny.safetensors: not a picture but a generator file"),
+        ((file, "--generator", file), "tiny.safetensors: not a picture but a generator file of sgi-engine"),
         ((broken, "--generator", file), "broken.jpg: not a readable picture"),
         ((photo, photo), "photo: two pictures of one name"),
         ((photo, "--generator", other, "--offset", offset), "was fitted on generator"),

@@ -74,6 +74,8 @@ def test_the_cpp_library_has_the_same_table_and_limits():
         ("DepthToSpace", [(1, 12, 9, 9)], {"blocksize": [2]}, (), (1, 3, 18, 18)),
         ("Mul", [(1, 8, 16, 16), (8, 1, 1)], {}, (), (1, 8, 16, 16)),
         ("MatMul", [(1, 8), (8, 5)], {}, (), (1, 5)),
+        ("MatMul", [(1, 6, 8), (8, 5)], {}, (), (1, 6, 5)),
+        ("ReduceSum", [(1, 6, 5), (1,)], {"keepdims": [0]}, (1,), (1, 5)),
         ("Unsqueeze", [(1, 8), (2,)], {}, (2, 3), (1, 8, 1, 1)),
     ],
 )  # fmt: skip
@@ -82,7 +84,10 @@ def test_shapes_follow_the_operators(operator, inputs, settings, numbers, expect
     assert output_shapes(operator, inputs, settings, numbers, 1) == [expected]
     names = [f"x{i}" for i in range(len(inputs))]
     made = helper.make_node(
-        operator, names, ["y"], **{k: v[0] if k in ("group", "blocksize") else v for k, v in settings.items()}
+        operator,
+        names,
+        ["y"],
+        **{k: v[0] if k in ("group", "blocksize", "keepdims") else v for k, v in settings.items()},
     )
     values = [helper.make_tensor_value_info(name, 1, shape) for name, shape in zip(names, inputs, strict=True)]
     weights = []

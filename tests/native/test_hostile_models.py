@@ -1,4 +1,4 @@
-"""Hostile models in the C++ library: each is run or refused with one line and exit code 2, within 5 s and 500 MB."""
+"""Hostile models and latents in C++: each is run or refused with one line and exit code 2, within 5 s and 500 MB."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ import json
 import os
 import random
 import resource
+import shutil
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from attacks.file_kinds import Kind, in_onnx
 from attacks.generated import BIG_TEXTS, SPECIAL, WRONG, attacks
 from attacks.graphs import graphs
 from attacks.reader import MOST_BYTES, MOST_SECONDS
+from native_library import ROOT
 from tiny_models import describe, write_model
+
+from sgi.engine.artifact import Artifact
 
 ADDRESS_SPACE = 4 << 30
 SAMPLE = 40
+TAKES_WS = ROOT / "engine/native/tests/data/tiny_ws.onnx"
 FOREIGN = {name: model.SerializeToString() for name, model in graphs(onnx).items()}
 
 
@@ -33,17 +39,16 @@ def kind(tmp_path_factory):
 
 @pytest.fixture
 def sgi_run(built, environment, tmp_path):
-    """Runs the program on a model; returns exit code and stderr."""
+    """Runs the program on a model, and on a file of latents in place of a seed; returns exit code and stderr."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE,) * 2)
 
-    def run(model: Path) -> tuple[int, str]:
+    def run(model: Path, latents: Path | None = None) -> tuple[int, str]:
         words = [
             str(built("release") / "examples/sgi-run"),
             str(model),
-            "--seeds",
-            "0",
+            *(("--seeds", "0") if latents is None else ("--latents", str(latents))),
             "--outdir",
             str(tmp_path / "out"),
         ]
@@ -90,6 +95,34 @@ def test_wrong_files(kind, sgi_run, tmp_path, name):
     code, text = sgi_run(tmp_path / "model/model.onnx")
     check(code, text)
     assert code == 2
+
+
+@pytest.mark.parametrize("key", ["input", "w_dim"])
+def test_wrong_descriptions_of_models_of_w_plus(sgi_run, tmp_path, key):
+    whole = Kind(TAKES_WS.name, TAKES_WS.parent, (), json.loads(Artifact.read(TAKES_WS).to_json()), in_onnx)
+    found = attacks(whole)
+    root = _copy(whole, tmp_path)
+    for name in (*(f"{key}: {wrong}" for wrong in WRONG), f"{key}: missing"):
+        found[name](root)
+        code, text = sgi_run(root / whole.file)
+        check(code, text)
+        assert code == 2
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz"])
+def test_wrong_files_of_latents(sgi_run, tmp_path, suffix):
+    path = tmp_path / f"latents.{suffix}"
+    ws = np.random.RandomState(0).randn(1, 6, 12).astype(np.float32)
+    np.savez(path, w=ws) if suffix == "npz" else np.save(path, ws)
+    whole = Kind(path.name, tmp_path, ())
+    found = attacks(whole)
+    for change in (found[name] for name in found if name in SPECIAL or name.startswith(f".{suffix}")):
+        root = tmp_path / "latents"
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir()
+        (root / path.name).write_bytes(whole.data)
+        change(root)
+        check(*sgi_run(TAKES_WS, root / path.name))
 
 
 @pytest.mark.parametrize("name", FOREIGN)

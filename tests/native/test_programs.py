@@ -383,6 +383,14 @@ def test_services_require_the_token(service, all_types_model):
         assert ask(f"{url}/healthz")[0] == 200
 
 
+def test_services_refuse_models_that_take_latents(service, capfd):
+    with service(NATIVE / "tests/data/tiny_ws.onnx") as (url, process):
+        assert process.wait(60) == 2
+        assert url == ""
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "the model takes w+, and requests have seeds; serve a model that takes z" in line
+
+
 @pytest.fixture(scope="module")
 def slow_model(tmp_path_factory):
     """A model whose passes take longer than the arrival of all requests."""

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from sgi.engine.backends.triton.fused_synthesis import FusedSynthesis
-from sgi.engine.backends.triton.options import NetworkOptions
 from sgi.engine.backends.triton.packed_mapping import PackedMapping
 from sgi.engine.generator import Generator
 from sgi.engine.generator.offset_styles import baked_affines
@@ -41,7 +40,6 @@ class FusedNetwork:
 
     offsets: tensors of K offsets (`offset_tensors`), on the generator's device; no tensors give the plain image.
     dtype: of weights and activations; sums, styles and colours are float32. noise_mode: none or const.
-    options: forms of the computation.
     """
 
     def __init__(
@@ -50,12 +48,10 @@ class FusedNetwork:
         offsets: Sequence[Mapping[str, Tensor]],
         dtype: torch.dtype,
         noise_mode: str = "const",
-        options: NetworkOptions = NetworkOptions(),
     ) -> None:
         self.generator = generator
-        self.options = options
-        self.pictures = FusedSynthesis(generator.synthesis, dtype, noise_mode, options)
-        self.packed_mapping = PackedMapping(generator.mapping, options.row_products)
+        self.pictures = FusedSynthesis(generator.synthesis, dtype, noise_mode)
+        self.packed_mapping = PackedMapping(generator.mapping)
         layers = generator.synthesis.styled_layers()
         order = self.pictures.order
         self.rows = [layers[i].row for i in order]
@@ -83,15 +79,15 @@ class FusedNetwork:
 
     def mapping(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """w [N, w_dim] float32 of z [N, z_dim] and label [N, c_dim] float32."""
-        with dependent_launches(self.options.dependent):
+        with dependent_launches():
             return self.packed_mapping(z, label)
 
     def styles(self, w: Tensor, psi: Tensor, cutoff: int | None, selection: Selection) -> Tensor:
         """Styles [K * N, S] of w [N, w_dim] float32, truncated by psi [] in rows below `cutoff` (None: all)."""
-        if self.options.row_products and use_kernel(w):
+        if use_kernel(w):
             from sgi.kernels.gpu.styles.row_launch import affine
 
-            with dependent_launches(self.options.dependent):
+            with dependent_launches():
                 return affine(w, selection.affine, selection.average, selection.bias, self.row_of_style, psi, cutoff)
         average = self.generator.mapping.w_avg
         products = (average + psi * (w - average)) @ selection.affine.mT  # [1 or K, N, S]

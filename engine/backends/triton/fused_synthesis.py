@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sgi.engine.backends.triton.options import NetworkOptions
 from sgi.engine.backends.triton.packed_synthesis import ConvLayer, PackedSynthesis, pack_synthesis
 from sgi.engine.generator.synthesis import Synthesis
 from sgi.kernels.gpu import apply_styles, fused_conv, fused_up_conv, to_rgb
@@ -17,19 +16,12 @@ from sgi.kernels.gpu.styles.table import StyleTable
 class FusedSynthesis:
     """A generator's synthesis network on the inference kernels, on its device.
 
-    dtype: of weights and activations; sums, styles and colours are float32. noise_mode: none or const. options: forms
-    of the computation. order: the layers of `Synthesis.styled_layers` in the order of the columns of styles, first all
-    convolutions, then all to-rgb layers. sizes: the number of columns of each.
+    dtype: of weights and activations; sums, styles and colours are float32. noise_mode: none or const. order: the
+    layers of `Synthesis.styled_layers` in the order of the columns of styles, first all convolutions, then all to-rgb
+    layers. sizes: the number of columns of each.
     """
 
-    def __init__(
-        self,
-        synthesis: Synthesis,
-        dtype: torch.dtype,
-        noise_mode: str = "const",
-        options: NetworkOptions = NetworkOptions(),
-    ) -> None:
-        self.options = options
+    def __init__(self, synthesis: Synthesis, dtype: torch.dtype, noise_mode: str = "const") -> None:
         self.packed: PackedSynthesis = pack_synthesis(synthesis, dtype, noise_mode)
         self.table = StyleTable.of([layer.packed for layer in self.packed.convs])
         layers = synthesis.styled_layers()
@@ -41,13 +33,13 @@ class FusedSynthesis:
 
         shared_convs, shared_rgbs: number of leading layers whose styles agree in all types.
         """
-        with dependent_launches(self.options.dependent):
+        with dependent_launches():
             return self._render(styles, kinds, shared_convs, shared_rgbs)
 
     def _render(self, styles: Tensor, kinds: int, shared_convs: int, shared_rgbs: int) -> Tensor:
         total = styles.shape[0]  # K * N
         split = self.table.starts[-1]
-        unit, scale = all_scales(styles[:, :split], self.table, by_rows=self.options.row_products)
+        unit, scale = all_scales(styles[:, :split], self.table)
         rgb_styles = styles[:, split:].split(self.sizes[len(self.packed.convs) :], dim=1)
         convs, rgbs = self.packed.convs, self.packed.rgbs
 
@@ -62,9 +54,9 @@ class FusedSynthesis:
             n = images(j, shared_convs)
             own_style, own_scale = (t[:n] for t in self.table.layer(j, unit, scale))
             block = j // 2
-            if self.options.copies and not styled:
+            if not styled:
                 x, picture = apply_styles(x, own_style, *colours)
-                img, styled = picture if colours else img, True
+                img = picture if colours else img
                 colours = ()
             fused_rgb = not layer.up and images(block, shared_rgbs) == n
             # y may be multiplied by the next style if its only other reader, to-rgb, is in the same launch.
@@ -72,19 +64,18 @@ class FusedSynthesis:
             next_images = 0 if last else images(j + 1, shared_convs)
             ahead = next_images == n and (layer.up or fused_rgb)
             next_style = self.table.layer(j + 1, unit, scale)[0][:n] if ahead else None
-            style = None if styled else own_style
             if layer.up:
-                x = self._up(layer, x, style, own_scale, next_style)
+                x = _up(layer, x, own_scale, next_style)
             else:
                 rgb = rgbs[block]
                 tail = (rgb_styles[block][:n], rgb.weight, rgb.bias, img, rgb.clamp) if fused_rgb else (None,) * 5
                 x, fused = fused_conv(
-                    x, layer.packed.taps, style, own_scale, layer.noise, layer.bias, layer.clamp, next_style,
-                    *tail, write=not (last and fused_rgb), split=0 if self.options.split else 1,
+                    x, layer.packed.taps, None, own_scale, layer.noise, layer.bias, layer.clamp, next_style,
+                    *tail, write=not (last and fused_rgb), split=0,
                 )  # fmt: skip
                 if fused_rgb:
                     img = fused
-                elif self.options.copies and next_images == total:
+                elif next_images == total:
                     colours = (rgb_styles[block], rgb.weight, rgb.bias, img, rgb.clamp)
                 else:
                     img = to_rgb(x, rgb_styles[block], rgb.weight, rgb.bias, img, rgb.clamp)
@@ -92,16 +83,15 @@ class FusedSynthesis:
         assert img is not None
         return img.view(kinds, -1, *img.shape[1:]) if img.shape[0] == total else img[None].expand(kinds, -1, -1, -1, -1)
 
-    def _up(
-        self, layer: ConvLayer, x: Tensor, style: Tensor | None, scale: Tensor, next_style: Tensor | None
-    ) -> Tensor:
-        """An up-convolution, by the form for few pixels where that is faster."""
-        form = None
-        if self.options.split and style is None and use_kernel(x):
-            from sgi.kernels.gpu.split.launch import prefers_taps
 
-            form = "taps" if prefers_taps(x, len(scale), layer.packed.outputs) else None
-        return fused_up_conv(
-            x, layer.packed.taps, layer.packed.phase_weights, style, scale, layer.noise, layer.bias, layer.clamp,
-            next_style, form,
-        )  # fmt: skip
+def _up(layer: ConvLayer, x: Tensor, scale: Tensor, next_style: Tensor | None) -> Tensor:
+    """An up-convolution of x, which is multiplied by its style, by the form for few pixels where that is faster."""
+    form = None
+    if use_kernel(x):
+        from sgi.kernels.gpu.split.launch import prefers_taps
+
+        form = "taps" if prefers_taps(x, len(scale), layer.packed.outputs) else None
+    return fused_up_conv(
+        x, layer.packed.taps, layer.packed.phase_weights, None, scale, layer.noise, layer.bias, layer.clamp, next_style,
+        form,
+    )  # fmt: skip

@@ -13,14 +13,10 @@ from sgi.kernels.gpu.dispatch import use_kernel
 
 
 class PackedMapping:
-    """z [N, z_dim] float32 and a label [N, c_dim] float32 -> w [N, w_dim] float32, one launch a layer.
+    """z [N, z_dim] float32 and a label [N, c_dim] float32 -> w [N, w_dim] float32, one launch a layer."""
 
-    row_products: False uses torch's matrix products.
-    """
-
-    def __init__(self, mapping: Mapping, row_products: bool = True) -> None:
+    def __init__(self, mapping: Mapping) -> None:
         self.mapping = mapping
-        self.row_products = row_products
         self.layers = []
         for layer in mapping.layers:
             weight, bias = layer.scaled()
@@ -29,7 +25,7 @@ class PackedMapping:
 
     def __call__(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """w [N, w_dim] float32."""
-        if not self.layers or not self.row_products:
+        if not self.layers:
             return self.mapping(z, label)
         kernels = use_kernel(z)
         x, normalise = z, kernels and label is None

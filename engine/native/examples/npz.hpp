@@ -6,10 +6,11 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-inline uint32_t crc32(const std::string &bytes) {
+inline uint32_t crc32(std::string_view bytes) {
     static const auto tables = [] { // eight bytes a step
         std::array<std::array<uint32_t, 256>, 8> made{};
         for (uint32_t n = 0; n < 256; ++n) {

@@ -1,8 +1,9 @@
-// sgi-run: generates PNG or NPY files of seeds with the names of `sgi-engine run`, in one folder without subfolders.
-// It writes no run.json and no manifest, so it refuses a folder that has a run.json, and `sgi-engine run` refuses the
-// folders of sgi-run.
+// sgi-run: generates PNG or NPY files of seeds, or of latents in a file, with the names of `sgi-engine run`, in one
+// folder without subfolders. It writes no run.json and no manifest, so it refuses a folder that has a run.json, and
+// `sgi-engine run` refuses the folders of sgi-run.
 #include "../src/printable.hpp"
 #include "class_label.hpp"
+#include "latents_file.hpp"
 #include "npy.hpp"
 #include "png_file.hpp"
 
@@ -16,7 +17,14 @@ namespace {
 
 constexpr const char *USAGE =
     "usage: sgi-run MODEL [--seeds 0-7,42] [--outdir out] [--type depth,image] [--trunc 0.7] [--format png|npy]\n"
-    "               [--class 3] (or weights of classes, 3:0.7,5:0.3)\n";
+    "               [--class 3] (or weights of classes, 3:0.7,5:0.3)\n"
+    "               [--latents FILE.npy|.npz] [--latents-kind z|w|w+] (in place of --seeds)\n";
+
+struct Flags {
+    std::string model, latents, kind, outdir = "out", types, label, format = "png";
+    std::optional<std::string> seeds;
+    std::optional<float> psi;
+};
 
 uint32_t parse_seed(const std::string &text) {
     size_t end = 0;
@@ -52,35 +60,69 @@ std::vector<float> label_of(const std::string &text, uint32_t c_dim) {
     }
 }
 
-void run(const std::string &model, const std::string &seed_text, const std::filesystem::path &outdir,
-         const std::string &types, const std::string &class_text, std::optional<float> psi, const std::string &format) {
-    const std::vector<uint32_t> seeds = parse_seeds(seed_text);
-    const size_t digits = std::max<size_t>(6, std::to_string(*std::max_element(seeds.begin(), seeds.end())).size());
+// What the maps are computed of, and the start of the names of its files.
+class Items {
+  public:
+    Items(const Flags &flags, const sgi_model_info &model) {
+        if (!flags.latents.empty()) latents_ = read_latents(flags.latents, model, flags.kind);
+        else if (std::string(model.input) == "z") seeds_ = parse_seeds(flags.seeds.value_or("0-7"));
+        else throw std::runtime_error(flags.model + ": the model takes " + model.input + ", not seeds; give --latents");
+        if (takes_label()) label_ = label_of(flags.label, model.c_dim);
+        else if (flags.psi || !flags.label.empty())
+            throw std::runtime_error((flags.psi ? "--trunc" : "--class") + std::string(" has no effect on ") +
+                                     latents_.kind +
+                                     ", which is after the mapping network and truncation; leave it out");
+        const size_t last = seeds_.empty() ? latents_.count - 1 : *std::max_element(seeds_.begin(), seeds_.end());
+        digits_ = std::max<size_t>(seeds_.empty() ? 4 : 6, std::to_string(last).size());
+        psi_ = flags.psi;
+    }
+
+    size_t count() const { return seeds_.empty() ? latents_.count : seeds_.size(); }
+
+    sgi::Maps generate(sgi::Engine &engine, size_t first, size_t images) const {
+        sgi::Request request = seeds_.empty() ? latents_.request(first, images) : sgi::Request{};
+        if (!seeds_.empty()) request.seeds = {seeds_.data() + first, images};
+        std::vector<float> labels;
+        for (size_t n = 0; n < images; ++n) labels.insert(labels.end(), label_.begin(), label_.end());
+        request.labels = labels;
+        request.psi = psi_;
+        return engine.generate(request);
+    }
+
+    std::string stem(size_t item) const {
+        const std::string number = std::to_string(seeds_.empty() ? item : seeds_[item]);
+        return (seeds_.empty() ? "latent" : "seed") + std::string(digits_ - number.size(), '0') + number;
+    }
+
+  private:
+    bool takes_label() const { return !seeds_.empty() || latents_.kind == "z"; }
+
+    std::vector<uint32_t> seeds_; // empty with latents
+    Latents latents_;
+    std::vector<float> label_; // [c_dim], or empty
+    std::optional<float> psi_;
+    size_t digits_ = 0;
+};
+
+void run(const Flags &flags) {
+    const std::filesystem::path outdir = flags.outdir;
     if (std::filesystem::exists(outdir / "run.json")) {
         throw std::runtime_error("--outdir " + outdir.string() +
                                  ": it is a folder of `sgi-engine run` (run.json); choose another --outdir");
     }
     sgi::Options options;
-    options.types = types;
-    sgi::Engine engine(model, options);
-    const std::vector<float> label = label_of(class_text, engine.info().c_dim);
+    options.types = flags.types;
+    sgi::Engine engine(flags.model, options);
+    const Items items(flags, engine.info());
     std::filesystem::create_directories(outdir);
     constexpr size_t AT_ONCE = 8;
-    for (size_t start = 0; start < seeds.size(); start += AT_ONCE) {
-        const size_t count = std::min(AT_ONCE, seeds.size() - start);
-        std::vector<float> labels;
-        for (size_t n = 0; n < count; ++n) labels.insert(labels.end(), label.begin(), label.end());
-        sgi::Request request;
-        request.seeds = {seeds.data() + start, count};
-        request.psi = psi;
-        request.labels = labels;
-        const sgi::Maps maps = engine.generate(request);
+    for (size_t start = 0; start < items.count(); start += AT_ONCE) {
+        const size_t count = std::min(AT_ONCE, items.count() - start);
+        const sgi::Maps maps = items.generate(engine, start, count);
         for (size_t k = 0; k < maps.size(); ++k) {
             for (size_t n = 0; n < count; ++n) {
-                const std::string seed = std::to_string(seeds[start + n]);
-                const std::string stem = "seed" + std::string(digits - seed.size(), '0') + seed;
-                const std::string path = outdir / (stem + "_" + maps[k].type() + "." + format);
-                if (format == "png") write_png(path, maps[k].image(n), engine.types()[k], maps[k].side());
+                const std::string path = outdir / (items.stem(start + n) + "_" + maps[k].type() + "." + flags.format);
+                if (flags.format == "png") write_png(path, maps[k].image(n), engine.types()[k], maps[k].side());
                 else std::ofstream(path, std::ios::binary) << npy(maps[k].image(n), maps[k].channels(), maps[k].side());
             }
         }
@@ -90,22 +132,31 @@ void run(const std::string &model, const std::string &seed_text, const std::file
 } // namespace
 
 int main(int argc, char **argv) try {
-    std::string seeds = "0-7", outdir = "out", types, label, format = "png";
-    std::optional<float> psi;
+    Flags flags;
     for (int i = 2; i < argc; i += 2) {
         const std::string flag = argv[i];
         if (i + 1 == argc) throw std::runtime_error(flag + " needs a value");
-        if (flag == "--seeds") seeds = argv[i + 1];
-        else if (flag == "--outdir") outdir = argv[i + 1];
-        else if (flag == "--type") types = argv[i + 1];
-        else if (flag == "--class") label = argv[i + 1];
-        else if (flag == "--trunc") psi = std::stof(argv[i + 1]);
-        else if (flag == "--format") format = argv[i + 1];
+        const std::string value = argv[i + 1];
+        if (flag == "--seeds") flags.seeds = value;
+        else if (flag == "--latents") flags.latents = value;
+        else if (flag == "--latents-kind") flags.kind = value;
+        else if (flag == "--outdir") flags.outdir = value;
+        else if (flag == "--type") flags.types = value;
+        else if (flag == "--class") flags.label = value;
+        else if (flag == "--trunc") flags.psi = std::stof(value);
+        else if (flag == "--format") flags.format = value;
         else throw std::runtime_error("no flag " + flag);
     }
     if (argc < 2 || argv[1][0] == '-') return std::fputs(USAGE, stderr), 2;
-    if (format != "png" && format != "npy") throw std::runtime_error("--format " + format + ": choose png or npy");
-    run(argv[1], seeds, outdir, types, label, psi, format);
+    flags.model = argv[1];
+    if (flags.format != "png" && flags.format != "npy")
+        throw std::runtime_error("--format " + flags.format + ": choose png or npy");
+    if (flags.seeds && !flags.latents.empty()) throw std::runtime_error("give either --seeds or --latents");
+    if (!flags.kind.empty() && flags.latents.empty())
+        throw std::runtime_error("--latents-kind has no effect without --latents; leave it out");
+    if (!flags.kind.empty() && flags.kind != "z" && flags.kind != "w" && flags.kind != "w+")
+        throw std::runtime_error("--latents-kind " + flags.kind + ": choose z, w or w+");
+    run(flags);
     return 0;
 } catch (const std::exception &error) {
     std::fprintf(stderr, "error: %s\n", sgi::internal::printable(error.what()).c_str());

@@ -285,6 +285,9 @@ int serve(const Flags &flags, const sigset_t &signals) {
     options.threads = flags.threads;
     Batcher batcher(flags.model, options, flags.queue);
     const sgi_model_info model = batcher.engine().info();
+    if (std::string(model.input) != "z")
+        throw std::runtime_error(flags.model + ": the model takes " + model.input +
+                                 ", and requests have seeds; serve a model that takes z");
     warn_of_classes(model);
     Latency latency;
     add_errors(server, flags.token, busy);

@@ -21,8 +21,9 @@ constexpr int FORMAT = 1;
 constexpr uint32_t MAX_RESOLUTION = 1024, MAX_DIM = 1 << 20, MAX_CHANNELS = 4;
 constexpr float PSI_LIMIT = 100;
 constexpr size_t MAX_TYPES = 64, LARGEST_DESCRIPTION = 1 << 24;
-constexpr size_t LEAST_WEIGHT_BYTES = 2; // each element of z and label has a weight, in float16 or bfloat16
+constexpr size_t LEAST_WEIGHT_BYTES = 2; // each element of a row of an input has a weight, in float16 or bfloat16
 constexpr size_t MAX_DEPTH = 64, MAX_VALUES = 50000;
+constexpr const char *INPUTS[] = {"z", "w", "w+"};
 constexpr const char *DECODINGS[] = {"identity", "inverse", "unit", "linear", "palette"}; // in sgi_decoding's order
 
 // Decoding and PNG bits of the built-in types, for files of early versions, which do not contain them.
@@ -152,6 +153,16 @@ void check_size(const std::string &json) {
     }
 }
 
+// The inputs of the graph: `Artifact.inputs` of engine/artifact.py.
+std::vector<Input> inputs_of(const Artifact &artifact) {
+    constexpr int64_t BATCH = -1;
+    if (artifact.input == "w") return {{"w", {BATCH, artifact.w_dim}}};
+    if (artifact.input == "w+") return {{"ws", {BATCH, artifact.num_ws(), artifact.w_dim}}};
+    std::vector<Input> inputs{{"z", {BATCH, artifact.z_dim}}, {"psi", {}}};
+    if (artifact.c_dim) inputs.push_back({"label", {BATCH, artifact.c_dim}});
+    return inputs;
+}
+
 Artifact parse(std::string json) {
     check_size(json);
     const Json values = Json::parse(json, nullptr, /*allow_exceptions=*/false);
@@ -170,6 +181,11 @@ Artifact parse(std::string json) {
     artifact.generator_sha256 = text(member(values, "generator"), "sha256");
     if (values.contains("graph_sha256") && !values["graph_sha256"].is_null())
         artifact.graph_sha256 = text(values, "graph_sha256");
+    if (values.contains("input")) artifact.input = text(values, "input");
+    if (std::find(std::begin(INPUTS), std::end(INPUTS), artifact.input) == std::end(INPUTS)) wrong("input");
+    const bool has_w_dim = values.contains("w_dim") && !values["w_dim"].is_null();
+    if (has_w_dim || artifact.input != "z") artifact.w_dim = integer(values, "w_dim", 1, MAX_DIM);
+    artifact.inputs = inputs_of(artifact);
     const Json &types = member(values, "types");
     if (!types.is_array() || types.empty() || types.size() > MAX_TYPES) wrong("types");
     std::set<std::string> names;
@@ -183,6 +199,24 @@ Artifact parse(std::string json) {
 
 } // namespace
 
+std::vector<int64_t> Input::shape_of(size_t rows) const {
+    std::vector<int64_t> sizes = shape;
+    if (!sizes.empty()) sizes[0] = static_cast<int64_t>(rows);
+    return sizes;
+}
+
+size_t Input::values_of(size_t rows) const {
+    size_t values = 1;
+    for (const int64_t size : shape_of(rows)) values *= static_cast<size_t>(size);
+    return values;
+}
+
+uint32_t Artifact::num_ws() const {
+    uint32_t rows = 0;
+    for (uint32_t side = 4; side <= resolution; side *= 2) rows += 2;
+    return rows;
+}
+
 Artifact read_artifact(const Model &model) {
     std::string json = model.sidecar;
     if (!model.is_engine() && !read_metadata(model.bytes, "sgi_engine", json))
@@ -191,10 +225,11 @@ Artifact read_artifact(const Model &model) {
         throw Failure(SGI_ERROR_MODEL, "its description is not JSON; export it again");
     Artifact artifact = parse(std::move(json));
     if (model.is_engine()) return artifact;
-    if (artifact.z_dim * LEAST_WEIGHT_BYTES > model.bytes.size()) wrong("z_dim");
-    if (artifact.c_dim * LEAST_WEIGHT_BYTES > model.bytes.size()) wrong("c_dim");
+    for (const Input &input : artifact.inputs)
+        if (!input.shape.empty() && static_cast<size_t>(input.shape.back()) * LEAST_WEIGHT_BYTES > model.bytes.size())
+            wrong(input.name == "z" ? "z_dim" : input.name == "label" ? "c_dim" : "w_dim");
     if (!artifact.graph_sha256.empty()) check_sha256(find_graph(model.bytes), artifact.graph_sha256);
-    check_graph(model.bytes, artifact.resolution);
+    check_graph(model.bytes, artifact.resolution, artifact.num_ws());
     return artifact;
 }
 

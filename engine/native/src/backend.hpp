@@ -28,9 +28,9 @@ struct BackendOptions {
 class Backend {
   public:
     virtual ~Backend() = default;
-    // Runs one pass: z [count, z_dim], label [count, c_dim] (NULL without classes), count from 1 to the batch of
-    // BackendOptions. Throws Failure(SGI_ERROR_RUNTIME).
-    virtual void run(size_t count, const float *z, float psi, const float *label,
+    // Runs one pass: inputs are the values of each of Artifact::inputs for `count` rows, count is from 1 to the batch
+    // of BackendOptions. Throws Failure(SGI_ERROR_RUNTIME).
+    virtual void run(size_t count, const std::vector<const float *> &inputs,
                      const std::vector<OutputBuffer> &outputs) = 0;
     // Library and version, for messages.
     virtual std::string runtime() const = 0;

@@ -3,10 +3,9 @@
 #include "error.hpp"
 #include "onnx_wire.hpp"
 #include "palette.hpp"
-#include "seeds.hpp"
+#include "request.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 using namespace sgi::internal;
@@ -137,57 +136,27 @@ void sgi_engine::info(sgi_model_info &info) const {
     info.description = artifact_.json.c_str();
     info.types = types_.data();
     info.type_count = types_.size();
+    info.input = artifact_.input.c_str();
+    info.w_dim = artifact_.w_dim;
+    info.num_ws = artifact_.num_ws();
 }
 
 void sgi_engine::generate(const sgi_request &request, const sgi_output *outputs, size_t output_count) {
-    check_request(request);
+    check_request(request, artifact_);
     std::vector<OutputBuffer> buffers = check_outputs(request.count, outputs, output_count);
-    const float psi = request.psi ? *request.psi : artifact_.psi;
-    const size_t z_dim = artifact_.z_dim, c_dim = artifact_.c_dim;
+    check_latents(request, artifact_);
     const size_t pass = std::min<size_t>(batch_, request.count);
-    std::vector<float> latent(request.seeds ? pass * z_dim : 0), label(request.classes ? pass * c_dim : 0);
-
+    Passes passes(request, artifact_, pass);
     for (size_t start = 0; start < request.count; start += pass) {
         const size_t count = std::min(pass, request.count - start);
-        const float *z = request.z ? request.z + start * z_dim : latent.data();
-        if (request.seeds) latents(request.seeds + start, count, latent.data(), z_dim);
-        if (request.classes) {
-            std::fill(label.begin(), label.end(), 0.0f);
-            for (size_t n = 0; n < count; ++n) label[n * c_dim + request.classes[start + n]] = 1.0f;
-        }
-        const float *labels = request.labels ? request.labels + start * c_dim : label.data();
         try {
-            backend_->run(count, z, psi, c_dim ? labels : nullptr, buffers);
+            backend_->run(count, passes.inputs(start, count), buffers);
         } catch (const Failure &failure) {
             if (path_.empty() || failure.status == SGI_ERROR_MEMORY) throw;
             throw Failure(failure.status, path_ + ": " + failure.what());
         }
         for (OutputBuffer &buffer : buffers) buffer.data += count * artifact_.image_size(artifact_.types[buffer.type]);
     }
-}
-
-void sgi_engine::check_request(const sgi_request &request) const {
-    if (!request.count) argument("sgi_request.count is 0: ask for at least one image");
-    if (!request.seeds == !request.z) argument("sgi_request: give either seeds or z");
-    if (request.psi && !std::isfinite(*request.psi)) argument("sgi_request.psi is not a number");
-    if (!artifact_.c_dim) {
-        if (request.classes) argument("sgi_request.classes: the model has no classes; leave it NULL");
-        if (request.labels) argument("sgi_request.labels: the model has no classes; leave it NULL");
-        return;
-    }
-    const std::string range = "0 to " + std::to_string(artifact_.c_dim - 1);
-    if (request.classes && request.labels) argument("sgi_request: give either classes or labels");
-    if (request.labels) {
-        for (size_t n = 0; n < request.count; ++n)
-            for (size_t c = 0; c < artifact_.c_dim; ++c)
-                if (!std::isfinite(request.labels[n * artifact_.c_dim + c]))
-                    argument("sgi_request.labels: row " + std::to_string(n) + " has a value that is not finite");
-        return;
-    }
-    if (!request.classes) argument("sgi_request.classes: the model needs one for each image, " + range);
-    for (size_t n = 0; n < request.count; ++n)
-        if (request.classes[n] >= artifact_.c_dim)
-            argument("sgi_request.classes: " + std::to_string(request.classes[n]) + " is not in " + range);
 }
 
 std::vector<OutputBuffer> sgi_engine::check_outputs(size_t count, const sgi_output *outputs,

@@ -14,7 +14,6 @@ struct sgi_engine {
     void generate(const sgi_request &request, const sgi_output *outputs, size_t output_count);
 
   private:
-    void check_request(const sgi_request &request) const;
     std::vector<sgi::internal::OutputBuffer> check_outputs(size_t count, const sgi_output *outputs,
                                                            size_t output_count) const;
 

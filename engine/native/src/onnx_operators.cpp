@@ -54,9 +54,10 @@ std::vector<uint64_t> numbers_of(const Field &field) {
 
 class Check {
   public:
-    Check(uint32_t resolution, size_t bytes)
+    Check(uint32_t resolution, uint32_t num_ws, size_t bytes)
         : most_side_(resolution + BORDER), most_numbers_(std::max(MOST_NUMBERS, NUMBERS_PER_BYTE * bytes)) {
         shapes_[""] = shapes_["psi"] = {}; // an input that is left out has no name
+        shapes_["ws"] = {1, num_ws, LONGEST_VECTOR};
     }
 
     void model(std::string_view model) {
@@ -105,8 +106,8 @@ class Check {
         if (inputs.size() > 1 && integers_.count(inputs[1])) form.numbers = integers_[inputs[1]];
         const std::vector<Shape> shapes = shapes_of(form, outputs.size());
         for (size_t i = 0; i < std::min(outputs.size(), shapes.size()); ++i) {
-            for (size_t axis = 2; axis < shapes[i].size(); ++axis)
-                if (shapes[i][axis] > most_side_) foreign("larger maps than its description gives");
+            if (shapes[i].size() == MOST_AXES && std::max(shapes[i][2], shapes[i][3]) > most_side_)
+                foreign("larger maps than its description gives");
             if (numbers_in(shapes[i]) > most_numbers_)
                 foreign("a value of " + std::to_string(numbers_in(shapes[i])) + " numbers");
             shapes_[outputs[i]] = shapes[i];
@@ -175,6 +176,8 @@ class Check {
 
 } // namespace
 
-void check_graph(std::string_view model, uint32_t resolution) { Check(resolution, model.size()).model(model); }
+void check_graph(std::string_view model, uint32_t resolution, uint32_t num_ws) {
+    Check(resolution, num_ws, model.size()).model(model);
+}
 
 } // namespace sgi::internal

@@ -9,7 +9,6 @@ namespace {
 constexpr std::string_view ELEMENTWISE[] = {"Abs",         "Add", "Cast", "Clip", "Div",  "Identity", "LeakyRelu",
                                             "LessOrEqual", "Max", "Mul",  "Pow",  "Sqrt", "Sub",      "Where"};
 constexpr std::string_view SAME[] = {"ArgMax", "ReduceMax", "ReduceMean", "ReduceSum"};
-constexpr size_t MOST_AXES = 4;
 constexpr uint64_t LARGEST_BLOCK = 1024;
 constexpr uint64_t MOST = uint64_t{1} << 62;
 
@@ -65,9 +64,13 @@ Shape convolved(const NodeForm &node) {
 std::vector<Shape> output_shapes(const NodeForm &node, size_t outputs) {
     const std::string_view op = node.op;
     const std::vector<Shape> &inputs = node.inputs;
-    if (inputs.empty() || setting(node, "keepdims", {1})[0] != 1)
-        throw std::invalid_argument("an operator without inputs, or that removes an axis");
+    if (inputs.empty()) throw std::invalid_argument("an operator without inputs");
     const Shape &x = inputs[0];
+    if (setting(node, "keepdims", {1})[0] != 1) {
+        if (op != "ReduceSum" || x.size() != 3 || node.numbers != std::vector<uint64_t>{1})
+            throw std::invalid_argument("an operator that removes an axis");
+        return {{x[0], x[2]}}; // the rows of w+
+    }
     const bool is_axis_1 = setting(node, "axis", {}) == std::vector<uint64_t>{1};
     if (is_in(ELEMENTWISE, op)) return std::vector<Shape>(outputs, broadcast(inputs));
     if (is_in(SAME, op)) return std::vector<Shape>(outputs, x);
@@ -93,6 +96,8 @@ std::vector<Shape> output_shapes(const NodeForm &node, size_t outputs) {
         terms[0] = {x[0], inputs[1][1]};
         return {broadcast(terms)};
     }
+    if (op == "MatMul" && node.settings.empty() && inputs.size() == 2 && x.size() == 3 && inputs[1].size() == 2)
+        return {{x[0], x[1], inputs[1][1]}};
     if (op == "DepthToSpace" && x.size() == MOST_AXES) {
         const uint64_t block = setting(node, "blocksize", {1})[0];
         if (block > 0 && block <= LARGEST_BLOCK)

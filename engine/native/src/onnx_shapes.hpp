@@ -13,6 +13,7 @@ namespace sgi::internal {
 using Shape = std::vector<uint64_t>;
 
 constexpr uint64_t LONGEST_VECTOR = 1 << 17; // numbers of a value that no node computes: z, label, psi
+constexpr size_t MOST_AXES = 4;
 
 // The settings that a node's attributes give, by name, and the integers of its second input if it is a constant.
 struct NodeForm {

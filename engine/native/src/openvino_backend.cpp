@@ -65,14 +65,15 @@ class OpenVinoBackend final : public Backend {
         });
     }
 
-    void run(size_t count, const float *z, float psi, const float *label,
+    void run(size_t count, const std::vector<const float *> &inputs,
              const std::vector<OutputBuffer> &outputs) override {
         const size_t size = batch_size(count);
         guarded(SGI_ERROR_RUNTIME, [&] {
             ov::InferRequest request = take(size);
-            fill(request.get_tensor("z"), z, count * artifact_.z_dim);
-            request.get_tensor("psi").data<float>()[0] = psi;
-            if (label) fill(request.get_tensor("label"), label, count * artifact_.c_dim);
+            for (size_t i = 0; i < inputs.size(); ++i) {
+                const Input &input = artifact_.inputs[i];
+                fill(request.get_tensor(input.name), inputs[i], input.values_of(count));
+            }
             request.infer();
             for (const OutputBuffer &output : outputs) {
                 const OutputType &type = artifact_.types[output.type];
@@ -106,9 +107,11 @@ class OpenVinoBackend final : public Backend {
     Compiled &compile(size_t size) {
         const auto found = compiled_.find(size);
         if (found != compiled_.end()) return found->second;
-        const auto n = static_cast<int64_t>(size);
-        std::map<std::string, ov::PartialShape> shapes{{"z", {n, artifact_.z_dim}}};
-        if (artifact_.c_dim) shapes["label"] = {n, artifact_.c_dim};
+        std::map<std::string, ov::PartialShape> shapes;
+        for (const Input &input : artifact_.inputs) {
+            const std::vector<int64_t> sizes = input.shape_of(size);
+            if (!sizes.empty()) shapes[input.name] = ov::PartialShape(sizes);
+        }
         const std::shared_ptr<ov::Model> model = model_->clone();
         model->reshape(shapes);
         return compiled_[size] = {core_.compile_model(model, "CPU", settings_), {}};

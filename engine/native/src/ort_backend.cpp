@@ -36,17 +36,16 @@ class OrtBackend final : public Backend {
         check_ports(artifact, ports(true), ports(false));
     }
 
-    void run(size_t count, const float *z, float psi, const float *label,
+    void run(size_t count, const std::vector<const float *> &inputs,
              const std::vector<OutputBuffer> &outputs) override {
         const auto n = static_cast<int64_t>(count), side = static_cast<int64_t>(artifact_.resolution);
-        const char *input_names[] = {"z", "psi", "label"};
+        std::vector<const char *> input_names, names;
         std::vector<Owned<OrtValue>> values; // of inputs, then outputs
-        values.reserve(3 + outputs.size());
-        values.push_back(tensor(z, {n, artifact_.z_dim}));
-        values.push_back(tensor(&psi, {}));
-        if (label) values.push_back(tensor(label, {n, artifact_.c_dim}));
-        const size_t input_count = values.size();
-        std::vector<const char *> names;
+        values.reserve(inputs.size() + outputs.size());
+        for (size_t i = 0; i < inputs.size(); ++i) {
+            values.push_back(tensor(inputs[i], artifact_.inputs[i].shape_of(count)));
+            input_names.push_back(artifact_.inputs[i].name.c_str());
+        }
         for (const OutputBuffer &output : outputs) {
             const OutputType &type = artifact_.types[output.type];
             values.push_back(tensor(output.data, {n, type.channels, side, side}));
@@ -54,8 +53,8 @@ class OrtBackend final : public Backend {
         }
         std::vector<OrtValue *> pointers;
         for (const Owned<OrtValue> &value : values) pointers.push_back(value.get());
-        check(api_.Run(session_.get(), nullptr, input_names, pointers.data(), input_count, names.data(), names.size(),
-                       pointers.data() + input_count),
+        check(api_.Run(session_.get(), nullptr, input_names.data(), pointers.data(), inputs.size(), names.data(),
+                       names.size(), pointers.data() + inputs.size()),
               SGI_ERROR_RUNTIME);
     }
 

@@ -23,10 +23,8 @@ void check(const std::vector<Port> &ports, const std::string &name, const std::v
 
 void check_ports(const Artifact &artifact, const std::vector<Port> &inputs, const std::vector<Port> &outputs) {
     const int64_t side = artifact.resolution;
-    check(inputs, "z", {-1, artifact.z_dim});
-    check(inputs, "psi", {});
-    if (artifact.c_dim) check(inputs, "label", {-1, artifact.c_dim});
-    if (inputs.size() != (artifact.c_dim ? 3u : 2u))
+    for (const Input &input : artifact.inputs) check(inputs, input.name, input.shape);
+    if (inputs.size() != artifact.inputs.size())
         throw Failure(SGI_ERROR_MODEL, "it has other inputs than its description gives; export it again");
     for (const OutputType &type : artifact.types) check(outputs, type.name, {-1, type.channels, side, side});
 }

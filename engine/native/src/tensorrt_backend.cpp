@@ -133,7 +133,7 @@ class TensorRtBackend final : public Backend {
         }
     }
 
-    void run(size_t count, const float *z, float psi, const float *label,
+    void run(size_t count, const std::vector<const float *> &inputs,
              const std::vector<OutputBuffer> &outputs) override {
         const CudaDriver::Current current(*driver_);
         const Lease slot(*this);
@@ -141,8 +141,11 @@ class TensorRtBackend final : public Backend {
         for (const OutputBuffer &output : outputs) named.emplace_back(artifact_.types[output.type].name, output);
         for (size_t start = 0; start < count; start += rows_) {
             const size_t rows = std::min(rows_, count - start);
-            std::map<std::string, const float *> values{{"z", z + start * artifact_.z_dim}, {"psi", &psi}};
-            if (label) values["label"] = label + start * artifact_.c_dim;
+            std::map<std::string, const float *> values;
+            for (size_t i = 0; i < inputs.size(); ++i) {
+                const Input &input = artifact_.inputs[i];
+                values[input.name] = inputs[i] + (input.shape.empty() ? 0 : input.values_of(start));
+            }
             try {
                 slot->run(rows, facts_.least, values, named);
             } catch (const OutOfMemory &) {

@@ -103,7 +103,10 @@ int main(int argc, char **argv) {
     std::vector<double> ours, theirs;
     for (int i = -calls / 10; i < calls; ++i) {
         const auto seed = static_cast<uint32_t>(i + calls);
-        const sgi_request request{sizeof request, 1, &seed, nullptr, nullptr, nullptr, nullptr};
+        sgi_request request{};
+        request.size = sizeof request;
+        request.count = 1;
+        request.seeds = &seed;
         std::vector<double> z(info.z_dim);
         sgi_latent(seed, z.data(), z.size());
         std::copy(z.begin(), z.end(), bare.z().begin());

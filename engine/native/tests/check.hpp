@@ -12,7 +12,8 @@
     ((condition) ? void(0)                                                                                             \
                  : (std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition), std::exit(1)))
 
-inline const std::string MODEL = std::string(SGI_TEST_DATA) + "/tiny.onnx";
+inline const std::string MODEL = std::string(SGI_TEST_DATA) + "/tiny.onnx",
+                         MODEL_OF_WS = std::string(SGI_TEST_DATA) + "/tiny_ws.onnx";
 // Fraction of the range; the expected values are from the same runtime through Python.
 constexpr float PARITY = 1e-6f;
 

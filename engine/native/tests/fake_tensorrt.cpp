@@ -1,5 +1,6 @@
 // A stand-in for TensorRT. Every engine computes depth = psi * mean of z + index of the class, image = -depth. An
-// engine with the bytes "classes" has a label with three classes.
+// engine with the bytes "classes" has a label with three classes; one with the bytes "w+" takes ws and computes the
+// mean of its last row.
 #include "fake_tensorrt.hpp"
 #include "fake_cuda.hpp"
 #include "tensorrt_library.hpp"
@@ -18,7 +19,7 @@ FakeTensorRt &fake_tensorrt() {
 namespace sgi::internal {
 namespace {
 
-constexpr size_t Z = 8, PIXELS = 16 * 16, CLASSES = 3;
+constexpr size_t Z = 8, PIXELS = 16 * 16, CLASSES = 3, ROWS = 6;
 
 FakeCuda *driver() {
     const auto get = reinterpret_cast<decltype(&fake_cuda)>(dlsym(dlopen("libcuda.so.1", RTLD_NOW), "fake_cuda"));
@@ -33,8 +34,9 @@ struct Pass {
 
     void compute() const {
         for (size_t n = 0; n < rows; ++n) {
-            const float *z = at("z") + n * Z;
-            float value = *at("psi") * std::accumulate(z, z + Z, 0.0f) / Z;
+            const bool has_z = addresses.count("z");
+            const float *latent = has_z ? at("z") + n * Z : at("ws") + (n * ROWS + ROWS - 1) * Z;
+            float value = (has_z ? *at("psi") : 1) * std::accumulate(latent, latent + Z, 0.0f) / Z;
             for (size_t c = 0; addresses.count("label") && c < CLASSES; ++c)
                 value += static_cast<float>(c) * at("label")[n * CLASSES + c];
             fake_tensorrt().not_finite += !std::isfinite(value);
@@ -50,7 +52,7 @@ class Context final : public TensorRtContext {
     ~Context() override { --fake_tensorrt().contexts; }
 
     bool set_shape(const std::string &input, const std::vector<int64_t> &shape) override {
-        if (input == "z") pass_.rows = static_cast<size_t>(shape.at(0));
+        if (input == "z" || input == "ws") pass_.rows = static_cast<size_t>(shape.at(0));
         return true;
     }
     bool set_address(const std::string &name, uint64_t address) override {
@@ -72,10 +74,11 @@ class Context final : public TensorRtContext {
 
 class Engine final : public TensorRtEngine {
   public:
-    explicit Engine(bool classes) : classes_(classes) {}
+    explicit Engine(std::string_view bytes) : bytes_(bytes) {}
     std::vector<Port> inputs() const override {
+        if (bytes_ == "w+") return {{"ws", true, {-1, ROWS, Z}}};
         std::vector<Port> ports{{"z", true, {-1, Z}}, {"psi", true, {}}};
-        if (classes_) ports.push_back({"label", true, {-1, CLASSES}});
+        if (bytes_ == "classes") ports.push_back({"label", true, {-1, CLASSES}});
         return ports;
     }
     std::vector<Port> outputs() const override {
@@ -88,7 +91,7 @@ class Engine final : public TensorRtEngine {
     }
 
   private:
-    bool classes_;
+    std::string bytes_;
 };
 
 class Library final : public TensorRtLibrary {
@@ -98,7 +101,7 @@ class Library final : public TensorRtLibrary {
     std::string path() const override { return "libnvinfer.so.11"; }
     std::string last_error() const override { return "what TensorRT logged"; }
     std::unique_ptr<TensorRtEngine> load(std::string_view engine) override {
-        return fake_tensorrt().load_fails ? nullptr : std::make_unique<Engine>(engine == "classes");
+        return fake_tensorrt().load_fails ? nullptr : std::make_unique<Engine>(engine);
     }
 };
 

@@ -3,8 +3,12 @@
 
 #include "../src/artifact.hpp"
 #include "../src/error.hpp"
+#include "../src/onnx_shapes.hpp"
 #include "../src/palette.hpp"
 #include "../src/sha256.hpp"
+
+#include <functional>
+#include <stdexcept>
 
 namespace {
 
@@ -22,16 +26,20 @@ std::string heat(const std::string &more, const std::string &range = "\"low\": -
     return R"({"name": "heat", "meaning": "C", "channels": 1, )" + range + more + "}";
 }
 
-void refused(const std::string &type, const std::string &text) {
+void refused(const std::function<void()> &call, const std::string &what, const std::string &text) {
     try {
-        read(type);
+        call();
     } catch (const Failure &failure) {
         if (failure.status == SGI_ERROR_MODEL && std::string(failure.what()).find(text) != std::string::npos) return;
         std::fprintf(stderr, "expected '%s', got '%s'\n", text.c_str(), failure.what());
         std::exit(1);
     }
-    std::fprintf(stderr, "not refused: %s\n", type.c_str());
+    std::fprintf(stderr, "not refused: %s\n", what.c_str());
     std::exit(1);
+}
+
+void refused(const std::string &type, const std::string &text) {
+    refused([&] { read(type); }, type, text);
 }
 
 void user_defined_types() {
@@ -79,6 +87,55 @@ void refusals() {
     for (size_t i = 0; i <= MAX_CLASSES; ++i) many += i ? ", \"a\"" : "\"a\"";
     refused(heat(R"(, "decoding": "palette", "classes": [)" + many + "]", R"("low": 0, "high": 256)"),
             "wrong at classes");
+}
+
+Artifact read_input(const std::string &more, const std::string &c_dim = "0") {
+    const std::string json = R"({"format": 1, "resolution": 16, "z_dim": 8, "psi": 0.5, "c_dim": )" + c_dim + more +
+                             R"(, "generator": {"sha256": "abc"}, "types": [)" + heat(R"(, "decoding": "inverse")") +
+                             "]}";
+    return read_artifact(Model{"", json, "maps.engine"});
+}
+
+void inputs() {
+    const auto names = [](const Artifact &artifact) {
+        std::string found;
+        for (const Input &input : artifact.inputs) found += input.name + " ";
+        return found;
+    };
+    CHECK(names(read_input("")) == "z psi " && names(read_input(R"(, "w_dim": null)", "3")) == "z psi label ");
+    const Artifact w = read_input(R"(, "input": "w", "w_dim": 12)", "3");
+    CHECK(names(w) == "w " && (w.inputs[0].shape == std::vector<int64_t>{-1, 12}) && w.inputs[0].values_of(3) == 36);
+    const Artifact ws = read_input(R"(, "input": "w+", "w_dim": 12)");
+    CHECK(names(ws) == "ws " && ws.num_ws() == 6 && (ws.inputs[0].shape_of(2) == std::vector<int64_t>{2, 6, 12}));
+    for (const auto &[more, field] : {std::pair{R"(, "input": "w")", "w_dim"},
+                                      {R"(, "input": "w+", "w_dim": null)", "w_dim"},
+                                      {R"(, "input": "w+", "w_dim": 0)", "w_dim"},
+                                      {R"(, "input": "w+", "w_dim": 1048577)", "w_dim"},
+                                      {R"(, "w_dim": "12")", "w_dim"},
+                                      {R"(, "input": "W", "w_dim": 12)", "input"},
+                                      {R"(, "input": null)", "input"}})
+        refused([&, more = more] { read_input(more); }, more, std::string("wrong at ") + field);
+}
+
+// The shapes of w+: the product with all rows, and the sum of the rows.
+void shapes_of_rows() {
+    const auto shape = [](NodeForm form) { return output_shapes(form, 1).at(0); };
+    const Shape ws{1, 6, 12}, matrix{12, 40};
+    CHECK((shape({"MatMul", {ws, matrix}, {}, {}}) == Shape{1, 6, 40}));
+    CHECK((shape({"ReduceSum", {ws, {1}}, {{"keepdims", {0}}}, {1}}) == Shape{1, 12}));
+    CHECK((shape({"ReduceSum", {ws, {1}}, {}, {1}}) == ws));
+    const auto is_refused = [&](const NodeForm &form) {
+        try {
+            shape(form);
+        } catch (const std::invalid_argument &) {
+            return true;
+        }
+        return false;
+    };
+    CHECK(is_refused({"ReduceSum", {ws, {1}}, {{"keepdims", {0}}}, {2}}));
+    CHECK(is_refused({"ReduceSum", {{1, 12}, {1}}, {{"keepdims", {0}}}, {1}}));
+    CHECK(is_refused({"ReduceMean", {ws, {1}}, {{"keepdims", {0}}}, {1}}));
+    CHECK(is_refused({"MatMul", {ws, ws}, {}, {}}));
 }
 
 void checksums() {
@@ -129,6 +186,8 @@ int main() {
     classes();
     early_versions();
     refusals();
+    inputs();
+    shapes_of_rows();
     checksums();
     damage();
     colours();

@@ -1,6 +1,7 @@
 /* The header in C: options, requests, types, buffers, error messages. */
 #include <sgi/sgi.h>
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,10 +31,20 @@ int main(void) {
     CHECK(info.types[0].class_count == 0 && !info.types[0].classes && !info.types[0].colours);
     CHECK(strstr(info.description, info.generator_sha256));
 
-    sgi_request request = {sizeof request, 2, seeds, NULL, NULL, NULL, NULL};
+    CHECK(!strcmp(info.input, "z") && info.w_dim == 0 && info.num_ws == 6);
+
+    sgi_request request = {.size = sizeof request, .count = 2, .seeds = seeds};
     sgi_output output = {"depth", depth, sizeof depth};
     CHECK(sgi_generate(engine, &request, &output, 1) == SGI_OK);
     CHECK(memcmp(depth, depth + 16 * 16, sizeof depth / 2) != 0);
+
+    /* The structs of a program that was compiled before they had w and ws. */
+    request.size = offsetof(sgi_request, w);
+    request.w = depth;
+    CHECK(sgi_generate(engine, &request, &output, 1) == SGI_OK);
+    info.input = NULL;
+    info.size = offsetof(sgi_model_info, input);
+    CHECK(sgi_info(engine, &info) == SGI_OK && info.type_count == 1 && !info.input);
 
     output.bytes -= 1;
     CHECK(sgi_generate(engine, &request, &output, 1) == SGI_ERROR_ARGUMENT);

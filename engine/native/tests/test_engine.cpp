@@ -18,8 +18,8 @@ float difference(sgi::Span<const float> a, sgi::Span<const float> b) {
     return largest;
 }
 
-std::vector<float> expected_values() {
-    const std::string bytes = read_bytes(std::string(SGI_TEST_DATA) + "/tiny.f32");
+std::vector<float> expected_values(const std::string &file) {
+    const std::string bytes = read_bytes(std::string(SGI_TEST_DATA) + "/" + file);
     std::vector<float> values(bytes.size() / sizeof(float));
     std::memcpy(values.data(), bytes.data(), bytes.size());
     return values;
@@ -28,7 +28,7 @@ std::vector<float> expected_values() {
 void agrees_with_python() {
     sgi::Engine engine(MODEL);
     const sgi::Maps maps = engine.generate({0, 4294967295u}, 0.5f);
-    const std::vector<float> expected = expected_values();
+    const std::vector<float> expected = expected_values("tiny.f32");
     const size_t images = 2 * 3 * 16 * 16;
     CHECK(maps.size() == 2);
     CHECK(difference(maps["image"].values(), {expected.data(), images}) <= PARITY);
@@ -45,6 +45,48 @@ void seeds_and_z_are_one() {
     sgi::Request request;
     request.z = z;
     CHECK(difference(engine.generate(request)["image"].values(), engine.generate({7})["image"].values()) == 0);
+}
+
+// w+ of tiny_ws.f32: row i of image n is the latent of seed 6 n + i.
+std::vector<float> rows_of_w(size_t count) {
+    std::vector<float> rows;
+    double row[12];
+    for (uint32_t seed = 0; seed < count; ++seed) {
+        CHECK(sgi_latent(seed, row, 12) == SGI_OK);
+        rows.insert(rows.end(), row, row + 12);
+    }
+    return rows;
+}
+
+void w_plus_agrees_with_python() {
+    sgi::Engine engine(MODEL_OF_WS);
+    const sgi_model_info info = engine.info();
+    CHECK(std::string(info.input) == "w+" && info.w_dim == 12 && info.num_ws == 6 && info.z_dim == 8);
+    const std::vector<float> ws = rows_of_w(2 * 6), expected = expected_values("tiny_ws.f32");
+    sgi::Request request;
+    request.ws = ws;
+    const sgi::Maps maps = engine.generate(request);
+    const size_t images = 2 * 3 * 16 * 16;
+    CHECK(difference(maps["image"].values(), {expected.data(), images}) <= PARITY);
+    CHECK(difference(maps["depth"].values(), {expected.data() + images, expected.size() - images}) <= PARITY);
+}
+
+void one_w_is_used_for_every_row() {
+    constexpr size_t COUNT = 5;
+    const std::vector<float> w = rows_of_w(COUNT);
+    std::vector<float> ws;
+    for (size_t n = 0; n < COUNT; ++n)
+        for (size_t i = 0; i < 6; ++i) ws.insert(ws.end(), &w[12 * n], &w[12 * n] + 12);
+    sgi::Options two;
+    two.batch = 2;
+    sgi::Engine engine(MODEL_OF_WS, two);
+    sgi::Request one, all;
+    one.w = w;
+    all.ws = ws;
+    const sgi::Maps repeated = engine.generate(one), given = engine.generate(all);
+    CHECK(repeated["depth"].count() == COUNT);
+    CHECK(difference(repeated["image"].values(), given["image"].values()) == 0);
+    CHECK(difference(given["image"].image(0), given["image"].image(4)) > 1e-3f);
 }
 
 void passes_make_no_difference() {
@@ -123,6 +165,8 @@ void engines_move() {
 int main() {
     agrees_with_python();
     seeds_and_z_are_one();
+    w_plus_agrees_with_python();
+    one_w_is_used_for_every_row();
     passes_make_no_difference();
     psi_counts_in_each_call();
     types_are_cut_from_the_model();

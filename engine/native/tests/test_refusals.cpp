@@ -39,8 +39,7 @@ void models() {
     for (size_t length = 1; length < model.size(); length += 997)
         refused(SGI_ERROR_MODEL, "", [&] { open_bytes(model.substr(0, length)); });
 
-    const auto edited = [&](const std::string &from, const std::string &to) {
-        std::string bytes = model;
+    const auto edited = [](std::string bytes, const std::string &from, const std::string &to) {
         const size_t at = bytes.rfind(from);
         CHECK(from.size() == to.size() && at != std::string::npos);
         return bytes.replace(at, from.size(), to);
@@ -61,7 +60,20 @@ void models() {
         {{"\"types\": ", "\"typos\": "}, {"wrong at types", ""}},
     };
     for (const auto &[edit, text] : wrong)
-        refused(SGI_ERROR_MODEL, text.first, [&, &edit = edit] { open_bytes(edited(edit.first, edit.second)); });
+        refused(SGI_ERROR_MODEL, text.first, [&, &edit = edit] { open_bytes(edited(model, edit.first, edit.second)); });
+
+    const std::string takes_ws = read_bytes(MODEL_OF_WS);
+    const std::pair<const char *, const char *> wrong_of_ws[][2] = {
+        {{"\"input\": \"w+\"", "\"input\": \"w\" "}, {"its w is not", ""}},
+        {{"\"input\": \"w+\"", "\"input\": \"z\" "}, {"its z is not", ""}},
+        {{"\"input\": \"w+\"", "\"input\": \"x+\""}, {"wrong at input", ""}},
+        {{"\"w_dim\": 12", "\"w_dim\": 13"}, {"its ws is not", ""}},
+        {{"\"w_dim\": 12", "\"w_dam\": 12"}, {"wrong at w_dim", ""}},
+        {{"\"resolution\": 16", "\"resolution\": 32"}, {"its ws is not", ""}},
+    };
+    for (const auto &[edit, text] : wrong_of_ws)
+        refused(SGI_ERROR_MODEL, text.first,
+                [&, &edit = edit] { open_bytes(edited(takes_ws, edit.first, edit.second)); });
 }
 
 void options() {
@@ -110,29 +122,50 @@ void requests() {
     const float z[8] = {};
     std::vector<float> buffer(3 * 16 * 16);
     const sgi_output image{"image", buffer.data(), buffer.size() * sizeof(float)};
+    sgi_request good{};
+    good.size = sizeof good;
+    good.count = 1;
+    good.seeds = &seed;
     const auto refuse = [&](const char *text, sgi_request request, std::vector<sgi_output> outputs) {
         refused(SGI_ERROR_ARGUMENT, text, [&] {
             const sgi_status status = sgi_generate(engine.get(), &request, outputs.data(), outputs.size());
             if (status) throw sgi::Error(status, sgi_last_error());
         });
     };
-    const size_t size = sizeof(sgi_request);
+    const auto with = [&](auto change) {
+        sgi_request request = good;
+        change(request);
+        return request;
+    };
     const float nan = std::numeric_limits<float>::quiet_NaN();
-    refuse("count is 0", {size, 0, &seed, nullptr, nullptr, nullptr, nullptr}, {image});
-    refuse("either seeds or z", {size, 1, nullptr, nullptr, nullptr, nullptr, nullptr}, {image});
-    refuse("either seeds or z", {size, 1, &seed, z, nullptr, nullptr, nullptr}, {image});
-    refuse("psi is not a number", {size, 1, &seed, nullptr, nullptr, &nan, nullptr}, {image});
-    refuse("has no classes", {size, 1, &seed, nullptr, &seed, nullptr, nullptr}, {image});
-    refuse("sgi_request.labels: the model has no classes", {size, 1, &seed, nullptr, nullptr, nullptr, z}, {image});
-    refuse("size is not set", {0, 1, &seed, nullptr, nullptr, nullptr, nullptr}, {image});
-    const sgi_request good{size, 1, &seed, nullptr, nullptr, nullptr, nullptr};
+    const float broken[8] = {0, nan};
+    const char *one = "sgi_request: give exactly one of seeds, z, w and ws";
+    refuse("count is 0", with([](auto &r) { r.count = 0; }), {image});
+    refuse(one, with([](auto &r) { r.seeds = nullptr; }), {image});
+    refuse(one, with([&](auto &r) { r.z = z; }), {image});
+    refuse(one, with([&](auto &r) { r.z = r.w = r.ws = z; }), {image});
+    refuse("psi is not a number", with([&](auto &r) { r.psi = &nan; }), {image});
+    refuse("sgi_request.classes: the model has no classes", with([&](auto &r) { r.classes = &seed; }), {image});
+    refuse("sgi_request.labels: the model has no classes", with([&](auto &r) { r.labels = z; }), {image});
+    refuse("size is not set", with([](auto &r) { r.size = 0; }), {image});
+    refuse("sgi_request.z: row 0 has a value that is not finite", with([&](auto &r) {
+               r.seeds = nullptr;
+               r.z = broken;
+           }),
+           {image});
     refuse("is named twice", good, {image, image});
     refuse("'normal' is not loaded", good, {{"normal", buffer.data(), 4}});
     refuse("buffer for image has 4 bytes", good, {{"image", buffer.data(), 4}});
     refuse("must not be NULL", good, {{"image", nullptr, 4}});
     refuse("must not be NULL", good, {{nullptr, buffer.data(), 4}});
     const size_t most = std::numeric_limits<size_t>::max();
-    refuse("buffer for image", {size, most, &seed, nullptr, nullptr, nullptr, nullptr}, {image});
+    refuse("buffer for image", with([&](auto &r) { r.count = most; }), {image});
+    refuse("buffer for image", with([&](auto &r) {
+               r.seeds = nullptr;
+               r.z = z;
+               r.count = most;
+           }),
+           {image});
     CHECK(sgi_generate(engine.get(), &good, &image, 0) == SGI_ERROR_ARGUMENT);
     CHECK(sgi_generate(nullptr, &good, &image, 1) == SGI_ERROR_ARGUMENT);
     CHECK(sgi_info(engine.get(), nullptr) == SGI_ERROR_ARGUMENT);
@@ -142,11 +175,59 @@ void requests() {
     refused(SGI_ERROR_ARGUMENT, "engine", [&] { engine.info(); });
 }
 
+void latents_after_the_mapping_network() {
+    sgi::Engine takes_z(MODEL), takes_ws(MODEL_OF_WS);
+    const std::vector<float> z(8), w(12), ws(6 * 12), part(5);
+    const std::vector<uint32_t> seeds{1};
+    const auto refuse = [](sgi::Engine &engine, const std::string &text, auto change) {
+        refused(SGI_ERROR_ARGUMENT, text, [&] {
+            sgi::Request request;
+            change(request);
+            engine.generate(request);
+        });
+    };
+    const std::string after = ", which is after the mapping network and truncation; leave it NULL";
+    refuse(takes_z, "sgi_request.w: the model takes z; make a model with `sgi-engine export --input w`",
+           [&](auto &r) { r.w = w; });
+    refuse(takes_z, "sgi_request.ws: the model takes z; make a model with `sgi-engine export --input w+`",
+           [&](auto &r) { r.ws = ws; });
+    refuse(takes_ws,
+           "sgi_request.seeds: the model takes w+ and has no mapping network for seeds and z; give w or ws, or make a "
+           "model with `sgi-engine export --input z`",
+           [&](auto &r) { r.seeds = seeds; });
+    refuse(takes_ws, "sgi_request.z: the model takes w+ and has no mapping network", [&](auto &r) { r.z = z; });
+    refuse(takes_ws, "sgi_request.psi has no effect on ws" + after, [&](auto &r) {
+        r.ws = ws;
+        r.psi = 0.5f;
+    });
+    refuse(takes_ws, "sgi_request.classes has no effect on w" + after, [&](auto &r) {
+        r.w = w;
+        r.classes = seeds;
+    });
+    refuse(takes_ws, "sgi_request.labels has no effect on w" + after, [&](auto &r) {
+        r.w = w;
+        r.labels = z;
+    });
+    refuse(takes_ws, "exactly one", [&](auto &r) {
+        r.w = w;
+        r.ws = ws;
+    });
+    refuse(takes_ws, "w takes w_dim values for each image", [&](auto &r) { r.w = part; });
+    refuse(takes_ws, "ws takes num_ws * w_dim values for each image", [&](auto &r) { r.ws = w; });
+    std::vector<float> broken(2 * 6 * 12);
+    broken[6 * 12 + 3] = std::numeric_limits<float>::infinity();
+    refuse(takes_ws, "sgi_request.ws: row 1 has a value that is not finite", [&](auto &r) { r.ws = broken; });
+    broken.resize(5 * 12);
+    broken[50] = std::numeric_limits<float>::infinity();
+    refuse(takes_ws, "sgi_request.w: row 4 has a value that is not finite", [&](auto &r) { r.w = broken; });
+}
+
 } // namespace
 
 int main() {
     models();
     options();
     requests();
+    latents_after_the_mapping_network();
     return 0;
 }

@@ -141,6 +141,38 @@ void classes() {
     CHECK(message() == "sgi_request.classes: the model needs one for each image, 0 to 2");
 }
 
+void refused(sgi_status status, const std::string &text, const std::string &path = PATH,
+             const sgi_options *options = nullptr) {
+    sgi_engine *engine = nullptr;
+    const sgi_status got = sgi_open(path.c_str(), options, &engine);
+    const std::string message = sgi_last_error();
+    if (got != status || engine || message.find(text) == std::string::npos || message.find('\n') != std::string::npos) {
+        std::fprintf(stderr, "expected status %d and '%s', got %d and '%s'\n", status, text.c_str(), got,
+                     message.c_str());
+        std::exit(1);
+    }
+}
+
+void engines_of_w_plus() {
+    const std::string json =
+        sidecar(replaced(BUILDER, sgi::internal::sha256("engine"), sgi::internal::sha256("w+")), "3");
+    write_engine(replaced(json, "\"z_dim\": 8", "\"z_dim\": 8, \"input\": \"w+\", \"w_dim\": 8"), "w+");
+    sgi::Options five; // more than one pass, the last one shorter
+    five.batch = 5;
+    sgi::Engine engine(PATH, five);
+    CHECK(std::string(engine.info().input) == "w+" && engine.info().num_ws == 6);
+    constexpr size_t COUNT = 12, ROW = 6 * Z;
+    std::vector<float> ws(COUNT * ROW);
+    for (size_t n = 0; n < COUNT; ++n) std::fill_n(&ws[n * ROW + 5 * Z], Z, static_cast<float>(n));
+    sgi::Request request;
+    request.ws = ws;
+    const sgi::Maps maps = engine.generate(request);
+    for (size_t n = 0; n < COUNT; ++n) CHECK(near(maps["depth"](n, 0, 3, 3), static_cast<float>(n)));
+
+    write_engine(sidecar(replaced(BUILDER, sgi::internal::sha256("engine"), sgi::internal::sha256("w+"))), "w+");
+    refused(SGI_ERROR_MODEL, "its z is not what its description gives");
+}
+
 // Returns the number of contexts that 16 threads used.
 int threads_share_an_engine() {
     write_engine();
@@ -168,18 +200,6 @@ void one_pass_runs_at_a_time_if_memory_is_short() {
     driver().capacity = 9 * (Z + 4 * PIXELS) * sizeof(float);
     CHECK(threads_share_an_engine() == 1);
     driver().capacity = size_t{1} << 30;
-}
-
-void refused(sgi_status status, const std::string &text, const std::string &path = PATH,
-             const sgi_options *options = nullptr) {
-    sgi_engine *engine = nullptr;
-    const sgi_status got = sgi_open(path.c_str(), options, &engine);
-    const std::string message = sgi_last_error();
-    if (got != status || engine || message.find(text) == std::string::npos || message.find('\n') != std::string::npos) {
-        std::fprintf(stderr, "expected status %d and '%s', got %d and '%s'\n", status, text.c_str(), got,
-                     message.c_str());
-        std::exit(1);
-    }
 }
 
 void engines_of_other_machines() {
@@ -291,7 +311,7 @@ void errors_while_generating() {
 int main() {
     CHECK(std::system(("mkdir -p " + FOLDER).c_str()) == 0);
     for (const auto test : {passes_of_any_size, batch_limits_of_an_engine, only_requested_types_are_copied, classes,
-                            two_passes_run_at_a_time, one_pass_runs_at_a_time_if_memory_is_short,
+                            engines_of_w_plus, two_passes_run_at_a_time, one_pass_runs_at_a_time_if_memory_is_short,
                             engines_of_other_machines, bad_sidecars, options, no_memory, errors_while_generating}) {
         test();
         CHECK(driver().blocks() == 0 && fake_tensorrt().contexts == 0 && fake_tensorrt().not_finite == 0);

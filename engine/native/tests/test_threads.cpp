@@ -40,7 +40,10 @@ struct Work {
                 for (size_t k = 0; k < got.size(); ++k) wrong += !(std::fabs(got[k] - want[k]) <= 1e-5f);
             }
             float value = 0;
-            const sgi_request raw{sizeof raw, 1, &seed, nullptr, nullptr, nullptr, nullptr};
+            sgi_request raw{};
+            raw.size = sizeof raw;
+            raw.count = 1;
+            raw.seeds = &seed;
             const sgi_output output{unknown.c_str(), &value, sizeof value};
             wrong += sgi_generate(engine.get(), &raw, &output, 1) != SGI_ERROR_ARGUMENT;
             wrong += std::string(sgi_last_error()).find("'" + unknown + "'") == std::string::npos;

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from sgi.kernels.gpu.packed_weights import PackedConv
 
-BLOCK_OUTPUTS = 32  # of `demodulate_kernel`
 ROWS = 4  # of a block of `scale_kernel`
 
 
@@ -19,21 +18,15 @@ ROWS = 4  # of a block of `scale_kernel`
 class StyleTable:
     """The columns of each of L layers in the concatenated tensors of all layers.
 
-    starts: L + 1 columns of styles; ends: L + 1 columns of scales. start_column: starts, [L + 1] int32. table:
-    [blocks, 6] int32 and column: [blocks] int32, as in `demodulate_kernel`. energy: every layer's [I, O], flat
-    float32. norm: [sum of O] float32. row_table: [blocks, 6] int32 and row_energy: every layer's [O, I], flat float32,
-    as in `scale_kernel`.
+    starts: L + 1 columns of styles; ends: L + 1 columns of scales. norm: [sum of O] float32. rows: [blocks, 6] int32
+    and energy: every layer's [O, I], flat float32, as in `scale_kernel`.
     """
 
     starts: tuple[int, ...]
     ends: tuple[int, ...]
-    start_column: Tensor
-    table: Tensor
-    column: Tensor
-    energy: Tensor
     norm: Tensor
-    row_table: Tensor
-    row_energy: Tensor
+    rows: Tensor
+    energy: Tensor
 
     @classmethod
     def of(cls, layers: Sequence[PackedConv]) -> StyleTable:
@@ -42,23 +35,17 @@ class StyleTable:
         starts = tuple(accumulate((p.inputs for p in layers), initial=0))
         ends = tuple(accumulate((p.outputs for p in layers), initial=0))
         energies = tuple(accumulate((p.energy.numel() for p in layers), initial=0))
-        rows, columns, row_table = [], [], []
-        for i, layer in enumerate(layers):
-            for column in range(0, layer.outputs, BLOCK_OUTPUTS):
-                rows.append([i, starts[i], layer.inputs, energies[i], ends[i], layer.outputs])
-                columns.append(column)
-            for column in range(0, layer.outputs, ROWS):
-                row_table.append([starts[i], layer.inputs, energies[i], ends[i], layer.outputs, column])
+        rows = [
+            [starts[i], layer.inputs, energies[i], ends[i], layer.outputs, column]
+            for i, layer in enumerate(layers)
+            for column in range(0, layer.outputs, ROWS)
+        ]
         return cls(
             starts=starts,
             ends=ends,
-            start_column=torch.tensor(starts, dtype=torch.int32, device=device),
-            table=torch.tensor(rows, dtype=torch.int32, device=device),
-            column=torch.tensor(columns, dtype=torch.int32, device=device),
-            energy=torch.cat([p.energy.flatten() for p in layers]),
             norm=torch.cat([p.norm for p in layers]),
-            row_table=torch.tensor(row_table, dtype=torch.int32, device=device),
-            row_energy=torch.cat([p.energy.T.flatten() for p in layers]),
+            rows=torch.tensor(rows, dtype=torch.int32, device=device),
+            energy=torch.cat([p.energy.T.flatten() for p in layers]),
         )
 
     @property

@@ -19,7 +19,6 @@ from sgi.engine.backends import Coding, OnDevice, Overlapping
 from sgi.engine.backends.triton import TritonBackend, triton_backend
 from sgi.engine.backends.triton.device_codes import device_codes
 from sgi.engine.backends.triton.fused_network import FusedNetwork
-from sgi.engine.backends.triton.options import PRESETS
 from sgi.engine.backends.triton.packed_mapping import PackedMapping
 from sgi.engine.backends.triton.values import values
 from sgi.engine.codes import pixels_of, steps
@@ -119,15 +118,14 @@ def test_kernels_match_generator_with_shared_layers(tiny_generator):
         assert rms_ratio(picture, tiny_generator(z, offset=offset)) < RMS[torch.float32]
 
 
-@pytest.mark.parametrize(("name", "from_row"), [("default", 2), ("default", 3), ("first round", 3)])
-def test_every_form_gives_the_pictures_of_the_generator(tiny_generator, name, from_row, monkeypatch):
+@pytest.mark.parametrize("from_row", [2, 3])
+def test_forms_for_few_pixels_give_the_pictures_of_the_generator(tiny_generator, from_row, monkeypatch):
     monkeypatch.setattr(split, "multiprocessors", lambda x: 132)
     offsets = [None, rows(tiny_generator, 1, from_row=from_row)]
     network = FusedNetwork(
         tiny_generator,
         [{} if rows is None else {"offset": rows} for rows in offsets],
         torch.float32,
-        options=PRESETS[name],
     )
     selection = network.select([0, 1])
     z = torch.randn(1, 8, generator=torch.Generator().manual_seed(0))

@@ -176,3 +176,19 @@ def test_billions_of_seeds_in_a_run_file_are_not_visited(model, tmp_path):
     path.write_text(path.read_text().replace('"seeds": "0-3"', '"seeds": "0-4294967295"'))
     report = verify_folder(tmp_path)
     assert (report.finished, str(report.unfinished)) == (4, "4-4294967295")
+
+
+def test_a_line_with_a_damaged_end_is_kept_aside_and_written_again(model, whole, tmp_path):
+    """Such a line is found when the run asks for it, not when the manifest is opened."""
+    run(model, tmp_path)
+    manifest = tmp_path / "manifest.jsonl"
+    good = manifest.read_bytes()
+    damaged = good.replace(b'"sha256":{"', b'"sha256":{5"', 1)
+    manifest.write_bytes(damaged)
+    assert verify_folder(tmp_path).wrong_lines == 1
+    progress = RecordedProgress()
+    report = run(model, tmp_path, progress=progress)
+    assert (report.found, report.written) == (3, 1)
+    assert (tmp_path / "manifest.jsonl.set-aside").read_bytes().startswith(damaged)
+    assert any("manifest.jsonl" in message for message in progress.messages)
+    assert files(tmp_path) == whole

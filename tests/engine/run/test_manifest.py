@@ -95,7 +95,7 @@ def test_a_failed_append_leaves_no_incomplete_line(tmp_path, monkeypatch):
         return pwrite(file, data[:10], position)
 
     with Manifest(path) as manifest:
-        monkeypatch.setattr("sgi.engine.run.manifest.os.pwrite", full)
+        monkeypatch.setattr("sgi.engine.run.line_file.os.pwrite", full)
         with pytest.raises(OSError, match="No space"):
             manifest.append(line(2))
     assert path.read_bytes() == before

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from counting_backend import Fake
 from PIL import Image
-from tiny_models import SIDE, Z_DIM, describe
+from tiny_models import Z_DIM, describe
 
 from sgi.engine.api import Engine
 from sgi.engine.errors import UserError
@@ -25,29 +26,6 @@ from sgi.engine.seeds import latents, parse_seeds
 from sgi.engine.writers.colour_map import viridis
 
 RECORD = RunRecord("a" * 64, ("image", "depth"), 0.7, None, "npy", 6, "fake", "cpu")
-
-
-class Fake:
-    """A backend that counts passes; depth is the first column of z plus the position of the row in the batch."""
-
-    name, device = "fake", "cpu"
-
-    def __init__(self, stop_at: int | None = None):
-        self.artifact = describe()
-        self.batches: list[np.ndarray] = []
-        self.stop_at = stop_at
-
-    def run(self, z, psi, label=None, types=None):
-        self.batches.append(z)
-        if len(self.batches) == self.stop_at:
-            raise KeyboardInterrupt
-        value = (z[:, 0] + np.arange(len(z)))[:, None, None, None]
-        ones = np.ones((1, 1, SIDE, SIDE), np.float32)
-        maps = {"image": (value * ones).repeat(3, 1), "depth": value * ones}
-        return {name: maps[name].astype(np.float32) for name in types}
-
-    def close(self):
-        pass
 
 
 class FakeGpuBackend(Fake):
@@ -334,6 +312,7 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
 
 def test_temporary_files_of_a_killed_run_of_the_shard_are_removed(tmp_path):
     own = [".seed000003_depth.part-0123abcd.npy", ".manifest.part-0123abcd.jsonl", ".preview.part-0123abcd.png"]
+    own += [".run.part-0123abcd.json", ".sgi.part-0123abcd"]
     others = [".seed000099_depth.part-0123abcd.npy", ".manifest-1-of-2.part-0123abcd.jsonl", "seed000003_x.part-1.npy"]
     for name in own + others:
         (tmp_path / name).write_text("half")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from sgi.engine.artifact import Artifact
 from sgi.engine.backends.onnxruntime import OnnxRuntimeBackend
 from sgi.engine.errors import UserError
 from sgi.engine.run import RunInterrupted, pipeline, run_seeds, verify_folder
-from sgi.engine.writers import get_format
+from sgi.engine.writers import deflate, get_format
 
 
 def test_files_and_report(model, tmp_path):
@@ -39,7 +40,10 @@ def test_files_and_report(model, tmp_path):
     assert report.images_per_second == pytest.approx(2 / report.seconds)
     assert progress.messages == ["1 duplicate seeds dropped"]
     assert progress.done == progress.totals == {"seeds": 2}
-    assert progress.notes["seeds"][-1].endswith(" img/s")
+    size = sum(path.stat().st_size for path in tmp_path.glob("seed*"))
+    assert (report.files, report.bytes) == (2, size)
+    assert re.fullmatch(r"\d+\.\d img/s, \d\.\d kB, limit: (generate|encode|write)", progress.notes["seeds"][-1])
+    assert progress.figures["seeds"]["bytes"] == size
 
 
 def test_the_same_call_finds_the_seeds_finished(model, tmp_path):
@@ -202,7 +206,7 @@ def test_run_json_is_enough_to_read_the_maps(all_types_model, tmp_path):
     artifact = Artifact.read(all_types_model)
     facts = json.loads((tmp_path / "run.json").read_text())
     assert facts["latents"] == f"z of a seed: numpy.random.RandomState(seed).randn(1, {Z_DIM}), as float32"
-    assert set(facts["versions"]) == {"sgi-engine", "python", "numpy", "onnxruntime"}
+    assert set(facts["versions"]) == {"sgi-engine", "python", "numpy", "onnxruntime", deflate.library()[0]}
     assert facts["model"]["resolution"] == SIDE
     for kind in facts["maps"]:
         name, encoding = kind["name"], kind["encoding"]

@@ -87,7 +87,11 @@ def test_files_that_do_not_match_are_refused(tiny, former, tmp_path):
     other = tmp_path / "other.safetensors"
     some = dict(list(state.items())[1:])
     cases = [
-        (state, None, "not a discriminator file; use one that `sgi-engine train-generator` wrote"),
+        (
+            state,
+            None,
+            "not a discriminator file but a safetensors file of another program; use one",
+        ),
         (state, {key: "[1]"}, "damaged header"),
         (
             state,
@@ -110,7 +114,7 @@ def test_files_that_do_not_match_are_refused(tiny, former, tmp_path):
             load_start(tiny, generator, other)
         assert "\n" not in str(caught.value)
     other.write_bytes(discriminator.read_bytes()[:-9])
-    with pytest.raises(UserError, match="not a readable"):
+    with pytest.raises(UserError, match="of another length than its header gives"):
         load_start(tiny, generator, other)
     with pytest.raises(UserError, match="no such file"):
         load_start(tiny, generator, tmp_path / "missing")

@@ -6,7 +6,7 @@
  *         static float depth[64 * 64]; // [1, 1, 64, 64], 0 near, 1 far
  *         uint32_t seed = 42;
  *         sgi_engine *engine = NULL;
- *         sgi_request request = {sizeof request, 1, &seed, NULL, NULL, NULL, NULL};
+ *         sgi_request request = {.size = sizeof request, .count = 1, .seeds = &seed};
  *         sgi_output output = {"depth", depth, sizeof depth};
  *         int failed = sgi_open("rooms.onnx", NULL, &engine) || sgi_generate(engine, &request, &output, 1);
  *         puts(failed ? sgi_last_error() : "done");
@@ -107,17 +107,24 @@ typedef struct sgi_model_info {
     const char *description; /* the whole description, the JSON in the file */
     const sgi_type *types;   /* [type_count], the loaded ones in the model's order */
     size_t type_count;
+    const char *input; /* what the model takes: "z", "w" or "w+" */
+    uint32_t w_dim;    /* size of w; 0 in files that take z */
+    uint32_t num_ws;   /* rows of w+ */
 } sgi_model_info;
 
-/* Images to generate, from exactly one of seeds and z. */
+/* Images to generate, from exactly one of seeds, z, w and ws. A model that takes z needs seeds or z, one that takes w
+ * needs w, and one that takes w+ needs ws or w, which is then used for every row (sgi_model_info.input). w and ws are
+ * after the mapping network and truncation: psi, classes and labels are NULL with them. */
 typedef struct sgi_request {
     size_t size;             /* sizeof(sgi_request) */
     size_t count;            /* N, number of images, at least 1 */
     const uint32_t *seeds;   /* [N]; the latents of numpy.random.RandomState(seed).randn(1, z_dim), bit for bit */
-    const float *z;          /* [N, z_dim], standard normal */
+    const float *z;          /* [N, z_dim], finite, standard normal */
     const uint32_t *classes; /* [N], each below c_dim; if c_dim > 0 either this or labels, else NULL */
     const float *psi;        /* truncation of this call, NULL for the model's own */
     const float *labels;     /* [N, c_dim], finite: label vectors instead of classes, such as weights of classes */
+    const float *w;          /* [N, w_dim], finite */
+    const float *ws;         /* [N, num_ws, w_dim], finite: one w for every row of w+ */
 } sgi_request;
 
 /* Buffer for one type: [N, channels, resolution, resolution] float32, values within sgi_type's range. */

@@ -60,13 +60,15 @@ struct Options {
     std::string precision;
 };
 
-// sgi_request: one of seeds and z; one of classes and labels for a conditional model.
+// sgi_request: one of seeds, z, w and ws; with seeds or z one of classes and labels for a conditional model.
 struct Request {
     Span<const uint32_t> seeds;
     Span<const float> z; // [N, z_dim]
     Span<const uint32_t> classes;
     std::optional<float> psi;
     Span<const float> labels; // [N, c_dim]
+    Span<const float> w;      // [N, w_dim]
+    Span<const float> ws;     // [N, num_ws, w_dim]
 };
 
 // A type and the buffer for its values.
@@ -172,7 +174,7 @@ class Engine {
     }
     Maps generate(const Request &request) {
         const sgi_model_info model = info();
-        const size_t count = request.z.size() ? request.z.size() / model.z_dim : request.seeds.size();
+        const size_t count = count_of(request, model);
         Maps maps;
         std::vector<Output> outputs;
         for (const sgi_type &type : Span<const sgi_type>(model.types, model.type_count))
@@ -183,16 +185,23 @@ class Engine {
     }
     // Maps of the named types, written into buffers of the caller.
     void generate_into(const Request &request, const std::vector<Output> &outputs) {
-        const bool sized = request.z.size() || request.labels.size();
-        const sgi_model_info model = sized ? info() : sgi_model_info{};
-        const size_t z_dim = request.z.size() ? model.z_dim : 1, images = count(request, z_dim);
-        if (request.z.size() % z_dim || (request.classes.size() && request.classes.size() != images))
-            throw Error(SGI_ERROR_ARGUMENT, "z takes z_dim values and classes one value for each image");
+        const bool is_sized = request.z.size() || request.w.size() || request.ws.size() || request.labels.size();
+        const sgi_model_info model = is_sized ? info() : sgi_model_info{};
+        const size_t images = count_of(request, model);
+        if (request.classes.size() && request.classes.size() != images)
+            throw Error(SGI_ERROR_ARGUMENT, "classes takes one value for each image");
         if (request.labels.size() && model.c_dim && request.labels.size() != images * model.c_dim)
             throw Error(SGI_ERROR_ARGUMENT, "labels takes c_dim values for each image");
         const float *psi = request.psi ? &*request.psi : nullptr;
-        const sgi_request raw{sizeof(sgi_request),    images, request.seeds.data(), request.z.data(),
-                              request.classes.data(), psi,    request.labels.data()};
+        const sgi_request raw{sizeof raw,
+                              images,
+                              request.seeds.data(),
+                              request.z.data(),
+                              request.classes.data(),
+                              psi,
+                              request.labels.data(),
+                              request.w.data(),
+                              request.ws.data()};
         std::vector<sgi_output> buffers;
         for (const Output &output : outputs)
             buffers.push_back({output.type.c_str(), output.values.data(), output.values.size() * sizeof(float)});
@@ -203,8 +212,18 @@ class Engine {
     sgi_engine *get() const noexcept { return engine_; }
 
   private:
-    static size_t count(const Request &request, size_t z_dim) {
-        return request.z.size() ? request.z.size() / z_dim : request.seeds.size();
+    // The number of images; latents are whole rows.
+    static size_t count_of(const Request &request, const sgi_model_info &model) {
+        const size_t ws_row = size_t{model.num_ws} * model.w_dim;
+        if (request.z.size()) return count_of(request.z, model.z_dim, "z takes z_dim");
+        if (request.w.size()) return count_of(request.w, model.w_dim, "w takes w_dim");
+        if (request.ws.size()) return count_of(request.ws, ws_row, "ws takes num_ws * w_dim");
+        return request.seeds.size();
+    }
+    static size_t count_of(Span<const float> values, size_t row, const char *takes) {
+        if (!row) return 1; // a model without w, for which sgi_generate has the message
+        if (values.size() % row) throw Error(SGI_ERROR_ARGUMENT, std::string(takes) + " values for each image");
+        return values.size() / row;
     }
     static const char *or_null(const std::string &text) { return text.empty() ? nullptr : text.c_str(); }
     static sgi_options c_options(const Options &options) {

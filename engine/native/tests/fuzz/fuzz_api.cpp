@@ -46,8 +46,8 @@ void open(Choices &choices, sgi_engine *&engine) {
     options.threads = choices.one_of<uint32_t>({1, 1, 1, 2000000000});
     options.batch = choices.one_of<uint32_t>({0, 1, 3, 0xffffffff});
     sgi_engine *opened = nullptr;
-    const char *path =
-        choices.one_of<const char *>({SGI_TEST_DATA "/tiny.onnx", SGI_TEST_DATA "/tiny.f32", "", nullptr});
+    const char *path = choices.one_of<const char *>(
+        {SGI_TEST_DATA "/tiny.onnx", SGI_TEST_DATA "/tiny_ws.onnx", SGI_TEST_DATA "/tiny.f32", "", nullptr});
     const sgi_status status = sgi_open(path, choices.take<uint8_t>() & 1 ? &options : nullptr, &opened);
     if ((status == SGI_OK) != (opened != nullptr)) std::abort();
     if (opened) {
@@ -58,21 +58,23 @@ void open(Choices &choices, sgi_engine *&engine) {
 
 void generate(Choices &choices, sgi_engine *engine) {
     constexpr size_t ROOM = 4 * 3 * 16 * 16;
-    std::vector<float> first(ROOM), second(ROOM), z(4 * 8);
+    std::vector<float> first(ROOM), second(ROOM), latents(4 * 6 * 12);
     std::vector<uint32_t> seeds(4), classes(4);
     for (uint32_t &seed : seeds) seed = choices.take<uint32_t>();
-    for (float &value : z) value = choices.take<float>();
+    for (float &value : latents) value = choices.take<float>();
     const float psi = choices.take<float>();
     sgi_request request{};
-    request.size = choices.one_of<size_t>({sizeof request, sizeof request, sizeof request, 0, 7, 16, 24});
+    request.size = choices.one_of<size_t>({sizeof request, sizeof request, sizeof request, 0, 7, 16, 24, 56});
     request.count = choices.one_of<size_t>({1, 2, 3, 4, 0, SIZE_MAX, SIZE_MAX / 768});
     const uint8_t parts = choices.take<uint8_t>();
     // A count larger than the arrays is allowed only if the buffers are too small, which is checked before reading.
     request.seeds = parts & 1 ? seeds.data() : nullptr;
-    request.z = parts & 2 ? z.data() : nullptr;
+    request.z = parts & 2 ? latents.data() : nullptr;
     request.classes = parts & 4 ? classes.data() : nullptr;
     request.psi = parts & 8 ? &psi : nullptr;
-    request.labels = parts & 64 ? z.data() : nullptr;
+    request.labels = parts & 64 ? latents.data() : nullptr;
+    request.w = parts & 128 ? latents.data() : nullptr;
+    request.ws = choices.one_of<const float *>({nullptr, nullptr, latents.data()});
     const sgi_output outputs[] = {
         {name(choices), parts & 16 ? nullptr : first.data(), choices.one_of<size_t>({ROOM * 4, 0, 1024, 3072, 4096})},
         {name(choices), second.data(), choices.one_of<size_t>({ROOM * 4, 0, 1024, 3072, 4096})},

@@ -34,7 +34,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         const sgi_type &type = info.types[0];
         std::vector<float> values(size_t{type.channels} * info.resolution * info.resolution);
         const uint32_t seed = 0, label = 0;
-        const sgi_request request{sizeof request, 1, &seed, nullptr, info.c_dim ? &label : nullptr, nullptr, nullptr};
+        const std::vector<float> w(info.w_dim);
+        const bool takes_z = std::strcmp(info.input, "z") == 0;
+        sgi_request request{};
+        request.size = sizeof request;
+        request.count = 1;
+        request.seeds = takes_z ? &seed : nullptr;
+        request.w = takes_z ? nullptr : w.data();
+        request.classes = takes_z && info.c_dim ? &label : nullptr;
         const sgi_output output{type.name, values.data(), values.size() * sizeof(float)};
         sgi_generate(engine, &request, &output, 1);
     }
