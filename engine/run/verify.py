@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,10 @@ class _Maps:
         self.item = job.record.item
         self.numbers = job.seeds
         self._opened = opened
-        self._accept = AcceptedLines(job.record, job.seeds)
+
+    @cached_property
+    def _accept(self) -> AcceptedLines:
+        return AcceptedLines(self.job.record, self.job.seeds)
 
     def manifest(self, path: Path) -> LineFile[Any]:
         """A manifest of the folder, which stays open as long as the context."""
