@@ -182,6 +182,25 @@ def test_sgi_run_takes_classes_and_weights(built, environment, class_model, tmp_
         assert finished.stderr.startswith(text)
 
 
+def test_onnx_runtime_writes_no_telemetry(built, environment, class_model, tmp_path):
+    quiet = {
+        name: value for name, value in environment.items() if name not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    }
+    command = (
+        built("release") / "examples/sgi-run",
+        class_model,
+        "--seeds",
+        "4",
+        "--class",
+        "2",
+        "--outdir",
+        tmp_path / "out",
+    )
+    (tmp_path / "home").mkdir()
+    run(*command, env={**quiet, "HOME": str(tmp_path / "home")})
+    assert not list((tmp_path / "home").iterdir())
+
+
 @pytest.mark.parametrize("channels", [1, 4])
 def test_sgi_run_writes_grey_and_rgba_pictures(built, environment, channels, tmp_path):
     row = image_of(channels)
