@@ -46,7 +46,7 @@ class RunReport:
     earlier call had finished. seconds: time of the generation, without loading the model. backend, device, precision:
     what ran the model; remark: what to know about it, may be empty. set_aside: new names of files that had the name of
     a map and were not what the model computes. item: seed, or latent where the run was of latents, which the names
-    above call seeds. files, bytes: number and sizes of the maps that this call wrote.
+    above call seeds. files, bytes: number and sizes of the files of maps or shards that this call wrote.
     """
 
     outdir: Path

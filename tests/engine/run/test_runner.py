@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 
@@ -152,6 +153,26 @@ def test_a_larger_run_extends_a_folder(model, tmp_path):
     assert maps(tmp_path / "grown") == maps(tmp_path / "whole")
     for name in ("run.json", "manifest.jsonl", "metadata.jsonl"):
         assert (tmp_path / "grown" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_folder_is_continued_where_another_library_compresses_png_files(model, tmp_path, monkeypatch):
+    pytest.importorskip("isal")
+    with monkeypatch.context() as without:
+        without.setattr(deflate, "igzip_lib", None)
+        run_seeds("0-2", model=model, outdir=tmp_path, backend="onnxruntime")
+    path, manifest = tmp_path / "manifest.jsonl", (tmp_path / "manifest.jsonl").read_text()
+    path.write_text("".join(manifest.splitlines(keepends=True)[:-1]))  # a run that was killed before the last line
+    before = maps(tmp_path)
+    report = run_seeds("0-4", model=model, outdir=tmp_path, backend="onnxruntime", verify=True)
+    after = maps(tmp_path)
+    kept = [name for name in before if "000002" not in name]
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+    assert {path.name for path in report.set_aside} == {f"{name}.set-aside" for name in before if "000002" in name}
+    for name in before:
+        again = tmp_path / (name if name in kept else f"{name}.set-aside")
+        with Image.open(io.BytesIO(again.read_bytes())) as was, Image.open(tmp_path / name) as now:
+            np.testing.assert_array_equal(np.asarray(was), np.asarray(now))
+    assert verify_folder(tmp_path).is_complete
 
 
 def test_digits_and_subfolders_are_those_of_the_folder(model, tmp_path):
