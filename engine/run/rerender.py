@@ -31,8 +31,7 @@ from sgi.engine.run.record import RunFile, with_equal_model
 from sgi.engine.run.shard_files import shard_name
 from sgi.engine.run.source import open_source
 from sgi.engine.seeds import Seeds
-from sgi.engine.shards.shard_format import CODES, values_of
-from sgi.engine.shards.shard_format import stored as stored_values
+from sgi.engine.shards.shard_format import CODES
 from sgi.engine.writers import CodedFormat, get_format
 
 FEW = 4
@@ -171,8 +170,9 @@ def render_again(
         found: list[list[_Compared]] = []
         for seed, maps in _maps(engine, job, chosen, stored):
             stored_maps = read(job, source.artifact, _place(job.seeds, seed))
+            made = _as_stored(job, source.artifact, seed, maps)
             found.append(
-                [_compare(job, source.artifact, seed, name, stored_maps[name], maps[name]) for name in record.types]
+                [_compare(job, source.artifact, seed, name, stored_maps[name], made[name]) for name in record.types]
             )
             stage.advance()
         different = tuple(one.difference for row in found for one in row if one.difference)
@@ -232,19 +232,24 @@ class _Compared(NamedTuple):
     difference: Difference | None
 
 
-def _compare(job: Job, artifact: Artifact, seed: int, name: str, stored: np.ndarray, values: np.ndarray) -> _Compared:
-    """Compare values [C, H, W] of a map with those that the folder stores, both as the format stores them."""
+def _as_stored(job: Job, artifact: Artifact, seed: int, maps: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Maps as the format of the folder stores them: rounded to codes or float16, or changed by a lossy compression."""
+    if job.record.shard_format:
+        return shard_files.as_stored(job, artifact, seed, maps)
+    form = get_format(job.record.file_format)
+    kinds = [artifact.output(name) for name in job.record.types]
+    return {kind.name: form.decode(kind, form.encode(kind, maps[kind.name])) for kind in kinds}
+
+
+def _compare(job: Job, artifact: Artifact, seed: int, name: str, stored: np.ndarray, made: np.ndarray) -> _Compared:
+    """Compare a map [C, H, W] with the one that the folder stores, both as the format stores them."""
     kind, record = artifact.output(name), job.record
     if record.shard_format:
         file = str(job.outdir / shard_name(record, _place(job.seeds, seed) // (record.shard_size or 1)))
-        dtype = record.dtype or ""
-        made = values_of(kind, stored_values(kind, values[None], dtype)[0], dtype)
-        coded, precise = dtype == CODES, _FLOAT16 if dtype == "float16" else 0.0
+        coded, precise = record.dtype == CODES, _FLOAT16 if record.dtype == "float16" else 0.0
     else:
-        form = get_format(record.file_format)
         file = str(job.files(seed)[name])
-        made = form.decode(kind, form.encode(kind, values))
-        coded, precise = isinstance(form, CodedFormat), 0.0
+        coded, precise = isinstance(get_format(record.file_format), CodedFormat), 0.0
     if stored.shape != made.shape:
         return _Compared(1.0, Difference(seed, name, file, 1.0, 1.0))
     gap, step = _gap(kind, coded, stored, made)

@@ -8,7 +8,8 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +26,7 @@ from sgi.engine.run.line_file import Entry, LineFile
 from sgi.engine.run.record import RunRecord
 from sgi.engine.run.set_aside import move_aside
 from sgi.engine.seeds import SEED_MAX, Seeds
-from sgi.engine.shards.shard_format import MAX_SHARD_SIZE, ShardSettings, values_of
+from sgi.engine.shards.shard_format import MAX_SHARD_SIZE, ShardSettings, stored, values_of
 
 _LAST = re.compile(r"(?<!\d)\d{1,10}$")
 _LONGEST = 12 * MAX_SHARD_SIZE + 1000  # bytes of a line: a seed has up to 10 digits and a comma
@@ -225,6 +226,23 @@ def read_maps(job: Job, artifact: Artifact, place: int) -> dict[str, np.ndarray]
         raise UserError(
             f"{path}: damaged ({one_line(str(error), 80)}); run again with `verify=True`, which writes it again"
         ) from None
+
+
+def as_stored(job: Job, artifact: Artifact, seed: int, maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The maps [C, R, R] float32 that `read_maps` would read of these, with the rounding of format and compression."""
+    form = job.record.shard_format
+    assert form is not None
+    kinds = [artifact.output(name) for name in job.record.types]
+    settings = settings_of(job.record, artifact.resolution)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"one{form.suffix}"
+        writer = form.open(path, kinds, Seeds([range(seed, seed + 1)]), settings)
+        writer.write(
+            writer.encode([seed], {kind.name: stored(kind, maps[kind.name][None], settings.dtype) for kind in kinds})
+        )
+        writer.close()
+        found = form.read(path, seed, kinds, settings)
+        return {kind.name: values_of(kind, found[kind.name], settings.dtype) for kind in kinds}
 
 
 def _is_line(job: Job, line: ShardLine) -> bool:

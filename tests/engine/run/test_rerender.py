@@ -157,3 +157,10 @@ def test_shards_are_rendered_again(model, tmp_path, file_format, dtype):
     path.write_text(path.read_text().replace(hashlib.sha256(model.read_bytes()).hexdigest(), "a" * 64))
     with pytest.raises(UserError, match="not the model of this folder"):
         verify_folder(tmp_path, render=1, model=other)
+
+
+def test_a_lossy_compression_is_no_difference(model, tmp_path):
+    pytest.importorskip("OpenEXR")
+    write(model, tmp_path, file_format="exr", compression="dwaa", shard_size=4)
+    found = verify_folder(tmp_path, render=10, model=model).rendering
+    assert (found.identical, found.different) == (10, ())
