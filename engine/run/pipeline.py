@@ -35,7 +35,8 @@ from sgi.engine.run.accepted_lines import AcceptedLines
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Manifest
 from sgi.engine.run.map_files import Written, are_maps, is_intact, read_maps, write_maps
-from sgi.engine.run.record import FOLDER_NAME, RunRecord, claim_folder, read_run
+from sgi.engine.run.record import RunRecord
+from sgi.engine.run.run_file import FOLDER_NAME, claim_folder, read_run
 from sgi.engine.run.run_latents import RunLatents, of_seeds
 from sgi.engine.run.set_aside import copy_aside, move_aside
 from sgi.engine.run.stage_times import StageTimes

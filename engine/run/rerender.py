@@ -27,7 +27,7 @@ from sgi.engine.rows import pad_rows
 from sgi.engine.run import map_files, run_latents, shard_files
 from sgi.engine.run.description import describe
 from sgi.engine.run.job import Job
-from sgi.engine.run.record import RunFile, with_equal_model
+from sgi.engine.run.run_file import RunFile, with_equal_model
 from sgi.engine.run.shard_files import shard_name
 from sgi.engine.run.source import open_source
 from sgi.engine.seeds import Seeds

@@ -18,16 +18,9 @@ from sgi.engine.run import map_files, pipeline, run_latents, shard_files, shard_
 from sgi.engine.run.description import describe
 from sgi.engine.run.job import Job
 from sgi.engine.run.layout import Layout
-from sgi.engine.run.record import (
-    LEAST_DIGITS,
-    RunRecord,
-    check_same,
-    class_weights,
-    extended,
-    read_run,
-    with_equal_model,
-)
+from sgi.engine.run.record import LEAST_DIGITS, RunRecord, check_same, class_weights
 from sgi.engine.run.reporting import RunReporter
+from sgi.engine.run.run_file import extended, read_run, with_equal_model
 from sgi.engine.run.run_latents import RunLatents
 from sgi.engine.run.set_aside import original_name, set_special_aside
 from sgi.engine.run.shard_files import settings_of

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sgi.engine.budget import is_regular
 from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST
-from sgi.engine.run.record import RUN_FILE
+from sgi.engine.run.run_file import RUN_FILE
 
 SET_ASIDE = ".set-aside"
 """Suffix of a file that had the name of a run's file and was not one."""

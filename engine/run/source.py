@@ -21,7 +21,7 @@ from sgi.engine.generator_model import (
 )
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
-from sgi.engine.run.record import RUN_FILE, read_run
+from sgi.engine.run.run_file import RUN_FILE, read_run
 
 T = TypeVar("T")
 

@@ -19,8 +19,8 @@ from sgi.engine.run.job import Job
 from sgi.engine.run.line_file import LineFile
 from sgi.engine.run.manifest import MANIFEST, SHARD_MANIFEST, Manifest
 from sgi.engine.run.map_files import is_intact
-from sgi.engine.run.record import MAP_NAME, RUN_FILE, maps_in, read_run, shards_in
 from sgi.engine.run.rerender import FEW, ModelOfFolder, Opened, Rendering, open_model, render_again
+from sgi.engine.run.run_file import MAP_NAME, RUN_FILE, maps_in, read_run, shards_in
 from sgi.engine.run.shard_files import ShardManifest, is_finished, shard_name
 from sgi.engine.seeds import Seeds
 

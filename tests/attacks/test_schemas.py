@@ -24,7 +24,8 @@ from sgi.engine.latents_file import FILE as LATENTS_FILE
 from sgi.engine.offsets import OFFSET_FILE, Offset
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import Line, Manifest
-from sgi.engine.run.record import RunRecord, read_run
+from sgi.engine.run.record import RunRecord
+from sgi.engine.run.run_file import read_run
 from sgi.engine.run.shard_files import ShardLine, ShardManifest
 from sgi.engine.seeds import parse_seeds
 from sgi.trainer.gan.start import DISCRIMINATOR_FILE

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from sgi.engine.errors import UserError
-from sgi.engine.run.record import RunRecord, claim_folder, read_run
+from sgi.engine.run.record import RunRecord
+from sgi.engine.run.run_file import claim_folder, read_run
 from sgi.engine.seeds import parse_seeds
 
 RECORD = RunRecord("a" * 64, ("image", "depth"), 0.7, None, "png", 6, "openvino", "cpu", batch=4)
