@@ -226,14 +226,18 @@ def _latents(first: list[Path] | None, rest: list[Path] | None) -> list[Path] | 
     return [*first, *(rest or [])] if first else None
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def _lines(report: RunReport) -> list[str]:
     maps = report.written * len(report.types)
-    first = f"wrote {report.written} {report.item}s, {maps} maps ({', '.join(report.types)})"
+    first = f"wrote {_count(report.written, report.item)}, {_count(maps, 'map')} ({', '.join(report.types)})"
     if report.written:
         first += f" in {report.seconds:.1f} s: {report.images_per_second:.1f} img/s"
     lines = [first]
     if report.found:
-        lines.append(f"found {report.found} {report.item}s finished before")
+        lines.append(f"found {_count(report.found, report.item)} finished before")
     lines += [f"maps      {report.outdir}", f"manifest  {report.manifest}"]
     if report.preview:
         lines.append(f"preview   {report.preview}")

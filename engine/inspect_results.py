@@ -68,7 +68,8 @@ def _folder(path: Path) -> Found:
             return f"folder of the {kind}", {**facts, "files": names[:_SHOWN]}
     if _TRITON in names:
         return "model of a Triton repository", {**_triton(path / _TRITON)[1], "files": names}
-    for kind, inside in (("Triton repository", _TRITON), ("folder of runs", _RUN)):
+    inverted = any(name.endswith("_ws.safetensors") for name in names)  # with a run of its latents, also
+    for kind, inside in () if inverted else (("Triton repository", _TRITON), ("folder of runs", _RUN)):
         models = [name for name in names if (path / name / inside).is_file()]
         if models:
             return kind, {"folders": models[:_SHOWN]}
@@ -76,7 +77,7 @@ def _folder(path: Path) -> Found:
         raise UserError(f"{path}: {what}")
     if not any(name.endswith(_FILES) for name in names):
         raise UserError(f"{path}: a folder without files that sgi-engine writes")
-    kind = "folder of inverted pictures" if any(name.endswith("_ws.safetensors") for name in names) else "folder"
+    kind = "folder of inverted pictures" if inverted else "folder"
     files = [name for name in names if (path / name).is_file()]
     folders = [name for name in names if (path / name).is_dir()]
     facts = {"files": files[:_SHOWN], "number of files": len(files)}

@@ -11,8 +11,10 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from counting_backend import Fake
@@ -25,6 +27,7 @@ from sgi.engine.run.record import RunRecord
 from sgi.engine.seeds import parse_seeds
 
 CALLS = ("fsync", "rename", "replace", "pwrite", "unlink", "rmdir", "mkdir", "ftruncate")
+RANDOM_KILLS = 8
 
 
 def write(file_format: str, outdir: Path, text: str = "0-9") -> None:
@@ -61,14 +64,28 @@ def killed_at(number: int, run: Callable[[], None]) -> bool:
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
+def killed_after(seconds: float, run: Callable[[], None]) -> None:
+    """Kill a child after some time, wherever it is."""
+    child = os.fork()
+    if not child:
+        run()
+        os._exit(0)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
 def main(file_format: str, outdir: str) -> None:
     """Kill a run at every place, finish it, and compare the folders with that of an uninterrupted run.
 
-    The folder has the shards of a run of fewer seeds already, the last of which is replaced.
+    Then kill runs of one folder at random moments. At first the folder has the shards of a run of fewer seeds already,
+    the last of which is replaced.
     """
     folder, whole, begun = Path(outdir) / "cut", Path(outdir) / "whole", Path(outdir) / "begun"
     write(file_format, begun, "0-5")
+    began = time.perf_counter()
     write(file_format, whole)
+    seconds = time.perf_counter() - began
     number = 0
     while True:
         shutil.copytree(begun, folder)
@@ -78,6 +95,12 @@ def main(file_format: str, outdir: str) -> None:
         assert contents(folder) == contents(whole), f"killed at call {number}"
         shutil.rmtree(folder)
         number += 1
+    shutil.rmtree(folder)
+    moments = Random(1)
+    for _ in range(RANDOM_KILLS):
+        killed_after(moments.uniform(0, seconds), lambda: write(file_format, folder))
+    write(file_format, folder)
+    assert contents(folder) == contents(whole), "killed at random moments"
     print(number)
 
 

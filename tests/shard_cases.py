@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from tiny_models import HEAT, ROOM, USER_DEFINED
 
 from sgi.engine import intrinsics
@@ -15,10 +16,18 @@ from sgi.engine.seeds import Seeds, parse_seeds
 from sgi.engine.shards.shard_format import ShardFormat, ShardSettings, Stored, check_settings, stored
 
 SIDE = 8
+PACKAGES = {"parquet": "pyarrow", "zarr": "zarr", "exr": "OpenEXR"}
+"""Formats that need an extra, and its package."""
 NAMES = ("image", "depth", "normal", "albedo", "shading", "mask-bed")
 KINDS = (*map(intrinsics.get, NAMES), ROOM, HEAT, *USER_DEFINED)
 SEEDS = parse_seeds("3-7,4294967295,0-4")
 """Not in order, more than one range, and the largest seed: 3 to 7, 4294967295, 0 to 2."""
+
+
+def skip_without_package(name: str) -> None:
+    """Skip a test of a format whose package is not installed; zarr 3 needs Python 3.11."""
+    if name in PACKAGES:
+        pytest.importorskip(PACKAGES[name], minversion="3.0" if name == "zarr" else None)
 
 
 def settings_for(form: ShardFormat, **changes: Any) -> ShardSettings:

@@ -44,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
         "engine", "engine.api", "engine.backends", "engine.generator_model", "engine.shards", "engine.writers",
     },
     "engine.walk": {"engine", "engine.api", "engine.backends", "engine.generator_model", "engine.writers"},
-    "engine.doctor": {"engine", "engine.backends", "engine.bundle", "engine.generator_model"},
+    "engine.doctor": {"engine", "engine.backends", "engine.bundle", "engine.generator_model", "engine.writers"},
     "engine.inspect_file": {"engine", "engine.generator"},
     "export": {*_ENGINE, "engine.model_recipe"},
     "trainer": {"engine"},

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sgi.engine import bundle
@@ -243,9 +243,15 @@ def _exported(path: Path, recipe: ModelRecipe, cache: bool, progress: Progress) 
             raise UserError(f"`generator={path}`: the file changed while it was read; run again")
 
     if not cache:
-        folder = TemporaryFolder()
-        out = folder.path / "model.onnx"
-        export(out)
+        try:
+            folder = TemporaryFolder()
+            out = folder.path / "model.onnx"
+            export(out)
+        except OSError as error:
+            raise UserError(
+                f"`cache=False`: the temporary folder {gettempdir()} cannot be written "
+                f"({error.strerror or error}): free space there, or set TMPDIR to another folder"
+            ) from None
         return ExportedModel(out, another=_ANOTHER_GENERATOR, keep=folder)
     model, sha256 = ModelCache.of_user().get(_key(content, recipe), export, progress)
     return ExportedModel(model, sha256, _ANOTHER_GENERATOR)

@@ -15,7 +15,10 @@ from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.latents_file import Latents
 from sgi.engine.run.record import RunRecord
 from sgi.engine.version import __version__
+from sgi.engine.writers import deflate
 
+_OF_PNG_FILES = ("png", "webdataset", "parquet")
+"""Formats whose bytes depend on what compresses PNG files."""
 _NPY = "float32 [channels, row, column] in C order: the values"
 
 
@@ -26,6 +29,9 @@ def describe(artifact: Artifact, record: RunRecord, latents: Latents | None = No
     """
     backend = getattr(sys.modules.get(record.backend), "__version__", None)
     versions = {"sgi-engine": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    if record.file_format in _OF_PNG_FILES:
+        name, version = deflate.library()
+        versions[name] = version
     names = (
         "resolution", "z_dim", "c_dim", "cutoff", "noise_mode", "precision", "generator", "offsets", "graph_sha256",
     )  # fmt: skip

@@ -197,7 +197,7 @@ class _Loop:
     def _encode(self, shard: _Shard, part: Seeds, maps: dict[str, np.ndarray]) -> tuple[Any, float]:
         """A batch as the writer takes it, and the seconds that this took."""
         began = time.perf_counter()
-        arrays = {name: maps[name][: len(part)] for name in self.kinds}
+        arrays = {name: np.ascontiguousarray(maps[name][: len(part)]) for name in self.kinds}
         if not self.as_codes:
             arrays = {name: stored(self.kinds[name], stack, self.settings.dtype) for name, stack in arrays.items()}
         encoded = shard.writer.encode(part, arrays)

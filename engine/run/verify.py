@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -105,13 +104,10 @@ class _Maps:
         self.numbers = job.seeds
         self._opened = opened
 
-    @cached_property
-    def _accept(self) -> AcceptedLines:
-        return AcceptedLines(self.job.record, self.job.seeds)
-
     def manifest(self, path: Path) -> LineFile[Any]:
         """A manifest of the folder, which stays open as long as the context."""
-        return self._opened.enter_context(Manifest(path, accept=self._accept, item=self.job.record.item))
+        accept = AcceptedLines(self.job.record, self.job.seeds)
+        return self._opened.enter_context(Manifest(path, accept=accept, item=self.job.record.item))
 
     def is_intact(self, line: Any) -> bool:
         """Whether the files of a line have the recorded hashes."""

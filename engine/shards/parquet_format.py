@@ -111,7 +111,7 @@ class _Writer:
         for name, kind in self._kinds.items():
             if settings.dtype == CODES:
                 names = [f"{seed_stem(number, settings.digits, settings.item)}_{name}.png" for number in numbers]
-                pictures = pa.array(_png_files(kind, maps[name]), pa.binary())
+                pictures = pa.array(_PNG.encode_batch(kind, maps[name]), pa.binary())
                 columns.append(pa.StructArray.from_arrays([pictures, pa.array(names, pa.string())], ["bytes", "path"]))
             else:
                 columns.append(_nested(pa, maps[name]))
@@ -167,10 +167,6 @@ def _schema(kinds: Sequence[Intrinsic], settings: ShardSettings, facts: Mapping[
 def _columns_of(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The facts that become columns: numbers and texts."""
     return {name: value for name, value in facts.items() if type(value) in _SCALARS}
-
-
-def _png_files(kind: Intrinsic, stack: NDArray[Any]) -> list[bytes]:
-    return [_PNG.encode_codes(kind, pixels) for pixels in stack]
 
 
 def _nested(pa: Any, stack: NDArray[Any]) -> Any:

@@ -28,7 +28,7 @@ MAX_SHARD_SIZE = 100_000
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
 Stored = dict[str, NDArray[Any]]
-"""Arrays as files contain them, by type: for the dtype `codes` [N, R, R, C] uint8 or uint16, the codes of
+"""Arrays in C order as files contain them, by type: for the dtype `codes` [N, R, R, C] uint8 or uint16, the codes of
 `sgi.engine.codes.pixels_of`; for float16 and float32 [N, C, R, R] values of that dtype."""
 
 

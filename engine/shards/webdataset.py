@@ -69,11 +69,11 @@ class _Writer:
     def encode(self, numbers: Sequence[int], maps: Stored) -> bytes:
         """See `ShardWriter.encode`: the members of the batch, headers included."""
         parts: list[bytes] = []
+        members = {name: _members(self._kinds[name], stack, self._settings) for name, stack in maps.items()}
         for row, number in enumerate(numbers):
             key = _key(number, self._settings)
-            for name, stack in maps.items():
-                data = _member(self._kinds[name], stack[row], self._settings)
-                _add(parts, f"{key}.{name}{_suffix(self._settings)}", data)
+            for name, data in members.items():
+                _add(parts, f"{key}.{name}{_suffix(self._settings)}", data[row])
             _add(parts, f"{key}.json", msgspec.json.encode({self._settings.item: number, **self._common}))
         return b"".join(parts)
 
@@ -96,10 +96,10 @@ def _suffix(settings: ShardSettings) -> str:
     return ".png" if settings.dtype == CODES else ".npy"
 
 
-def _member(kind: Intrinsic, array: np.ndarray, settings: ShardSettings) -> bytes:
+def _members(kind: Intrinsic, stack: np.ndarray, settings: ShardSettings) -> list[bytes]:
     if settings.dtype == CODES:
-        return _PNG.encode_codes(kind, array)
-    return _npy_header(array.shape, array.dtype) + array.tobytes()
+        return _PNG.encode_batch(kind, stack)
+    return [_npy_header(array.shape, array.dtype) + array.tobytes() for array in stack]
 
 
 def _read_member(kind: Intrinsic, data: bytes, settings: ShardSettings) -> np.ndarray:

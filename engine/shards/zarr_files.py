@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 METADATA = "zarr.json"
 _MISSING = 2**64 - 1
-_LEVEL = 1
+_LEVEL = 1  # docs/experiments.md, "Formats and compressions of shards"
 _BITSHUFFLE = 2
 
 Compress = Callable[[NDArray[Any]], bytes]

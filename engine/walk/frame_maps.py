@@ -47,6 +47,7 @@ class FrameMaps:
             self._curve = spline(keys, self.key_frames, period)
         else:
             self._curve = arcs(latents(seeds, engine.artifact.z_dim), self.key_frames, period)
+            self._stream(iter(()))  # raises before any file is made for a model that does not take z
 
     def of(self, numbers: NDArray[np.integer]) -> Iterator[Maps]:
         """Maps {type: [C, R, R] float32} of the frames `numbers` [N], in their order.

@@ -36,3 +36,7 @@ class CodedFormat(MapFormat, Protocol):
         They are those of `encode` of values with these codes.
         """
         ...
+
+    def encode_batch(self, kind: Kind, pixels: np.ndarray) -> list[bytes]:
+        """The bytes of N files with the codes [N, H, W, C] uint8 or uint16 of a type, each as of `encode_codes`."""
+        ...

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sgi.engine import intrinsics
 from sgi.engine.codes import pixels_of, values_of
 from sgi.engine.intrinsics import Kind
-from sgi.engine.writers.png import encode_png
+from sgi.engine.writers.png import encode_pngs
 
 
 class Png:
@@ -29,10 +29,14 @@ class Png:
 
     def encode_codes(self, kind: Kind, pixels: np.ndarray) -> bytes:
         """See `CodedFormat.encode_codes`."""
+        return self.encode_batch(kind, pixels[None])[0]
+
+    def encode_batch(self, kind: Kind, pixels: np.ndarray) -> list[bytes]:
+        """See `CodedFormat.encode_batch`."""
         row = intrinsics.get(kind)
         if row.decoding == "palette":
-            return encode_png(pixels[..., 0], (intrinsics.colours(row) * 255 + 0.5).astype(np.uint8))
-        return encode_png(pixels[..., 0] if row.channels == 1 else pixels)
+            return encode_pngs(pixels[..., 0], (intrinsics.colours(row) * 255 + 0.5).astype(np.uint8))
+        return encode_pngs(pixels[..., 0] if row.channels == 1 else pixels)
 
     def decode(self, kind: Kind, data: bytes) -> np.ndarray:
         """See `MapFormat.decode`."""

@@ -22,8 +22,11 @@ from sgi.engine.inspect_file import inspect_file
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.latents_file import FILE as LATENTS_FILE
 from sgi.engine.offsets import OFFSET_FILE, Offset
+from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import Line, Manifest
 from sgi.engine.run.record import RunRecord, read_run
+from sgi.engine.run.shard_files import ShardLine, ShardManifest
+from sgi.engine.seeds import parse_seeds
 from sgi.trainer.gan.start import DISCRIMINATOR_FILE
 from sgi.trainer.offsets.fitted_baselines import BASELINES_FILE
 from sgi.trainer.teachers.unet_teacher import TEACHER_FILE
@@ -148,6 +151,18 @@ def test_manifests(tmp_path, values):
         assert len(manifest.numbers) + manifest.wrong <= len(values)
         manifest.sort()
         manifest.write_metadata()
+    read(lambda: inspect_file(path))
+
+
+@EXAMPLES
+@given(st.lists(values_of(inspect.type_info(ShardLine)), max_size=5))
+def test_manifests_of_shards(tmp_path, values):
+    record = RunRecord("a" * 64, ("image",), 0.7, None, "webdataset", 6, "openvino", "cpu", shard_size=4)
+    path = tmp_path / "manifest.jsonl"
+    path.write_text("".join(f"{text_of(value)}\n" for value in values))
+    with ShardManifest(path, Job(tmp_path, parse_seeds("0-9"), record)) as manifest:
+        assert len(manifest.numbers) + manifest.wrong <= len(values)
+        manifest.sort()
     read(lambda: inspect_file(path))
 
 

@@ -82,7 +82,7 @@ def test_the_last_line_runs_the_latents_of_the_generator(tmp_path, command, file
     words = last_command(run(photo, "--generator", file, "--offset", offset, "--out", out, "--steps", 1))
     code, printed, err = command(*words[1:], "--device", "cpu")
     assert (code, err.count("\n")) == (0, 1), err  # the message of the export
-    assert "wrote 1 latents, 1 maps (depth)" in printed
+    assert "wrote 1 latent, 2 maps (image, depth)" in printed
     with Image.open(out / "photo_depth.png") as inverted, Image.open(out / "run" / "latent0000_depth.png") as found:
         assert np.abs(np.asarray(inverted, int) - np.asarray(found, int)).max() <= 65535 * OPTIMISED + 1
     plain = tmp_path / "plain"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import checkpoint_files as files
@@ -350,6 +352,20 @@ if not child:
     os._exit(code)
 sys.exit(code or os.waitpid(child, 0)[1])
 """
+
+
+def test_a_full_temporary_folder_is_named(run, kept, tmp_path, monkeypatch):
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sgi.export.onnx.export_onnx", full)
+    code, out, err = run("--no-cache")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == (
+        f"error: --no-cache: the temporary folder {tempfile.gettempdir()} cannot be written (No space left on device): "
+        "free space there, or set TMPDIR to another folder"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_runs_fill_the_cache_at_once(network, kept, tmp_path):

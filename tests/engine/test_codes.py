@@ -81,6 +81,9 @@ def test_files_of_codes_are_those_of_values(kind):
     assert pixels.shape == (5, 7, kind.channels)
     assert png.encode_codes(kind, pixels) == png.encode(kind, value)
     assert png.encode_codes(kind, np.ascontiguousarray(pixels)) == png.encode(kind, value)
+    assert png.encode_batch(kind, np.stack([pixels, pixels[::-1]])) == [
+        png.encode(kind, value), png.encode(kind, value[:, ::-1])
+    ]  # fmt: skip
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from sgi.engine import bundle, doctor
 from sgi.engine.backends import cuda_memory
 from sgi.engine.backends.cuda_memory import CudaPythonMemory
 from sgi.engine.gpu import Gpu
+from sgi.engine.writers import deflate
 
 H200 = Gpu("NVIDIA H200", (9, 0), 141 << 30)
 
@@ -128,3 +129,13 @@ def test_packages_have_their_versions():
     import numpy
 
     assert doctor.Finding("numpy", "yes", numpy.__version__) in doctor.check_packages()
+
+
+def test_the_library_that_compresses_png_files_is_named(monkeypatch):
+    pytest.importorskip("isal")
+    found = {finding.what: finding for finding in doctor.check_system()}
+    assert found["PNG files"].detail.startswith("compressed by isal ")
+    monkeypatch.setattr(deflate, "igzip_lib", None)
+    found = {finding.what: finding for finding in doctor.check_system()}
+    assert "compressed by zlib " in found["PNG files"].detail
+    assert "pip install isal" in found["PNG files"].detail

@@ -131,3 +131,11 @@ def test_other_and_damaged_results_are_one_line(tmp_path, name, text):
         inspect_file(tmp_path / name)
     with pytest.raises(UserError, match="a folder without files that sgi-engine writes"):
         inspect_file(empty)
+
+
+def test_inverted_pictures_with_a_run_of_their_latents(tmp_path):
+    (tmp_path / "photo_ws.safetensors").write_bytes(b"")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    report = inspect_file(tmp_path)
+    assert (report.kind, report.facts["folders"]) == ("folder of inverted pictures", ["run"])

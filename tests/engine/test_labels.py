@@ -146,7 +146,7 @@ def test_the_flag_takes_weights(command, class_model, tmp_path):
     arguments = ("run", "--seeds", "0", "--model", class_model, "--outdir", tmp_path / "out", "--no-preview")
     code, out, err = command(*arguments, "--class", "0:0.7,2:0.3")
     assert (code, err) == (0, "")
-    assert "wrote 1 seeds" in out
+    assert "wrote 1 seed, " in out
     for text, message in {"0:x": "--class 0:x: write weights", "7:1": "--class 7: choose classes from 0 to 2"}.items():
         code, _, err = command(*arguments, "--class", text)
         assert (code, err.count("\n")) == (2, 1)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
+import threading
+import time
 import zlib
 
 import numpy as np
@@ -15,24 +18,90 @@ from tiny_models import ALL_KINDS, ROOM, kind_name
 from sgi.engine import intrinsics
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import Kind
-from sgi.engine.writers import FORMATS, get_format
+from sgi.engine.writers import FORMATS, deflate, get_format
 from sgi.engine.writers.colour_map import viridis
-from sgi.engine.writers.png import encode_png
+from sgi.engine.writers.png import encode_png, encode_pngs
 from sgi.engine.writers.png_format import Png
 from sgi.engine.writers.preview import draw_sheet
 
 SMOOTH_KINDS = [kind for kind in ALL_KINDS if kind is not ROOM]
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (64, 64)])
-@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (3, np.uint8), (1, np.uint16)])
-def test_pillow_reads_every_pixel(shape, channels, dtype):
-    random = np.random.RandomState(0)
-    size = shape if channels == 1 else (*shape, channels)
-    pixels = random.randint(0, np.iinfo(dtype).max + 1, size).astype(dtype)
-    with Image.open(io.BytesIO(encode_png(pixels))) as picture:
-        picture.load()
-        np.testing.assert_array_equal(np.asarray(picture), pixels)
+COLOURS = np.arange(256 * 3, dtype=np.uint8).reshape(256, 3)
+
+
+@pytest.fixture(params=["isal", "zlib"])
+def library(request, monkeypatch):
+    """What compresses the files: the package isal, or zlib where it is not installed."""
+    if request.param == "isal":
+        pytest.importorskip("isal")
+    else:
+        monkeypatch.setattr(deflate, "igzip_lib", None)
+    assert deflate.library()[0] == request.param
+
+
+def pictures(content: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Pixels of three pictures: noise, equal pixels, or a slope with a little noise."""
+    random, top = np.random.RandomState(0), np.iinfo(dtype).max
+    if content == "noise":
+        return random.randint(0, top + 1, (3, *shape)).astype(dtype)
+    if content == "flat":
+        return np.full((3, *shape), top // 3, dtype)
+    slope = np.linspace(0, top, shape[0] * shape[1]).reshape(*shape[:2], *[1] * (len(shape) - 2))
+    return (slope + random.randn(3, *shape) * top / 100).clip(0, top).astype(dtype)
+
+
+@pytest.mark.parametrize("content", ["noise", "flat", "slope"])
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (64, 64), (300, 200)])
+@pytest.mark.parametrize(
+    ("mode", "channels", "dtype"),
+    [
+        ("L", (), np.uint8),
+        ("P", (), np.uint8),
+        ("I;16", (), np.uint16),
+        ("RGB", (3,), np.uint8),
+        ("RGBA", (4,), np.uint8),
+    ],
+)
+def test_pillow_reads_every_pixel(library, size, mode, channels, dtype, content):
+    pixels = pictures(content, (*size, *channels), dtype)
+    colours = COLOURS if mode == "P" else None
+    files = encode_pngs(pixels, colours)
+    assert files == [encode_png(one, colours) for one in pixels]
+    for file, expected in zip(files, pixels, strict=True):
+        with Image.open(io.BytesIO(file)) as picture:
+            picture.load()
+            assert picture.mode == mode
+            np.testing.assert_array_equal(np.asarray(picture), expected)
+
+
+def test_other_python_threads_run_while_a_file_is_compressed(library):
+    """If the lock were not released, the other thread would wait for the whole call, as the switch interval says."""
+    data = np.random.RandomState(0).randint(0, 256, 8 << 20).astype(np.uint8)
+    spans: list[tuple[float, float]] = []
+    seen: list[float] = []
+
+    def inside() -> bool:
+        return any(start + 1e-3 < moment < end - 1e-3 for start, end in spans for moment in seen)
+
+    def work() -> None:
+        while len(spans) < 20 and not inside():
+            start = time.perf_counter()
+            deflate.compress(data)
+            spans.append((start, time.perf_counter()))
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(100)
+    worker = threading.Thread(target=work)
+    try:
+        worker.start()
+        while worker.is_alive():
+            seen.append(time.perf_counter())
+            time.sleep(0.0002)
+    finally:
+        sys.setswitchinterval(before)
+        worker.join()
+    assert inside()
 
 
 def test_pixels_that_are_not_contiguous_are_encoded():

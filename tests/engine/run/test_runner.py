@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 
@@ -15,7 +16,7 @@ from sgi.engine.artifact import Artifact
 from sgi.engine.backends.onnxruntime import OnnxRuntimeBackend
 from sgi.engine.errors import UserError
 from sgi.engine.run import RunInterrupted, pipeline, run_seeds, verify_folder
-from sgi.engine.writers import get_format
+from sgi.engine.writers import deflate, get_format
 
 
 def test_files_and_report(model, tmp_path):
@@ -154,6 +155,26 @@ def test_a_larger_run_extends_a_folder(model, tmp_path):
         assert (tmp_path / "grown" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_a_folder_is_continued_where_another_library_compresses_png_files(model, tmp_path, monkeypatch):
+    pytest.importorskip("isal")
+    with monkeypatch.context() as without:
+        without.setattr(deflate, "igzip_lib", None)
+        run_seeds("0-2", model=model, outdir=tmp_path, backend="onnxruntime")
+    path, manifest = tmp_path / "manifest.jsonl", (tmp_path / "manifest.jsonl").read_text()
+    path.write_text("".join(manifest.splitlines(keepends=True)[:-1]))  # a run that was killed before the last line
+    before = maps(tmp_path)
+    report = run_seeds("0-4", model=model, outdir=tmp_path, backend="onnxruntime", verify=True)
+    after = maps(tmp_path)
+    kept = [name for name in before if "000002" not in name]
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+    assert {path.name for path in report.set_aside} == {f"{name}.set-aside" for name in before if "000002" in name}
+    for name in before:
+        again = tmp_path / (name if name in kept else f"{name}.set-aside")
+        with Image.open(io.BytesIO(again.read_bytes())) as was, Image.open(tmp_path / name) as now:
+            np.testing.assert_array_equal(np.asarray(was), np.asarray(now))
+    assert verify_folder(tmp_path).is_complete
+
+
 def test_digits_and_subfolders_are_those_of_the_folder(model, tmp_path):
     run_seeds("5", model=model, outdir=tmp_path, digits=8, seeds_per_folder=2)
     run_seeds("1,5", model=model, outdir=tmp_path)
@@ -206,7 +227,7 @@ def test_run_json_is_enough_to_read_the_maps(all_types_model, tmp_path):
     artifact = Artifact.read(all_types_model)
     facts = json.loads((tmp_path / "run.json").read_text())
     assert facts["latents"] == f"z of a seed: numpy.random.RandomState(seed).randn(1, {Z_DIM}), as float32"
-    assert set(facts["versions"]) == {"sgi-engine", "python", "numpy", "onnxruntime"}
+    assert set(facts["versions"]) == {"sgi-engine", "python", "numpy", "onnxruntime", deflate.library()[0]}
     assert facts["model"]["resolution"] == SIDE
     for kind in facts["maps"]:
         name, encoding = kind["name"], kind["encoding"]

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,11 @@ import kill_points
 import numpy as np
 import pytest
 from counting_backend import Fake
+from shard_cases import skip_without_package
 from tiny_models import SIDE, Z_DIM, describe
 
 from sgi.engine.api import Engine
+from sgi.engine.codes import pixels_of
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
 from sgi.engine.run import pipeline, shard_files, shard_loop, verify_folder
@@ -25,12 +28,13 @@ from sgi.engine.run.job import Job
 from sgi.engine.run.pipeline import Outcome
 from sgi.engine.run.record import RunRecord
 from sgi.engine.seeds import latents, parse_seeds
-from sgi.engine.shards import npy_stack, webdataset
+from sgi.engine.shards import SHARD_FORMATS, npy_stack, webdataset
 
 RECORD = RunRecord(
     "a" * 64, ("image", "depth"), 0.7, None, "npy-stack", 6, "fake", "cpu", seeds_per_folder=0, batch=3,
     shard_size=4, dtype="float32", compression="none",
 )  # fmt: skip
+ALL = pytest.mark.parametrize("file_format", list(SHARD_FORMATS))
 BOTH = pytest.mark.parametrize("file_format", ["npy-stack", "webdataset"])
 SUFFIX = {"npy-stack": "", "webdataset": ".tar"}
 
@@ -119,8 +123,9 @@ def test_only_missing_and_damaged_shards_are_made_again(tmp_path, file_format):
     assert verify_folder(tmp_path).is_complete
 
 
-@BOTH
+@ALL
 def test_a_folder_grows_by_seeds_after_its_own(tmp_path, file_format):
+    skip_without_package(file_format)
     do(tmp_path / "grown", "0-5", file_format=file_format)
     outcome, _ = do(tmp_path / "grown", "0-9", file_format=file_format)
     assert (outcome.found, outcome.written, outcome.set_aside) == (4, 6, [])
@@ -177,8 +182,9 @@ def test_verify_names_the_seeds_of_unfinished_shards(tmp_path):
     assert (report.finished, str(report.unfinished), report.is_complete) == (4, "4-9,30-33", False)
 
 
-@BOTH
+@ALL
 def test_an_interrupted_run_keeps_finished_shards_only(tmp_path, file_format):
+    skip_without_package(file_format)
     job, outcome = prepared(tmp_path / "cut", file_format=file_format), Outcome()
     with pytest.raises(KeyboardInterrupt):
         shard_loop.run(Engine(Fake(stop_at=4), 3), job, outcome)
@@ -236,6 +242,44 @@ def test_a_map_that_is_not_finite_names_the_seed_and_leaves_finished_shards(tmp_
     with pytest.raises(UserError, match="the depth map of seed 7 contains values that are not finite"):
         do(tmp_path, backend=Damaged())
     assert [line["seeds"] for line in entries(tmp_path)] == ["0-3"]
+
+
+@BOTH
+def test_codes_of_a_device_are_stored_as_they_are(tmp_path, file_format):
+    class Device(Fake):
+        """Computes codes itself."""
+
+        def start_codes(self, z, psi, label=None, types=None):
+            maps = self.run(z, psi, label, types)
+            return lambda: {name: pixels_of(self.artifact.output(name), maps[name]) for name in types}
+
+        def run(self, *arguments, **options):
+            started.append(True)
+            return super().run(*arguments, **options)
+
+    started = []
+    do(tmp_path / "device", backend=Device(), file_format=file_format, dtype="codes")
+    assert started
+    do(tmp_path / "host", file_format=file_format, dtype="codes")
+    assert contents(tmp_path / "device") == contents(tmp_path / "host")
+
+
+def test_a_part_without_shards_writes_nothing(tmp_path):
+    do(tmp_path, shard=(1, 5))
+    outcome, backend = do(tmp_path, shard=(1, 5))
+    assert (outcome.found, outcome.written, backend.batches) == (0, 0, [])
+    assert [path for path in contents(tmp_path) if path.startswith("shard")] == []
+    assert [len(prepared(tmp_path, shard=(k, 5)).part) for k in range(1, 6)] == [0, 4, 0, 4, 2]
+
+
+def test_a_hostile_line_costs_nothing(tmp_path):
+    """A million overlapping ranges in a line would take hours to parse."""
+    do(tmp_path)
+    line = entries(tmp_path)[0] | {"seeds": "0-3," * 250_000 + "3"}
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
+    began = time.perf_counter()
+    assert verify_folder(tmp_path).wrong_lines == 1
+    assert time.perf_counter() - began < 2
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path):

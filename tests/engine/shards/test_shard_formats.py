@@ -6,15 +6,22 @@ import sys
 
 import numpy as np
 import pytest
-from shard_cases import KINDS, SEEDS, contents, random_maps, settings_for, write_shard
+from shard_cases import (
+    KINDS,
+    PACKAGES,
+    SEEDS,
+    contents,
+    random_maps,
+    settings_for,
+    skip_without_package,
+    write_shard,
+)
 
 from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.shards import SHARD_FORMATS
 from sgi.engine.shards.shard_format import check_settings
 
-PACKAGES = {"parquet": "pyarrow", "zarr": "zarr", "exr": "OpenEXR"}
-"""Formats that need an extra, and its package."""
 CASES = [(form, dtype) for form in SHARD_FORMATS.values() for dtype in form.dtypes]
 LOSSY = {("exr", "dwaa")}
 
@@ -26,8 +33,8 @@ def case_name(value: object) -> str:
 @pytest.fixture(autouse=True)
 def _needs_package(request):
     form = request.node.callspec.params.get("form") if hasattr(request.node, "callspec") else None
-    if form is not None and form.name in PACKAGES:
-        pytest.importorskip(PACKAGES[form.name])
+    if form is not None:
+        skip_without_package(form.name)
 
 
 @pytest.mark.parametrize(("form", "dtype"), CASES, ids=case_name)
@@ -90,7 +97,7 @@ def test_a_missing_package_names_its_extra(form, monkeypatch):
 def test_a_type_with_the_name_of_a_column_is_refused(tmp_path):
     kind = Intrinsic("seed", 1, 0.0, 1.0, "identity", "number of seeds in a fruit")
     for form in (SHARD_FORMATS["parquet"], SHARD_FORMATS["zarr"]):
-        pytest.importorskip(PACKAGES[form.name])
+        skip_without_package(form.name)
         with pytest.raises(UserError, match=f"`types=seed`: format {form.name} has its own seed"):
             form.open(tmp_path / form.name, [kind], SEEDS, settings_for(form))
         assert not (tmp_path / form.name).exists()

@@ -152,6 +152,17 @@ def test_a_class_that_the_offset_was_not_fitted_on_is_warned_of(tmp_path):
         interpolate([0, 1], out=tmp_path / "walk", frames=2, model=model, class_index=2, space="z", **RUNTIME)
 
 
+@pytest.mark.parametrize("space", ["w", "z"])
+def test_a_model_without_a_mapping_network_makes_no_folder(conditional_generator, tmp_path, space):
+    from sgi.export.onnx import export_onnx
+
+    path = tmp_path / "later.onnx"
+    export_onnx(conditional_generator, {"image": None}, path, input="w+")
+    with pytest.raises(UserError, match="has no mapping network for seeds and z"):
+        interpolate([0, 1], out=tmp_path / "walk", model=path, class_index=0, space=space, **RUNTIME)
+    assert not (tmp_path / "walk").exists()
+
+
 def test_a_map_that_is_not_finite_names_the_frame(tmp_path):
     model = write_model(tmp_path / "damaged.onnx", describe(), damage="depth")
     with pytest.raises(UserError, match="the depth map of frame 0 contains values that are not finite"):

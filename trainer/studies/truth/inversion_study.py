@@ -95,6 +95,8 @@ class InversionReport:
         if settings.generator or settings.offsets:
             words += ["--generator", str(settings.generator or "bundled")]
             words += [word for path in settings.offsets for word in ("--offset", str(path))]
+        if settings.offsets:  # without --type a run writes their maps only, and not the picture
+            words += ["--type", ",".join((intrinsics.IMAGE, *self.maps))]
         if settings.noise_mode:
             words += ["--noise-mode", settings.noise_mode]
         return [*words, "--outdir", str(folder / "run")]
