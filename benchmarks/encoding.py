@@ -20,6 +20,8 @@ import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -34,7 +36,7 @@ NOISE = {"image": 2 / 255, "depth": 1 / 1000}
 BEFORE = "Up filter and zlib 1 (before)"
 OURS = "engine/writers/png.py, one map"
 BATCH = "engine/writers/png.py, a batch"
-KINDS = {
+KINDS: dict[str, np.ndarray] = {
     "grey 8": np.zeros((9, 7), np.uint8),
     "grey 16": np.zeros((9, 7), np.uint16),
     "RGB": np.zeros((9, 7, 3), np.uint8),
@@ -46,13 +48,13 @@ Encoder = Callable[[np.ndarray], bytes]
 def main(rounds: int) -> None:
     """Measure all encoders on all contents, and append the figures."""
     found = encoders()
-    rows: dict[str, dict[str, object]] = {
+    rows: dict[str, dict[str, Any]] = {
         name: {"stores": stored(encode), "releases the lock": releases_lock(encode)} for name, encode in found.items()
     }
     for label, pictures in contents().items():
         usable = {name: encode for name, encode in found.items() if encodes(encode, pictures[0])}
         work: dict[str, Callable[[], list[bytes]]] = {name: each(encode, pictures) for name, encode in usable.items()}
-        work[BATCH] = lambda pictures=pictures: encode_pngs(pictures)
+        work[BATCH] = partial(encode_pngs, pictures)
         repeats = max(1, 2_000_000 // pictures.nbytes)
         took: dict[str, list[float]] = {name: [] for name in work}
         for turn in range(rounds + 1):
@@ -104,7 +106,7 @@ def enlarged(pixels: np.ndarray, side: int) -> np.ndarray:
 def encoders() -> dict[str, Encoder]:
     """Name -> encoder of one picture, for every one that is installed."""
     found: dict[str, Encoder] = {
-        BEFORE: lambda pixels: file_of(pixels, zlib.compress(up(pixels), 1)),
+        BEFORE: lambda pixels: file_of(pixels, zlib.compress(up(pixels).tobytes(), 1)),
         OURS: encode_png,
         "Pillow, level 1": pillow,
         "Up, zlib 1, Huffman only": lambda pixels: file_of(pixels, huffman(zlib, pixels)),
@@ -113,9 +115,8 @@ def encoders() -> dict[str, Encoder]:
         from isal import igzip_lib
 
         for level, bits in ((0, 15), (1, 15), (1, 2), (3, 15)):
-            found[f"Up, isal {level}, distance 2^{bits}"] = lambda pixels, level=level, bits=bits: file_of(
-                pixels, igzip_lib.compress(up(pixels), level, igzip_lib.COMP_ZLIB, hist_bits=bits)
-            )
+            compress = partial(igzip_lib.compress, level=level, flag=igzip_lib.COMP_ZLIB, hist_bits=bits)
+            found[f"Up, isal {level}, distance 2^{bits}"] = partial(compressed, compress)
     with suppress(ImportError):
         import deflate
 
@@ -124,17 +125,13 @@ def encoders() -> dict[str, Encoder]:
         from zlib_ng import zlib_ng
 
         for level in (1, 2):
-            found[f"Up, zlib-ng {level}"] = lambda pixels, level=level: file_of(
-                pixels, zlib_ng.compress(up(pixels), level)
-            )
+            found[f"Up, zlib-ng {level}"] = partial(compressed, partial(zlib_ng.compress, level=level))
         found["Up, zlib-ng 1, Huffman only"] = lambda pixels: file_of(pixels, huffman(zlib_ng, pixels))
     with suppress(ImportError):
         import imagecodecs
 
         for level in (0, 1, 3):
-            found[f"imagecodecs png {level}"] = lambda pixels, level=level: bytes(
-                imagecodecs.png_encode(np.ascontiguousarray(pixels), level)
-            )
+            found[f"imagecodecs png {level}"] = partial(by_imagecodecs, level=level)
         found["imagecodecs spng 1"] = lambda pixels: bytes(imagecodecs.spng_encode(np.ascontiguousarray(pixels), 1))
     with suppress(ImportError):
         import cv2
@@ -148,6 +145,18 @@ def encoders() -> dict[str, Encoder]:
 
         found["fpng"] = lambda pixels: fpng.from_ndarray(np.ascontiguousarray(pixels))
     return found
+
+
+def compressed(compress: Callable[[bytes], bytes], pixels: np.ndarray) -> bytes:
+    """The file of the rows after the Up filter."""
+    return file_of(pixels, compress(up(pixels).tobytes()))
+
+
+def by_imagecodecs(pixels: np.ndarray, level: int) -> bytes:
+    """The file by libpng."""
+    import imagecodecs
+
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level))
 
 
 def up(pixels: np.ndarray) -> np.ndarray:

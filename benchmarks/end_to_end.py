@@ -52,7 +52,7 @@ def main(seeds: int, rounds: int, model: str | None) -> None:
 
         def run(count: int) -> None:
             with tempfile.TemporaryDirectory() as folder:
-                run_seeds(seeds=f"0-{count - 1}", outdir=folder, **({"model": model} if model else {}))
+                run_seeds(seeds=f"0-{count - 1}", outdir=folder, model=model)
 
         parts: dict[str, Callable[[], None]] = {
             "generation": generate, "encoding": encode_all, "start": lambda: run(FEW), "run": lambda: run(seeds),

@@ -47,15 +47,17 @@ def network(tmp_path, user_cache, monkeypatch):
     config = GeneratorConfig(16, z_dim=12, w_dim=12, mapping_layers=2, channel_base=256, channel_max=16)
     path = tmp_path / "network.safetensors"
     sha256 = save_generator(path, random_generator(config, seed=8))
-    rows = np.random.RandomState(0).randn(config.num_ws, config.w_dim).astype(np.float32) / 2
+    rows = np.random.RandomState(0).randn(config.num_ws, config.w_dim).astype(np.float32) / np.float32(2)
     Offset("edges", "w+", {"offset": rows}, sha256, psi=0.7, noise_mode="const").save(tmp_path / "edges.safetensors")
     return path, tmp_path / "edges.safetensors"
 
 
 @pytest.mark.parametrize("space", ["w", "z"])
 def test_a_generator_gives_the_frames_of_its_export(command, network, tmp_path, space):
-    recipe = ("--generator", network[0], "--offset", network[1], "--type", "image,edges", "--alpha", "0.5")
-    recipe = (*recipe, "--trunc-cutoff", "3", "--noise-mode", "none")
+    recipe = (
+        "--generator", network[0], "--offset", network[1], "--type", "image,edges", "--alpha", "0.5",
+        "--trunc-cutoff", "3", "--noise-mode", "none",
+    )  # fmt: skip
     assert command("export", *recipe, "--out", tmp_path / "model.onnx", "--quiet")[0] == 0
     walk = ("--seeds", "0,5", "--space", space, *FEW, "--out")
     assert command("interpolate", "--model", tmp_path / "model.onnx", *walk, tmp_path / "model")[0] == 0

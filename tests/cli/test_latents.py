@@ -84,7 +84,8 @@ def test_the_kernels_and_an_export_compute_the_latents_of_a_file(command, genera
         )  # fmt: skip
         assert (code, "wrote 2 latents" in printed) == (0, True), err
         found.append(np.stack([np.load(path) for path in sorted((tmp_path / backend).glob("latent*_image.npy"))]))
-    np.testing.assert_allclose(*found, atol=BACKEND_PARITY)
+    one, other = found
+    np.testing.assert_allclose(one, other, atol=BACKEND_PARITY)
 
 
 def test_the_command_that_invert_prints_runs(command, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import checkpoint_files as files
 import numpy as np
@@ -30,7 +31,8 @@ RUN = ("--seeds", "0-9", "--type", "image,depth", "--batch", "4", "--backend", "
 
 
 def write_offset(path: Path, sha256: str, name="depth", config=SMALL, **changes) -> Path:
-    rows = np.random.RandomState(sum(name.encode())).randn(config.num_ws, config.w_dim).astype(np.float32) / 2
+    random = np.random.RandomState(sum(name.encode()))
+    rows = (random.randn(config.num_ws, config.w_dim) / 2).astype(np.float32)
     Offset(name, "w+", {"offset": rows}, sha256, **{"psi": 0.7, "noise_mode": "const", **changes}).save(path)
     return path
 
@@ -93,11 +95,12 @@ def test_the_files_are_those_of_import_export_and_run(command, tmp_path, name, r
         request.getfixturevalue("quick_export")
     generator = random_generator(SMALL, seed=8)
     checkpoint, own = tmp_path / name, tmp_path / "imported.safetensors"
-    if WRITERS[name] is None:
+    writer = WRITERS[name]
+    if writer is None:
         save_generator(checkpoint, generator)
         own = checkpoint
     else:
-        checkpoint.write_bytes(WRITERS[name](generator))
+        checkpoint.write_bytes(writer(generator))
         assert command("import", checkpoint, "--out", own)[0] == 0
     offset = write_offset(tmp_path / "depth.safetensors", generator_sha256(load(own)))
     model = tmp_path / "model.onnx"
@@ -193,11 +196,13 @@ def test_a_model_depends_on_every_setting(network, kept, tmp_path, monkeypatch):
     shutil.copy(generator, copy)
 
     def opened(offsets=(depth,), path=generator, **options):
-        return sources.generator_source(path, offsets, **options).path
+        source = sources.generator_source(path, offsets, **options)
+        assert isinstance(source, sources.ExportedModel)
+        return source.path
 
     first = opened()
     assert opened(path=copy) == opened(psi=0.3) == opened(types="depth") == first
-    changes = [
+    changes: list[dict[str, Any]] = [
         {"types": ["image", "depth"]}, {"types": ["depth", "image"]}, {"alpha": 0.5}, {"cutoff": 3},
         {"noise_mode": "none"}, {"noise_mode": "random"}, {"offsets": [other]}, {"offsets": [depth, normal]},
     ]  # fmt: skip
@@ -307,7 +312,12 @@ def test_an_offset_of_another_generator_is_refused(run, kept, tmp_path):
 def test_a_file_that_changes_while_it_is_read_is_not_kept(run, kept, network, tmp_path, monkeypatch):
     path = tmp_path / "network.safetensors"
     shutil.copy(network[0], path)
-    monkeypatch.setattr("sgi.export.onnx.verify", lambda *arguments: os.truncate(path, 10) or {"runtimes": {}})
+
+    def verify(*arguments):
+        os.truncate(path, 10)
+        return {"runtimes": {}}
+
+    monkeypatch.setattr("sgi.export.onnx.verify", verify)
     code, _, err = run(generator=path)
     assert code == 2
     assert f"--generator {path}: the file changed while it was read; run again" in err

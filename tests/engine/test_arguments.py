@@ -134,4 +134,4 @@ def test_batches_that_are_none(engine):
 
 def test_latents_of_a_run(tmp_path):
     with pytest.raises(WrongTypeError, match="`latents=3`: must be the path of a file"):
-        run_seeds(latents=3, outdir=tmp_path)
+        run_seeds(latents=3, outdir=tmp_path)  # type: ignore[arg-type]

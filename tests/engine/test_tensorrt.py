@@ -51,7 +51,7 @@ def test_an_engine_that_takes_w_or_w_plus(tmp_path, monkeypatch, input, shape):
     given = np.random.RandomState(0).randn(5, *shape).astype(np.float32)
     with opened(tmp_path, monkeypatch, description={"input": input, "w_dim": 12}) as (backend, _):
         engine = Engine(backend, batch=4)
-        maps = engine(**{"w" if input == "w" else "ws": given})
+        maps = engine(w=given) if input == "w" else engine(ws=given)
         np.testing.assert_allclose(maps["depth"][:, 0, 0, 0], given.reshape(5, -1).mean(1), atol=CLOSED_FORM)
         with pytest.raises(UserError, match="the backend tensorrt has no mapping network"):
             engine([0])

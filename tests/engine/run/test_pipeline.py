@@ -299,7 +299,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
     def refuse(*_args, **_options):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("sgi.engine.run.record.atomic_write", refuse)
+    monkeypatch.setattr("sgi.engine.run.run_file.atomic_write", refuse)
     with pytest.raises(UserError, match=r"cannot write there \(Permission denied\)"):
         do(tmp_path / "mine")
 

@@ -90,7 +90,7 @@ def test_values_are_those_of_the_backend(tmp_path):
     depth = np.concatenate([np.load(tmp_path / f"shard-{n:06d}" / "depth.npy") for n in range(3)])
     assert depth.shape == (10, 1, SIDE, SIDE)
     places = [0, 1, 2, 0, 0, 1, 2, 0, 0, 1]  # of each seed in its batch, which `Fake` adds
-    np.testing.assert_array_equal(depth[:, 0, 0, 0], z[:, 0] + np.float32(places))
+    np.testing.assert_array_equal(depth[:, 0, 0, 0], z[:, 0] + np.array(places, np.float32))
     assert np.concatenate([np.load(tmp_path / f"shard-{n:06d}" / "seeds.npy") for n in range(3)]).tolist() == [
         *range(10)
     ]
@@ -257,7 +257,7 @@ def test_codes_of_a_device_are_stored_as_they_are(tmp_path, file_format):
             started.append(True)
             return super().run(*arguments, **options)
 
-    started = []
+    started: list[bool] = []
     do(tmp_path / "device", backend=Device(), file_format=file_format, dtype="codes")
     assert started
     do(tmp_path / "host", file_format=file_format, dtype="codes")

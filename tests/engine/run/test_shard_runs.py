@@ -37,10 +37,13 @@ def stacked(folder, name):
 
 def samples(folder):
     """Members of all shards, {name: bytes}."""
-    found = {}
+    found: dict[str, bytes] = {}
     for shard in sorted(folder.glob("*.tar")):
         with tarfile.open(shard) as archive:
-            found |= {member.name: archive.extractfile(member).read() for member in archive}
+            for member in archive:
+                file = archive.extractfile(member)
+                assert file is not None
+                found[member.name] = file.read()
     return found
 
 

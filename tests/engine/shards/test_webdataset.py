@@ -136,7 +136,9 @@ def test_members_of_values_are_what_numpy_saves(tmp_path):
         for kind in KINDS:
             saved = io.BytesIO()
             np.save(saved, maps[kind.name][3])
-            assert archive.extractfile(f"000042.{kind.name}.npy").read() == saved.getvalue()
+            member = archive.extractfile(f"000042.{kind.name}.npy")
+            assert member is not None
+            assert member.read() == saved.getvalue()
 
 
 @pytest.mark.parametrize("dtype", ["codes", "float16", "float32"])
