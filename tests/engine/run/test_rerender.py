@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -157,3 +158,13 @@ def test_shards_are_rendered_again(model, tmp_path, file_format, dtype):
     path.write_text(path.read_text().replace(hashlib.sha256(model.read_bytes()).hexdigest(), "a" * 64))
     with pytest.raises(UserError, match="not the model of this folder"):
         verify_folder(tmp_path, render=1, model=other)
+
+
+def test_a_missing_package_of_the_format_is_named_and_no_damage(model, tmp_path, monkeypatch):
+    write(model, tmp_path, file_format="parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    report = verify_folder(tmp_path, render=None, model=model)
+    assert report.is_complete
+    assert "needs the package pyarrow" in report.rendering.skipped
+    with pytest.raises(UserError, match="needs the package pyarrow"):
+        verify_folder(tmp_path, render=2, model=model)
