@@ -40,8 +40,10 @@ _JSON: tuple[tuple[set[str], str, tuple[str, ...] | None], ...] = (
 def describe_result(path: Path) -> Found | None:
     """Kind and facts of a file or folder that a command wrote; None for other suffixes.
 
-    Raises UserError for a damaged file, and for a folder and a JSON file that no command wrote.
+    Raises UserError for a damaged file, for a folder and a JSON file that no command wrote, and for a shard of a run.
     """
+    if path.name.startswith("shard-") and (path.absolute().parent / _RUN).is_file():
+        raise UserError(f"{path}: a shard of a run; inspect its folder, {path.absolute().parent}")
     try:
         if path.is_dir():
             return _folder(path)

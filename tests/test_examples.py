@@ -39,6 +39,9 @@ def test_a_loader_of_torch_trains_on_shards(tmp_path, monkeypatch, name, library
     losses = example["train"](tmp_path, 5, batch=4)
     assert len(losses) == 5
     assert losses[-1] < losses[0]
+    (tmp_path / "run.json").write_text('{"dtype": "float16"}')
+    with pytest.raises(SystemExit, match="shards of the dtype float16; this example reads codes"):
+        example["Pairs"](tmp_path)
 
 
 def first(pair: tuple[np.ndarray, np.ndarray]) -> float:

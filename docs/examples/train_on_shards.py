@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,9 @@ class Pairs(IterableDataset):
         tar, parquet = (sorted(map(str, Path(folder).glob(f"shard-*.{suffix}"))) for suffix in ("tar", "parquet"))
         if not tar and not parquet:
             raise SystemExit(f"{folder}: no shards of the format webdataset or parquet")
+        about = Path(folder) / "run.json"
+        if about.is_file() and (dtype := json.loads(about.read_text())["dtype"]) != "codes":
+            raise SystemExit(f"{folder}: shards of the dtype {dtype}; this example reads codes")
         self.shards, self.read = (tar, from_webdataset) if tar else (parquet, from_parquet)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -80,7 +84,9 @@ def train(folder: str | Path, steps: int, batch: int = 32, workers: int = 0) -> 
             if len(losses) == steps:
                 break
         if len(losses) == seen:
-            raise SystemExit(f"{folder}: fewer than {batch} samples")
+            raise SystemExit(
+                f"{folder}: fewer than {batch} samples for a worker; choose a smaller --batch or --workers"
+            )
     return losses
 
 

@@ -150,7 +150,7 @@ def render_again(
 ) -> Rendering:
     """Render `count` random seeds of the finished ones with the model of the folder, and compare them with its files.
 
-    Raises UserError for a model that cannot run here.
+    Raises UserError for a model that cannot run here, and for a format whose package is missing, if `opened.must`.
     """
     chosen = Seeds(range(seed, seed + 1) for seed in sorted(_sample(finished, count)))
     source, stored = opened.source, opened.latents
@@ -158,6 +158,8 @@ def render_again(
         return Rendering(skipped=opened.skipped or "no finished seeds")
     record = run.record
     try:
+        if record.shard_format:
+            record.shard_format.check(shard_files.settings_of(record, source.artifact.resolution))
         backend, another = _backend(source, run, run_latents.input_of(source.artifact, stored, record.mix_seed))
     except UserError as error:
         if opened.must:

@@ -57,7 +57,12 @@ def verify_folder(
     if run is None:
         missing = f"it is no folder but {foreign(outdir) or 'a file'}" if outdir.exists() else "no such folder"
         reason = f"it has no {RUN_FILE}" if outdir.is_dir() else missing
-        raise UserError(f"`outdir={outdir}`: {reason}; name a folder that `sgi-engine run` wrote")
+        # A run of several classes or mix seeds has a folder for each.
+        inner = next((path.parent for path in sorted(outdir.glob(f"*/{RUN_FILE}"))), None)
+        remedy = (
+            f"verify its folders one by one, such as {inner}" if inner else "name a folder that `sgi-engine run` wrote"
+        )
+        raise UserError(f"`outdir={outdir}`: {reason}; {remedy}")
     found = Opened()
     if render != 0:
         given = (latents,) if isinstance(latents, (str, Path)) else latents

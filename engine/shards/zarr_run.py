@@ -30,10 +30,12 @@ _RUN, _MANIFEST = "run.json", "manifest.jsonl"
 def open_run(outdir: str | Path) -> zarr.Group:
     """The arrays of a finished run, read-only, such as `open_run("out")["depth"]` [N, 1, R, R], and `seed` [N].
 
-    outdir: the folder of the run, or its URL, which needs the package fsspec. Raises UserError for a folder without
-    shards of the format `zarr`, and for a run that is not finished.
+    outdir: the folder of the run, or its URL, which needs the package fsspec. Raises UserError for a folder that does
+    not exist or has no shards of the format `zarr`, and for a run that is not finished.
     """
     text = str(outdir)
+    if "://" not in text and not Path(text).is_dir():
+        raise UserError(f"`outdir={text}`: no such folder")
     inner = FsspecStore.from_url(text, read_only=True) if "://" in text else LocalStore(text, read_only=True)
     return zarr.open_group(RunStore(inner, text), mode="r")
 

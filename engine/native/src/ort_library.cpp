@@ -16,8 +16,8 @@ constexpr uint32_t API_VERSION = 17;
 
 OrtLibrary load_onnxruntime(const std::string &wanted) {
     const std::string remedy = "`pip install onnxruntime`, or name the library in SGI_ORT_LIB or sgi_options.runtime";
-    // From version 1.29 on, ONNX Runtime sends events to its maker and writes files into the user's cache folder, unless
-    // this is set when it is loaded. A value of the user's own is kept.
+    // From version 1.29 on, ONNX Runtime sends events to its maker and writes files into the user's cache folder,
+    // unless this is set when it is loaded. A value of the user's own is kept.
     setenv("ORT_DISABLE_TELEMETRY", "1", 0);
     const LoadedLibrary loaded = load_library({"ONNX Runtime", "libonnxruntime.so.1", "libonnxruntime.so",
                                                "onnxruntime/capi/libonnxruntime.so.*", "SGI_ORT_LIB", remedy},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -164,3 +165,13 @@ def test_a_lossy_compression_is_no_difference(model, tmp_path):
     write(model, tmp_path, file_format="exr", compression="dwaa", shard_size=4)
     found = verify_folder(tmp_path, render=10, model=model).rendering
     assert (found.identical, found.different) == (10, ())
+
+
+def test_a_missing_package_of_the_format_is_named_and_no_damage(model, tmp_path, monkeypatch):
+    write(model, tmp_path, file_format="parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    report = verify_folder(tmp_path, render=None, model=model)
+    assert report.is_complete
+    assert "needs the package pyarrow" in report.rendering.skipped
+    with pytest.raises(UserError, match="needs the package pyarrow"):
+        verify_folder(tmp_path, render=2, model=model)

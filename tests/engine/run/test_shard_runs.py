@@ -81,6 +81,8 @@ def test_the_record_and_what_inspect_says(model, tmp_path):
     assert record["maps"][1]["encoding"] == "float16 [channels, row, column] in C order: the values"
     assert inspect_file(tmp_path).facts["finished shards"] == {"manifest.jsonl": 2}
     assert inspect_file(tmp_path / "manifest.jsonl").facts == {"shards": 2, "first shard": 0, "last shard": 1}
+    with pytest.raises(UserError, match=f"a shard of a run; inspect its folder, {tmp_path}$"):
+        inspect_file(tmp_path / "shard-000000")
     # Without options, the folder's.
     report = run(tmp_path, model, "5-8,0-2", file_format="npy-stack", shard_size=None)
     assert (report.found, report.written) == (4, 3)

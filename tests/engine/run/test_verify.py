@@ -70,3 +70,9 @@ def test_a_folder_in_use_and_a_folder_of_others_are_refused(model, tmp_path):
     write(model, tmp_path, shard="1/2")
     with Manifest(tmp_path / "manifest-1-of-2.jsonl"), pytest.raises(UserError, match="another run is writing there"):
         verify_folder(tmp_path)
+
+
+def test_the_folder_above_those_of_classes_names_one_of_them(model, tmp_path):
+    write(model, tmp_path / "mix000100")
+    with pytest.raises(UserError, match=r"no run.json; verify its folders one by one, such as .*mix000100$"):
+        verify_folder(tmp_path)

@@ -121,6 +121,8 @@ def test_an_unfinished_run_and_other_folders_are_refused(run_folder, tmp_path):
             (tmp_path / "other" / "run.json").write_text(record)
         with pytest.raises(UserError, match="it is not the folder of a run with `file_format=zarr`"):
             open_run(tmp_path / "other")
+    with pytest.raises(UserError, match="nowhere`: no such folder"):
+        open_run(tmp_path / "nowhere")
 
 
 def test_a_shard_of_one_seed(tmp_path):
