@@ -171,16 +171,16 @@ def _lock(path: Path, progress: Progress) -> Iterator[None]:
 
 def _locked(path: Path, progress: Progress) -> int:
     """The descriptor of a locked file that has this path, also after the process before removed the file."""
-    told = False
+    reported = False
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if not told:
+                if not reported:
                     progress.message("waiting for another process, which exports the same model")
-                told = True
+                reported = True
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError:  # a file system without locks: the model is made twice, and both are complete
             return descriptor

@@ -118,7 +118,7 @@ def run_seeds(
 
     seeds: "0-999,2000", one seed, or any iterable of seeds, each 0 to 2^32 - 1. latents: instead of seeds, one or more
     files of z, w or w+ (`sgi.engine.latents_file`); the maps of row 7 are `latent0007_depth.png`. latents_kind: z, w or
-    w+; None where the file tells. mix_seed, mix_rows: style mixing, the rows of w+ such as "8-13" that are those of
+    w+; None where the file says it. mix_seed, mix_rows: style mixing, the rows of w+ such as "8-13" that are those of
     another seed in the maps of each seed. model: an exported model; None is the bundled one. types: maps to write, None
     or "all" for all of the model. psi: truncation, None for the model's own; w and w+ of files are not truncated.
     noise_mode: none, const or random, the noise that the model must have; None for any.

@@ -67,7 +67,7 @@ def open_source(
     outdir = check_path(outdir, "outdir")
     check_writable(outdir, "outdir", folder=True, make=True)
     found = None
-    with suppress(UserError):  # the run tells it, after it has renamed what is not a file
+    with suppress(UserError):  # `run_seeds` reports it, after it has renamed what is not a file
         found = read_run(outdir)
     if found and backend == AUTO:
         recorded = found.record.backend, found.record.device if device == AUTO else device
