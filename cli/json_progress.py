@@ -17,8 +17,9 @@ _WINDOW_LINES = 10
 
 
 def print_object(out: TextIO, event: str, facts: Mapping[str, Any]) -> None:
-    """Print one object on one line, in ASCII."""
-    print(json.dumps({"event": event, **facts}, default=str), file=out, flush=True)
+    """Print one object on one line, in ASCII; JSON escapes control characters."""
+    out.write(json.dumps({"event": event, **facts}, default=str) + "\n")
+    out.flush()
 
 
 class JsonLines:

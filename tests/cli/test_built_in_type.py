@@ -29,6 +29,7 @@ from sgi.trainer.teachers.onnx_teacher import OnnxTeacher
 ROOT = Path(__file__).parents[2]
 NAMING_FILES = {
     "engine/intrinsics.py",  # the table
+    "engine/shards/exr_format.py",  # renderers call the channel of depth Z
     "cli/bundle.py",  # how long each offset of the bundle is fitted
     "trainer/scenes/dataset.py",  # the maps that the renderer makes
     "trainer/scenes/maps.py",
