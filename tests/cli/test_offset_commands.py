@@ -7,13 +7,11 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-import typer
 from PIL import Image
 from recorded_progress import RecordedProgress
-from typer.testing import CliRunner
+from run_command import run
 
 import sgi.trainer.teachers
-from sgi.cli.errors import flags_of, with_flags
 from sgi.cli.inspect import inspect
 from sgi.cli.score import score
 from sgi.cli.train import train
@@ -38,16 +36,6 @@ def file(tmp_path, generator):
     path = tmp_path / "tiny.safetensors"
     save_generator(path, generator)
     return path
-
-
-def run(command, *arguments):
-    app = typer.Typer()
-    app.command()(command)
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
-    if isinstance(result.exception, UserError):
-        raise UserError(with_flags(str(result.exception), flags_of(typer.main.get_command(app))))
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def test_train_writes_complete_offset_files(tmp_path, file, generator, teacher):

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-import typer
+from run_command import run
 from tolerances import OPTIMISED
-from typer.testing import CliRunner
 
 import sgi.trainer.teachers
 from sgi.cli.ablate import ablate
-from sgi.cli.errors import flags_of, with_flags
 from sgi.cli.eval import eval as eval_command
 from sgi.cli.invert import invert
 from sgi.cli.relight import relight
@@ -38,16 +36,6 @@ def file(tmp_path, generator):
     path = tmp_path / "tiny.safetensors"
     save_generator(path, generator)
     return path
-
-
-def run(command, *arguments):
-    app = typer.Typer()
-    app.command()(command)
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
-    if isinstance(result.exception, UserError):
-        raise UserError(with_flags(str(result.exception), flags_of(typer.main.get_command(app))))
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def test_train_by_kernels_writes_the_offset_of_torch(tmp_path, file, monkeypatch):

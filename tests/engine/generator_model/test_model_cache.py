@@ -245,21 +245,21 @@ def test_two_processes_make_a_model_once(cache, tmp_path):
     assert len(list(cache.folder.iterdir())) == 1
 
 
-def test_waiting_for_another_process_is_told(cache, made):
-    started, told = threading.Event(), threading.Event()
+def test_waiting_for_another_process_is_reported(cache, made):
+    started, reported = threading.Event(), threading.Event()
     make, calls = made
 
     def make_slowly(path):
         started.set()
-        assert told.wait(30)
+        assert reported.wait(30)
         make(path)
 
-    class Told(RecordedProgress):
+    class Reported(RecordedProgress):
         def message(self, text):
             super().message(text)
-            told.set()
+            reported.set()
 
-    progress = Told()
+    progress = Reported()
     first = threading.Thread(target=cache.get, args=(KEYS[0], make_slowly))
     first.start()
     assert started.wait(30)

@@ -88,7 +88,7 @@ def test_pixels_of_other_classes(all_types_model, tmp_path):
         assert (len(found.different), found.rounded) == (different, 1 - different)
 
 
-def test_another_model_is_refused_and_an_unknown_one_is_told(model, tmp_path):
+def test_another_model_is_refused_and_an_unknown_one_is_named(model, tmp_path):
     write(model, tmp_path / "out")
     other = write_model(tmp_path / "other.onnx", describe(psi=0.6))
     with pytest.raises(UserError, match=r"`model=.*other.onnx`: not the model of this folder: run.json has the SHA"):
