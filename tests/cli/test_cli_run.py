@@ -224,13 +224,13 @@ ARGUMENTS = ["--seeds", f"0-{SEEDS - 1}", "--backend", "onnxruntime", "--threads
 # A run whose writers wait at a number of files until another file exists, so that it cannot end before the signal.
 HELD = """
 import os, sys, time
-import sgi.cli as cli, sgi.engine.run.pipeline as pipeline
-go, most, write_maps = sys.argv.pop(1), int(sys.argv.pop(1)), pipeline.write_maps
+import sgi.cli as cli, sgi.engine.run.map_writers as map_writers
+go, most, write_maps = sys.argv.pop(1), int(sys.argv.pop(1)), map_writers.write_maps
 def held(job, *rest):
     while len(os.listdir(job.outdir)) >= most and not os.path.exists(go):
         time.sleep(0.001)
     return write_maps(job, *rest)
-pipeline.write_maps = held
+map_writers.write_maps = held
 sys.exit(cli.main())
 """
 
