@@ -208,7 +208,9 @@ def run_seeds(
 
     def load() -> Backend:
         # The number of all seeds, so that every shard chooses the same backend.
-        return opened.open(record.backend, record.device, chosen, size, threads, len(wanted), precision, input=takes)
+        return opened.open(
+            record.backend, record.device, chosen, size, threads, len(wanted), precision, input=takes, is_stream=True
+        )
 
     model_backend = as_recorded(load, outdir) if found else load()
     together = min(len(wanted), record.shard_size or len(wanted))

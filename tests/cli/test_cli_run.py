@@ -18,7 +18,7 @@ from tiny_models import SIDE, Z_DIM, describe, write_model
 from sgi.engine import Engine
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends.onnxruntime import OnnxRuntimeBackend
-from sgi.engine.backends.openvino import OpenVinoBackend
+from sgi.engine.backends.openvino_streams import OpenVinoStreams
 from sgi.engine.seeds import latents
 
 CALL = [sys.executable, "-c", "import sys, sgi.cli as cli; sys.exit(cli.main())", "run"]
@@ -117,12 +117,12 @@ def test_damaged_models_are_one_line(command, model, tmp_path):
 def test_precision_reaches_the_backend_and_the_record(command, model, tmp_path, monkeypatch):
     used = []
 
-    class Cast(OpenVinoBackend):
+    class Cast(OpenVinoStreams):
         def __init__(self, *arguments, precision=None, **options):
             used.append(precision)
             super().__init__(*arguments, **options)
 
-    monkeypatch.setattr("sgi.engine.backends.openvino.OpenVinoBackend", Cast)
+    monkeypatch.setattr("sgi.engine.backends.openvino_streams.OpenVinoStreams", Cast)
     arguments = ("run", "--seeds", "0-1", "--model", model, "--outdir", tmp_path)
     code, out, err = command(*arguments, "--precision", "bf16")
     assert (code, err) == (0, "")
