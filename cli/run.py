@@ -26,6 +26,7 @@ from sgi.cli.options import (
     RunNoise,
     Threads,
     Types,
+    folder_or_url,
 )
 from sgi.cli.progress import progress
 from sgi.cli.terminal import echo
@@ -86,7 +87,13 @@ def run(
     offsets: OffsetFiles = None,
     types: Types = None,
     outdir: Annotated[
-        Path, typer.Option("--outdir", help="Folder for the maps. A run in the same folder is continued.")
+        Any,
+        typer.Option(
+            "--outdir",
+            parser=folder_or_url,
+            metavar="FOLDER or URL",
+            help="Folder for the maps; for shards also a URL such as s3://bucket/pairs. A run there is continued.",
+        ),
     ] = Path("out"),
     psi: Annotated[float | None, typer.Option("--trunc", help="Truncation psi. Default: the model's.")] = None,
     alpha: RunAlpha = None,
