@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -60,6 +61,16 @@ def test_types_format_shard_and_no_preview(command, model, tmp_path):
     names = [f"seed{seed:06d}_depth.npy" for seed in range(5, 10)]
     assert sorted(contents(tmp_path)) == ["manifest-2-of-2.jsonl", "run.json", *names]
     assert np.load(tmp_path / names[0]).shape == (1, SIDE, SIDE)
+
+
+def test_the_dummy_format_prints_a_rate_and_writes_nothing(command, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = command("run", "--seeds", "0-9", "--model", model, "--format", "dummy")
+    assert (code, err) == (0, "")
+    first, second = out.splitlines()
+    assert re.fullmatch(r"generated 10 seeds, 20 maps \(image, depth\) in \d+\.\d s: \d+\.\d img/s; no files", first)
+    assert second == "backend   onnxruntime, cpu, fp32"
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_second_run_finds_all_seeds_finished(command, model, tmp_path):
