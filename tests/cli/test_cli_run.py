@@ -372,7 +372,8 @@ def test_seeds_come_from_a_file(command, model, tmp_path):
     [
         (None, "seeds.txt: No such file or directory"),
         ("# none\n", "seeds.txt: it has no seeds"),
-        ("1\ntwo\n", "seeds.txt, line 2: "),
+        ("1\ntwo\n", "seeds.txt, line 2: 'two' is neither a seed nor a range; write"),
+        ("1\n9-3", "seeds.txt, line 2: the range 9-3 is reversed; write 3-9"),
         (b"\xff\xfe\x00", "seeds.txt: not a text file"),
     ],
 )
@@ -382,7 +383,7 @@ def test_a_wrong_file_of_seeds_is_one_line(command, model, tmp_path, text, messa
     code, out, err = command("run", "--seeds-file", tmp_path / "seeds.txt", "--model", model)
     assert (code, out) == (2, "")
     assert err.startswith("error: --seeds-file ")
-    assert err.count("\n") == 1
+    assert (err.count("\n"), err.count("--seeds")) == (1, 1)
     assert message in err
 
 
