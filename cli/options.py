@@ -180,7 +180,8 @@ MapFormat = Annotated[
     str,
     typer.Option(
         "--format",
-        help=f"{' or '.join(FORMATS)}: a file for each map. {', '.join(SHARD_FORMATS)}: shards of many seeds.",
+        help=f"{' or '.join(FORMATS)}: a file for each map. {', '.join(SHARD_FORMATS)}: shards of many seeds. "
+        "dummy: nothing is written, which measures generation alone.",
     ),
 ]
 Preview = Annotated[bool, typer.Option("--preview/--no-preview", help="Also write a picture of the first results.")]

@@ -239,13 +239,15 @@ def _count(number: int, what: str) -> str:
 
 def _lines(report: RunReport) -> list[str]:
     maps = report.written * len(report.types)
-    first = f"wrote {_count(report.written, report.item)}, {_count(maps, 'map')} ({', '.join(report.types)})"
+    verb = "wrote" if report.outdir else "generated"
+    first = f"{verb} {_count(report.written, report.item)}, {_count(maps, 'map')} ({', '.join(report.types)})"
     if report.written:
         first += f" in {report.seconds:.1f} s: {report.images_per_second:.1f} img/s"
-    lines = [first]
+    lines = [first if report.outdir else f"{first}; no files"]
     if report.found:
         lines.append(f"found {_count(report.found, report.item)} finished before")
-    lines += [f"maps      {report.outdir}", f"manifest  {report.manifest}"]
+    if report.outdir:
+        lines += [f"maps      {report.outdir}", f"manifest  {report.manifest}"]
     if report.preview:
         lines.append(f"preview   {report.preview}")
     if report.written:

@@ -74,6 +74,7 @@ class ModelSource(Protocol):
         images: int | None = None,
         precision: str | None = None,
         input: str | None = None,
+        is_stream: bool = False,
     ) -> Backend:
         """Load it; the arguments are those of `sgi.engine.backends.open_backend`."""
         ...
@@ -168,6 +169,7 @@ class TritonModel:
         images: int | None = None,
         precision: str | None = None,
         input: str | None = None,
+        is_stream: bool = False,
     ) -> Backend:
         """See `ModelSource.open`; `types` and `batch` are those of each run, the rest was chosen with the source."""
         refuse_ignored({"threads": threads}, f"with `backend={TRITON}`; leave it out")

@@ -33,7 +33,7 @@ def disk_errors(outdir: Path, started: bool = False) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             remedy = "the disk is full; free space and run the same command again to continue"
-        elif error.errno in _GONE or (error.errno == errno.ENOENT and started and not outdir.exists()):
+        elif error.errno in _GONE or (error.errno == errno.ENOENT and started):
             remedy = (
                 f"the folder or its disk is gone ({error.strerror}); mount it again and run the same command again to "
                 "continue"
