@@ -66,7 +66,8 @@ class ShardMaker:
     """Makes shards of a job in its folder, and moves them to their places.
 
     store: where finished shards are; its folder is that of the job. outcome: its seeds written and unfinished, files,
-    bytes, seconds and times are updated. finished: called for each shard when it is in its place, on one of several threads, by one at a time.
+    bytes, seconds and times are updated. finished: called for each shard
+        when it is in its place, on one of several threads, by one at a time.
     replaces: whether what has the name of a shard of this number is a shard of this run that the new one replaces;
     other files are set aside. progress: called on the calling thread after each update.
     """
