@@ -6,27 +6,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sgi.engine.api import Engine
 from sgi.engine.arguments import check_batch, check_integer, check_path, check_psi, check_text, check_threads
-from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend
+from sgi.engine.backends import AUTO, DEFAULT_BATCH
 from sgi.engine.errors import UserError, refuse_ignored
 from sgi.engine.labels import labels_of
 from sgi.engine.latents_file import Latents, LatentSizes, read_latents
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
-from sgi.engine.run import map_files, pipeline, run_latents, shard_files, shard_loop
+from sgi.engine.run import map_files, pipeline, run_latents, shard_files
 from sgi.engine.run.description import describe
 from sgi.engine.run.job import Job
 from sgi.engine.run.layout import Layout
+from sgi.engine.run.plan import Cluster, Here, Maker, Plan
 from sgi.engine.run.record import LEAST_DIGITS, RunRecord, check_same, class_weights
 from sgi.engine.run.reporting import RunReporter
 from sgi.engine.run.run_file import extended, read_run, with_equal_model
-from sgi.engine.run.run_latents import RunLatents
 from sgi.engine.run.set_aside import original_name, set_special_aside
 from sgi.engine.run.shard_files import settings_of
 from sgi.engine.run.source import RunSource, as_recorded, open_source
 from sgi.engine.seeds import SEED_MAX, Seeds, as_seeds, parse_seeds, parse_shard
-from sgi.engine.shards import check_format
+from sgi.engine.shards import SHARD_FORMATS, check_format
 from sgi.engine.shards.shard_format import check_settings
 
 
@@ -107,6 +106,7 @@ def run_seeds(
     preview: bool = True,
     cache: bool = True,
     source: RunSource | None = None,
+    cluster: Cluster | None = None,
     progress: Progress = SILENT,
 ) -> RunReport:
     """Write the maps of seeds as files, `outdir/seed000042_depth.png`, with a manifest of their hashes.
@@ -135,7 +135,8 @@ def run_seeds(
     has. None is that of the folder, in a new one 1000 and the defaults of the format. The seeds of a folder of shards
     can be extended only by others after them.
     verify: compare the hashes of files that are finished, not only their sizes. preview: write a contact sheet of the
-    first seeds.
+    first seeds. cluster: workers that make the shards in place of this process (`sgi.engine.cluster`); the folder is
+    then the same.
 
     Raises UserError for arguments that the model or this machine cannot satisfy, for a folder that was written with
     other settings, that another run is writing to, or that cannot be written; RunInterrupted on Ctrl-C. In each case
@@ -154,6 +155,8 @@ def run_seeds(
     check_format(file_format)
     layout = Layout(file_format, check_integer("shard_size", shard_size), dtype, compression)
     layout.check(seeds_per_folder)
+    if cluster is not None and file_format not in SHARD_FORMATS:
+        raise UserError(f"`file_format={file_format}`: a cluster makes shards; choose from {', '.join(SHARD_FORMATS)}")
     opened, chosen = source or open_source(
         outdir, model=model, generator=generator, offsets=offsets, types=types, alpha=alpha, psi=psi, cutoff=cutoff,
         noise_mode=noise_mode, cache=cache, backend=backend, device=device, precision=precision,
@@ -206,19 +209,14 @@ def run_seeds(
         if record.shard_size:
             extended(outdir, run.seeds, wanted)
 
-    def load() -> Backend:
-        # The number of all seeds, so that every shard chooses the same backend.
-        return opened.open(record.backend, record.device, chosen, size, threads, len(wanted), precision, input=takes)
-
-    model_backend = as_recorded(load, outdir) if found else load()
-    together = min(len(wanted), record.shard_size or len(wanted))
-    with Engine(model_backend, _rows_of_a_pass(model_backend, size, together)) as engine:
-        record = replace(record, backend=engine.backend.name, device=engine.backend.device)
+    plan = Plan(opened, record, wanted, stored, takes, size, threads)
+    with (cluster or Here).open(plan, progress) as maker:
+        as_recorded(maker.load, outdir) if found else maker.load()
+        record = replace(record, backend=maker.backend, device=maker.device)
         job = Job(outdir, wanted, record, part, verify)
         count = len(job.part)
-        rows = run_latents.latents_of(engine, record, stored)
-        pipeline.prepare(job, describe(artifact, record, stored))
-        outcome = _generate(engine, job, rows, count, progress)
+        pipeline.prepare(job, maker.begin(record))
+        outcome = _generate(maker, job, count, progress)
     read = shard_files.read_maps if record.shard_format else map_files.read_maps
     sheet = pipeline.write_preview(job, artifact, read) if preview and count else None
     return RunReport(
@@ -246,22 +244,12 @@ def _digits(asked: int | None, seeds: Seeds, found: RunRecord | None, item: str)
     return digits
 
 
-def _rows_of_a_pass(backend: Backend, batch: int, seeds: int) -> int:
-    """Number of rows of a pass: `batch`, less for fewer seeds where the maps do not depend on it.
-
-    See docs/experiments.md, "Maps and the batch".
-    """
-    independent = (backend.name, backend.device) == ("onnxruntime", "cpu")
-    return min(batch, max(seeds, 1)) if independent else batch
-
-
-def _generate(engine: Engine, job: Job, latents: RunLatents, count: int, progress: Progress) -> pipeline.Outcome:
+def _generate(maker: Maker, job: Job, count: int, progress: Progress) -> pipeline.Outcome:
     outcome = pipeline.Outcome()
     with progress.stage(f"{job.record.item}s", count) as stage:
         reporter = RunReporter(outcome, stage, progress)
-        run = shard_loop.run if job.record.shard_format else pipeline.run
         try:
-            run(engine, job, outcome, reporter, latents)
+            maker.make(job, outcome, reporter)
         except KeyboardInterrupt:
             raise RunInterrupted(outcome.written + outcome.found, count, job.record.item) from None
         finally:
