@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +27,7 @@ from sgi.cli.options import (
     RunNoise,
     Threads,
     Types,
+    folder_or_url,
 )
 from sgi.cli.progress import progress
 from sgi.cli.terminal import echo
@@ -35,8 +36,8 @@ from sgi.engine.backends import AUTO, DEFAULT_BATCH
 from sgi.engine.errors import UserError, refuse_ignored
 
 if TYPE_CHECKING:
+    from sgi.engine.cluster import RayCluster
     from sgi.engine.run import RunReport
-    from sgi.engine.run.plan import Cluster
 
 PANELS = {
     "What to compute": (
@@ -89,7 +90,13 @@ def run(
     offsets: OffsetFiles = None,
     types: Types = None,
     outdir: Annotated[
-        Path, typer.Option("--outdir", help="Folder for the maps. A run in the same folder is continued.")
+        Any,
+        typer.Option(
+            "--outdir",
+            parser=folder_or_url,
+            metavar="FOLDER or URL",
+            help="Folder for the maps; for shards also a URL such as s3://bucket/pairs. A run there is continued.",
+        ),
     ] = Path("out"),
     psi: Annotated[float | None, typer.Option("--trunc", help="Truncation psi. Default: the model's.")] = None,
     alpha: RunAlpha = None,
@@ -220,7 +227,7 @@ def run(
             echo("\n".join(_lines(report)))
 
 
-def _cluster(address: str | None, **size: Any) -> AbstractContextManager[Cluster | None]:
+def _cluster(address: str | None, **size: Any) -> RayCluster | nullcontext[None]:
     """The cluster of --cluster, None without it; its package is imported only here."""
     if address is None:
         refuse_ignored(size, "without `cluster`")

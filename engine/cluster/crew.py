@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from sgi.engine.run.plan import Plan
 from sgi.engine.run.record import RunRecord
 from sgi.engine.run.shard_loop import ShardRecords, complete, sweep_shards
 from sgi.engine.run.stage_times import StageTimes
+from sgi.engine.run.stores.store import Store
 from sgi.engine.version import __version__
 
 _POLL_SECONDS = 0.5
@@ -70,6 +72,7 @@ class Crew:
         self._record = plan.record
         self._versions: dict[str, str] = {}
         self._job: Job | None = None
+        self._outdir: Path | str = ""
         self._token = ""
         self._losses_of: dict[int, int] = {}  # number of a shard -> workers that were lost with it
         self._alone_since = math.inf
@@ -98,9 +101,11 @@ class Crew:
         self._versions = facts["versions"]
         return facts
 
-    def make(self, job: Job, outcome: Outcome, progress: Callable[[], None]) -> None:
+    def make(self, job: Job, store: Store, outcome: Outcome, progress: Callable[[], None]) -> None:
         """See `Maker.make`."""
-        complete(job, outcome, partial(self._make, job, outcome, progress), progress)
+        where = store.shown(store.folder)
+        self._outdir = where.absolute() if isinstance(where, Path) else where
+        complete(job, store, outcome, partial(self._make, job, outcome, progress), progress)
 
     def _make(self, job: Job, outcome: Outcome, progress: Callable[[], None], records: ShardRecords) -> None:
         began = time.perf_counter()
@@ -121,7 +126,7 @@ class Crew:
 
         token = temporary_path(job.manifest)
         token.touch()
-        self._job, self._token = replace(job, outdir=job.outdir.absolute()), token.name
+        self._job, self._token = job, token.name
         numbers = records.unfinished(report)
         try:
             while self._order(numbers, records, made):
@@ -223,7 +228,9 @@ class Crew:
         if other:
             shown = ", ".join(f"{name} {text}, not {self._versions.get(name)}" for name, text in other.items())
             self._progress.message(f"{member.host} has {shown}: the last bits of its maps can differ")
-        self._ask(member, member.actor.start.remote(self._job, self._token), partial(self._started, member))
+        self._ask(
+            member, member.actor.start.remote(self._job, self._outdir, self._token), partial(self._started, member)
+        )
 
     def _started(self, member: Member, answer: None) -> None:
         member.ready, member.polled = True, 0.0

@@ -44,8 +44,8 @@ def sum_of(times: Iterable[StageTimes]) -> StageTimes:
 def reason_of(error: BaseException) -> str:
     """Why Ray says that a worker was lost, in few words."""
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "memory monitor" in text:
+    if "OutOfMemory" in type(error).__name__ or "running low on memory" in text:
         return "out of memory"
-    if "node" in text and ("has died" in text or "was terminated" in text or "dead" in text.partition("node")[2][:60]):
+    if "its node has died" in text:
         return "its machine is gone"
-    return "its process ended" if "process" in text else one_line(text, 120)
+    return "its process ended" if "process has died" in text else one_line(text, 120)

@@ -108,7 +108,7 @@ class RayCluster:
             os.environ.setdefault(name, value)
         import ray
 
-        if ray.is_initialized():  # by the caller of the library
+        if ray.is_initialized() and self._address == AUTO:  # by the caller of the library
             return _Joined(ray)
         given = os.environ.get("RAY_ADDRESS") or None
         address = self._address if self._address != AUTO else given or _running_here()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,14 +24,17 @@ from sgi.engine.generator_model import ModelSource
 from sgi.engine.generator_model.sources import TemporaryFolder
 from sgi.engine.latents_file import Latents
 from sgi.engine.run.description import describe
+from sgi.engine.run.disk_errors import disk_errors
 from sgi.engine.run.job import Job
-from sgi.engine.run.pipeline import Outcome, disk_errors
+from sgi.engine.run.pipeline import Outcome
 from sgi.engine.run.plan import Plan
 from sgi.engine.run.record import RunRecord
 from sgi.engine.run.run_latents import RunLatents, latents_of
-from sgi.engine.run.shard_files import ShardLine, files_of, is_as_recorded, settings_of
+from sgi.engine.run.shard_files import ShardLine, settings_of
 from sgi.engine.run.shard_maker import ShardMaker
 from sgi.engine.run.stage_times import StageTimes
+from sgi.engine.run.stores.opening import open_store
+from sgi.engine.run.stores.store import Store
 from sgi.engine.shards.shard_format import check_settings
 from sgi.engine.version import __version__
 
@@ -103,7 +106,6 @@ class Worker:
 
     _engine: Engine
     _latents: RunLatents
-    _maker: ShardMaker
 
     def __init__(self) -> None:
         self._outcome = Outcome()
@@ -112,7 +114,9 @@ class Worker:
         self._earlier: dict[int, tuple[ShardLine, ...]] = {}
         self._thread: threading.Thread | None = None
         self._folder: TemporaryFolder | None = None
-        self._stopping = False
+        self._store: Store | None = None
+        self._ended: BaseException | None = None  # why no more shards are made
+        self._counted = 0  # files of the shards that are finished
 
     def greet(self) -> Greeting:
         """Say what runs here."""
@@ -140,19 +144,15 @@ class Worker:
         self._latents = latents_of(self._engine, record, self._plan.latents)
         return describe(self._engine.artifact, record, self._plan.latents)
 
-    def start(self, job: Job, token: str) -> None:
-        """Be ready to make shards of a job. token: name of a file that its folder has now.
+    def start(self, job: Job, outdir: Path | str, token: str) -> None:
+        """Be ready to make shards of a job. outdir: its folder or URL. token: name of a file that the folder has now.
 
         Raises UserError if this machine does not see the folder.
         """
-        with disk_errors(job.outdir):
-            _check_seen(job.outdir, token)
-        self._job = job
-        self._maker = ShardMaker(
-            self._engine, job, self._latents, self._outcome, self._finished, self._replaces, self._go_on,
-            self._encoders,
-        )  # fmt: skip
-        self._thread = threading.Thread(target=self._work, daemon=True)
+        if isinstance(outdir, Path):
+            with disk_errors(outdir):
+                _check_seen(outdir, token)
+        self._thread = threading.Thread(target=self._work, args=(job, outdir), daemon=True)
         self._thread.start()
 
     def make(self, order: Order) -> Made:
@@ -163,8 +163,8 @@ class Worker:
         result = self._results[order.number] = Future()
         self._earlier[order.number] = order.earlier
         self._orders.put(order)
-        if self._stopping:
-            self._fail(Stopped())
+        if self._ended is not None:
+            self._fail(self._ended)
         return result.result()
 
     def figures(self) -> Figures:
@@ -173,11 +173,13 @@ class Worker:
 
     def stop(self) -> None:
         """Give up the shards that are not finished, and remove their files."""
-        self._stopping = True
+        self._ended = Stopped()
         self._orders.put(None)
         if self._thread is not None:
+            if self._store is not None:
+                self._store.stop_retrying()
             self._thread.join(_SECONDS_TO_STOP)
-        self._fail(Stopped())
+        self._fail(self._ended)
         self._folder = None
 
     def _model_file(self, parcel: Parcel, file: NDArray[np.uint8] | None) -> Path | None:
@@ -197,22 +199,28 @@ class Worker:
             ) from None
         return path
 
-    def _work(self) -> None:
-        while (order := self._orders.get()) is not None:
-            try:
-                with disk_errors(self._job.outdir, True):
-                    self._maker.make(self._numbers(order))
-            except UserError as error:
-                self._fail(UserError(str(error)))  # subclasses have arguments that are not pickled
-            except BaseException as error:
-                self._fail(error)
+    def _work(self, job: Job, outdir: Path | str) -> None:
+        try:
+            with open_store(outdir) as store, disk_errors(store.folder, True):
+                self._store = store
+                maker = ShardMaker(
+                    self._engine, replace(job, outdir=store.folder), store, self._latents, self._outcome,
+                    self._finished, self._replaces, self._go_on, self._encoders,
+                )  # fmt: skip
+                while (order := self._orders.get()) is not None:
+                    maker.make(self._numbers(order))
+        except UserError as error:
+            self._ended = UserError(str(error))  # subclasses have arguments that are not pickled
+        except BaseException as error:
+            self._ended = error
+        self._ended = self._ended or Stopped()
+        self._fail(self._ended)
 
     def _numbers(self, order: Order) -> Iterator[int]:
         """The numbers of shards until none waits; the pipeline is then emptied, so that no finished shard waits."""
         following: Order | None = order
         while following is not None:
-            if following.number in self._results:  # not given up
-                yield following.number
+            yield following.number
             try:
                 following = self._orders.get_nowait()
             except queue.Empty:
@@ -220,17 +228,19 @@ class Worker:
         self._orders.put(None)
 
     def _go_on(self) -> None:
-        if self._stopping:
+        if self._ended is not None:
             raise Stopped
 
     def _finished(self, line: ShardLine, kept: Path | None) -> None:
-        files = len(files_of(self._job.outdir / line.file))
+        files, self._counted = self._outcome.files - self._counted, self._outcome.files
         self._earlier.pop(line.shard, None)
         if (result := self._results.pop(line.shard, None)) is not None:
             result.set_result(Made(line, files, kept.name if kept else None))
 
     def _replaces(self, number: int) -> bool:
-        return any(is_as_recorded(self._job, line, True) for line in self._earlier[number])
+        store = self._store
+        assert store is not None
+        return any(store.has(line.file, line.bytes, line.sha256) for line in self._earlier[number])
 
     def _fail(self, error: BaseException) -> None:
         for number in list(self._results):

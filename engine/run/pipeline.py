@@ -9,14 +9,13 @@ uninterrupted run.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,11 @@ from sgi.engine.api import Engine
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import Coding
 from sgi.engine.drawing import draw_ahead
-from sgi.engine.errors import UserError
 from sgi.engine.files import TEMPORARY_MARK
 from sgi.engine.finite import NotFiniteError
 from sgi.engine.rows import pad_rows
 from sgi.engine.run.accepted_lines import AcceptedLines
+from sgi.engine.run.disk_errors import disk_errors
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Manifest
 from sgi.engine.run.map_files import Written, are_maps, is_intact, read_maps, write_maps
@@ -44,8 +43,6 @@ from sgi.engine.seeds import Seeds
 from sgi.engine.writers import CodedFormat, get_format, preview
 
 _MOST_WRITERS = 8
-_GONE = (errno.EIO, errno.ENODEV, errno.ENOTCONN, errno.ENXIO, errno.ESTALE)
-"""Errors of a disk that was removed, or of a network file system without its server."""
 _TEMPORARY = re.compile(rf"\.(?P<stem>(?:(?:seed|latent)(?P<seed>\d+)_)?.*){re.escape(TEMPORARY_MARK)}[0-9a-f]+\.\w+")
 
 
@@ -254,24 +251,6 @@ class _Loop:
     def _report(self) -> None:
         self.outcome.seconds = time.perf_counter() - self.started
         self.progress()
-
-
-@contextmanager
-def disk_errors(outdir: Path, started: bool = False) -> Iterator[None]:
-    """Turn errors of the file system into a UserError with the remedy. started: the folder was there before."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            remedy = "the disk is full; free space and run the same command again to continue"
-        elif error.errno in _GONE or (error.errno == errno.ENOENT and started and not outdir.exists()):
-            remedy = (
-                f"the folder or its disk is gone ({error.strerror}); mount it again and run the same command again to "
-                "continue"
-            )
-        else:
-            remedy = f"cannot write there ({error.strerror}); choose another `outdir`"
-        raise UserError(f"`outdir={outdir}`: {remedy}") from None
 
 
 def with_number(error: NotFiniteError, record: RunRecord, seeds: Seeds) -> NotFiniteError:

@@ -18,6 +18,7 @@ from sgi.engine.run.job import Job
 from sgi.engine.run.pipeline import Outcome
 from sgi.engine.run.record import RunRecord
 from sgi.engine.run.run_latents import RunLatents, latents_of
+from sgi.engine.run.stores.store import Store
 from sgi.engine.seeds import Seeds
 
 
@@ -63,8 +64,8 @@ class Maker(Protocol):
         """Prepare the latents; returns the facts for run.json. Raises UserError as `run_latents.latents_of` does."""
         ...
 
-    def make(self, job: Job, outcome: Outcome, progress: Callable[[], None]) -> None:
-        """Complete a prepared job, as `pipeline.run` does."""
+    def make(self, job: Job, store: Store, outcome: Outcome, progress: Callable[[], None]) -> None:
+        """Complete a prepared job, as `pipeline.run` and `shard_loop.run` do."""
         ...
 
 
@@ -107,10 +108,12 @@ class Here:
         self._latents = latents_of(self._engine, record, self._plan.latents)
         return describe(self._engine.artifact, record, self._plan.latents)
 
-    def make(self, job: Job, outcome: Outcome, progress: Callable[[], None]) -> None:
+    def make(self, job: Job, store: Store, outcome: Outcome, progress: Callable[[], None]) -> None:
         """See `Maker.make`."""
-        run = shard_loop.run if job.record.shard_format else pipeline.run
-        run(self._engine, job, outcome, progress, self._latents)
+        if job.record.shard_format:
+            shard_loop.run(self._engine, job, outcome, progress, self._latents, store)
+        else:
+            pipeline.run(self._engine, job, outcome, progress, self._latents)
 
 
 def _rows_of_a_pass(backend: Backend, batch: int, seeds: int) -> int:

@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -73,11 +73,18 @@ def read_run(outdir: Path) -> RunFile | None:
         ) from None
     name = next(chain(maps_in(outdir), shards_in(outdir)), None)
     if name is not None and not path.exists():  # another shard can write both in the meantime
-        raise UserError(
-            f"`outdir={outdir}`: it contains maps ({name}) and no {RUN_FILE} that describes them; "
-            "choose another `outdir`"
-        )
+        check_described(outdir, [name])
     return None
+
+
+def check_described(outdir: Path | str, names: Iterable[str]) -> None:
+    """Raise UserError for names of maps and shards in a folder, or below a URL, that has no run.json."""
+    for name in names:
+        if MAP_NAME.fullmatch(name.rpartition("/")[2]) or SHARD_NAME.fullmatch(name):
+            raise UserError(
+                f"`outdir={outdir}`: it contains maps ({name}) and no {RUN_FILE} that describes them; "
+                "choose another `outdir`"
+            )
 
 
 def claim_folder(outdir: Path, record: RunRecord, seeds: Seeds, facts: Mapping[str, Any]) -> None:

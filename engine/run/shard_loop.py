@@ -13,14 +13,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
 
+import msgspec
+
 from sgi.engine.api import Engine
 from sgi.engine.files import TEMPORARY_MARK
+from sgi.engine.run.disk_errors import disk_errors
 from sgi.engine.run.job import Job
-from sgi.engine.run.pipeline import Outcome, disk_errors, other_manifests, sweep
+from sgi.engine.run.pipeline import Outcome, other_manifests, sweep
 from sgi.engine.run.run_latents import RunLatents, of_seeds
-from sgi.engine.run.set_aside import copy_aside
-from sgi.engine.run.shard_files import ShardLine, ShardManifest, is_as_recorded, is_finished, is_held, remove
+from sgi.engine.run.shard_files import ShardLine, ShardManifest, is_finished, is_held, remove
 from sgi.engine.run.shard_maker import ShardMaker
+from sgi.engine.run.stores.local_folder import LocalFolder
+from sgi.engine.run.stores.store import Store
 
 _TEMPORARY = re.compile(rf"\.shard-(\d+){re.escape(TEMPORARY_MARK)}[0-9a-f]+(?:\.\w+)*")
 
@@ -31,23 +35,30 @@ def run(
     outcome: Outcome,
     progress: Callable[[], None] = lambda: None,
     latents: RunLatents | None = None,
+    store: Store | None = None,
 ) -> None:
     """Write all missing shards of a prepared job, and the manifest; arguments and errors are those of `pipeline.run`.
 
+    store: where they are; None is the folder of the job.
     After any error and after KeyboardInterrupt, finished shards remain, no shard is incomplete, and the same job can be
     continued.
     """
+    store = store or LocalFolder(job.outdir)
 
     def make(records: ShardRecords) -> None:
         rows = latents or of_seeds(engine.artifact.z_dim)
-        maker = ShardMaker(engine, job, rows, outcome, records.add, records.is_superseded, progress)
+        maker = ShardMaker(engine, job, store, rows, outcome, records.add, records.is_superseded, progress)
         maker.make(records.unfinished(maker.report))
 
-    complete(job, outcome, make, progress)
+    complete(job, store, outcome, make, progress)
 
 
 def complete(
-    job: Job, outcome: Outcome, make: Callable[[ShardRecords], None], progress: Callable[[], None] = lambda: None
+    job: Job,
+    store: Store,
+    outcome: Outcome,
+    make: Callable[[ShardRecords], None],
+    progress: Callable[[], None] = lambda: None,
 ) -> None:
     """Complete a prepared job and its manifest with `make`, which makes the unfinished shards of the records.
 
@@ -57,19 +68,24 @@ def complete(
         sweep(job)
         sweep_shards(job)
         if manifest.wrong:
-            outcome.set_aside.append(copy_aside(job.manifest))
+            outcome.set_aside.append(store.copy_aside(job.manifest))
             progress()
         others = [opened.enter_context(ShardManifest(path, job, read_only=True)) for path in other_manifests(job)]
-        make(ShardRecords(job, manifest, others, outcome))
+        make(ShardRecords(job, store, manifest, others, outcome))
         manifest.check()
         manifest.sort()
+        if job.shard[1] == 1:
+            store.publish_manifest(job.manifest)
 
 
 class ShardRecords:
     """What the manifests of a folder say of the shards of a job, and its own, to which lines are appended."""
 
-    def __init__(self, job: Job, manifest: ShardManifest, others: list[ShardManifest], outcome: Outcome) -> None:
+    def __init__(
+        self, job: Job, store: Store, manifest: ShardManifest, others: list[ShardManifest], outcome: Outcome
+    ) -> None:
         self.job = job
+        self.store = store
         self.manifest = manifest
         self.others = others
         self.outcome = outcome
@@ -85,30 +101,34 @@ class ShardRecords:
                 yield number
 
     def add(self, line: ShardLine, set_aside: Path | None = None) -> None:
-        """Record a finished shard, and what was set aside for it."""
-        with self.appending:
-            self.manifest.append(line)
-            self.manifest.sync()
+        """Record a shard that is in its place now, and what was set aside for it."""
+        self.store.record(line.shard, msgspec.json.encode(line))
+        self._append(line)
+        self.manifest.sync()
         if set_aside:
             self.outcome.set_aside.append(set_aside)
 
     def is_superseded(self, number: int) -> bool:
         """Whether the shard in the place of this one is that of a run of fewer seeds."""
-        return any(is_as_recorded(self.job, line, True) for line in self.earlier(number))
+        return any(self.store.has(line.file, line.bytes, line.sha256) for line in self.earlier(number))
 
     def earlier(self, number: int) -> list[ShardLine]:
-        """The lines of a shard with fewer seeds, of runs of fewer seeds."""
+        """The lines of shards of this number with other seeds, of runs of fewer seeds."""
         text = str(self.job.shard_seeds(number))
         found = [manifest[number] for manifest in (self.manifest, *self.others) if number in manifest]
         return [line for line in found if line.seeds != text]
 
     def _is_finished(self, number: int) -> bool:
         for manifest in (self.manifest, *self.others):
-            if number in manifest and is_finished(self.job, manifest[number], self.job.verify):
+            if number in manifest and is_finished(self.job, self.store, manifest[number], self.job.verify):
                 if manifest is not self.manifest:
-                    self.add(manifest[number])
+                    self._append(manifest[number])
                 return True
         return False
+
+    def _append(self, line: ShardLine) -> None:
+        with self.appending:
+            self.manifest.append(line)
 
 
 def sweep_shards(job: Job) -> None:

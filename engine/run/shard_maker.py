@@ -3,7 +3,7 @@
 Batches are cut from the seeds of one shard and padded to one size, so that the bytes of a shard depend on its seeds and
 the settings only, not on the machine that made it or on the other shards. The stages have bounded queues between them:
 the calling thread generates, a thread pool encodes batches, and one thread writes them in order. A full shard is
-flushed to the disk and renamed to its name. Nothing here knows of a manifest: who calls records what is finished.
+moved to its place in the store. Nothing here knows of a manifest: who calls records what is finished.
 """
 
 from __future__ import annotations
@@ -35,14 +35,12 @@ from sgi.engine.run.shard_files import (
     bytes_of,
     files_of,
     hold,
-    place,
     remove,
     settings_of,
     sha256_of,
     shard_name,
-    sync,
-    sync_one,
 )
+from sgi.engine.run.stores.store import Store
 from sgi.engine.seeds import Seeds
 from sgi.engine.shards.shard_format import CODES, ShardWriter, stored
 
@@ -63,18 +61,20 @@ class _Shard:
 
 
 class ShardMaker:
-    """Makes shards of a job in its folder.
+    """Makes shards of a job in its folder, and moves them to their places.
 
-    outcome: its seeds written and unfinished, files, bytes, seconds and times are updated. finished: called on the
-    writing thread for each shard when it is in its place. replaces: whether what has the name of a shard of this number
-    is a shard of this run that the new one replaces; other files are set aside. progress: called on the calling thread
-    after each update; what it raises ends `make`. encoders: threads that encode, None for one for each core.
+    store: where finished shards are; its folder is that of the job. outcome: its seeds written and unfinished, files,
+    bytes, seconds and times are updated. finished: called on the writing thread for each shard when it is in its place.
+    replaces: whether what has the name of a shard of this number is a shard of this run that the new one replaces;
+    other files are set aside. progress: called on the calling thread after each update; what it raises ends `make`.
+    encoders: threads that encode, None for one for each core.
     """
 
     def __init__(
         self,
         engine: Engine,
         job: Job,
+        store: Store,
         latents: RunLatents,
         outcome: Outcome,
         finished: Finished,
@@ -87,6 +87,7 @@ class ShardMaker:
         self.form = form
         self.engine = engine
         self.job = job
+        self.store = store
         self.latents = latents
         self.outcome = outcome
         self.finished = finished
@@ -121,6 +122,7 @@ class ShardMaker:
                     self._wait(down_to=self.encoders + 1)
                 self._wait(down_to=0)
             except KeyboardInterrupt:
+                self.store.stop_retrying()
                 self._wait(down_to=0)
                 raise
             except NotFiniteError as error:
@@ -198,20 +200,17 @@ class ShardMaker:
 
     def _finish(self, shard: _Shard) -> None:
         """Move a complete shard to its place and tell of it."""
-        job = self.job
-        sync(shard.path)
-        name = shard_name(job.record, shard.number)
-        line = SHARD_LINES[job.record.item](
+        name = shard_name(self.job.record, shard.number)
+        files = len(files_of(shard.path))
+        line = SHARD_LINES[self.job.record.item](
             shard.number, name, bytes_of(shard.path), sha256_of(shard.path), str(shard.seeds)
         )
-        kept = place(shard.path, job.outdir / name, lambda: self.replaces(shard.number))
+        kept = self.store.place(shard.path, name, lambda: self.replaces(shard.number))
         del self.making[shard.number]
         os.close(shard.held)
-        sync_one(job.outdir)
-        files = len(files_of(job.outdir / name))
-        self.finished(line, kept)
         self.outcome.files += files
         self.outcome.bytes += line.bytes
+        self.finished(line, kept)
 
     def _wait(self, down_to: int) -> None:
         """Wait until at most `down_to` batches are not written; raises the error of a batch."""
