@@ -68,8 +68,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "cli": {
         *_RUN, "engine.cluster", "engine.doctor", "engine.generator_model", "engine.inspect_file", "export", "trainer",
-        "trainer.gan", "trainer.losses", "trainer.offsets", "trainer.scenes", "trainer.studies", "trainer.teacher_training",
-        "trainer.teachers",
+        "trainer.gan", "trainer.losses", "trainer.offsets", "trainer.scenes", "trainer.studies",
+        "trainer.teacher_training", "trainer.teachers",
     },
 }  # fmt: skip
 """Room -> the rooms it may import besides itself. A module belongs to the room of the longest name that it begins with.

@@ -117,7 +117,7 @@ class Crew:
 
         def made(member: Member, found: Made) -> None:
             seeds = len(job.shard_seeds(found.line.shard))
-            member.losses = 0
+            member.losses, member.figures = 0, found.figures
             member.finished += seeds
             outcome.written += seeds
             outcome.files += found.files

@@ -82,19 +82,20 @@ class Order:
     earlier: tuple[ShardLine, ...] = ()
 
 
-class Made(NamedTuple):
-    """A finished shard: its line, the number of its files, and the new name of what was set aside for it."""
-
-    line: ShardLine
-    files: int
-    set_aside: str | None
-
-
 class Figures(NamedTuple):
     """The seeds that a worker has computed, and the times of its stages, since it was started."""
 
     seeds: int
     times: StageTimes
+
+
+class Made(NamedTuple):
+    """A finished shard: its line, the number of its files, the new name of what was set aside for it, and figures."""
+
+    line: ShardLine
+    files: int
+    set_aside: str | None
+    figures: Figures
 
 
 class Stopped(Exception):
@@ -235,7 +236,7 @@ class Worker:
         files, self._counted = self._outcome.files - self._counted, self._outcome.files
         self._earlier.pop(line.shard, None)
         if (result := self._results.pop(line.shard, None)) is not None:
-            result.set_result(Made(line, files, kept.name if kept else None))
+            result.set_result(Made(line, files, kept.name if kept else None, self.figures()))
 
     def _replaces(self, number: int) -> bool:
         store = self._store
