@@ -66,7 +66,8 @@ class ShardMaker:
     store: where finished shards are; its folder is that of the job. outcome: its seeds written and unfinished, files,
     bytes, seconds and times are updated. finished: called on the writing thread for each shard when it is in its place.
     replaces: whether what has the name of a shard of this number is a shard of this run that the new one replaces;
-    other files are set aside. progress: called on the calling thread after each update.
+    other files are set aside. progress: called on the calling thread after each update; what it raises ends `make`.
+    encoders: threads that encode, None for one for each core.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class ShardMaker:
         finished: Finished,
         replaces: Callable[[int], bool] = lambda number: False,
         progress: Callable[[], None] = lambda: None,
+        encoders: int | None = None,
     ) -> None:
         form = job.record.shard_format
         assert form is not None
@@ -95,6 +97,7 @@ class ShardMaker:
         self.kinds = {name: engine.artifact.output(name) for name in job.record.types}
         # Shards of codes are made from codes where the backend computes them, so that no values are copied.
         self.as_codes = isinstance(engine.backend, Coding) and self.settings.dtype == CODES
+        self.encoders = min(_MOST_ENCODERS, encoders or os.cpu_count() or 1)
         self.started = time.perf_counter()
         self.generating: deque[tuple[int, Seeds, Seeds]] = deque()  # number and seeds of a shard, and a batch of it
         self.making: dict[int, _Shard] = {}
@@ -108,16 +111,15 @@ class ShardMaker:
         the seed, and what `finished` raises.
         """
         self.failed = False
-        encoders = min(_MOST_ENCODERS, os.cpu_count() or 1)
         with (
-            ThreadPoolExecutor(encoders, "sgi-encode") as encoding,
+            ThreadPoolExecutor(self.encoders, "sgi-encode") as encoding,
             ThreadPoolExecutor(1, "sgi-write") as writing,
         ):
             try:
                 stream = self.latents.stream(self.engine, self._batches(numbers), self.job.record, self.as_codes)
                 for maps in self.outcome.times.generated(stream):
                     self._submit(encoding, writing, maps)
-                    self._wait(down_to=encoders + 1)
+                    self._wait(down_to=self.encoders + 1)
                 self._wait(down_to=0)
             except KeyboardInterrupt:
                 self.store.stop_retrying()
@@ -206,9 +208,9 @@ class ShardMaker:
         kept = self.store.place(shard.path, name, lambda: self.replaces(shard.number))
         del self.making[shard.number]
         os.close(shard.held)
-        self.finished(line, kept)
         self.outcome.files += files
         self.outcome.bytes += line.bytes
+        self.finished(line, kept)
 
     def _wait(self, down_to: int) -> None:
         """Wait until at most `down_to` batches are not written; raises the error of a batch."""
