@@ -10,9 +10,9 @@ import hashlib
 import json
 import shutil
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from typing import TYPE_CHECKING, Any, Protocol
@@ -48,7 +48,8 @@ class ModelSource(Protocol):
 
     artifact: its description. sha256: what identifies it in run.json. another: words for a model with another hash.
     precision: what run.json records, None for the precision that the caller asks for. remark: what to know about the
-    way in which it runs; may be empty. latent_sizes: the latents that it can be opened with.
+    way in which it runs; may be empty. latent_sizes: the latents that it can be opened with. path: the file that it is
+    read from. reopen: a function of the path of a copy of that file, which gives the same source; it can be pickled.
     """
 
     @property
@@ -63,6 +64,10 @@ class ModelSource(Protocol):
     def remark(self) -> str: ...
     @property
     def latent_sizes(self) -> LatentSizes: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def reopen(self) -> Callable[[Path], ModelSource]: ...
 
     def open(
         self,
@@ -116,6 +121,11 @@ class ExportedModel:
         """See `ModelSource`."""
         return sizes_of(self.path, self.artifact)
 
+    @property
+    def reopen(self) -> Callable[[Path], ModelSource]:
+        """See `ModelSource`."""
+        return partial(ExportedModel, sha256=self.sha256, another=self.another)
+
     def open(self, *arguments: Any, **options: Any) -> Backend:
         """See `ModelSource.open`."""
         backend = open_backend(self.path, *arguments, **options)
@@ -132,6 +142,8 @@ class TritonModel:
     def __init__(self, path: Path, recipe: ModelRecipe, device: str, precision: str | None) -> None:
         from sgi.engine.generator import checkpoints
 
+        self.path = path
+        self._asked = precision
         self._network: Generator = checkpoints.load(path)
         self._recipe = recipe
         self._device = device
@@ -152,6 +164,11 @@ class TritonModel:
         facts = self.artifact
         w_dim = self._network.config.w_dim
         return LatentSizes(facts.z_dim, w_dim, facts.num_ws, KINDS, facts.generator["sha256"], facts.noise_mode)
+
+    @property
+    def reopen(self) -> Callable[[Path], ModelSource]:
+        """See `ModelSource`."""
+        return partial(TritonModel, recipe=self._recipe, device=self._device, precision=self._asked)
 
     @property
     def remark(self) -> str:

@@ -7,31 +7,30 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sgi.engine.api import Engine
 from sgi.engine.arguments import check_batch, check_integer, check_path, check_psi, check_text, check_threads
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import AUTO, DEFAULT_BATCH, Backend
+from sgi.engine.backends import AUTO, DEFAULT_BATCH
 from sgi.engine.errors import UserError, refuse_ignored
 from sgi.engine.labels import labels_of
 from sgi.engine.latents_file import Latents, LatentSizes, read_latents
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
-from sgi.engine.run import map_files, pipeline, run_latents, shard_files, shard_loop
+from sgi.engine.run import map_files, pipeline, run_latents, shard_files
 from sgi.engine.run.description import describe
 from sgi.engine.run.disk_errors import disk_errors
 from sgi.engine.run.job import Job
 from sgi.engine.run.layout import Layout
+from sgi.engine.run.plan import Cluster, Here, Maker, Plan
 from sgi.engine.run.record import LEAST_DIGITS, RunRecord, check_same, class_weights
 from sgi.engine.run.reporting import RunReporter
 from sgi.engine.run.run_file import extended, read_run, with_equal_model
-from sgi.engine.run.run_latents import RunLatents
 from sgi.engine.run.set_aside import original_name, set_special_aside
 from sgi.engine.run.shard_files import settings_of, shard_name
 from sgi.engine.run.source import RunSource, as_recorded, open_source
 from sgi.engine.run.stores.opening import is_url, open_store
 from sgi.engine.run.stores.store import Store
 from sgi.engine.seeds import SEED_MAX, Seeds, as_seeds, parse_seeds, parse_shard
-from sgi.engine.shards import check_format
+from sgi.engine.shards import SHARD_FORMATS, check_format
 from sgi.engine.shards.shard_format import check_settings
 from sgi.engine.writers import preview as preview_sheet
 
@@ -113,6 +112,7 @@ def run_seeds(
     preview: bool = True,
     cache: bool = True,
     source: RunSource | None = None,
+    cluster: Cluster | None = None,
     progress: Progress = SILENT,
 ) -> RunReport:
     """Write the maps of seeds as files, `outdir/seed000042_depth.png`, with a manifest of their hashes.
@@ -142,7 +142,7 @@ def run_seeds(
     can be extended only by others after them.
     verify: compare the hashes of files that are finished, not only their sizes. preview: write a contact sheet of the
     first seeds. outdir: a folder, or, for shards, a URL of an object store as text, such as "s3://bucket/pairs"; it
-    needs the extra `remote`.
+    needs the extra `remote`. cluster: workers that make the shards in place of this process (`sgi.engine.cluster`).
 
     Raises UserError for arguments that the model or this machine cannot satisfy, for a folder that was written with
     other settings, that another run is writing to, or that cannot be written; RunInterrupted on Ctrl-C. In each case
@@ -161,6 +161,8 @@ def run_seeds(
     check_format(file_format)
     layout = Layout(file_format, check_integer("shard_size", shard_size), dtype, compression)
     layout.check(seeds_per_folder)
+    if cluster is not None and file_format not in SHARD_FORMATS:
+        raise UserError(f"`file_format={file_format}`: a cluster makes shards; choose from {', '.join(SHARD_FORMATS)}")
     if is_url(outdir):
         layout.check_url()
     with open_store(outdir, progress.message) as store:
@@ -219,22 +221,15 @@ def run_seeds(
             if record.shard_size:
                 extended(folder, run.seeds, wanted)
 
-        def load() -> Backend:
-            # The number of all seeds, so that every shard chooses the same backend.
-            return opened.open(
-                record.backend, record.device, chosen, size, threads, len(wanted), precision, input=takes
-            )
-
-        model_backend = as_recorded(load, folder) if found else load()
-        together = min(len(wanted), record.shard_size or len(wanted))
-        with Engine(model_backend, _rows_of_a_pass(model_backend, size, together)) as engine:
-            record = replace(record, backend=engine.backend.name, device=engine.backend.device)
+        plan = Plan(opened, record, wanted, stored, takes, size, threads)
+        with (cluster or Here).open(plan, progress) as maker:
+            as_recorded(maker.load, folder) if found else maker.load()
+            record = replace(record, backend=maker.backend, device=maker.device)
             job = Job(folder, wanted, record, part, verify)
             count = len(job.part)
-            rows = run_latents.latents_of(engine, record, stored)
-            facts = describe(artifact, record, stored)
+            facts = maker.begin(record)
             store.claim(lambda: pipeline.prepare(job, facts))
-            outcome = _generate(engine, job, store, rows, count, progress)
+            outcome = _generate(maker, job, store, count, progress)
         sheet = _write_preview(job, store, artifact) if preview and count else None
         return RunReport(
             store.shown(folder), store.shown(job.manifest), sheet and store.shown(sheet), chosen, outcome.written,
@@ -262,26 +257,12 @@ def _digits(asked: int | None, seeds: Seeds, found: RunRecord | None, item: str)
     return digits
 
 
-def _rows_of_a_pass(backend: Backend, batch: int, seeds: int) -> int:
-    """Number of rows of a pass: `batch`, less for fewer seeds where the maps do not depend on it.
-
-    See docs/experiments.md, "Maps and the batch".
-    """
-    independent = (backend.name, backend.device) == ("onnxruntime", "cpu")
-    return min(batch, max(seeds, 1)) if independent else batch
-
-
-def _generate(
-    engine: Engine, job: Job, store: Store, latents: RunLatents, count: int, progress: Progress
-) -> pipeline.Outcome:
+def _generate(maker: Maker, job: Job, store: Store, count: int, progress: Progress) -> pipeline.Outcome:
     outcome = pipeline.Outcome()
     with progress.stage(f"{job.record.item}s", count) as stage:
         reporter = RunReporter(outcome, stage, progress)
         try:
-            if job.record.shard_format:
-                shard_loop.run(engine, job, outcome, reporter, latents, store)
-            else:
-                pipeline.run(engine, job, outcome, reporter, latents)
+            maker.make(job, store, outcome, reporter)
         except KeyboardInterrupt:
             raise RunInterrupted(outcome.written + outcome.found, count, job.record.item) from None
         finally:

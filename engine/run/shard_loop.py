@@ -44,24 +44,41 @@ def run(
     continued.
     """
     store = store or LocalFolder(job.outdir)
+
+    def make(records: ShardRecords) -> None:
+        rows = latents or of_seeds(engine.artifact.z_dim)
+        maker = ShardMaker(engine, job, store, rows, outcome, records.add, records.is_superseded, progress)
+        maker.make(records.unfinished(maker.report))
+
+    complete(job, store, outcome, make, progress)
+
+
+def complete(
+    job: Job,
+    store: Store,
+    outcome: Outcome,
+    make: Callable[[ShardRecords], None],
+    progress: Callable[[], None] = lambda: None,
+) -> None:
+    """Complete a prepared job and its manifest with `make`, which makes the unfinished shards of the records.
+
+    Raises UserError as `pipeline.run` does, and what `make` raises.
+    """
     with disk_errors(job.outdir, True), ShardManifest(job.manifest, job) as manifest, ExitStack() as opened:
         sweep(job)
-        _sweep_shards(job)
+        sweep_shards(job)
         if manifest.wrong:
             outcome.set_aside.append(store.copy_aside(job.manifest))
             progress()
         others = [opened.enter_context(ShardManifest(path, job, read_only=True)) for path in other_manifests(job)]
-        records = _Records(job, store, manifest, others, outcome)
-        latents = latents or of_seeds(engine.artifact.z_dim)
-        maker = ShardMaker(engine, job, store, latents, outcome, records.add, records.is_superseded, progress)
-        maker.make(records.unfinished(maker.report))
+        make(ShardRecords(job, store, manifest, others, outcome))
         manifest.check()
         manifest.sort()
         if job.shard[1] == 1:
             store.publish_manifest(job.manifest)
 
 
-class _Records:
+class ShardRecords:
     """What the manifests of a folder say of the shards of a job, and its own, to which lines are appended."""
 
     def __init__(
@@ -93,9 +110,13 @@ class _Records:
 
     def is_superseded(self, number: int) -> bool:
         """Whether the shard in the place of this one is that of a run of fewer seeds."""
+        return any(self.store.has(line.file, line.bytes, line.sha256) for line in self.earlier(number))
+
+    def earlier(self, number: int) -> list[ShardLine]:
+        """The lines of shards of this number with other seeds, of runs of fewer seeds."""
         text = str(self.job.shard_seeds(number))
-        lines = (manifest[number] for manifest in (self.manifest, *self.others) if number in manifest)
-        return any(line.seeds != text and self.store.has(line.file, line.bytes, line.sha256) for line in lines)
+        found = [manifest[number] for manifest in (self.manifest, *self.others) if number in manifest]
+        return [line for line in found if line.seeds != text]
 
     def _is_finished(self, number: int) -> bool:
         for manifest in (self.manifest, *self.others):
@@ -110,7 +131,7 @@ class _Records:
             self.manifest.append(line)
 
 
-def _sweep_shards(job: Job) -> None:
+def sweep_shards(job: Job) -> None:
     """Remove what a killed run left of the shards of this part; another run, of other parts, may be making some."""
     for name in os.listdir(job.outdir):
         match = _TEMPORARY.fullmatch(name) if name.startswith(".") else None

@@ -66,9 +66,10 @@ class ShardMaker:
     """Makes shards of a job in its folder, and moves them to their places.
 
     store: where finished shards are; its folder is that of the job. outcome: its seeds written and unfinished, files,
-    bytes, seconds and times are updated. finished: called for each shard when it is in its place, on one of several threads, by one at a time.
-    replaces: whether what has the name of a shard of this number is a shard of this run that the new one replaces;
-    other files are set aside. progress: called on the calling thread after each update.
+    bytes, seconds and times are updated. finished: called for each shard when it is in its place, on one of several
+    threads, by one at a time. replaces: whether what has the name of a shard of this number is a shard of this run that
+    the new one replaces; other files are set aside. progress: called on the calling thread after each update; what it
+    raises ends `make`. encoders: threads that encode, None for one for each core.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class ShardMaker:
         finished: Finished,
         replaces: Callable[[int], bool] = lambda number: False,
         progress: Callable[[], None] = lambda: None,
+        encoders: int | None = None,
     ) -> None:
         form = job.record.shard_format
         assert form is not None
@@ -97,6 +99,7 @@ class ShardMaker:
         self.kinds = {name: engine.artifact.output(name) for name in job.record.types}
         # Shards of codes are made from codes where the backend computes them, so that no values are copied.
         self.as_codes = isinstance(engine.backend, Coding) and self.settings.dtype == CODES
+        self.encoders = min(_MOST_ENCODERS, encoders or os.cpu_count() or 1)
         self.started = time.perf_counter()
         self.generating: deque[tuple[int, Seeds, Seeds]] = deque()  # number and seeds of a shard, and a batch of it
         self.making: dict[int, _Shard] = {}
@@ -114,9 +117,8 @@ class ShardMaker:
         the seed, and what `finished` raises.
         """
         self.failed = self.unplaced = False
-        encoders = min(_MOST_ENCODERS, os.cpu_count() or 1)
         with (
-            ThreadPoolExecutor(encoders, "sgi-encode") as encoding,
+            ThreadPoolExecutor(self.encoders, "sgi-encode") as encoding,
             ThreadPoolExecutor(1, "sgi-write") as writing,
             ThreadPoolExecutor(max(self.store.uploads, 1), "sgi-place") as placing,
         ):
@@ -124,7 +126,7 @@ class ShardMaker:
                 stream = self.latents.stream(self.engine, self._batches(numbers), self.job.record, self.as_codes)
                 for maps in self.outcome.times.generated(stream):
                     self._submit(encoding, writing, placing, maps)
-                    self._wait(down_to=encoders + 1)
+                    self._wait(down_to=self.encoders + 1)
                 self._wait(down_to=0)
             except KeyboardInterrupt:
                 self.store.stop_retrying()
