@@ -18,7 +18,6 @@ from types import SimpleNamespace
 import pytest
 from counting_backend import Fake
 from kill_points import contents
-from recorded_progress import RecordedProgress
 from s3_server import set_s3
 from shard_cases import skip_without_package
 
@@ -73,25 +72,34 @@ def in_memory(files, url):
     return {path[len(root) + 1 :]: bytes(files.cat_file(path)) for path in files.find(root)}
 
 
-@pytest.mark.parametrize("file_format", list(SHARD_FORMATS))
+@pytest.mark.parametrize("file_format", ["webdataset", "zarr"])
 def test_the_objects_are_the_files_of_a_folder(all_types_model, tmp_path, s3, file_format):
     skip_without_package(file_format)
-    progress = RecordedProgress()
-    report = run(s3.url, all_types_model, file_format=file_format, progress=progress)
-    assert (report.written, report.found, report.set_aside) == (10, 0, ())
-    assert (report.outdir, report.manifest) == (s3.url, f"{s3.url}/manifest.jsonl")
-    assert report.preview == f"{s3.url}/preview.png"
-    local = run(tmp_path, all_types_model, file_format=file_format)
-    assert s3.contents() == contents(tmp_path)
-    assert (report.files, report.bytes) == (local.files, local.bytes)
+    check_objects(s3.url, all_types_model, tmp_path, file_format, s3.contents)
 
-    again = run(s3.url, all_types_model, file_format=file_format, verify=True)
+
+@pytest.mark.parametrize("file_format", sorted(set(SHARD_FORMATS) - {"webdataset", "zarr"}))
+def test_the_objects_of_other_formats_are_the_files_of_a_folder(all_types_model, tmp_path, memory, file_format):
+    skip_without_package(file_format)
+    url = "memory://bucket/pairs"
+    check_objects(url, all_types_model, tmp_path, file_format, lambda: in_memory(memory, url))
+
+
+def check_objects(url, model, folder, file_format, read):
+    """A run into a URL, the same run again, and `verify`; read: the objects."""
+    report = run(url, model, file_format=file_format)
+    assert (report.written, report.found, report.set_aside) == (10, 0, ())
+    assert (report.outdir, report.manifest) == (url, f"{url}/manifest.jsonl")
+    assert report.preview == f"{url}/preview.png"
+    local = run(folder, model, file_format=file_format)
+    assert read() == contents(folder)
+    assert (report.files, report.bytes) == (local.files, local.bytes)
+    again = run(url, model, file_format=file_format, verify=True, preview=False)
     assert (again.written, again.found) == (0, 10)
-    found = verify_folder(s3.url, render=2, model=all_types_model)
+    found = verify_folder(url, render=2, model=model)
     assert found.is_complete
     assert not found.findings
     assert (found.finished, found.merged, found.rendering.identical) == (10, 0, 2)
-    assert not list(Path(opening.tempfile.gettempdir()).glob(f"{opening._PREFIX}*/run.json"))
 
 
 def test_verify_finds_what_is_wrong_with_objects(model, s3):
