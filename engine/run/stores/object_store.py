@@ -8,7 +8,9 @@ objects are removed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ from sgi.engine.run.stores.remote_calls import RemoteCalls
 
 LINES = "manifests"
 """Folder of the lines of shards that are not in manifest.jsonl yet."""
+_LINE_NAME = re.compile(r"shard-\d{6,10}\.jsonl")
 _LINES_FILE = "manifest-0-of-0.jsonl"
 """What they are together in the temporary folder: the manifest of a part."""
 _TRANSFERS = 8
@@ -95,7 +98,7 @@ class ObjectStore:
             if own == before:
                 return
             try:
-                self._calls(self._put_bytes, RUN_FILE, own, "overwrite" if found else "create")
+                self._calls(self._put_bytes if found else self._create, RUN_FILE, own)
             except FileExistsError:
                 continue
             except FileNotFoundError as error:
@@ -145,7 +148,7 @@ class ObjectStore:
     def record(self, number: int, line: bytes) -> None:
         """See `Store.record`."""
         name = f"{LINES}/shard-{number:06d}.jsonl"
-        self._calls(self._put_bytes, name, line, "overwrite")
+        self._calls(self._put_bytes, name, line)
         self._lines.add(name)
 
     @contextmanager
@@ -195,8 +198,20 @@ class ObjectStore:
         for future in [self._transfers.submit(function, *row) for row in arguments]:
             future.result()
 
-    def _put_bytes(self, name: str, data: bytes, mode: str) -> None:
-        self._files.pipe_file(self._path(name), data, mode=mode)
+    def _put_bytes(self, name: str, data: bytes) -> None:
+        self._files.pipe_file(self._path(name), data)
+
+    def _create(self, name: str, data: bytes) -> None:
+        """Put an object that must not exist; raises FileExistsError if it does."""
+        path = self._path(name)
+        try:
+            self._files.pipe_file(path, data, mode="create")
+        except OSError as error:
+            if isinstance(error, FileExistsError) or self._files.exists(path):
+                raise FileExistsError from error
+            if error.errno != errno.ENOSYS:
+                raise
+            self._put_bytes(name, data)  # a store without conditional writes
 
     def _get(self, name: str) -> bytes | None:
         """The bytes of a small object; None if there is none."""
@@ -253,6 +268,7 @@ class ObjectStore:
             paths = self._calls(self._files.ls, self._path(LINES), detail=False)
         except FileNotFoundError:
             return []
+        paths = [path for path in paths if _LINE_NAME.fullmatch(PurePosixPath(path).name)]
         found: list[bytes] = []
         for start in range(0, len(paths), _LINES_AT_ONCE):
             some = self._calls(self._cat, paths[start : start + _LINES_AT_ONCE])

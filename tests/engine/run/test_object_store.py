@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,6 @@ from types import SimpleNamespace
 import pytest
 from counting_backend import Fake
 from kill_points import contents
-from recorded_progress import RecordedProgress
 from s3_server import set_s3
 from shard_cases import skip_without_package
 
@@ -27,6 +28,7 @@ from sgi.engine.run.job import Job
 from sgi.engine.run.pipeline import Outcome
 from sgi.engine.run.record import RunRecord
 from sgi.engine.run.stores import opening, remote_calls
+from sgi.engine.run.stores.object_store import ObjectStore
 from sgi.engine.run.stores.opening import check_outdir, is_url, open_store
 from sgi.engine.seeds import parse_seeds
 from sgi.engine.shards import SHARD_FORMATS
@@ -44,14 +46,14 @@ def run(outdir, model, seeds="0-9", file_format="webdataset", **options):
     return run_seeds(seeds, model=model, outdir=outdir, file_format=file_format, **{**OPTIONS, **options})
 
 
-def fake_run(url, text="0-9", shard=(1, 1), **record):
+def fake_run(url, text="0-9", shard=(1, 1), backend=None, **record):
     """A run of a counting backend, as `run_seeds` does it."""
-    outcome, backend = Outcome(), Fake()
+    outcome = Outcome()
     with open_store(url) as store:
         store.read_records()
         job = Job(store.folder, parse_seeds(text), replace(RECORD, **record), shard)
         store.claim(lambda: pipeline.prepare(job, {}))
-        shard_loop.run(Engine(backend, 3), job, outcome, store=store)
+        shard_loop.run(Engine(backend or Fake(), 3), job, outcome, store=store)
     return outcome
 
 
@@ -70,25 +72,34 @@ def in_memory(files, url):
     return {path[len(root) + 1 :]: bytes(files.cat_file(path)) for path in files.find(root)}
 
 
-@pytest.mark.parametrize("file_format", list(SHARD_FORMATS))
+@pytest.mark.parametrize("file_format", ["webdataset", "zarr"])
 def test_the_objects_are_the_files_of_a_folder(all_types_model, tmp_path, s3, file_format):
     skip_without_package(file_format)
-    progress = RecordedProgress()
-    report = run(s3.url, all_types_model, file_format=file_format, progress=progress)
-    assert (report.written, report.found, report.set_aside) == (10, 0, ())
-    assert (report.outdir, report.manifest) == (s3.url, f"{s3.url}/manifest.jsonl")
-    assert report.preview == f"{s3.url}/preview.png"
-    local = run(tmp_path, all_types_model, file_format=file_format)
-    assert s3.contents() == contents(tmp_path)
-    assert (report.files, report.bytes) == (local.files, local.bytes)
+    check_objects(s3.url, all_types_model, tmp_path, file_format, s3.contents)
 
-    again = run(s3.url, all_types_model, file_format=file_format, verify=True)
+
+@pytest.mark.parametrize("file_format", sorted(set(SHARD_FORMATS) - {"webdataset", "zarr"}))
+def test_the_objects_of_other_formats_are_the_files_of_a_folder(all_types_model, tmp_path, memory, file_format):
+    skip_without_package(file_format)
+    url = "memory://bucket/pairs"
+    check_objects(url, all_types_model, tmp_path, file_format, lambda: in_memory(memory, url))
+
+
+def check_objects(url, model, folder, file_format, read):
+    """A run into a URL, the same run again, and `verify`; read: the objects."""
+    report = run(url, model, file_format=file_format)
+    assert (report.written, report.found, report.set_aside) == (10, 0, ())
+    assert (report.outdir, report.manifest) == (url, f"{url}/manifest.jsonl")
+    assert report.preview == f"{url}/preview.png"
+    local = run(folder, model, file_format=file_format)
+    assert read() == contents(folder)
+    assert (report.files, report.bytes) == (local.files, local.bytes)
+    again = run(url, model, file_format=file_format, verify=True, preview=False)
     assert (again.written, again.found) == (0, 10)
-    found = verify_folder(s3.url, render=2, model=all_types_model)
+    found = verify_folder(url, render=2, model=model)
     assert found.is_complete
     assert not found.findings
     assert (found.finished, found.merged, found.rendering.identical) == (10, 0, 2)
-    assert not list(Path(opening.tempfile.gettempdir()).glob(f"{opening._PREFIX}*/run.json"))
 
 
 def test_verify_finds_what_is_wrong_with_objects(model, s3):
@@ -217,6 +228,19 @@ def test_two_first_runs_agree_on_one_run_json(memory, monkeypatch):
             store.claim(lambda: pipeline.prepare(job, {}))
 
 
+def test_a_store_without_conditional_writes_takes_a_run(memory, monkeypatch):
+    pipe = type(memory).pipe_file
+
+    def refuses(files, path, value, mode="overwrite", **options):
+        if mode == "create":
+            raise OSError(errno.ENOSYS, "A header you provided implies functionality that is not implemented")
+        pipe(files, path, value, mode=mode, **options)
+
+    monkeypatch.setattr(type(memory), "pipe_file", refuses)
+    assert fake_run("memory://bucket/pairs").written == 10
+    assert fake_run("memory://bucket/pairs").found == 10
+
+
 def test_a_run_json_that_was_replaced_ends_a_run(memory):
     url = "memory://bucket/pairs"
     fake_run(url)
@@ -332,8 +356,6 @@ def test_what_a_store_refuses_is_one_line(model, s3, monkeypatch):
 def test_credentials_that_expire_in_a_run_keep_what_is_finished(model, s3, monkeypatch):
     """The third shard is refused; the run continues with new credentials."""
     placed = []
-    from sgi.engine.run.stores.object_store import ObjectStore
-
     place = ObjectStore.place
 
     def refused(store, made, name, replaces):
@@ -343,6 +365,7 @@ def test_credentials_that_expire_in_a_run_keep_what_is_finished(model, s3, monke
         return place(store, made, name, replaces)
 
     monkeypatch.setattr(ObjectStore, "place", refused)
+    monkeypatch.setattr(ObjectStore, "uploads", 0)  # one after the other
     try:
         with pytest.raises(UserError, match=rf"^`outdir={s3.url}`: refused"):
             run(s3.url, model, preview=False)
@@ -386,6 +409,31 @@ def test_a_full_disk_of_temporary_files_is_named(memory, monkeypatch, tmp_path):
     with pytest.raises(UserError, match=rf"^temporary files in {tmp_path} \(TMPDIR\): the disk is full; free space"):
         fake_run("memory://bucket/pairs")
     assert not list(tmp_path.iterdir())
+
+
+def test_uploads_run_beside_the_making_of_the_next_shards(memory, monkeypatch):
+    """With one upload at a time the second shard is made while the first one is uploaded."""
+    order = []
+    place, second = ObjectStore.place, threading.Event()
+
+    def slow(store, made, name, replaces):
+        order.append(f"begin {name}")
+        if name == "shard-000000":
+            assert second.wait(30)
+        found = place(store, made, name, replaces)
+        order.append(f"end {name}")
+        return found
+
+    class Noted(Fake):
+        def run(self, *arguments, **options):
+            if len(self.batches) == 2:  # the first batch of the second shard
+                second.set()
+            return super().run(*arguments, **options)
+
+    monkeypatch.setattr(ObjectStore, "place", slow)
+    monkeypatch.setattr(ObjectStore, "uploads", 1)
+    assert fake_run("memory://bucket/pairs", backend=Noted()).written == 10
+    assert order[:2] == ["begin shard-000000", "end shard-000000"]
 
 
 def test_what_killed_runs_left_in_the_temporary_folder_is_removed(memory, monkeypatch, tmp_path):
