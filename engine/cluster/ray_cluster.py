@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -30,9 +31,9 @@ _ENVIRONMENT = {
     # Ray's messages would be mixed with the progress, or with JSON lines; its log files have them.
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # Three attempts to connect take 12 seconds together.
-    "RAY_CLIENT_INITIAL_CONNECTION_TIMEOUT_S": "2",
-    "RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S": "2",
+    # There are three attempts to connect.
+    "RAY_CLIENT_INITIAL_CONNECTION_TIMEOUT_S": "4",
+    "RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S": "4",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 """Variables of Ray that are set before it is imported, where they are not set."""
@@ -117,7 +118,8 @@ class RayCluster:
             _check_reachable(address, shown)
         quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
         try:
-            with _signals_kept():
+            with _signals_kept(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 if address in (None, "local"):
                     progress.message("starting Ray on this machine")
                     ray.init(address="local", include_dashboard=False, **quiet)
