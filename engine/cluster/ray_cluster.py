@@ -107,6 +107,8 @@ class RayCluster:
     def _connect(self, progress: Progress) -> Any:
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
+        if _has_token():  # clients send it only then, and clusters ask for it by default
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
         import ray
 
         if ray.is_initialized() and self._address == AUTO:  # by the caller of the library
@@ -126,7 +128,10 @@ class RayCluster:
                 else:
                     ray.init(address=address, **quiet)
         except Exception as error:  # Ray raises exceptions of many types
-            raise UserError(f"`{shown}`: cannot connect: {_first_line(error)}") from None
+            raise UserError(
+                f"`{shown}`: cannot connect: {_first_line(error)}; the cluster must have the same versions of Ray and "
+                "Python, and where it asks for a token, RAY_AUTH_TOKEN must have it"
+            ) from None
         return ray
 
     def _size(self, plan: Plan) -> Size:
@@ -170,6 +175,12 @@ class _Joined:
 def _check_share(name: str, value: float, zero: bool) -> None:
     if not (0 <= value <= 1024 and (value <= 1 or value == int(value)) and (zero or value)):
         raise UserError(f"`{name}={value:g}`: a fraction up to 1, or a whole number")
+
+
+def _has_token() -> bool:
+    """Whether there is a token for clusters that ask for one."""
+    names = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    return any(map(os.environ.get, names)) or (Path.home() / ".ray" / "auth_token").exists()
 
 
 def _running_here() -> str | None:
