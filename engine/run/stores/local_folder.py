@@ -14,6 +14,8 @@ from sgi.engine.run.shard_files import exists, place, sync, sync_one
 class LocalFolder:
     """A folder that the run itself uses; see `Store`. What is finished is renamed to its name, after a flush."""
 
+    uploads = 0
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 

@@ -45,6 +45,8 @@ class ObjectStore:
     url: shown in messages. root: the path of fsspec for it. folder: a temporary folder. calls: what calls `files`.
     """
 
+    uploads = 3
+
     def __init__(self, url: str, files: Any, root: str, folder: Path, calls: RemoteCalls) -> None:
         self.url = url
         self.folder = folder

@@ -14,11 +14,14 @@ class Store(Protocol):
     folder: a local folder with run.json and the manifest, in which shards are made. A local store is this folder. That
     of an object store is temporary; the store itself has copies of what is finished.
 
+    uploads: shards that are moved to their places at once, while others are made; 0 if the making waits for it.
+
     The methods raise UserError, naming `outdir`, for a store that does not take or give files; those of a local store
     raise OSError. Several threads may call them at once.
     """
 
     folder: Path
+    uploads: int
 
     def shown(self, path: Path) -> Path | str:
         """A path in `folder` as users know it: the path itself, or a URL."""
