@@ -128,7 +128,7 @@ def kill_workers(call: list[str], folder: Path, choose: random.Random, longest: 
 
 
 def workers_of(run: int) -> set[int]:
-    """The processes of workers that descend from the process of a run, which has started Ray."""
+    """The processes of workers that make shards, of a run that has started Ray."""
     parents, names = {}, {}
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -140,7 +140,7 @@ def workers_of(run: int) -> set[int]:
             process = parents.get(process, 0)
         return process == run
 
-    return {process for process, name in names.items() if name.startswith(b"ray::Worker") and descends(process)}
+    return {process for process, name in names.items() if name.startswith(b"ray::Worker.make") and descends(process)}
 
 
 def start(call: list[str], folder: Path) -> subprocess.Popen[bytes]:

@@ -35,6 +35,8 @@ _STOP_SECONDS = 10.0
 _BATCHES_AHEAD = 40
 """Batches that wait at a worker, about twice what its stages hold, so that it never waits for an order."""
 _MOST_ORDERS = 32
+_OTHER_CALLS = 4
+"""Calls of a worker beside the shards that it makes, such as `figures` and `stop`."""
 _MOST_LOSSES = 5
 """Of workers in one place without a finished shard between, and of workers that made one shard."""
 
@@ -53,9 +55,12 @@ class Crew:
             errors.OutOfMemoryError,
         )  # fmt: skip
         batches = math.ceil((plan.record.shard_size or 1) / plan.batch)
-        self._depth = min(_MOST_ORDERS, 2 + math.ceil(_BATCHES_AHEAD / batches))
+        self._depth = min(_MOST_ORDERS, 2 + math.ceil(_BATCHES_AHEAD / batches))  # shards that a worker has at once
         self._class = ray.remote(Worker).options(
-            num_cpus=size.cpus, num_gpus=size.gpus, max_concurrency=self._depth + 4, scheduling_strategy="SPREAD"
+            num_cpus=size.cpus,
+            num_gpus=size.gpus,
+            max_concurrency=_MOST_ORDERS + _OTHER_CALLS,
+            scheduling_strategy="SPREAD",
         )
         threads = plan.threads
         if threads is None and not size.gpus and plan.record.backend != "triton":
@@ -105,6 +110,7 @@ class Crew:
         """See `Maker.make`."""
         where = store.shown(store.folder)
         self._outdir = where.absolute() if isinstance(where, Path) else where
+        self._depth = min(_MOST_ORDERS, self._depth + store.uploads)
         complete(job, store, outcome, partial(self._make, job, outcome, progress), progress)
 
     def _make(self, job: Job, outcome: Outcome, progress: Callable[[], None], records: ShardRecords) -> None:
