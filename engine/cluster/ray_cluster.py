@@ -138,7 +138,7 @@ class RayCluster:
         """The workers of a run: how many, and the resources of each."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         cpus, gpus = (max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "GPU"))
-        on_gpus = bool(gpus) and plan.record.device not in ("cpu",) and self._gpus is None
+        on_gpus = bool(gpus) and plan.record.device != "cpu" and self._gpus is None
         worker_gpus = 1.0 if on_gpus else self._gpus or 0.0
         if worker_gpus > gpus:
             raise UserError(f"`worker_gpus={worker_gpus:g}`: the largest machine of the cluster has {gpus:g} GPUs")
