@@ -9,6 +9,7 @@ objects are removed.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from sgi.engine.run.stores.remote_calls import RemoteCalls
 
 LINES = "manifests"
 """Folder of the lines of shards that are not in manifest.jsonl yet."""
+_LINE_NAME = re.compile(r"shard-\d{6,10}\.jsonl")
 _LINES_FILE = "manifest-0-of-0.jsonl"
 """What they are together in the temporary folder: the manifest of a part."""
 _TRANSFERS = 8
@@ -253,6 +255,7 @@ class ObjectStore:
             paths = self._calls(self._files.ls, self._path(LINES), detail=False)
         except FileNotFoundError:
             return []
+        paths = [path for path in paths if _LINE_NAME.fullmatch(PurePosixPath(path).name)]
         found: list[bytes] = []
         for start in range(0, len(paths), _LINES_AT_ONCE):
             some = self._calls(self._cat, paths[start : start + _LINES_AT_ONCE])

@@ -19,7 +19,7 @@ from sgi.engine.run.disk_errors import DiskError
 from sgi.engine.run.shard_files import hold, is_held, remove
 from sgi.engine.run.stores.local_folder import LocalFolder
 from sgi.engine.run.stores.object_store import ObjectStore
-from sgi.engine.run.stores.remote_calls import RemoteCalls
+from sgi.engine.run.stores.remote_calls import OWN_DISK, RemoteCalls
 from sgi.engine.run.stores.store import Store
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://[^/].*", re.IGNORECASE)
@@ -76,6 +76,11 @@ def open_store(outdir: str | Path, say: Callable[[str], None] = lambda text: Non
     with _temporary_folder() as folder, closing(ObjectStore(found, files, root, folder, calls)) as store:
         try:
             yield store
+        except OSError as error:
+            if error.errno not in OWN_DISK:
+                raise
+            where = f"temporary files in {folder.parent} (TMPDIR)"
+            raise UserError(f"{where}: {error.strerror}; free space, or choose another folder") from None
         except DiskError as error:
             remedy = error.remedy.replace("another `outdir`", "another folder")
             raise UserError(f"temporary files in {folder.parent} (TMPDIR): {remedy}") from None

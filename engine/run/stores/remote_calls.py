@@ -29,6 +29,8 @@ _NO_ANSWER = frozenset(
 """Names of classes of errors of the network, of Python, botocore, aiohttp and fsspec."""
 _BUSY = (errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO))
 """What s3fs makes of the answers 500 and 503."""
+OWN_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of the folder of temporary files."""
 _AGAIN = "run the same command again to continue"
 _SHOWN = 200  # characters of the message of a library
 
@@ -37,7 +39,7 @@ class RemoteCalls:
     """Calls about one URL. say: prints a message while a run waits for the next try.
 
     Errors become a UserError that names `outdir`, except FileNotFoundError and FileExistsError of an object, which
-    mean something to the caller.
+    mean something to the caller, and errors of the own disk.
     """
 
     def __init__(self, url: str, say: Callable[[str], None] = lambda text: None) -> None:
@@ -56,6 +58,8 @@ class RemoteCalls:
                 answer = isinstance(error, (FileNotFoundError, FileExistsError)) and not _lacks_bucket(error)
                 if answer:
                     self._answered = True
+                    raise
+                if isinstance(error, OSError) and error.errno in OWN_DISK:
                     raise
                 delays = _DELAYS if self._answered else _FIRST_DELAYS
                 if not _can_help(error) or number >= len(delays) or self._ending.is_set():

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from sgi.engine.run.job import Job
 from sgi.engine.run.pipeline import Outcome
 from sgi.engine.run.record import RunRecord
 from sgi.engine.run.stores import opening, remote_calls
+from sgi.engine.run.stores.object_store import ObjectStore
 from sgi.engine.run.stores.opening import check_outdir, is_url, open_store
 from sgi.engine.seeds import parse_seeds
 from sgi.engine.shards import SHARD_FORMATS
@@ -44,14 +46,14 @@ def run(outdir, model, seeds="0-9", file_format="webdataset", **options):
     return run_seeds(seeds, model=model, outdir=outdir, file_format=file_format, **{**OPTIONS, **options})
 
 
-def fake_run(url, text="0-9", shard=(1, 1), **record):
+def fake_run(url, text="0-9", shard=(1, 1), backend=None, **record):
     """A run of a counting backend, as `run_seeds` does it."""
-    outcome, backend = Outcome(), Fake()
+    outcome = Outcome()
     with open_store(url) as store:
         store.read_records()
         job = Job(store.folder, parse_seeds(text), replace(RECORD, **record), shard)
         store.claim(lambda: pipeline.prepare(job, {}))
-        shard_loop.run(Engine(backend, 3), job, outcome, store=store)
+        shard_loop.run(Engine(backend or Fake(), 3), job, outcome, store=store)
     return outcome
 
 
@@ -332,8 +334,6 @@ def test_what_a_store_refuses_is_one_line(model, s3, monkeypatch):
 def test_credentials_that_expire_in_a_run_keep_what_is_finished(model, s3, monkeypatch):
     """The third shard is refused; the run continues with new credentials."""
     placed = []
-    from sgi.engine.run.stores.object_store import ObjectStore
-
     place = ObjectStore.place
 
     def refused(store, made, name, replaces):
@@ -343,6 +343,7 @@ def test_credentials_that_expire_in_a_run_keep_what_is_finished(model, s3, monke
         return place(store, made, name, replaces)
 
     monkeypatch.setattr(ObjectStore, "place", refused)
+    monkeypatch.setattr(ObjectStore, "uploads", 0)  # one after the other
     try:
         with pytest.raises(UserError, match=rf"^`outdir={s3.url}`: refused"):
             run(s3.url, model, preview=False)
@@ -386,6 +387,31 @@ def test_a_full_disk_of_temporary_files_is_named(memory, monkeypatch, tmp_path):
     with pytest.raises(UserError, match=rf"^temporary files in {tmp_path} \(TMPDIR\): the disk is full; free space"):
         fake_run("memory://bucket/pairs")
     assert not list(tmp_path.iterdir())
+
+
+def test_uploads_run_beside_the_making_of_the_next_shards(memory, monkeypatch):
+    """With one upload at a time the second shard is made while the first one is uploaded."""
+    order = []
+    place, second = ObjectStore.place, threading.Event()
+
+    def slow(store, made, name, replaces):
+        order.append(f"begin {name}")
+        if name == "shard-000000":
+            assert second.wait(30)
+        found = place(store, made, name, replaces)
+        order.append(f"end {name}")
+        return found
+
+    class Noted(Fake):
+        def run(self, *arguments, **options):
+            if len(self.batches) == 2:  # the first batch of the second shard
+                second.set()
+            return super().run(*arguments, **options)
+
+    monkeypatch.setattr(ObjectStore, "place", slow)
+    monkeypatch.setattr(ObjectStore, "uploads", 1)
+    assert fake_run("memory://bucket/pairs", backend=Noted()).written == 10
+    assert order[:2] == ["begin shard-000000", "end shard-000000"]
 
 
 def test_what_killed_runs_left_in_the_temporary_folder_is_removed(memory, monkeypatch, tmp_path):
