@@ -8,6 +8,7 @@ objects are removed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -97,7 +98,7 @@ class ObjectStore:
             if own == before:
                 return
             try:
-                self._calls(self._put_bytes, RUN_FILE, own, "overwrite" if found else "create")
+                self._calls(self._put_bytes if found else self._create, RUN_FILE, own)
             except FileExistsError:
                 continue
             except FileNotFoundError as error:
@@ -147,7 +148,7 @@ class ObjectStore:
     def record(self, number: int, line: bytes) -> None:
         """See `Store.record`."""
         name = f"{LINES}/shard-{number:06d}.jsonl"
-        self._calls(self._put_bytes, name, line, "overwrite")
+        self._calls(self._put_bytes, name, line)
         self._lines.add(name)
 
     @contextmanager
@@ -197,8 +198,20 @@ class ObjectStore:
         for future in [self._transfers.submit(function, *row) for row in arguments]:
             future.result()
 
-    def _put_bytes(self, name: str, data: bytes, mode: str) -> None:
-        self._files.pipe_file(self._path(name), data, mode=mode)
+    def _put_bytes(self, name: str, data: bytes) -> None:
+        self._files.pipe_file(self._path(name), data)
+
+    def _create(self, name: str, data: bytes) -> None:
+        """Put an object that must not exist; raises FileExistsError if it does."""
+        path = self._path(name)
+        try:
+            self._files.pipe_file(path, data, mode="create")
+        except OSError as error:
+            if isinstance(error, FileExistsError) or self._files.exists(path):
+                raise FileExistsError from error
+            if error.errno != errno.ENOSYS:
+                raise
+            self._put_bytes(name, data)  # a store without conditional writes
 
     def _get(self, name: str) -> bytes | None:
         """The bytes of a small object; None if there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -217,6 +218,19 @@ def test_two_first_runs_agree_on_one_run_json(memory, monkeypatch):
         fake_run(url)
         with pytest.raises(UserError, match=r": its maps have other settings: `psi=0.7`, not 0.5;"):
             store.claim(lambda: pipeline.prepare(job, {}))
+
+
+def test_a_store_without_conditional_writes_takes_a_run(memory, monkeypatch):
+    pipe = type(memory).pipe_file
+
+    def refuses(files, path, value, mode="overwrite", **options):
+        if mode == "create":
+            raise OSError(errno.ENOSYS, "A header you provided implies functionality that is not implemented")
+        pipe(files, path, value, mode=mode, **options)
+
+    monkeypatch.setattr(type(memory), "pipe_file", refuses)
+    assert fake_run("memory://bucket/pairs").written == 10
+    assert fake_run("memory://bucket/pairs").found == 10
 
 
 def test_a_run_json_that_was_replaced_ends_a_run(memory):
