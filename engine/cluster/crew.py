@@ -7,17 +7,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sgi.engine.cluster.member import Member, Size, reason_of, sum_of
-from sgi.engine.cluster.worker import Figures, Greeting, Loaded, Made, Order, Parcel, Worker
+from sgi.engine.cluster.member import Member, Size, parcel_of, reason_of, sum_of
+from sgi.engine.cluster.worker import Figures, Greeting, Loaded, Made, Order, Worker
 from sgi.engine.errors import UserError, one_line
-from sgi.engine.files import sha256_file, temporary_path
+from sgi.engine.files import temporary_path
 from sgi.engine.progress import Progress
 from sgi.engine.run.job import Job
 from sgi.engine.run.pipeline import Outcome
@@ -32,9 +32,13 @@ _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 10.0
 """Time without a worker after which a message says what the run waits for."""
 _STOP_SECONDS = 10.0
+_LAST_SECONDS = 1.0
+"""Time for workers to give up what they make, and for their last answers afterwards."""
 _BATCHES_AHEAD = 40
 """Batches that wait at a worker, about twice what its stages hold, so that it never waits for an order."""
 _MOST_ORDERS = 32
+_OTHER_CALLS = 4
+"""Calls of a worker beside the shards that it makes, such as `figures` and `stop`."""
 _MOST_LOSSES = 5
 """Of workers in one place without a finished shard between, and of workers that made one shard."""
 
@@ -53,19 +57,12 @@ class Crew:
             errors.OutOfMemoryError,
         )  # fmt: skip
         batches = math.ceil((plan.record.shard_size or 1) / plan.batch)
-        self._depth = min(_MOST_ORDERS, 2 + math.ceil(_BATCHES_AHEAD / batches))
+        self._depth = min(_MOST_ORDERS, 2 + math.ceil(_BATCHES_AHEAD / batches))  # shards that a worker has at once
         self._class = ray.remote(Worker).options(
-            num_cpus=size.cpus, num_gpus=size.gpus, max_concurrency=self._depth + 4, scheduling_strategy="SPREAD"
-        )
-        threads = plan.threads
-        if threads is None and not size.gpus and plan.record.backend != "triton":
-            threads = max(1, int(size.cpus))
-        settings = {field.name: getattr(plan, field.name) for field in fields(plan)}
-        del settings["source"], settings["latents"]
-        self._parcel = Parcel(
-            plan.source.path.absolute(), sha256_file(plan.source.path), plan.source.reopen,
-            {**settings, "threads": threads}, max(1, math.ceil(size.cpus)),
+            num_cpus=size.cpus, num_gpus=size.gpus, max_concurrency=_MOST_ORDERS + _OTHER_CALLS,
+            scheduling_strategy="SPREAD",
         )  # fmt: skip
+        self._parcel = parcel_of(plan, size)
         self._latents = None if plan.latents is None else ray.put(plan.latents)
         self._file: Any = None
         self._parcel_sent: Any = None
@@ -105,6 +102,7 @@ class Crew:
         """See `Maker.make`."""
         where = store.shown(store.folder)
         self._outdir = where.absolute() if isinstance(where, Path) else where
+        self._depth = min(_MOST_ORDERS, self._depth + store.uploads)
         complete(job, store, outcome, partial(self._make, job, outcome, progress), progress)
 
     def _make(self, job: Job, outcome: Outcome, progress: Callable[[], None], records: ShardRecords) -> None:
@@ -116,13 +114,13 @@ class Crew:
             progress()
 
         def made(member: Member, found: Made) -> None:
+            records.add(found.line, job.outdir / found.set_aside if found.set_aside else None)
             seeds = len(job.shard_seeds(found.line.shard))
             member.losses, member.figures = 0, found.figures
             member.finished += seeds
             outcome.written += seeds
             outcome.files += found.files
             outcome.bytes += found.line.bytes
-            records.add(found.line, job.outdir / found.set_aside if found.set_aside else None)
 
         token = temporary_path(job.manifest)
         token.touch()
@@ -149,13 +147,11 @@ class Crew:
             stopping = [member.actor.stop.remote() for member in self._members if member.host]
             if stopping:
                 self._ray.wait(stopping, num_returns=len(stopping), timeout=_STOP_SECONDS)
-            ordered = [reference for member in self._members for reference in member.orders]
+            ordered = {reference: member for member in self._members for reference in member.orders}
             if ordered:
-                self._ray.wait(ordered, num_returns=len(ordered), timeout=1)
-            for member in self._members:
-                for reference in self._ray.wait([*member.orders], num_returns=len(member.orders), timeout=0)[0]:
+                for reference in self._ray.wait([*ordered], num_returns=len(ordered), timeout=_LAST_SECONDS)[0]:
                     with suppress(self._ray.exceptions.RayError):
-                        made(member, self._ray.get(reference))
+                        made(ordered[reference], self._ray.get(reference))
         self.close()
 
     def close(self) -> None:

@@ -1,14 +1,17 @@
-"""What a crew knows of one of its workers, and of how workers are lost."""
+"""What a crew knows of its workers: what one is doing, what each needs, and how they are lost."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import Any
 
-from sgi.engine.cluster.worker import Figures
+from sgi.engine.cluster.worker import Figures, Parcel
 from sgi.engine.errors import one_line
+from sgi.engine.files import sha256_file
+from sgi.engine.generator_model.choice import TRITON
+from sgi.engine.run.plan import Plan
 from sgi.engine.run.stage_times import StageTimes
 
 
@@ -34,6 +37,16 @@ class Member:
         self.polled = math.inf  # when it answered with figures; infinite while it is asked
         self.finished = 0  # seeds of its finished shards
         self.figures = Figures(0, StageTimes())
+
+
+def parcel_of(plan: Plan, size: Size) -> Parcel:
+    """What workers of a size need to open the model of a plan; without GPUs, each has as many threads as cores."""
+    settings = {field.name: getattr(plan, field.name) for field in fields(plan)}
+    del settings["source"], settings["latents"]
+    if plan.threads is None and not size.gpus and plan.record.backend != TRITON:
+        settings["threads"] = max(1, int(size.cpus))
+    path = plan.source.path
+    return Parcel(path.absolute(), sha256_file(path), plan.source.reopen, settings, max(1, math.ceil(size.cpus)))
 
 
 def sum_of(times: Iterable[StageTimes]) -> StageTimes:

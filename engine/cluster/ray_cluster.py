@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -30,9 +31,9 @@ _ENVIRONMENT = {
     # Ray's messages would be mixed with the progress, or with JSON lines; its log files have them.
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # Three attempts to connect take 12 seconds together.
-    "RAY_CLIENT_INITIAL_CONNECTION_TIMEOUT_S": "2",
-    "RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S": "2",
+    # There are three attempts to connect.
+    "RAY_CLIENT_INITIAL_CONNECTION_TIMEOUT_S": "4",
+    "RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S": "4",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 """Variables of Ray that are set before it is imported, where they are not set."""
@@ -106,6 +107,8 @@ class RayCluster:
     def _connect(self, progress: Progress) -> Any:
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
+        if _has_token():  # clients send it only then, and clusters ask for it by default
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
         import ray
 
         if ray.is_initialized() and self._address == AUTO:  # by the caller of the library
@@ -117,21 +120,25 @@ class RayCluster:
             _check_reachable(address, shown)
         quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
         try:
-            with _signals_kept():
+            with _signals_kept(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 if address in (None, "local"):
                     progress.message("starting Ray on this machine")
                     ray.init(address="local", include_dashboard=False, **quiet)
                 else:
                     ray.init(address=address, **quiet)
         except Exception as error:  # Ray raises exceptions of many types
-            raise UserError(f"`{shown}`: cannot connect: {_first_line(error)}") from None
+            raise UserError(
+                f"`{shown}`: cannot connect: {_first_line(error)}; the cluster must have the same versions of Ray and "
+                "Python, and where it asks for a token, RAY_AUTH_TOKEN must have it"
+            ) from None
         return ray
 
     def _size(self, plan: Plan) -> Size:
         """The workers of a run: how many, and the resources of each."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         cpus, gpus = (max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "GPU"))
-        on_gpus = bool(gpus) and plan.record.device not in ("cpu",) and self._gpus is None
+        on_gpus = bool(gpus) and plan.record.device != "cpu" and self._gpus is None
         worker_gpus = 1.0 if on_gpus else self._gpus or 0.0
         if worker_gpus > gpus:
             raise UserError(f"`worker_gpus={worker_gpus:g}`: the largest machine of the cluster has {gpus:g} GPUs")
@@ -168,6 +175,12 @@ class _Joined:
 def _check_share(name: str, value: float, zero: bool) -> None:
     if not (0 <= value <= 1024 and (value <= 1 or value == int(value)) and (zero or value)):
         raise UserError(f"`{name}={value:g}`: a fraction up to 1, or a whole number")
+
+
+def _has_token() -> bool:
+    """Whether there is a token for clusters that ask for one."""
+    names = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    return any(map(os.environ.get, names)) or (Path.home() / ".ray" / "auth_token").exists()
 
 
 def _running_here() -> str | None:

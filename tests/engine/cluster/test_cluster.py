@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from kill_points import contents
 from recorded_progress import RecordedProgress
+from s3_server import set_s3
 from tiny_models import describe, write_model
 
 from sgi.engine.cluster import RayCluster
@@ -29,7 +30,6 @@ from sgi.engine.run import RunInterrupted, run_seeds, verify_folder
 from sgi.engine.version import __version__
 
 ray = pytest.importorskip("ray", reason="the extra `scale` is not installed")
-moto_server = pytest.importorskip("moto.server", reason="moto[server] is not installed")
 
 OPTIONS = {
     "backend": "onnxruntime", "device": "cpu", "preview": False, "shard_size": 4, "file_format": "npy-stack",
@@ -37,34 +37,15 @@ OPTIONS = {
 
 
 @pytest.fixture(scope="session")
-def s3():
-    """A server of S3 on loopback with the bucket `maps`; workers that start later use it."""
-    server = moto_server.ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    host, port = server.get_host_and_port()
-    wanted = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "one", "AWS_SECRET_ACCESS_KEY": "two",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }  # fmt: skip
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    import s3fs
-
-    s3fs.S3FileSystem(skip_instance_cache=True).mkdir("maps")
-    yield wanted
-    for name, value in before.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def started(s3):
-    """Ray with two CPU cores."""
+def started(s3_endpoint):
+    """The address of Ray with two CPU cores, whose workers have the credentials of the S3 server."""
     sigterm = signal.getsignal(signal.SIGTERM)
-    ray.init(
-        address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="critical",
-        object_store_memory=100_000_000,
-    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as environment:
+        set_s3(environment, s3_endpoint)
+        ray.init(
+            address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="critical",
+            object_store_memory=100_000_000,
+        )  # fmt: skip
     signal.signal(signal.SIGTERM, sigterm)
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
@@ -135,16 +116,13 @@ def test_shards_of_a_killed_worker_are_made_by_others(cluster, model, tmp_path, 
 
 
 def test_objects_of_a_cluster_are_the_files_of_one_machine(cluster, s3, model, tmp_path):
-    import s3fs
-
-    run(tmp_path / "one", model, file_format="webdataset")
-    report = run("s3://maps/pairs", model, cluster=cluster, file_format="webdataset", preview=True)
-    assert (report.written, str(report.outdir)) == (40, "s3://maps/pairs")
-    files = s3fs.S3FileSystem(skip_instance_cache=True)
-    found = {path.removeprefix("maps/pairs/"): files.cat(path) for path in files.find("maps/pairs")}
+    run(tmp_path, model)
+    report = run(s3.url, model, cluster=cluster, preview=True)
+    assert (report.written, str(report.outdir)) == (40, s3.url)
+    found = s3.contents()
     assert found.pop("preview.png").startswith(b"\x89PNG")
-    assert found == contents(tmp_path / "one")
-    assert verify_folder("s3://maps/pairs").is_complete
+    assert found == contents(tmp_path)
+    assert verify_folder(s3.url).is_complete
 
 
 def test_an_interruption_ends_the_workers_and_keeps_finished_shards(cluster, model, tmp_path, monkeypatch):
