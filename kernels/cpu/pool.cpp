@@ -1,5 +1,6 @@
 #include "pool.hpp"
 
+#include "aligned.hpp"
 #include "processors.hpp"
 
 #include <atomic>
@@ -8,14 +9,12 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
-#include <new>
 #include <thread>
 #include <vector>
 
 namespace sgi::cpu {
 namespace {
 
-constexpr std::align_val_t ALIGNMENT{64};
 // Longer than the serial code between two layers, shorter than a scheduler's time slice.
 constexpr std::chrono::microseconds SPIN{50};
 
@@ -41,28 +40,10 @@ template <class Ready> bool spin(Ready ready, std::chrono::microseconds limit) {
     return false;
 }
 
-struct Scratch {
-    void *data = nullptr;
-    size_t bytes = 0;
-
-    Scratch() = default;
-    Scratch(Scratch &&) = delete;
-    ~Scratch() { ::operator delete(data, ALIGNMENT); }
-
-    void *grown_to(size_t wanted) {
-        if (wanted > bytes) {
-            ::operator delete(data, ALIGNMENT);
-            data = nullptr, bytes = 0;
-            data = ::operator new(wanted, ALIGNMENT);
-            bytes = wanted;
-        }
-        return data;
-    }
-};
-
 // What a thread owns; a cache line each, so that threads do not write to the same one.
 struct alignas(64) Slot {
-    Scratch scratch;
+    AlignedArray<unsigned char> scratch;
+    size_t bytes = 0;
     std::exception_ptr error;
 };
 
@@ -167,6 +148,15 @@ size_t Pool::threads() const { return state_->slots.size(); }
 
 void Pool::run(size_t items, const std::function<void(size_t item, size_t thread)> &work) { state_->run(items, work); }
 
-void *Pool::scratch(size_t thread, size_t bytes) { return state_->slots[thread].scratch.grown_to(bytes); }
+void *Pool::scratch(size_t thread, size_t bytes) {
+    Slot &slot = state_->slots[thread];
+    if (bytes > slot.bytes) {
+        slot.scratch.reset(); // before the next one is there, to need less memory
+        slot.bytes = 0;
+        slot.scratch = aligned_array<unsigned char>(bytes);
+        slot.bytes = bytes;
+    }
+    return slot.scratch.get();
+}
 
 } // namespace sgi::cpu
