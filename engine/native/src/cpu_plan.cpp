@@ -1,48 +1,64 @@
 #include "cpu_plan.hpp"
 
 #include <algorithm>
-#include <list>
-#include <memory>
+#include <numeric>
 
 namespace sgi::internal {
 namespace {
 
-// Places blocks into memory at the lowest free offset.
-class Arena {
-  public:
-    // A block, which is free again when the last copy of its pointer is gone.
-    using Block = std::shared_ptr<const size_t>;
+constexpr size_t NONE = ~size_t{0};
 
-    Block block(size_t floats) {
-        size_t start = 0;
-        auto next = used_.begin();
-        for (; next != used_.end() && next->start < start + floats; ++next) start = next->end;
-        const auto place = used_.insert(next, {start, start + floats});
-        size_ = std::max(size_, start + floats);
-        return Block(new size_t(start), [this, place](const size_t *offset) {
-            used_.erase(place);
-            delete offset;
-        });
-    }
-    size_t size() const { return size_; }
+// Memory of the rows that a step writes, until the last step that reads them.
+struct Block {
+    size_t floats, first_step, last_step, offset = 0;
 
-  private:
-    struct Extent {
-        size_t start, end;
-    };
-    std::list<Extent> used_; // in the order of their offsets
-    size_t size_ = 0;
+    bool is_beside(const Block &other) const { return first_step <= other.last_step && other.first_step <= last_step; }
 };
+
+// Places blocks that are in use at the same time beside each other, the largest first. Returns the size of the memory.
+size_t place(std::vector<Block> &blocks) {
+    std::vector<size_t> order(blocks.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return blocks[a].floats > blocks[b].floats; });
+    const auto by_offset = [](const Block *a, const Block *b) { return a->offset < b->offset; };
+    size_t size = 0;
+    for (size_t i = 0; i < order.size(); ++i) {
+        Block &block = blocks[order[i]];
+        std::vector<const Block *> beside;
+        for (size_t k = 0; k < i; ++k)
+            if (block.is_beside(blocks[order[k]])) beside.push_back(&blocks[order[k]]);
+        std::sort(beside.begin(), beside.end(), by_offset);
+        for (const Block *other : beside) {
+            if (block.offset + block.floats <= other->offset) break; // it fits before this one
+            block.offset = std::max(block.offset, other->offset + other->floats);
+        }
+        size = std::max(size, block.offset + block.floats);
+    }
+    return size;
+}
+
+// The place of a row among rows in the order of their images; the number of rows if it is not there.
+size_t find_row(const std::vector<Row> &rows, const Row &row) {
+    const auto first = std::lower_bound(rows.begin(), rows.end(), row.image,
+                                        [](const Row &other, uint32_t image) { return other.image < image; });
+    return static_cast<size_t>(std::find(first, rows.end(), row) - rows.begin());
+}
 
 // Rows that are in memory.
 struct Rows {
     std::vector<Row> rows;
-    Arena::Block block;
+    size_t block = NONE;
 
-    uint32_t index(const Row &row) const {
-        return static_cast<uint32_t>(std::find(rows.begin(), rows.end(), row) - rows.begin());
-    }
+    uint32_t index(const Row &row) const { return static_cast<uint32_t>(find_row(rows, row)); }
 };
+
+// Appends a row unless it is there; rows are added in the order of their images.
+void add_row(std::vector<Row> &rows, const Row &row) {
+    for (size_t i = rows.size(); i-- > 0 && rows[i].image == row.image;)
+        if (rows[i] == row) return;
+    rows.push_back(row);
+}
 
 // An image of an output, with the variants of all layers that it needs.
 struct Leaf {
@@ -50,6 +66,11 @@ struct Leaf {
     size_t output;
     std::vector<uint32_t> convs;               // variant of each convolution
     std::vector<std::optional<uint32_t>> rgbs; // variant of each to-rgb layer, if it needs it
+};
+
+// The blocks that a step reads and writes; NONE for those it does not have.
+struct StepBlocks {
+    size_t x, below, y;
 };
 
 class Planner {
@@ -70,7 +91,14 @@ class Planner {
                 leaves_.push_back(type);
             }
         step(0, 0, leaves_.size(), {}, std::vector<Rows>(layers_.rgbs.size()));
-        plan_.floats = arena_.size();
+        plan_.floats = place(blocks_);
+        for (size_t i = 0; i < plan_.steps.size(); ++i) {
+            Step &step = plan_.steps[i];
+            const StepBlocks &blocks = step_blocks_[i];
+            if (blocks.x != NONE) step.x += blocks_[blocks.x].offset;
+            if (blocks.below != NONE) step.below += blocks_[blocks.below].offset;
+            if (blocks.y != NONE) step.y += blocks_[blocks.y].offset;
+        }
         return std::move(plan_);
     }
 
@@ -96,36 +124,45 @@ class Planner {
     // The distinct rows of a convolution that leaves [begin, end) need.
     std::vector<Row> conv_rows(size_t level, size_t begin, size_t end) const {
         std::vector<Row> rows;
-        for (size_t i = begin; i < end; ++i) {
-            const Row row{leaves_[i].image, leaves_[i].convs[level]};
-            if (std::find(rows.begin(), rows.end(), row) == rows.end()) rows.push_back(row);
-        }
+        for (size_t i = begin; i < end; ++i) add_row(rows, {leaves_[i].image, leaves_[i].convs[level]});
         return rows;
+    }
+
+    // The block that a step writes.
+    size_t block(size_t floats) {
+        blocks_.push_back({floats, plan_.steps.size(), plan_.steps.size()});
+        return blocks_.size() - 1;
+    }
+
+    // Adds a step; its offsets are within the blocks.
+    void add(Step step, StepBlocks blocks) {
+        for (const size_t read : {blocks.x, blocks.below})
+            if (read != NONE) blocks_[read].last_step = plan_.steps.size();
+        plan_.steps.push_back(std::move(step));
+        step_blocks_.push_back(blocks);
     }
 
     // Computes leaves [begin, end) from convolution `level` on. x: the convolution before. pictures: of the resolution
     // before, for each to-rgb layer.
-    void step(size_t level, size_t begin, size_t end, Rows x, std::vector<Rows> pictures) {
+    void step(size_t level, size_t begin, size_t end, const Rows &x, std::vector<Rows> pictures) {
         const std::vector<Row> rows = conv_rows(level, begin, end);
-        if (rows.size() > 1 && rows.size() * layers_.convs[level].floats * sizeof(float) > budget_) {
+        const PlannedConv &conv = layers_.convs[level];
+        if (rows.size() > 1 && rows.size() * conv.floats * sizeof(float) > budget_) {
             const size_t middle = middle_of(level, begin, end);
             step(level, begin, middle, x, pictures);
-            return step(level, middle, end, std::move(x), std::move(pictures));
+            return step(level, middle, end, x, std::move(pictures));
         }
-        const PlannedConv &conv = layers_.convs[level];
-        Rows y{rows, arena_.block(rows.size() * conv.floats)};
-        Step work{Step::CONV, level, plan_.conv_rows[level].size(), rows.size(), {}, {}, 0, 0, *y.block, 0, 0};
+        const Rows y{rows, block(rows.size() * conv.floats)};
+        Step work{Step::CONV, level, plan_.conv_rows[level].size(), rows.size(), {}, {}, 0, 0, 0, 0, 0};
         for (const Row &row : rows)
             work.source.push_back(level ? x.index({row.image, static_cast<uint32_t>(conv.variants[row.variant].parent)})
                                         : 0);
-        if (level) work.x = *x.block;
         append(plan_.conv_rows[level], rows);
-        plan_.steps.push_back(std::move(work));
-        x = {};
+        add(std::move(work), {x.block, NONE, y.block});
 
         for (size_t rgb = 0; rgb < layers_.rgbs.size(); ++rgb)
             if (layers_.rgbs[rgb].conv == level) picture(rgb, begin, end, y, pictures);
-        if (level + 1 < layers_.convs.size()) step(level + 1, begin, end, std::move(y), std::move(pictures));
+        if (level + 1 < layers_.convs.size()) step(level + 1, begin, end, y, std::move(pictures));
         else decode(begin, end, pictures);
     }
 
@@ -146,13 +183,11 @@ class Planner {
         const PlannedRgb &layer = layers_.rgbs[rgb];
         std::vector<Row> rows;
         for (size_t i = begin; i < end; ++i) {
-            if (!leaves_[i].rgbs[rgb]) continue;
-            const Row row{leaves_[i].image, *leaves_[i].rgbs[rgb]};
-            if (std::find(rows.begin(), rows.end(), row) == rows.end()) rows.push_back(row);
+            if (leaves_[i].rgbs[rgb]) add_row(rows, {leaves_[i].image, *leaves_[i].rgbs[rgb]});
         }
         if (rows.empty()) return;
-        Rows y{rows, arena_.block(rows.size() * layer.floats)};
-        Step work{Step::RGB, rgb, plan_.rgb_rows[rgb].size(), rows.size(), {}, {}, *x.block, 0, *y.block, 0, 0};
+        const Rows y{rows, block(rows.size() * layer.floats)};
+        Step work{Step::RGB, rgb, plan_.rgb_rows[rgb].size(), rows.size(), {}, {}, 0, 0, 0, 0, 0};
         for (const Row &row : rows) {
             const RgbVariant &variant = layer.variants[row.variant];
             work.source.push_back(x.index({row.image, static_cast<uint32_t>(variant.conv)}));
@@ -160,15 +195,9 @@ class Planner {
                 work.below_source.push_back(
                     pictures[*layer.below].index({row.image, static_cast<uint32_t>(variant.below)}));
         }
-        if (layer.below) work.below = *pictures[*layer.below].block;
         append(plan_.rgb_rows[rgb], rows);
-        plan_.steps.push_back(std::move(work));
-        pictures[rgb] = std::move(y);
-        if (!layer.below) return;
-        // The picture below is free when the last layer that reads it has been computed.
-        for (size_t later = rgb + 1; later < layers_.rgbs.size(); ++later)
-            if (layers_.rgbs[later].below == layer.below) return;
-        pictures[*layer.below] = {};
+        add(std::move(work), {x.block, layer.below ? pictures[*layer.below].block : NONE, y.block});
+        pictures[rgb] = y;
     }
 
     void decode(size_t begin, size_t end, const std::vector<Rows> &pictures) {
@@ -189,13 +218,13 @@ class Planner {
                     ++work.rows;
                     continue;
                 }
-                if (work.rows) plan_.steps.push_back(work);
+                if (work.rows) add(work, {x.block, NONE, NONE});
                 first = row;
                 work.rows = 1;
                 work.image = image;
-                work.x = *x.block + row * floats;
+                work.x = row * floats;
             }
-            if (work.rows) plan_.steps.push_back(std::move(work));
+            if (work.rows) add(std::move(work), {x.block, NONE, NONE});
         }
     }
 
@@ -206,7 +235,8 @@ class Planner {
     const PlannedLayers &layers_;
     const size_t budget_;
     std::vector<Leaf> leaves_;
-    Arena arena_;
+    std::vector<Block> blocks_;
+    std::vector<StepBlocks> step_blocks_; // of each step of the plan
     Plan plan_;
 };
 
