@@ -31,10 +31,10 @@ constexpr size_t PANEL = LANES == 16 ? 32 : BLOCK;
 constexpr size_t VECTORS = PANEL / LANES;
 constexpr size_t MAX_ROWS = (MANY_REGISTERS ? 28 : 12) / VECTORS;
 
-// c[row] = sum over channels of a[row] b, for ROWS rows; with ADD, c is added to.
+// c[row] = sum over channels of a[row] b, for ROWS rows.
 // a: rows of 16 channels, one after the other; the next block of channels is `a_block` floats behind. b: [blocks * 16]
 // [PANEL]. c: rows of PANEL floats, `c_row` floats apart.
-template <size_t ROWS, bool ADD>
+template <size_t ROWS>
 HWY_NOINLINE void multiply_rows(const float *HWY_RESTRICT a, size_t a_block, size_t blocks, const float *HWY_RESTRICT b,
                                 float *HWY_RESTRICT c, size_t c_row) {
     Vec sum[ROWS][VECTORS];
@@ -42,7 +42,7 @@ HWY_NOINLINE void multiply_rows(const float *HWY_RESTRICT a, size_t a_block, siz
     for (size_t i = 0; i < ROWS; ++i)
 #pragma GCC unroll 16
         for (size_t v = 0; v < VECTORS; ++v)
-            sum[i][v] = ADD ? hn::Load(TAG, c + i * c_row + v * LANES) : hn::Zero(TAG);
+            sum[i][v] = hn::Zero(TAG);
     for (size_t block = 0; block < blocks; ++block, a += a_block) {
 #pragma GCC unroll 2
         for (size_t channel = 0; channel < BLOCK; ++channel, b += PANEL) {
@@ -65,19 +65,41 @@ HWY_NOINLINE void multiply_rows(const float *HWY_RESTRICT a, size_t a_block, siz
 
 using MultiplyRows = void (*)(const float *, size_t, size_t, const float *, float *, size_t);
 
-template <bool ADD, size_t... ROWS>
+template <size_t... ROWS>
 constexpr std::array<MultiplyRows, sizeof...(ROWS)> multiply_table(std::index_sequence<ROWS...>) {
-    return {multiply_rows<ROWS + 1, ADD>...};
+    return {multiply_rows<ROWS + 1>...};
 }
 
-// The same for any number of rows, in groups of nearly equal size. The sum of a row does not depend on its group.
-template <bool ADD>
-void multiply(size_t rows, const float *a, size_t a_block, size_t blocks, const float *b, float *c, size_t c_row) {
-    static constexpr auto table = multiply_table<ADD>(std::make_index_sequence<MAX_ROWS>());
-    size_t groups = (rows + MAX_ROWS - 1) / MAX_ROWS;
-    for (size_t first = 0; groups > 0; --groups) {
-        const size_t count = (rows - first + groups - 1) / groups;
-        table[count - 1](a + first * BLOCK, a_block, blocks, b, c + first * c_row, c_row);
+// How the rows of a product lie in memory: groups of at most MAX_ROWS rows, [groups][blocks][rows of the group][16], so
+// that a group is read from its first byte to its last.
+struct Rows {
+    size_t count, blocks, group;
+
+    Rows(size_t rows, size_t blocks_of_channels)
+        : count(rows), blocks(blocks_of_channels), group(rows / std::max<size_t>(1, (rows + MAX_ROWS - 1) / MAX_ROWS)) {
+        if (group * ((rows + MAX_ROWS - 1) / MAX_ROWS) < rows) ++group; // groups of nearly equal size
+    }
+
+    size_t group_size(size_t first) const { return std::min(group, count - first); }
+    // Where a row of a block is.
+    size_t at(size_t row, size_t block) const {
+        const size_t first = row - row % group;
+        return (first * blocks + block * group_size(first) + row % group) * BLOCK;
+    }
+    // Floats between blocks of a row.
+    size_t step(size_t row) const { return group_size(row - row % group) * BLOCK; }
+    // Floats of all rows, and one line more, because powers of two share cache sets.
+    size_t floats() const { return (count * blocks + 1) * BLOCK; }
+};
+
+// c[row] = a[row] b for the rows from `first` to `last`; the sum of a row does not depend on its group.
+inline void multiply(const Rows &rows, size_t first, size_t last, const float *a, const float *b, float *c,
+                     size_t c_row) {
+    static constexpr auto table = multiply_table(std::make_index_sequence<MAX_ROWS>());
+    while (first < last) {
+        const size_t start = first - first % rows.group, size = rows.group_size(start);
+        const size_t count = std::min(start + size, last) - first;
+        table[count - 1](a + rows.at(first, 0), size * BLOCK, rows.blocks, b, c + first * c_row, c_row);
         first += count;
     }
 }

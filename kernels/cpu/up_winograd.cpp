@@ -52,22 +52,19 @@ HWY_INLINE void transform_output(const Vec *m, Vec *y) {
     y[3] = hn::MulAdd(hn::Set(TAG, 0.125f), m[1], hn::MulAdd(hn::Set(TAG, 8.0f), m[3], hn::Sub(m[4], m[2])));
 }
 
-// Floats of the buffers of a chunk, and their starts.
+// The buffers of a chunk: transformed inputs and products of each parity, and a map.
 struct Layout {
-    size_t even_even, even_odd, odd_even, odd_odd; // floats of one matrix of transformed inputs
-    size_t v[4], m[4], map, line, total;
+    Rows even_even, even_odd, odd_even, odd_odd; // transformed inputs of one matrix of weights
+    size_t v[4], m[4], map, line, total;         // starts, in floats; `line`: of the map
 
-    Layout(const UpChunk &chunk, size_t blocks) {
-        const size_t slots = chunk.slots(), tiles = chunk.tiles();
-        // One line more, because powers of two share cache sets.
-        even_even = (slots * blocks + 1) * BLOCK;
-        even_odd = odd_even = (4 * slots * blocks + 1) * BLOCK;
-        odd_odd = (16 * tiles * blocks + 1) * BLOCK;
-        const size_t sizes[] = {25 * even_even,     5 * even_odd,           5 * odd_even,           odd_odd,
-                                slots * 25 * PANEL, 5 * 4 * slots * PANEL, 5 * 4 * slots * PANEL, 16 * tiles * PANEL};
+    Layout(const UpChunk &chunk, size_t blocks)
+        : even_even(chunk.slots(), blocks), even_odd(4 * chunk.slots(), blocks), odd_even(even_odd),
+          odd_odd(16 * chunk.tiles(), blocks) {
+        const Rows *rows[] = {&even_even, &even_odd, &odd_even, &odd_odd};
+        const size_t matrices[] = {25, 5, 5, 1};
         total = 0;
-        for (size_t i = 0; i < 4; ++i) v[i] = total, total += sizes[i];
-        for (size_t i = 0; i < 4; ++i) m[i] = total, total += sizes[4 + i];
+        for (size_t i = 0; i < 4; ++i) v[i] = total, total += matrices[i] * rows[i]->floats();
+        for (size_t i = 0; i < 4; ++i) m[i] = total, total += matrices[i] * rows[i]->count * PANEL;
         map = total;
         line = (BEFORE + OUT * chunk.columns + 2) * LANES;
         total += (BEFORE + OUT * chunk.rows + 2) * line;
@@ -173,19 +170,43 @@ class UpWinograd final : public Convolution {
         size_t first, last;
     };
 
-    // The transformed inputs of all tiles of a chunk.
+    // The transformed inputs of all slots of a chunk.
     void read_chunk(const ConvCall &call, const UpChunk &chunk, const Layout &layout, float *memory) const {
-        const size_t block_floats = shape_.height * shape_.width * BLOCK;
         for (size_t image = 0; image < chunk.images; ++image) {
-            const size_t row = chunk.first_image + image;
-            for (size_t block = 0; block < blocks_; ++block)
-                for (size_t lane = 0; lane < BLOCK; lane += LANES) {
-                    const Pixels pixels{call.x + (call.source[row] * blocks_ + block) * block_floats + lane,
-                                        hn::Load(TAG, call.style + row * call.style_stride + block * BLOCK + lane),
-                                        shape_.height, shape_.width};
-                    read_tiles(pixels, chunk, layout, memory, image, block, lane);
-                    read_edges(pixels, chunk, layout, memory, image, block, lane);
+            const auto each_block = [&](size_t slot, auto read) {
+                const size_t row = chunk.first_image + image, block_floats = shape_.height * shape_.width * BLOCK;
+                Slot to(chunk, layout, memory, slot);
+                Pixels pixels{call.x + call.source[row] * blocks_ * block_floats, {}, shape_.height, shape_.width};
+                const float *style = call.style + row * call.style_stride;
+                for (size_t block = 0; block < blocks_; ++block, pixels.x += block_floats - BLOCK, to.next_block())
+                    for (size_t lane = 0; lane < BLOCK; lane += LANES, pixels.x += LANES) {
+                        pixels.style = hn::Load(TAG, style + block * BLOCK + lane);
+                        to.lane = lane;
+                        read(pixels, to);
+                    }
+            };
+            for (size_t r = 0; r < chunk.rows; ++r)
+                for (size_t c = 0; c < chunk.columns; ++c) {
+                    const size_t top = (chunk.top + r) * TILE, left = (chunk.left + c) * TILE;
+                    const bool inside = top > 0 && left > 0 && top + TILE <= shape_.height && left + TILE <= shape_.width;
+                    each_block(chunk.tile_slot(image, r, c), [&](const Pixels &pixels, const Slot &to) {
+                        inside ? read_tile<true>(pixels, top, left, to) : read_tile<false>(pixels, top, left, to);
+                    });
                 }
+            if (chunk.has_right)
+                for (size_t r = 0; r < chunk.rows; ++r)
+                    each_block(chunk.right_slot(image, r), [&](const Pixels &pixels, const Slot &to) {
+                        read_right(pixels, (chunk.top + r) * TILE, to);
+                    });
+            if (chunk.has_bottom)
+                for (size_t c = 0; c < chunk.columns; ++c)
+                    each_block(chunk.bottom_slot(image, c), [&](const Pixels &pixels, const Slot &to) {
+                        read_bottom(pixels, (chunk.left + c) * TILE, to);
+                    });
+            if (chunk.corners())
+                each_block(chunk.corner_slot(image), [&](const Pixels &pixels, const Slot &to) {
+                    to.even_even(0, 0, pixels.inside(shape_.height - 1, shape_.width - 1));
+                });
         }
     }
 
@@ -203,32 +224,50 @@ class UpWinograd final : public Convolution {
         }
     };
 
-    // Where the transformed inputs of a slot are.
+    // Where the transformed inputs of one slot are: from the first block on, and LANES channels of a block.
     struct Slot {
-        float *even_even, *even_odd, *odd_even, *odd_odd;
+        // Start of a row of a product, and floats between its blocks.
+        struct Row {
+            float *start;
+            size_t step;
+        };
+        Row single, by_column[TILE], by_line[TILE], by_pixel[TILE * TILE]; // rows of each parity
+        size_t even_even_point, even_odd_point, lane = 0;
 
-        Slot(const UpChunk &chunk, const Layout &layout, float *memory, size_t slot, size_t block, size_t lane)
-            : even_even(memory + layout.v[0] + (block * chunk.slots() + slot) * BLOCK + lane),
-              even_odd(memory + layout.v[1] + (block * chunk.slots() + slot) * 4 * BLOCK + lane),
-              odd_even(memory + layout.v[2] + (block * chunk.slots() + slot) * 4 * BLOCK + lane),
-              odd_odd(memory + layout.v[3] + (block * chunk.tiles() + slot) * 16 * BLOCK + lane) {}
+        Slot(const UpChunk &chunk, const Layout &layout, float *memory, size_t slot)
+            : even_even_point(layout.even_even.floats()), even_odd_point(layout.even_odd.floats()) {
+            const auto row = [&](size_t parity, const Rows &rows, size_t index) {
+                return Row{memory + layout.v[parity] + rows.at(index, 0), rows.step(index)};
+            };
+            single = row(0, layout.even_even, slot);
+            for (size_t i = 0; i < TILE; ++i) by_column[i] = row(1, layout.even_odd, TILE * slot + i);
+            for (size_t i = 0; i < TILE; ++i) by_line[i] = row(2, layout.odd_even, TILE * slot + i);
+            for (size_t i = 0; i < TILE * TILE && slot < chunk.tiles(); ++i)
+                by_pixel[i] = row(3, layout.odd_odd, TILE * TILE * slot + i);
+        }
+
+        void next_block() {
+            single.start += single.step;
+            for (size_t i = 0; i < TILE; ++i) by_column[i].start += by_column[i].step, by_line[i].start += by_line[i].step;
+            for (Row &row : by_pixel) row.start += row.step;
+        }
+
+        HWY_INLINE void even_even(size_t i, size_t j, Vec v) const {
+            hn::Store(v, TAG, single.start + (i * IN + j) * even_even_point + lane);
+        }
+        HWY_INLINE void even_odd(size_t i, size_t column, Vec v) const {
+            hn::Store(v, TAG, by_column[column].start + i * even_odd_point + lane);
+        }
+        HWY_INLINE void odd_even(size_t j, size_t line, Vec v) const {
+            hn::Store(v, TAG, by_line[line].start + j * even_odd_point + lane);
+        }
+        HWY_INLINE void odd_odd(size_t line, size_t column, Vec v) const {
+            hn::Store(v, TAG, by_pixel[line * TILE + column].start + lane);
+        }
     };
 
-    void read_tiles(const Pixels &pixels, const UpChunk &chunk, const Layout &layout, float *memory, size_t image,
-                    size_t block, size_t lane) const {
-        for (size_t r = 0; r < chunk.rows; ++r)
-            for (size_t c = 0; c < chunk.columns; ++c) {
-                const size_t top = (chunk.top + r) * TILE, left = (chunk.left + c) * TILE;
-                const Slot to(chunk, layout, memory, chunk.tile_slot(image, r, c), block, lane);
-                const bool inside =
-                    top > 0 && left > 0 && top + TILE <= shape_.height && left + TILE <= shape_.width;
-                inside ? read_tile<true>(pixels, top, left, layout, to) : read_tile<false>(pixels, top, left, layout, to);
-            }
-    }
-
     template <bool INSIDE>
-    HWY_INLINE void read_tile(const Pixels &pixels, size_t top, size_t left, const Layout &layout,
-                              const Slot &to) const {
+    HWY_INLINE void read_tile(const Pixels &pixels, size_t top, size_t left, const Slot &to) const {
         Vec by_line[IN][IN]; // [point of the line][column]
         Vec d[IN][IN];
         for (size_t j = 0; j < IN; ++j) {
@@ -236,78 +275,66 @@ class UpWinograd final : public Convolution {
             for (size_t i = 0; i < IN; ++i) {
                 column[i] = INSIDE ? pixels.inside(top + i - 1, left + j - 1) : pixels.at(top + i - 1, left + j - 1);
                 d[i][j] = column[i];
-                if (i > 0 && j > 0) hn::Store(column[i], TAG, to.odd_odd + ((i - 1) * TILE + j - 1) * BLOCK);
+                if (i > 0 && j > 0) to.odd_odd(i - 1, j - 1, column[i]);
             }
             transform_input(column, t);
             for (size_t i = 0; i < IN; ++i) {
                 by_line[i][j] = t[i];
-                if (j > 0) hn::Store(t[i], TAG, to.even_odd + i * layout.even_odd + (j - 1) * BLOCK);
+                if (j > 0) to.even_odd(i, j - 1, t[i]);
             }
         }
         for (size_t i = 0; i < IN; ++i) {
             Vec t[IN];
             transform_input(by_line[i], t);
-            for (size_t j = 0; j < IN; ++j) hn::Store(t[j], TAG, to.even_even + (i * IN + j) * layout.even_even);
+            for (size_t j = 0; j < IN; ++j) to.even_even(i, j, t[j]);
         }
         for (size_t i = 1; i < IN; ++i) {
             Vec t[IN];
             transform_input(d[i], t);
-            for (size_t j = 0; j < IN; ++j) hn::Store(t[j], TAG, to.odd_even + j * layout.odd_even + (i - 1) * BLOCK);
+            for (size_t j = 0; j < IN; ++j) to.odd_even(j, i - 1, t[j]);
         }
     }
 
-    void read_edges(const Pixels &pixels, const UpChunk &chunk, const Layout &layout, float *memory, size_t image,
-                    size_t block, size_t lane) const {
-        const size_t height = shape_.height, width = shape_.width;
+    // Line top - 1 to top + 3 of the last column, at point 0 of the columns.
+    HWY_INLINE void read_right(const Pixels &pixels, size_t top, const Slot &to) const {
         Vec d[IN], t[IN];
-        if (chunk.has_right)
-            for (size_t r = 0; r < chunk.rows; ++r) {
-                const Slot to(chunk, layout, memory, chunk.right_slot(image, r), block, lane);
-                for (size_t i = 0; i < IN; ++i) d[i] = pixels.at((chunk.top + r) * TILE + i - 1, width - 1);
-                transform_input(d, t);
-                for (size_t i = 0; i < IN; ++i) hn::Store(t[i], TAG, to.even_even + i * IN * layout.even_even);
-                for (size_t i = 1; i < IN; ++i) hn::Store(d[i], TAG, to.odd_even + (i - 1) * BLOCK);
-            }
-        if (chunk.has_bottom)
-            for (size_t c = 0; c < chunk.columns; ++c) {
-                const Slot to(chunk, layout, memory, chunk.bottom_slot(image, c), block, lane);
-                for (size_t j = 0; j < IN; ++j) d[j] = pixels.at(height - 1, (chunk.left + c) * TILE + j - 1);
-                transform_input(d, t);
-                for (size_t j = 0; j < IN; ++j) hn::Store(t[j], TAG, to.even_even + j * layout.even_even);
-                for (size_t j = 1; j < IN; ++j) hn::Store(d[j], TAG, to.even_odd + (j - 1) * BLOCK);
-            }
-        if (chunk.corners()) {
-            const Slot to(chunk, layout, memory, chunk.corner_slot(image), block, lane);
-            hn::Store(pixels.inside(height - 1, width - 1), TAG, to.even_even);
-        }
+        for (size_t i = 0; i < IN; ++i) d[i] = pixels.at(top + i - 1, shape_.width - 1);
+        transform_input(d, t);
+        for (size_t i = 0; i < IN; ++i) to.even_even(i, 0, t[i]);
+        for (size_t i = 1; i < IN; ++i) to.odd_even(0, i - 1, d[i]);
+    }
+
+    // Column left - 1 to left + 3 of the last line, at point 0 of the lines.
+    HWY_INLINE void read_bottom(const Pixels &pixels, size_t left, const Slot &to) const {
+        Vec d[IN], t[IN];
+        for (size_t j = 0; j < IN; ++j) d[j] = pixels.at(shape_.height - 1, left + j - 1);
+        transform_input(d, t);
+        for (size_t j = 0; j < IN; ++j) to.even_even(0, j, t[j]);
+        for (size_t j = 1; j < IN; ++j) to.even_odd(0, j - 1, d[j]);
     }
 
     void multiply_panel(size_t panel, const UpChunk &chunk, const Layout &layout, float *memory) const {
         const size_t matrix = padded(shape_.inputs) * PANEL, slots = chunk.slots(), tiles = chunk.tiles();
         const float *weight = weights_.get() + panel * MATRICES * matrix;
-        const size_t right = chunk.right(), below = tiles + right;
-        for (size_t p = 0; p < 25; ++p, weight += matrix) {
-            const float *v = memory + layout.v[0] + p * layout.even_even;
-            float *m = memory + layout.m[0] + p * PANEL;
+        const size_t below = tiles + chunk.right();
+        const float *v = memory + layout.v[0];
+        float *m = memory + layout.m[0];
+        for (size_t p = 0; p < 25; ++p, weight += matrix, v += layout.even_even.floats(), m += PANEL) {
             const bool first_column = p % IN == 0;
-            multiply<false>(first_column ? below : tiles, v, slots * BLOCK, blocks_, weight, m, 25 * PANEL);
-            const size_t bottom = p < IN ? chunk.bottom() + (first_column ? chunk.corners() : 0) : 0;
-            multiply<false>(bottom, v + below * BLOCK, slots * BLOCK, blocks_, weight, m + below * 25 * PANEL,
-                            25 * PANEL);
+            multiply(layout.even_even, 0, first_column ? below : tiles, v, weight, m, 25 * PANEL);
+            if (p < IN)
+                multiply(layout.even_even, below, first_column ? slots : below + chunk.bottom(), v, weight, m,
+                         25 * PANEL);
         }
-        for (size_t p = 0; p < IN; ++p, weight += matrix) {
-            const float *v = memory + layout.v[1] + p * layout.even_odd;
-            float *m = memory + layout.m[1] + p * 4 * slots * PANEL;
-            multiply<false>(4 * tiles, v, 4 * slots * BLOCK, blocks_, weight, m, PANEL);
-            if (p == 0)
-                multiply<false>(4 * chunk.bottom(), v + 4 * below * BLOCK, 4 * slots * BLOCK, blocks_, weight,
-                                m + 4 * below * PANEL, PANEL);
+        v = memory + layout.v[1], m = memory + layout.m[1];
+        for (size_t p = 0; p < IN; ++p, weight += matrix, v += layout.even_odd.floats(), m += 4 * slots * PANEL) {
+            multiply(layout.even_odd, 0, 4 * tiles, v, weight, m, PANEL);
+            if (p == 0) multiply(layout.even_odd, 4 * below, 4 * (below + chunk.bottom()), v, weight, m, PANEL);
         }
-        for (size_t p = 0; p < IN; ++p, weight += matrix)
-            multiply<false>(4 * (p == 0 ? below : tiles), memory + layout.v[2] + p * layout.odd_even, 4 * slots * BLOCK,
-                            blocks_, weight, memory + layout.m[2] + p * 4 * slots * PANEL, PANEL);
-        multiply<false>(16 * tiles, memory + layout.v[3], 16 * tiles * BLOCK, blocks_, weight, memory + layout.m[3],
-                        PANEL);
+        v = memory + layout.v[2], m = memory + layout.m[2];
+        for (size_t p = 0; p < IN; ++p, weight += matrix, v += layout.odd_even.floats(), m += 4 * slots * PANEL)
+            multiply(layout.odd_even, 0, 4 * (p == 0 ? below : tiles), v, weight, m, PANEL);
+        multiply(layout.odd_odd, 0, 16 * tiles, memory + layout.v[3], weight, memory + layout.m[3], PANEL);
     }
 
     // The outputs of LANES channels of one image. The map has the lines of the transposed convolution from BEFORE lines

@@ -70,15 +70,16 @@ class Winograd final : public Convolution {
     void run(Pool &pool, const ConvCall &call) const override {
         const size_t tiles = call.rows * tiles_;
         const Partition part = partition(tiles, panels_, pool.threads(), chunk_tiles(tile_bytes(), bytes()));
-        const size_t blocks = blocks_of(shape_.inputs);
-        const size_t v_floats = POINTS * v_point(part.tiles, blocks), m_floats = part.tiles * POINTS * PANEL;
+        const size_t v_floats = POINTS * Rows(part.tiles, blocks_of(shape_.inputs)).floats();
+        const size_t m_floats = part.tiles * POINTS * PANEL;
         pool.run(part.items(), [&](size_t item, size_t thread) {
             float *v = static_cast<float *>(pool.scratch(thread, (v_floats + m_floats) * sizeof(float)));
             const auto [first, last] = part.tiles_of(item);
             const auto [first_panel, last_panel] = part.panels_of(item);
-            for (size_t tile = first; tile < last; ++tile) read_tile(call, tile, v + (tile - first) * BLOCK, part.tiles);
+            const Rows rows(last - first, blocks_of(shape_.inputs));
+            for (size_t tile = first; tile < last; ++tile) read_tile(call, tile, tile - first, rows, v);
             for (size_t panel = first_panel; panel < last_panel; ++panel) {
-                multiply_panel(panel, last - first, part.tiles, v, v + v_floats);
+                multiply_panel(panel, rows, v, v + v_floats);
                 for (size_t tile = first; tile < last; ++tile)
                     write_tile(call, tile, panel, v + v_floats + (tile - first) * POINTS * PANEL);
             }
@@ -87,22 +88,22 @@ class Winograd final : public Convolution {
 
   private:
     size_t tile_bytes() const { return POINTS * padded(shape_.inputs) * sizeof(float); }
-    // Floats between points of transformed inputs; one line more, because powers of two share cache sets.
-    static size_t v_point(size_t tiles, size_t blocks) { return (tiles * blocks + 1) * BLOCK; }
 
-    // The transformed inputs of one tile, v: [points][blocks][tiles][16].
-    void read_tile(const ConvCall &call, size_t tile, float *v, size_t tiles) const {
+    // The transformed inputs of one tile, v: [points], each as `Rows`.
+    void read_tile(const ConvCall &call, size_t tile, size_t place_in_rows, const Rows &rows, float *v) const {
         const size_t place = tile % tiles_;
         const size_t top = place / tile_columns_ * OUT, left = place % tile_columns_ * OUT;
         const bool inside = top > 0 && left > 0 && top + OUT < shape_.height && left + OUT < shape_.width;
-        inside ? read_tile<true>(call, tile, top, left, v, tiles) : read_tile<false>(call, tile, top, left, v, tiles);
+        inside ? read_tile<true>(call, tile, top, left, place_in_rows, rows, v)
+               : read_tile<false>(call, tile, top, left, place_in_rows, rows, v);
     }
 
     // INSIDE: no pixel of the tile is padding.
     template <bool INSIDE>
-    void read_tile(const ConvCall &call, size_t tile, size_t top, size_t left, float *v, size_t tiles) const {
+    void read_tile(const ConvCall &call, size_t tile, size_t top, size_t left, size_t place, const Rows &rows,
+                   float *v) const {
         const size_t row = tile / tiles_, blocks = blocks_of(shape_.inputs), width = shape_.width;
-        const size_t block_floats = shape_.height * width * BLOCK, point = v_point(tiles, blocks);
+        const size_t block_floats = shape_.height * width * BLOCK, point = rows.floats();
         const float *style = call.style + row * call.style_stride;
         const float *x = call.x + call.source[row] * blocks * block_floats;
         // Pixels are those of lines top - 1 + i and columns left - 1 + j; unsigned wrap-around makes -1 too large.
@@ -121,7 +122,7 @@ class Winograd final : public Convolution {
                     transform_input(d, t);
                     for (size_t i = 0; i < IN; ++i) columns[i][j] = t[i];
                 }
-                float *to = v + block * tiles * BLOCK + lane;
+                float *to = v + rows.at(place, block) + lane;
                 for (size_t i = 0; i < IN; ++i) {
                     Vec t[IN];
                     transform_input(columns[i], t);
@@ -131,12 +132,11 @@ class Winograd final : public Convolution {
     }
 
     // m: [tiles][points][PANEL].
-    void multiply_panel(size_t panel, size_t count, size_t tiles, const float *v, float *m) const {
-        const size_t inputs = padded(shape_.inputs), blocks = blocks_of(shape_.inputs);
-        const float *weight = weights_.get() + panel * POINTS * inputs * PANEL;
-        for (size_t p = 0; p < POINTS; ++p, weight += inputs * PANEL)
-            multiply<false>(count, v + p * v_point(tiles, blocks), tiles * BLOCK, blocks, weight, m + p * PANEL,
-                            POINTS * PANEL);
+    void multiply_panel(size_t panel, const Rows &rows, const float *v, float *m) const {
+        const size_t matrix = padded(shape_.inputs) * PANEL;
+        const float *weight = weights_.get() + panel * POINTS * matrix;
+        for (size_t p = 0; p < POINTS; ++p, weight += matrix, v += rows.floats())
+            multiply(rows, 0, rows.count, v, weight, m + p * PANEL, POINTS * PANEL);
     }
 
     // The outputs of one panel of one tile, m: [points][PANEL].
