@@ -45,7 +45,7 @@ class Convolution {
 };
 
 // weight: [O][I][3][3], as torch.nn.functional.conv2d takes it (no flip); for `up` y is conv_transpose2d with stride 2,
-// then the filter [1, 3, 3, 1] / 4 in each direction with one pixel of padding. Chooses the form by the shape.
-std::unique_ptr<Convolution> make_convolution(const ConvShape &shape, const float *weight, Precision precision);
+// then the filter [1, 3, 3, 1] / 4 in each direction with one pixel of padding. The pool packs the weights.
+std::unique_ptr<Convolution> make_convolution(Pool &pool, const ConvShape &shape, const float *weight, Precision precision);
 
 } // namespace sgi::cpu

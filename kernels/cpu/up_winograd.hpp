@@ -6,6 +6,6 @@
 namespace sgi::cpu {
 
 // weight: [O][I][3][3]; shape.up is true.
-std::unique_ptr<Convolution> make_up_winograd(const ConvShape &shape, const float *weight);
+std::unique_ptr<Convolution> make_up_winograd(Pool &pool, const ConvShape &shape, const float *weight);
 
 } // namespace sgi::cpu

@@ -3,6 +3,7 @@
 // are half those of 0, +-1, +-2 (docs/experiments.md, "Points of Winograd's transforms").
 #include "winograd.hpp"
 
+#include "aligned_floats.hpp"
 #include "partition.hpp"
 
 #undef HWY_TARGET_INCLUDE
@@ -11,9 +12,9 @@
 
 #include "epilogue-inl.h"
 #include "gemm-inl.h"
+#include "packing-inl.h"
 #include "winograd_points.hpp"
 
-#include <hwy/aligned_allocator.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -48,24 +49,24 @@ HWY_INLINE void transform_output(const Vec *m, Vec *y) {
                       hn::MulAdd(hn::Set(TAG, 2.0f * F43_B), difference_b, m[5]));
 }
 
+// G g G^T.
+void transform_weight(const PanelValues *taps, PanelValues *u) {
+    PanelValues lines[3][IN]; // each line of taps, its columns transformed
+    for (size_t i = 0; i < 3; ++i)
+        for (size_t j = 0; j < IN; ++j)
+            combine(F43[j], {&taps[3 * i], &taps[3 * i + 1], &taps[3 * i + 2]}, lines[i][j]);
+    for (size_t i = 0; i < IN; ++i)
+        for (size_t j = 0; j < IN; ++j) combine(F43[i], {&lines[0][j], &lines[1][j], &lines[2][j]}, u[i * IN + j]);
+}
+
 class Winograd final : public Convolution {
   public:
-    Winograd(const ConvShape &shape, const float *weight)
+    Winograd(Pool &pool, const ConvShape &shape, const float *weight)
         : shape_(shape), tile_columns_((shape.width + OUT - 1) / OUT),
-          tiles_((shape.height + OUT - 1) / OUT * tile_columns_), panels_((shape.outputs + PANEL - 1) / PANEL) {
-        const size_t inputs = padded(shape.inputs), panel = POINTS * inputs * PANEL;
-        weights_ = hwy::AllocateAligned<float>(panels_ * panel);
-        std::fill_n(weights_.get(), panels_ * panel, 0.0f);
-        for (size_t o = 0; o < shape.outputs; ++o)
-            for (size_t i = 0; i < shape.inputs; ++i) {
-                double u[IN][IN];
-                f43_weight(weight + (o * shape.inputs + i) * 9, u);
-                float *to = weights_.get() + o / PANEL * panel + i * PANEL + o % PANEL;
-                for (size_t p = 0; p < POINTS; ++p) to[p * inputs * PANEL] = static_cast<float>(u[p / IN][p % IN]);
-            }
-    }
+          tiles_((shape.height + OUT - 1) / OUT * tile_columns_), panels_((shape.outputs + PANEL - 1) / PANEL),
+          weights_(pack<POINTS>(pool, shape, weight, transform_weight)) {}
 
-    size_t bytes() const override { return panels_ * POINTS * padded(shape_.inputs) * PANEL * sizeof(float); }
+    size_t bytes() const override { return weights_.size() * sizeof(float); }
 
     void run(Pool &pool, const ConvCall &call) const override {
         const size_t tiles = call.rows * tiles_;
@@ -134,7 +135,7 @@ class Winograd final : public Convolution {
     // m: [tiles][points][PANEL].
     void multiply_panel(size_t panel, const Rows &rows, const float *v, float *m) const {
         const size_t matrix = padded(shape_.inputs) * PANEL;
-        const float *weight = weights_.get() + panel * POINTS * matrix;
+        const float *weight = weights_.data() + panel * POINTS * matrix;
         for (size_t p = 0; p < POINTS; ++p, weight += matrix, v += rows.floats())
             multiply(rows, 0, rows.count, v, weight, m + p * PANEL, POINTS * PANEL);
     }
@@ -176,13 +177,13 @@ class Winograd final : public Convolution {
 
     ConvShape shape_;
     size_t tile_columns_, tiles_, panels_;
-    hwy::AlignedFreeUniquePtr<float[]> weights_; // [panels][points][I][PANEL]
+    AlignedFloats weights_; // [panels][points][I][PANEL]
 };
 
 } // namespace
 
-std::unique_ptr<Convolution> make_winograd(const ConvShape &shape, const float *weight) {
-    return std::make_unique<Winograd>(shape, weight);
+std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const float *weight) {
+    return std::make_unique<Winograd>(pool, shape, weight);
 }
 
 } // namespace sgi::cpu::HWY_NAMESPACE
@@ -193,8 +194,8 @@ namespace sgi::cpu {
 
 HWY_EXPORT(make_winograd);
 
-std::unique_ptr<Convolution> make_winograd(const ConvShape &shape, const float *weight) {
-    return HWY_DYNAMIC_DISPATCH(make_winograd)(shape, weight);
+std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const float *weight) {
+    return HWY_DYNAMIC_DISPATCH(make_winograd)(pool, shape, weight);
 }
 
 } // namespace sgi::cpu
