@@ -6,6 +6,7 @@
 #define SGI_CPU_PACKING_INL_H
 #endif
 
+#include "aligned.hpp"
 #include "convolution.hpp"
 #include "gemm-inl.h"
 
@@ -27,11 +28,11 @@ HWY_INLINE void combine(const double (&factors)[COUNT], const PanelValues *const
 
 // Packs weight [O][I][3][3] to [panels][MATRICES][I][PANEL]; transform(taps [9], matrices) fills those of one input.
 template <size_t MATRICES, class Transform>
-AlignedFloats pack(Pool &pool, const ConvShape &shape, const float *weight, const Transform &transform) {
+AlignedArray<float> pack(Pool &pool, const ConvShape &shape, const float *weight, const Transform &transform) {
     const size_t inputs = padded(shape.inputs), panels = (shape.outputs + PANEL - 1) / PANEL;
-    AlignedFloats packed(panels * MATRICES * inputs * PANEL);
+    auto packed = aligned_array<float>(panels * MATRICES * inputs * PANEL);
     pool.run(panels, [&](size_t panel, size_t) {
-        float *to = packed.data() + panel * MATRICES * inputs * PANEL;
+        float *to = packed.get() + panel * MATRICES * inputs * PANEL;
         const size_t outputs = std::min(PANEL, shape.outputs - panel * PANEL);
         for (size_t i = 0; i < inputs; ++i, to += PANEL) {
             PanelValues taps[9] = {}, matrices[MATRICES];

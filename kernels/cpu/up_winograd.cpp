@@ -6,7 +6,7 @@
 // of 4 x 4 inputs takes 81 products instead of 144, with 36 matrices of weights. See docs/cpu-kernels.md.
 #include "up_winograd.hpp"
 
-#include "aligned_floats.hpp"
+#include "aligned.hpp"
 #include "partition.hpp"
 #include "up_chunk.hpp"
 
@@ -91,7 +91,7 @@ class UpWinograd final : public Convolution {
           blocks_(blocks_of(shape.inputs)), panels_((shape.outputs + PANEL - 1) / PANEL),
           weights_(pack<MATRICES>(pool, shape, weight, transform_weight)) {}
 
-    size_t bytes() const override { return weights_.size() * sizeof(float); }
+    size_t bytes() const override { return panels_ * MATRICES * padded(shape_.inputs) * PANEL * sizeof(float); }
 
     void run(Pool &pool, const ConvCall &call) const override {
         const Plan plan = make_plan(call.rows, pool.threads());
@@ -318,7 +318,7 @@ class UpWinograd final : public Convolution {
 
     void multiply_panel(size_t panel, const UpChunk &chunk, const Layout &layout, float *memory) const {
         const size_t matrix = padded(shape_.inputs) * PANEL, slots = chunk.slots(), tiles = chunk.tiles();
-        const float *weight = weights_.data() + panel * MATRICES * matrix;
+        const float *weight = weights_.get() + panel * MATRICES * matrix;
         const size_t below = tiles + chunk.right();
         const float *v = memory + layout.v[0];
         float *m = memory + layout.m[0];
@@ -446,7 +446,7 @@ class UpWinograd final : public Convolution {
 
     ConvShape shape_;
     size_t tile_rows_, tile_columns_, blocks_, panels_;
-    AlignedFloats weights_; // [panels][matrices][I][PANEL]
+    AlignedArray<float> weights_; // [panels][matrices][I][PANEL]
 };
 
 } // namespace

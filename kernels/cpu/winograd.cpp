@@ -3,7 +3,7 @@
 // are half those of 0, +-1, +-2 (docs/experiments.md, "Points of Winograd's transforms").
 #include "winograd.hpp"
 
-#include "aligned_floats.hpp"
+#include "aligned.hpp"
 #include "partition.hpp"
 
 #undef HWY_TARGET_INCLUDE
@@ -66,7 +66,7 @@ class Winograd final : public Convolution {
           tiles_((shape.height + OUT - 1) / OUT * tile_columns_), panels_((shape.outputs + PANEL - 1) / PANEL),
           weights_(pack<POINTS>(pool, shape, weight, transform_weight)) {}
 
-    size_t bytes() const override { return weights_.size() * sizeof(float); }
+    size_t bytes() const override { return panels_ * POINTS * padded(shape_.inputs) * PANEL * sizeof(float); }
 
     void run(Pool &pool, const ConvCall &call) const override {
         const size_t tiles = call.rows * tiles_;
@@ -135,7 +135,7 @@ class Winograd final : public Convolution {
     // m: [tiles][points][PANEL].
     void multiply_panel(size_t panel, const Rows &rows, const float *v, float *m) const {
         const size_t matrix = padded(shape_.inputs) * PANEL;
-        const float *weight = weights_.data() + panel * POINTS * matrix;
+        const float *weight = weights_.get() + panel * POINTS * matrix;
         for (size_t p = 0; p < POINTS; ++p, weight += matrix, v += rows.floats())
             multiply(rows, 0, rows.count, v, weight, m + p * PANEL, POINTS * PANEL);
     }
@@ -177,7 +177,7 @@ class Winograd final : public Convolution {
 
     ConvShape shape_;
     size_t tile_columns_, tiles_, panels_;
-    AlignedFloats weights_; // [panels][points][I][PANEL]
+    AlignedArray<float> weights_; // [panels][points][I][PANEL]
 };
 
 } // namespace
