@@ -10,15 +10,18 @@ namespace {
 constexpr size_t BUDGET = size_t{16} << 20;
 constexpr size_t MOST_PLANS = 16; // kept; a caller uses few different batches
 
-std::vector<float> padded_copy(std::vector<float> values) {
-    values.resize(cpu::padded(values.size()));
-    return values;
+// A vector over channels with zeros at its end.
+cpu::AlignedArray<float> padded_copy(const std::vector<float> &values) {
+    cpu::AlignedArray<float> copy = cpu::aligned_array<float>(cpu::padded(values.size()));
+    std::fill_n(std::copy(values.begin(), values.end(), copy.get()), cpu::padded(values.size()) - values.size(), 0.0f);
+    return copy;
 }
 
 // [C][pixels] to [blocks of C][pixels][16].
-std::vector<float> blocked(const std::vector<float> &maps, size_t channels) {
+cpu::AlignedArray<float> blocked(const std::vector<float> &maps, size_t channels) {
     const size_t pixels = maps.size() / channels;
-    std::vector<float> blocks(cpu::padded(channels) * pixels);
+    cpu::AlignedArray<float> blocks = cpu::aligned_array<float>(cpu::padded(channels) * pixels);
+    std::fill_n(blocks.get(), cpu::padded(channels) * pixels, 0.0f);
     for (size_t c = 0; c < channels; ++c)
         for (size_t p = 0; p < pixels; ++p)
             blocks[(c / cpu::BLOCK * pixels + p) * cpu::BLOCK + c % cpu::BLOCK] = maps[c * pixels + p];
@@ -151,14 +154,14 @@ void CpuNetwork::convolve(const Step &step) {
     const Conv &conv = convs_[step.layer];
     cpu::ConvCall call;
     call.rows = step.rows;
-    call.x = step.layer ? memory_ + step.x : constant_.data();
+    call.x = step.layer ? memory_ + step.x : constant_.get();
     call.source = step.source.data();
     call.style_stride = stride_of(conv.columns.count);
     call.style = conv_styles_[step.layer].style + step.first * call.style_stride;
     call.scale_stride = stride_of(conv.outputs);
     call.scale = conv_styles_[step.layer].scale + step.first * call.scale_stride;
     call.noise = conv.noise.empty() ? nullptr : conv.noise.data();
-    call.bias = conv.bias.data();
+    call.bias = conv.bias.get();
     call.slope = conv.slope;
     call.clamp = conv.clamp;
     call.y = memory_ + step.y;
