@@ -76,10 +76,8 @@ CpuNetwork::CpuNetwork(const Network &network, const Artifact &artifact, size_t 
 }
 
 void CpuNetwork::pack_convolutions(const Network &network, cpu::Precision precision) {
-    convs_.resize(network.convs.size());
-    for (size_t i = 0; i < convs_.size(); ++i) {
-        const ConvLayer &layer = network.convs[i];
-        Conv &conv = convs_[i];
+    for (const ConvLayer &layer : network.convs) {
+        Conv &conv = convs_.emplace_back();
         conv.columns = layer.columns;
         conv.outputs = layer.outputs;
         conv.gain = layer.gain;
@@ -90,9 +88,8 @@ void CpuNetwork::pack_convolutions(const Network &network, cpu::Precision precis
         conv.kernel = cpu::make_convolution(pool_, {layer.inputs, layer.outputs, layer.side, layer.side, layer.up},
                                             {layer.weight->bytes.data(), layer.up}, precision);
         conv.energy = std::make_unique<cpu::Matrix>(layer.inputs, layer.outputs, layer.energy->floats().data());
-    }
-    for (const ConvLayer &layer : network.convs)
         layers_.convs.push_back({cpu::floats_of(layer.outputs, layer.out_side(), layer.out_side()), layer.variants});
+    }
 }
 
 const Plan &CpuNetwork::plan(size_t count, const std::vector<OutputBuffer> &outputs) {
