@@ -10,6 +10,8 @@
 #include "convolution.hpp"
 #include "gemm-inl.h"
 
+#include <cstring>
+
 HWY_BEFORE_NAMESPACE();
 namespace sgi::cpu::HWY_NAMESPACE {
 
@@ -26,9 +28,9 @@ HWY_INLINE void combine(const double (&factors)[COUNT], const PanelValues *const
     }
 }
 
-// Packs weight [O][I][3][3] to [panels][MATRICES][I][PANEL]; transform(taps [9], matrices) fills those of one input.
+// Packs weights to [panels][MATRICES][I][PANEL]; transform(taps [9], matrices) fills those of one input.
 template <size_t MATRICES, class Transform>
-AlignedArray<float> pack(Pool &pool, const ConvShape &shape, const float *weight, const Transform &transform) {
+AlignedArray<float> pack(Pool &pool, const ConvShape &shape, const ConvWeight &weight, const Transform &transform) {
     const size_t inputs = padded(shape.inputs), panels = (shape.outputs + PANEL - 1) / PANEL;
     auto packed = aligned_array<float>(panels * MATRICES * inputs * PANEL);
     pool.run(panels, [&](size_t panel, size_t) {
@@ -36,8 +38,13 @@ AlignedArray<float> pack(Pool &pool, const ConvShape &shape, const float *weight
         const size_t outputs = std::min(PANEL, shape.outputs - panel * PANEL);
         for (size_t i = 0; i < inputs; ++i, to += PANEL) {
             PanelValues taps[9] = {}, matrices[MATRICES];
-            for (size_t o = 0; i < shape.inputs && o < outputs; ++o)
-                for (size_t t = 0; t < 9; ++t) taps[t][o] = weight[((panel * PANEL + o) * shape.inputs + i) * 9 + t];
+            for (size_t o = 0; i < shape.inputs && o < outputs; ++o) {
+                const size_t output = panel * PANEL + o;
+                const size_t kernel = weight.inputs_first ? i * shape.outputs + output : output * shape.inputs + i;
+                float values[9];
+                std::memcpy(values, static_cast<const char *>(weight.bytes) + kernel * sizeof(values), sizeof(values));
+                for (size_t t = 0; t < 9; ++t) taps[t][o] = values[t];
+            }
             transform(taps, matrices);
             for (size_t m = 0; m < MATRICES; ++m)
                 for (size_t o = 0; o < PANEL; ++o) to[m * inputs * PANEL + o] = static_cast<float>(matrices[m][o]);

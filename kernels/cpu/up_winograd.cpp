@@ -86,7 +86,7 @@ void transform_weight(const PanelValues *taps, PanelValues *u) {
 
 class UpWinograd final : public Convolution {
   public:
-    UpWinograd(Pool &pool, const ConvShape &shape, const float *weight)
+    UpWinograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight)
         : shape_(shape), tile_rows_((shape.height + TILE - 1) / TILE), tile_columns_((shape.width + TILE - 1) / TILE),
           blocks_(blocks_of(shape.inputs)), panels_((shape.outputs + PANEL - 1) / PANEL),
           weights_(pack<MATRICES>(pool, shape, weight, transform_weight)) {}
@@ -183,7 +183,7 @@ class UpWinograd final : public Convolution {
                 const float *style = call.style + row * call.style_stride;
                 for (size_t block = 0; block < blocks_; ++block, pixels.x += block_floats - BLOCK, to.next_block())
                     for (size_t lane = 0; lane < BLOCK; lane += LANES, pixels.x += LANES) {
-                        pixels.style = hn::Load(TAG, style + block * BLOCK + lane);
+                        pixels.style = hn::LoadU(TAG, style + block * BLOCK + lane);
                         to.lane = lane;
                         read(pixels, to);
                     }
@@ -223,7 +223,7 @@ class UpWinograd final : public Convolution {
             return line < height && column < width ? inside(line, column) : hn::Zero(TAG);
         }
         HWY_INLINE Vec inside(size_t line, size_t column) const {
-            return hn::Mul(style, hn::Load(TAG, x + (line * width + column) * BLOCK));
+            return hn::Mul(style, hn::LoadU(TAG, x + (line * width + column) * BLOCK));
         }
     };
 
@@ -451,7 +451,7 @@ class UpWinograd final : public Convolution {
 
 } // namespace
 
-std::unique_ptr<Convolution> make_up_winograd(Pool &pool, const ConvShape &shape, const float *weight) {
+std::unique_ptr<Convolution> make_up_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight) {
     return std::make_unique<UpWinograd>(pool, shape, weight);
 }
 
@@ -463,7 +463,7 @@ namespace sgi::cpu {
 
 HWY_EXPORT(make_up_winograd);
 
-std::unique_ptr<Convolution> make_up_winograd(Pool &pool, const ConvShape &shape, const float *weight) {
+std::unique_ptr<Convolution> make_up_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight) {
     return HWY_DYNAMIC_DISPATCH(make_up_winograd)(pool, shape, weight);
 }
 

@@ -61,7 +61,7 @@ void transform_weight(const PanelValues *taps, PanelValues *u) {
 
 class Winograd final : public Convolution {
   public:
-    Winograd(Pool &pool, const ConvShape &shape, const float *weight)
+    Winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight)
         : shape_(shape), tile_columns_((shape.width + OUT - 1) / OUT),
           tiles_((shape.height + OUT - 1) / OUT * tile_columns_), panels_((shape.outputs + PANEL - 1) / PANEL),
           weights_(pack<POINTS>(pool, shape, weight, transform_weight)) {}
@@ -110,7 +110,7 @@ class Winograd final : public Convolution {
         // Pixels are those of lines top - 1 + i and columns left - 1 + j; unsigned wrap-around makes -1 too large.
         for (size_t block = 0; block < blocks; ++block, x += block_floats)
             for (size_t lane = 0; lane < BLOCK; lane += LANES) {
-                const Vec factor = hn::Load(TAG, style + block * BLOCK + lane);
+                const Vec factor = hn::LoadU(TAG, style + block * BLOCK + lane);
                 Vec columns[IN][IN];
                 for (size_t j = 0; j < IN; ++j) {
                     Vec d[IN], t[IN];
@@ -118,7 +118,7 @@ class Winograd final : public Convolution {
                         const size_t line = top + i - 1, column = left + j - 1;
                         const bool exists = INSIDE || (line < shape_.height && column < width);
                         const float *pixel = x + (line * width + column) * BLOCK + lane;
-                        d[i] = exists ? hn::Mul(factor, hn::Load(TAG, pixel)) : hn::Zero(TAG);
+                        d[i] = exists ? hn::Mul(factor, hn::LoadU(TAG, pixel)) : hn::Zero(TAG);
                     }
                     transform_input(d, t);
                     for (size_t i = 0; i < IN; ++i) columns[i][j] = t[i];
@@ -166,7 +166,7 @@ class Winograd final : public Convolution {
                 Vec t[OUT];
                 transform_output(half[line], t);
                 for (size_t j = 0; j < count; ++j)
-                    hn::Store(epilogue(t[j], noise[line][j]), TAG, y + (line * shape_.width + j) * BLOCK);
+                    hn::StoreU(epilogue(t[j], noise[line][j]), TAG, y + (line * shape_.width + j) * BLOCK);
             };
             if (lines == OUT && columns == OUT)
                 for (size_t i = 0; i < OUT; ++i) write(i, OUT);
@@ -182,7 +182,7 @@ class Winograd final : public Convolution {
 
 } // namespace
 
-std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const float *weight) {
+std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight) {
     return std::make_unique<Winograd>(pool, shape, weight);
 }
 
@@ -194,7 +194,7 @@ namespace sgi::cpu {
 
 HWY_EXPORT(make_winograd);
 
-std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const float *weight) {
+std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight) {
     return HWY_DYNAMIC_DISPATCH(make_winograd)(pool, shape, weight);
 }
 

@@ -28,18 +28,6 @@ cpu::AlignedArray<float> blocked(const std::vector<float> &maps, size_t channels
     return blocks;
 }
 
-// Weights [O][I][3][3] of a convolution; a file has those of up-convolutions as [I][O][3][3].
-std::vector<float> weights_of(const ConvLayer &layer) {
-    constexpr size_t TAPS = 9;
-    std::vector<float> stored = layer.weight->floats();
-    if (!layer.up) return stored;
-    std::vector<float> weights(stored.size());
-    for (size_t i = 0; i < layer.inputs; ++i)
-        for (size_t o = 0; o < layer.outputs; ++o)
-            std::copy_n(&stored[(i * layer.outputs + o) * TAPS], TAPS, &weights[(o * layer.inputs + i) * TAPS]);
-    return weights;
-}
-
 cpu::Decoder decoder_of(const Values &values, const OutputType &type, size_t channels) {
     static constexpr cpu::Decoding DECODINGS[] = {cpu::Decoding::IDENTITY, cpu::Decoding::INVERSE, cpu::Decoding::UNIT,
                                                   cpu::Decoding::LINEAR, cpu::Decoding::PALETTE}; // of sgi_decoding
@@ -101,7 +89,7 @@ void CpuNetwork::pack_convolutions(const Network &network, cpu::Precision precis
         conv.bias = padded_copy(layer.bias->floats());
         if (layer.noise) conv.noise = layer.noise->floats();
         conv.kernel = cpu::make_convolution(pool_, {layer.inputs, layer.outputs, layer.side, layer.side, layer.up},
-                                            weights_of(layer).data(), precision);
+                                            {layer.weight->bytes.data(), layer.up}, precision);
         conv.energy = std::make_unique<cpu::Matrix>(layer.inputs, layer.outputs, layer.energy->floats().data());
         layers_.convs.push_back({cpu::floats_of(layer.outputs, layer.out_side(), layer.out_side()), layer.variants});
     }

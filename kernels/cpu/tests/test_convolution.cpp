@@ -66,7 +66,7 @@ struct Case {
 
 void test_case(const Case &of, Precision precision) {
     Pool pool(2);
-    const auto layer = make_convolution(pool, of.shape, of.weight.data(), precision);
+    const auto layer = make_convolution(pool, of.shape, {of.weight.data()}, precision);
     CHECK(layer->bytes() >= of.weight.size() * (precision == Precision::FLOAT32 ? 4 : 2));
     const std::vector<float> y = of.run(pool, *layer, 0, of.rows);
     for (size_t row = 0; row < of.rows; ++row) {
