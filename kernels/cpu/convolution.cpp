@@ -5,8 +5,8 @@
 
 namespace sgi::cpu {
 
-std::unique_ptr<Convolution> make_convolution(const ConvShape &shape, const float *weight, Precision) {
-    return shape.up ? make_up_winograd(shape, weight) : make_winograd(shape, weight);
+std::unique_ptr<Convolution> make_convolution(Pool &pool, const ConvShape &shape, const ConvWeight &weight, Precision) {
+    return shape.up ? make_up_winograd(pool, shape, weight) : make_winograd(pool, shape, weight);
 }
 
 } // namespace sgi::cpu

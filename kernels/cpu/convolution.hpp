@@ -44,8 +44,14 @@ class Convolution {
     virtual size_t bytes() const = 0;
 };
 
-// weight: [O][I][3][3], as torch.nn.functional.conv2d takes it (no flip); for `up` y is conv_transpose2d with stride 2,
-// then the filter [1, 3, 3, 1] / 4 in each direction with one pixel of padding. Chooses the form by the shape.
-std::unique_ptr<Convolution> make_convolution(const ConvShape &shape, const float *weight, Precision precision);
+// [O][I][3][3] float32, or [I][O][3][3], without alignment: the bytes of a file.
+struct ConvWeight {
+    const void *bytes;
+    bool inputs_first = false;
+};
+
+// weight: as torch.nn.functional.conv2d takes it (no flip); for `up` y is conv_transpose2d with stride 2,
+// then the filter [1, 3, 3, 1] / 4 in each direction with one pixel of padding. The pool packs the weights.
+std::unique_ptr<Convolution> make_convolution(Pool &pool, const ConvShape &shape, const ConvWeight &weight, Precision precision);
 
 } // namespace sgi::cpu

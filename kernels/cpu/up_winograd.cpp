@@ -6,9 +6,9 @@
 // of 4 x 4 inputs takes 81 products instead of 144, with 36 matrices of weights. See docs/cpu-kernels.md.
 #include "up_winograd.hpp"
 
+#include "aligned.hpp"
 #include "partition.hpp"
 #include "up_chunk.hpp"
-#include "winograd_points.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "up_winograd.cpp"
@@ -17,8 +17,9 @@
 #include "epilogue-inl.h"
 #include "fir_rows-inl.h"
 #include "gemm-inl.h"
+#include "packing-inl.h"
+#include "winograd_points.hpp"
 
-#include <hwy/aligned_allocator.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -71,22 +72,24 @@ struct Layout {
     }
 };
 
+// The weights of each parity: two taps of an even line or column are transformed, the tap of an odd one stays.
+void transform_weight(const PanelValues *taps, PanelValues *u) {
+    PanelValues even[3][IN]; // each line of taps, as an even column
+    for (size_t i = 0; i < 3; ++i)
+        for (size_t j = 0; j < IN; ++j) combine(F42[j], {&taps[3 * i + 2], &taps[3 * i]}, even[i][j]);
+    for (size_t i = 0; i < IN; ++i)
+        for (size_t j = 0; j < IN; ++j) combine(F42[i], {&even[2][j], &even[0][j]}, u[EVEN_EVEN + i * IN + j]);
+    for (size_t i = 0; i < IN; ++i) combine(F42[i], {&taps[7], &taps[1]}, u[EVEN_ODD + i]);
+    for (size_t j = 0; j < IN; ++j) std::copy_n(even[1][j], PANEL, u[ODD_EVEN + j]);
+    std::copy_n(taps[4], PANEL, u[ODD_ODD]);
+}
+
 class UpWinograd final : public Convolution {
   public:
-    UpWinograd(const ConvShape &shape, const float *weight)
+    UpWinograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight)
         : shape_(shape), tile_rows_((shape.height + TILE - 1) / TILE), tile_columns_((shape.width + TILE - 1) / TILE),
-          blocks_(blocks_of(shape.inputs)), panels_((shape.outputs + PANEL - 1) / PANEL) {
-        const size_t inputs = padded(shape.inputs), panel = MATRICES * inputs * PANEL;
-        weights_ = hwy::AllocateAligned<float>(panels_ * panel);
-        std::fill_n(weights_.get(), panels_ * panel, 0.0f);
-        for (size_t o = 0; o < shape.outputs; ++o)
-            for (size_t i = 0; i < shape.inputs; ++i) {
-                double u[MATRICES];
-                up_weight(weight + (o * shape.inputs + i) * 9, u);
-                float *to = weights_.get() + o / PANEL * panel + i * PANEL + o % PANEL;
-                for (size_t p = 0; p < MATRICES; ++p) to[p * inputs * PANEL] = static_cast<float>(u[p]);
-            }
-    }
+          blocks_(blocks_of(shape.inputs)), panels_((shape.outputs + PANEL - 1) / PANEL),
+          weights_(pack<MATRICES>(pool, shape, weight, transform_weight)) {}
 
     size_t bytes() const override { return panels_ * MATRICES * padded(shape_.inputs) * PANEL * sizeof(float); }
 
@@ -180,7 +183,7 @@ class UpWinograd final : public Convolution {
                 const float *style = call.style + row * call.style_stride;
                 for (size_t block = 0; block < blocks_; ++block, pixels.x += block_floats - BLOCK, to.next_block())
                     for (size_t lane = 0; lane < BLOCK; lane += LANES, pixels.x += LANES) {
-                        pixels.style = hn::Load(TAG, style + block * BLOCK + lane);
+                        pixels.style = hn::LoadU(TAG, style + block * BLOCK + lane);
                         to.lane = lane;
                         read(pixels, to);
                     }
@@ -220,7 +223,7 @@ class UpWinograd final : public Convolution {
             return line < height && column < width ? inside(line, column) : hn::Zero(TAG);
         }
         HWY_INLINE Vec inside(size_t line, size_t column) const {
-            return hn::Mul(style, hn::Load(TAG, x + (line * width + column) * BLOCK));
+            return hn::Mul(style, hn::LoadU(TAG, x + (line * width + column) * BLOCK));
         }
     };
 
@@ -443,13 +446,13 @@ class UpWinograd final : public Convolution {
 
     ConvShape shape_;
     size_t tile_rows_, tile_columns_, blocks_, panels_;
-    hwy::AlignedFreeUniquePtr<float[]> weights_; // [panels][matrices][I][PANEL]
+    AlignedArray<float> weights_; // [panels][matrices][I][PANEL]
 };
 
 } // namespace
 
-std::unique_ptr<Convolution> make_up_winograd(const ConvShape &shape, const float *weight) {
-    return std::make_unique<UpWinograd>(shape, weight);
+std::unique_ptr<Convolution> make_up_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight) {
+    return std::make_unique<UpWinograd>(pool, shape, weight);
 }
 
 } // namespace sgi::cpu::HWY_NAMESPACE
@@ -460,8 +463,8 @@ namespace sgi::cpu {
 
 HWY_EXPORT(make_up_winograd);
 
-std::unique_ptr<Convolution> make_up_winograd(const ConvShape &shape, const float *weight) {
-    return HWY_DYNAMIC_DISPATCH(make_up_winograd)(shape, weight);
+std::unique_ptr<Convolution> make_up_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight) {
+    return HWY_DYNAMIC_DISPATCH(make_up_winograd)(pool, shape, weight);
 }
 
 } // namespace sgi::cpu

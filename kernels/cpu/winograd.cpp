@@ -3,6 +3,7 @@
 // are half those of 0, +-1, +-2 (docs/experiments.md, "Points of Winograd's transforms").
 #include "winograd.hpp"
 
+#include "aligned.hpp"
 #include "partition.hpp"
 
 #undef HWY_TARGET_INCLUDE
@@ -11,9 +12,9 @@
 
 #include "epilogue-inl.h"
 #include "gemm-inl.h"
+#include "packing-inl.h"
 #include "winograd_points.hpp"
 
-#include <hwy/aligned_allocator.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -48,22 +49,22 @@ HWY_INLINE void transform_output(const Vec *m, Vec *y) {
                       hn::MulAdd(hn::Set(TAG, 2.0f * F43_B), difference_b, m[5]));
 }
 
+// G g G^T.
+void transform_weight(const PanelValues *taps, PanelValues *u) {
+    PanelValues lines[3][IN]; // each line of taps, its columns transformed
+    for (size_t i = 0; i < 3; ++i)
+        for (size_t j = 0; j < IN; ++j)
+            combine(F43[j], {&taps[3 * i], &taps[3 * i + 1], &taps[3 * i + 2]}, lines[i][j]);
+    for (size_t i = 0; i < IN; ++i)
+        for (size_t j = 0; j < IN; ++j) combine(F43[i], {&lines[0][j], &lines[1][j], &lines[2][j]}, u[i * IN + j]);
+}
+
 class Winograd final : public Convolution {
   public:
-    Winograd(const ConvShape &shape, const float *weight)
+    Winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight)
         : shape_(shape), tile_columns_((shape.width + OUT - 1) / OUT),
-          tiles_((shape.height + OUT - 1) / OUT * tile_columns_), panels_((shape.outputs + PANEL - 1) / PANEL) {
-        const size_t inputs = padded(shape.inputs), panel = POINTS * inputs * PANEL;
-        weights_ = hwy::AllocateAligned<float>(panels_ * panel);
-        std::fill_n(weights_.get(), panels_ * panel, 0.0f);
-        for (size_t o = 0; o < shape.outputs; ++o)
-            for (size_t i = 0; i < shape.inputs; ++i) {
-                double u[IN][IN];
-                f43_weight(weight + (o * shape.inputs + i) * 9, u);
-                float *to = weights_.get() + o / PANEL * panel + i * PANEL + o % PANEL;
-                for (size_t p = 0; p < POINTS; ++p) to[p * inputs * PANEL] = static_cast<float>(u[p / IN][p % IN]);
-            }
-    }
+          tiles_((shape.height + OUT - 1) / OUT * tile_columns_), panels_((shape.outputs + PANEL - 1) / PANEL),
+          weights_(pack<POINTS>(pool, shape, weight, transform_weight)) {}
 
     size_t bytes() const override { return panels_ * POINTS * padded(shape_.inputs) * PANEL * sizeof(float); }
 
@@ -109,7 +110,7 @@ class Winograd final : public Convolution {
         // Pixels are those of lines top - 1 + i and columns left - 1 + j; unsigned wrap-around makes -1 too large.
         for (size_t block = 0; block < blocks; ++block, x += block_floats)
             for (size_t lane = 0; lane < BLOCK; lane += LANES) {
-                const Vec factor = hn::Load(TAG, style + block * BLOCK + lane);
+                const Vec factor = hn::LoadU(TAG, style + block * BLOCK + lane);
                 Vec columns[IN][IN];
                 for (size_t j = 0; j < IN; ++j) {
                     Vec d[IN], t[IN];
@@ -117,7 +118,7 @@ class Winograd final : public Convolution {
                         const size_t line = top + i - 1, column = left + j - 1;
                         const bool exists = INSIDE || (line < shape_.height && column < width);
                         const float *pixel = x + (line * width + column) * BLOCK + lane;
-                        d[i] = exists ? hn::Mul(factor, hn::Load(TAG, pixel)) : hn::Zero(TAG);
+                        d[i] = exists ? hn::Mul(factor, hn::LoadU(TAG, pixel)) : hn::Zero(TAG);
                     }
                     transform_input(d, t);
                     for (size_t i = 0; i < IN; ++i) columns[i][j] = t[i];
@@ -165,7 +166,7 @@ class Winograd final : public Convolution {
                 Vec t[OUT];
                 transform_output(half[line], t);
                 for (size_t j = 0; j < count; ++j)
-                    hn::Store(epilogue(t[j], noise[line][j]), TAG, y + (line * shape_.width + j) * BLOCK);
+                    hn::StoreU(epilogue(t[j], noise[line][j]), TAG, y + (line * shape_.width + j) * BLOCK);
             };
             if (lines == OUT && columns == OUT)
                 for (size_t i = 0; i < OUT; ++i) write(i, OUT);
@@ -176,13 +177,13 @@ class Winograd final : public Convolution {
 
     ConvShape shape_;
     size_t tile_columns_, tiles_, panels_;
-    hwy::AlignedFreeUniquePtr<float[]> weights_; // [panels][points][I][PANEL]
+    AlignedArray<float> weights_; // [panels][points][I][PANEL]
 };
 
 } // namespace
 
-std::unique_ptr<Convolution> make_winograd(const ConvShape &shape, const float *weight) {
-    return std::make_unique<Winograd>(shape, weight);
+std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight) {
+    return std::make_unique<Winograd>(pool, shape, weight);
 }
 
 } // namespace sgi::cpu::HWY_NAMESPACE
@@ -193,8 +194,8 @@ namespace sgi::cpu {
 
 HWY_EXPORT(make_winograd);
 
-std::unique_ptr<Convolution> make_winograd(const ConvShape &shape, const float *weight) {
-    return HWY_DYNAMIC_DISPATCH(make_winograd)(shape, weight);
+std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight) {
+    return HWY_DYNAMIC_DISPATCH(make_winograd)(pool, shape, weight);
 }
 
 } // namespace sgi::cpu
