@@ -55,6 +55,17 @@ struct Case {
         return y.values();
     }
 
+    // The bytes of the weights behind one other byte, [O][I][3][3] or [I][O][3][3].
+    std::vector<char> weight_bytes(bool inputs_first) const {
+        std::vector<char> bytes(1 + weight.size() * sizeof(float));
+        for (size_t o = 0; o < shape.outputs; ++o)
+            for (size_t i = 0; i < shape.inputs; ++i) {
+                const size_t to = inputs_first ? i * shape.outputs + o : o * shape.inputs + i;
+                std::memcpy(&bytes[1 + to * 9 * sizeof(float)], &weight[(o * shape.inputs + i) * 9], 9 * sizeof(float));
+            }
+        return bytes;
+    }
+
     reference::Values expected(size_t row) const {
         return reference::convolution(
             shape, weight, as_double(&x[source[row] * shape.inputs * pixels()], shape.inputs * pixels()),
@@ -86,6 +97,10 @@ void test_case(const Case &of, Precision precision) {
         const size_t row = of.rows - 1;
         const std::vector<float> last(y.begin() + ptrdiff_t(row * of.out_floats()), y.end());
         CHECK(same_bits(of.run(other, *layer, row, row + 1), last));
+        const bool inputs_first = threads == 1; // packed by other threads, from bytes without alignment
+        const std::vector<char> bytes = of.weight_bytes(inputs_first);
+        const auto same = make_convolution(other, of.shape, {&bytes[1], inputs_first}, precision);
+        CHECK(same_bits(of.run(other, *same, 0, of.rows), y));
     }
 }
 
