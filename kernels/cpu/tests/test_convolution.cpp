@@ -7,7 +7,7 @@ using namespace sgi::cpu;
 
 namespace {
 
-constexpr double TOLERANCE = 1e-5, TOLERANCE_BFLOAT16 = 1e-2; // relative RMS of one layer
+constexpr double TOLERANCE = 1e-5, TOLERANCE_BFLOAT16 = 3e-2; // relative RMS of one layer
 
 // A layer and the inputs of one call. Activations have `pictures` rows, which the rows of the call read.
 struct Case {
@@ -123,6 +123,7 @@ void test_shapes(Precision precision) {
 
 int main() {
     for_each_target([] {
-        for (const Precision precision : {Precision::FLOAT32, Precision::BFLOAT16}) test_shapes(precision);
+        test_shapes(Precision::FLOAT32);
+        if (has_bfloat16()) test_shapes(Precision::BFLOAT16);
     });
 }
