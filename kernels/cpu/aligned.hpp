@@ -19,8 +19,8 @@ struct AlignedDelete {
 
 template <class T> using AlignedArray = std::unique_ptr<T[], AlignedDelete>;
 
-// `count` numbers, not initialised, that start on a cache line. Arrays of megabytes use pages of 2 MB where the system has
-// them: weights and scratch memory are read at many places at once.
+// `count` numbers, not initialised, that start on a cache line. Arrays of megabytes use pages of 2 MB where the system
+// has them: weights and scratch memory are read at many places at once.
 template <class T> AlignedArray<T> aligned_array(size_t count) {
     static_assert(std::is_trivial_v<T>);
     constexpr size_t LINE = 64, PAGE = 2 << 20;

@@ -5,8 +5,9 @@
 
 namespace sgi::cpu {
 
-std::unique_ptr<Convolution> make_convolution(Pool &pool, const ConvShape &shape, const ConvWeight &weight, Precision) {
-    return shape.up ? make_up_winograd(pool, shape, weight) : make_winograd(pool, shape, weight);
+std::unique_ptr<Convolution> make_convolution(Pool &pool, const ConvShape &shape, const ConvWeight &weight,
+                                              Precision precision) {
+    return shape.up ? make_up_winograd(pool, shape, weight, precision) : make_winograd(pool, shape, weight, precision);
 }
 
 } // namespace sgi::cpu

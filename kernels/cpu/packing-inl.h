@@ -28,15 +28,21 @@ HWY_INLINE void combine(const double (&factors)[COUNT], const PanelValues *const
     }
 }
 
-// Packs weights to [panels][MATRICES][I][PANEL]; transform(taps [9], matrices) fills those of one input.
-template <size_t MATRICES, class Transform>
+// Units of one matrix of weights of a panel.
+template <class Number> constexpr size_t matrix_units(size_t inputs) {
+    return blocks_of(inputs) * Number::STEPS * PANEL;
+}
+
+// Packs weights to [panels][MATRICES][I / channels of a unit][PANEL] units; transform(taps [9], matrices) fills those
+// of one input.
+template <class Number, size_t MATRICES, class Transform>
 AlignedArray<float> pack(Pool &pool, const ConvShape &shape, const ConvWeight &weight, const Transform &transform) {
-    const size_t inputs = padded(shape.inputs), panels = (shape.outputs + PANEL - 1) / PANEL;
-    auto packed = aligned_array<float>(panels * MATRICES * inputs * PANEL);
+    const size_t matrix = matrix_units<Number>(shape.inputs), panels = (shape.outputs + PANEL - 1) / PANEL;
+    auto packed = aligned_array<float>(panels * MATRICES * matrix);
     pool.run(panels, [&](size_t panel, size_t) {
-        float *to = packed.get() + panel * MATRICES * inputs * PANEL;
+        float *to = packed.get() + panel * MATRICES * matrix;
         const size_t outputs = std::min(PANEL, shape.outputs - panel * PANEL);
-        for (size_t i = 0; i < inputs; ++i, to += PANEL) {
+        for (size_t i = 0; i < padded(shape.inputs); ++i) {
             PanelValues taps[9] = {}, matrices[MATRICES];
             for (size_t o = 0; i < shape.inputs && o < outputs; ++o) {
                 const size_t output = panel * PANEL + o;
@@ -47,7 +53,7 @@ AlignedArray<float> pack(Pool &pool, const ConvShape &shape, const ConvWeight &w
             }
             transform(taps, matrices);
             for (size_t m = 0; m < MATRICES; ++m)
-                for (size_t o = 0; o < PANEL; ++o) to[m * inputs * PANEL + o] = static_cast<float>(matrices[m][o]);
+                for (size_t o = 0; o < PANEL; ++o) Number::put(matrices[m][o], to + m * matrix, i, PANEL, o);
         }
     });
     return packed;

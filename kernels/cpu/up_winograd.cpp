@@ -2,8 +2,8 @@
 // [1, 3, 3, 1] in both directions and the epilogue, without an intermediate map in memory.
 //
 // In one direction the even outputs of the transposed convolution are w[2] x[i - 1] + w[0] x[i], two taps, and the odd
-// ones w[1] x[i]. Even outputs take five products for four outputs, F(4, 2), instead of eight; odd ones take four. A tile
-// of 4 x 4 inputs takes 81 products instead of 144, with 36 matrices of weights. See docs/cpu-kernels.md.
+// ones w[1] x[i]. Even outputs take five products for four outputs, F(4, 2), instead of eight; odd ones take four. A
+// tile of 4 x 4 inputs takes 81 products instead of 144, with 36 matrices of weights. See docs/cpu-kernels.md.
 #include "up_winograd.hpp"
 
 #include "aligned.hpp"
@@ -19,6 +19,8 @@
 #include "gemm-inl.h"
 #include "packing-inl.h"
 #include "winograd_points.hpp"
+
+#include <stdexcept>
 
 #include <hwy/highway.h>
 
@@ -54,17 +56,17 @@ HWY_INLINE void transform_output(const Vec *m, Vec *y) {
 }
 
 // The buffers of a chunk: transformed inputs and products of each parity, and a map.
-struct Layout {
-    Rows even_even, even_odd, odd_even, odd_odd; // transformed inputs of one matrix of weights
-    size_t v[4], m[4], map, line, total;         // starts, in floats; `line`: of the map
+template <class Number> struct Layout {
+    Rows<Number> even_even, even_odd, odd_even, odd_odd; // transformed inputs of one matrix of weights
+    size_t v[4], m[4], map, line, total;                 // starts, in units; `line`: of the map
 
     Layout(const UpChunk &chunk, size_t blocks)
         : even_even(chunk.slots(), blocks), even_odd(4 * chunk.slots(), blocks), odd_even(even_odd),
           odd_odd(16 * chunk.tiles(), blocks) {
-        const Rows *rows[] = {&even_even, &even_odd, &odd_even, &odd_odd};
+        const Rows<Number> *rows[] = {&even_even, &even_odd, &odd_even, &odd_odd};
         const size_t matrices[] = {25, 5, 5, 1};
         total = 0;
-        for (size_t i = 0; i < 4; ++i) v[i] = total, total += matrices[i] * rows[i]->floats();
+        for (size_t i = 0; i < 4; ++i) v[i] = total, total += matrices[i] * rows[i]->units();
         for (size_t i = 0; i < 4; ++i) m[i] = total, total += matrices[i] * rows[i]->count * PANEL;
         map = total;
         line = (BEFORE + OUT * chunk.columns + 2) * LANES;
@@ -84,14 +86,14 @@ void transform_weight(const PanelValues *taps, PanelValues *u) {
     std::copy_n(taps[4], PANEL, u[ODD_ODD]);
 }
 
-class UpWinograd final : public Convolution {
+template <class Number> class UpWinograd final : public Convolution {
   public:
     UpWinograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight)
         : shape_(shape), tile_rows_((shape.height + TILE - 1) / TILE), tile_columns_((shape.width + TILE - 1) / TILE),
           blocks_(blocks_of(shape.inputs)), panels_((shape.outputs + PANEL - 1) / PANEL),
-          weights_(pack<MATRICES>(pool, shape, weight, transform_weight)) {}
+          weights_(pack<Number, MATRICES>(pool, shape, weight, transform_weight)) {}
 
-    size_t bytes() const override { return panels_ * MATRICES * padded(shape_.inputs) * PANEL * sizeof(float); }
+    size_t bytes() const override { return panels_ * MATRICES * matrix_units<Number>(shape_.inputs) * sizeof(float); }
 
     void run(Pool &pool, const ConvCall &call) const override {
         const Plan plan = make_plan(call.rows, pool.threads());
@@ -108,20 +110,19 @@ class UpWinograd final : public Convolution {
     };
 
     Plan make_plan(size_t images, size_t threads) const {
-        const size_t chunk = chunk_tiles(PRODUCTS * padded(shape_.inputs) * sizeof(float), bytes());
+        const size_t chunk = chunk_tiles(PRODUCTS * blocks_ * Number::STEPS * sizeof(float), bytes());
         const size_t tiles = tile_rows_ * tile_columns_;
-        Plan plan{images, std::max<size_t>(1, std::min(chunk / tiles, (images + threads - 1) / threads)), 1,
-                  (tile_columns_ + MAX_STRIP - 1) / MAX_STRIP, 1, 1};
+        Plan plan{images, std::max<size_t>(1, std::min(chunk / tiles, (images + threads - 1) / threads)),
+                  1,      (tile_columns_ + MAX_STRIP - 1) / MAX_STRIP,
+                  1,      1};
         const size_t columns = (tile_columns_ + plan.strips - 1) / plan.strips;
         plan.chunk_rows = std::clamp<size_t>(chunk / columns, 1, tile_rows_);
         // Bands repeat one tile row, and groups of panels repeat the transforms of the inputs.
         const size_t units = plan.image_groups() * plan.strips;
         if (units % threads != 0 && units < 4 * threads) {
             const size_t parts = units < threads ? (threads + units - 1) / units : threads;
-            if (tile_rows_ >= 16 * parts && parts * 2 > panels_)
-                plan.bands = parts;
-            else
-                plan.panel_groups = std::min(panels_, parts);
+            if (tile_rows_ >= 16 * parts && parts * 2 > panels_) plan.bands = parts;
+            else plan.panel_groups = std::min(panels_, parts);
         }
         return plan;
     }
@@ -136,7 +137,8 @@ class UpWinograd final : public Convolution {
         const size_t first_image = group * plan.images;
         const size_t images = std::min(plan.images, plan.all_images - first_image);
         const size_t top = part(tile_rows_, plan.bands, band), bottom = part(tile_rows_, plan.bands, band + 1);
-        const size_t left = part(tile_columns_, plan.strips, strip), right = part(tile_columns_, plan.strips, strip + 1);
+        const size_t left = part(tile_columns_, plan.strips, strip),
+                     right = part(tile_columns_, plan.strips, strip + 1);
         // Outputs of a tile need the tile above and the tile to the left; each item computes those of its border again.
         const size_t first_row = top ? top - 1 : 0, first_column = left ? left - 1 : 0;
         const bool last_strip = right == tile_columns_, last_band = bottom == tile_rows_;
@@ -145,16 +147,22 @@ class UpWinograd final : public Convolution {
 
         const size_t rows = std::min(plan.chunk_rows, bottom - first_row);
         const UpChunk largest{first_image, images, 0, rows, 0, right - first_column, true, has_right};
-        const Layout largest_layout(largest, blocks_);
+        const Layout<Number> largest_layout(largest, blocks_);
         const size_t carried = BEFORE * largest_layout.line, carry_panel = images * PANEL / LANES * carried;
-        float *memory = static_cast<float *>(pool.scratch(
-            thread, (largest_layout.total + (last_panel - first_panel) * carry_panel) * sizeof(float)));
+        float *memory = static_cast<float *>(
+            pool.scratch(thread, (largest_layout.total + (last_panel - first_panel) * carry_panel) * sizeof(float)));
         float *carry = memory + largest_layout.total;
         for (size_t row = first_row; row < bottom; row += rows) {
             const bool last = row + rows >= bottom;
-            const UpChunk chunk{first_image, images, row, std::min(rows, bottom - row), first_column,
-                                right - first_column, last && last_band && shape_.height % TILE == 0, has_right};
-            const Layout layout(chunk, blocks_);
+            const UpChunk chunk{first_image,
+                                images,
+                                row,
+                                std::min(rows, bottom - row),
+                                first_column,
+                                right - first_column,
+                                last && last_band && shape_.height % TILE == 0,
+                                has_right};
+            const Layout<Number> layout(chunk, blocks_);
             const Range lines{row > top || !top ? (row ? OUT * row - 2 : 0) : OUT * top - 2,
                               last ? (last_band ? shape_.out_height() : OUT * bottom - 2) : OUT * (row + rows) - 2};
             read_chunk(call, chunk, layout, memory);
@@ -174,7 +182,7 @@ class UpWinograd final : public Convolution {
     };
 
     // The transformed inputs of all slots of a chunk.
-    void read_chunk(const ConvCall &call, const UpChunk &chunk, const Layout &layout, float *memory) const {
+    void read_chunk(const ConvCall &call, const UpChunk &chunk, const Layout<Number> &layout, float *memory) const {
         for (size_t image = 0; image < chunk.images; ++image) {
             const auto each_block = [&](size_t slot, auto read) {
                 const size_t row = chunk.first_image + image, block_floats = shape_.height * shape_.width * BLOCK;
@@ -191,7 +199,8 @@ class UpWinograd final : public Convolution {
             for (size_t r = 0; r < chunk.rows; ++r)
                 for (size_t c = 0; c < chunk.columns; ++c) {
                     const size_t top = (chunk.top + r) * TILE, left = (chunk.left + c) * TILE;
-                    const bool inside = top > 0 && left > 0 && top + TILE <= shape_.height && left + TILE <= shape_.width;
+                    const bool inside =
+                        top > 0 && left > 0 && top + TILE <= shape_.height && left + TILE <= shape_.width;
                     each_block(chunk.tile_slot(image, r, c), [&](const Pixels &pixels, const Slot &to) {
                         inside ? read_tile<true>(pixels, top, left, to) : read_tile<false>(pixels, top, left, to);
                     });
@@ -237,9 +246,9 @@ class UpWinograd final : public Convolution {
         Row single, by_column[TILE], by_line[TILE], by_pixel[TILE * TILE]; // rows of each parity
         size_t even_even_point, even_odd_point, lane = 0;
 
-        Slot(const UpChunk &chunk, const Layout &layout, float *memory, size_t slot)
-            : even_even_point(layout.even_even.floats()), even_odd_point(layout.even_odd.floats()) {
-            const auto row = [&](size_t parity, const Rows &rows, size_t index) {
+        Slot(const UpChunk &chunk, const Layout<Number> &layout, float *memory, size_t slot)
+            : even_even_point(layout.even_even.units()), even_odd_point(layout.even_odd.units()) {
+            const auto row = [&](size_t parity, const Rows<Number> &rows, size_t index) {
                 return Row{memory + layout.v[parity] + rows.at(index, 0), rows.step(index)};
             };
             single = row(0, layout.even_even, slot);
@@ -251,21 +260,22 @@ class UpWinograd final : public Convolution {
 
         void next_block() {
             single.start += single.step;
-            for (size_t i = 0; i < TILE; ++i) by_column[i].start += by_column[i].step, by_line[i].start += by_line[i].step;
+            for (size_t i = 0; i < TILE; ++i)
+                by_column[i].start += by_column[i].step, by_line[i].start += by_line[i].step;
             for (Row &row : by_pixel) row.start += row.step;
         }
 
         HWY_INLINE void even_even(size_t i, size_t j, Vec v) const {
-            hn::Store(v, TAG, single.start + (i * IN + j) * even_even_point + lane);
+            Number::store(v, single.start + (i * IN + j) * even_even_point, lane);
         }
         HWY_INLINE void even_odd(size_t i, size_t column, Vec v) const {
-            hn::Store(v, TAG, by_column[column].start + i * even_odd_point + lane);
+            Number::store(v, by_column[column].start + i * even_odd_point, lane);
         }
         HWY_INLINE void odd_even(size_t j, size_t line, Vec v) const {
-            hn::Store(v, TAG, by_line[line].start + j * even_odd_point + lane);
+            Number::store(v, by_line[line].start + j * even_odd_point, lane);
         }
         HWY_INLINE void odd_odd(size_t line, size_t column, Vec v) const {
-            hn::Store(v, TAG, by_pixel[line * TILE + column].start + lane);
+            Number::store(v, by_pixel[line * TILE + column].start, lane);
         }
     };
 
@@ -316,13 +326,13 @@ class UpWinograd final : public Convolution {
         for (size_t j = 1; j < IN; ++j) to.even_odd(0, j - 1, d[j]);
     }
 
-    void multiply_panel(size_t panel, const UpChunk &chunk, const Layout &layout, float *memory) const {
-        const size_t matrix = padded(shape_.inputs) * PANEL, slots = chunk.slots(), tiles = chunk.tiles();
+    void multiply_panel(size_t panel, const UpChunk &chunk, const Layout<Number> &layout, float *memory) const {
+        const size_t matrix = matrix_units<Number>(shape_.inputs), slots = chunk.slots(), tiles = chunk.tiles();
         const float *weight = weights_.get() + panel * MATRICES * matrix;
         const size_t below = tiles + chunk.right();
         const float *v = memory + layout.v[0];
         float *m = memory + layout.m[0];
-        for (size_t p = 0; p < 25; ++p, weight += matrix, v += layout.even_even.floats(), m += PANEL) {
+        for (size_t p = 0; p < 25; ++p, weight += matrix, v += layout.even_even.units(), m += PANEL) {
             const bool first_column = p % IN == 0;
             multiply(layout.even_even, 0, first_column ? below : tiles, v, weight, m, 25 * PANEL);
             if (p < IN)
@@ -330,20 +340,21 @@ class UpWinograd final : public Convolution {
                          25 * PANEL);
         }
         v = memory + layout.v[1], m = memory + layout.m[1];
-        for (size_t p = 0; p < IN; ++p, weight += matrix, v += layout.even_odd.floats(), m += 4 * slots * PANEL) {
+        for (size_t p = 0; p < IN; ++p, weight += matrix, v += layout.even_odd.units(), m += 4 * slots * PANEL) {
             multiply(layout.even_odd, 0, 4 * tiles, v, weight, m, PANEL);
             if (p == 0) multiply(layout.even_odd, 4 * below, 4 * (below + chunk.bottom()), v, weight, m, PANEL);
         }
         v = memory + layout.v[2], m = memory + layout.m[2];
-        for (size_t p = 0; p < IN; ++p, weight += matrix, v += layout.odd_even.floats(), m += 4 * slots * PANEL)
+        for (size_t p = 0; p < IN; ++p, weight += matrix, v += layout.odd_even.units(), m += 4 * slots * PANEL)
             multiply(layout.odd_even, 0, 4 * (p == 0 ? below : tiles), v, weight, m, PANEL);
         multiply(layout.odd_odd, 0, 16 * tiles, memory + layout.v[3], weight, memory + layout.m[3], PANEL);
     }
 
     // The outputs of LANES channels of one image. The map has the lines of the transposed convolution from BEFORE lines
     // above the chunk on; those above the first tile are carried over from the chunk above, already filtered.
-    void write_map(const ConvCall &call, const UpChunk &chunk, const Layout &layout, float *memory, size_t image,
-                   size_t panel, size_t lane, Range lines, Range columns, bool first, float *carry) const {
+    void write_map(const ConvCall &call, const UpChunk &chunk, const Layout<Number> &layout, float *memory,
+                   size_t image, size_t panel, size_t lane, Range lines, Range columns, bool first,
+                   float *carry) const {
         float *map = memory + layout.map;
         const size_t line = layout.line, width = columns.last - columns.first;
         const size_t new_lines = OUT * chunk.rows + (chunk.has_bottom ? 1 : 0), channel = panel * PANEL + lane;
@@ -351,16 +362,15 @@ class UpWinograd final : public Convolution {
         // Column k of an output needs columns k - 1 to k + 2.
         const size_t skipped = (columns.first + 2 - OUT * chunk.left) * LANES;
         for (size_t i = 0; i < new_lines; ++i) fir_line(map + (BEFORE + i) * line + skipped, width);
-        if (first)
-            std::fill_n(map, BEFORE * line, 0.0f);
-        else
-            std::copy_n(carry, BEFORE * line, map);
+        if (first) std::fill_n(map, BEFORE * line, 0.0f);
+        else std::copy_n(carry, BEFORE * line, map);
         std::copy_n(map + OUT * chunk.rows * line, BEFORE * line, carry);
         if (chunk.has_bottom) std::fill_n(map + (BEFORE + new_lines) * line, line, 0.0f);
 
         const size_t row = chunk.first_image + image, out_width = shape_.out_width();
         const Epilogue epilogue(call, row, channel, FIR_GAIN);
-        float *y = call.y + (row * blocks_of(shape_.outputs) + channel / BLOCK) * shape_.out_height() * out_width * BLOCK +
+        float *y = call.y +
+                   (row * blocks_of(shape_.outputs) + channel / BLOCK) * shape_.out_height() * out_width * BLOCK +
                    channel % BLOCK;
         for (size_t i = lines.first; i < lines.last; ++i) {
             const size_t pixel = i * out_width + columns.first;
@@ -370,7 +380,7 @@ class UpWinograd final : public Convolution {
     }
 
     // The transposed convolution of LANES channels of one image, from line BEFORE and column BEFORE of `map` on.
-    void fill_map(const UpChunk &chunk, const Layout &layout, const float *memory, size_t image, size_t lane,
+    void fill_map(const UpChunk &chunk, const Layout<Number> &layout, const float *memory, size_t image, size_t lane,
                   float *map) const {
         const size_t line = layout.line, slots = chunk.slots();
         const float *even_even = memory + layout.m[0] + lane, *even_odd = memory + layout.m[1] + lane;
@@ -433,12 +443,13 @@ class UpWinograd final : public Convolution {
             }
         }
         if (chunk.has_right)
-            hn::Store(hn::Load(TAG, even_even + chunk.corner_slot(image) * 25 * PANEL), TAG, at(y, OUT * chunk.columns));
+            hn::Store(hn::Load(TAG, even_even + chunk.corner_slot(image) * 25 * PANEL), TAG,
+                      at(y, OUT * chunk.columns));
         clear_sides(chunk, layout, map + (BEFORE + y) * line);
     }
 
     // Zeros in the columns before the first and after the last of a line.
-    static void clear_sides(const UpChunk &chunk, const Layout &layout, float *line) {
+    static void clear_sides(const UpChunk &chunk, const Layout<Number> &layout, float *line) {
         std::fill_n(line, BEFORE * LANES, 0.0f);
         const size_t end = (BEFORE + OUT * chunk.columns + (chunk.has_right ? 1 : 0)) * LANES;
         std::fill_n(line + end, layout.line - end, 0.0f);
@@ -446,13 +457,19 @@ class UpWinograd final : public Convolution {
 
     ConvShape shape_;
     size_t tile_rows_, tile_columns_, blocks_, panels_;
-    AlignedArray<float> weights_; // [panels][matrices][I][PANEL]
+    AlignedArray<float> weights_; // [panels][matrices], see pack()
 };
 
 } // namespace
 
-std::unique_ptr<Convolution> make_up_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight) {
-    return std::make_unique<UpWinograd>(pool, shape, weight);
+std::unique_ptr<Convolution> make_up_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight,
+                                              Precision precision) {
+#if SGI_CPU_HAS_BFLOAT16
+    if (precision == Precision::BFLOAT16) return std::make_unique<UpWinograd<BFloat16>>(pool, shape, weight);
+#else
+    if (precision == Precision::BFLOAT16) throw std::invalid_argument("this processor has no bfloat16 products");
+#endif
+    return std::make_unique<UpWinograd<Float32>>(pool, shape, weight);
 }
 
 } // namespace sgi::cpu::HWY_NAMESPACE
@@ -463,8 +480,9 @@ namespace sgi::cpu {
 
 HWY_EXPORT(make_up_winograd);
 
-std::unique_ptr<Convolution> make_up_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight) {
-    return HWY_DYNAMIC_DISPATCH(make_up_winograd)(pool, shape, weight);
+std::unique_ptr<Convolution> make_up_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight,
+                                              Precision precision) {
+    return HWY_DYNAMIC_DISPATCH(make_up_winograd)(pool, shape, weight, precision);
 }
 
 } // namespace sgi::cpu

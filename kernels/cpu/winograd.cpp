@@ -15,6 +15,8 @@
 #include "packing-inl.h"
 #include "winograd_points.hpp"
 
+#include <stdexcept>
+
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -59,25 +61,25 @@ void transform_weight(const PanelValues *taps, PanelValues *u) {
         for (size_t j = 0; j < IN; ++j) combine(F43[i], {&lines[0][j], &lines[1][j], &lines[2][j]}, u[i * IN + j]);
 }
 
-class Winograd final : public Convolution {
+template <class Number> class Winograd final : public Convolution {
   public:
     Winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight)
         : shape_(shape), tile_columns_((shape.width + OUT - 1) / OUT),
           tiles_((shape.height + OUT - 1) / OUT * tile_columns_), panels_((shape.outputs + PANEL - 1) / PANEL),
-          weights_(pack<POINTS>(pool, shape, weight, transform_weight)) {}
+          weights_(pack<Number, POINTS>(pool, shape, weight, transform_weight)) {}
 
-    size_t bytes() const override { return panels_ * POINTS * padded(shape_.inputs) * PANEL * sizeof(float); }
+    size_t bytes() const override { return panels_ * POINTS * matrix_units<Number>(shape_.inputs) * sizeof(float); }
 
     void run(Pool &pool, const ConvCall &call) const override {
         const size_t tiles = call.rows * tiles_;
         const Partition part = partition(tiles, panels_, pool.threads(), chunk_tiles(tile_bytes(), bytes()));
-        const size_t v_floats = POINTS * Rows(part.tiles, blocks_of(shape_.inputs)).floats();
+        const size_t v_floats = POINTS * Rows<Number>(part.tiles, blocks_of(shape_.inputs)).units();
         const size_t m_floats = part.tiles * POINTS * PANEL;
         pool.run(part.items(), [&](size_t item, size_t thread) {
             float *v = static_cast<float *>(pool.scratch(thread, (v_floats + m_floats) * sizeof(float)));
             const auto [first, last] = part.tiles_of(item);
             const auto [first_panel, last_panel] = part.panels_of(item);
-            const Rows rows(last - first, blocks_of(shape_.inputs));
+            const Rows<Number> rows(last - first, blocks_of(shape_.inputs));
             for (size_t tile = first; tile < last; ++tile) read_tile(call, tile, tile - first, rows, v);
             for (size_t panel = first_panel; panel < last_panel; ++panel) {
                 multiply_panel(panel, rows, v, v + v_floats);
@@ -88,10 +90,10 @@ class Winograd final : public Convolution {
     }
 
   private:
-    size_t tile_bytes() const { return POINTS * padded(shape_.inputs) * sizeof(float); }
+    size_t tile_bytes() const { return POINTS * blocks_of(shape_.inputs) * Number::STEPS * sizeof(float); }
 
     // The transformed inputs of one tile, v: [points], each as `Rows`.
-    void read_tile(const ConvCall &call, size_t tile, size_t place_in_rows, const Rows &rows, float *v) const {
+    void read_tile(const ConvCall &call, size_t tile, size_t place_in_rows, const Rows<Number> &rows, float *v) const {
         const size_t place = tile % tiles_;
         const size_t top = place / tile_columns_ * OUT, left = place % tile_columns_ * OUT;
         const bool inside = top > 0 && left > 0 && top + OUT < shape_.height && left + OUT < shape_.width;
@@ -101,10 +103,10 @@ class Winograd final : public Convolution {
 
     // INSIDE: no pixel of the tile is padding.
     template <bool INSIDE>
-    void read_tile(const ConvCall &call, size_t tile, size_t top, size_t left, size_t place, const Rows &rows,
+    void read_tile(const ConvCall &call, size_t tile, size_t top, size_t left, size_t place, const Rows<Number> &rows,
                    float *v) const {
         const size_t row = tile / tiles_, blocks = blocks_of(shape_.inputs), width = shape_.width;
-        const size_t block_floats = shape_.height * width * BLOCK, point = rows.floats();
+        const size_t block_floats = shape_.height * width * BLOCK, point = rows.units();
         const float *style = call.style + row * call.style_stride;
         const float *x = call.x + call.source[row] * blocks * block_floats;
         // Pixels are those of lines top - 1 + i and columns left - 1 + j; unsigned wrap-around makes -1 too large.
@@ -123,20 +125,20 @@ class Winograd final : public Convolution {
                     transform_input(d, t);
                     for (size_t i = 0; i < IN; ++i) columns[i][j] = t[i];
                 }
-                float *to = v + rows.at(place, block) + lane;
+                float *to = v + rows.at(place, block);
                 for (size_t i = 0; i < IN; ++i) {
                     Vec t[IN];
                     transform_input(columns[i], t);
-                    for (size_t j = 0; j < IN; ++j) hn::Store(t[j], TAG, to + (i * IN + j) * point);
+                    for (size_t j = 0; j < IN; ++j) Number::store(t[j], to + (i * IN + j) * point, lane);
                 }
             }
     }
 
     // m: [tiles][points][PANEL].
-    void multiply_panel(size_t panel, const Rows &rows, const float *v, float *m) const {
-        const size_t matrix = padded(shape_.inputs) * PANEL;
+    void multiply_panel(size_t panel, const Rows<Number> &rows, const float *v, float *m) const {
+        const size_t matrix = matrix_units<Number>(shape_.inputs);
         const float *weight = weights_.get() + panel * POINTS * matrix;
-        for (size_t p = 0; p < POINTS; ++p, weight += matrix, v += rows.floats())
+        for (size_t p = 0; p < POINTS; ++p, weight += matrix, v += rows.units())
             multiply(rows, 0, rows.count, v, weight, m + p * PANEL, POINTS * PANEL);
     }
 
@@ -177,14 +179,22 @@ class Winograd final : public Convolution {
 
     ConvShape shape_;
     size_t tile_columns_, tiles_, panels_;
-    AlignedArray<float> weights_; // [panels][points][I][PANEL]
+    AlignedArray<float> weights_; // [panels][points], see pack()
 };
 
 } // namespace
 
-std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight) {
-    return std::make_unique<Winograd>(pool, shape, weight);
+std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight,
+                                           Precision precision) {
+#if SGI_CPU_HAS_BFLOAT16
+    if (precision == Precision::BFLOAT16) return std::make_unique<Winograd<BFloat16>>(pool, shape, weight);
+#else
+    if (precision == Precision::BFLOAT16) throw std::invalid_argument("this processor has no bfloat16 products");
+#endif
+    return std::make_unique<Winograd<Float32>>(pool, shape, weight);
 }
+
+bool has_bfloat16() { return SGI_CPU_HAS_BFLOAT16; }
 
 } // namespace sgi::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -193,9 +203,13 @@ HWY_AFTER_NAMESPACE();
 namespace sgi::cpu {
 
 HWY_EXPORT(make_winograd);
+HWY_EXPORT(has_bfloat16);
 
-std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight) {
-    return HWY_DYNAMIC_DISPATCH(make_winograd)(pool, shape, weight);
+bool has_bfloat16() { return HWY_DYNAMIC_DISPATCH(has_bfloat16)(); }
+
+std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight,
+                                           Precision precision) {
+    return HWY_DYNAMIC_DISPATCH(make_winograd)(pool, shape, weight, precision);
 }
 
 } // namespace sgi::cpu

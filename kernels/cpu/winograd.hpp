@@ -6,6 +6,7 @@
 namespace sgi::cpu {
 
 // shape.up is false.
-std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight);
+std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight,
+                                           Precision precision);
 
 } // namespace sgi::cpu
