@@ -1,4 +1,5 @@
-// Modulated convolutions against their definition, for random shapes, rows, threads and targets.
+// Modulated convolutions against their definition, for random shapes, rows, threads and targets. The argument is the
+// seed of the cases, 1 without.
 #include "cases.hpp"
 #include "convolution.hpp"
 #include "reference.hpp"
@@ -104,8 +105,8 @@ void test_case(const Case &of, Precision precision) {
     }
 }
 
-void test_shapes(Precision precision) {
-    Random random(1);
+void test_shapes(unsigned seed, Precision precision) {
+    Random random(seed);
     for (const bool up : {false, true}) {
         for (const size_t side : {4, 8, 16}) // those of generators
             test_case(Case(random, {32, 48, side, side, up}, 3), precision);
@@ -121,9 +122,9 @@ void test_shapes(Precision precision) {
 
 } // namespace
 
-int main() {
-    for_each_target([] {
-        test_shapes(Precision::FLOAT32);
-        if (has_bfloat16()) test_shapes(Precision::BFLOAT16);
+int main(int count, char **arguments) {
+    const unsigned seed = count > 1 ? unsigned(std::atoi(arguments[1])) : 1;
+    for_each_target([seed] {
+        for (const Precision precision : {Precision::FLOAT32, Precision::BFLOAT16}) test_shapes(seed, precision);
     });
 }
