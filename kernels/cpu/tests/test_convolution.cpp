@@ -4,6 +4,8 @@
 #include "convolution.hpp"
 #include "reference.hpp"
 
+#include <stdexcept>
+
 using namespace sgi::cpu;
 
 namespace {
@@ -120,11 +122,26 @@ void test_shapes(unsigned seed, Precision precision) {
     test_case(Case(random, {20, 40, 19, 21, true}, 2), precision);
 }
 
+void test_refusal(bool up) {
+    Pool pool(1);
+    const std::vector<float> weight(9);
+    bool refused = false;
+    try {
+        make_convolution(pool, {1, 1, 4, 4, up}, {weight.data()}, Precision::BFLOAT16);
+    } catch (const std::invalid_argument &) {
+        refused = true;
+    }
+    CHECK(refused);
+}
+
 } // namespace
 
 int main(int count, char **arguments) {
     const unsigned seed = count > 1 ? unsigned(std::atoi(arguments[1])) : 1;
     for_each_target([seed] {
-        for (const Precision precision : {Precision::FLOAT32, Precision::BFLOAT16}) test_shapes(seed, precision);
+        test_shapes(seed, Precision::FLOAT32);
+        if (has_bfloat16()) test_shapes(seed, Precision::BFLOAT16);
+        else
+            for (const bool up : {false, true}) test_refusal(up);
     });
 }
