@@ -243,7 +243,7 @@ template <class Number> class UpWinograd final : public Convolution {
             float *start;
             size_t step;
         };
-        Row single, by_column[TILE], by_line[TILE], by_pixel[TILE * TILE] = {}; // rows of each parity; none of edges
+        Row single, by_column[TILE], by_line[TILE], by_pixel[TILE * TILE]; // rows of each parity
         size_t even_even_point, even_odd_point, lane = 0;
 
         Slot(const UpChunk &chunk, const Layout<Number> &layout, float *memory, size_t slot)
