@@ -1,0 +1,35 @@
+// A fixed pool of threads with a static partition of the work.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+namespace sgi::cpu {
+
+class Pool {
+  public:
+    // threads: 0 means the processors that this process may use: its affinity, the quota of its cgroup, and
+    // OMP_NUM_THREADS where it is smaller.
+    explicit Pool(size_t threads = 0);
+    ~Pool();
+    Pool(const Pool &) = delete;
+    Pool &operator=(const Pool &) = delete;
+
+    size_t threads() const;
+
+    // Calls work(item, thread) for every item from 0 to items - 1 and returns when all have returned; thread is below
+    // threads(). Each thread gets consecutive items. Calls of several threads run one after the other; work must not
+    // call it. An error ends the items of its thread only; the one of the first thread is thrown again.
+    void run(size_t items, const std::function<void(size_t item, size_t thread)> &work);
+
+    // Scratch memory of a thread, aligned to 64 bytes, at least `bytes` large; kept until the pool is destroyed.
+    // Only for use inside `work`, with its thread; a later call with more bytes invalidates it.
+    void *scratch(size_t thread, size_t bytes);
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+} // namespace sgi::cpu
