@@ -12,6 +12,7 @@ from sgi.engine import bundle
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import backend_names, devices_of, has_nvidia_driver, missing, open_backend, runs
 from sgi.engine.backends.engine_file import MODULES, TENSORRT, is_installed
+from sgi.engine.backends.table import NATIVE
 from sgi.engine.cores import available_cores
 from sgi.engine.errors import UserError, one_line
 from sgi.engine.generator_model import ModelCache, missing_export_package, missing_package, triton_device
@@ -24,9 +25,10 @@ State = Literal["yes", "no", "untried"]
 ENGINE_BACKEND = "tensorrt"
 """The backend that runs TensorRT engines. There is no engine for every GPU, so that it cannot be tried."""
 PACKAGES = (
-    "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "triton",
+    "numpy", "sgi-engine-cpu", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "triton",
     "tensorrt", "tensorrt-rtx-cu13", "cuda-bindings", "nvidia-ml-py", "pycuda", "av", "isal",
 )  # fmt: skip
+_ADVICE = {NATIVE: ", or `pip install ./engine/native/python` in a checkout; it makes maps on CPUs faster"}
 _DETAIL_LENGTH = 200
 _TEST_BYTES = 1 << 20
 
@@ -100,7 +102,7 @@ def check_backend(name: str, device: str) -> Finding:
         return Finding(what, "no", "no NVIDIA GPU with a driver was found")
     reason = missing(name, device)
     if reason is not None:
-        return Finding(what, "no", reason)
+        return Finding(what, "no", reason + _ADVICE.get(name, ""))
     try:
         if name == ENGINE_BACKEND:
             return Finding(what, "untried", _engine_runtime())

@@ -223,9 +223,15 @@ def run_seeds(
     sheet = pipeline.write_preview(job, artifact, read) if preview and count else None
     return RunReport(
         job.outdir, job.manifest, sheet, chosen, outcome.written, outcome.found, outcome.seconds, record.backend,
-        record.device, precision or artifact.precision, opened.remark, (*special, *outcome.set_aside), record.item,
-        outcome.files, outcome.bytes,
+        record.device, precision or artifact.precision, _remark(opened.remark, model_backend),
+        (*special, *outcome.set_aside), record.item, outcome.files, outcome.bytes,
     )  # fmt: skip
+
+
+def _remark(*of: object) -> str:
+    """What to know about a source and the backend that it opened, text or attribute `remark` of each; may be empty."""
+    found = (part if isinstance(part, str) else getattr(part, "remark", "") for part in of)
+    return "; ".join(filter(None, found))
 
 
 def _read(files: str | Path | Sequence[str | Path], kind: str | None, sizes: LatentSizes) -> Latents:
@@ -251,7 +257,7 @@ def _rows_of_a_pass(backend: Backend, batch: int, seeds: int) -> int:
 
     See docs/experiments.md, "Maps and the batch".
     """
-    independent = (backend.name, backend.device) == ("onnxruntime", "cpu")
+    independent = backend.device == "cpu" and backend.name in ("cpu", "onnxruntime")
     return min(batch, max(seeds, 1)) if independent else batch
 
 
