@@ -19,7 +19,8 @@ if [ ! -e build/deps/.ready ] && command -v apt-get >/dev/null; then
   timeout 300 engine/native/get-deps.sh build/deps >/dev/null 2>&1 || true
 fi
 mkdir -p build/python
-settings=(-C "cmake.define.CMAKE_PREFIX_PATH=$PWD/build/deps/usr")
+export CMAKE_PREFIX_PATH=$PWD/build/deps/usr${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}
+settings=()
 for source in build/deps/src/highway-*; do
   if [ -d "$source" ]; then settings+=(-C "cmake.define.FETCHCONTENT_SOURCE_DIR_HWY=$PWD/$source"); fi
 done
