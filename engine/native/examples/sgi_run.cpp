@@ -17,20 +17,22 @@ namespace {
 
 constexpr const char *USAGE =
     "usage: sgi-run MODEL [--seeds 0-7,42] [--outdir out] [--type depth,image] [--trunc 0.7] [--format png|npy]\n"
+    "               [--backend cpu|onnxruntime|openvino] [--threads 2] [--precision bf16]\n"
     "               [--class 3] (or weights of classes, 3:0.7,5:0.3)\n"
     "               [--latents FILE.npy|.npz] [--latents-kind z|w|w+] (in place of --seeds)\n";
 
 struct Flags {
-    std::string model, latents, kind, outdir = "out", types, label, format = "png";
+    std::string model, latents, kind, outdir = "out", types, label, format = "png", backend, precision;
+    uint32_t threads = 0;
     std::optional<std::string> seeds;
     std::optional<float> psi;
 };
 
-uint32_t parse_seed(const std::string &text) {
+uint32_t parse_number(const std::string &flag, const std::string &text) {
     size_t end = 0;
-    const unsigned long long seed = text.empty() || !std::isdigit(text[0]) ? ~0ull : std::stoull(text, &end);
-    if (end != text.size() || seed > 0xffffffffull) throw std::runtime_error("--seeds: cannot parse '" + text + "'");
-    return static_cast<uint32_t>(seed);
+    const unsigned long long number = text.empty() || !std::isdigit(text[0]) ? ~0ull : std::stoull(text, &end);
+    if (end != text.size() || number > 0xffffffffull) throw std::runtime_error(flag + ": cannot parse '" + text + "'");
+    return static_cast<uint32_t>(number);
 }
 
 std::vector<uint32_t> parse_seeds(const std::string &text) {
@@ -39,8 +41,8 @@ std::vector<uint32_t> parse_seeds(const std::string &text) {
         const size_t end = std::min(text.find(',', start), text.size());
         const std::string item = text.substr(start, end - start);
         const size_t dash = item.find('-');
-        const uint32_t first = parse_seed(item.substr(0, dash));
-        const uint32_t last = dash == std::string::npos ? first : parse_seed(item.substr(dash + 1));
+        const uint32_t first = parse_number("--seeds", item.substr(0, dash));
+        const uint32_t last = dash == std::string::npos ? first : parse_number("--seeds", item.substr(dash + 1));
         if (last < first) throw std::runtime_error("--seeds: the range " + item + " is reversed");
         for (uint64_t seed = first; seed <= last; ++seed) seeds.push_back(static_cast<uint32_t>(seed));
         start = end + 1;
@@ -112,6 +114,9 @@ void run(const Flags &flags) {
     }
     sgi::Options options;
     options.types = flags.types;
+    options.backend = flags.backend;
+    options.threads = flags.threads;
+    options.precision = flags.precision;
     sgi::Engine engine(flags.model, options);
     const Items items(flags, engine.info());
     std::filesystem::create_directories(outdir);
@@ -145,6 +150,9 @@ int main(int argc, char **argv) try {
         else if (flag == "--class") flags.label = value;
         else if (flag == "--trunc") flags.psi = std::stof(value);
         else if (flag == "--format") flags.format = value;
+        else if (flag == "--backend") flags.backend = value;
+        else if (flag == "--precision") flags.precision = value;
+        else if (flag == "--threads") flags.threads = parse_number(flag, value);
         else throw std::runtime_error("no flag " + flag);
     }
     if (argc < 2 || argv[1][0] == '-') return std::fputs(USAGE, stderr), 2;

@@ -36,8 +36,9 @@ class Backend {
     virtual std::string runtime() const = 0;
 };
 
-// Load a model. artifact.types are the outputs of an .onnx, or some of the outputs of an engine. Throw
-// Failure(SGI_ERROR_BACKEND).
+// Load a model. artifact.types are the outputs of an .onnx, or some of the outputs of an engine or, of the backend cpu,
+// of an .onnx. Throw Failure(SGI_ERROR_BACKEND), of which Unsupported means that another backend may run the model.
+std::unique_ptr<Backend> open_cpu(std::string_view model, const Artifact &artifact, const BackendOptions &options);
 std::unique_ptr<Backend> open_onnxruntime(std::string_view model, const Artifact &artifact,
                                           const BackendOptions &options);
 std::unique_ptr<Backend> open_openvino(std::string_view model, const Artifact &artifact, const BackendOptions &options);

@@ -51,7 +51,8 @@ struct Kind {
     const char *name, *option;
     bool engines;
 };
-constexpr Kind KINDS[] = {{"onnxruntime", "SGI_WITH_ORT", false},
+constexpr Kind KINDS[] = {{"cpu", "SGI_WITH_CPU", false},
+                          {"onnxruntime", "SGI_WITH_ORT", false},
                           {"openvino", "SGI_WITH_OPENVINO", false},
                           {"tensorrt", "SGI_WITH_TENSORRT", true}};
 
@@ -63,11 +64,14 @@ void check_backend(const std::string &name, bool engine) {
         argument("sgi_options.backend: " + name + " runs " +
                  (kind.engines ? ".engine and .plan files" : ".onnx files") + "; leave it NULL");
     }
-    argument("sgi_options.backend: no backend '" + name + "'; choose onnxruntime, openvino or tensorrt");
+    argument("sgi_options.backend: no backend '" + name + "'; choose cpu, onnxruntime, openvino or tensorrt");
 }
 
 std::unique_ptr<Backend> open_backend(const std::string &name, const Model &model, const Artifact &artifact,
                                       const BackendOptions &options) {
+#ifdef SGI_WITH_CPU
+    if (name == "cpu") return open_cpu(model.bytes, artifact, options);
+#endif
 #ifdef SGI_WITH_ORT
     if (name == "onnxruntime") return open_onnxruntime(model.bytes, artifact, options);
 #endif
@@ -83,11 +87,28 @@ std::unique_ptr<Backend> open_backend(const std::string &name, const Model &mode
     throw Failure(SGI_ERROR_BACKEND, "this library was built without " + name + "; build it with -D " + option + "=ON");
 }
 
+bool is_built_in([[maybe_unused]] const std::string &name) {
+#ifdef SGI_WITH_CPU
+    if (name == "cpu") return true;
+#endif
+#ifdef SGI_WITH_ORT
+    if (name == "onnxruntime") return true;
+#endif
+    return false;
+}
+
+// The backend of options that name none. A device or a runtime library that only ONNX Runtime has chooses it.
+std::string default_backend(const Model &model, const sgi_options &options) {
+    if (model.is_engine()) return "tensorrt";
+    const bool is_for_cpu = !options.runtime && or_default(options.device, "cpu") == "cpu";
+    return is_for_cpu && is_built_in("cpu") ? "cpu" : "onnxruntime";
+}
+
 } // namespace
 
 sgi_engine::sgi_engine(const Model &model, const sgi_options &options)
     : artifact_(read_artifact(model)), path_(model.path),
-      backend_name_(or_default(options.backend, model.is_engine() ? "tensorrt" : "onnxruntime")),
+      backend_name_(options.backend ? options.backend : default_backend(model, options)),
       device_(or_default(options.device, model.is_engine() ? "cuda" : "cpu")),
       batch_(options.batch ? options.batch : DEFAULT_BATCH) {
     if (device_ != "cpu" && device_ != "cuda")
@@ -100,19 +121,13 @@ sgi_engine::sgi_engine(const Model &model, const sgi_options &options)
     const std::string precision = or_default(options.precision, "");
     if (!precision.empty() && precision != "bf16")
         argument("sgi_options.precision: no precision '" + precision + "'; choose bf16, or leave it NULL");
-    if (!precision.empty() && backend_name_ != "openvino")
-        argument("sgi_options.precision: " + backend_name_ + " does not have bf16; use openvino, or leave it NULL");
+    if (!precision.empty() && backend_name_ != "openvino" && backend_name_ != "cpu")
+        argument("sgi_options.precision: " + backend_name_ +
+                 " does not have bf16; use cpu or openvino, or leave it NULL");
 
     const BackendOptions settings{device_, or_default(options.runtime, ""), options.threads, batch_, precision};
-    Model cut = model;
-    std::string smaller;
-    if (options.types) {
-        artifact_.types = choose_types(artifact_.types, options.types);
-        std::vector<std::string> names;
-        for (const OutputType &type : artifact_.types) names.push_back(type.name);
-        if (!model.is_engine()) cut.bytes = smaller = keep_outputs(model.bytes, names);
-    }
-    backend_ = open_backend(backend_name_, cut, artifact_, settings);
+    if (options.types) artifact_.types = choose_types(artifact_.types, options.types);
+    open(model, options, settings);
     runtime_ = backend_->runtime();
     for (const OutputType &type : artifact_.types) {
         std::vector<const char *> &names = class_names_.emplace_back();
@@ -122,6 +137,27 @@ sgi_engine::sgi_engine(const Model &model, const sgi_options &options)
         types_.push_back({type.name.c_str(), type.channels, type.low, type.high, type.meaning.c_str(), type.decoding,
                           type.png_bits, count, count ? names.data() : nullptr, count ? colours.data() : nullptr});
     }
+}
+
+void sgi_engine::open(const Model &model, const sgi_options &options, const BackendOptions &settings) {
+    if (backend_name_ == "cpu") {
+        try {
+            backend_ = open_backend(backend_name_, model, artifact_, settings);
+            return;
+        } catch (const Unsupported &unsupported) {
+            if (options.backend || !settings.precision.empty() || !is_built_in("onnxruntime")) throw;
+            fallback_ = unsupported.reason;
+            backend_name_ = "onnxruntime";
+        }
+    }
+    Model cut = model;
+    std::string smaller;
+    if (options.types && !model.is_engine()) {
+        std::vector<std::string> names;
+        for (const OutputType &type : artifact_.types) names.push_back(type.name);
+        cut.bytes = smaller = keep_outputs(model.bytes, names);
+    }
+    backend_ = open_backend(backend_name_, cut, artifact_, settings);
 }
 
 void sgi_engine::info(sgi_model_info &info) const {
@@ -139,6 +175,7 @@ void sgi_engine::info(sgi_model_info &info) const {
     info.input = artifact_.input.c_str();
     info.w_dim = artifact_.w_dim;
     info.num_ws = artifact_.num_ws();
+    info.fallback = fallback_.empty() ? nullptr : fallback_.c_str();
 }
 
 void sgi_engine::generate(const sgi_request &request, const sgi_output *outputs, size_t output_count) {

@@ -13,4 +13,13 @@ struct Failure : std::runtime_error {
     sgi_status status;
 };
 
+// A model that the backend cpu cannot run, although another backend may.
+struct Unsupported : Failure {
+    explicit Unsupported(const std::string &reason)
+        : Failure(SGI_ERROR_BACKEND, "the backend cpu cannot run the model: " + reason +
+                                         "; use the backend onnxruntime, or export the model again"),
+          reason(reason) {}
+    std::string reason;
+};
+
 } // namespace sgi::internal

@@ -1,4 +1,4 @@
-// Correct models and calls through the C++ wrapper.
+// Correct models and calls through the C++ wrapper. Usage: test_engine BACKEND
 #include "check.hpp"
 
 #include <sgi/sgi.hpp>
@@ -7,6 +7,8 @@
 #include <cstring>
 
 namespace {
+
+sgi::Options BACKEND;
 
 float difference(sgi::Span<const float> a, sgi::Span<const float> b) {
     CHECK(a.size() == b.size());
@@ -26,7 +28,7 @@ std::vector<float> expected_values(const std::string &file) {
 }
 
 void agrees_with_python() {
-    sgi::Engine engine(MODEL);
+    sgi::Engine engine(MODEL, BACKEND);
     const sgi::Maps maps = engine.generate({0, 4294967295u}, 0.5f);
     const std::vector<float> expected = expected_values("tiny.f32");
     const size_t images = 2 * 3 * 16 * 16;
@@ -38,7 +40,7 @@ void agrees_with_python() {
 }
 
 void seeds_and_z_are_one() {
-    sgi::Engine engine(MODEL);
+    sgi::Engine engine(MODEL, BACKEND);
     std::vector<double> latent(8);
     CHECK(sgi_latent(7, latent.data(), latent.size()) == SGI_OK);
     const std::vector<float> z(latent.begin(), latent.end());
@@ -59,7 +61,7 @@ std::vector<float> rows_of_w(size_t count) {
 }
 
 void w_plus_agrees_with_python() {
-    sgi::Engine engine(MODEL_OF_WS);
+    sgi::Engine engine(MODEL_OF_WS, BACKEND);
     const sgi_model_info info = engine.info();
     CHECK(std::string(info.input) == "w+" && info.w_dim == 12 && info.num_ws == 6 && info.z_dim == 8);
     const std::vector<float> ws = rows_of_w(2 * 6), expected = expected_values("tiny_ws.f32");
@@ -77,7 +79,7 @@ void one_w_is_used_for_every_row() {
     std::vector<float> ws;
     for (size_t n = 0; n < COUNT; ++n)
         for (size_t i = 0; i < 6; ++i) ws.insert(ws.end(), &w[12 * n], &w[12 * n] + 12);
-    sgi::Options two;
+    sgi::Options two = BACKEND;
     two.batch = 2;
     sgi::Engine engine(MODEL_OF_WS, two);
     sgi::Request one, all;
@@ -92,24 +94,24 @@ void one_w_is_used_for_every_row() {
 void passes_make_no_difference() {
     std::vector<uint32_t> seeds(7);
     for (uint32_t i = 0; i < seeds.size(); ++i) seeds[i] = i * 1000;
-    sgi::Options three;
+    sgi::Options three = BACKEND;
     three.batch = 3;
-    sgi::Engine whole(MODEL), cut(MODEL, three);
+    sgi::Engine whole(MODEL, BACKEND), cut(MODEL, three);
     const sgi::Maps a = whole.generate(seeds), b = cut.generate(seeds);
     for (const sgi::Map &map : a) CHECK(difference(map.values(), b[map.type()].values()) <= 1e-5f);
 }
 
 void psi_counts_in_each_call() {
-    sgi::Engine engine(MODEL);
+    sgi::Engine engine(MODEL, BACKEND);
     const sgi::Maps own = engine.generate({3}), same = engine.generate({3}, 0.7f), other = engine.generate({3}, 0.1f);
     CHECK(difference(own["image"].values(), same["image"].values()) == 0);
     CHECK(difference(own["image"].values(), other["image"].values()) > 1e-3f);
 }
 
 void types_are_cut_from_the_model() {
-    sgi::Options depth_only;
+    sgi::Options depth_only = BACKEND;
     depth_only.types = " depth";
-    sgi::Engine all(MODEL), depth(MODEL, depth_only);
+    sgi::Engine all(MODEL, BACKEND), depth(MODEL, depth_only);
     CHECK(all.types().size() == 2);
     CHECK(depth.types().size() == 1);
     const sgi::Maps maps = depth.generate({5});
@@ -118,7 +120,7 @@ void types_are_cut_from_the_model() {
 }
 
 void buffers_are_filled_exactly() {
-    sgi::Engine engine(MODEL);
+    sgi::Engine engine(MODEL, BACKEND);
     std::vector<float> buffer(3 * 16 * 16 + 2, -7.0f);
     sgi::Request request;
     const uint32_t seed = 9;
@@ -130,7 +132,7 @@ void buffers_are_filled_exactly() {
 
 // tiny.onnx is of an early version: its types have no decoding and no PNG bits, so those of the built-in types apply.
 void types_of_early_files() {
-    sgi::Engine engine(MODEL);
+    sgi::Engine engine(MODEL, BACKEND);
     const sgi_type &image = engine.types()[0], &depth = engine.types()[1];
     CHECK(image.decoding == SGI_DECODING_IDENTITY && image.png_bits == 8);
     CHECK(depth.decoding == SGI_DECODING_INVERSE && depth.png_bits == 16);
@@ -153,16 +155,19 @@ void display_codes() {
 void engines_move() {
     const std::string bytes = read_bytes(MODEL);
     sgi::Engine first(
-        sgi::Span<const unsigned char>(reinterpret_cast<const unsigned char *>(bytes.data()), bytes.size()));
+        sgi::Span<const unsigned char>(reinterpret_cast<const unsigned char *>(bytes.data()), bytes.size()), BACKEND);
     sgi::Engine second(std::move(first));
     CHECK(second.info().resolution == 16);
-    second = sgi::Engine(MODEL);
+    second = sgi::Engine(MODEL, BACKEND);
+    CHECK(second.info().backend == BACKEND.backend);
     CHECK(second.generate({1}).size() == 2);
 }
 
 } // namespace
 
-int main() {
+int main(int argc, char **argv) {
+    CHECK(argc == 2);
+    BACKEND.backend = argv[1];
     agrees_with_python();
     seeds_and_z_are_one();
     w_plus_agrees_with_python();

@@ -1,4 +1,4 @@
-// Status and message of every bad model, option and request.
+// Status and message of every bad model, option and request. Usage: test_refusals BACKEND
 #include "check.hpp"
 
 #include <sgi/sgi.hpp>
@@ -7,6 +7,8 @@
 #include <limits>
 
 namespace {
+
+sgi::Options BACKEND;
 
 void refused(sgi_status status, const std::string &text, const std::function<void()> &call) {
     try {
@@ -26,7 +28,7 @@ void refused(sgi_status status, const std::string &text, const std::function<voi
 
 sgi::Engine open_bytes(const std::string &bytes) {
     return sgi::Engine(
-        sgi::Span<const unsigned char>(reinterpret_cast<const unsigned char *>(bytes.data()), bytes.size()));
+        sgi::Span<const unsigned char>(reinterpret_cast<const unsigned char *>(bytes.data()), bytes.size()), BACKEND);
 }
 
 void models() {
@@ -79,7 +81,7 @@ void models() {
 void options() {
     const auto with = [](auto change) {
         return [change] {
-            sgi::Options options;
+            sgi::Options options = BACKEND;
             change(options);
             sgi::Engine(MODEL, options);
         };
@@ -92,10 +94,16 @@ void options() {
     refused(SGI_ERROR_ARGUMENT, "sgi_options.batch", with([](auto &o) { o.batch = 1u << 20; }));
     refused(SGI_ERROR_ARGUMENT, "sgi_options.threads", with([](auto &o) { o.threads = 1u << 20; }));
     refused(SGI_ERROR_ARGUMENT, "no precision 'int8'; choose bf16", with([](auto &o) { o.precision = "int8"; }));
-    refused(SGI_ERROR_ARGUMENT, "onnxruntime does not have bf16; use openvino",
-            with([](auto &o) { o.precision = "bf16"; }));
-    refused(SGI_ERROR_BACKEND, "sgi_options.runtime cannot be loaded", with([](auto &o) { o.runtime = "/no/lib.so"; }));
-    refused(SGI_ERROR_BACKEND, "no libonnxruntime.so in", with([](auto &o) { o.runtime = "/tmp"; }));
+    if (BACKEND.backend == "onnxruntime") {
+        refused(SGI_ERROR_ARGUMENT, "onnxruntime does not have bf16; use cpu or openvino",
+                with([](auto &o) { o.precision = "bf16"; }));
+        refused(SGI_ERROR_BACKEND, "sgi_options.runtime cannot be loaded",
+                with([](auto &o) { o.runtime = "/no/lib.so"; }));
+        refused(SGI_ERROR_BACKEND, "no libonnxruntime.so in", with([](auto &o) { o.runtime = "/tmp"; }));
+    } else {
+        refused(SGI_ERROR_BACKEND, "the backend cpu cannot run the model: it has no device cuda",
+                with([](auto &o) { o.device = "cuda"; }));
+    }
 
     struct Newer {
         sgi_options options;
@@ -117,7 +125,7 @@ void options() {
 }
 
 void requests() {
-    sgi::Engine engine(MODEL);
+    sgi::Engine engine(MODEL, BACKEND);
     const uint32_t seed = 0;
     const float z[8] = {};
     std::vector<float> buffer(3 * 16 * 16);
@@ -176,7 +184,7 @@ void requests() {
 }
 
 void latents_after_the_mapping_network() {
-    sgi::Engine takes_z(MODEL), takes_ws(MODEL_OF_WS);
+    sgi::Engine takes_z(MODEL, BACKEND), takes_ws(MODEL_OF_WS, BACKEND);
     const std::vector<float> z(8), w(12), ws(6 * 12), part(5);
     const std::vector<uint32_t> seeds{1};
     const auto refuse = [](sgi::Engine &engine, const std::string &text, auto change) {
@@ -224,7 +232,9 @@ void latents_after_the_mapping_network() {
 
 } // namespace
 
-int main() {
+int main(int argc, char **argv) {
+    CHECK(argc == 2);
+    BACKEND.backend = argv[1];
     models();
     options();
     requests();

@@ -1,5 +1,5 @@
 // Many threads on one engine: correct values, one error message per thread, constant memory.
-// Usage: test_threads [seconds] [threads]
+// Usage: test_threads BACKEND [seconds] [threads]
 #include "check.hpp"
 
 #include <sgi/sgi.hpp>
@@ -55,9 +55,12 @@ struct Work {
 } // namespace
 
 int main(int argc, char **argv) {
-    const double seconds = argc > 1 ? std::atof(argv[1]) : 3;
-    const size_t count = argc > 2 ? static_cast<size_t>(std::atoi(argv[2])) : 64;
-    sgi::Engine engine(MODEL);
+    CHECK(argc > 1);
+    const double seconds = argc > 2 ? std::atof(argv[2]) : 3;
+    const size_t count = argc > 3 ? static_cast<size_t>(std::atoi(argv[3])) : 64;
+    sgi::Options options;
+    options.backend = argv[1];
+    sgi::Engine engine(MODEL, options);
     std::vector<uint32_t> seeds(SEEDS);
     for (uint32_t i = 0; i < SEEDS; ++i) seeds[i] = i;
     const sgi::Maps expected = engine.generate(seeds);

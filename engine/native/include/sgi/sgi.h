@@ -59,18 +59,21 @@ typedef enum sgi_status {
 /* Options of sgi_open. Start from sgi_options_default(); zero and NULL mean the default. */
 typedef struct sgi_options {
     size_t size;           /* sizeof(sgi_options): which fields the caller's header has */
-    const char *backend;   /* for an .onnx "onnxruntime" (default) or "openvino", for an .engine or .plan "tensorrt"
-                              (default); each must be built into the library */
-    const char *device;    /* for an .onnx "cpu" (default) or "cuda"; an engine runs on "cuda" */
+    const char *backend;   /* for an .onnx "cpu", "onnxruntime" or "openvino", for an .engine or .plan "tensorrt"; each
+                              must be built into the library. Default for an .onnx: "cpu", which needs no other library,
+                              and "onnxruntime" if cpu is not built in, if it cannot run the model
+                              (sgi_model_info.fallback), or if `runtime` or another device is given */
+    const char *device;    /* for an .onnx "cpu" (default) or, with "onnxruntime", "cuda"; an engine runs on "cuda" */
     const char *types;     /* outputs to load, such as "image,depth"; default all. Other outputs of an .onnx are removed
                               from the graph and cost nothing; those of an engine are computed and not copied */
     const char *runtime;   /* path of libonnxruntime, for an engine of libnvinfer or libtensorrt_rtx, or of its folder.
                               Default: $SGI_ORT_LIB or $SGI_TENSORRT_LIB, then the system's library, then the package of
                               a Python environment */
-    uint32_t threads;      /* CPU threads for one pass; default all cores */
+    uint32_t threads;      /* CPU threads for one pass; default all cores. "cpu" computes the same values with any
+                              number, and by default uses no more than affinity, cgroup and OMP_NUM_THREADS allow */
     uint32_t batch;        /* largest number of images in one pass; bounds memory; default 8. An engine has a limit of
                               its own as well */
-    const char *precision; /* "bf16", with "openvino": faster on CPUs that support it, accurate enough for 8-bit
+    const char *precision; /* "bf16", with "cpu" or "openvino": faster on CPUs that support it, accurate enough for 8-bit
                               pictures. Default: that of the model */
 } sgi_options;
 
@@ -110,6 +113,7 @@ typedef struct sgi_model_info {
     const char *input; /* what the model takes: "z", "w" or "w+" */
     uint32_t w_dim;    /* size of w; 0 in files that take z */
     uint32_t num_ws;   /* rows of w+ */
+    const char *fallback; /* why the default backend cpu cannot run the model, which another one runs; else NULL */
 } sgi_model_info;
 
 /* Images to generate, from exactly one of seeds, z, w and ws. A model that takes z needs seeds or z, one that takes w

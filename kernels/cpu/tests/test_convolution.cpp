@@ -1,0 +1,113 @@
+// Modulated convolutions against their definition, for random shapes, rows, threads and targets.
+#include "cases.hpp"
+#include "convolution.hpp"
+#include "reference.hpp"
+
+using namespace sgi::cpu;
+
+namespace {
+
+constexpr double TOLERANCE = 1e-5, TOLERANCE_BFLOAT16 = 1e-2; // relative RMS of one layer
+
+// A layer and the inputs of one call. Activations have `pictures` rows, which the rows of the call read.
+struct Case {
+    ConvShape shape;
+    size_t rows, pictures;
+    bool noisy;
+    float clamp;
+    std::vector<float> weight, x, style, scale, noise, bias;
+    std::vector<uint32_t> source;
+
+    Case(Random &random, const ConvShape &of, size_t row_count)
+        : shape(of), rows(row_count), pictures(random.whole(1, rows)), noisy(random.whole(0, 1) == 1),
+          clamp(random.whole(0, 1) ? 0.75f : std::numeric_limits<float>::infinity()),
+          weight(random.normal(of.outputs * of.inputs * 9)),
+          x(random.normal(pictures * of.inputs * of.height * of.width)),
+          style(random.normal(rows * of.inputs, 1, 0.5f)),
+          scale(random.normal(rows * of.outputs, 0.5f / std::sqrt(float(of.inputs)), 0.05f)),
+          noise(random.normal(of.out_height() * of.out_width(), 0, 0.3f)), bias(random.normal(of.outputs, 0, 0.3f)),
+          source(random.sources(rows, pictures)) {}
+
+    size_t pixels() const { return shape.height * shape.width; }
+    size_t out_pixels() const { return shape.out_height() * shape.out_width(); }
+    size_t out_floats() const { return padded(shape.outputs) * out_pixels(); }
+
+    // The outputs of rows first to end.
+    std::vector<float> run(Pool &pool, const Convolution &layer, size_t first, size_t end) const {
+        Guarded blocked(pictures * padded(shape.inputs) * pixels());
+        for (size_t p = 0; p < pictures; ++p) {
+            const auto from = x.begin() + ptrdiff_t(p * shape.inputs * pixels());
+            to_blocks({from, from + ptrdiff_t(shape.inputs * pixels())}, shape.inputs, pixels(),
+                      blocked.get() + p * padded(shape.inputs) * pixels());
+        }
+        Guarded styles(to_stride(style, shape.inputs)), scales(to_stride(scale, shape.outputs));
+        Guarded biases(to_stride(bias, shape.outputs)), noises(noise), y((end - first) * out_floats());
+        ConvCall call;
+        call.rows = end - first;
+        call.x = blocked.get(), call.source = source.data() + first;
+        call.style_stride = padded(shape.inputs), call.scale_stride = padded(shape.outputs);
+        call.style = styles.get() + first * call.style_stride, call.scale = scales.get() + first * call.scale_stride;
+        call.noise = noisy ? noises.get() : nullptr;
+        call.bias = biases.get();
+        call.clamp = clamp;
+        call.y = y.get();
+        layer.run(pool, call);
+        return y.values();
+    }
+
+    reference::Values expected(size_t row) const {
+        return reference::convolution(
+            shape, weight, as_double(&x[source[row] * shape.inputs * pixels()], shape.inputs * pixels()),
+            as_double(&style[row * shape.inputs], shape.inputs), as_double(&scale[row * shape.outputs], shape.outputs),
+            noisy ? as_double(noise.data(), noise.size()) : reference::Values(), as_double(bias.data(), bias.size()),
+            0.2f, clamp);
+    }
+};
+
+void test_case(const Case &of, Precision precision) {
+    const auto layer = make_convolution(of.shape, of.weight.data(), precision);
+    CHECK(layer->bytes() >= of.weight.size() * (precision == Precision::FLOAT32 ? 4 : 2));
+    Pool pool(2);
+    const std::vector<float> y = of.run(pool, *layer, 0, of.rows);
+    for (size_t row = 0; row < of.rows; ++row) {
+        const float *of_row = &y[row * of.out_floats()];
+        const std::vector<float> values = from_blocks(of_row, of.shape.outputs, of.out_pixels());
+        const double error = relative_rms(values.data(), of.expected(row));
+        const double tolerance = precision == Precision::FLOAT32 ? TOLERANCE : TOLERANCE_BFLOAT16;
+        if (!(error <= tolerance))
+            std::fprintf(stderr, "%zu to %zu channels, %zu x %zu%s, row %zu of %zu: %g\n", of.shape.inputs,
+                         of.shape.outputs, of.shape.height, of.shape.width, of.shape.up ? ", up" : "", row, of.rows,
+                         error);
+        CHECK(error <= tolerance);
+    }
+    for (const size_t threads : {1, 3}) { // the same bits, whatever the threads and the other rows of the call
+        Pool other(threads);
+        CHECK(same_bits(of.run(other, *layer, 0, of.rows), y));
+        const size_t row = of.rows - 1;
+        const std::vector<float> last(y.begin() + ptrdiff_t(row * of.out_floats()), y.end());
+        CHECK(same_bits(of.run(other, *layer, row, row + 1), last));
+    }
+}
+
+void test_shapes(Precision precision) {
+    Random random(1);
+    for (const bool up : {false, true}) {
+        for (const size_t side : {4, 8, 16}) // those of generators
+            test_case(Case(random, {32, 48, side, side, up}, 3), precision);
+        for (size_t rows = 1; rows <= 9; ++rows)
+            test_case(Case(random,
+                           {random.whole(1, 40), random.whole(1, 70), random.whole(1, 14), random.whole(1, 14), up},
+                           rows),
+                      precision);
+    }
+    test_case(Case(random, {20, 40, 37, 41, false}, 1), precision); // more than one chunk of tiles
+    test_case(Case(random, {20, 40, 19, 21, true}, 2), precision);
+}
+
+} // namespace
+
+int main() {
+    for_each_target([] {
+        for (const Precision precision : {Precision::FLOAT32, Precision::BFLOAT16}) test_shapes(precision);
+    });
+}
