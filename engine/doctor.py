@@ -10,7 +10,7 @@ from typing import Literal
 
 from sgi.engine import bundle
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import backend_names, devices_of, has_nvidia_driver, missing, open_backend, runs
+from sgi.engine.backends import AUTO, backend_names, devices_of, has_nvidia_driver, missing, open_backend, runs
 from sgi.engine.backends.engine_file import MODULES, TENSORRT, is_installed
 from sgi.engine.backends.table import NATIVE
 from sgi.engine.cores import available_cores
@@ -92,7 +92,7 @@ def check_backends() -> list[Finding]:
             findings += [check_backend(name, device) for device in devices_of(name)]
         except UserError as error:  # a plugin that does not import
             findings.append(Finding(f"backend {name}", "no", str(error)))
-    return findings
+    return [*findings, _choice()] if bundle.MODEL.exists() else findings
 
 
 def check_backend(name: str, device: str) -> Finding:
@@ -116,6 +116,17 @@ def check_backend(name: str, device: str) -> Finding:
     except Exception as error:  # any exception of a runtime is a finding
         return Finding(what, "no", one_line(" ".join(f"{type(error).__name__}: {error}".split()), _DETAIL_LENGTH))
     return Finding(what, "yes", "computed the maps of seed 0 of the bundled model")
+
+
+def _choice() -> Finding:
+    """What `auto` chooses for the bundled model and many images, and what it passes over."""
+    what = f"backend {AUTO}"
+    try:
+        with closing(open_backend(bundle.MODEL, batch=1)) as backend:
+            remark = getattr(backend, "remark", "")
+            return Finding(what, "yes", f"{backend.name} on {backend.device}" + (f": {remark}" if remark else ""))
+    except Exception as error:  # any exception of a runtime is a finding
+        return Finding(what, "no", one_line(" ".join(str(error).split()), _DETAIL_LENGTH))
 
 
 def check_generators() -> list[Finding]:

@@ -110,7 +110,7 @@ def open_backend(
         except UnsupportedModelError as error:
             if name == names[-1]:
                 raise
-            passed_over.append(f"not {name}: {error}")
+            passed_over.append(str(error))
             continue
         if passed_over:
             setattr(opened, "remark", "; ".join(passed_over))  # noqa: B010
