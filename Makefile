@@ -11,7 +11,7 @@ TESTS ?= tests
 RUN := .venv-run
 DEV := .venv
 PACKAGES := cli engine kernels export trainer
-NATIVE_SOURCES = $(shell find engine/native -name '*.[ch]' -o -name '*.[ch]pp')
+NATIVE_SOURCES = $(shell find engine/native kernels/cpu -name '*.[ch]' -o -name '*.[ch]pp')
 # Everything that `pip install .` copies: RUN is made again when one of these changes, at any depth.
 PACKAGE_FILES := $(shell find $(PACKAGES) \( -path engine/native -o -name __pycache__ \) -prune -o -type f -print)
 # What the package of the C++ library is built from; some of kernels/ is above.

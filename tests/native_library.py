@@ -72,6 +72,7 @@ class _ModelInfo(ctypes.Structure):
         ("input", ctypes.c_char_p),
         ("w_dim", ctypes.c_uint32),
         ("num_ws", ctypes.c_uint32),
+        ("fallback", ctypes.c_char_p),
     ]
 
 
@@ -147,9 +148,17 @@ class NativeLibrary:
         """What a model takes, its w_dim and num_ws, by sgi_info; raises NativeError."""
         return self._info(model, lambda info: (info.input.decode(), info.w_dim, info.num_ws))
 
-    def _info(self, model: Path, read: Callable[[_ModelInfo], _Facts]) -> _Facts:
+    def backend(self, model: Path, backend: str | None = None) -> tuple[str, str | None]:
+        """The backend that runs a model, and why cpu does not where it is the default; raises NativeError."""
+
+        def read(info: _ModelInfo) -> tuple[str, str | None]:
+            return info.backend.decode(), info.fallback.decode() if info.fallback else None
+
+        return self._info(model, read, backend)
+
+    def _info(self, model: Path, read: Callable[[_ModelInfo], _Facts], backend: str | None = None) -> _Facts:
         engine = ctypes.c_void_p()
-        options = _Options(ctypes.sizeof(_Options))
+        options = _Options(ctypes.sizeof(_Options), backend=backend.encode() if backend else None)
         self._check(self._library.sgi_open(str(model).encode(), ctypes.byref(options), ctypes.byref(engine)))
         try:
             info = _ModelInfo(ctypes.sizeof(_ModelInfo))

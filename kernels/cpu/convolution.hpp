@@ -9,7 +9,11 @@
 
 namespace sgi::cpu {
 
+// BFLOAT16: transformed inputs and weights are rounded to bfloat16; sums, activations and everything else are float32.
 enum class Precision { FLOAT32, BFLOAT16 };
+
+// Whether this processor multiplies bfloat16 (AVX512-BF16). Others have no use for it.
+bool has_bfloat16();
 
 // inputs, outputs: channels. height, width: of the input; an up-convolution doubles them.
 struct ConvShape {
@@ -44,8 +48,16 @@ class Convolution {
     virtual size_t bytes() const = 0;
 };
 
-// weight: [O][I][3][3], as torch.nn.functional.conv2d takes it (no flip); for `up` y is conv_transpose2d with stride 2,
-// then the filter [1, 3, 3, 1] / 4 in each direction with one pixel of padding. Chooses the form by the shape.
-std::unique_ptr<Convolution> make_convolution(const ConvShape &shape, const float *weight, Precision precision);
+// [O][I][3][3] float32, or [I][O][3][3], without alignment: the bytes of a file.
+struct ConvWeight {
+    const void *bytes;
+    bool inputs_first = false;
+};
+
+// weight: as torch.nn.functional.conv2d takes it (no flip); for `up` y is conv_transpose2d with stride 2,
+// then the filter [1, 3, 3, 1] / 4 in each direction with one pixel of padding. The pool packs the weights. Throws
+// std::invalid_argument for bfloat16 where has_bfloat16() is false.
+std::unique_ptr<Convolution> make_convolution(Pool &pool, const ConvShape &shape, const ConvWeight &weight,
+                                              Precision precision);
 
 } // namespace sgi::cpu

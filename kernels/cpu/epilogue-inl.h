@@ -18,8 +18,8 @@ struct Epilogue {
 
     // gain: a further factor of the sums.
     HWY_INLINE Epilogue(const ConvCall &call, size_t row, size_t channel, float gain = 1)
-        : scale(hn::Mul(hn::Load(TAG, call.scale + row * call.scale_stride + channel), hn::Set(TAG, gain))),
-          bias(hn::Load(TAG, call.bias + channel)), slope(hn::Set(TAG, call.slope)), low(hn::Set(TAG, -call.clamp)),
+        : scale(hn::Mul(hn::LoadU(TAG, call.scale + row * call.scale_stride + channel), hn::Set(TAG, gain))),
+          bias(hn::LoadU(TAG, call.bias + channel)), slope(hn::Set(TAG, call.slope)), low(hn::Set(TAG, -call.clamp)),
           high(hn::Set(TAG, call.clamp)) {}
 
     HWY_INLINE Vec operator()(Vec sum, float noise) const {

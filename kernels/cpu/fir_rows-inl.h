@@ -35,7 +35,7 @@ HWY_INLINE void fir_column(const Epilogue &epilogue, const float *line, size_t s
         const size_t at = k * LANES;
         const Vec sum = fir(hn::Load(TAG, lines[0] + at), hn::Load(TAG, lines[1] + at), hn::Load(TAG, lines[2] + at),
                             hn::Load(TAG, lines[3] + at));
-        hn::Store(epilogue(sum, noise ? noise[k] : 0.0f), TAG, y + k * BLOCK);
+        hn::StoreU(epilogue(sum, noise ? noise[k] : 0.0f), TAG, y + k * BLOCK);
     }
 }
 

@@ -7,8 +7,8 @@
 
 namespace sgi::cpu {
 
-// Items of `tiles` consecutive tiles and `panels` consecutive panels of output channels. An item transforms the inputs of
-// its tiles itself, so that threads need no barrier inside a layer.
+// Items of `tiles` consecutive tiles and `panels` consecutive panels of output channels. An item transforms the inputs
+// of its tiles itself, so that threads need no barrier inside a layer.
 struct Partition {
     size_t all_tiles, all_panels, tiles, panels;
 
@@ -27,8 +27,8 @@ struct Partition {
 };
 
 // Tiles of a chunk. tile_bytes: of the transformed inputs of a tile, which should stay in a core's L2 cache.
-// weight_bytes: of the packed weights, which are read once for each chunk: those that do not stay in a cache need chunks
-// of more tiles.
+// weight_bytes: of the packed weights, which are read once for each chunk: those that do not stay in a cache need
+// chunks of more tiles.
 inline size_t chunk_tiles(size_t tile_bytes, size_t weight_bytes) {
     constexpr size_t CACHE = 192 << 10, LARGE_WEIGHTS = 4 << 20, MOST = 112;
     return std::clamp<size_t>(CACHE / tile_bytes, weight_bytes > LARGE_WEIGHTS ? 84 : 28, MOST);

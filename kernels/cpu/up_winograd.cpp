@@ -2,13 +2,13 @@
 // [1, 3, 3, 1] in both directions and the epilogue, without an intermediate map in memory.
 //
 // In one direction the even outputs of the transposed convolution are w[2] x[i - 1] + w[0] x[i], two taps, and the odd
-// ones w[1] x[i]. Even outputs take five products for four outputs, F(4, 2), instead of eight; odd ones take four. A tile
-// of 4 x 4 inputs takes 81 products instead of 144, with 36 matrices of weights. See docs/cpu-kernels.md.
+// ones w[1] x[i]. Even outputs take five products for four outputs, F(4, 2), instead of eight; odd ones take four. A
+// tile of 4 x 4 inputs takes 81 products instead of 144, with 36 matrices of weights. See docs/cpu-kernels.md.
 #include "up_winograd.hpp"
 
+#include "aligned.hpp"
 #include "partition.hpp"
 #include "up_chunk.hpp"
-#include "winograd_points.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "up_winograd.cpp"
@@ -17,8 +17,11 @@
 #include "epilogue-inl.h"
 #include "fir_rows-inl.h"
 #include "gemm-inl.h"
+#include "packing-inl.h"
+#include "winograd_points.hpp"
 
-#include <hwy/aligned_allocator.h>
+#include <stdexcept>
+
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -52,46 +55,45 @@ HWY_INLINE void transform_output(const Vec *m, Vec *y) {
     y[3] = hn::MulAdd(hn::Set(TAG, 0.125f), m[1], hn::MulAdd(hn::Set(TAG, 8.0f), m[3], hn::Sub(m[4], m[2])));
 }
 
-// Floats of the buffers of a chunk, and their starts.
-struct Layout {
-    size_t even_even, even_odd, odd_even, odd_odd; // floats of one matrix of transformed inputs
-    size_t v[4], m[4], map, line, total;
+// The buffers of a chunk: transformed inputs and products of each parity, and a map.
+template <class Number> struct Layout {
+    Rows<Number> even_even, even_odd, odd_even, odd_odd; // transformed inputs of one matrix of weights
+    size_t v[4], m[4], map, line, total;                 // starts, in units; `line`: of the map
 
-    Layout(const UpChunk &chunk, size_t blocks) {
-        const size_t slots = chunk.slots(), tiles = chunk.tiles();
-        // One line more, because powers of two share cache sets.
-        even_even = (slots * blocks + 1) * BLOCK;
-        even_odd = odd_even = (4 * slots * blocks + 1) * BLOCK;
-        odd_odd = (16 * tiles * blocks + 1) * BLOCK;
-        const size_t sizes[] = {25 * even_even,     5 * even_odd,           5 * odd_even,           odd_odd,
-                                slots * 25 * PANEL, 5 * 4 * slots * PANEL, 5 * 4 * slots * PANEL, 16 * tiles * PANEL};
+    Layout(const UpChunk &chunk, size_t blocks)
+        : even_even(chunk.slots(), blocks), even_odd(4 * chunk.slots(), blocks), odd_even(even_odd),
+          odd_odd(16 * chunk.tiles(), blocks) {
+        const Rows<Number> *rows[] = {&even_even, &even_odd, &odd_even, &odd_odd};
+        const size_t matrices[] = {25, 5, 5, 1};
         total = 0;
-        for (size_t i = 0; i < 4; ++i) v[i] = total, total += sizes[i];
-        for (size_t i = 0; i < 4; ++i) m[i] = total, total += sizes[4 + i];
+        for (size_t i = 0; i < 4; ++i) v[i] = total, total += matrices[i] * rows[i]->units();
+        for (size_t i = 0; i < 4; ++i) m[i] = total, total += matrices[i] * rows[i]->count * PANEL;
         map = total;
         line = (BEFORE + OUT * chunk.columns + 2) * LANES;
         total += (BEFORE + OUT * chunk.rows + 2) * line;
     }
 };
 
-class UpWinograd final : public Convolution {
-  public:
-    UpWinograd(const ConvShape &shape, const float *weight)
-        : shape_(shape), tile_rows_((shape.height + TILE - 1) / TILE), tile_columns_((shape.width + TILE - 1) / TILE),
-          blocks_(blocks_of(shape.inputs)), panels_((shape.outputs + PANEL - 1) / PANEL) {
-        const size_t inputs = padded(shape.inputs), panel = MATRICES * inputs * PANEL;
-        weights_ = hwy::AllocateAligned<float>(panels_ * panel);
-        std::fill_n(weights_.get(), panels_ * panel, 0.0f);
-        for (size_t o = 0; o < shape.outputs; ++o)
-            for (size_t i = 0; i < shape.inputs; ++i) {
-                double u[MATRICES];
-                up_weight(weight + (o * shape.inputs + i) * 9, u);
-                float *to = weights_.get() + o / PANEL * panel + i * PANEL + o % PANEL;
-                for (size_t p = 0; p < MATRICES; ++p) to[p * inputs * PANEL] = static_cast<float>(u[p]);
-            }
-    }
+// The weights of each parity: two taps of an even line or column are transformed, the tap of an odd one stays.
+void transform_weight(const PanelValues *taps, PanelValues *u) {
+    PanelValues even[3][IN]; // each line of taps, as an even column
+    for (size_t i = 0; i < 3; ++i)
+        for (size_t j = 0; j < IN; ++j) combine(F42[j], {&taps[3 * i + 2], &taps[3 * i]}, even[i][j]);
+    for (size_t i = 0; i < IN; ++i)
+        for (size_t j = 0; j < IN; ++j) combine(F42[i], {&even[2][j], &even[0][j]}, u[EVEN_EVEN + i * IN + j]);
+    for (size_t i = 0; i < IN; ++i) combine(F42[i], {&taps[7], &taps[1]}, u[EVEN_ODD + i]);
+    for (size_t j = 0; j < IN; ++j) std::copy_n(even[1][j], PANEL, u[ODD_EVEN + j]);
+    std::copy_n(taps[4], PANEL, u[ODD_ODD]);
+}
 
-    size_t bytes() const override { return panels_ * MATRICES * padded(shape_.inputs) * PANEL * sizeof(float); }
+template <class Number> class UpWinograd final : public Convolution {
+  public:
+    UpWinograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight)
+        : shape_(shape), tile_rows_((shape.height + TILE - 1) / TILE), tile_columns_((shape.width + TILE - 1) / TILE),
+          blocks_(blocks_of(shape.inputs)), panels_((shape.outputs + PANEL - 1) / PANEL),
+          weights_(pack<Number, MATRICES>(pool, shape, weight, transform_weight)) {}
+
+    size_t bytes() const override { return panels_ * MATRICES * matrix_units<Number>(shape_.inputs) * sizeof(float); }
 
     void run(Pool &pool, const ConvCall &call) const override {
         const Plan plan = make_plan(call.rows, pool.threads());
@@ -108,20 +110,19 @@ class UpWinograd final : public Convolution {
     };
 
     Plan make_plan(size_t images, size_t threads) const {
-        const size_t chunk = chunk_tiles(PRODUCTS * padded(shape_.inputs) * sizeof(float), bytes());
+        const size_t chunk = chunk_tiles(PRODUCTS * blocks_ * Number::STEPS * sizeof(float), bytes());
         const size_t tiles = tile_rows_ * tile_columns_;
-        Plan plan{images, std::max<size_t>(1, std::min(chunk / tiles, (images + threads - 1) / threads)), 1,
-                  (tile_columns_ + MAX_STRIP - 1) / MAX_STRIP, 1, 1};
+        Plan plan{images, std::max<size_t>(1, std::min(chunk / tiles, (images + threads - 1) / threads)),
+                  1,      (tile_columns_ + MAX_STRIP - 1) / MAX_STRIP,
+                  1,      1};
         const size_t columns = (tile_columns_ + plan.strips - 1) / plan.strips;
         plan.chunk_rows = std::clamp<size_t>(chunk / columns, 1, tile_rows_);
         // Bands repeat one tile row, and groups of panels repeat the transforms of the inputs.
         const size_t units = plan.image_groups() * plan.strips;
         if (units % threads != 0 && units < 4 * threads) {
             const size_t parts = units < threads ? (threads + units - 1) / units : threads;
-            if (tile_rows_ >= 16 * parts && parts * 2 > panels_)
-                plan.bands = parts;
-            else
-                plan.panel_groups = std::min(panels_, parts);
+            if (tile_rows_ >= 16 * parts && parts * 2 > panels_) plan.bands = parts;
+            else plan.panel_groups = std::min(panels_, parts);
         }
         return plan;
     }
@@ -136,7 +137,8 @@ class UpWinograd final : public Convolution {
         const size_t first_image = group * plan.images;
         const size_t images = std::min(plan.images, plan.all_images - first_image);
         const size_t top = part(tile_rows_, plan.bands, band), bottom = part(tile_rows_, plan.bands, band + 1);
-        const size_t left = part(tile_columns_, plan.strips, strip), right = part(tile_columns_, plan.strips, strip + 1);
+        const size_t left = part(tile_columns_, plan.strips, strip),
+                     right = part(tile_columns_, plan.strips, strip + 1);
         // Outputs of a tile need the tile above and the tile to the left; each item computes those of its border again.
         const size_t first_row = top ? top - 1 : 0, first_column = left ? left - 1 : 0;
         const bool last_strip = right == tile_columns_, last_band = bottom == tile_rows_;
@@ -145,16 +147,22 @@ class UpWinograd final : public Convolution {
 
         const size_t rows = std::min(plan.chunk_rows, bottom - first_row);
         const UpChunk largest{first_image, images, 0, rows, 0, right - first_column, true, has_right};
-        const Layout largest_layout(largest, blocks_);
+        const Layout<Number> largest_layout(largest, blocks_);
         const size_t carried = BEFORE * largest_layout.line, carry_panel = images * PANEL / LANES * carried;
-        float *memory = static_cast<float *>(pool.scratch(
-            thread, (largest_layout.total + (last_panel - first_panel) * carry_panel) * sizeof(float)));
+        float *memory = static_cast<float *>(
+            pool.scratch(thread, (largest_layout.total + (last_panel - first_panel) * carry_panel) * sizeof(float)));
         float *carry = memory + largest_layout.total;
         for (size_t row = first_row; row < bottom; row += rows) {
             const bool last = row + rows >= bottom;
-            const UpChunk chunk{first_image, images, row, std::min(rows, bottom - row), first_column,
-                                right - first_column, last && last_band && shape_.height % TILE == 0, has_right};
-            const Layout layout(chunk, blocks_);
+            const UpChunk chunk{first_image,
+                                images,
+                                row,
+                                std::min(rows, bottom - row),
+                                first_column,
+                                right - first_column,
+                                last && last_band && shape_.height % TILE == 0,
+                                has_right};
+            const Layout<Number> layout(chunk, blocks_);
             const Range lines{row > top || !top ? (row ? OUT * row - 2 : 0) : OUT * top - 2,
                               last ? (last_band ? shape_.out_height() : OUT * bottom - 2) : OUT * (row + rows) - 2};
             read_chunk(call, chunk, layout, memory);
@@ -173,19 +181,44 @@ class UpWinograd final : public Convolution {
         size_t first, last;
     };
 
-    // The transformed inputs of all tiles of a chunk.
-    void read_chunk(const ConvCall &call, const UpChunk &chunk, const Layout &layout, float *memory) const {
-        const size_t block_floats = shape_.height * shape_.width * BLOCK;
+    // The transformed inputs of all slots of a chunk.
+    void read_chunk(const ConvCall &call, const UpChunk &chunk, const Layout<Number> &layout, float *memory) const {
         for (size_t image = 0; image < chunk.images; ++image) {
-            const size_t row = chunk.first_image + image;
-            for (size_t block = 0; block < blocks_; ++block)
-                for (size_t lane = 0; lane < BLOCK; lane += LANES) {
-                    const Pixels pixels{call.x + (call.source[row] * blocks_ + block) * block_floats + lane,
-                                        hn::Load(TAG, call.style + row * call.style_stride + block * BLOCK + lane),
-                                        shape_.height, shape_.width};
-                    read_tiles(pixels, chunk, layout, memory, image, block, lane);
-                    read_edges(pixels, chunk, layout, memory, image, block, lane);
+            const auto each_block = [&](size_t slot, auto read) {
+                const size_t row = chunk.first_image + image, block_floats = shape_.height * shape_.width * BLOCK;
+                Slot to(chunk, layout, memory, slot);
+                Pixels pixels{call.x + call.source[row] * blocks_ * block_floats, {}, shape_.height, shape_.width};
+                const float *style = call.style + row * call.style_stride;
+                for (size_t block = 0; block < blocks_; ++block, pixels.x += block_floats - BLOCK, to.next_block())
+                    for (size_t lane = 0; lane < BLOCK; lane += LANES, pixels.x += LANES) {
+                        pixels.style = hn::LoadU(TAG, style + block * BLOCK + lane);
+                        to.lane = lane;
+                        read(pixels, to);
+                    }
+            };
+            for (size_t r = 0; r < chunk.rows; ++r)
+                for (size_t c = 0; c < chunk.columns; ++c) {
+                    const size_t top = (chunk.top + r) * TILE, left = (chunk.left + c) * TILE;
+                    const bool inside =
+                        top > 0 && left > 0 && top + TILE <= shape_.height && left + TILE <= shape_.width;
+                    each_block(chunk.tile_slot(image, r, c), [&](const Pixels &pixels, const Slot &to) {
+                        inside ? read_tile<true>(pixels, top, left, to) : read_tile<false>(pixels, top, left, to);
+                    });
                 }
+            if (chunk.has_right)
+                for (size_t r = 0; r < chunk.rows; ++r)
+                    each_block(chunk.right_slot(image, r), [&](const Pixels &pixels, const Slot &to) {
+                        read_right(pixels, (chunk.top + r) * TILE, to);
+                    });
+            if (chunk.has_bottom)
+                for (size_t c = 0; c < chunk.columns; ++c)
+                    each_block(chunk.bottom_slot(image, c), [&](const Pixels &pixels, const Slot &to) {
+                        read_bottom(pixels, (chunk.left + c) * TILE, to);
+                    });
+            if (chunk.corners())
+                each_block(chunk.corner_slot(image), [&](const Pixels &pixels, const Slot &to) {
+                    to.even_even(0, 0, pixels.inside(shape_.height - 1, shape_.width - 1));
+                });
         }
     }
 
@@ -199,36 +232,55 @@ class UpWinograd final : public Convolution {
             return line < height && column < width ? inside(line, column) : hn::Zero(TAG);
         }
         HWY_INLINE Vec inside(size_t line, size_t column) const {
-            return hn::Mul(style, hn::Load(TAG, x + (line * width + column) * BLOCK));
+            return hn::Mul(style, hn::LoadU(TAG, x + (line * width + column) * BLOCK));
         }
     };
 
-    // Where the transformed inputs of a slot are.
+    // Where the transformed inputs of one slot are: from the first block on, and LANES channels of a block.
     struct Slot {
-        float *even_even, *even_odd, *odd_even, *odd_odd;
+        // Start of a row of a product, and floats between its blocks.
+        struct Row {
+            float *start;
+            size_t step;
+        };
+        Row single, by_column[TILE], by_line[TILE], by_pixel[TILE * TILE]; // rows of each parity
+        size_t even_even_point, even_odd_point, lane = 0;
 
-        Slot(const UpChunk &chunk, const Layout &layout, float *memory, size_t slot, size_t block, size_t lane)
-            : even_even(memory + layout.v[0] + (block * chunk.slots() + slot) * BLOCK + lane),
-              even_odd(memory + layout.v[1] + (block * chunk.slots() + slot) * 4 * BLOCK + lane),
-              odd_even(memory + layout.v[2] + (block * chunk.slots() + slot) * 4 * BLOCK + lane),
-              odd_odd(memory + layout.v[3] + (block * chunk.tiles() + slot) * 16 * BLOCK + lane) {}
+        Slot(const UpChunk &chunk, const Layout<Number> &layout, float *memory, size_t slot)
+            : even_even_point(layout.even_even.units()), even_odd_point(layout.even_odd.units()) {
+            const auto row = [&](size_t parity, const Rows<Number> &rows, size_t index) {
+                return Row{memory + layout.v[parity] + rows.at(index, 0), rows.step(index)};
+            };
+            single = row(0, layout.even_even, slot);
+            for (size_t i = 0; i < TILE; ++i) by_column[i] = row(1, layout.even_odd, TILE * slot + i);
+            for (size_t i = 0; i < TILE; ++i) by_line[i] = row(2, layout.odd_even, TILE * slot + i);
+            for (size_t i = 0; i < TILE * TILE && slot < chunk.tiles(); ++i)
+                by_pixel[i] = row(3, layout.odd_odd, TILE * TILE * slot + i);
+        }
+
+        void next_block() {
+            single.start += single.step;
+            for (size_t i = 0; i < TILE; ++i)
+                by_column[i].start += by_column[i].step, by_line[i].start += by_line[i].step;
+            for (Row &row : by_pixel) row.start += row.step;
+        }
+
+        HWY_INLINE void even_even(size_t i, size_t j, Vec v) const {
+            Number::store(v, single.start + (i * IN + j) * even_even_point, lane);
+        }
+        HWY_INLINE void even_odd(size_t i, size_t column, Vec v) const {
+            Number::store(v, by_column[column].start + i * even_odd_point, lane);
+        }
+        HWY_INLINE void odd_even(size_t j, size_t line, Vec v) const {
+            Number::store(v, by_line[line].start + j * even_odd_point, lane);
+        }
+        HWY_INLINE void odd_odd(size_t line, size_t column, Vec v) const {
+            Number::store(v, by_pixel[line * TILE + column].start, lane);
+        }
     };
 
-    void read_tiles(const Pixels &pixels, const UpChunk &chunk, const Layout &layout, float *memory, size_t image,
-                    size_t block, size_t lane) const {
-        for (size_t r = 0; r < chunk.rows; ++r)
-            for (size_t c = 0; c < chunk.columns; ++c) {
-                const size_t top = (chunk.top + r) * TILE, left = (chunk.left + c) * TILE;
-                const Slot to(chunk, layout, memory, chunk.tile_slot(image, r, c), block, lane);
-                const bool inside =
-                    top > 0 && left > 0 && top + TILE <= shape_.height && left + TILE <= shape_.width;
-                inside ? read_tile<true>(pixels, top, left, layout, to) : read_tile<false>(pixels, top, left, layout, to);
-            }
-    }
-
     template <bool INSIDE>
-    HWY_INLINE void read_tile(const Pixels &pixels, size_t top, size_t left, const Layout &layout,
-                              const Slot &to) const {
+    HWY_INLINE void read_tile(const Pixels &pixels, size_t top, size_t left, const Slot &to) const {
         Vec by_line[IN][IN]; // [point of the line][column]
         Vec d[IN][IN];
         for (size_t j = 0; j < IN; ++j) {
@@ -236,84 +288,73 @@ class UpWinograd final : public Convolution {
             for (size_t i = 0; i < IN; ++i) {
                 column[i] = INSIDE ? pixels.inside(top + i - 1, left + j - 1) : pixels.at(top + i - 1, left + j - 1);
                 d[i][j] = column[i];
-                if (i > 0 && j > 0) hn::Store(column[i], TAG, to.odd_odd + ((i - 1) * TILE + j - 1) * BLOCK);
+                if (i > 0 && j > 0) to.odd_odd(i - 1, j - 1, column[i]);
             }
             transform_input(column, t);
             for (size_t i = 0; i < IN; ++i) {
                 by_line[i][j] = t[i];
-                if (j > 0) hn::Store(t[i], TAG, to.even_odd + i * layout.even_odd + (j - 1) * BLOCK);
+                if (j > 0) to.even_odd(i, j - 1, t[i]);
             }
         }
         for (size_t i = 0; i < IN; ++i) {
             Vec t[IN];
             transform_input(by_line[i], t);
-            for (size_t j = 0; j < IN; ++j) hn::Store(t[j], TAG, to.even_even + (i * IN + j) * layout.even_even);
+            for (size_t j = 0; j < IN; ++j) to.even_even(i, j, t[j]);
         }
         for (size_t i = 1; i < IN; ++i) {
             Vec t[IN];
             transform_input(d[i], t);
-            for (size_t j = 0; j < IN; ++j) hn::Store(t[j], TAG, to.odd_even + j * layout.odd_even + (i - 1) * BLOCK);
+            for (size_t j = 0; j < IN; ++j) to.odd_even(j, i - 1, t[j]);
         }
     }
 
-    void read_edges(const Pixels &pixels, const UpChunk &chunk, const Layout &layout, float *memory, size_t image,
-                    size_t block, size_t lane) const {
-        const size_t height = shape_.height, width = shape_.width;
+    // Line top - 1 to top + 3 of the last column, at point 0 of the columns.
+    HWY_INLINE void read_right(const Pixels &pixels, size_t top, const Slot &to) const {
         Vec d[IN], t[IN];
-        if (chunk.has_right)
-            for (size_t r = 0; r < chunk.rows; ++r) {
-                const Slot to(chunk, layout, memory, chunk.right_slot(image, r), block, lane);
-                for (size_t i = 0; i < IN; ++i) d[i] = pixels.at((chunk.top + r) * TILE + i - 1, width - 1);
-                transform_input(d, t);
-                for (size_t i = 0; i < IN; ++i) hn::Store(t[i], TAG, to.even_even + i * IN * layout.even_even);
-                for (size_t i = 1; i < IN; ++i) hn::Store(d[i], TAG, to.odd_even + (i - 1) * BLOCK);
-            }
-        if (chunk.has_bottom)
-            for (size_t c = 0; c < chunk.columns; ++c) {
-                const Slot to(chunk, layout, memory, chunk.bottom_slot(image, c), block, lane);
-                for (size_t j = 0; j < IN; ++j) d[j] = pixels.at(height - 1, (chunk.left + c) * TILE + j - 1);
-                transform_input(d, t);
-                for (size_t j = 0; j < IN; ++j) hn::Store(t[j], TAG, to.even_even + j * layout.even_even);
-                for (size_t j = 1; j < IN; ++j) hn::Store(d[j], TAG, to.even_odd + (j - 1) * BLOCK);
-            }
-        if (chunk.corners()) {
-            const Slot to(chunk, layout, memory, chunk.corner_slot(image), block, lane);
-            hn::Store(pixels.inside(height - 1, width - 1), TAG, to.even_even);
-        }
+        for (size_t i = 0; i < IN; ++i) d[i] = pixels.at(top + i - 1, shape_.width - 1);
+        transform_input(d, t);
+        for (size_t i = 0; i < IN; ++i) to.even_even(i, 0, t[i]);
+        for (size_t i = 1; i < IN; ++i) to.odd_even(0, i - 1, d[i]);
     }
 
-    void multiply_panel(size_t panel, const UpChunk &chunk, const Layout &layout, float *memory) const {
-        const size_t matrix = padded(shape_.inputs) * PANEL, slots = chunk.slots(), tiles = chunk.tiles();
+    // Column left - 1 to left + 3 of the last line, at point 0 of the lines.
+    HWY_INLINE void read_bottom(const Pixels &pixels, size_t left, const Slot &to) const {
+        Vec d[IN], t[IN];
+        for (size_t j = 0; j < IN; ++j) d[j] = pixels.at(shape_.height - 1, left + j - 1);
+        transform_input(d, t);
+        for (size_t j = 0; j < IN; ++j) to.even_even(0, j, t[j]);
+        for (size_t j = 1; j < IN; ++j) to.even_odd(0, j - 1, d[j]);
+    }
+
+    void multiply_panel(size_t panel, const UpChunk &chunk, const Layout<Number> &layout, float *memory) const {
+        const size_t matrix = matrix_units<Number>(shape_.inputs), slots = chunk.slots(), tiles = chunk.tiles();
         const float *weight = weights_.get() + panel * MATRICES * matrix;
-        const size_t right = chunk.right(), below = tiles + right;
-        for (size_t p = 0; p < 25; ++p, weight += matrix) {
-            const float *v = memory + layout.v[0] + p * layout.even_even;
-            float *m = memory + layout.m[0] + p * PANEL;
+        const size_t below = tiles + chunk.right();
+        const float *v = memory + layout.v[0];
+        float *m = memory + layout.m[0];
+        for (size_t p = 0; p < 25; ++p, weight += matrix, v += layout.even_even.units(), m += PANEL) {
             const bool first_column = p % IN == 0;
-            multiply<false>(first_column ? below : tiles, v, slots * BLOCK, blocks_, weight, m, 25 * PANEL);
-            const size_t bottom = p < IN ? chunk.bottom() + (first_column ? chunk.corners() : 0) : 0;
-            multiply<false>(bottom, v + below * BLOCK, slots * BLOCK, blocks_, weight, m + below * 25 * PANEL,
-                            25 * PANEL);
+            multiply(layout.even_even, 0, first_column ? below : tiles, v, weight, m, 25 * PANEL);
+            if (p < IN)
+                multiply(layout.even_even, below, first_column ? slots : below + chunk.bottom(), v, weight, m,
+                         25 * PANEL);
         }
-        for (size_t p = 0; p < IN; ++p, weight += matrix) {
-            const float *v = memory + layout.v[1] + p * layout.even_odd;
-            float *m = memory + layout.m[1] + p * 4 * slots * PANEL;
-            multiply<false>(4 * tiles, v, 4 * slots * BLOCK, blocks_, weight, m, PANEL);
-            if (p == 0)
-                multiply<false>(4 * chunk.bottom(), v + 4 * below * BLOCK, 4 * slots * BLOCK, blocks_, weight,
-                                m + 4 * below * PANEL, PANEL);
+        v = memory + layout.v[1], m = memory + layout.m[1];
+        for (size_t p = 0; p < IN; ++p, weight += matrix, v += layout.even_odd.units(), m += 4 * slots * PANEL) {
+            multiply(layout.even_odd, 0, 4 * tiles, v, weight, m, PANEL);
+            if (p == 0) multiply(layout.even_odd, 4 * below, 4 * (below + chunk.bottom()), v, weight, m, PANEL);
         }
-        for (size_t p = 0; p < IN; ++p, weight += matrix)
-            multiply<false>(4 * (p == 0 ? below : tiles), memory + layout.v[2] + p * layout.odd_even, 4 * slots * BLOCK,
-                            blocks_, weight, memory + layout.m[2] + p * 4 * slots * PANEL, PANEL);
-        multiply<false>(16 * tiles, memory + layout.v[3], 16 * tiles * BLOCK, blocks_, weight, memory + layout.m[3],
-                        PANEL);
+        v = memory + layout.v[2], m = memory + layout.m[2];
+        for (size_t p = 0; p < IN; ++p, weight += matrix, v += layout.odd_even.units(), m += 4 * slots * PANEL)
+            multiply(layout.odd_even, 0, 4 * (p == 0 ? below : tiles), v, weight, m, PANEL);
+        multiply(layout.odd_odd, 0, 16 * tiles, memory + layout.v[3], weight, memory + layout.m[3], PANEL);
     }
 
     // The outputs of LANES channels of one image. The map has the lines of the transposed convolution from BEFORE lines
     // above the chunk on; those above the first tile are carried over from the chunk above, already filtered.
-    void write_map(const ConvCall &call, const UpChunk &chunk, const Layout &layout, float *memory, size_t image,
-                   size_t panel, size_t lane, Range lines, Range columns, bool first, float *carry) const {
+    void write_map(const ConvCall &call, const UpChunk &chunk, const Layout<Number> &layout, float *memory,
+                   size_t image, size_t panel, size_t lane, Range lines, Range columns, bool first,
+                   float *carry) const {
         float *map = memory + layout.map;
         const size_t line = layout.line, width = columns.last - columns.first;
         const size_t new_lines = OUT * chunk.rows + (chunk.has_bottom ? 1 : 0), channel = panel * PANEL + lane;
@@ -321,16 +362,15 @@ class UpWinograd final : public Convolution {
         // Column k of an output needs columns k - 1 to k + 2.
         const size_t skipped = (columns.first + 2 - OUT * chunk.left) * LANES;
         for (size_t i = 0; i < new_lines; ++i) fir_line(map + (BEFORE + i) * line + skipped, width);
-        if (first)
-            std::fill_n(map, BEFORE * line, 0.0f);
-        else
-            std::copy_n(carry, BEFORE * line, map);
+        if (first) std::fill_n(map, BEFORE * line, 0.0f);
+        else std::copy_n(carry, BEFORE * line, map);
         std::copy_n(map + OUT * chunk.rows * line, BEFORE * line, carry);
         if (chunk.has_bottom) std::fill_n(map + (BEFORE + new_lines) * line, line, 0.0f);
 
         const size_t row = chunk.first_image + image, out_width = shape_.out_width();
         const Epilogue epilogue(call, row, channel, FIR_GAIN);
-        float *y = call.y + (row * blocks_of(shape_.outputs) + channel / BLOCK) * shape_.out_height() * out_width * BLOCK +
+        float *y = call.y +
+                   (row * blocks_of(shape_.outputs) + channel / BLOCK) * shape_.out_height() * out_width * BLOCK +
                    channel % BLOCK;
         for (size_t i = lines.first; i < lines.last; ++i) {
             const size_t pixel = i * out_width + columns.first;
@@ -340,7 +380,7 @@ class UpWinograd final : public Convolution {
     }
 
     // The transposed convolution of LANES channels of one image, from line BEFORE and column BEFORE of `map` on.
-    void fill_map(const UpChunk &chunk, const Layout &layout, const float *memory, size_t image, size_t lane,
+    void fill_map(const UpChunk &chunk, const Layout<Number> &layout, const float *memory, size_t image, size_t lane,
                   float *map) const {
         const size_t line = layout.line, slots = chunk.slots();
         const float *even_even = memory + layout.m[0] + lane, *even_odd = memory + layout.m[1] + lane;
@@ -403,12 +443,13 @@ class UpWinograd final : public Convolution {
             }
         }
         if (chunk.has_right)
-            hn::Store(hn::Load(TAG, even_even + chunk.corner_slot(image) * 25 * PANEL), TAG, at(y, OUT * chunk.columns));
+            hn::Store(hn::Load(TAG, even_even + chunk.corner_slot(image) * 25 * PANEL), TAG,
+                      at(y, OUT * chunk.columns));
         clear_sides(chunk, layout, map + (BEFORE + y) * line);
     }
 
     // Zeros in the columns before the first and after the last of a line.
-    static void clear_sides(const UpChunk &chunk, const Layout &layout, float *line) {
+    static void clear_sides(const UpChunk &chunk, const Layout<Number> &layout, float *line) {
         std::fill_n(line, BEFORE * LANES, 0.0f);
         const size_t end = (BEFORE + OUT * chunk.columns + (chunk.has_right ? 1 : 0)) * LANES;
         std::fill_n(line + end, layout.line - end, 0.0f);
@@ -416,13 +457,19 @@ class UpWinograd final : public Convolution {
 
     ConvShape shape_;
     size_t tile_rows_, tile_columns_, blocks_, panels_;
-    hwy::AlignedFreeUniquePtr<float[]> weights_; // [panels][matrices][I][PANEL]
+    AlignedArray<float> weights_; // [panels][matrices], see pack()
 };
 
 } // namespace
 
-std::unique_ptr<Convolution> make_up_winograd(const ConvShape &shape, const float *weight) {
-    return std::make_unique<UpWinograd>(shape, weight);
+std::unique_ptr<Convolution> make_up_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight,
+                                              Precision precision) {
+#if SGI_CPU_HAS_BFLOAT16
+    if (precision == Precision::BFLOAT16) return std::make_unique<UpWinograd<BFloat16>>(pool, shape, weight);
+#else
+    if (precision == Precision::BFLOAT16) throw std::invalid_argument("this processor has no bfloat16 products");
+#endif
+    return std::make_unique<UpWinograd<Float32>>(pool, shape, weight);
 }
 
 } // namespace sgi::cpu::HWY_NAMESPACE
@@ -433,8 +480,9 @@ namespace sgi::cpu {
 
 HWY_EXPORT(make_up_winograd);
 
-std::unique_ptr<Convolution> make_up_winograd(const ConvShape &shape, const float *weight) {
-    return HWY_DYNAMIC_DISPATCH(make_up_winograd)(shape, weight);
+std::unique_ptr<Convolution> make_up_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight,
+                                              Precision precision) {
+    return HWY_DYNAMIC_DISPATCH(make_up_winograd)(pool, shape, weight, precision);
 }
 
 } // namespace sgi::cpu

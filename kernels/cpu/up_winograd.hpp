@@ -5,7 +5,8 @@
 
 namespace sgi::cpu {
 
-// weight: [O][I][3][3]; shape.up is true.
-std::unique_ptr<Convolution> make_up_winograd(const ConvShape &shape, const float *weight);
+// shape.up is true.
+std::unique_ptr<Convolution> make_up_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight,
+                                              Precision precision);
 
 } // namespace sgi::cpu

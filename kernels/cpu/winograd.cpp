@@ -3,6 +3,7 @@
 // are half those of 0, +-1, +-2 (docs/experiments.md, "Points of Winograd's transforms").
 #include "winograd.hpp"
 
+#include "aligned.hpp"
 #include "partition.hpp"
 
 #undef HWY_TARGET_INCLUDE
@@ -11,9 +12,11 @@
 
 #include "epilogue-inl.h"
 #include "gemm-inl.h"
+#include "packing-inl.h"
 #include "winograd_points.hpp"
 
-#include <hwy/aligned_allocator.h>
+#include <stdexcept>
+
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -48,37 +51,38 @@ HWY_INLINE void transform_output(const Vec *m, Vec *y) {
                       hn::MulAdd(hn::Set(TAG, 2.0f * F43_B), difference_b, m[5]));
 }
 
-class Winograd final : public Convolution {
-  public:
-    Winograd(const ConvShape &shape, const float *weight)
-        : shape_(shape), tile_columns_((shape.width + OUT - 1) / OUT),
-          tiles_((shape.height + OUT - 1) / OUT * tile_columns_), panels_((shape.outputs + PANEL - 1) / PANEL) {
-        const size_t inputs = padded(shape.inputs), panel = POINTS * inputs * PANEL;
-        weights_ = hwy::AllocateAligned<float>(panels_ * panel);
-        std::fill_n(weights_.get(), panels_ * panel, 0.0f);
-        for (size_t o = 0; o < shape.outputs; ++o)
-            for (size_t i = 0; i < shape.inputs; ++i) {
-                double u[IN][IN];
-                f43_weight(weight + (o * shape.inputs + i) * 9, u);
-                float *to = weights_.get() + o / PANEL * panel + i * PANEL + o % PANEL;
-                for (size_t p = 0; p < POINTS; ++p) to[p * inputs * PANEL] = static_cast<float>(u[p / IN][p % IN]);
-            }
-    }
+// G g G^T.
+void transform_weight(const PanelValues *taps, PanelValues *u) {
+    PanelValues lines[3][IN]; // each line of taps, its columns transformed
+    for (size_t i = 0; i < 3; ++i)
+        for (size_t j = 0; j < IN; ++j)
+            combine(F43[j], {&taps[3 * i], &taps[3 * i + 1], &taps[3 * i + 2]}, lines[i][j]);
+    for (size_t i = 0; i < IN; ++i)
+        for (size_t j = 0; j < IN; ++j) combine(F43[i], {&lines[0][j], &lines[1][j], &lines[2][j]}, u[i * IN + j]);
+}
 
-    size_t bytes() const override { return panels_ * POINTS * padded(shape_.inputs) * PANEL * sizeof(float); }
+template <class Number> class Winograd final : public Convolution {
+  public:
+    Winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight)
+        : shape_(shape), tile_columns_((shape.width + OUT - 1) / OUT),
+          tiles_((shape.height + OUT - 1) / OUT * tile_columns_), panels_((shape.outputs + PANEL - 1) / PANEL),
+          weights_(pack<Number, POINTS>(pool, shape, weight, transform_weight)) {}
+
+    size_t bytes() const override { return panels_ * POINTS * matrix_units<Number>(shape_.inputs) * sizeof(float); }
 
     void run(Pool &pool, const ConvCall &call) const override {
         const size_t tiles = call.rows * tiles_;
         const Partition part = partition(tiles, panels_, pool.threads(), chunk_tiles(tile_bytes(), bytes()));
-        const size_t blocks = blocks_of(shape_.inputs);
-        const size_t v_floats = POINTS * v_point(part.tiles, blocks), m_floats = part.tiles * POINTS * PANEL;
+        const size_t v_floats = POINTS * Rows<Number>(part.tiles, blocks_of(shape_.inputs)).units();
+        const size_t m_floats = part.tiles * POINTS * PANEL;
         pool.run(part.items(), [&](size_t item, size_t thread) {
             float *v = static_cast<float *>(pool.scratch(thread, (v_floats + m_floats) * sizeof(float)));
             const auto [first, last] = part.tiles_of(item);
             const auto [first_panel, last_panel] = part.panels_of(item);
-            for (size_t tile = first; tile < last; ++tile) read_tile(call, tile, v + (tile - first) * BLOCK, part.tiles);
+            const Rows<Number> rows(last - first, blocks_of(shape_.inputs));
+            for (size_t tile = first; tile < last; ++tile) read_tile(call, tile, tile - first, rows, v);
             for (size_t panel = first_panel; panel < last_panel; ++panel) {
-                multiply_panel(panel, last - first, part.tiles, v, v + v_floats);
+                multiply_panel(panel, rows, v, v + v_floats);
                 for (size_t tile = first; tile < last; ++tile)
                     write_tile(call, tile, panel, v + v_floats + (tile - first) * POINTS * PANEL);
             }
@@ -86,29 +90,29 @@ class Winograd final : public Convolution {
     }
 
   private:
-    size_t tile_bytes() const { return POINTS * padded(shape_.inputs) * sizeof(float); }
-    // Floats between points of transformed inputs; one line more, because powers of two share cache sets.
-    static size_t v_point(size_t tiles, size_t blocks) { return (tiles * blocks + 1) * BLOCK; }
+    size_t tile_bytes() const { return POINTS * blocks_of(shape_.inputs) * Number::STEPS * sizeof(float); }
 
-    // The transformed inputs of one tile, v: [points][blocks][tiles][16].
-    void read_tile(const ConvCall &call, size_t tile, float *v, size_t tiles) const {
+    // The transformed inputs of one tile, v: [points], each as `Rows`.
+    void read_tile(const ConvCall &call, size_t tile, size_t place_in_rows, const Rows<Number> &rows, float *v) const {
         const size_t place = tile % tiles_;
         const size_t top = place / tile_columns_ * OUT, left = place % tile_columns_ * OUT;
         const bool inside = top > 0 && left > 0 && top + OUT < shape_.height && left + OUT < shape_.width;
-        inside ? read_tile<true>(call, tile, top, left, v, tiles) : read_tile<false>(call, tile, top, left, v, tiles);
+        inside ? read_tile<true>(call, tile, top, left, place_in_rows, rows, v)
+               : read_tile<false>(call, tile, top, left, place_in_rows, rows, v);
     }
 
     // INSIDE: no pixel of the tile is padding.
     template <bool INSIDE>
-    void read_tile(const ConvCall &call, size_t tile, size_t top, size_t left, float *v, size_t tiles) const {
+    void read_tile(const ConvCall &call, size_t tile, size_t top, size_t left, size_t place, const Rows<Number> &rows,
+                   float *v) const {
         const size_t row = tile / tiles_, blocks = blocks_of(shape_.inputs), width = shape_.width;
-        const size_t block_floats = shape_.height * width * BLOCK, point = v_point(tiles, blocks);
+        const size_t block_floats = shape_.height * width * BLOCK, point = rows.units();
         const float *style = call.style + row * call.style_stride;
         const float *x = call.x + call.source[row] * blocks * block_floats;
         // Pixels are those of lines top - 1 + i and columns left - 1 + j; unsigned wrap-around makes -1 too large.
         for (size_t block = 0; block < blocks; ++block, x += block_floats)
             for (size_t lane = 0; lane < BLOCK; lane += LANES) {
-                const Vec factor = hn::Load(TAG, style + block * BLOCK + lane);
+                const Vec factor = hn::LoadU(TAG, style + block * BLOCK + lane);
                 Vec columns[IN][IN];
                 for (size_t j = 0; j < IN; ++j) {
                     Vec d[IN], t[IN];
@@ -116,27 +120,26 @@ class Winograd final : public Convolution {
                         const size_t line = top + i - 1, column = left + j - 1;
                         const bool exists = INSIDE || (line < shape_.height && column < width);
                         const float *pixel = x + (line * width + column) * BLOCK + lane;
-                        d[i] = exists ? hn::Mul(factor, hn::Load(TAG, pixel)) : hn::Zero(TAG);
+                        d[i] = exists ? hn::Mul(factor, hn::LoadU(TAG, pixel)) : hn::Zero(TAG);
                     }
                     transform_input(d, t);
                     for (size_t i = 0; i < IN; ++i) columns[i][j] = t[i];
                 }
-                float *to = v + block * tiles * BLOCK + lane;
+                float *to = v + rows.at(place, block);
                 for (size_t i = 0; i < IN; ++i) {
                     Vec t[IN];
                     transform_input(columns[i], t);
-                    for (size_t j = 0; j < IN; ++j) hn::Store(t[j], TAG, to + (i * IN + j) * point);
+                    for (size_t j = 0; j < IN; ++j) Number::store(t[j], to + (i * IN + j) * point, lane);
                 }
             }
     }
 
     // m: [tiles][points][PANEL].
-    void multiply_panel(size_t panel, size_t count, size_t tiles, const float *v, float *m) const {
-        const size_t inputs = padded(shape_.inputs), blocks = blocks_of(shape_.inputs);
-        const float *weight = weights_.get() + panel * POINTS * inputs * PANEL;
-        for (size_t p = 0; p < POINTS; ++p, weight += inputs * PANEL)
-            multiply<false>(count, v + p * v_point(tiles, blocks), tiles * BLOCK, blocks, weight, m + p * PANEL,
-                            POINTS * PANEL);
+    void multiply_panel(size_t panel, const Rows<Number> &rows, const float *v, float *m) const {
+        const size_t matrix = matrix_units<Number>(shape_.inputs);
+        const float *weight = weights_.get() + panel * POINTS * matrix;
+        for (size_t p = 0; p < POINTS; ++p, weight += matrix, v += rows.units())
+            multiply(rows, 0, rows.count, v, weight, m + p * PANEL, POINTS * PANEL);
     }
 
     // The outputs of one panel of one tile, m: [points][PANEL].
@@ -165,7 +168,7 @@ class Winograd final : public Convolution {
                 Vec t[OUT];
                 transform_output(half[line], t);
                 for (size_t j = 0; j < count; ++j)
-                    hn::Store(epilogue(t[j], noise[line][j]), TAG, y + (line * shape_.width + j) * BLOCK);
+                    hn::StoreU(epilogue(t[j], noise[line][j]), TAG, y + (line * shape_.width + j) * BLOCK);
             };
             if (lines == OUT && columns == OUT)
                 for (size_t i = 0; i < OUT; ++i) write(i, OUT);
@@ -176,14 +179,22 @@ class Winograd final : public Convolution {
 
     ConvShape shape_;
     size_t tile_columns_, tiles_, panels_;
-    hwy::AlignedFreeUniquePtr<float[]> weights_; // [panels][points][I][PANEL]
+    AlignedArray<float> weights_; // [panels][points], see pack()
 };
 
 } // namespace
 
-std::unique_ptr<Convolution> make_winograd(const ConvShape &shape, const float *weight) {
-    return std::make_unique<Winograd>(shape, weight);
+std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight,
+                                           Precision precision) {
+#if SGI_CPU_HAS_BFLOAT16
+    if (precision == Precision::BFLOAT16) return std::make_unique<Winograd<BFloat16>>(pool, shape, weight);
+#else
+    if (precision == Precision::BFLOAT16) throw std::invalid_argument("this processor has no bfloat16 products");
+#endif
+    return std::make_unique<Winograd<Float32>>(pool, shape, weight);
 }
+
+bool has_bfloat16() { return SGI_CPU_HAS_BFLOAT16; }
 
 } // namespace sgi::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -192,9 +203,13 @@ HWY_AFTER_NAMESPACE();
 namespace sgi::cpu {
 
 HWY_EXPORT(make_winograd);
+HWY_EXPORT(has_bfloat16);
 
-std::unique_ptr<Convolution> make_winograd(const ConvShape &shape, const float *weight) {
-    return HWY_DYNAMIC_DISPATCH(make_winograd)(shape, weight);
+bool has_bfloat16() { return HWY_DYNAMIC_DISPATCH(has_bfloat16)(); }
+
+std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight,
+                                           Precision precision) {
+    return HWY_DYNAMIC_DISPATCH(make_winograd)(pool, shape, weight, precision);
 }
 
 } // namespace sgi::cpu

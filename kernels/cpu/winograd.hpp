@@ -5,7 +5,8 @@
 
 namespace sgi::cpu {
 
-// weight: [O][I][3][3]; shape.up is false.
-std::unique_ptr<Convolution> make_winograd(const ConvShape &shape, const float *weight);
+// shape.up is false.
+std::unique_ptr<Convolution> make_winograd(Pool &pool, const ConvShape &shape, const ConvWeight &weight,
+                                           Precision precision);
 
 } // namespace sgi::cpu

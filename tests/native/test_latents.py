@@ -145,7 +145,9 @@ def test_sgi_run_reads_latents(sgi_run, models, tmp_path, takes, write, latents)
     path = tmp_path / "latents.npz"
     with path.open("wb") as file:
         write(file)
-    finished = sgi_run(models[takes], "--latents", path, *(("--class", "2") if takes == "z" else ()))
+    finished = sgi_run(
+        models[takes], "--backend", "onnxruntime", "--latents", path, *(("--class", "2") if takes == "z" else ())
+    )
     assert finished.returncode == 0, finished.stderr
     with Engine.open(models[takes], backend="onnxruntime", device="cpu") as engine:
         expected = engine(**latents, class_index=2 if takes == "z" else None)["depth"]

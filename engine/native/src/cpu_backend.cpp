@@ -37,7 +37,11 @@ class CpuBackend final : public Backend {
     static constexpr size_t AT_ONCE = 32;
 
     static cpu::Precision precision_of(const std::string &name) {
-        return name == "bf16" ? cpu::Precision::BFLOAT16 : cpu::Precision::FLOAT32;
+        if (name != "bf16") return cpu::Precision::FLOAT32;
+        if (!cpu::has_bfloat16())
+            throw Failure(SGI_ERROR_BACKEND,
+                          "sgi_options.precision: this CPU has no AVX512-BF16; leave it NULL, float32 is exact");
+        return cpu::Precision::BFLOAT16;
     }
 
     Artifact artifact_;

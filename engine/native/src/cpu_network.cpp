@@ -10,31 +10,22 @@ namespace {
 constexpr size_t BUDGET = size_t{16} << 20;
 constexpr size_t MOST_PLANS = 16; // kept; a caller uses few different batches
 
-std::vector<float> padded_copy(std::vector<float> values) {
-    values.resize(cpu::padded(values.size()));
-    return values;
+// A vector over channels with zeros at its end.
+cpu::AlignedArray<float> padded_copy(const std::vector<float> &values) {
+    cpu::AlignedArray<float> copy = cpu::aligned_array<float>(cpu::padded(values.size()));
+    std::fill_n(std::copy(values.begin(), values.end(), copy.get()), cpu::padded(values.size()) - values.size(), 0.0f);
+    return copy;
 }
 
 // [C][pixels] to [blocks of C][pixels][16].
-std::vector<float> blocked(const std::vector<float> &maps, size_t channels) {
+cpu::AlignedArray<float> blocked(const std::vector<float> &maps, size_t channels) {
     const size_t pixels = maps.size() / channels;
-    std::vector<float> blocks(cpu::padded(channels) * pixels);
+    cpu::AlignedArray<float> blocks = cpu::aligned_array<float>(cpu::padded(channels) * pixels);
+    std::fill_n(blocks.get(), cpu::padded(channels) * pixels, 0.0f);
     for (size_t c = 0; c < channels; ++c)
         for (size_t p = 0; p < pixels; ++p)
             blocks[(c / cpu::BLOCK * pixels + p) * cpu::BLOCK + c % cpu::BLOCK] = maps[c * pixels + p];
     return blocks;
-}
-
-// Weights [O][I][3][3] of a convolution; a file has those of up-convolutions as [I][O][3][3].
-std::vector<float> weights_of(const ConvLayer &layer) {
-    constexpr size_t TAPS = 9;
-    std::vector<float> stored = layer.weight->floats();
-    if (!layer.up) return stored;
-    std::vector<float> weights(stored.size());
-    for (size_t i = 0; i < layer.inputs; ++i)
-        for (size_t o = 0; o < layer.outputs; ++o)
-            std::copy_n(&stored[(i * layer.outputs + o) * TAPS], TAPS, &weights[(o * layer.inputs + i) * TAPS]);
-    return weights;
 }
 
 cpu::Decoder decoder_of(const Values &values, const OutputType &type, size_t channels) {
@@ -88,10 +79,8 @@ CpuNetwork::CpuNetwork(const Network &network, const Artifact &artifact, size_t 
 }
 
 void CpuNetwork::pack_convolutions(const Network &network, cpu::Precision precision) {
-    convs_.resize(network.convs.size());
-    pool_.run(convs_.size(), [&](size_t i, size_t) {
-        const ConvLayer &layer = network.convs[i];
-        Conv &conv = convs_[i];
+    for (const ConvLayer &layer : network.convs) {
+        Conv &conv = convs_.emplace_back();
         conv.columns = layer.columns;
         conv.outputs = layer.outputs;
         conv.gain = layer.gain;
@@ -99,12 +88,11 @@ void CpuNetwork::pack_convolutions(const Network &network, cpu::Precision precis
         conv.clamp = layer.clamp;
         conv.bias = padded_copy(layer.bias->floats());
         if (layer.noise) conv.noise = layer.noise->floats();
-        conv.kernel = cpu::make_convolution({layer.inputs, layer.outputs, layer.side, layer.side, layer.up},
-                                            weights_of(layer).data(), precision);
+        conv.kernel = cpu::make_convolution(pool_, {layer.inputs, layer.outputs, layer.side, layer.side, layer.up},
+                                            {layer.weight->bytes.data(), layer.up}, precision);
         conv.energy = std::make_unique<cpu::Matrix>(layer.inputs, layer.outputs, layer.energy->floats().data());
-    });
-    for (const ConvLayer &layer : network.convs)
         layers_.convs.push_back({cpu::floats_of(layer.outputs, layer.out_side(), layer.out_side()), layer.variants});
+    }
 }
 
 const Plan &CpuNetwork::plan(size_t count, const std::vector<OutputBuffer> &outputs) {
@@ -154,14 +142,14 @@ void CpuNetwork::convolve(const Step &step) {
     const Conv &conv = convs_[step.layer];
     cpu::ConvCall call;
     call.rows = step.rows;
-    call.x = step.layer ? memory_ + step.x : constant_.data();
+    call.x = step.layer ? memory_ + step.x : constant_.get();
     call.source = step.source.data();
     call.style_stride = stride_of(conv.columns.count);
     call.style = conv_styles_[step.layer].style + step.first * call.style_stride;
     call.scale_stride = stride_of(conv.outputs);
     call.scale = conv_styles_[step.layer].scale + step.first * call.scale_stride;
     call.noise = conv.noise.empty() ? nullptr : conv.noise.data();
-    call.bias = conv.bias.data();
+    call.bias = conv.bias.get();
     call.slope = conv.slope;
     call.clamp = conv.clamp;
     call.y = memory_ + step.y;

@@ -39,7 +39,8 @@ class CpuNetwork {
         Columns columns;
         size_t outputs;
         float gain, slope, clamp;
-        std::vector<float> bias, noise; // bias: padded; noise: empty without
+        cpu::AlignedArray<float> bias; // padded
+        std::vector<float> noise;      // empty without noise
         std::unique_ptr<cpu::Convolution> kernel;
         std::unique_ptr<cpu::Matrix> energy;
     };
@@ -77,7 +78,7 @@ class CpuNetwork {
     cpu::Pool pool_;
     CpuStyles styles_;
     PlannedLayers layers_;
-    std::vector<float> constant_; // activations of one row
+    cpu::AlignedArray<float> constant_; // activations of one row
     std::vector<Conv> convs_;
     std::vector<Rgb> rgbs_;
     std::vector<Output> outputs_;

@@ -36,9 +36,6 @@ const Node &GraphPattern::node(std::string_view value, std::string_view op, size
 const Tensor &GraphPattern::weights(std::string_view value, const std::vector<uint64_t> &dims) const {
     const Tensor *tensor = graph_.tensor(value);
     if (!tensor) unexpected(value, "a weight");
-    if (tensor->type == Tensor::FLOAT16 || tensor->type == Tensor::BFLOAT16)
-        throw Unsupported(std::string("it was exported in ") + (tensor->type == Tensor::FLOAT16 ? "fp16" : "bf16") +
-                          ", and this backend reads fp32, from which it computes bf16 itself");
     const bool fits = tensor->dims.size() == dims.size() &&
                       std::equal(dims.begin(), dims.end(), tensor->dims.begin(),
                                  [](uint64_t size, uint64_t found) { return found && (size == ANY || size == found); });

@@ -110,10 +110,13 @@ void OnnxGraph::add_tensor(std::string_view message) {
         else if (field.number == TENSOR_NAME) tensor.name = field.payload;
         else if (field.number == TENSOR_RAW) tensor.bytes = field.payload;
     });
+    if (tensor.type == Tensor::FLOAT16 || tensor.type == Tensor::BFLOAT16)
+        throw Unsupported(std::string("it was exported in ") + (tensor.type == Tensor::FLOAT16 ? "fp16" : "bf16") +
+                          ", and this backend reads fp32, from which it can compute in bf16 itself");
     for (const uint64_t size : tensor.dims) tensor.count *= size; // below 2^31, by check_graph
-    const size_t width = tensor.type == Tensor::INT64 ? 8 : tensor.type == Tensor::FLOAT32 ? 4 : 2;
+    const size_t width = tensor.type == Tensor::INT64 ? sizeof(int64_t) : sizeof(float);
     if (tensor.bytes.size() != tensor.count * width)
-        throw Unsupported("the numbers of " + std::string(tensor.name) + " are not raw bytes of its shape");
+        throw Unsupported("its weight " + std::string(tensor.name) + " has other bytes than its shape needs");
     if (!tensors_.emplace(tensor.name, tensor).second)
         throw Unsupported("it has the weights " + std::string(tensor.name) + " twice");
 }

@@ -7,7 +7,7 @@ using namespace sgi::cpu;
 
 namespace {
 
-constexpr double TOLERANCE = 1e-5, TOLERANCE_BFLOAT16 = 1e-2; // relative RMS of one layer
+constexpr double TOLERANCE = 1e-5, TOLERANCE_BFLOAT16 = 3e-2; // relative RMS of one layer
 
 // A layer and the inputs of one call. Activations have `pictures` rows, which the rows of the call read.
 struct Case {
@@ -55,6 +55,17 @@ struct Case {
         return y.values();
     }
 
+    // The bytes of the weights behind one other byte, [O][I][3][3] or [I][O][3][3].
+    std::vector<char> weight_bytes(bool inputs_first) const {
+        std::vector<char> bytes(1 + weight.size() * sizeof(float));
+        for (size_t o = 0; o < shape.outputs; ++o)
+            for (size_t i = 0; i < shape.inputs; ++i) {
+                const size_t to = inputs_first ? i * shape.outputs + o : o * shape.inputs + i;
+                std::memcpy(&bytes[1 + to * 9 * sizeof(float)], &weight[(o * shape.inputs + i) * 9], 9 * sizeof(float));
+            }
+        return bytes;
+    }
+
     reference::Values expected(size_t row) const {
         return reference::convolution(
             shape, weight, as_double(&x[source[row] * shape.inputs * pixels()], shape.inputs * pixels()),
@@ -65,9 +76,9 @@ struct Case {
 };
 
 void test_case(const Case &of, Precision precision) {
-    const auto layer = make_convolution(of.shape, of.weight.data(), precision);
-    CHECK(layer->bytes() >= of.weight.size() * (precision == Precision::FLOAT32 ? 4 : 2));
     Pool pool(2);
+    const auto layer = make_convolution(pool, of.shape, {of.weight.data()}, precision);
+    CHECK(layer->bytes() >= of.weight.size() * (precision == Precision::FLOAT32 ? 4 : 2));
     const std::vector<float> y = of.run(pool, *layer, 0, of.rows);
     for (size_t row = 0; row < of.rows; ++row) {
         const float *of_row = &y[row * of.out_floats()];
@@ -86,6 +97,10 @@ void test_case(const Case &of, Precision precision) {
         const size_t row = of.rows - 1;
         const std::vector<float> last(y.begin() + ptrdiff_t(row * of.out_floats()), y.end());
         CHECK(same_bits(of.run(other, *layer, row, row + 1), last));
+        const bool inputs_first = threads == 1; // packed by other threads, from bytes without alignment
+        const std::vector<char> bytes = of.weight_bytes(inputs_first);
+        const auto same = make_convolution(other, of.shape, {&bytes[1], inputs_first}, precision);
+        CHECK(same_bits(of.run(other, *same, 0, of.rows), y));
     }
 }
 
@@ -108,6 +123,7 @@ void test_shapes(Precision precision) {
 
 int main() {
     for_each_target([] {
-        for (const Precision precision : {Precision::FLOAT32, Precision::BFLOAT16}) test_shapes(precision);
+        test_shapes(Precision::FLOAT32);
+        if (has_bfloat16()) test_shapes(Precision::BFLOAT16);
     });
 }

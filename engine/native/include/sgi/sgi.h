@@ -73,8 +73,8 @@ typedef struct sgi_options {
                               number, and by default uses no more than affinity, cgroup and OMP_NUM_THREADS allow */
     uint32_t batch;        /* largest number of images in one pass; bounds memory; default 8. An engine has a limit of
                               its own as well */
-    const char *precision; /* "bf16", with "cpu" or "openvino": faster on CPUs that support it, accurate enough for 8-bit
-                              pictures. Default: that of the model */
+    const char *precision; /* "bf16", with "cpu" or "openvino": faster on CPUs that support it, accurate enough for
+                              8-bit pictures. Default: that of the model */
 } sgi_options;
 
 /* How the code u in [0, 1] that a generator's picture shows becomes a value. */
@@ -110,9 +110,9 @@ typedef struct sgi_model_info {
     const char *description; /* the whole description, the JSON in the file */
     const sgi_type *types;   /* [type_count], the loaded ones in the model's order */
     size_t type_count;
-    const char *input; /* what the model takes: "z", "w" or "w+" */
-    uint32_t w_dim;    /* size of w; 0 in files that take z */
-    uint32_t num_ws;   /* rows of w+ */
+    const char *input;    /* what the model takes: "z", "w" or "w+" */
+    uint32_t w_dim;       /* size of w; 0 in files that take z */
+    uint32_t num_ws;      /* rows of w+ */
     const char *fallback; /* why the default backend cpu cannot run the model, which another one runs; else NULL */
 } sgi_model_info;
 
