@@ -4,21 +4,23 @@
 #
 #   engine/native/get-deps.sh build/deps && cmake -B build -D CMAKE_PREFIX_PATH=$PWD/build/deps/usr
 #
-# ONNX Runtime's headers come from Debian trixie, because older releases do not have them. The other packages come from
-# this machine's release, unless they are installed. Mirrors are those of the machine's sources.
+# ONNX Runtime's headers and Highway's source come from Debian trixie, because older releases do not have them. The
+# other packages come from this machine's release, unless they are installed. Mirrors are those of the machine's sources.
 set -euo pipefail
 deps=${1:?usage: get-deps.sh FOLDER}
 onnxruntime=libonnxruntime-dev
+highway=highway
 packages=(nlohmann-json3-dev libcpp-httplib-dev libpng-dev)
 
 if ! command -v apt-get dpkg >/dev/null; then
-  echo "error: apt is missing; install the headers of ONNX Runtime, nlohmann-json, libpng and cpp-httplib," \
-       "and add their prefix to CMAKE_PREFIX_PATH" >&2
+  echo "error: apt is missing; install the headers of ONNX Runtime, nlohmann-json, libpng, cpp-httplib and" \
+       "Highway, and add their prefix to CMAKE_PREFIX_PATH" >&2
   exit 2
 fi
 mkdir -p "$deps"
 deps=$(cd "$deps" && pwd)
-[ -e "$deps/.ready" ] && exit 0
+wanted="$onnxruntime $highway ${packages[*]}"
+[ "$(cat "$deps/.ready" 2>/dev/null)" = "$wanted" ] && exit 0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{lists/partial,cache/archives/partial,debs,trixie/partial}
@@ -29,10 +31,12 @@ trixie=("${own[@]}" -o Dir::State::Lists="$work/trixie" -o Dir::Etc::SourceList=
 apt-get "${own[@]}" update
 mirror=$(apt-get "${own[@]}" indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | sed -n 1p)
 if [ -z "$mirror" ]; then
-  echo "error: this machine has no apt source of Debian; install $onnxruntime and ${packages[*]} yourself" >&2
+  echo "error: this machine has no apt source of Debian; install $onnxruntime, libhwy-dev and ${packages[*]} yourself" >&2
   exit 2
 fi
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" > "$work/trixie.list"
+for kind in deb deb-src; do
+  echo "$kind [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main"
+done > "$work/trixie.list"
 apt-get "${trixie[@]}" update
 
 cd "$work/debs"
@@ -41,4 +45,8 @@ apt-get "${trixie[@]}" download $onnxruntime
 apt-get "${own[@]}" install --print-uris --yes --no-install-recommends "${packages[@]}" \
   | sed -n "s/^'[^']*' \([^_]*\)_.*/\1/p" | xargs --no-run-if-empty apt-get "${own[@]}" download
 for deb in *.deb; do dpkg -x "$deb" "$deps"; done
-touch "$deps/.ready"
+# The source, because Debian has only a shared library.
+apt-get "${trixie[@]}" source --download-only $highway
+mkdir -p "$deps/usr/src"
+tar -xzf ${highway}_*.orig.tar.gz -C "$deps/usr/src"
+echo "$wanted" > "$deps/.ready"
