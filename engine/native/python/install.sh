@@ -15,13 +15,13 @@ missing() {
 command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || missing "no C++ compiler"
 
 # Without these headers CMake downloads them.
-if [ ! -e build/deps/.ready ] && command -v apt-get >/dev/null; then
+if command -v apt-get >/dev/null; then
   timeout 300 engine/native/get-deps.sh build/deps >/dev/null 2>&1 || true
 fi
 mkdir -p build/python
 export CMAKE_PREFIX_PATH=$PWD/build/deps/usr${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}
 settings=()
-for source in build/deps/src/highway-*; do
+for source in build/deps/usr/src/highway-*; do
   if [ -d "$source" ]; then settings+=(-C "cmake.define.FETCHCONTENT_SOURCE_DIR_HWY=$PWD/$source"); fi
 done
 timeout 1200 "$python" -m pip install --disable-pip-version-check --no-deps --force-reinstall ./engine/native/python \
