@@ -30,7 +30,6 @@ from peer_runtimes import Files, Peer, Render, peers, reference
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "build" / "peers"
 SEEDS_OF_ERROR = 2
-STARTS = 5
 LEAST_SECONDS = 0.05
 """A turn repeats a pass until it takes about this long."""
 LEAST_ROUNDS = 3
@@ -69,13 +68,13 @@ CASES = (
 """In the order of their worth. `tiny` is for tests: it runs only where --only names it."""
 
 
-def files_of(case: Case) -> Files:
+def files_of(case: Case, folder: Path) -> Files:
     """The files of a generator, made where they are missing."""
     from sgi.engine import bundle
 
     if case.base is None:
         return Files(bundle.MODEL, bundle.GENERATOR, case.types)
-    stem = FOLDER / f"{case.resolution}-{case.base}"
+    stem = folder / f"{case.resolution}-{case.base}"
     found = Files(stem.with_suffix(".onnx"), stem.with_suffix(".safetensors"), case.types)
     if not (found.model.exists() and found.generator.exists()):
         write(case, found)
@@ -89,7 +88,7 @@ def write(case: Case, files: Files) -> None:
     from sgi.engine.generator import GeneratorConfig, random_generator, save_generator
     from sgi.export.onnx import build, describe
 
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    files.model.parent.mkdir(parents=True, exist_ok=True)
     config = GeneratorConfig(case.resolution, channel_base=case.base or 0)
     generator = random_generator(config, seed=0)
     save_generator(files.generator, generator)
@@ -104,9 +103,10 @@ def latents_of(case: Case, files: Files) -> np.ndarray:
     return latents(range(max(case.batch, SEEDS_OF_ERROR)), Artifact.read(files.model).z_dim).astype(np.float32)
 
 
-def measure(case: Case, chosen: list[Peer], threads: int, rounds: int, seconds: float) -> dict[str, dict[str, Any]]:
+def measure(
+    case: Case, files: Files, chosen: list[Peer], threads: int, rounds: int, seconds: float
+) -> dict[str, dict[str, Any]]:
     """Median ms an image and error of each implementation, in turns; an implementation that fails has its reason."""
-    files = files_of(case)
     z = latents_of(case, files)
     exact = reference(files, z[:SEEDS_OF_ERROR]) if case.types else None
     found: dict[str, dict[str, Any]] = {}
@@ -150,11 +150,11 @@ def errors(values: np.ndarray, exact: np.ndarray) -> dict[str, float]:
     }
 
 
-def alone(case: Case, peer: Peer, arguments: list[str]) -> dict[str, float]:
+def alone(case: Case, peer: Peer, arguments: list[str], starts: int) -> dict[str, float]:
     """Seconds from the start of a process to its first picture, and its peak memory after a few passes."""
     took, memory = [], 0.0
     environment = {**os.environ, "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
-    for _ in range(1 if peer.slow_start else STARTS + 1):
+    for _ in range(1 if peer.slow_start else starts + 1):
         command = [sys.executable, __file__, *arguments, "--process", case.title, peer.name]
         begin = time.perf_counter()
         with subprocess.Popen(
@@ -170,9 +170,8 @@ def alone(case: Case, peer: Peer, arguments: list[str]) -> dict[str, float]:
     return {"start s": round(statistics.median(took[1:] or took), 3), "peak MB": round(memory)}
 
 
-def work_alone(case: Case, peer: Peer, threads: int) -> None:
+def work_alone(case: Case, files: Files, peer: Peer, threads: int) -> None:
     """The work of a process of `alone`."""
-    files = files_of(case)
     z = latents_of(case, files)[: case.batch]
     render = peer.open(files, case.batch, threads)
     render(z)
@@ -201,19 +200,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=120.0, help="of the turns of one case")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--no-start", action="store_true", help="leave out memory and start of own processes")
+    parser.add_argument(
+        "--starts", type=int, default=5, help="processes for memory and start of each; 0 leaves them out"
+    )
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="of generators and exports, which it keeps")
     parser.add_argument("--json", type=Path, help="write the figures there, not to the results file")
     parser.add_argument("--process", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     known = peers(args.nvidia, args.rosinality)
     if args.process:
-        case, peer = args.process
-        by_name = {p.name: p for p in known}
-        work_alone(next(c for c in CASES if c.title == case), by_name[peer], args.threads)
+        case = next(case for case in CASES if case.title == args.process[0])
+        peer = next(peer for peer in known if peer.name == args.process[1])
+        work_alone(case, files_of(case, args.folder), peer, args.threads)
         return
     only_cases = [text for text in args.only if any(text in case.title for case in CASES)]
     only_peers = [text for text in args.only if text not in only_cases]
-    folders = [f"--{flag}={folder}" for flag in ("nvidia", "rosinality") if (folder := getattr(args, flag))]
+    flags = ("nvidia", "rosinality", "folder", "threads")
+    arguments = [f"--{flag}={value}" for flag in flags if (value := getattr(args, flag))]
     figures: dict[str, Any] = {}
     end = time.perf_counter() + args.minutes * 60
     for case in CASES:
@@ -227,10 +230,12 @@ def main() -> None:
             and (not only_peers or any(text in peer.name for text in only_peers))
             and not any(text in peer.name for text in args.without)
         ]
-        figures[case.title] = measure(case, chosen, args.threads, args.rounds, args.seconds)
-        for peer in chosen if not args.no_start else []:
+        figures[case.title] = measure(
+            case, files_of(case, args.folder), chosen, args.threads, args.rounds, args.seconds
+        )
+        for peer in chosen if args.starts else []:
             if "failed" not in figures[case.title][peer.name]:
-                figures[case.title][peer.name] |= alone(case, peer, [*folders, "--threads", str(args.threads)])
+                figures[case.title][peer.name] |= alone(case, peer, arguments, args.starts)
         print(json.dumps({case.title: figures[case.title]}, indent=1), file=sys.stderr)
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n")
