@@ -21,10 +21,9 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 def figures(tmp_path_factory):
     """Of a run of ONNX Runtime on the case tiny."""
     folder = tmp_path_factory.mktemp("peers")
-    call = [sys.executable, FOLDER / "peers.py", "--only", "tiny", "--only", "onnxruntime", "--rounds", "3"]
-    done = subprocess.run(
-        [*call, "--starts", "1", "--folder", folder, "--json", folder / "out.json"], check=False, capture_output=True
-    )
+    call = [sys.executable, str(FOLDER / "peers.py"), "--only", "tiny", "--only", "onnxruntime", "--rounds", "3"]
+    call += ["--starts", "1", "--folder", str(folder), "--json", str(folder / "out.json")]
+    done = subprocess.run(call, check=False, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     return json.loads((folder / "out.json").read_text())
 
