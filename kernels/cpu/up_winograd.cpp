@@ -240,8 +240,8 @@ template <class Number> class UpWinograd final : public Convolution {
     struct Slot {
         // Start of a row of a product, and floats between its blocks.
         struct Row {
-            float *start;
-            size_t step;
+            float *start = nullptr;
+            size_t step = 0;
         };
         Row single, by_column[TILE], by_line[TILE], by_pixel[TILE * TILE]; // rows of each parity
         size_t even_even_point, even_odd_point, lane = 0;

@@ -20,6 +20,7 @@ from sgi.engine.offsets import Offset
 from sgi.export import verify
 from sgi.export.onnx import build
 from sgi.export.onnx import describe as describe_export
+from sgi.export.precision import PRECISIONS
 from sgi.trainer.offsets.spaces import get_space
 
 SEEDS = (0, 7, 2**32 - 1, 600, 5)
@@ -169,6 +170,19 @@ def test_many_images_in_one_pass(library, model):
     whole, cut = (run(library, model, count=70, seeds=seeds, batch=batch) for batch in (70, 7))
     for name, values in whole.items():
         np.testing.assert_array_equal(values, cut[name])
+
+
+def test_bf16_where_the_processor_has_it(library, model):
+    expected, artifact = run(library, model), Artifact.read(model)
+    try:
+        found = run(library, model, precision="bf16")
+    except NativeError as error:
+        assert error.args == (3, f"{model}: sgi_options.precision: this CPU does not have bf16; leave it NULL")  # noqa: PT017
+        return
+    for name, values in found.items():
+        row = artifact.output(name)
+        assert not np.array_equal(values, expected[name])
+        assert verify.figures_of(row, [(values, expected[name])])["psnr"] >= PRECISIONS["bf16"].min_psnr
 
 
 def test_it_is_the_default_where_it_can_run_the_model(library, model, tmp_path):

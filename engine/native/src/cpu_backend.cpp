@@ -5,6 +5,8 @@
 #include "error.hpp"
 #include "onnx_wire.hpp"
 
+#include <target.hpp>
+
 #include <algorithm>
 
 namespace sgi::internal {
@@ -30,7 +32,11 @@ class CpuBackend final : public Backend {
         }
     }
 
-    std::string runtime() const override { return "sgi-engine " SGI_VERSION; }
+    std::string runtime() const override {
+        const size_t threads = network_.threads();
+        return std::string("sgi-engine " SGI_VERSION " (") + cpu::target_name() + ", " + std::to_string(threads) +
+               (threads == 1 ? " thread)" : " threads)");
+    }
 
   private:
     // More images at once are no faster, and take memory for their styles.

@@ -157,7 +157,13 @@ void sgi_engine::open(const Model &model, const sgi_options &options, const Back
         for (const OutputType &type : artifact_.types) names.push_back(type.name);
         cut.bytes = smaller = keep_outputs(model.bytes, names);
     }
-    backend_ = open_backend(backend_name_, cut, artifact_, settings);
+    try {
+        backend_ = open_backend(backend_name_, cut, artifact_, settings);
+    } catch (const Failure &failure) {
+        if (fallback_.empty()) throw;
+        throw Failure(failure.status,
+                      std::string(failure.what()) + " (the backend cpu cannot run it: " + fallback_ + ")");
+    }
 }
 
 void sgi_engine::info(sgi_model_info &info) const {

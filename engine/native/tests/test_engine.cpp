@@ -152,6 +152,15 @@ void display_codes() {
     CHECK(code(SGI_DECODING_IDENTITY, 0, 1, NAN) == 0);
 }
 
+void the_runtime_is_named() {
+    sgi::Options one = BACKEND;
+    one.threads = 1;
+    const std::string runtime = sgi::Engine(MODEL, one).info().runtime;
+    if (BACKEND.backend == "cpu")
+        CHECK(runtime.find("sgi-engine 0.") == 0 && runtime.find(", 1 thread)") + 11 == runtime.size());
+    else CHECK(runtime.find("ONNX Runtime ") == 0);
+}
+
 void engines_move() {
     const std::string bytes = read_bytes(MODEL);
     sgi::Engine first(
@@ -178,6 +187,7 @@ int main(int argc, char **argv) {
     buffers_are_filled_exactly();
     types_of_early_files();
     display_codes();
+    the_runtime_is_named();
     engines_move();
     return 0;
 }
