@@ -111,11 +111,13 @@ def check_backend(name: str, device: str) -> Finding:
         z = latents([0], Artifact.read(bundle.MODEL).z_dim).astype("float32")
         with closing(open_backend(bundle.MODEL, name, device, batch=1)) as backend:
             backend.run(z, 1.0)
+            runtime = getattr(backend, "runtime", "")
     except UserError as error:
         return Finding(what, "no", str(error))
     except Exception as error:  # any exception of a runtime is a finding
         return Finding(what, "no", one_line(" ".join(f"{type(error).__name__}: {error}".split()), _DETAIL_LENGTH))
-    return Finding(what, "yes", "computed the maps of seed 0 of the bundled model")
+    by = f" by {runtime}" if runtime else ""
+    return Finding(what, "yes", f"computed the maps of seed 0 of the bundled model{by}")
 
 
 def _choice() -> Finding:

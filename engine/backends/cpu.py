@@ -26,6 +26,7 @@ _ARGUMENTS = {"label": "labels"}  # names of inputs of a model -> those of `sgi_
 class CpuBackend:
     """A model in the C++ library. The maps do not depend on the batch and the number of threads.
 
+    runtime: version of the library, the instructions that it uses and its number of threads.
     A call that asks for other types than the model was opened with opens it again for them.
     """
 
@@ -50,7 +51,7 @@ class CpuBackend:
         self._threads = threads
         self._precision = precision
         self._engine = lru_cache(maxsize=_ENGINES_KEPT)(self._open)
-        self._engine(types)
+        self.runtime = self._engine(types).runtime
 
     def run(
         self,
@@ -106,5 +107,5 @@ class CpuBackend:
 
 
 def _line(error: sgi_cpu.Error) -> str:
-    """The message of the library with its options as parameters."""
-    return _OPTION.sub(r"`\1`", str(error))
+    """The message of the library with its options as parameters of Python."""
+    return _OPTION.sub(r"`\1`", str(error)).replace("leave it NULL", "leave it out")

@@ -188,7 +188,7 @@ def test_bf16_is_refused_on_cpus_that_do_not_support_it(model, monkeypatch):
     openvino = pytest.importorskip("openvino")
     monkeypatch.setattr(openvino.Core, "get_property", lambda self, device, name: ["FP32"])
     with pytest.raises(UserError, match="`precision=bf16`: this CPU does not support it; leave it out"):
-        open_backend(model, device="cpu", precision="bf16")
+        open_backend(model, "openvino", "cpu", precision="bf16")
 
 
 def test_precision_is_refused_on_a_gpu(model, monkeypatch):

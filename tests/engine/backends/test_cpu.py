@@ -199,8 +199,8 @@ def test_auto_reports_other_errors(fake, model):
 
 
 def test_options_of_the_library_are_named_as_parameters(fake, model):
-    fake("ArgumentError('sgi_options.threads is more than 1024')")
-    with pytest.raises(UserError, match="^`threads` is more than 1024$"):
+    fake("ArgumentError('sgi_options.threads: leave it NULL')")
+    with pytest.raises(UserError, match="^`threads`: leave it out$"):
         open_backend(model, device="cpu")
 
 
