@@ -83,7 +83,7 @@ BACKENDS = {
 
 
 NATIVE = "cpu"
-NATIVE_IS_FASTEST: tuple[str | None, ...] = (None,)
+NATIVE_IS_FASTEST: tuple[str | None, ...] = (None, "bf16")
 """Precisions in which `auto` prefers the backend `cpu` where it is installed; None is that of the model.
 
 See docs/experiments.md, "CPU runtimes side by side".
