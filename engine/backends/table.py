@@ -66,8 +66,9 @@ class BackendRow:
 
 _HERE = "sgi.engine.backends"
 _CPU, _GPU, _TENSORRT = "sgi-engine[cpu]", "sgi-engine[gpu]", "sgi-engine[tensorrt]"
+_NATIVE = "sgi-engine[native]"
 
-# In the order in which `auto` prefers them.
+# In the order in which `auto` prefers them; for cpu see `NATIVE_IS_FASTEST`.
 BACKENDS = {
     "openvino": BackendRow(
         f"{_HERE}.openvino:OpenVinoBackend", "openvino", {"cpu": _CPU}, (ONNX_SUFFIX,), casts=(("cpu", "bf16"),),
@@ -80,7 +81,19 @@ BACKENDS = {
     "tensorrt": BackendRow(
         f"{_HERE}.tensorrt:TensorRtBackend", None, {"cuda": _TENSORRT, "tensorrt": _TENSORRT}, SIDECAR_SUFFIXES
     ),
+    "cpu": BackendRow(
+        f"{_HERE}.cpu:CpuBackend", "sgi_cpu", {"cpu": _NATIVE}, (ONNX_SUFFIX,),
+        lacks=(("cpu", "fp16"), ("cpu", "bf16")), casts=(("cpu", "bf16"),),
+    ),
 }  # fmt: skip
+
+
+NATIVE = "cpu"
+NATIVE_IS_FASTEST: tuple[str | None, ...] = (None, "bf16")
+"""Precisions in which `auto` prefers the backend `cpu` where it is installed; None is that of the model.
+
+See docs/experiments.md, "CPU runtimes side by side".
+"""
 
 
 def backend_names() -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class Crew:
         self._ray = ray
         self._plan = plan
         self._progress = progress
-        self.backend = self.device = ""
+        self.backend = self.device = self.remark = ""
         errors = ray.exceptions
         self._losses = (
             errors.RayActorError, errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError,

@@ -51,10 +51,11 @@ class Plan:
 
 
 class Maker(Protocol):
-    """Makes the files of a run. backend, device: what runs the model, once it is loaded."""
+    """Makes the files of a run. backend, device: what runs the model, once it is loaded; remark: what to know of it."""
 
     backend: str
     device: str
+    remark: str
 
     def load(self) -> None:
         """Load the model; raises UserError if it cannot run."""
@@ -80,7 +81,7 @@ class Cluster(Protocol):
 class Here:
     """This process computes the maps; a `Maker`."""
 
-    backend, device = "", ""
+    backend, device, remark = "", "", ""
     _engine: Engine
     _latents: RunLatents
 
@@ -101,7 +102,8 @@ class Here:
     def load(self) -> None:
         """See `Maker.load`."""
         self._engine = self._plan.open()
-        self.backend, self.device = self._engine.backend.name, self._engine.backend.device
+        backend = self._engine.backend
+        self.backend, self.device, self.remark = backend.name, backend.device, getattr(backend, "remark", "")
 
     def begin(self, record: RunRecord) -> dict[str, Any]:
         """See `Maker.begin`."""
@@ -123,5 +125,5 @@ def _rows_of_a_pass(backend: Backend, batch: int, seeds: int) -> int:
 
     See docs/experiments.md, "Maps and the batch".
     """
-    independent = (backend.name, backend.device) == ("onnxruntime", "cpu")
+    independent = backend.device == "cpu" and backend.name in ("cpu", "onnxruntime")
     return min(batch, max(seeds, 1)) if independent else batch

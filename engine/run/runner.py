@@ -239,10 +239,16 @@ def run_seeds(
         report = RunReport(
             store.shown(folder), store.shown(job.manifest), sheet and store.shown(sheet), chosen, outcome.written,
             outcome.found, outcome.seconds, record.backend, record.device, precision or artifact.precision,
-            opened.remark, tuple(map(store.shown, (*special, *outcome.set_aside))), record.item, outcome.files,
+            "; ".join(filter(None, (opened.remark, maker.remark))), tuple(map(store.shown, (*special, *outcome.set_aside))), record.item, outcome.files,
             outcome.bytes,
         )  # fmt: skip
         return replace(report, outdir=None, manifest=None) if is_dummy else report
+
+
+def _remark(*of: object) -> str:
+    """What to know about a source and the backend that it opened, text or attribute `remark` of each; may be empty."""
+    found = (part if isinstance(part, str) else getattr(part, "remark", "") for part in of)
+    return "; ".join(filter(None, found))
 
 
 def _read(files: str | Path | Sequence[str | Path], kind: str | None, sizes: LatentSizes) -> Latents:
