@@ -239,8 +239,8 @@ def run_seeds(
         report = RunReport(
             store.shown(folder), store.shown(job.manifest), sheet and store.shown(sheet), chosen, outcome.written,
             outcome.found, outcome.seconds, record.backend, record.device, precision or artifact.precision,
-            "; ".join(filter(None, (opened.remark, maker.remark))), tuple(map(store.shown, (*special, *outcome.set_aside))), record.item, outcome.files,
-            outcome.bytes,
+            "; ".join(filter(None, (opened.remark, maker.remark))),
+            tuple(map(store.shown, (*special, *outcome.set_aside))), record.item, outcome.files, outcome.bytes,
         )  # fmt: skip
         return replace(report, outdir=None, manifest=None) if is_dummy else report
 
