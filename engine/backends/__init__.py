@@ -78,6 +78,7 @@ def open_backend(
     images: int | None = None,
     precision: str | None = None,
     input: str | None = None,
+    is_stream: bool = False,
 ) -> Backend:
     """Load an exported model.
 
@@ -88,7 +89,8 @@ def open_backend(
     types: outputs to load, None for all. batch: number of rows of most calls. threads: CPU threads, None for all cores.
     precision: bf16 is faster on CPUs that support it, with larger errors than the model was verified to; None for the
     precision of the model. input: z, w or w+; None for that of the file. An .onnx that takes z can be opened to take w
-    or w+.
+    or w+. is_stream: the passes follow one another and have `batch` rows, as in a run; their rate counts more than the
+    time of one.
 
     Raises UserError for a file that is not an exported model, a backend that is not installed or cannot run the file,
     a device that is not available, a precision that the backend does not support, and an input that the file cannot
@@ -104,7 +106,7 @@ def open_backend(
     passed_over = []
     for name in names:
         try:
-            opened: Backend = find_backend(name).load(name, device)(
+            opened: Backend = find_backend(name).load(name, device, is_stream)(
                 path, artifact, device=device, types=chosen, batch=batch, threads=threads, **options
             )
         except UnsupportedModelError as error:

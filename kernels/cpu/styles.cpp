@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "styles.cpp"
@@ -136,14 +137,17 @@ void normalise_second_moment(size_t rows, size_t width, const float *x, size_t x
     }
 }
 
-Matrix::Matrix(size_t inputs, size_t outputs, const float *weight)
+Matrix::Matrix(size_t inputs, size_t outputs, const void *weight, size_t row)
     : inputs_(inputs), outputs_(outputs), data_(aligned_array<float>(panels_of(*this) * inputs * PANEL)) {
-    for (size_t panel = 0; panel < panels_of(*this); ++panel)
-        for (size_t i = 0; i < inputs; ++i)
-            for (size_t k = 0; k < PANEL; ++k) {
-                const size_t column = panel * PANEL + k;
-                data_[(panel * inputs + i) * PANEL + k] = column < outputs ? weight[i * outputs + column] : 0;
-            }
+    const char *from = static_cast<const char *>(weight);
+    for (size_t column = 0; column < outputs; column += PANEL) {
+        const size_t count = std::min(PANEL, outputs - column);
+        for (size_t i = 0; i < inputs; ++i) {
+            float *to = data_.get() + column * inputs + i * PANEL;
+            std::memcpy(to, from + (i * row + column) * sizeof(float), count * sizeof(float));
+            std::fill_n(to + count, PANEL - count, 0.0f);
+        }
+    }
 }
 
 size_t Matrix::bytes() const { return panels_of(*this) * inputs_ * PANEL * sizeof(float); }

@@ -17,8 +17,9 @@ void normalise_second_moment(size_t rows, size_t width, const float *x, size_t x
 // A matrix, packed in panels of columns.
 class Matrix {
   public:
-    // weight: [inputs][outputs].
-    Matrix(size_t inputs, size_t outputs, const float *weight);
+    // weight: [inputs][row] float32, without alignment, of which the first `outputs` columns are used.
+    Matrix(size_t inputs, size_t outputs, const void *weight, size_t row);
+    Matrix(size_t inputs, size_t outputs, const void *weight) : Matrix(inputs, outputs, weight, outputs) {}
     size_t inputs() const { return inputs_; }
     size_t outputs() const { return outputs_; }
     size_t bytes() const;

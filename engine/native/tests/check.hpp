@@ -1,16 +1,12 @@
-// The assertion of the tests, and their data files.
+// The data files of the tests, and their assertion.
 #pragma once
 
-#include <cstdio>
-#include <cstdlib>
+#include "../../../kernels/cpu/tests/check.hpp"
+
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <vector>
-
-#define CHECK(condition)                                                                                               \
-    ((condition) ? void(0)                                                                                             \
-                 : (std::fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition), std::exit(1)))
 
 inline const std::string MODEL = std::string(SGI_TEST_DATA) + "/tiny.onnx",
                          MODEL_OF_WS = std::string(SGI_TEST_DATA) + "/tiny_ws.onnx";

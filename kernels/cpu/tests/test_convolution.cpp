@@ -1,7 +1,10 @@
-// Modulated convolutions against their definition, for random shapes, rows, threads and targets.
+// Modulated convolutions against their definition, for random shapes, rows, threads and targets. The argument is the
+// seed of the cases, 1 without.
 #include "cases.hpp"
 #include "convolution.hpp"
 #include "reference.hpp"
+
+#include <stdexcept>
 
 using namespace sgi::cpu;
 
@@ -104,8 +107,8 @@ void test_case(const Case &of, Precision precision) {
     }
 }
 
-void test_shapes(Precision precision) {
-    Random random(1);
+void test_shapes(unsigned seed, Precision precision) {
+    Random random(seed);
     for (const bool up : {false, true}) {
         for (const size_t side : {4, 8, 16}) // those of generators
             test_case(Case(random, {32, 48, side, side, up}, 3), precision);
@@ -119,11 +122,26 @@ void test_shapes(Precision precision) {
     test_case(Case(random, {20, 40, 19, 21, true}, 2), precision);
 }
 
+void test_refusal(bool up) {
+    Pool pool(1);
+    const std::vector<float> weight(9);
+    bool refused = false;
+    try {
+        make_convolution(pool, {1, 1, 4, 4, up}, {weight.data()}, Precision::BFLOAT16);
+    } catch (const std::invalid_argument &) {
+        refused = true;
+    }
+    CHECK(refused);
+}
+
 } // namespace
 
-int main() {
-    for_each_target([] {
-        test_shapes(Precision::FLOAT32);
-        if (has_bfloat16()) test_shapes(Precision::BFLOAT16);
+int main(int count, char **arguments) {
+    const unsigned seed = count > 1 ? unsigned(std::atoi(arguments[1])) : 1;
+    for_each_target([seed] {
+        test_shapes(seed, Precision::FLOAT32);
+        if (has_bfloat16()) test_shapes(seed, Precision::BFLOAT16);
+        else
+            for (const bool up : {false, true}) test_refusal(up);
     });
 }

@@ -76,8 +76,14 @@ template <class Expected> void test_layers(const Case &of, const Matrix (&matrix
 }
 
 void test_case(const Case &of) {
+    // The second one is the end of a larger matrix, behind one other byte.
+    const size_t before = 3, row = before + of.outputs[1];
+    std::vector<char> bytes(1 + of.inputs * row * sizeof(float));
+    for (size_t i = 0; i < of.inputs; ++i)
+        std::memcpy(&bytes[1 + (i * row + before) * sizeof(float)], &of.weight[1][i * of.outputs[1]],
+                    of.outputs[1] * sizeof(float));
     const Matrix weights[2] = {{of.inputs, of.outputs[0], of.weight[0].data()},
-                               {of.inputs, of.outputs[1], of.weight[1].data()}};
+                               {of.inputs, of.outputs[1], &bytes[1 + before * sizeof(float)], row}};
     const Matrix energies[2] = {{of.inputs, of.outputs[0], of.energy[0].data()},
                                 {of.inputs, of.outputs[1], of.energy[1].data()}};
     test_layers(of, weights, &Case::run_linear, [&](size_t k, const reference::Values &x) {
