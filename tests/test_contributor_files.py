@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import shutil
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -146,6 +147,19 @@ def test_check_files_finds_faults(tmp_path, content, fault):
 
 def test_check_dist_reports_missing_files(tmp_path):
     assert [line.rpartition(": ")[2] for line in script(".ci/check_dist.py").faults(tmp_path)] == ["missing"] * 3
+
+
+@pytest.mark.parametrize("required", [None, "1"])
+def test_without_a_compiler_the_package_of_the_library_is_left_out(tmp_path, required):
+    for name in ("bash", "dirname", "realpath"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    environment = {"PATH": str(tmp_path)} | ({"SGI_REQUIRE_NATIVE": required} if required else {})
+    script = ROOT / "engine/native/python/install.sh"
+    done = subprocess.run(
+        [tmp_path / "bash", script, tmp_path], env=environment, capture_output=True, text=True, check=False
+    )
+    message = "sgi-engine-cpu is not installed, and other runtimes run the models: no C++ compiler\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1 if required else 0, "", message)
 
 
 def test_extras_for_contributors():

@@ -15,10 +15,11 @@ from tiny_models import ONNX_BACKENDS, SIDE, Z_DIM, describe, package_of, write_
 from tolerances import BACKEND_PARITY, RMS_BF16
 
 from sgi.engine import backends, intrinsics
+from sgi.engine.artifact import METADATA_KEY
 from sgi.engine.backends import BACKENDS, FEW_IMAGES, OnDevice, choose_backend, open_backend, table
 from sgi.engine.backends.device_array import DeviceArray
 from sgi.engine.errors import UserError
-from sgi.engine.onnx_wire import keep_outputs
+from sgi.engine.onnx_wire import keep_outputs, with_metadata
 
 
 @pytest.fixture
@@ -102,6 +103,15 @@ def test_reduced_models_contain_only_what_their_outputs_need(all_types_model, mo
     assert cut.metadata_props == whole.metadata_props
     everything = onnx.load_from_string(keep_outputs(model.read_bytes(), ["image", "depth"]))
     assert everything == onnx.load(model)
+
+
+def test_the_description_of_a_model_is_replaced_and_nothing_else(model):
+    before = onnx.load(model)
+    after = onnx.load_from_string(with_metadata(model.read_bytes(), METADATA_KEY, "é" * 300))
+    assert {pair.key: pair.value for pair in after.metadata_props} == {METADATA_KEY: "é" * 300}
+    assert after.graph == before.graph
+    kept = onnx.load_from_string(with_metadata(model.read_bytes(), "note", "x"))
+    assert {pair.key for pair in kept.metadata_props} == {METADATA_KEY, "note"}
 
 
 def test_auto_chooses_the_fastest_installed_backend(model, monkeypatch, no_gpu):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import numpy as np
 import pytest
+from tiny_models import describe, write_model
 from tolerances import BACKEND_PARITY, RMS_BF16
 
 from sgi.engine import Engine, UserError
 from sgi.engine import backends as engine_backends
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import UnsupportedModelError, open_backend
+from sgi.engine.backends import UnsupportedModelError, choose_backend, open_backend
 from sgi.engine.backends.table import is_installed
 from sgi.engine.generator import generator_sha256
 from sgi.engine.offsets import Offset
@@ -66,14 +68,14 @@ def fake(monkeypatch, tmp_path):
     sys.modules.pop("sgi_cpu", None)
 
 
-def exported(generator, path, **options):
+def exported(generator, path, cutoff=None):
     """An export of image, depth and normal with random offsets."""
     sha256, shape = generator_sha256(generator), (generator.config.num_ws, generator.config.w_dim)
     offsets = {
         name: Offset(name, "w+", {"offset": np.random.RandomState(i).randn(*shape).astype(np.float32)}, sha256)
         for i, name in enumerate(("depth", "normal"))
     }
-    export_onnx(generator, {"image": None, **offsets}, path, psi=PSI, **options)
+    export_onnx(generator, {"image": None, **offsets}, path, psi=PSI, cutoff=cutoff)
     return path
 
 
@@ -144,6 +146,48 @@ def test_maps_do_not_depend_on_batch_and_threads(native, rooms):
             np.testing.assert_array_equal(values, maps[0][name])
 
 
+def test_threads_share_a_backend(native, rooms):
+    z = latents(range(8), 8).astype(np.float32)
+    with closing(open_backend(rooms, "cpu", "cpu", threads=2)) as backend:
+        expected = backend.run(z, 1.0)["depth"]
+
+        def call(row):
+            types = ["depth", "image"] if row % 2 else ["depth"]
+            return [backend.run(z[row : row + 1], 1.0, types=types)["depth"] for _ in range(5)]
+
+        with ThreadPoolExecutor(4) as pool:
+            for row, found in enumerate(pool.map(call, range(8))):
+                for maps in found:
+                    np.testing.assert_array_equal(maps, expected[row : row + 1])
+
+
+def test_the_package_alone(native, rooms):
+    """From a path and from bytes, of seeds and of latents, and the errors that only direct callers can see."""
+    z = latents([3, 4], 8).astype(np.float32)
+    np.testing.assert_array_equal(native.latent(3, 8), np.random.RandomState(3).randn(8))
+    with native.Engine(rooms, types=["depth"]) as engine, native.Engine(rooms.read_bytes(), threads=1) as other:
+        assert (engine.types, engine.resolution, engine.input, engine.z_dim) == ({"depth": 1}, 16, "z", 8)
+        expected = engine.run(seeds=[3, 4])["depth"]
+        for maps in (engine.run(z=z.astype(np.float64)), other.run(z=z[:, :], psi=PSI, types=["depth"])):
+            np.testing.assert_array_equal(maps["depth"], expected)
+        for arguments, message in (
+            ({}, "pass exactly one of seeds, z, w and ws"),
+            ({"z": z, "seeds": [1, 2]}, "pass exactly one of seeds, z, w and ws"),
+            ({"z": z[0]}, "z has 1 dimensions, not 2"),
+            ({"z": z[:, 1:]}, "the shape of z does not fit the model and the others"),
+            ({"seeds": [-1]}, "seeds are integers [N] from 0 to 4294967295"),
+            ({"seeds": [0.5]}, "seeds are integers [N] from 0 to 4294967295"),
+            ({"seeds": [0], "types": ["image"]}, "outputs: type 'image' is not loaded; loaded are depth"),
+        ):
+            with pytest.raises(native.ArgumentError) as error:
+                engine.run(**arguments)
+            assert str(error.value) == message
+    with pytest.raises(native.ArgumentError, match="^the engine is closed$"):
+        engine.run(seeds=[0])
+    with pytest.raises(native.ModelError, match="no such file"):
+        native.Engine(rooms.with_name("none.onnx"))
+
+
 def test_bf16(native, rooms):
     z = latents(range(3), 8).astype(np.float32)
     try:
@@ -204,7 +248,8 @@ def test_options_of_the_library_are_named_as_parameters(fake, model):
         open_backend(model, device="cpu")
 
 
-def test_half_precision_models_are_left_to_other_backends(rooms, tiny_generator, tmp_path):
-    path = exported(tiny_generator, tmp_path / "half.onnx", precision="fp16")
+def test_half_precision_models_are_left_to_other_backends(tmp_path):
+    path = write_model(tmp_path / "half.onnx", describe(precision="fp16"))
     with pytest.raises(UserError, match="`backend=cpu`: it does not support fp16 on cpu; export half.onnx as fp32"):
         open_backend(path, "cpu", "cpu")
+    assert choose_backend(path, device="cpu", model_precision="fp16")[0] != "cpu"
