@@ -2,7 +2,7 @@
 # make test       set-up, format check, lint, types, C++ build and every test
 # make docs       the pages of docs/ and the API reference, into build/site
 # make precommit  every check of .pre-commit-config.yaml on every file
-# make dist       source distribution and wheel, their contents checked, into dist/
+# make dist       source distributions and wheel, their contents checked, into dist/
 PYTHON ?= python3
 SEEDS ?= 0-999
 OUTDIR ?= out/rooms
@@ -14,6 +14,8 @@ PACKAGES := cli engine kernels export trainer
 NATIVE_SOURCES = $(shell find engine/native kernels/cpu -name '*.[ch]' -o -name '*.[ch]pp')
 # Everything that `pip install .` copies: RUN is made again when one of these changes, at any depth.
 PACKAGE_FILES := $(shell find $(PACKAGES) \( -path engine/native -o -name __pycache__ \) -prune -o -type f -print)
+# What the package of the C++ library is built from; some of kernels/ is above.
+NATIVE_FILES := $(shell find engine/native/src engine/native/include engine/native/python -type f)
 # Test files and benchmarks import each other by bare names, from these folders.
 SCRIPT_FOLDERS := tests:benchmarks:benchmarks/gpu:.ci:docs:docs/pictures
 SCRIPTS := .ci docs benchmarks tests engine/native/tests/data/make.py
@@ -47,9 +49,10 @@ types-packages: setup .typing/sgi
 types-scripts: setup .typing/sgi
 	MYPYPATH=.typing:$(SCRIPT_FOLDERS) $(DEV)/bin/mypy --allow-untyped-defs $(SCRIPTS)
 
-# The C++ library as tests/native runs it: release, sanitizers, OpenVINO.
+# The C++ library as tests/native runs it: release, sanitizers, OpenVINO; and its Python package.
 native: setup
 	engine/native/build.sh $(DEV)
+	engine/native/python/install.sh $(DEV)
 
 # ONNX Runtime's headers and what else C++ is built with, into build/deps.
 native-deps:
@@ -71,6 +74,7 @@ precommit: setup
 dist: setup
 	rm -rf build/lib build/bdist.* dist
 	$(DEV)/bin/python -m build --outdir dist .
+	$(DEV)/bin/python -m build --sdist --outdir dist engine/native/python
 	$(DEV)/bin/python .ci/check_dist.py dist
 
 bundle: setup
@@ -79,10 +83,11 @@ bundle: setup
 clean:
 	rm -rf $(RUN) $(DEV) .typing build dist *.egg-info
 
-$(RUN)/.ready: pyproject.toml $(PACKAGE_FILES)
+$(RUN)/.ready: pyproject.toml $(PACKAGE_FILES) $(NATIVE_FILES)
 	$(PYTHON) -m venv $(RUN)
 	rm -rf build/lib build/bdist.*
 	$(RUN)/bin/pip install --quiet --disable-pip-version-check --upgrade ".[cpu]"
+	engine/native/python/install.sh $(RUN)
 	touch $@
 
 $(DEV)/.ready: pyproject.toml constraints.txt

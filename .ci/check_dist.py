@@ -1,9 +1,9 @@
-"""Check what `make dist` built: one wheel and one source distribution of this version, with the files they need.
+"""Check what `make dist` built: wheel and source distributions of this version, with the files they need.
 
     python .ci/check_dist.py [FOLDER]
 
 The wheel must hold exactly the packages' files of this working tree, and nothing else; the source distribution also
-what the C++ library is built from.
+what the C++ library is built from; so must that of sgi-engine-cpu.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ SOURCES = (
     "pyproject.toml",
     "engine/native/include/sgi/sgi.h",
 )
+
+NATIVE = "engine/native/python"
+NATIVE_SOURCES = ("CMakeLists.txt", "engine/version.py", "engine/native/CMakeLists.txt")
+NATIVE_FOLDERS = ("engine/native/cmake", "engine/native/include", "engine/native/src", "kernels/cpu")
 
 
 def version() -> str:
@@ -48,11 +52,21 @@ def package_files() -> set[str]:
     return found | {f"sgi/{path.relative_to(ROOT).as_posix()}" for path in data}
 
 
+def native_files() -> set[str]:
+    """Paths in the source distribution of sgi-engine-cpu that it is built from."""
+    own = [path for path in (ROOT / NATIVE).rglob("*") if path.suffix in (".cpp", ".py", ".pyi", ".txt", ".toml")]
+    found = {path.relative_to(ROOT / NATIVE).as_posix() for path in own} | {"LICENSE"}
+    found |= {f"source/{name}" for name in NATIVE_SOURCES}
+    copied = [path for name in NATIVE_FOLDERS for path in (ROOT / name).rglob("*") if path.is_file()]
+    return found | {f"source/{path.relative_to(ROOT).as_posix()}" for path in copied}
+
+
 def faults(folder: Path) -> list[str]:
     """What is wrong with the files in a folder, a line each."""
     wheel = folder / f"sgi_engine-{version()}-py3-none-any.whl"
     sdist = folder / f"sgi_engine-{version()}.tar.gz"
-    expected = {wheel, sdist}
+    native = folder / f"sgi_engine_cpu-{version()}.tar.gz"
+    expected = {wheel, sdist, native}
     found = [f"{path}: missing" for path in sorted(expected) if not path.exists()]
     found += [f"{path}: unexpected" for path in sorted(set(folder.iterdir()) - expected)]
     if found:
@@ -61,9 +75,12 @@ def faults(folder: Path) -> list[str]:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
     found += [f"{wheel.name}: lacks {name}" for name in sorted(package_files() - inside)]
     found += [f"{wheel.name}: has {name}, which is not in the tree" for name in sorted(inside - package_files())]
-    with tarfile.open(sdist) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
-    found += [f"{sdist.name}: lacks {name}" for name in sorted({*SOURCES} - names)]
+    for path, needed in ((sdist, {*SOURCES}), (native, native_files())):
+        with tarfile.open(path) as archive:
+            names = {name.partition("/")[2] for name in archive.getnames()}
+        found += [f"{path.name}: lacks {name}" for name in sorted(needed - names)]
+    if (ROOT / NATIVE / "LICENSE").read_bytes() != (ROOT / "LICENSE").read_bytes():
+        found.append(f"{NATIVE}/LICENSE: differs from LICENSE")
     return found
 
 

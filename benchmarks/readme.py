@@ -90,6 +90,40 @@ def precision() -> str:
     return "\n".join(rows)
 
 
+def peers() -> str:
+    """Pictures on a CPU by implementation: time at batch 1 and 8; then start, memory and error of the largest case."""
+    cases: dict[str, dict[str, Any]] = {}
+    for line in recorded("peers"):
+        cases |= line["figures"]["cases"]
+    if not cases:
+        return "Not measured yet: `python benchmarks/peers.py`."
+    names = dict.fromkeys(title.rpartition(", batch ")[0] for title in sorted(cases, key=_order_of_case))
+    runs = dict.fromkeys(run for found in cases.values() for run, figures in found.items() if "ms" in figures)
+    columns = [*names, "start, s", "peak memory, MB", "error", "PSNR, dB"]
+    rows = [f"| ms an image | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    last = {run: {} for run in runs}  # type: dict[str, dict[str, Any]]
+    for title in sorted(cases, key=_order_of_case):
+        for run, figures in cases[title].items():
+            if title.endswith(" 1") and "error" in figures:
+                last[run] = figures
+    for run in runs:
+        times = [
+            " / ".join(str(cases.get(f"{name}, batch {n}", {}).get(run, {}).get("ms", "-")) for n in (1, 8))
+            for name in names
+        ]
+        figures = [str(last[run].get(key, "-")) for key in ("start s", "peak MB", "error", "psnr")]
+        rows.append(f"| {run} | {' | '.join([*times, *figures])} |")
+    line = recorded("peers")[-1]
+    versions = ", ".join(f"{k} {v}" for k, v in line["machine"].items() if k not in ("cpu", "cores"))
+    rows.append(f"\n{line['machine']['cpu']}, {line['machine']['cores']} cores; {versions}; {line['date']}.")
+    return "\n".join(rows)
+
+
+def _order_of_case(title: str) -> tuple[int, str]:
+    """By resolution, then by name: `64 px, batch 1`."""
+    return int(title.split()[0]), title
+
+
 def report() -> dict[str, Any]:
     """The committed report of `sgi-engine eval`."""
     found: dict[str, Any] = json.loads(REPORT.read_text())
@@ -169,6 +203,7 @@ BLOCKS = {
     "teacher": teacher,
     "frechet": frechet,
     "startup": lambda: benchmark("startup", "seconds"),
+    "peers": peers,
     "precision": precision,
     "throughput": lambda: benchmark("throughput", "seeds a second"),
 }

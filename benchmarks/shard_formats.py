@@ -1,4 +1,4 @@
-"""Maps a second and bytes a seed of every shard format, dtype and compression, on one thread.
+"""Maps a second of CPU time and bytes a seed of every shard format, dtype and compression.
 
     python benchmarks/shard_formats.py [ROUNDS]
 
@@ -57,17 +57,17 @@ def mosaic(stack: np.ndarray) -> np.ndarray:
 def write(
     form: ShardFormat, kinds: Sequence[Intrinsic], arrays: Stored, settings: ShardSettings, count: int
 ) -> tuple[float, int]:
-    """Seconds and bytes of one shard."""
+    """Seconds of CPU time and bytes of one shard."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"shard-000000{form.suffix}"
         seeds = Seeds([range(count)])
-        start = time.perf_counter()
+        start = time.process_time()
         writer = form.open(path, kinds, seeds, settings)
         for first in range(0, count, BATCH):
             part = {name: stack[first : first + BATCH] for name, stack in arrays.items()}
             writer.write(writer.encode(seeds[first : first + BATCH], part))
         writer.close()
-        took = time.perf_counter() - start
+        took = time.process_time() - start
         return took, sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
 
 

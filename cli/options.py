@@ -45,6 +45,13 @@ def one_class(text: str | int) -> int:
         ) from None
 
 
+def folder_or_url(text: str | Path) -> Path | str:
+    """The value of an option that takes a folder, or a URL of an object store."""
+    from sgi.engine.run.stores.opening import check_outdir
+
+    return check_outdir(text)
+
+
 def class_option(text: str) -> Any:
     """The option --class of a command that takes one class, with its own help."""
     return typer.Option("--class", parser=one_class, metavar="INTEGER", help=text)
@@ -173,7 +180,8 @@ MapFormat = Annotated[
     str,
     typer.Option(
         "--format",
-        help=f"{' or '.join(FORMATS)}: a file for each map. {', '.join(SHARD_FORMATS)}: shards of many seeds.",
+        help=f"{' or '.join(FORMATS)}: a file for each map. {', '.join(SHARD_FORMATS)}: shards of many seeds. "
+        "dummy: nothing is written, which measures generation alone.",
     ),
 ]
 Preview = Annotated[bool, typer.Option("--preview/--no-preview", help="Also write a picture of the first results.")]

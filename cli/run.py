@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,14 +27,16 @@ from sgi.cli.options import (
     RunNoise,
     Threads,
     Types,
+    folder_or_url,
 )
 from sgi.cli.progress import progress
 from sgi.cli.terminal import echo
 from sgi.cli.termination import termination
 from sgi.engine.backends import AUTO, DEFAULT_BATCH
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, refuse_ignored
 
 if TYPE_CHECKING:
+    from sgi.engine.cluster import RayCluster
     from sgi.engine.run import RunReport
 
 PANELS = {
@@ -45,7 +48,8 @@ PANELS = {
         "outdir", "file_format", "shard_size", "dtype", "compression", "digits", "seeds_per_folder", "preview",
         "verify",
     ),
-    "Speed": ("backend", "device", "precision", "batch", "threads", "shard"),
+    "Speed": ("backend", "device", "precision", "batch", "threads"),
+    "Several machines": ("shard", "cluster", "workers", "worker_cpus", "worker_gpus"),
 }  # fmt: skip
 
 
@@ -86,7 +90,13 @@ def run(
     offsets: OffsetFiles = None,
     types: Types = None,
     outdir: Annotated[
-        Path, typer.Option("--outdir", help="Folder for the maps. A run in the same folder is continued.")
+        Any,
+        typer.Option(
+            "--outdir",
+            parser=folder_or_url,
+            metavar="FOLDER or URL",
+            help="Folder for the maps; for shards also a URL such as s3://bucket/pairs. A run there is continued.",
+        ),
     ] = Path("out"),
     psi: Annotated[float | None, typer.Option("--trunc", help="Truncation psi. Default: the model's.")] = None,
     alpha: RunAlpha = None,
@@ -116,6 +126,26 @@ def run(
             help="k/n: only part k of n of the seeds, or of the shards, counted from 1; `verify` merges them.",
         ),
     ] = "1/1",
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="auto|ray://HOST:PORT",
+            help="Make the shards on workers of a Ray cluster. auto: that of RAY_ADDRESS or of this machine, or a new "
+            "one.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Workers. Default: as many as the cluster has room for.")
+    ] = None,
+    worker_cpus: Annotated[
+        float | None,
+        typer.Option("--worker-cpus", help="CPU cores of a worker, or a fraction. Default: 1, or its share of a GPU."),
+    ] = None,
+    worker_gpus: Annotated[
+        float | None,
+        typer.Option("--worker-gpus", help="GPUs of a worker, or a fraction. Default: 1 where the cluster has GPUs."),
+    ] = None,
     digits: Annotated[
         int | None,
         typer.Option(
@@ -175,14 +205,17 @@ def run(
     wanted = read_seeds(seeds_file) if seeds_file else None if seeds is None else parse_seeds(seeds)
     with termination() as ending:
         try:
-            with progress(quiet, as_json) as shown:
+            with (
+                progress(quiet, as_json) as shown,
+                _cluster(cluster, workers=workers, worker_cpus=worker_cpus, worker_gpus=worker_gpus) as machines,
+            ):
                 reports = run_classes(
                     wanted, class_index, latents=files, latents_kind=latents_kind, mix_seed=mix_seed, mix_rows=mix_rows,
                     model=model, generator=generator, offsets=offsets or [], types=types, outdir=outdir, psi=psi,
                     alpha=alpha, cutoff=cutoff, noise_mode=noise_mode, file_format=file_format, batch=batch,
                     backend=backend, device=device, precision=precision, cache=cache, threads=threads, shard=shard,
                     digits=digits, seeds_per_folder=seeds_per_folder, shard_size=shard_size, dtype=dtype,
-                    compression=compression, verify=verify, preview=preview, progress=shown,
+                    compression=compression, verify=verify, preview=preview, cluster=machines, progress=shown,
                 )  # fmt: skip
         except KeyboardInterrupt as stop:
             _show_interruption(stop, as_json)
@@ -192,6 +225,16 @@ def run(
             print_object(sys.stdout, "report", _facts(report))
         else:
             echo("\n".join(_lines(report)))
+
+
+def _cluster(address: str | None, **size: Any) -> RayCluster | nullcontext[None]:
+    """The cluster of --cluster, None without it; its package is imported only here."""
+    if address is None:
+        refuse_ignored(size, "without `cluster`")
+        return nullcontext()
+    from sgi.engine.cluster import RayCluster
+
+    return RayCluster(address, **size)
 
 
 def _show_interruption(stop: KeyboardInterrupt, as_json: bool) -> None:
@@ -232,13 +275,15 @@ def _count(number: int, what: str) -> str:
 
 def _lines(report: RunReport) -> list[str]:
     maps = report.written * len(report.types)
-    first = f"wrote {_count(report.written, report.item)}, {_count(maps, 'map')} ({', '.join(report.types)})"
+    verb = "wrote" if report.outdir else "generated"
+    first = f"{verb} {_count(report.written, report.item)}, {_count(maps, 'map')} ({', '.join(report.types)})"
     if report.written:
         first += f" in {report.seconds:.1f} s: {report.images_per_second:.1f} img/s"
-    lines = [first]
+    lines = [first if report.outdir else f"{first}; no files"]
     if report.found:
         lines.append(f"found {_count(report.found, report.item)} finished before")
-    lines += [f"maps      {report.outdir}", f"manifest  {report.manifest}"]
+    if report.outdir:
+        lines += [f"maps      {report.outdir}", f"manifest  {report.manifest}"]
     if report.preview:
         lines.append(f"preview   {report.preview}")
     if report.written:

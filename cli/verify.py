@@ -10,7 +10,7 @@ import typer
 
 from sgi.cli.errors import flags_of, with_flags
 from sgi.cli.json_progress import print_object
-from sgi.cli.options import Json, OffsetFiles, Quiet
+from sgi.cli.options import Json, OffsetFiles, Quiet, folder_or_url
 from sgi.cli.progress import progress
 from sgi.cli.terminal import echo
 from sgi.engine.errors import UserError, one_line
@@ -23,7 +23,9 @@ _SHOWN = 200  # characters of a list of seeds or files
 
 def verify(
     context: typer.Context,
-    outdir: Annotated[Path, typer.Argument(metavar="OUTDIR", help="Folder that `run` wrote.")],
+    outdir: Annotated[
+        Any, typer.Argument(parser=folder_or_url, metavar="OUTDIR", help="Folder or URL that `run` wrote.")
+    ],
     render: Annotated[
         int | None,
         typer.Option(

@@ -71,7 +71,8 @@ class Engine:
     ) -> Engine:
         """Load an exported model; without `path`, the bundled one.
 
-        backend: openvino, onnxruntime, tensorrt (for engines), the name of a plugin, or auto, the faster installed one.
+        backend: cpu, openvino, onnxruntime, tensorrt (for engines), the name of a plugin, or auto, the fastest of the
+        installed ones that can run the model.
         device: cpu, cuda, tensorrt or auto. types: outputs to load, None for all. batch: images in one pass.
         threads: CPU threads, None for all cores. precision: bf16 is faster on CPUs that support it and precise enough
         for 8-bit pictures; None for the precision of the model. input: z, w or w+, what the engine takes; None for the

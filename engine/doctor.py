@@ -10,8 +10,9 @@ from typing import Literal
 
 from sgi.engine import bundle
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import backend_names, devices_of, has_nvidia_driver, missing, open_backend, runs
+from sgi.engine.backends import AUTO, backend_names, devices_of, has_nvidia_driver, missing, open_backend, runs
 from sgi.engine.backends.engine_file import MODULES, TENSORRT, is_installed
+from sgi.engine.backends.table import NATIVE
 from sgi.engine.cores import available_cores
 from sgi.engine.errors import UserError, one_line
 from sgi.engine.generator_model import ModelCache, missing_export_package, missing_package, triton_device
@@ -24,9 +25,10 @@ State = Literal["yes", "no", "untried"]
 ENGINE_BACKEND = "tensorrt"
 """The backend that runs TensorRT engines. There is no engine for every GPU, so that it cannot be tried."""
 PACKAGES = (
-    "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "triton",
+    "numpy", "sgi-engine-cpu", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "triton",
     "tensorrt", "tensorrt-rtx-cu13", "cuda-bindings", "nvidia-ml-py", "pycuda", "av", "isal",
 )  # fmt: skip
+_ADVICE = {NATIVE: ", or `pip install ./engine/native/python` in a checkout; it makes maps on CPUs faster"}
 _DETAIL_LENGTH = 200
 _TEST_BYTES = 1 << 20
 
@@ -90,7 +92,7 @@ def check_backends() -> list[Finding]:
             findings += [check_backend(name, device) for device in devices_of(name)]
         except UserError as error:  # a plugin that does not import
             findings.append(Finding(f"backend {name}", "no", str(error)))
-    return findings
+    return [*findings, _choice()] if bundle.MODEL.exists() else findings
 
 
 def check_backend(name: str, device: str) -> Finding:
@@ -100,7 +102,7 @@ def check_backend(name: str, device: str) -> Finding:
         return Finding(what, "no", "no NVIDIA GPU with a driver was found")
     reason = missing(name, device)
     if reason is not None:
-        return Finding(what, "no", reason)
+        return Finding(what, "no", reason + _ADVICE.get(name, ""))
     try:
         if name == ENGINE_BACKEND:
             return Finding(what, "untried", _engine_runtime())
@@ -109,11 +111,24 @@ def check_backend(name: str, device: str) -> Finding:
         z = latents([0], Artifact.read(bundle.MODEL).z_dim).astype("float32")
         with closing(open_backend(bundle.MODEL, name, device, batch=1)) as backend:
             backend.run(z, 1.0)
+            runtime = getattr(backend, "runtime", "")
     except UserError as error:
         return Finding(what, "no", str(error))
     except Exception as error:  # any exception of a runtime is a finding
         return Finding(what, "no", one_line(" ".join(f"{type(error).__name__}: {error}".split()), _DETAIL_LENGTH))
-    return Finding(what, "yes", "computed the maps of seed 0 of the bundled model")
+    by = f" by {runtime}" if runtime else ""
+    return Finding(what, "yes", f"computed the maps of seed 0 of the bundled model{by}")
+
+
+def _choice() -> Finding:
+    """What `auto` chooses for the bundled model and many images, and what it passes over."""
+    what = f"backend {AUTO}"
+    try:
+        with closing(open_backend(bundle.MODEL, batch=1)) as backend:
+            remark = getattr(backend, "remark", "")
+            return Finding(what, "yes", f"{backend.name} on {backend.device}" + (f": {remark}" if remark else ""))
+    except Exception as error:  # any exception of a runtime is a finding
+        return Finding(what, "no", one_line(" ".join(str(error).split()), _DETAIL_LENGTH))
 
 
 def check_generators() -> list[Finding]:

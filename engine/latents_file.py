@@ -182,11 +182,10 @@ def _read(path: Path, kind: str | None) -> _Stored:
     except OSError as error:
         raise UserError(f"`latents={path}`: cannot be read ({error.strerror or error})") from None
     except ValueError as error:
-        other = foreign(path) or _OWN[0]
-        what = one_line(str(error), _SHOWN) if other.startswith(_OWN) else other
-        raise UserError(
-            f"`latents={path}`: not a readable file of latents ({what}); copy it again, or {_REMEDY}"
-        ) from None
+        what = foreign(path, _REMEDY) or ""
+        if not what or what.startswith(_OWN):
+            what = f"{one_line(str(error), _SHOWN)}; copy it again, or {_REMEDY}"
+        raise UserError(f"`latents={path}`: not a readable file of latents: {what}") from None
     if stored.array.dtype.kind not in _NUMBERS:
         raise UserError(f"`latents={path}`: it has values of the type {stored.array.dtype}; {_REMEDY}")
     return stored

@@ -1,4 +1,4 @@
-"""Reads the metadata of an .onnx file, checks its graph and removes outputs from it, without the `onnx` package.
+"""Reads and changes metadata and outputs of an .onnx file and checks its graph, without the `onnx` package.
 
 Where models only run, `onnx` is not installed, and loading a runtime takes 0.1 s or more. This module therefore reads
 the protobuf wire format itself; the field numbers are those of onnx.proto. A file is truncated if a length exceeds the
@@ -25,6 +25,7 @@ _FIRST_BYTE = b"\x08"  # ir_version, which ONNX requires, comes first
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_OUTPUT, _GRAPH_VALUE_INFO = 1, 5, 12, 13
 _NODE_INPUT, _NODE_OUTPUT = 1, 2
 _TENSOR_NAME, _VALUE_NAME = 8, 1
+_PAIR_KEY, _PAIR_VALUE = 1, 2
 
 
 class NotOnnxError(ValueError):
@@ -99,6 +100,17 @@ def with_graph(model: bytes, change: Callable[[memoryview], Sequence[bytes | mem
         else:
             parts.append(field.whole)
     return b"".join(parts)
+
+
+def with_metadata(model: bytes, key: str, value: str) -> bytes:
+    """A model whose property `key` has this value, and no other of that name."""
+    parts = [
+        field.whole
+        for field in fields(memoryview(model))
+        if field.number != _MODEL_METADATA or _string_pair(bytes(field.payload))[0] != key
+    ]
+    pair = encode(_PAIR_KEY, key.encode()) + encode(_PAIR_VALUE, value.encode())
+    return b"".join([*parts, encode(_MODEL_METADATA, pair)])
 
 
 def encode(number: int, value: int | bytes) -> bytes:

@@ -146,7 +146,8 @@ def parse_seeds(text: str) -> Seeds:
     """
     if not text.strip():
         raise UserError(f"`seeds` is empty: {_REMEDY}")
-    return _distinct(_parse_item(item.strip(), text) for item in text.split(","))
+    shown = f"`seeds={one_line(text, _SHOWN)}`"
+    return _distinct(_parse_item(item.strip(), shown) for item in text.split(","))
 
 
 def read_seeds(path: str | Path) -> Seeds:
@@ -161,14 +162,11 @@ def read_seeds(path: str | Path) -> Seeds:
         raise UserError(f"`seeds_file={path}`: {reason}") from None
     ranges: list[range] = []
     for number, line in enumerate(lines, 1):
-        text = line.partition("#")[0].strip()
-        try:
-            ranges += [_parse_item(item, text) for item in _SEPARATOR.split(text)] if text else []
-        except UserError as error:
-            raise UserError(f"`seeds_file={path}`, line {number}: {error}") from None
+        if text := line.partition("#")[0].strip():
+            ranges += [_parse_item(item, f"`seeds_file={path}`, line {number}") for item in _SEPARATOR.split(text)]
     if not ranges:
         raise UserError(f"`seeds_file={path}`: it has no seeds; {_REMEDY}, on one or more lines")
-    return _distinct(ranges)
+    return _distinct(ranges, f"`seeds_file={path}`")
 
 
 def as_seeds(seeds: str | int | Iterable[int]) -> Sequence[int]:
@@ -231,21 +229,21 @@ def _integer(seed: object) -> int:
         raise WrongTypeError("seeds", seed, f"a seed is an integer from 0 to {SEED_MAX}") from None
 
 
-def _parse_item(item: str, text: str) -> range:
-    shown = one_line(text, _SHOWN)
+def _parse_item(item: str, where: str) -> range:
+    """The seeds of `7` or `5-9`. where: the words before the reason of an error."""
     match = _ITEM.fullmatch(item)
     if not match:
         what = "an item is empty" if not item else f"'{one_line(item, _SHOWN)}' is neither a seed nor a range"
-        raise UserError(f"`seeds={shown}`: {what}; {_REMEDY}")
+        raise UserError(f"{where}: {what}; {_REMEDY}")
     first, last = int(match[1]), int(match[2] or match[1])
     if max(first, last) > SEED_MAX:
-        raise UserError(f"`seeds={shown}`: {max(first, last)} is more than the largest seed, {SEED_MAX}")
+        raise UserError(f"{where}: {max(first, last)} is more than the largest seed, {SEED_MAX}")
     if last < first:
-        raise UserError(f"`seeds={shown}`: the range {item} is reversed; write {last}-{first}")
+        raise UserError(f"{where}: the range {item} is reversed; write {last}-{first}")
     return range(first, last + 1)
 
 
-def _distinct(given: Iterable[range]) -> Seeds:
+def _distinct(given: Iterable[range], where: str = "`seeds`") -> Seeds:
     parts = list(given)
     ascending = sorted(parts, key=lambda part: part.start)
     if all(one.stop <= other.start for one, other in pairwise(ascending)):
@@ -254,7 +252,7 @@ def _distinct(given: Iterable[range]) -> Seeds:
         single = list(dict.fromkeys(parts))
         ascending = sorted(single, key=lambda part: part.start)
         if not all(one.stop <= other.start for one, other in pairwise(ascending)):
-            raise UserError(f"`seeds`: {len(parts)} items, and ranges among them overlap; write each seed once")
+            raise UserError(f"{where}: {len(parts)} items, and ranges among them overlap; write each seed once")
         return Seeds(single, sum(map(len, parts)) - sum(map(len, single)))
     kept: list[range] = []
     starts: list[int] = []  # disjoint intervals seen so far, sorted; stops[i] is one past the last

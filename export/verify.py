@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sgi.engine import intrinsics
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import installed_backends, open_backend
+from sgi.engine.backends import UnsupportedModelError, installed_backends, open_backend
 from sgi.engine.errors import UserError
 from sgi.engine.generator import Generator
 from sgi.engine.generator.offset_styles import shifted_styles, tensors_of
@@ -101,7 +101,7 @@ def verify(
     """Compare every output with torch at batches 1, 3 and 8, at the model's psi and at 0.5, in every installed runtime.
 
     fp16 and bf16 also run in `Emulator`, which rounds like a GPU; CPU runtimes compute them in float32. A runtime
-    without kernels for the precision is left out.
+    without kernels for the precision, or that does not run the model, is left out.
     Returns {"seeds": 8, "bound": ..., "runtimes": {runtime: {type: `figures_of`}}, "left_out": {runtime: reason}}.
     Raises UserError, which names the output, for one that exceeds the precision's bound or is not finite.
     """
@@ -126,14 +126,19 @@ def verify(
         for runtime, opened in usable.items():
             pairs: dict[str, list[tuple[Values, Values]]] = {name: [] for name in offsets}
             expected_codes: dict[str, list[Values]] = {name: [] for name in offsets}
-            for batch in BATCHES:
-                with opened(batch) as run:
-                    for psi, given in images.items():
-                        got = run(*given.first(batch))
-                        for name, value in got.items():
-                            pairs[name].append((value, expected[name, psi][:batch]))
-                            expected_codes[name].append(codes[name, psi][:batch])
-                stage.advance(1, runtime)
+            try:
+                for batch in BATCHES:
+                    with opened(batch) as run:
+                        for psi, given in images.items():
+                            got = run(*given.first(batch))
+                            for name, value in got.items():
+                                pairs[name].append((value, expected[name, psi][:batch]))
+                                expected_codes[name].append(codes[name, psi][:batch])
+                    stage.advance(1, runtime)
+            except UnsupportedModelError as error:
+                left_out[runtime] = str(error)
+                stage.advance(len(BATCHES), runtime)
+                continue
             figures = {name: figures_of(artifact.output(name), pairs[name], expected_codes[name]) for name in offsets}
             for name in offsets:
                 check(name, runtime, figures[name], precision)

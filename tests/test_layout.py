@@ -43,6 +43,9 @@ ALLOWED: dict[str, set[str]] = {
     "engine.run": {
         "engine", "engine.api", "engine.backends", "engine.generator_model", "engine.shards", "engine.writers",
     },
+    "engine.cluster": {
+        "engine", "engine.api", "engine.backends", "engine.generator_model", "engine.run", "engine.shards",
+    },
     "engine.walk": {"engine", "engine.api", "engine.backends", "engine.generator_model", "engine.writers"},
     "engine.doctor": {"engine", "engine.backends", "engine.bundle", "engine.generator_model", "engine.writers"},
     "engine.inspect_file": {"engine", "engine.generator"},
@@ -64,9 +67,9 @@ ALLOWED: dict[str, set[str]] = {
         "trainer.teachers",
     },
     "cli": {
-        *_RUN, "engine.doctor", "engine.generator_model", "engine.inspect_file", "export", "trainer", "trainer.gan",
-        "trainer.losses", "trainer.offsets", "trainer.scenes", "trainer.studies", "trainer.teacher_training",
-        "trainer.teachers",
+        *_RUN, "engine.cluster", "engine.doctor", "engine.generator_model", "engine.inspect_file", "export", "trainer",
+        "trainer.gan", "trainer.losses", "trainer.offsets", "trainer.scenes", "trainer.studies",
+        "trainer.teacher_training", "trainer.teachers",
     },
 }  # fmt: skip
 """Room -> the rooms it may import besides itself. A module belongs to the room of the longest name that it begins with.
@@ -78,10 +81,11 @@ PUBLIC = {"engine": "engine.api"}
 """Packages whose `__init__` re-exports another room's names -> that room."""
 
 RUNNING_PATH = (
-    "cli", "engine", "engine.api", "engine.backends", "engine.bundle", "engine.doctor", "engine.generator_model",
-    "engine.inspect_file", "engine.model_recipe", "engine.run", "engine.shards", "engine.walk", "engine.writers",
+    "cli", "engine", "engine.api", "engine.backends", "engine.bundle", "engine.cluster", "engine.doctor",
+    "engine.generator_model", "engine.inspect_file", "engine.model_recipe", "engine.run", "engine.shards",
+    "engine.walk", "engine.writers",
 )  # fmt: skip
-HEAVY = ("torch", "onnx", "triton", "av")
+HEAVY = ("torch", "onnx", "triton", "av", "ray")
 
 
 @cache

@@ -26,6 +26,7 @@ JOBS = {
     "engine.backends": "runtimes of exported models",
     "engine.backends.triton": "generator on Triton kernels",
     "engine.bundle": "the bundled models",
+    "engine.cluster": "shards on workers of Ray",
     "engine.doctor": "what works on this machine",
     "engine.generator": "StyleGAN2 and its checkpoints",
     "engine.generator_model": "a generator as a backend: kernels or cached export",

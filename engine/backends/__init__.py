@@ -7,13 +7,22 @@ with the remedy. Nothing is replaced by something else without a message.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sgi.engine.arguments import check_path, check_text, check_threads
 from sgi.engine.artifact import ONNX_SUFFIX, SIDECAR_SUFFIXES, Artifact
-from sgi.engine.backends.backend import Backend, Coding, Mapped, OnDevice, Overlapping
-from sgi.engine.backends.table import AUTO, BACKENDS, BackendRow, backend_names, find_backend, is_installed
+from sgi.engine.backends.backend import Backend, Coding, Mapped, OnDevice, Overlapping, UnsupportedModelError
+from sgi.engine.backends.table import (
+    AUTO,
+    BACKENDS,
+    NATIVE,
+    NATIVE_IS_FASTEST,
+    BackendRow,
+    backend_names,
+    find_backend,
+    is_installed,
+)
 from sgi.engine.errors import UserError
 from sgi.engine.gpu import has_gpu
 from sgi.engine.model_file import taking
@@ -31,6 +40,7 @@ __all__ = [
     "Mapped",
     "OnDevice",
     "Overlapping",
+    "UnsupportedModelError",
     "backend_names",
     "choose_backend",
     "devices_of",
@@ -49,8 +59,10 @@ DEVICES = ("cpu", "cuda", "tensorrt")
 DEFAULT_BATCH = 8
 PRECISIONS = ("bf16",)
 """Precisions in which a model of any other precision can be run."""
+MODEL_PRECISIONS = ("fp32", "fp16", "bf16")
+"""Precisions of exported models."""
 FEW_IMAGES = 32
-"""Up to this number of images `auto` prefers ONNX Runtime, which starts faster than OpenVINO and runs slower.
+"""Up to this number of images `auto` prefers ONNX Runtime to OpenVINO, which starts slower and runs faster.
 
 See docs/experiments.md, "Number of images from which OpenVINO is faster".
 """
@@ -66,17 +78,19 @@ def open_backend(
     images: int | None = None,
     precision: str | None = None,
     input: str | None = None,
+    is_stream: bool = False,
 ) -> Backend:
     """Load an exported model.
 
-    backend: a name of `backend_names()`, or auto: of the installed built-in backends, the fastest for `images` images
-    (None: many) on the device.
+    backend: a name of `backend_names()`, or auto: of the installed built-in backends that can run the model, the
+    fastest for `images` images (None: many) on the device.
     device: cpu, cuda, tensorrt (for an .onnx: ONNX Runtime's TensorRT provider), or auto: tensorrt for an engine, cuda
     where an NVIDIA driver and a CUDA build of a backend are installed, otherwise cpu.
     types: outputs to load, None for all. batch: number of rows of most calls. threads: CPU threads, None for all cores.
     precision: bf16 is faster on CPUs that support it, with larger errors than the model was verified to; None for the
     precision of the model. input: z, w or w+; None for that of the file. An .onnx that takes z can be opened to take w
-    or w+.
+    or w+. is_stream: the passes follow one another and have `batch` rows, as in a run; their rate counts more than the
+    time of one.
 
     Raises UserError for a file that is not an exported model, a backend that is not installed or cannot run the file,
     a device that is not available, a precision that the backend does not support, and an input that the file cannot
@@ -87,12 +101,23 @@ def open_backend(
     threads = check_threads(threads)
     artifact = taking(path, Artifact.read(path), input)
     chosen = artifact.choose_types(types)
-    name, device = choose_backend(path, backend, device, precision, artifact.precision, images)
+    names, device = _candidates(path, backend, device, precision, artifact.precision, images)
     options = {} if precision is None else {"precision": precision}
-    opened: Backend = find_backend(name).load(name, device)(
-        path, artifact, device=device, types=chosen, batch=batch, threads=threads, **options
-    )
-    return opened
+    passed_over = []
+    for name in names:
+        try:
+            opened: Backend = find_backend(name).load(name, device, is_stream)(
+                path, artifact, device=device, types=chosen, batch=batch, threads=threads, **options
+            )
+        except UnsupportedModelError as error:
+            if name == names[-1]:
+                raise
+            passed_over.append(str(error))
+            continue
+        if passed_over:
+            setattr(opened, "remark", "; ".join(passed_over))  # noqa: B010
+        return opened
+    raise AssertionError("there is a candidate")
 
 
 def choose_backend(
@@ -103,14 +128,12 @@ def choose_backend(
     model_precision: str = "fp32",
     images: int | None = None,
 ) -> tuple[str, str]:
-    """The names of the backend and the device that `open_backend` uses for a model, which need not exist yet.
+    """The names of the backend and the device that `open_backend` tries first for a model, which need not exist yet.
 
     model_precision: of the model. Raises UserError as `open_backend` does, but not for a package that is missing.
     """
-    device = _choose_device(device, path.suffix)
-    if precision is not None:
-        backend = _casting(backend, device, precision)
-    return _choose_backend(backend, device, path, images, model_precision), device
+    names, device = _candidates(path, backend, device, precision, model_precision, images)
+    return names[0], device
 
 
 def installed_backends(path: str | Path, device: str, precision: str | None = None) -> tuple[str, ...]:
@@ -163,9 +186,21 @@ def _has_cuda_build() -> bool:
     return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
-def _choose_backend(
+def _candidates(
+    path: Path, backend: str, device: str, precision: str | None, model_precision: str, images: int | None
+) -> tuple[tuple[str, ...], str]:
+    """The names of the backends that `open_backend` tries in turn, and the device."""
+    device = _choose_device(device, path.suffix)
+    if precision is not None:
+        able = _casting(backend, device, precision)
+        return (able if backend == AUTO else _choose_backends(backend, device, path)), device
+    return _choose_backends(backend, device, path, images, model_precision), device
+
+
+def _choose_backends(
     backend: str, device: str, path: Path, images: int | None = None, precision: str | None = None
-) -> str:
+) -> tuple[str, ...]:
+    """`backend`, or for auto the installed backends from the fastest on; where none is installed, the first."""
     if backend != AUTO:
         row = find_backend(backend)
         if path.suffix not in row.suffixes:
@@ -175,17 +210,19 @@ def _choose_backend(
                 f"`backend={backend}`: it does not support `device={device}`; it supports {', '.join(row.install)}"
             )
         if (device, precision) in row.lacks:
+            others = [p for p in MODEL_PRECISIONS if (device, p) not in row.lacks]
             raise UserError(
-                f"`backend={backend}`: it does not support {precision} on {device}; export {path.name} as fp32 or fp16"
+                f"`backend={backend}`: it does not support {precision} on {device}; export {path.name} as "
+                f"{' or '.join(others)}"
             )
-        return backend
+        return (backend,)
     able = _able(path.suffix, device, precision)
     if not able:
         raise UserError(f"{path}: no backend of this version runs {path.suffix} on {device}; use an .onnx export")
     names = list(able)
     if images is not None and images <= FEW_IMAGES:
         names.sort(key=lambda name: name != "onnxruntime")
-    return next((name for name in names if able[name].is_installed), names[0])
+    return _installed(names)
 
 
 def _able(suffix: str, device: str, precision: str | None) -> dict[str, BackendRow]:
@@ -197,8 +234,16 @@ def _able(suffix: str, device: str, precision: str | None) -> dict[str, BackendR
     }
 
 
-def _casting(backend: str, device: str, precision: str) -> str:
-    """`backend`, or for auto the one that runs models of any precision in `precision` on `device`."""
+def _installed(names: Sequence[str], precision: str | None = None) -> tuple[str, ...]:
+    """Those of `names` that are installed, the native one first where it is the fastest; the first if none is."""
+    found = [name for name in names if BACKENDS[name].is_installed]
+    if precision in NATIVE_IS_FASTEST:
+        found.sort(key=lambda name: name != NATIVE)
+    return tuple(found or names[:1])
+
+
+def _casting(backend: str, device: str, precision: str) -> tuple[str, ...]:
+    """The backends that `auto` tries for models of any precision in `precision` on `device`; checks another."""
     if precision not in PRECISIONS:
         raise UserError(
             f"`precision={precision}`: choose {' or '.join(PRECISIONS)}, or leave it out for the precision of the model"
@@ -211,4 +256,4 @@ def _casting(backend: str, device: str, precision: str) -> str:
         )
     if backend not in (AUTO, *able):
         raise UserError(f"`precision={precision}`: `backend={backend}` does not support it; use {' or '.join(able)}")
-    return able[0] if backend == AUTO else backend
+    return _installed([name for name in able if name in BACKENDS], precision)

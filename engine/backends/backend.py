@@ -13,17 +13,23 @@ from sgi.engine.errors import UserError
 from sgi.engine.mapping import MappingNetwork
 
 
+class UnsupportedModelError(UserError):
+    """A model that a backend cannot run, while another may; with `backend=auto` the next one is opened."""
+
+
 class Backend(Protocol):
     """A loaded model. Any number of threads may call `run` at once; `close` is called when no run is in progress.
 
     name: name of the backend. device: cpu, cuda or tensorrt. artifact: description of the model. An attribute `path`,
     the file of the model, is optional; messages name it. So is `checks_finite`: True where `run` itself raises
-    NotFiniteError (`sgi.engine.finite`) for maps with values that are not finite.
+    NotFiniteError (`sgi.engine.finite`) for maps with values that are not finite. `open_backend` sets `remark` where a
+    backend that `auto` prefers cannot run the model: which one, and why.
 
     A class that implements this is called as
     `Class(path, artifact, device=..., types=..., batch=..., threads=...)`, with `precision=...` where the caller passes
     one; `sgi.engine.backends.open_backend` describes the arguments. It reads an .onnx by
-    `sgi.engine.model_file.read_model`, which changes a graph that takes z where `artifact.input` is w or w+.
+    `sgi.engine.model_file.read_model`, which changes a graph that takes z where `artifact.input` is w or w+. It raises
+    UnsupportedModelError before any work for a model that another backend may run.
     """
 
     name: str

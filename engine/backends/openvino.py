@@ -53,6 +53,7 @@ class OpenVinoBackend:
         self.path = path
         self._types = types
         self._batch = batch
+        self._threads = threads
         self._core = openvino.Core()
         if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise UserError(f"`precision={precision}`: this CPU does not support it; leave it out")
@@ -63,7 +64,7 @@ class OpenVinoBackend:
             self._settings["INFERENCE_NUM_THREADS"] = threads
         self._compiling = Lock()
         self._compiled = lru_cache(maxsize=_COMPILED_KEPT)(self._compile)
-        self._compiled(types, batch)
+        self._prepare()
 
     def run(
         self,
@@ -93,12 +94,20 @@ class OpenVinoBackend:
         """See `Backend.close`."""
         self._compiled.cache_clear()
 
+    def _prepare(self) -> None:
+        """Compile what the first pass needs, so that a model that cannot run is refused when it is opened."""
+        self._compiled(self._types, self._batch)
+
     def _compile(self, types: tuple[str, ...], batch: int) -> _Compiled:
+        return _Compiled(self._compiled_model(types, batch, self._settings), types, batch)
+
+    def _compiled_model(self, types: tuple[str, ...], batch: int, settings: dict[str, Any]) -> Any:
+        """OpenVINO's compiled model with the outputs `types` and a static batch."""
         try:
             model = self._core.read_model(keep_outputs(read_model(self.path, self.artifact), types), b"")
             check_ports(self.path, self.artifact, map(_port, model.inputs), map(_port, model.outputs), types)
             model.reshape({name: [batch, *shape[1:]] for name, shape in self.artifact.inputs.items() if shape})
-            return _Compiled(self._core.compile_model(model, "CPU", self._settings), types, batch)
+            return self._core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             raise load_error(self.path, "OpenVINO", error) from None
 

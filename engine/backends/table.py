@@ -33,6 +33,7 @@ class BackendRow:
     suffixes: of the model files it runs.
     lacks: pairs (device, precision) of models that it cannot run.
     casts: pairs (device, precision) in which it can run models of any precision.
+    stream_target: as `target`, for many passes after one another; None for the same.
     """
 
     target: str
@@ -41,18 +42,22 @@ class BackendRow:
     suffixes: tuple[str, ...]
     lacks: tuple[tuple[str, str], ...] = ()
     casts: tuple[tuple[str, str], ...] = ()
+    stream_target: str | None = None
 
     @property
     def is_installed(self) -> bool:
         """Whether the package that the backend needs is installed."""
         return self.package is None or is_installed(self.package)
 
-    def load(self, name: str, device: str) -> Any:
-        """The class of the backend, imported; raises UserError with the remedy where that fails."""
+    def load(self, name: str, device: str, is_stream: bool = False) -> Any:
+        """The class of the backend, imported; raises UserError with the remedy where that fails.
+
+        is_stream: that for many passes after one another.
+        """
         remedy = f'pip install "{self.install[device]}"'
         if not self.is_installed:
             raise UserError(f"backend {name} is not installed: {remedy}")
-        module, _, attribute = self.target.partition(":")
+        module, _, attribute = ((is_stream and self.stream_target) or self.target).partition(":")
         try:
             return getattr(import_module(module), attribute)
         except ImportError as error:
@@ -61,11 +66,13 @@ class BackendRow:
 
 _HERE = "sgi.engine.backends"
 _CPU, _GPU, _TENSORRT = "sgi-engine[cpu]", "sgi-engine[gpu]", "sgi-engine[tensorrt]"
+_NATIVE = "sgi-engine[native]"
 
-# In the order in which `auto` prefers them.
+# In the order in which `auto` prefers them; for cpu see `NATIVE_IS_FASTEST`.
 BACKENDS = {
     "openvino": BackendRow(
-        f"{_HERE}.openvino:OpenVinoBackend", "openvino", {"cpu": _CPU}, (ONNX_SUFFIX,), casts=(("cpu", "bf16"),)
+        f"{_HERE}.openvino:OpenVinoBackend", "openvino", {"cpu": _CPU}, (ONNX_SUFFIX,), casts=(("cpu", "bf16"),),
+        stream_target=f"{_HERE}.openvino_streams:OpenVinoStreams",
     ),
     "onnxruntime": BackendRow(
         f"{_HERE}.onnxruntime:OnnxRuntimeBackend", "onnxruntime", {"cpu": _CPU, "cuda": _GPU, "tensorrt": _GPU},
@@ -74,7 +81,19 @@ BACKENDS = {
     "tensorrt": BackendRow(
         f"{_HERE}.tensorrt:TensorRtBackend", None, {"cuda": _TENSORRT, "tensorrt": _TENSORRT}, SIDECAR_SUFFIXES
     ),
+    "cpu": BackendRow(
+        f"{_HERE}.cpu:CpuBackend", "sgi_cpu", {"cpu": _NATIVE}, (ONNX_SUFFIX,),
+        lacks=(("cpu", "fp16"), ("cpu", "bf16")), casts=(("cpu", "bf16"),),
+    ),
 }  # fmt: skip
+
+
+NATIVE = "cpu"
+NATIVE_IS_FASTEST: tuple[str | None, ...] = (None, "bf16")
+"""Precisions in which `auto` prefers the backend `cpu` where it is installed; None is that of the model.
+
+See docs/experiments.md, "CPU runtimes side by side".
+"""
 
 
 def backend_names() -> tuple[str, ...]:

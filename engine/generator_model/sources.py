@@ -10,9 +10,9 @@ import hashlib
 import json
 import shutil
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from typing import TYPE_CHECKING, Any, Protocol
@@ -48,7 +48,8 @@ class ModelSource(Protocol):
 
     artifact: its description. sha256: what identifies it in run.json. another: words for a model with another hash.
     precision: what run.json records, None for the precision that the caller asks for. remark: what to know about the
-    way in which it runs; may be empty. latent_sizes: the latents that it can be opened with.
+    way in which it runs; may be empty. latent_sizes: the latents that it can be opened with. path: the file that it is
+    read from. reopen: a function of the path of a copy of that file, which gives the same source; it can be pickled.
     """
 
     @property
@@ -63,6 +64,10 @@ class ModelSource(Protocol):
     def remark(self) -> str: ...
     @property
     def latent_sizes(self) -> LatentSizes: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def reopen(self) -> Callable[[Path], ModelSource]: ...
 
     def open(
         self,
@@ -74,6 +79,7 @@ class ModelSource(Protocol):
         images: int | None = None,
         precision: str | None = None,
         input: str | None = None,
+        is_stream: bool = False,
     ) -> Backend:
         """Load it; the arguments are those of `sgi.engine.backends.open_backend`."""
         ...
@@ -116,6 +122,11 @@ class ExportedModel:
         """See `ModelSource`."""
         return sizes_of(self.path, self.artifact)
 
+    @property
+    def reopen(self) -> Callable[[Path], ModelSource]:
+        """See `ModelSource`."""
+        return partial(ExportedModel, sha256=self.sha256, another=self.another)
+
     def open(self, *arguments: Any, **options: Any) -> Backend:
         """See `ModelSource.open`."""
         backend = open_backend(self.path, *arguments, **options)
@@ -132,6 +143,8 @@ class TritonModel:
     def __init__(self, path: Path, recipe: ModelRecipe, device: str, precision: str | None) -> None:
         from sgi.engine.generator import checkpoints
 
+        self.path = path
+        self._asked = precision
         self._network: Generator = checkpoints.load(path)
         self._recipe = recipe
         self._device = device
@@ -154,6 +167,11 @@ class TritonModel:
         return LatentSizes(facts.z_dim, w_dim, facts.num_ws, KINDS, facts.generator["sha256"], facts.noise_mode)
 
     @property
+    def reopen(self) -> Callable[[Path], ModelSource]:
+        """See `ModelSource`."""
+        return partial(TritonModel, recipe=self._recipe, device=self._device, precision=self._asked)
+
+    @property
     def remark(self) -> str:
         """See `ModelSource`."""
         return "" if self._device == "cuda" else f"{self._way}, meant for checks"
@@ -168,6 +186,7 @@ class TritonModel:
         images: int | None = None,
         precision: str | None = None,
         input: str | None = None,
+        is_stream: bool = False,
     ) -> Backend:
         """See `ModelSource.open`; `types` and `batch` are those of each run, the rest was chosen with the source."""
         refuse_ignored({"threads": threads}, f"with `backend={TRITON}`; leave it out")

@@ -11,6 +11,7 @@ from sgi.engine.errors import UserError, one_line
 from sgi.engine.labels import MIX, labels_of, parse_weights
 from sgi.engine.run.runner import RunInterrupted, RunReport, run_seeds
 from sgi.engine.run.source import open_source
+from sgi.engine.run.stores.opening import check_outdir, inside, open_store
 from sgi.engine.seeds import Seeds, parse_seeds, seed_stem
 
 _SOURCE_OPTIONS = signature(open_source).parameters
@@ -65,13 +66,16 @@ def run_classes(
     labels: list[Any] = [classes] if classes is None or isinstance(classes, Mapping) else list(classes)
     mixed = parse_mix_seeds(mix_seed) if isinstance(mix_seed, str) else mix_seed
     others: list[int | None] = list(mixed or ()) or [None]
-    runs = [(label, other, _folder(Path(outdir), label, other, labels, others)) for label in labels for other in others]
+    place = check_outdir(outdir)
+    runs = [(label, other, _folder(place, label, other, labels, others)) for label in labels for other in others]
     source = None
     if len(runs) > 1:
-        source = open_source(
-            runs[0][2],
-            **{name: value for name, value in options.items() if name in _SOURCE_OPTIONS},
-        )
+        with open_store(runs[0][2]) as store:
+            store.read_records()
+            source = open_source(
+                store.folder,
+                **{name: value for name, value in options.items() if name in _SOURCE_OPTIONS},
+            )
     if source and classes is not None and not isinstance(classes, Mapping):
         labels_of(max(classes), 1, source.model.artifact.c_dim)
     options |= {"latents": latents, "source": source}
@@ -85,8 +89,10 @@ def run_classes(
     return reports
 
 
-def _folder(outdir: Path, label: Any, other: int | None, labels: list[Any], others: list[int | None]) -> Path:
-    """The folder of a run of one class and mix seed among these."""
+def _folder(
+    outdir: Path | str, label: Any, other: int | None, labels: list[Any], others: list[int | None]
+) -> Path | str:
+    """The folder or URL of a run of one class and mix seed among these."""
     if len(labels) > 1:
-        outdir /= f"class{label}"
-    return outdir / seed_stem(other, item="mix") if len(others) > 1 and other is not None else outdir
+        outdir = inside(outdir, f"class{label}")
+    return inside(outdir, seed_stem(other, item="mix")) if len(others) > 1 and other is not None else outdir

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sgi.engine.artifact import Artifact
+from sgi.engine.backends import BACKENDS
 from sgi.engine.codes import formula
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.latents_file import Latents
@@ -27,7 +28,8 @@ def describe(artifact: Artifact, record: RunRecord, latents: Latents | None = No
 
     latents: those of the run, None for seeds.
     """
-    backend = getattr(sys.modules.get(record.backend), "__version__", None)
+    package = BACKENDS[record.backend].package if record.backend in BACKENDS else record.backend
+    backend = getattr(sys.modules.get(package or ""), "__version__", None)
     versions = {"sgi-engine": __version__, "python": platform.python_version(), "numpy": np.__version__}
     if record.file_format in _OF_PNG_FILES:
         name, version = deflate.library()

@@ -24,16 +24,16 @@ class Finding(NamedTuple):
 class FolderReport:
     """The state of an output folder.
 
-    outdir, manifest: paths of the folder and of its manifest. seeds: seeds of all runs in the folder. finished: number
-    of seeds whose files have the recorded hashes. unfinished: seeds without a line in a manifest. damaged: seeds with a
-    line whose files are missing or changed. foreign: names of maps or shards that no manifest describes. merged:
-    number of manifests of parts that were merged. wrong_lines: lines of manifests that are not of this folder;
-    the next run drops them. item: seed, or latent where the numbers are of latents and not of seeds. rendering: result
-    of rendering finished seeds again.
+    outdir, manifest: paths of the folder and of its manifest, or their URLs. seeds: seeds of all runs in the folder.
+    finished: number of seeds whose files have the recorded hashes. unfinished: seeds without a line in a manifest.
+    damaged: seeds with a line whose files are missing or changed. foreign: names of maps or shards that no manifest
+    describes. merged: number of manifests of parts that were merged. wrong_lines: lines of manifests that are not of
+    this folder; the next run drops them. item: seed, or latent where the numbers are of latents and not of seeds.
+    rendering: result of rendering finished seeds again.
     """
 
-    outdir: Path
-    manifest: Path
+    outdir: Path | str
+    manifest: Path | str
     seeds: Seeds
     finished: int
     unfinished: Seeds

@@ -33,6 +33,14 @@ class Layout:
         if self.shard_size is not None and not 1 <= self.shard_size <= MAX_SHARD_SIZE:
             raise UserError(f"`shard_size={self.shard_size}`: choose 1 to {MAX_SHARD_SIZE}")
 
+    def check_url(self) -> None:
+        """Raise UserError for a format that is not for object stores."""
+        if self.file_format not in SHARD_FORMATS:
+            raise UserError(
+                f"`file_format={self.file_format}`: a file for each map is for folders only; with a URL choose "
+                f"{', '.join(SHARD_FORMATS)}"
+            )
+
     def recorded(self, found: RunRecord | None) -> tuple[int | None, str | None, str | None]:
         """The fields shard_size, dtype and compression of a record. found: the record of the folder, which counts next.
 

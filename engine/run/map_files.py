@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from sgi.engine.artifact import Artifact
 from sgi.engine.budget import LARGEST_MODEL, is_regular, read_bytes
+from sgi.engine.codes import pixels_of
 from sgi.engine.errors import UserError, one_line
 from sgi.engine.files import atomic_write, sha256_file
 from sgi.engine.intrinsics import Intrinsic
@@ -71,36 +71,39 @@ def is_intact(job: Job, line: Line, verify: bool) -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class Written:
-    """A seed whose files exist: its line for the manifest, and new names of files that were in their place.
+def encode_maps(
+    job: Job, artifact: Artifact, maps: Mapping[str, np.ndarray], as_codes: bool = False
+) -> list[dict[str, bytes]]:
+    """The bytes of the files of N seeds, {type: bytes} of each; maps: type -> maps [N, C, H, W] float32.
 
-    encode, write: seconds of the stages.
+    as_codes: `maps` are codes [N, H, W, C], and the format is a `CodedFormat`.
     """
+    form = get_format(job.record.file_format)
+    files: list[list[bytes]] = []
+    for name in job.record.types:
+        kind, stack = artifact.output(name), maps[name]
+        if isinstance(form, CodedFormat):
+            files.append(form.encode_batch(kind, stack if as_codes else pixels_of(kind, stack)))
+        else:
+            files.append([form.encode(kind, value) for value in stack])
+    return [dict(zip(job.record.types, row, strict=True)) for row in zip(*files, strict=True)]
+
+
+class Written(NamedTuple):
+    """A seed whose files exist: its line for the manifest, and new names of files that were in their place."""
 
     line: Line
     set_aside: list[Path]
-    encode: float = 0.0
-    write: float = 0.0
 
 
-def write_maps(
-    job: Job, artifact: Artifact, seed: int, values: dict[str, np.ndarray], as_codes: bool = False
-) -> Written:
-    """Encode and write the maps of a seed into folders that exist; values: type -> map [C, H, W] float32.
-
-    as_codes: `values` are codes [H, W, C], and the format is a `CodedFormat`.
+def write_maps(job: Job, seed: int, encoded: Mapping[str, bytes]) -> Written:
+    """Write the files of a seed, {type: bytes}, into folders that exist.
 
     A file that has the same bytes already is not written again. A file with other bytes, which another program wrote
     or which is damaged, is renamed.
     """
-    file_format = get_format(job.record.file_format)
-    encode = file_format.encode_codes if as_codes and isinstance(file_format, CodedFormat) else file_format.encode
     line = LINES[job.record.item](seed, job.record.file_names(seed), {}, {})
     set_aside = []
-    began = time.perf_counter()
-    encoded = {name: encode(artifact.output(name), values[name]) for name in line.files}
-    done = time.perf_counter()
     for name, path in job.files(seed).items():
         data = encoded[name]
         line.bytes[name] = len(data)
@@ -111,4 +114,14 @@ def write_maps(
             set_aside.append(move_aside(path))
         with atomic_write(path) as temporary:
             temporary.write_bytes(data)
-    return Written(line, set_aside, done - began, time.perf_counter() - done)
+    return Written(line, set_aside)
+
+
+def make_folder(job: Job, folder: Path) -> Path | None:
+    """Make a subfolder of the maps of seeds; returns the new name of what was in its place and is no folder."""
+    is_folder = folder.is_dir() and not folder.is_symlink()
+    kept = None
+    if folder != job.outdir and os.path.lexists(folder) and not is_folder:
+        kept = move_aside(folder)
+    folder.mkdir(exist_ok=True)
+    return kept

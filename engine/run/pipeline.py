@@ -9,14 +9,12 @@ uninterrupted run.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,25 +25,23 @@ from sgi.engine.api import Engine
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import Coding
 from sgi.engine.drawing import draw_ahead
-from sgi.engine.errors import UserError
 from sgi.engine.files import TEMPORARY_MARK
 from sgi.engine.finite import NotFiniteError
 from sgi.engine.rows import pad_rows
 from sgi.engine.run.accepted_lines import AcceptedLines
+from sgi.engine.run.disk_errors import disk_errors
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import MANIFEST, METADATA, SHARD_MANIFEST, Manifest
-from sgi.engine.run.map_files import Written, are_maps, is_intact, read_maps, write_maps
+from sgi.engine.run.map_files import are_maps, is_intact, read_maps
+from sgi.engine.run.map_writers import MapWriters
 from sgi.engine.run.record import RunRecord
 from sgi.engine.run.run_file import FOLDER_NAME, claim_folder, read_run
 from sgi.engine.run.run_latents import RunLatents, of_seeds
-from sgi.engine.run.set_aside import copy_aside, move_aside
+from sgi.engine.run.set_aside import copy_aside
 from sgi.engine.run.stage_times import StageTimes
 from sgi.engine.seeds import Seeds
 from sgi.engine.writers import CodedFormat, get_format, preview
 
-_MOST_WRITERS = 8
-_GONE = (errno.EIO, errno.ENODEV, errno.ENOTCONN, errno.ENXIO, errno.ESTALE)
-"""Errors of a disk that was removed, or of a network file system without its server."""
 _TEMPORARY = re.compile(rf"\.(?P<stem>(?:(?:seed|latent)(?P<seed>\d+)_)?.*){re.escape(TEMPORARY_MARK)}[0-9a-f]+\.\w+")
 
 
@@ -131,7 +127,7 @@ def write_preview(
 
 
 class _Loop:
-    """The loop of one run: generates and records on the calling thread, encodes and writes on a thread pool."""
+    """The loop of one run: generates and records on the calling thread; other threads encode and write."""
 
     def __init__(
         self,
@@ -151,35 +147,28 @@ class _Loop:
         self.outcome = outcome
         self.progress = progress
         # Files of codes are written from codes where the backend computes them, so that no values are copied.
-        self.as_codes = isinstance(engine.backend, Coding) and isinstance(
-            get_format(job.record.file_format), CodedFormat
-        )
+        as_codes = isinstance(engine.backend, Coding) and isinstance(get_format(job.record.file_format), CodedFormat)
+        self.writers = MapWriters(job, engine.artifact, outcome.times, as_codes)
         self.started = time.perf_counter()
         self.generating: deque[tuple[Seeds, list[int]]] = deque()  # a batch, and the rows of it to write
-        self.waiting: deque[Future[Written]] = deque()
         self.drawn = set(job.part[: preview.ROWS])
-        self.folders: set[Path] = set()
 
     def run(self) -> None:
-        record = self.job.record
-        writers = min(_MOST_WRITERS, os.cpu_count() or 1)
-        with ThreadPoolExecutor(writers) as pool:
+        record, writers = self.job.record, self.writers
+        with writers:
             try:
-                stream = self.latents.stream(self.engine, self._batches(), record, self.as_codes)
+                stream = self.latents.stream(self.engine, self._batches(), record, writers.as_codes)
                 for maps in self.outcome.times.generated(stream):
-                    self._write(pool, maps)
-                    self._record(down_to=2 * writers)
-                self._record(down_to=0)
+                    self._write(maps)
+                    self._record(writers.most_waiting)
+                self._record()
             except KeyboardInterrupt:
-                self._record(down_to=0)
+                self._record()
                 raise
             except NotFiniteError as error:
                 seeds, _ = self.generating[0]
-                self._record(down_to=0)
+                self._record()
                 raise with_number(error, record, seeds) from None
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
 
     def _batches(self) -> Iterator[np.ndarray]:
         """Latents [batch, ...] of every batch that contains an unfinished seed, drawn ahead."""
@@ -202,24 +191,6 @@ class _Loop:
             self.generating.append((part, unfinished))
             yield part
 
-    def _write(self, pool: ThreadPoolExecutor, maps: dict[str, np.ndarray]) -> None:
-        seeds, unfinished = self.generating.popleft()
-        for row in unfinished:
-            values = {name: stack[row] for name, stack in maps.items()}
-            self._make_folder(seeds[row])
-            self.waiting.append(
-                pool.submit(write_maps, self.job, self.engine.artifact, seeds[row], values, self.as_codes)
-            )
-
-    def _make_folder(self, seed: int) -> None:
-        """Make the subfolder of a seed, here because several writers would rename each other's folders."""
-        for folder in {path.parent for path in self.job.files(seed).values()} - self.folders:
-            self.folders.add(folder)
-            is_folder = folder.is_dir() and not folder.is_symlink()
-            if folder != self.job.outdir and os.path.lexists(folder) and not is_folder:
-                self.outcome.set_aside.append(move_aside(folder))
-            folder.mkdir(exist_ok=True)
-
     def _is_finished(self, seed: int) -> bool:
         if seed in self.drawn and not are_maps(self.job, self.engine.artifact, seed):
             return False
@@ -232,46 +203,28 @@ class _Loop:
                 return True
         return False
 
-    def _record(self, down_to: int) -> None:
-        while len(self.waiting) > down_to:
-            written = self._result(self.waiting[0])
-            self.manifest.append(written.line)
-            self.waiting.popleft()
-            self.outcome.written += 1
-            self.outcome.set_aside += written.set_aside
-            self.outcome.files += len(written.line.files)
-            self.outcome.bytes += sum(written.line.bytes.values())
-            self._report()
+    def _write(self, maps: dict[str, np.ndarray]) -> None:
+        """Let the unfinished rows of a batch be written."""
+        seeds, rows = self.generating.popleft()
+        numbers = [seeds[row] for row in rows]
+        self.outcome.set_aside += self.writers.make_folders(numbers)
+        is_span = rows[-1] - rows[0] == len(rows) - 1
+        chosen = slice(rows[0], rows[-1] + 1) if is_span else rows  # a span is not copied
+        self.writers.submit(numbers, {name: stack[chosen] for name, stack in maps.items()})
 
-    def _result(self, future: Future[Written]) -> Written:
-        """The result of a writer, with the times of its stages added to those of the run."""
-        times = self.outcome.times
-        written = times.waited(future)
-        times.encode += written.encode
-        times.write += written.write
-        return written
+    def _record(self, most: int = 0) -> None:
+        """Wait until at most `most` pieces are not written, and append the lines of their seeds."""
+        for line, set_aside in self.writers.written(most):
+            self.manifest.append(line)
+            self.outcome.written += 1
+            self.outcome.set_aside += set_aside
+            self.outcome.files += len(line.files)
+            self.outcome.bytes += sum(line.bytes.values())
+            self._report()
 
     def _report(self) -> None:
         self.outcome.seconds = time.perf_counter() - self.started
         self.progress()
-
-
-@contextmanager
-def disk_errors(outdir: Path, started: bool = False) -> Iterator[None]:
-    """Turn errors of the file system into a UserError with the remedy. started: the folder was there before."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            remedy = "the disk is full; free space and run the same command again to continue"
-        elif error.errno in _GONE or (error.errno == errno.ENOENT and started and not outdir.exists()):
-            remedy = (
-                f"the folder or its disk is gone ({error.strerror}); mount it again and run the same command again to "
-                "continue"
-            )
-        else:
-            remedy = f"cannot write there ({error.strerror}); choose another `outdir`"
-        raise UserError(f"`outdir={outdir}`: {remedy}") from None
 
 
 def with_number(error: NotFiniteError, record: RunRecord, seeds: Seeds) -> NotFiniteError:

@@ -30,6 +30,7 @@ from sgi.engine.run.job import Job
 from sgi.engine.run.run_file import RunFile, with_equal_model
 from sgi.engine.run.shard_files import shard_name
 from sgi.engine.run.source import open_source
+from sgi.engine.run.stores.store import Store
 from sgi.engine.seeds import Seeds
 from sgi.engine.shards.shard_format import CODES
 from sgi.engine.writers import CodedFormat, get_format
@@ -146,7 +147,7 @@ def open_model(outdir: Path, run: RunFile, where: ModelOfFolder, must: bool, pro
 
 
 def render_again(
-    outdir: Path, run: RunFile, finished: Seeds, count: int, opened: Opened, progress: Progress = SILENT
+    store: Store, run: RunFile, finished: Seeds, count: int, opened: Opened, progress: Progress = SILENT
 ) -> Rendering:
     """Render `count` random seeds of the finished ones with the model of the folder, and compare them with its files.
 
@@ -167,14 +168,19 @@ def render_again(
         return Rendering(skipped=str(error))
     size = record.batch or DEFAULT_BATCH
     with Engine(backend, size) as engine, progress.stage("rendered again", len(chosen)) as stage:
-        job = Job(outdir, run.seeds, record)
+        job = Job(store.folder, run.seeds, record)
         read = shard_files.read_maps if record.shard_format else map_files.read_maps
         found: list[list[_Compared]] = []
         for seed, maps in _maps(engine, job, chosen, stored):
-            stored_maps = read(job, source.artifact, _place(job.seeds, seed))
+            files = _files(job, seed)
+            with store.reading(files[record.types[0]].name):
+                stored_maps = read(job, source.artifact, _place(job.seeds, seed))
             made = _as_stored(job, source.artifact, seed, maps)
             found.append(
-                [_compare(job, source.artifact, seed, name, stored_maps[name], made[name]) for name in record.types]
+                [
+                    _compare(job, source.artifact, seed, name, stored_maps[name], made[name], store.shown(file))
+                    for name, file in files.items()
+                ]
             )
             stage.advance()
         different = tuple(one.difference for row in found for one in row if one.difference)
@@ -243,14 +249,23 @@ def _as_stored(job: Job, artifact: Artifact, seed: int, maps: Mapping[str, np.nd
     return {kind.name: form.decode(kind, form.encode(kind, maps[kind.name])) for kind in kinds}
 
 
-def _compare(job: Job, artifact: Artifact, seed: int, name: str, stored: np.ndarray, made: np.ndarray) -> _Compared:
-    """Compare a map [C, H, W] with the one that the folder stores, both as the format stores them."""
+def _files(job: Job, seed: int) -> dict[str, Path]:
+    """The file with the map of each type: {type: path}; a shard has those of all types."""
+    if job.record.shard_format:
+        number = _place(job.seeds, seed) // (job.record.shard_size or 1)
+        return dict.fromkeys(job.record.types, job.outdir / shard_name(job.record, number))
+    return job.files(seed)
+
+
+def _compare(
+    job: Job, artifact: Artifact, seed: int, name: str, stored: np.ndarray, made: np.ndarray, where: Path | str
+) -> _Compared:
+    """Compare a map [C, H, W] with the one that the folder stores at `where`, both as the format stores them."""
+    file = str(where)
     kind, record = artifact.output(name), job.record
     if record.shard_format:
-        file = str(job.outdir / shard_name(record, _place(job.seeds, seed) // (record.shard_size or 1)))
         coded, precise = record.dtype == CODES, _FLOAT16 if record.dtype == "float16" else 0.0
     else:
-        file = str(job.files(seed)[name])
         coded, precise = isinstance(get_format(record.file_format), CodedFormat), 0.0
     if stored.shape != made.shape:
         return _Compared(1.0, Difference(seed, name, file, 1.0, 1.0))

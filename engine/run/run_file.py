@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -41,6 +41,10 @@ SHARD_NAME = re.compile(r"shard-(\d{6,10})(?:\.\w+)*")
 """Names of shards; the group is the number of the shard."""
 
 
+class _NoJson(Exception):
+    """Bytes that are no JSON."""
+
+
 @dataclass(frozen=True)
 class RunFile:
     """The contents of run.json: settings, the seeds of all runs in the folder, and facts for readers of the maps.
@@ -57,8 +61,8 @@ class RunFile:
 def read_run(outdir: Path) -> RunFile | None:
     """run.json of a folder, None for a new folder.
 
-    Raises UserError for a run.json of another version or that is not a regular file, and for a folder that has maps
-    and no run.json.
+    Raises UserError for a run.json that is damaged, of another version or not a regular file, and for a folder that has
+    maps and no run.json.
     """
     path = outdir / RUN_FILE
     try:
@@ -67,17 +71,29 @@ def read_run(outdir: Path) -> RunFile | None:
         pass
     except OSError as error:
         raise UserError(f"`outdir={outdir}`: its {RUN_FILE} cannot be read ({error.strerror}); remove it") from None
+    except _NoJson as error:
+        raise UserError(
+            f"`outdir={outdir}`: its {RUN_FILE} is truncated or damaged ({error}); restore it from a copy, or choose "
+            "another `outdir`"
+        ) from None
     except (ValueError, UserError) as error:
         raise UserError(
             f"`outdir={outdir}`: its {RUN_FILE} was not written by this version ({error}); choose another `outdir`"
         ) from None
     name = next(chain(maps_in(outdir), shards_in(outdir)), None)
     if name is not None and not path.exists():  # another shard can write both in the meantime
-        raise UserError(
-            f"`outdir={outdir}`: it contains maps ({name}) and no {RUN_FILE} that describes them; "
-            "choose another `outdir`"
-        )
+        check_described(outdir, [name])
     return None
+
+
+def check_described(outdir: Path | str, names: Iterable[str]) -> None:
+    """Raise UserError for names of maps and shards in a folder, or below a URL, that has no run.json."""
+    for name in names:
+        if MAP_NAME.fullmatch(name.rpartition("/")[2]) or SHARD_NAME.fullmatch(name):
+            raise UserError(
+                f"`outdir={outdir}`: it contains maps ({name}) and no {RUN_FILE} that describes them; "
+                "choose another `outdir`"
+            )
 
 
 def claim_folder(outdir: Path, record: RunRecord, seeds: Seeds, facts: Mapping[str, Any]) -> None:
@@ -140,8 +156,11 @@ def shards_in(outdir: Path) -> Iterator[str]:
 
 
 def _parse(data: bytes) -> RunFile:
-    """Raises ValueError or UserError for another format and for missing and wrong fields."""
-    values = parse_json(data)
+    """Raises _NoJson, and ValueError or UserError for another format and for missing and wrong fields."""
+    try:
+        values = parse_json(data)
+    except ValueError as error:
+        raise _NoJson("an empty file" if not data else one_line(str(error), _SHOWN)) from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise ValueError(f"not of format {FORMAT}")
     record = msgspec.convert(values, RunRecord)
@@ -167,8 +186,10 @@ def _numbers_field(record: RunRecord) -> str:
 
 def _write(outdir: Path, run: RunFile) -> None:
     values = {"format": FORMAT, **asdict(run.record), _numbers_field(run.record): str(run.seeds), **run.facts}
-    with atomic_write(outdir / RUN_FILE) as temporary:
-        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    with atomic_write(outdir / RUN_FILE) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(json.dumps(values, indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())  # after a loss of power the folder could not be continued with an empty file
 
 
 def _sweep(outdir: Path) -> None:

@@ -25,6 +25,7 @@ from sgi.engine.run.job import Job
 from sgi.engine.run.line_file import Entry, LineFile
 from sgi.engine.run.record import RunRecord
 from sgi.engine.run.set_aside import move_aside
+from sgi.engine.run.stores.store import Store
 from sgi.engine.seeds import SEED_MAX, Seeds
 from sgi.engine.shards.shard_format import MAX_SHARD_SIZE, ShardSettings, stored, values_of
 
@@ -108,19 +109,19 @@ def sha256_of(shard: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def is_as_recorded(job: Job, line: ShardLine, verify: bool) -> bool:
-    """Whether the shard of a line exists with its size and, with `verify`, its hash."""
-    path = job.outdir / shard_name(job.record, line.shard)
+def exists(path: Path, size: int, sha256: str | None = None) -> bool:
+    """Whether a shard has this size, in bytes, and this hash; None for any."""
     try:
         regular = all(is_regular(file) for file in files_of(path))
-        return regular and bytes_of(path) == line.bytes and (not verify or sha256_of(path) == line.sha256)
+        return regular and bytes_of(path) == size and (sha256 is None or sha256_of(path) == sha256)
     except FileNotFoundError:
         return False
 
 
-def is_finished(job: Job, line: ShardLine, verify: bool) -> bool:
-    """Whether the shard of a line has all seeds of that shard of the job, and is as recorded."""
-    return line.seeds == str(job.shard_seeds(line.shard)) and is_as_recorded(job, line, verify)
+def is_finished(job: Job, store: Store, line: ShardLine, verify: bool) -> bool:
+    """Whether the shard of a line has all seeds of that shard of the job, its size and, with `verify`, its hash."""
+    wanted = line.seeds == str(job.shard_seeds(line.shard))
+    return wanted and store.has(line.file, line.bytes, line.sha256 if verify else None)
 
 
 def sync(shard: Path) -> None:

@@ -12,16 +12,18 @@ from sgi.engine.errors import UserError
 from sgi.engine.foreign_file import foreign
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
-from sgi.engine.run import pipeline
 from sgi.engine.run.accepted_lines import AcceptedLines
+from sgi.engine.run.disk_errors import disk_errors
 from sgi.engine.run.folder_report import FolderReport
 from sgi.engine.run.job import Job
 from sgi.engine.run.line_file import LineFile
 from sgi.engine.run.manifest import MANIFEST, SHARD_MANIFEST, Manifest
 from sgi.engine.run.map_files import is_intact
 from sgi.engine.run.rerender import FEW, ModelOfFolder, Opened, Rendering, open_model, render_again
-from sgi.engine.run.run_file import MAP_NAME, RUN_FILE, maps_in, read_run, shards_in
+from sgi.engine.run.run_file import MAP_NAME, RUN_FILE, SHARD_NAME, maps_in, read_run
 from sgi.engine.run.shard_files import ShardManifest, is_finished, shard_name
+from sgi.engine.run.stores.opening import open_store
+from sgi.engine.run.stores.store import Store
 from sgi.engine.seeds import Seeds
 
 
@@ -37,11 +39,12 @@ def verify_folder(
     cache: bool = True,
     progress: Progress = SILENT,
 ) -> FolderReport:
-    """Compare the files of a folder that `run_seeds` wrote with the hashes in its manifests, and with its model.
+    """Compare the files of a folder or URL that `run_seeds` wrote with the hashes in its manifests, and with its model.
 
     When all seeds of run.json are finished, the manifests of parts are merged: manifest.jsonl and metadata.jsonl become
     those of one run without parts, and manifest-k-of-n.jsonl are removed.
 
+    outdir: the folder, or the URL as text; the shards of a URL are read once, and those of rendered seeds again.
     render: number of random finished seeds to render again and to compare with their files; None for a few, if the
     model of the folder is the bundled one or named. model, or generator with offsets and alpha: the folder's model.
     latents: the files of a run of latents. cache: as for `run_seeds`.
@@ -52,8 +55,17 @@ def verify_folder(
     render = check_integer("render", render)
     if render is not None and render < 0:
         raise UserError(f"`render={render}`: a number of seeds, 0 for none")
-    outdir = Path(outdir)
+    with open_store(outdir, progress.message) as store:
+        given = (latents,) if isinstance(latents, (str, Path)) else latents
+        return _verify(store, render, ModelOfFolder(model, generator, offsets, alpha, given, cache), progress)
+
+
+def _verify(store: Store, render: int | None, where: ModelOfFolder, progress: Progress) -> FolderReport:
+    outdir = store.folder
+    store.read_records()
     run = read_run(outdir)
+    if run is None and store.shown(outdir) != outdir:
+        raise UserError(f"`outdir={outdir}`: it has no {RUN_FILE}; name a URL that `sgi-engine run` wrote")
     if run is None:
         missing = f"it is no folder but {foreign(outdir) or 'a file'}" if outdir.exists() else "no such folder"
         reason = f"it has no {RUN_FILE}" if outdir.is_dir() else missing
@@ -65,15 +77,13 @@ def verify_folder(
         raise UserError(f"`outdir={outdir}`: {reason}; {remedy}")
     found = Opened()
     if render != 0:
-        given = (latents,) if isinstance(latents, (str, Path)) else latents
-        where = ModelOfFolder(model, generator, offsets, alpha, given, cache)
         found = open_model(outdir, run, where, render is not None, progress)
     job = Job(outdir, run.seeds, run.record)
-    with pipeline.disk_errors(outdir), ExitStack() as opened:
+    with disk_errors(outdir), ExitStack() as opened:
         parts = sorted(path for path in outdir.iterdir() if SHARD_MANIFEST.fullmatch(path.name))
         whole = outdir / MANIFEST
         paths = [*([whole] if whole.exists() else []), *parts]
-        files = _Shards(job, opened) if run.record.shard_size else _Maps(job, opened)
+        files = _Shards(job, store, opened) if run.record.shard_size else _Maps(job, opened)
         manifests = [files.manifest(path) for path in paths]
         intact, unfinished, damaged = _check(files, manifests, progress)
         merged = 0
@@ -87,16 +97,16 @@ def verify_folder(
                 target.write_metadata()
             for path in parts:
                 path.unlink()
-            merged = len(parts)
+            merged = store.publish_manifest(whole) or len(parts)
         unknown = files.unknown(manifests)
     wrong = sum(manifest.wrong for manifest in manifests)
     finished = files.seeds(Seeds(range(number, number + 1) for number in intact))
     rendering = Rendering()
     if render != 0:
-        rendering = render_again(outdir, run, finished, FEW if render is None else render, found, progress)
+        rendering = render_again(store, run, finished, FEW if render is None else render, found, progress)
     return FolderReport(
-        outdir, whole, run.seeds, len(finished), files.seeds(unfinished), files.seeds(damaged), unknown, merged, wrong,
-        run.record.item, rendering,
+        store.shown(outdir), store.shown(whole), run.seeds, len(finished), files.seeds(unfinished),
+        files.seeds(damaged), unknown, merged, wrong, run.record.item, rendering,
     )  # fmt: skip
 
 
@@ -136,8 +146,9 @@ class _Maps:
 class _Shards(_Maps):
     """A folder of shards: what its manifests number is a shard."""
 
-    def __init__(self, job: Job, opened: ExitStack) -> None:
+    def __init__(self, job: Job, store: Store, opened: ExitStack) -> None:
         super().__init__(job, opened)
+        self.store = store
         self.item = "shard"
         self.numbers = job.all_shards
 
@@ -147,7 +158,7 @@ class _Shards(_Maps):
 
     def is_intact(self, line: Any) -> bool:
         """Whether a shard has all its seeds and the recorded hash."""
-        return is_finished(self.job, line, verify=True)
+        return is_finished(self.job, self.store, line, verify=True)
 
     def seeds(self, numbers: Seeds) -> Seeds:
         """The seeds of the shards of these numbers."""
@@ -156,7 +167,7 @@ class _Shards(_Maps):
     def unknown(self, manifests: list[LineFile[Any]]) -> tuple[str, ...]:
         """Names that look like shards and are in no manifest."""
         known = {shard_name(self.job.record, number) for manifest in manifests for number in manifest.numbers}
-        return tuple(sorted(set(shards_in(self.job.outdir)) - known))
+        return tuple(sorted({name for name in self.store.names() if SHARD_NAME.fullmatch(name)} - known))
 
 
 def _check(

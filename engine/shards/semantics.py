@@ -35,8 +35,7 @@ def require(package: str, form: ShardFormat) -> Any:
         return importlib.import_module(package)
     except ImportError as error:
         raise UserError(
-            f"`file_format={form.name}`: it needs the package {package} ({error}): "
-            f'pip install "sgi-engine[{form.extra}]"'
+            f'the format {form.name} needs the package {package} ({error}): pip install "sgi-engine[{form.extra}]"'
         ) from None
 
 

@@ -6,10 +6,8 @@ first dot. Format of the archive: POSIX.1-2001, ustar.
 
 from __future__ import annotations
 
-import io
 import tarfile
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -19,6 +17,7 @@ from sgi.engine.budget import read_npy
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.seeds import Seeds
 from sgi.engine.shards.shard_format import CODES, NO_COMPRESSION, ShardSettings, Stored, array_encoding
+from sgi.engine.writers.npy_format import npy_bytes
 from sgi.engine.writers.png_format import Png
 
 _PNG = Png()
@@ -99,7 +98,7 @@ def _suffix(settings: ShardSettings) -> str:
 def _members(kind: Intrinsic, stack: np.ndarray, settings: ShardSettings) -> list[bytes]:
     if settings.dtype == CODES:
         return _PNG.encode_batch(kind, stack)
-    return [_npy_header(array.shape, array.dtype) + array.tobytes() for array in stack]
+    return [npy_bytes(array) for array in stack]
 
 
 def _read_member(kind: Intrinsic, data: bytes, settings: ShardSettings) -> np.ndarray:
@@ -139,12 +138,3 @@ _PADDING = bytes(_BLOCK)
 _TEMPLATE = _template()
 _TEMPLATE_SUM = sum(_TEMPLATE) + 8 * ord(" ")
 """The checksum is the sum of the bytes of the header, with spaces in place of the checksum."""
-
-
-@cache
-def _npy_header(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> bytes:
-    buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        buffer, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    )
-    return buffer.getvalue()

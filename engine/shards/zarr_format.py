@@ -44,7 +44,7 @@ class Zarr:
         version = require("zarr", self).__version__
         if int(version.split(".")[0]) < _LEAST_VERSION:
             raise UserError(
-                f"`file_format=zarr`: it needs version 3 of the package zarr, which needs Python 3.11, not {version}: "
+                f"the format zarr needs version 3 of the package zarr, which needs Python 3.11, not {version}: "
                 f'pip install "sgi-engine[{self.extra}]"'
             )
 

@@ -30,13 +30,9 @@ class MapFormat(Protocol):
 class CodedFormat(MapFormat, Protocol):
     """A format whose files store the codes of `sgi.engine.codes`, which a backend can compute on its device."""
 
-    def encode_codes(self, kind: Kind, pixels: np.ndarray) -> bytes:
-        """The bytes of a file with the codes [H, W, C] uint8 or uint16 of a type.
+    def encode_batch(self, kind: Kind, pixels: np.ndarray) -> list[bytes]:
+        """The bytes of N files with the codes [N, H, W, C] uint8 or uint16 of a type.
 
         They are those of `encode` of values with these codes.
         """
-        ...
-
-    def encode_batch(self, kind: Kind, pixels: np.ndarray) -> list[bytes]:
-        """The bytes of N files with the codes [N, H, W, C] uint8 or uint16 of a type, each as of `encode_codes`."""
         ...

@@ -25,11 +25,7 @@ class Png:
 
     def encode(self, kind: Kind, value: np.ndarray) -> bytes:
         """See `MapFormat.encode`."""
-        return self.encode_codes(kind, pixels_of(kind, value))
-
-    def encode_codes(self, kind: Kind, pixels: np.ndarray) -> bytes:
-        """See `CodedFormat.encode_codes`."""
-        return self.encode_batch(kind, pixels[None])[0]
+        return self.encode_batch(kind, pixels_of(kind, value)[None])[0]
 
     def encode_batch(self, kind: Kind, pixels: np.ndarray) -> list[bytes]:
         """See `CodedFormat.encode_batch`."""

@@ -246,7 +246,7 @@ def test_flags_reach_the_model(run, kept, tmp_path, flags, check):
         (("--alpha", "nan"), "--alpha nan: must be a number from -100 to 100"),
         (("--trunc", "nan"), "--trunc nan: must be a number"),
         (("--noise-mode", "loud"), "--noise-mode loud: choose from none, const, random"),
-        (("--backend", "trition"), "--backend trition: choose from auto, openvino, onnxruntime, tensorrt, triton"),
+        (("--backend", "trition"), "--backend trition: choose from auto, openvino, onnxruntime, tensorrt, cpu, triton"),
         (("--backend", "tensorrt"), "--backend tensorrt: it cannot run model.onnx; it runs .engine, .plan"),
         (("--backend", "auto", "--device", "cuda"), "--device cuda: no NVIDIA GPU with a driver was found"),
         (("--backend", "triton", "--device", "tensorrt"), "--backend triton: it does not support --device tensorrt"),

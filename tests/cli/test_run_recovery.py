@@ -18,14 +18,14 @@ OPTIONS = ["--seeds", "0-99", "--backend", "onnxruntime", "--threads", "1", "--q
 # A run that writes the maps of 20 seeds and then waits until the file `go` exists.
 HELD = """
 import os, sys, time
-import sgi.cli as cli, sgi.engine.run.pipeline as pipeline
-go, write_maps, seen = sys.argv.pop(1), pipeline.write_maps, []
+import sgi.cli as cli, sgi.engine.run.map_writers as map_writers
+go, write_maps, seen = sys.argv.pop(1), map_writers.write_maps, []
 def held(*arguments):
     while len(seen) >= 20 and not os.path.exists(go):
         time.sleep(0.001)
     seen.append(1)
     return write_maps(*arguments)
-pipeline.write_maps = held
+map_writers.write_maps = held
 sys.exit(cli.main())
 """
 
@@ -44,7 +44,7 @@ def end(process: subprocess.Popen) -> tuple[int, str]:
 def held(model: Path, outdir: Path, go: Path) -> subprocess.Popen:
     """A run in which some maps are written, and which waits for the file `go`."""
     process = start(model, outdir, [sys.executable, "-c", HELD, str(go), "run"])
-    while process.poll() is None and not (outdir.is_dir() and len(list(outdir.glob("seed*"))) >= 30):
+    while process.poll() is None and not (outdir.is_dir() and len(list(outdir.glob("seed*"))) >= 40):
         time.sleep(0.01)
     assert process.poll() is None
     return process

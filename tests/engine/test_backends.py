@@ -15,7 +15,7 @@ from tiny_models import ONNX_BACKENDS, SIDE, Z_DIM, describe, package_of, write_
 from tolerances import BACKEND_PARITY, RMS_BF16
 
 from sgi.engine import backends, intrinsics
-from sgi.engine.backends import BACKENDS, FEW_IMAGES, OnDevice, open_backend, table
+from sgi.engine.backends import BACKENDS, FEW_IMAGES, OnDevice, choose_backend, open_backend, table
 from sgi.engine.backends.device_array import DeviceArray
 from sgi.engine.errors import UserError
 from sgi.engine.onnx_wire import keep_outputs
@@ -105,13 +105,21 @@ def test_reduced_models_contain_only_what_their_outputs_need(all_types_model, mo
 
 
 def test_auto_chooses_the_fastest_installed_backend(model, monkeypatch, no_gpu):
-    def chosen(images):
-        return backends._choose_backend("auto", "cpu", model, images)
+    def chosen(images, precision=None):
+        return choose_backend(model, "auto", "cpu", precision, images=images)[0]
 
     installed = {"openvino", "onnxruntime"}
     monkeypatch.setattr(table, "is_installed", lambda package: package in installed)
     assert (chosen(None), chosen(FEW_IMAGES + 1), chosen(FEW_IMAGES)) == ("openvino", "openvino", "onnxruntime")
-    installed.remove("openvino")
+    installed.add("sgi_cpu")
+    for fastest in ((), (None,), (None, "bf16")):
+        monkeypatch.setattr(backends, "NATIVE_IS_FASTEST", fastest)
+        native = None in fastest
+        assert (chosen(None), chosen(1)) == (("cpu", "cpu") if native else ("openvino", "onnxruntime"))
+        assert chosen(None, "bf16") == ("cpu" if "bf16" in fastest else "openvino")
+    installed.discard("openvino")
+    assert chosen(None, "bf16") == "cpu"
+    installed.discard("sgi_cpu")
     assert chosen(None) == "onnxruntime"
     installed.clear()
     with pytest.raises(UserError, match=r'backend openvino is not installed: pip install "sgi-engine\[cpu\]"'):
@@ -152,7 +160,7 @@ def test_the_reason_of_a_failed_import_is_reported(model, monkeypatch, tmp_path)
         ({"precision": "int8"}, "`precision=int8`: choose bf16, or leave it out for the precision of the model"),
         (
             {"precision": "bf16", "backend": "onnxruntime", "device": "cpu"},
-            "`precision=bf16`: `backend=onnxruntime` does not support it; use openvino",
+            "`precision=bf16`: `backend=onnxruntime` does not support it; use openvino or cpu",
         ),
     ],
 )
@@ -180,7 +188,7 @@ def test_bf16_is_refused_on_cpus_that_do_not_support_it(model, monkeypatch):
     openvino = pytest.importorskip("openvino")
     monkeypatch.setattr(openvino.Core, "get_property", lambda self, device, name: ["FP32"])
     with pytest.raises(UserError, match="`precision=bf16`: this CPU does not support it; leave it out"):
-        open_backend(model, device="cpu", precision="bf16")
+        open_backend(model, "openvino", "cpu", precision="bf16")
 
 
 def test_precision_is_refused_on_a_gpu(model, monkeypatch):

@@ -11,7 +11,7 @@ from fake_gpu import FakeGpu
 from fake_nvml import FakeDriver, FakeNvml, install
 
 from sgi.engine import bundle, doctor
-from sgi.engine.backends import cuda_memory
+from sgi.engine.backends import cuda_memory, table
 from sgi.engine.backends.cuda_memory import CudaPythonMemory
 from sgi.engine.gpu import Gpu
 from sgi.engine.writers import deflate
@@ -36,6 +36,17 @@ def test_without_a_gpu(no_gpu, model, monkeypatch):
     assert found["backend onnxruntime on cpu"] == found["backend openvino on cpu"] == "yes"
     for name in ("onnxruntime on cuda", "onnxruntime on tensorrt", "tensorrt on tensorrt"):
         assert found[f"backend {name}"] == "no"
+
+
+def test_the_missing_library_and_the_choice_of_auto_are_stated(no_gpu, model, monkeypatch):
+    monkeypatch.setattr(bundle, "MODEL", model)
+    monkeypatch.setattr(table, "is_installed", lambda package: package in ("openvino", "onnxruntime"))
+    found = {f.what: f for f in doctor.check_backends()}
+    assert found["backend cpu on cpu"].detail == (
+        'backend cpu is not installed: pip install "sgi-engine[native]", or `pip install ./engine/native/python` in a '
+        "checkout; it makes maps on CPUs faster"
+    )
+    assert found["backend auto"] == doctor.Finding("backend auto", "yes", "openvino on cpu")
 
 
 def test_diagnose_runs_every_check(no_gpu, model, monkeypatch):

@@ -170,10 +170,11 @@ def test_damaged_files(tmp_path):
     packed = npz(tmp_path / "a.npz", w=WS).read_bytes()
     for cut in (0, 5, 60, len(data) - 1):
         (tmp_path / "cut.npy").write_bytes(data[:cut])
-        refused(tmp_path / "cut.npy", "not a readable file of latents")
+        reason = ".*; copy it again, or write an array" if cut else "an empty file: download or copy it again$"
+        refused(tmp_path / "cut.npy", f"not a readable file of latents: {reason}")
     for cut in (0, 5, len(packed) // 2, len(packed) - 1):
         (tmp_path / "cut.npz").write_bytes(packed[:cut])
-        refused(tmp_path / "cut.npz", "not a readable file of latents")
+        refused(tmp_path / "cut.npz", "not a readable file of latents: ")
     (tmp_path / "web.npy").write_text("<html>not found</html>")
     refused(tmp_path / "web.npy", r"a web page")
     refused(tmp_path / "none.npy", "no such file")

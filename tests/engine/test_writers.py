@@ -20,6 +20,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.intrinsics import Kind
 from sgi.engine.writers import FORMATS, deflate, get_format
 from sgi.engine.writers.colour_map import viridis
+from sgi.engine.writers.npy_format import npy_bytes
 from sgi.engine.writers.png import encode_png, encode_pngs
 from sgi.engine.writers.png_format import Png
 from sgi.engine.writers.preview import draw_sheet
@@ -108,6 +109,16 @@ def test_pixels_that_are_not_contiguous_are_encoded():
     pixels = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(3, 2, 4).transpose(1, 2, 0)
     with Image.open(io.BytesIO(encode_png(pixels))) as picture:
         np.testing.assert_array_equal(np.asarray(picture), pixels)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8", "uint16"])
+@pytest.mark.parametrize("shape", [(3, 64, 64), (1, 5, 7), (1024, 1024, 3)])
+def test_npy_files_are_those_of_numpy(shape, dtype):
+    array = np.random.RandomState(0).rand(*shape).astype(dtype)
+    for view in (array, array[..., ::-1]):
+        expected = io.BytesIO()
+        np.save(expected, np.ascontiguousarray(view))
+        assert npy_bytes(view) == expected.getvalue()
 
 
 def codes(kind: Kind, value: np.ndarray) -> np.ndarray:

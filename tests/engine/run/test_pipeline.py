@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from counting_backend import Fake
 from PIL import Image
-from tiny_models import Z_DIM, describe
+from tiny_models import SIDE, Z_DIM, describe
 
 from sgi.engine.api import Engine
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
-from sgi.engine.run import pipeline
+from sgi.engine.run import map_writers, pipeline
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import Manifest
 from sgi.engine.run.pipeline import Outcome
@@ -323,7 +323,7 @@ def test_temporary_files_of_a_killed_run_of_the_shard_are_removed(tmp_path):
 def test_encoding_overlaps_generation_with_a_limited_queue(tmp_path, monkeypatch):
     """While no map can be written, generation continues only until the queue is full."""
     gate = threading.Event()
-    write_maps = pipeline.write_maps
+    write_maps = map_writers.write_maps
     threads = set()
 
     def gated(*arguments):
@@ -337,11 +337,39 @@ def test_encoding_overlaps_generation_with_a_limited_queue(tmp_path, monkeypatch
                 gate.set()  # reached only if a second batch is generated before the first is written
             return super().run(*arguments, **options)
 
-    monkeypatch.setattr(pipeline, "write_maps", gated)
-    monkeypatch.setattr(pipeline.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(map_writers, "write_maps", gated)
+    monkeypatch.setattr(map_writers.os, "cpu_count", lambda: 2)
     outcome, _ = do(tmp_path, "0-9", backend=Opening(), batch=4)
     assert outcome.written == 10
     assert threading.main_thread() not in threads
+
+
+@pytest.mark.parametrize("file_format", ["png", "npy"])
+def test_maps_are_encoded_in_pieces_of_a_limited_size(tmp_path, monkeypatch, file_format):
+    """One call for each type of a piece, and the same files for any size of the pieces, also around finished seeds."""
+    sizes = []
+    encode = map_writers.encode_maps
+
+    def counted(job, artifact, maps, as_codes):
+        sizes.append(len(maps["depth"]))
+        return encode(job, artifact, maps, as_codes)
+
+    monkeypatch.setattr(map_writers, "encode_maps", counted)
+    a_seed = 4 * SIDE * SIDE * 4  # bytes of image and depth
+    for limit, expected in ((1, [1] * 10), (2 * a_seed, [2] * 5), (3 * a_seed, [3, 1, 3, 1, 2]), (1 << 30, [4, 4, 2])):
+        monkeypatch.setattr(map_writers, "_PIECE_BYTES", limit)
+        do(tmp_path / str(limit), file_format=file_format)
+        assert sorted(sizes) == sorted(expected)
+        sizes.clear()
+    whole = contents(tmp_path / "1")
+    for limit in (2 * a_seed, 3 * a_seed, 1 << 30):
+        assert contents(tmp_path / str(limit)) == whole
+    for seed in (1, 6):
+        (tmp_path / "1" / f"seed{seed:06d}_depth.{file_format}").unlink()
+    (tmp_path / "1" / f"seed000004_depth.{file_format}").unlink()
+    do(tmp_path / "1", file_format=file_format)  # seed 1 alone, and 4 and 6, between which 5 is finished
+    assert sorted(sizes) == [1, 2]
+    assert contents(tmp_path / "1") == whole
 
 
 def test_progress_counts_every_seed_once(tmp_path):

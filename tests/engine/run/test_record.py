@@ -115,7 +115,17 @@ def test_other_files_do_not_matter(tmp_path):
     claim(tmp_path)
 
 
-TEXTS = ["", "{", "[]", "{}", '{"format": 1}', '{"format": 2}', '{"format": 2, "seeds": "x"}', "[" * 100_000]
+TRUNCATED = {"": "an empty file", "{": ".*", '{"format": 2, "ty': ".*", "[" * 100_000: "nested too deeply"}
+
+
+@pytest.mark.parametrize("text", TRUNCATED)
+def test_a_truncated_run_file_is_called_so(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(UserError, match=rf"its run.json is truncated or damaged \({TRUNCATED[text]}\); restore it"):
+        claim(tmp_path)
+
+
+TEXTS = ["[]", "{}", '{"format": 1}', '{"format": 2}', '{"format": 2, "seeds": "x"}']
 
 
 @pytest.mark.parametrize("text", TEXTS)

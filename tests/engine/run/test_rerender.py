@@ -172,6 +172,7 @@ def test_a_missing_package_of_the_format_is_named_and_no_damage(model, tmp_path,
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     report = verify_folder(tmp_path, render=None, model=model)
     assert report.is_complete
-    assert "needs the package pyarrow" in report.rendering.skipped
+    assert report.rendering.skipped.startswith("the format parquet needs the package pyarrow (")
+    assert report.rendering.skipped.endswith('pip install "sgi-engine[parquet]"')
     with pytest.raises(UserError, match="needs the package pyarrow"):
         verify_folder(tmp_path, render=2, model=model)

@@ -1,0 +1,73 @@
+"""OpenVINO on the CPU for many passes after one another: two passes at once, each on half of the cores."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from sgi.engine.backends.backend import inputs_of
+from sgi.engine.backends.openvino import OpenVinoBackend
+
+_STREAMS = 2
+_MOST_PIXELS = 8 * 512 * 512
+"""Pixels of the maps of a type in a pass, up to which two passes run at once. Each pass needs memory of its own, and
+where it takes seconds, encoding disturbs it little."""
+
+
+class OpenVinoStreams(OpenVinoBackend):
+    """OpenVINO with two streams; it is `Overlapping`.
+
+    In one pass on all cores, threads wait for one another at each layer, and they wait actively: a thread that lost its
+    core to one that encodes files takes the time of all. Two passes on half of the cores wait less. The maps have the
+    same bits. See docs/experiments.md, "Streams of OpenVINO beside encoding".
+    """
+
+    _model: Any
+
+    def start(
+        self,
+        latent: np.ndarray,
+        psi: float | None,
+        label: np.ndarray | None = None,
+        types: Sequence[str] | None = None,
+    ) -> Callable[[], dict[str, np.ndarray]]:
+        """See `Overlapping.start`; passes of other sizes or types than those it was opened with run at once."""
+        chosen = self._types if types is None else self.artifact.choose_types(types)
+        if len(latent) != self._batch or chosen != self._types:
+            maps = self.run(latent, psi, label, types)
+            return lambda: maps
+        request = self._next_request()
+        request.start_async(inputs_of(self.artifact, latent, psi, label))
+
+        def wait() -> dict[str, np.ndarray]:
+            request.wait()
+            maps = {name: request.get_tensor(name).data.copy() for name in chosen}
+            self._free.append(request)
+            return maps
+
+        return wait
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        super().close()
+        self._free.clear()
+        self._model = None
+
+    def _prepare(self) -> None:
+        is_small = self._batch * self.artifact.resolution**2 <= _MOST_PIXELS
+        streams = _STREAMS if is_small and (self._threads or os.cpu_count() or 1) > 1 else 1
+        # Not pinned: several processes on one machine would have the same cores.
+        settings = {**self._settings, "NUM_STREAMS": streams, "ENABLE_CPU_PINNING": False}
+        del settings["PERFORMANCE_HINT"]
+        self._model = self._compiled_model(self._types, self._batch, settings)
+        self._free: deque[Any] = deque([self._model.create_infer_request()])
+
+    def _next_request(self) -> Any:
+        with suppress(IndexError):
+            return self._free.pop()
+        return self._model.create_infer_request()

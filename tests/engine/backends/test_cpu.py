@@ -1,0 +1,210 @@
+"""The backend of the C++ library: the maps of ONNX Runtime, models that it refuses, and its error messages."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import closing
+
+import numpy as np
+import pytest
+from tolerances import BACKEND_PARITY, RMS_BF16
+
+from sgi.engine import Engine, UserError
+from sgi.engine import backends as engine_backends
+from sgi.engine.artifact import Artifact
+from sgi.engine.backends import UnsupportedModelError, open_backend
+from sgi.engine.backends.table import is_installed
+from sgi.engine.generator import generator_sha256
+from sgi.engine.offsets import Offset
+from sgi.engine.run import run_seeds
+from sgi.engine.seeds import latents
+from sgi.export.onnx import export_onnx
+
+PSI = 0.6
+# A library that refuses every model.
+REFUSING = """
+class Error(RuntimeError): pass
+class ArgumentError(Error): pass
+class ModelError(Error): pass
+class UnsupportedError(Error): pass
+__version__ = "0.1.0"
+class Engine:
+    def __init__(self, *_, **__):
+        raise {error}
+"""
+
+
+@pytest.fixture(scope="session")
+def native():
+    """The package of the C++ library, which `make native` builds."""
+    if not is_installed("sgi_cpu"):
+        missing = "sgi-engine-cpu is not installed; make native-deps native"
+        if os.environ.get("SGI_REQUIRE_NATIVE"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    import sgi_cpu
+
+    return sgi_cpu
+
+
+@pytest.fixture
+def fake(monkeypatch, tmp_path):
+    """Puts a package in place of the C++ library, all of whose models raise an error."""
+
+    def install(error):
+        folder = tmp_path / "packages" / "sgi_cpu"
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text(REFUSING.format(error=error))
+        monkeypatch.syspath_prepend(str(folder.parent))
+        for name in [n for n in sys.modules if n.split(".")[0] == "sgi_cpu" or n == "sgi.engine.backends.cpu"]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setattr(engine_backends, "NATIVE_IS_FASTEST", (None, "bf16"))
+
+    yield install
+    sys.modules.pop("sgi.engine.backends.cpu", None)
+    sys.modules.pop("sgi_cpu", None)
+
+
+def exported(generator, path, **options):
+    """An export of image, depth and normal with random offsets."""
+    sha256, shape = generator_sha256(generator), (generator.config.num_ws, generator.config.w_dim)
+    offsets = {
+        name: Offset(name, "w+", {"offset": np.random.RandomState(i).randn(*shape).astype(np.float32)}, sha256)
+        for i, name in enumerate(("depth", "normal"))
+    }
+    export_onnx(generator, {"image": None, **offsets}, path, psi=PSI, **options)
+    return path
+
+
+@pytest.fixture(scope="module")
+def rooms(tiny_generator, tmp_path_factory):
+    return exported(tiny_generator, tmp_path_factory.mktemp("cpu") / "rooms.onnx")
+
+
+@pytest.fixture(scope="module")
+def classes(conditional_generator, tmp_path_factory):
+    return exported(conditional_generator, tmp_path_factory.mktemp("cpu") / "classes.onnx", cutoff=3)
+
+
+def assert_close(path, found, expected):
+    assert list(found) == list(expected)
+    for name, values in found.items():
+        kind = Artifact.read(path).output(name)
+        assert values.dtype == np.float32
+        assert values.shape == expected[name].shape
+        assert np.abs(values - expected[name]).max() <= BACKEND_PARITY * (kind.high - kind.low), name
+
+
+def both(path, threads=None, **arguments):
+    """Maps of the library and of ONNX Runtime."""
+    found = []
+    for name in ("cpu", "onnxruntime"):
+        with Engine.open(path, backend=name, device="cpu", batch=3, threads=threads) as engine:
+            found.append(engine(**arguments))
+    return found
+
+
+@pytest.mark.parametrize("seeds", ["0", "0-6"])
+@pytest.mark.parametrize("psi", [None, 0.2, 1.0])
+def test_seeds(native, rooms, seeds, psi):
+    assert_close(rooms, *both(rooms, seeds=seeds, psi=psi))
+
+
+@pytest.mark.parametrize("types", ["depth", ["image", "normal"]])
+def test_some_types(native, rooms, types):
+    assert_close(rooms, *both(rooms, seeds="0-2", types=types))
+
+
+def test_classes_and_a_cutoff(native, classes):
+    assert_close(classes, *both(classes, seeds="0-2", class_index=[0, 2, 1]))
+    assert_close(classes, *both(classes, seeds="0-2", class_index={0: 0.25, 2: 0.75}))
+
+
+@pytest.mark.parametrize("input", ["w", "w+"])
+def test_a_model_that_takes_z_is_opened_to_take_latents(native, rooms, input):
+    with Engine.open(rooms, backend="onnxruntime", device="cpu") as engine:
+        ws = engine.mapping(seeds="0-2")
+    given = {"w": ws[:, 0]} if input == "w" else {"ws": ws[::-1].copy()}
+    found = []
+    for name in ("cpu", "onnxruntime"):
+        with Engine.open(rooms, backend=name, device="cpu", input=input) as engine:
+            found.append(engine(**given))
+    assert_close(rooms, *found)
+
+
+def test_maps_do_not_depend_on_batch_and_threads(native, rooms):
+    z = latents(range(5), 8).astype(np.float32)
+    maps = []
+    for batch, threads in ((1, 1), (2, 2), (5, 3)):
+        with closing(open_backend(rooms, "cpu", "cpu", batch=batch, threads=threads)) as backend:
+            maps.append(backend.run(z, 1.0))
+    for other in maps[1:]:
+        for name, values in other.items():
+            np.testing.assert_array_equal(values, maps[0][name])
+
+
+def test_bf16(native, rooms):
+    z = latents(range(3), 8).astype(np.float32)
+    try:
+        backend = open_backend(rooms, "cpu", "cpu", precision="bf16")
+    except UserError as error:
+        assert "precision" in str(error)  # noqa: PT017  the processor has no bf16
+        pytest.skip(str(error))
+    with closing(backend), closing(open_backend(rooms, "cpu", "cpu")) as exact:
+        expected = exact.run(z, 1.0)
+        for name in ("image", "depth"):
+            difference = backend.run(z, 1.0)[name] - expected[name]
+            rms = np.sqrt(np.square(difference).mean() / np.square(expected[name]).mean())
+            assert 0 < rms < RMS_BF16, name
+
+
+def test_a_model_of_other_operators_is_refused_and_auto_runs_another_backend(native, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_backends, "NATIVE_IS_FASTEST", (None,))
+    with pytest.raises(UnsupportedModelError) as error:
+        open_backend(model, "cpu", "cpu")
+    assert "\n" not in str(error.value)
+    report = run_seeds(seeds="0-1", model=model, outdir=tmp_path / "out")
+    assert report.backend in ("openvino", "onnxruntime")
+    assert report.remark == str(error.value)
+
+
+def test_a_damaged_file_has_the_message_of_python(native, rooms, tmp_path):
+    path = tmp_path / "damaged.onnx"
+    data = bytearray(rooms.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    messages = []
+    for name in ("cpu", "onnxruntime"):
+        with pytest.raises(UserError) as error:
+            open_backend(path, name, "cpu")
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+
+
+def test_auto_passes_over_a_model_that_is_refused(fake, model):
+    fake("UnsupportedError('rooms.onnx: it does not run MatMul')")
+    for images in (None, 1):
+        with closing(open_backend(model, device="cpu", images=images)) as backend:
+            assert backend.name == ("openvino" if images is None else "onnxruntime")
+            assert getattr(backend, "remark") == "rooms.onnx: it does not run MatMul"  # noqa: B009
+    with pytest.raises(UnsupportedModelError, match=r"^rooms.onnx: it does not run MatMul$"):
+        open_backend(model, "cpu", "cpu")
+
+
+def test_auto_reports_other_errors(fake, model):
+    fake("ModelError('cut off')")
+    with pytest.raises(UserError, match=r"tiny.onnx: sgi-engine-cpu 0.1.0 cannot load it \(cut off\)"):
+        open_backend(model, device="cpu")
+
+
+def test_options_of_the_library_are_named_as_parameters(fake, model):
+    fake("ArgumentError('sgi_options.threads: leave it NULL')")
+    with pytest.raises(UserError, match="^`threads`: leave it out$"):
+        open_backend(model, device="cpu")
+
+
+def test_half_precision_models_are_left_to_other_backends(rooms, tiny_generator, tmp_path):
+    path = exported(tiny_generator, tmp_path / "half.onnx", precision="fp16")
+    with pytest.raises(UserError, match="`backend=cpu`: it does not support fp16 on cpu; export half.onnx as fp32"):
+        open_backend(path, "cpu", "cpu")
