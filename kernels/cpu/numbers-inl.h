@@ -40,6 +40,7 @@ struct Float32 {
     }
 };
 
+#undef SGI_CPU_HAS_BFLOAT16 // of the target before
 #if HWY_NATIVE_DOT_BF16 && HWY_ARCH_X86
 #define SGI_CPU_HAS_BFLOAT16 1
 // A unit is two channels; the instruction of a step adds both products.

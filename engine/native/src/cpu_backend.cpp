@@ -57,7 +57,7 @@ class CpuBackend final : public Backend {
 } // namespace
 
 std::unique_ptr<Backend> open_cpu(std::string_view model, const Artifact &artifact, const BackendOptions &options) {
-    if (options.device != "cpu") throw Unsupported("it has no device " + options.device);
+    if (options.device != "cpu") throw Failure(SGI_ERROR_BACKEND, "cpu has no device " + options.device);
     const OnnxGraph graph(find_graph(model));
     check_ports(artifact, graph.inputs(), graph.outputs());
     return std::make_unique<CpuBackend>(graph, artifact, options);

@@ -90,7 +90,7 @@ void CpuNetwork::pack_convolutions(const Network &network, cpu::Precision precis
         if (layer.noise) conv.noise = layer.noise->floats();
         conv.kernel = cpu::make_convolution(pool_, {layer.inputs, layer.outputs, layer.side, layer.side, layer.up},
                                             {layer.weight->bytes.data(), layer.up}, precision);
-        conv.energy = std::make_unique<cpu::Matrix>(layer.inputs, layer.outputs, layer.energy->floats().data());
+        conv.energy = std::make_unique<cpu::Matrix>(layer.inputs, layer.outputs, layer.energy->bytes.data());
         layers_.convs.push_back({cpu::floats_of(layer.outputs, layer.out_side(), layer.out_side()), layer.variants});
     }
 }

@@ -204,27 +204,17 @@ class Planner {
         for (size_t index = 0; index < layers_.outputs.size(); ++index) {
             const PlannedOutput &output = layers_.outputs[index];
             const Rows &x = pictures[output.rgb];
-            const size_t floats = layers_.rgbs[output.rgb].floats;
-            Step work{Step::DECODE, index, 0, 0, {}, {}, 0, 0, 0, 0, 0};
-            size_t first = 0;
-            for (size_t i = begin; i < end; ++i) {
-                if (leaves_[i].output != index) continue;
-                const uint32_t image = leaves_[i].image;
-                const size_t row = x.index({image, static_cast<uint32_t>(output.variant)});
-                // One step as long as the images follow each other and their pictures have the same distance.
-                const size_t distance = (row - first) * floats;
-                if (work.rows == 1) work.stride = distance;
-                if (work.rows && image == work.image + work.rows && distance == work.rows * work.stride) {
-                    ++work.rows;
-                    continue;
-                }
-                if (work.rows) add(work, {x.block, NONE, NONE});
-                first = row;
-                work.rows = 1;
-                work.image = image;
-                work.x = row * floats;
-            }
-            if (work.rows) add(std::move(work), {x.block, NONE, NONE});
+            std::vector<Row> rows;
+            for (size_t i = begin; i < end; ++i)
+                if (leaves_[i].output == index)
+                    rows.push_back({leaves_[i].image, static_cast<uint32_t>(output.variant)});
+            if (rows.empty()) continue;
+            // Images follow each other and have the same types in the same order, so their pictures are equally far
+            // apart.
+            const size_t floats = layers_.rgbs[output.rgb].floats, first = x.index(rows[0]);
+            const size_t stride = rows.size() > 1 ? (x.index(rows[1]) - first) * floats : 0;
+            add({Step::DECODE, index, 0, rows.size(), {}, {}, first * floats, 0, 0, rows[0].image, stride},
+                {x.block, NONE, NONE});
         }
     }
 

@@ -11,15 +11,6 @@ std::vector<float> padded_copy(std::vector<float> values) {
     return values;
 }
 
-// Columns [first, first + count) of a matrix [rows][columns].
-std::vector<float> slice(const std::vector<float> &matrix, size_t columns, size_t first, size_t count) {
-    std::vector<float> values;
-    values.reserve(matrix.size() / columns * count);
-    for (size_t start = first; start < matrix.size(); start += columns)
-        values.insert(values.end(), &matrix[start], &matrix[start] + count);
-    return values;
-}
-
 // The row of w+ that columns [first, first + count) of a product read.
 size_t row_of(const Tensor &mask, size_t first, size_t count) {
     const std::vector<float> values = mask.floats();
@@ -68,23 +59,22 @@ CpuStyles::CpuStyles(const Network &network)
 }
 
 CpuStyles::FullyConnected CpuStyles::fully_connected(const Linear &linear) {
-    return {cpu::Matrix(linear.inputs(), linear.outputs(), linear.weight->floats().data()),
+    return {cpu::Matrix(linear.inputs(), linear.outputs(), linear.weight->bytes.data()),
             padded_copy(linear.bias->floats())};
 }
 
 void CpuStyles::add_products(const Network &network, const Products &products) {
     std::vector<Affine> affines;
     for (const Product &product : products) {
-        const std::vector<float> matrix = product.matrix->floats();
         for (const Columns &layer : layers_) {
             if (layer.first < product.first || layer.first >= product.first + product.columns) continue;
             const size_t first = layer.first - product.first;
             if (first + layer.count > product.columns)
                 throw Unsupported("its weight " + std::string(product.matrix->name.substr(0, 80)) +
                                   " ends within the styles of a layer");
-            affines.push_back(
-                {product.source, product.mask ? row_of(*product.mask, first, layer.count) : 0,
-                 cpu::Matrix(network.w_dim, layer.count, slice(matrix, product.columns, first, layer.count).data())});
+            const char *weights = product.matrix->bytes.data() + first * sizeof(float);
+            affines.push_back({product.source, product.mask ? row_of(*product.mask, first, layer.count) : 0,
+                               cpu::Matrix(network.w_dim, layer.count, weights, product.columns)});
         }
     }
     affines_.push_back(std::move(affines));

@@ -76,8 +76,10 @@ class Memory {
         }
     }
 
+    // Rows are written before what is read is checked, so that they cannot overlap.
     void convolve(const Step &step) {
         const PlannedConv &layer = layers_.convs[step.layer];
+        write(step, plan_.conv_rows[step.layer], layer.floats, CONV);
         for (size_t r = 0; r < step.rows; ++r) {
             const Row &row = plan_.conv_rows[step.layer].at(step.first + r);
             if (step.layer)
@@ -85,11 +87,11 @@ class Memory {
                       layer.variants.at(row.variant).parent);
             else CHECK(step.source.at(r) == 0);
         }
-        write(step, plan_.conv_rows[step.layer], layer.floats, CONV);
     }
 
     void show(const Step &step) {
         const PlannedRgb &layer = layers_.rgbs[step.layer];
+        write(step, plan_.rgb_rows[step.layer], layer.floats, RGB);
         for (size_t r = 0; r < step.rows; ++r) {
             const Row &row = plan_.rgb_rows[step.layer].at(step.first + r);
             const RgbVariant &variant = layer.variants.at(row.variant);
@@ -99,7 +101,6 @@ class Memory {
                 check(step.below, step.below_source.at(r), layers_.rgbs[*layer.below].floats, RGB, *layer.below,
                       row.image, variant.below);
         }
-        write(step, plan_.rgb_rows[step.layer], layer.floats, RGB);
     }
 
     void decode(const Step &step) {

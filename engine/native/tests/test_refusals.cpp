@@ -101,8 +101,7 @@ void options() {
                 with([](auto &o) { o.runtime = "/no/lib.so"; }));
         refused(SGI_ERROR_BACKEND, "no libonnxruntime.so in", with([](auto &o) { o.runtime = "/tmp"; }));
     } else {
-        refused(SGI_ERROR_BACKEND, "the backend cpu cannot run the model: it has no device cuda",
-                with([](auto &o) { o.device = "cuda"; }));
+        refused(SGI_ERROR_BACKEND, "cpu has no device cuda", with([](auto &o) { o.device = "cuda"; }));
     }
 
     struct Newer {
