@@ -45,6 +45,7 @@ struct alignas(64) Slot {
     AlignedArray<unsigned char> scratch;
     size_t bytes = 0;
     std::exception_ptr error;
+    std::atomic<size_t> next{0}; // of the thread's items, the first that nobody has begun
 };
 
 } // namespace
@@ -73,11 +74,16 @@ struct Pool::State {
         for (std::thread &worker : workers) worker.join();
     }
 
-    // The items of one thread. Its error is kept for the caller.
+    // The items of one thread, then what others have not begun: another program may hold up one of them. An error is
+    // kept for the caller.
     void do_share(size_t thread) noexcept {
-        const size_t threads = slots.size(), first = items * thread / threads, end = items * (thread + 1) / threads;
+        const size_t threads = slots.size();
         try {
-            for (size_t item = first; item < end; ++item) (*work)(item, thread);
+            for (size_t i = 0; i < threads; ++i) {
+                const size_t owner = (thread + i) % threads, end = items * (owner + 1) / threads;
+                for (size_t item; (item = slots[owner].next.fetch_add(1, std::memory_order_relaxed)) < end;)
+                    (*work)(item, thread);
+            }
         } catch (...) {
             slots[thread].error = std::current_exception();
         }
@@ -110,6 +116,8 @@ struct Pool::State {
         {
             const std::lock_guard<std::mutex> lock(mutex);
             items = count, work = &function;
+            for (size_t thread = 0; thread < slots.size(); ++thread)
+                slots[thread].next.store(count * thread / slots.size(), std::memory_order_relaxed);
             running.store(workers.size(), std::memory_order_relaxed);
             generation.fetch_add(1, std::memory_order_release);
         }

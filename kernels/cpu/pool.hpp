@@ -1,4 +1,4 @@
-// A fixed pool of threads with a static partition of the work.
+// A fixed pool of threads.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +19,9 @@ class Pool {
     size_t threads() const;
 
     // Calls work(item, thread) for every item from 0 to items - 1 and returns when all have returned; thread is below
-    // threads(). Each thread gets consecutive items. Calls of several threads run one after the other; work must not
-    // call it. An error ends the items of its thread only; the one of the first thread is thrown again.
+    // threads(). Each thread begins with a share of consecutive items, and then takes items that other threads have not
+    // begun. Calls of several threads run one after the other; work must not call it. An error ends the items of its
+    // thread; the one of the first thread is thrown again.
     void run(size_t items, const std::function<void(size_t item, size_t thread)> &work);
 
     // Scratch memory of a thread, aligned to 64 bytes, at least `bytes` large; kept until the pool is destroyed.
