@@ -17,7 +17,6 @@ from sgi.engine.backends.table import (
     AUTO,
     BACKENDS,
     NATIVE,
-    NATIVE_IS_FASTEST,
     BackendRow,
     backend_names,
     find_backend,
@@ -234,11 +233,12 @@ def _able(suffix: str, device: str, precision: str | None) -> dict[str, BackendR
     }
 
 
-def _installed(names: Sequence[str], precision: str | None = None) -> tuple[str, ...]:
-    """Those of `names` that are installed, the native one first where it is the fastest; the first if none is."""
-    found = [name for name in names if BACKENDS[name].is_installed]
-    if precision in NATIVE_IS_FASTEST:
-        found.sort(key=lambda name: name != NATIVE)
+def _installed(names: Sequence[str]) -> tuple[str, ...]:
+    """Those of `names` that are installed, the native one first, because it is the fastest; the first if none is.
+
+    See docs/experiments.md, "CPU runtimes side by side".
+    """
+    found = sorted((name for name in names if BACKENDS[name].is_installed), key=lambda name: name != NATIVE)
     return tuple(found or names[:1])
 
 
@@ -256,4 +256,4 @@ def _casting(backend: str, device: str, precision: str) -> tuple[str, ...]:
         )
     if backend not in (AUTO, *able):
         raise UserError(f"`precision={precision}`: `backend={backend}` does not support it; use {' or '.join(able)}")
-    return _installed([name for name in able if name in BACKENDS], precision)
+    return _installed([name for name in able if name in BACKENDS])

@@ -68,7 +68,8 @@ _HERE = "sgi.engine.backends"
 _CPU, _GPU, _TENSORRT = "sgi-engine[cpu]", "sgi-engine[gpu]", "sgi-engine[tensorrt]"
 _NATIVE = "sgi-engine[native]"
 
-# In the order in which `auto` prefers them; for cpu see `NATIVE_IS_FASTEST`.
+# In the order in which `auto` prefers them, but that an installed `NATIVE` comes first. Where none is installed, the
+# message names the first, whose package every machine can install.
 BACKENDS = {
     "openvino": BackendRow(
         f"{_HERE}.openvino:OpenVinoBackend", "openvino", {"cpu": _CPU}, (ONNX_SUFFIX,), casts=(("cpu", "bf16"),),
@@ -89,11 +90,6 @@ BACKENDS = {
 
 
 NATIVE = "cpu"
-NATIVE_IS_FASTEST: tuple[str | None, ...] = (None, "bf16")
-"""Precisions in which `auto` prefers the backend `cpu` where it is installed; None is that of the model.
-
-See docs/experiments.md, "CPU runtimes side by side".
-"""
 
 
 def backend_names() -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from tiny_models import describe, write_model
 from tolerances import BACKEND_PARITY, RMS_BF16
 
 from sgi.engine import Engine, UserError
-from sgi.engine import backends as engine_backends
 from sgi.engine.artifact import Artifact
 from sgi.engine.backends import UnsupportedModelError, choose_backend, open_backend
 from sgi.engine.backends.table import is_installed
@@ -61,7 +60,6 @@ def fake(monkeypatch, tmp_path):
         monkeypatch.syspath_prepend(str(folder.parent))
         for name in [n for n in sys.modules if n.split(".")[0] == "sgi_cpu" or n == "sgi.engine.backends.cpu"]:
             monkeypatch.delitem(sys.modules, name)
-        monkeypatch.setattr(engine_backends, "NATIVE_IS_FASTEST", (None, "bf16"))
 
     yield install
     sys.modules.pop("sgi.engine.backends.cpu", None)
@@ -203,8 +201,7 @@ def test_bf16(native, rooms):
             assert 0 < rms < RMS_BF16, name
 
 
-def test_a_model_of_other_operators_is_refused_and_auto_runs_another_backend(native, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine_backends, "NATIVE_IS_FASTEST", (None,))
+def test_a_model_of_other_operators_is_refused_and_auto_runs_another_backend(native, model, tmp_path):
     with pytest.raises(UnsupportedModelError) as error:
         open_backend(model, "cpu", "cpu")
     assert "\n" not in str(error.value)
