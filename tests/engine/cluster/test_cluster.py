@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -25,8 +26,9 @@ from sgi.engine.cluster.crew import Crew
 from sgi.engine.cluster.member import Member
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
-from sgi.engine.generator_model import ExportedModel, generator_source
+from sgi.engine.generator_model import ExportedModel, ModelSource, generator_source
 from sgi.engine.run import RunInterrupted, run_seeds, verify_folder
+from sgi.engine.run.job import Job
 from sgi.engine.version import __version__
 
 ray = pytest.importorskip("ray", reason="the extra `scale` is not installed")
@@ -93,7 +95,8 @@ def test_the_files_of_a_cluster_are_those_of_one_machine(cluster, model, tmp_pat
 
 
 def test_shards_of_a_killed_worker_are_made_by_others(cluster, model, tmp_path, monkeypatch):
-    step, killed = Crew._step, []
+    step = Crew._step
+    killed: list[int] = []
 
     def watched(crew):
         step(crew)
@@ -226,13 +229,13 @@ def test_options_of_workers_without_a_cluster(command, tmp_path):
 def test_a_worker_of_another_version():
     greeting = workers.Greeting("node7", 1, "0.0.9")
     with pytest.raises(UserError, match=f"the machine node7 has sgi-engine 0.0.9, and this one {__version__}; install"):
-        Crew._greeted(SimpleNamespace(), Member(None, 0), greeting)
+        Crew._greeted(cast(Crew, SimpleNamespace()), Member(None, 0), greeting)
 
 
 def test_a_worker_that_does_not_see_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "_SECONDS_TO_SEE", 0.0)
     with pytest.raises(UserError, match=r"`outdir=.*`: the worker on .* does not see this folder; choose one that all"):
-        workers.Worker().start(None, tmp_path, "token")
+        workers.Worker().start(cast(Job, None), tmp_path, "token")
 
 
 def test_the_bytes_of_a_model_that_is_not_on_the_worker(model, tmp_path):
@@ -251,7 +254,7 @@ def test_the_bytes_of_a_model_that_is_not_on_the_worker(model, tmp_path):
 
 @pytest.mark.parametrize("kind", ["exported", "triton"])
 def test_a_model_is_the_same_on_a_worker(kind, model):
-    source = ExportedModel(model)
+    source: ModelSource = ExportedModel(model)
     if kind == "triton":
         source = generator_source("bundled", types=["image", "depth"], backend="triton", device="cpu")
     again = pickle.loads(pickle.dumps(source.reopen))(source.path)

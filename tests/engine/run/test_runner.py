@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -167,7 +168,9 @@ def test_a_folder_is_continued_where_another_library_compresses_png_files(model,
     after = maps(tmp_path)
     kept = [name for name in before if "000002" not in name]
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
-    assert {path.name for path in report.set_aside} == {f"{name}.set-aside" for name in before if "000002" in name}
+    assert {Path(path).name for path in report.set_aside} == {
+        f"{name}.set-aside" for name in before if "000002" in name
+    }
     for name in before:
         again = tmp_path / (name if name in kept else f"{name}.set-aside")
         with Image.open(io.BytesIO(again.read_bytes())) as was, Image.open(tmp_path / name) as now:
@@ -260,7 +263,7 @@ def test_a_damaged_map_of_the_preview_is_set_aside_and_written_again(model, tmp_
     whole = file.read_bytes()
     file.write_bytes(bytes(len(whole)))
     report = run_seeds("0-1", model=model, outdir=tmp_path)
-    assert [path.name for path in report.set_aside] == ["seed000001_depth.png.set-aside"]
+    assert [Path(path).name for path in report.set_aside] == ["seed000001_depth.png.set-aside"]
     assert file.read_bytes() == whole
 
 
