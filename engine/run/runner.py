@@ -163,7 +163,7 @@ def run_seeds(
     if is_dummy:
         generation.check_dummy(digits=digits, seeds_per_folder=seeds_per_folder, verify=verify or None)
     else:
-        check_format(file_format)
+        check_format(file_format, generation.DUMMY)
     layout = Layout(file_format, check_integer("shard_size", shard_size), dtype, compression)
     layout.check(seeds_per_folder)
     if cluster is not None and file_format not in SHARD_FORMATS:
