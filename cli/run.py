@@ -278,7 +278,7 @@ def _lines(report: RunReport) -> list[str]:
     verb = "wrote" if report.outdir else "generated"
     first = f"{verb} {_count(report.written, report.item)}, {_count(maps, 'map')} ({', '.join(report.types)})"
     if report.written:
-        first += f" in {report.seconds:.1f} s: {report.images_per_second:.1f} img/s"
+        first += f" in {report.seconds:.1f} s: {report.images_per_second:.1f} {report.item}s/s"
     lines = [first if report.outdir else f"{first}; no files"]
     if report.found:
         lines.append(f"found {_count(report.found, report.item)} finished before")

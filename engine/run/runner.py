@@ -266,7 +266,7 @@ def _digits(asked: int | None, seeds: Seeds, found: RunRecord | None, item: str)
 def _generate(maker: Maker, job: Job, store: Store, count: int, progress: Progress) -> pipeline.Outcome:
     outcome = pipeline.Outcome()
     with progress.stage(f"{job.record.item}s", count) as stage:
-        reporter = RunReporter(outcome, stage, progress)
+        reporter = RunReporter(outcome, stage, progress, job.record.item)
         try:
             maker.make(job, store, outcome, reporter)
         except KeyboardInterrupt:

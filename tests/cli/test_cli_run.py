@@ -68,7 +68,7 @@ def test_the_dummy_format_prints_a_rate_and_writes_nothing(command, model, tmp_p
     code, out, err = command("run", "--seeds", "0-9", "--model", model, "--format", "dummy")
     assert (code, err) == (0, "")
     first, second = out.splitlines()
-    assert re.fullmatch(r"generated 10 seeds, 20 maps \(image, depth\) in \d+\.\d s: \d+\.\d img/s; no files", first)
+    assert re.fullmatch(r"generated 10 seeds, 20 maps \(image, depth\) in \d+\.\d s: \d+\.\d seeds/s; no files", first)
     assert second == "backend   onnxruntime, cpu, fp32"
     assert not list(tmp_path.iterdir())
 
