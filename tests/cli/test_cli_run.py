@@ -158,6 +158,12 @@ def test_a_folder_with_other_settings_is_refused_and_unchanged(command, model, t
     assert contents(tmp_path) == before
 
 
+def test_the_help_names_compressions(command):
+    _, out, _ = command("run", "--help")
+    words = " ".join(re.sub(r"[^\w\s:;,.-]", " ", out).split())
+    assert all(name in words for name in ("parquet: zstd, snappy, none;", "blosc-lz4", "dwaa"))
+
+
 def test_shards_are_merged_and_problems_are_listed_by_verify(command, model, tmp_path):
     arguments = ("run", "--seeds", "0-9", "--model", model, "--outdir", tmp_path, "--no-preview")
     command(*arguments, "--shard", "1/2")
