@@ -100,7 +100,7 @@ class _Bar:
 
 
 class Lines:
-    """A progress display of plain lines, such as `seeds: 500 of 1000, 0:00:04 left, 141.8 img/s`.
+    """A progress display of plain lines, such as `seeds: 500 of 1000, 0:00:04 left, 141.8 seeds/s`.
 
     A stage prints a line every LINE_SECONDS and, if it printed any, one at its end; a short stage prints none. As a
     context it also prints a line after SILENCE_SECONDS without one.

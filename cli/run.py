@@ -34,6 +34,7 @@ from sgi.cli.terminal import echo
 from sgi.cli.termination import termination
 from sgi.engine.backends import AUTO, DEFAULT_BATCH
 from sgi.engine.errors import UserError, refuse_ignored
+from sgi.engine.shards import SHARD_FORMATS
 
 if TYPE_CHECKING:
     from sgi.engine.cluster import RayCluster
@@ -51,6 +52,12 @@ PANELS = {
     "Speed": ("backend", "device", "precision", "batch", "threads"),
     "Several machines": ("shard", "cluster", "workers", "worker_cpus", "worker_gpus"),
 }  # fmt: skip
+
+
+def _compressions() -> str:
+    """The compressions of the formats that have a choice."""
+    offered = {name: form.compressions for name, form in SHARD_FORMATS.items() if len(form.compressions) > 1}
+    return "; ".join(f"{name}: {', '.join(names)}" for name, names in offered.items())
 
 
 def run(
@@ -162,7 +169,9 @@ def run(
     ] = None,
     shard_size: Annotated[
         int | None,
-        typer.Option("--shard-size", help="Seeds of a shard. Default: the folder's, or 1000. With formats of shards."),
+        typer.Option(
+            "--shard-size", help="Seeds of a shard, 1 to 100000. For formats of shards. Default: the folder's, or 1000."
+        ),
     ] = None,
     dtype: Annotated[
         str | None,
@@ -173,7 +182,8 @@ def run(
     compression: Annotated[
         str | None,
         typer.Option(
-            "--compression", help="Compression of shards, by a name of the format. Default: the folder's, or its."
+            "--compression",
+            help=f"Compression of shards. {_compressions()}. Default: the folder's, or the first of the format.",
         ),
     ] = None,
     verify: Annotated[
@@ -278,7 +288,7 @@ def _lines(report: RunReport) -> list[str]:
     verb = "wrote" if report.outdir else "generated"
     first = f"{verb} {_count(report.written, report.item)}, {_count(maps, 'map')} ({', '.join(report.types)})"
     if report.written:
-        first += f" in {report.seconds:.1f} s: {report.images_per_second:.1f} img/s"
+        first += f" in {report.seconds:.1f} s: {report.images_per_second:.1f} {report.item}s/s"
     lines = [first if report.outdir else f"{first}; no files"]
     if report.found:
         lines.append(f"found {_count(report.found, report.item)} finished before")

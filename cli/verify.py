@@ -71,7 +71,8 @@ def verify(
     else:
         echo(with_flags("\n".join(_lines(report)), flags_of(context.command)))
     if not report.is_complete:
-        raise UserError(f"{outdir}: not complete; run the same `sgi-engine run --verify` again")
+        again = "again with --verify" if report.damaged else "again"
+        raise UserError(f"{outdir}: not complete; run the same `sgi-engine run` command {again}")
     if report.foreign:
         raise UserError(f"{outdir}: contains maps that no manifest describes; remove {one_line(report.foreign[0])}")
     if different := report.rendering.different:

@@ -174,7 +174,8 @@ class _Joined:
 
 def _check_share(name: str, value: float, zero: bool) -> None:
     if not (0 <= value <= 1024 and (value <= 1 or value == int(value)) and (zero or value)):
-        raise UserError(f"`{name}={value:g}`: a fraction up to 1, or a whole number")
+        above = "" if zero else "above 0, "
+        raise UserError(f"`{name}={value:g}`: {above}a fraction up to 1 or a whole number up to 1024")
 
 
 def _has_token() -> bool:

@@ -20,10 +20,11 @@ _MARKS = 10
 class RunReporter:
     """Reports the growth of an `Outcome` to a stage; call it after each change, and `end` after the last.
 
-    The rate of its figures is that of the last ten seconds.
+    The rate of its figures is that of the last ten seconds. item: seed or latent, the unit of the rate.
     """
 
-    def __init__(self, outcome: Outcome, stage: Stage, progress: Progress) -> None:
+    def __init__(self, outcome: Outcome, stage: Stage, progress: Progress, item: str = "seed") -> None:
+        self._unit = f"{item}s"
         self._outcome = outcome
         self._stage = stage
         self._progress = progress
@@ -68,7 +69,7 @@ class RunReporter:
             "images_per_second": round(rate, 3), "limit": limit, "bytes": outcome.bytes, "written": outcome.written,
             "found": outcome.found,
         }  # fmt: skip
-        words = [f"{rate:.1f} img/s", size(outcome.bytes), f"limit: {limit}" if limit else ""]
+        words = [f"{rate:.1f} {self._unit}/s", size(outcome.bytes), f"limit: {limit}" if limit else ""]
         self._note = ", ".join(filter(None, words))
 
 

@@ -163,7 +163,7 @@ def run_seeds(
     if is_dummy:
         generation.check_dummy(digits=digits, seeds_per_folder=seeds_per_folder, verify=verify or None)
     else:
-        check_format(file_format)
+        check_format(file_format, generation.DUMMY)
     layout = Layout(file_format, check_integer("shard_size", shard_size), dtype, compression)
     layout.check(seeds_per_folder)
     if cluster is not None and file_format not in SHARD_FORMATS:
@@ -272,7 +272,7 @@ def _digits(asked: int | None, seeds: Seeds, found: RunRecord | None, item: str)
 def _generate(maker: Maker, job: Job, store: Store, count: int, progress: Progress) -> pipeline.Outcome:
     outcome = pipeline.Outcome()
     with progress.stage(f"{job.record.item}s", count) as stage:
-        reporter = RunReporter(outcome, stage, progress)
+        reporter = RunReporter(outcome, stage, progress, job.record.item)
         try:
             maker.make(job, store, outcome, reporter)
         except KeyboardInterrupt:

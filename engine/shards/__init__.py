@@ -31,9 +31,12 @@ def all_format_names() -> tuple[str, ...]:
     return (*(name for name in format_names() if name not in SHARD_FORMATS), *SHARD_FORMATS)
 
 
-def check_format(name: str) -> None:
-    """Raise UserError for a name that is neither a shard format nor one of `sgi.engine.writers`."""
+def check_format(name: str, *others: str) -> None:
+    """Raise UserError for a name that is neither a shard format nor one of `sgi.engine.writers`.
+
+    others: further names that the message offers.
+    """
     if name not in SHARD_FORMATS:
         if name not in format_names():
-            raise UserError(f"`file_format={name}`: choose from {', '.join(all_format_names())}")
+            raise UserError(f"`file_format={name}`: choose from {', '.join((*all_format_names(), *others))}")
         get_format(name)

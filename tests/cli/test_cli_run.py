@@ -68,7 +68,7 @@ def test_the_dummy_format_prints_a_rate_and_writes_nothing(command, model, tmp_p
     code, out, err = command("run", "--seeds", "0-9", "--model", model, "--format", "dummy")
     assert (code, err) == (0, "")
     first, second = out.splitlines()
-    assert re.fullmatch(r"generated 10 seeds, 20 maps \(image, depth\) in \d+\.\d s: \d+\.\d img/s; no files", first)
+    assert re.fullmatch(r"generated 10 seeds, 20 maps \(image, depth\) in \d+\.\d s: \d+\.\d seeds/s; no files", first)
     assert second == "backend   onnxruntime, cpu, fp32"
     assert not list(tmp_path.iterdir())
 
@@ -96,7 +96,7 @@ def test_class_is_required_for_conditional_models(command, class_model, tmp_path
         (["--seeds", ""], "--seeds is empty: give a value, or leave it out"),
         (["--shard", "3/2"], "--shard 3/2: write k/n"),
         (["--type", "albedo"], "--type albedo: the model has image, depth"),
-        (["--format", "jpg"], "--format jpg: choose from png, npy"),
+        (["--format", "jpg"], "--format jpg: choose from png, npy, webdataset, parquet, npy-stack, zarr, exr, dummy"),
         (["--trunc", "nan"], "--trunc nan: must be a number"),
         (["--class", "1"], "--class: the model has no classes"),
         (["--backend", "torch"], "--backend torch: choose from auto"),
@@ -158,6 +158,12 @@ def test_a_folder_with_other_settings_is_refused_and_unchanged(command, model, t
     assert contents(tmp_path) == before
 
 
+def test_the_help_names_compressions(command):
+    _, out, _ = command("run", "--help")
+    words = " ".join(re.sub(r"[^\w\s:;,.-]", " ", out).split())
+    assert all(name in words for name in ("parquet: zstd, snappy, none;", "blosc-lz4", "dwaa"))
+
+
 def test_shards_are_merged_and_problems_are_listed_by_verify(command, model, tmp_path):
     arguments = ("run", "--seeds", "0-9", "--model", model, "--outdir", tmp_path, "--no-preview")
     command(*arguments, "--shard", "1/2")
@@ -165,15 +171,16 @@ def test_shards_are_merged_and_problems_are_listed_by_verify(command, model, tmp
     code, out, err = command(*verify)
     assert code == 2
     assert out.startswith("finished    5 of 10 seeds\nrendered    none\nunfinished  5-9\n            -> run the same ")
-    assert err == f"error: {tmp_path}: not complete; run the same `sgi-engine run --verify` again\n"
+    assert err == f"error: {tmp_path}: not complete; run the same `sgi-engine run` command again\n"
     command(*arguments, "--shard", "2/2")
     code, out, err = command(*verify)
     assert (code, err) == (0, "")
     assert out.endswith(f"\nmerged      2 manifests of shards into {tmp_path / 'manifest.jsonl'}\n")
     (tmp_path / "seed000003_depth.png").write_bytes(b"")
     (tmp_path / "seed000077_depth.png").write_bytes(b"")
-    code, out, _ = command(*verify)
+    code, out, err = command(*verify)
     assert code == 2
+    assert err == f"error: {tmp_path}: not complete; run the same `sgi-engine run` command again with --verify\n"
     assert [line for line in out.splitlines() if "->" not in line] == [
         "finished    9 of 10 seeds", "rendered    none", "damaged     3", "foreign     seed000077_depth.png",
     ]  # fmt: skip

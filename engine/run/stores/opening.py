@@ -25,6 +25,7 @@ from sgi.engine.run.stores.store import Store
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://[^/].*", re.IGNORECASE)
 _ALMOST_URL = re.compile(r"[a-z][a-z0-9+.-]+:/.*", re.IGNORECASE)
 _LOCAL = ("file", "local")
+_WEB = ("http", "https")
 _PREFIX = f"sgi-run-{platform.node()}-"
 _HELD = ".held"
 _YOUNG = 60.0  # seconds in which another process locks the folder that it has made
@@ -46,6 +47,11 @@ def check_outdir(outdir: str | Path) -> Path | str:
         url = str(outdir).rstrip("/")
         if "::" in url or any(sign in url for sign in "*?[#"):
             raise UserError(f"`outdir={one_line(url, 100)}`: a URL without :: * ? [ and #, such as s3://bucket/pairs")
+        if url.partition(":")[0].lower() in _WEB:
+            raise UserError(
+                f"`outdir={one_line(url, 100)}`: a web address is not the URL of a store; write s3://bucket/pairs, and "
+                "set AWS_ENDPOINT_URL to the address of a store that is not Amazon's"
+            )
         return url
     if isinstance(outdir, str) and outdir.lower().startswith(tuple(f"{name}://" for name in _LOCAL)):
         return Path(unquote(urlsplit(outdir).netloc + urlsplit(outdir).path))
@@ -106,8 +112,10 @@ def _file_system(url: str, calls: RemoteCalls) -> tuple[Any, str]:
     try:
         files, root = fsspec.core.url_to_fs(url, **options)
     except ImportError as error:
-        package = 'pip install "sgi-engine[remote]"' if scheme in ("s3", "s3a") else f"install it ({url[:60]})"
-        raise UserError(f"`outdir={url}`: {one_line(str(error), 120)}: {package}") from None
+        remedy = (
+            'pip install "sgi-engine[remote]"' if scheme in ("s3", "s3a") else f"it needs the package of {scheme}://"
+        )
+        raise UserError(f"`outdir={url}`: {one_line(str(error), 120)}: {remedy}") from None
     except ValueError as error:  # an unknown protocol
         raise UserError(
             f"`outdir={url}`: {one_line(str(error), 120)}; choose a folder, or a URL such as s3://bucket/pairs"

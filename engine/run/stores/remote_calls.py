@@ -108,6 +108,8 @@ def _meaning(error: Exception) -> str:
             f"no credentials ({words}); for S3 set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or "
             f"use a role of the machine; then {_AGAIN}"
         )
+    if "ProfileNotFound" in _names(error):
+        return f"no credentials ({words}); set AWS_PROFILE to a profile of ~/.aws, or unset it; then {_AGAIN}"
     if isinstance(error, PermissionError):
         return (
             f"refused ({words}); the credentials must be valid and allow to list, read, write and delete there; then "

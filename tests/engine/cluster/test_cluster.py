@@ -200,7 +200,7 @@ def test_workers_that_have_no_room(started, model, tmp_path, options, message):
     [
         ({"address": "tcp://a:1"}, "`cluster=tcp://a:1`: write auto, or ray://HOST:PORT"),
         ({"workers": 0}, "`workers=0`: at least 1"),
-        ({"worker_cpus": 0}, "`worker_cpus=0`: a fraction up to 1, or a whole number"),
+        ({"worker_cpus": 0}, "`worker_cpus=0`: above 0, a fraction up to 1 or a whole number up to 1024"),
         ({"worker_gpus": 1.5}, "`worker_gpus=1.5`: a fraction"),
     ],
 )

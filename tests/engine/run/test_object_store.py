@@ -349,6 +349,12 @@ def test_what_a_store_refuses_is_one_line(model, s3, monkeypatch):
     assert refusal(s3.url, model).startswith(
         f'`outdir={s3.url}`: no answer (Could not connect to the endpoint URL: "ht'
     )
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    assert refusal(s3.url, model) == (
+        f"`outdir={s3.url}`: no credentials (The config profile (nobody) could not be found); set AWS_PROFILE to a "
+        "profile of ~/.aws, or unset it; then run the same command again to continue"
+    )
+    monkeypatch.delenv("AWS_PROFILE")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     assert refusal(s3.url, model).startswith(
         f"`outdir={s3.url}`: no credentials (Unable to locate credentials); for S3"
@@ -384,6 +390,10 @@ def test_missing_packages_and_wrong_urls_are_one_line(model, monkeypatch):
     assert refusal("s3:/bucket/x", model).startswith("`outdir=s3:/bucket/x`: write a URL as text with two slashes")
     assert refusal(Path("s3://bucket/x"), model).startswith("`outdir=s3:/bucket/x`: write a URL as text")
     assert "a URL without" in refusal("s3://bucket/x*", model)
+    web = refusal("https://bucket.s3.amazonaws.com/x", model)
+    assert web.startswith("`outdir=https://bucket.s3.amazonaws.com/x`: a web address is not the URL of a store; write")
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    assert refusal("gs://bucket/x", model).endswith(": it needs the package of gs://")
     monkeypatch.delitem(sys.modules["fsspec.registry"].__dict__["_registry"], "s3", raising=False)
     monkeypatch.setitem(sys.modules, "s3fs", None)
     assert 'pip install "sgi-engine[remote]"' in refusal("s3://bucket/x", model)

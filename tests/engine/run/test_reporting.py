@@ -59,13 +59,13 @@ def test_a_slow_stage_is_named(model, tmp_path, monkeypatch, stage):
 def test_the_rate_is_that_of_the_last_ten_seconds():
     progress, outcome = RecordedProgress(), Outcome(found=1000)
     with progress.stage("seeds", 4000) as stage:
-        reporter = RunReporter(outcome, stage, progress)
+        reporter = RunReporter(outcome, stage, progress, "latent")
         for second in range(1, 31):
             outcome.seconds, outcome.written = float(second), outcome.written + (100 if second <= 15 else 10)
             outcome.times.generate += 1
             reporter()
     assert progress.figures["seeds"]["images_per_second"] == 10
-    assert progress.notes["seeds"][-1] == "10.0 img/s, 0 B, limit: generate"
+    assert progress.notes["seeds"][-1] == "10.0 latents/s, 0 B, limit: generate"
     assert progress.done == {"seeds": 2650}
 
 

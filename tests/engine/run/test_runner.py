@@ -44,7 +44,7 @@ def test_files_and_report(model, tmp_path):
     assert progress.done == progress.totals == {"seeds": 2}
     size = sum(path.stat().st_size for path in tmp_path.glob("seed*"))
     assert (report.files, report.bytes) == (2, size)
-    assert re.fullmatch(r"\d+\.\d img/s, \d\.\d kB, limit: (generate|encode|write)", progress.notes["seeds"][-1])
+    assert re.fullmatch(r"\d+\.\d seeds/s, \d\.\d kB, limit: (generate|encode|write)", progress.notes["seeds"][-1])
     assert progress.figures["seeds"]["bytes"] == size
 
 
