@@ -276,4 +276,4 @@ def test_every_option_of_run_has_a_panel():
     panels = {parameter.name: getattr(parameter, "rich_help_panel", None) for parameter in command.params}
     others = {name for name, panel in panels.items() if panel is None}
     assert others == {"more_latents", "quiet", "as_json"}
-    assert set(panels.values()) == {None, "What to compute", "Model", "Files", "Speed"}
+    assert set(panels.values()) == {None, "What to compute", "Model", "Files", "Speed", "Several machines"}

@@ -32,7 +32,7 @@ def exported(tmp_path_factory, conditional_generator):
 def test_an_exported_model_takes_its_input_and_gives_the_maps_of_its_seeds(exported, input):
     artifact = Artifact.read(exported[input])
     assert (artifact.input, artifact.w_dim, artifact.c_dim, artifact.num_ws) == (input, 12, 3, 8)
-    assert set(artifact.parity["runtimes"]) == {"onnxruntime", "openvino"}
+    assert set(artifact.parity["runtimes"]) >= {"onnxruntime", "openvino"}
     assert all(f["image"]["max"] <= BACKEND_PARITY for f in artifact.parity["runtimes"].values())
     facts = inspect_file(exported[input]).facts
     assert (facts["input"], facts["w_dim"]) == (input, 12)

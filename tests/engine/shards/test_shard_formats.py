@@ -89,7 +89,7 @@ def test_other_settings_are_refused_by_name(form):
 @pytest.mark.parametrize("form", [SHARD_FORMATS[name] for name in PACKAGES], ids=case_name)
 def test_a_missing_package_names_its_extra(form, monkeypatch):
     monkeypatch.setitem(sys.modules, PACKAGES[form.name], None)
-    message = rf'`file_format={form.name}`: it needs .*{PACKAGES[form.name]}.*pip install "sgi-engine[{form.extra}]"'
+    message = rf'the format {form.name} needs .*{PACKAGES[form.name]}.*pip install "sgi-engine[{form.extra}]"'
     with pytest.raises(UserError, match=message.replace("[", r"\[").replace("]", r"\]")):
         check_settings(form, KINDS, settings_for(form))
 
