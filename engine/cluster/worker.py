@@ -99,7 +99,7 @@ class Made(NamedTuple):
 
 
 class Stopped(Exception):
-    """A worker was told to stop before it finished a shard."""
+    """A worker stopped before it finished a shard, because the run ends."""
 
 
 class Worker:

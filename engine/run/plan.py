@@ -74,7 +74,7 @@ class Cluster(Protocol):
     """Machines with workers, which compute maps in place of this process."""
 
     def open(self, plan: Plan, progress: Progress) -> AbstractContextManager[Maker]:
-        """Start workers for a run, which end with the context; progress: told of workers that are lost."""
+        """Start workers for a run, which end with the context; progress: shows messages about lost workers."""
         ...
 
 
