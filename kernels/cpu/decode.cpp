@@ -8,6 +8,7 @@
 #define HWY_TARGET_INCLUDE "decode.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "numbers-inl.h"
 #include "hwy/contrib/math/math-inl.h"
 
 #ifndef SGI_CPU_DECODE_ONCE
@@ -32,43 +33,37 @@ namespace sgi::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
-namespace hn = hwy::HWY_NAMESPACE;
-using D = hn::CappedTag<float, BLOCK>;
-using V = hn::Vec<D>;
-constexpr D d;
-constexpr size_t LANES = hn::MaxLanes(d);
+HWY_INLINE Vec number(float value) { return hn::Set(TAG, value); }
 
-HWY_INLINE V number(float value) { return hn::Set(d, value); }
-
-HWY_INLINE V load(const float *from, size_t count) {
-    return count == LANES ? hn::LoadU(d, from) : hn::LoadN(d, from, count);
+HWY_INLINE Vec load(const float *from, size_t count) {
+    return count == LANES ? hn::LoadU(TAG, from) : hn::LoadN(TAG, from, count);
 }
 
-HWY_INLINE void store(V v, float *to, size_t count) {
-    if (count == LANES) hn::StoreU(v, d, to);
-    else hn::StoreN(v, d, to, count);
+HWY_INLINE void store(Vec v, float *to, size_t count) {
+    if (count == LANES) hn::StoreU(v, TAG, to);
+    else hn::StoreN(v, TAG, to, count);
 }
 
 // Linear light of sRGB codes; IEC 61966-2-1. x^2.4 is x^2 exp(0.4 log x): the smaller the exponent, the less of the
 // error of its rounding is left.
-HWY_INLINE V linear_light(V u) {
-    const V bound = number(0.04045f);
-    const V base = hn::Mul(hn::Add(hn::Max(u, bound), number(0.055f)), number(1 / 1.055f));
-    const V root = hn::Exp(d, hn::Mul(number(0.4f), hn::Log(d, base)));
+HWY_INLINE Vec linear_light(Vec u) {
+    const Vec bound = number(0.04045f);
+    const Vec base = hn::Mul(hn::Add(hn::Max(u, bound), number(0.055f)), number(1 / 1.055f));
+    const Vec root = hn::Exp(TAG, hn::Mul(number(0.4f), hn::Log(TAG, base)));
     return hn::IfThenElse(hn::Le(u, bound), hn::Mul(u, number(1 / 12.92f)), hn::Mul(hn::Mul(base, base), root));
 }
 
 // The share of the range, in [0, 1].
-template <Decoding DECODING> HWY_INLINE V share_of(V u) {
+template <Decoding DECODING> HWY_INLINE Vec share_of(Vec u) {
     if constexpr (DECODING == Decoding::INVERSE) return hn::Sub(number(1), u);
     else if constexpr (DECODING == Decoding::LINEAR) return linear_light(u);
     else return u;
 }
 
-HWY_INLINE V nearest_class(const Decoder &decoder, const V (&u)[MAX_CODES]) {
-    V best = number(-std::numeric_limits<float>::infinity()), index = hn::Zero(d);
+HWY_INLINE Vec nearest_class(const Decoder &decoder, const Vec (&u)[MAX_CODES]) {
+    Vec best = number(-std::numeric_limits<float>::infinity()), index = hn::Zero(TAG);
     for (size_t k = 0; k < decoder.bias.size(); ++k) {
-        V score = number(decoder.bias[k]);
+        Vec score = number(decoder.bias[k]);
         for (size_t c = 0; c < 3; ++c) score = hn::MulAdd(u[c], number(decoder.colours[3 * k + c]), score);
         const auto better = hn::Gt(score, best);
         best = hn::IfThenElse(better, score, best);
@@ -80,27 +75,27 @@ HWY_INLINE V nearest_class(const Decoder &decoder, const V (&u)[MAX_CODES]) {
 template <Decoding DECODING> HWY_INLINE void decode_vector(const DecodePixels &part, size_t pixel, size_t count) {
     const Decoder &decoder = *part.decoder;
     const size_t channels = decoder.channels, merged = part.raw_channels / channels;
-    const V half = number(0.5f);
-    V u[MAX_CODES];
+    const Vec half = number(0.5f);
+    Vec u[MAX_CODES];
     for (size_t c = 0; c < channels; ++c) {
-        V raw = load(part.raw + c * part.pixels + pixel, count);
+        Vec raw = load(part.raw + c * part.pixels + pixel, count);
         for (size_t k = 1; k < merged; ++k) raw = hn::Add(raw, load(part.raw + k * part.pixels + pixel, count));
         if (merged > 1) raw = hn::Div(raw, number(float(merged)));
-        u[c] = hn::Min(hn::Max(hn::MulAdd(raw, half, half), hn::Zero(d)), number(1));
+        u[c] = hn::Min(hn::Max(hn::MulAdd(raw, half, half), hn::Zero(TAG)), number(1));
     }
     float *values = part.values + pixel;
     if constexpr (DECODING == Decoding::PALETTE) {
         store(nearest_class(decoder, u), values, count);
     } else if constexpr (DECODING == Decoding::UNIT) {
-        V energy = number(1e-6f);
+        Vec energy = number(1e-6f);
         for (size_t c = 0; c < channels; ++c) {
             u[c] = hn::Sub(hn::Add(u[c], u[c]), number(1));
             energy = hn::MulAdd(u[c], u[c], energy);
         }
-        const V length = hn::Sqrt(energy);
+        const Vec length = hn::Sqrt(energy);
         for (size_t c = 0; c < channels; ++c) store(hn::Div(u[c], length), values + c * part.pixels, count);
     } else {
-        const V range = number(decoder.high - decoder.low), low = number(decoder.low);
+        const Vec range = number(decoder.high - decoder.low), low = number(decoder.low);
         for (size_t c = 0; c < channels; ++c)
             store(hn::MulAdd(share_of<DECODING>(u[c]), range, low), values + c * part.pixels, count);
     }

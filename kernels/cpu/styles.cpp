@@ -11,28 +11,25 @@
 #define HWY_TARGET_INCLUDE "styles.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "numbers-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace sgi::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
-namespace hn = hwy::HWY_NAMESPACE;
-using D = hn::CappedTag<float, BLOCK>;
-using V = hn::Vec<D>;
-constexpr D d;
-constexpr size_t LANES = hn::MaxLanes(d), VECTORS = Matrix::PANEL / LANES;
+constexpr size_t VECTORS = Matrix::PANEL / LANES;
 // Rows at once: as many as the registers hold sums of.
 constexpr bool MANY_REGISTERS = HWY_ARCH_ARM_A64 || LANES == BLOCK;
 constexpr size_t ROWS = std::max<size_t>(1, (MANY_REGISTERS ? 24 : 12) / VECTORS);
 
-HWY_INLINE V finished(const LinearCall &call, V sum, size_t column) {
-    if (call.bias) sum = hn::Add(sum, hn::LoadU(d, call.bias + column));
-    return hn::Max(sum, hn::Mul(sum, hn::Set(d, call.slope)));
+HWY_INLINE Vec finished(const LinearCall &call, Vec sum, size_t column) {
+    if (call.bias) sum = hn::Add(sum, hn::LoadU(TAG, call.bias + column));
+    return hn::Max(sum, hn::Mul(sum, hn::Set(TAG, call.slope)));
 }
 
-HWY_INLINE V finished(const DemodulationCall &call, V sum, size_t) {
-    return hn::Div(hn::Set(d, call.gain), hn::Sqrt(hn::Add(sum, hn::Set(d, 1e-8f))));
+HWY_INLINE Vec finished(const DemodulationCall &call, Vec sum, size_t) {
+    return hn::Div(hn::Set(TAG, call.gain), hn::Sqrt(hn::Add(sum, hn::Set(TAG, 1e-8f))));
 }
 
 HWY_INLINE const Matrix &matrix_of(const LinearCall &call) { return *call.matrix; }
@@ -51,23 +48,23 @@ template <size_t R, class Call> HWY_INLINE void write_rows(const Call &call, siz
     const size_t inputs = matrix_of(call).inputs(), column = panel * Matrix::PANEL;
     const float *weight = matrix_of(call).panels() + column * inputs;
     const float *x[R];
-    V sums[R][VECTORS];
+    Vec sums[R][VECTORS];
     for (size_t r = 0; r < R; ++r) {
         x[r] = input_of(call, row + r);
-        for (size_t v = 0; v < VECTORS; ++v) sums[r][v] = hn::Zero(d);
+        for (size_t v = 0; v < VECTORS; ++v) sums[r][v] = hn::Zero(TAG);
     }
     for (size_t i = 0; i < inputs; ++i) {
-        V w[VECTORS];
-        for (size_t v = 0; v < VECTORS; ++v) w[v] = hn::Load(d, weight + i * Matrix::PANEL + v * LANES);
+        Vec w[VECTORS];
+        for (size_t v = 0; v < VECTORS; ++v) w[v] = hn::Load(TAG, weight + i * Matrix::PANEL + v * LANES);
         for (size_t r = 0; r < R; ++r) {
-            const V value = hn::Set(d, factor(call, x[r][i]));
+            const Vec value = hn::Set(TAG, factor(call, x[r][i]));
             for (size_t v = 0; v < VECTORS; ++v) sums[r][v] = hn::MulAdd(value, w[v], sums[r][v]);
         }
     }
     const size_t columns = std::min(Matrix::PANEL, padded(matrix_of(call).outputs()) - column);
     for (size_t r = 0; r < R; ++r)
         for (size_t v = 0; v * LANES < columns; ++v)
-            hn::StoreU(finished(call, sums[r][v], column + v * LANES), d,
+            hn::StoreU(finished(call, sums[r][v], column + v * LANES), TAG,
                        output_of(call, row + r) + column + v * LANES);
 }
 

@@ -10,6 +10,7 @@
 #define HWY_TARGET_INCLUDE "torgb.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "numbers-inl.h"
 
 #ifndef SGI_CPU_TORGB_ONCE
 #define SGI_CPU_TORGB_ONCE
@@ -39,14 +40,9 @@ namespace sgi::cpu {
 namespace HWY_NAMESPACE {
 namespace {
 
-namespace hn = hwy::HWY_NAMESPACE;
-using D = hn::CappedTag<float, BLOCK>;
-using V = hn::Vec<D>;
 using D4 = hn::FixedTag<float, QUAD>;
 using V4 = hn::Vec<D4>;
-constexpr D d;
 constexpr D4 d4;
-constexpr size_t LANES = hn::MaxLanes(d);
 
 template <class Tag, class Vector> HWY_INLINE V4 add_parts(Tag tag, Vector v) {
     if constexpr (hn::MaxLanes(tag) == QUAD) {
@@ -58,26 +54,26 @@ template <class Tag, class Vector> HWY_INLINE V4 add_parts(Tag tag, Vector v) {
 }
 
 // The sums over the lanes of four vectors.
-HWY_INLINE V4 add_lanes(V a, V b, V c, V e) {
-    const hn::Repartition<uint64_t, D> pairs;
-    const auto ab = hn::BitCast(pairs, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
-    const auto ce = hn::BitCast(pairs, hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e)));
-    const V low = hn::BitCast(d, hn::InterleaveLower(pairs, ab, ce));
-    const V high = hn::BitCast(d, hn::InterleaveUpper(pairs, ab, ce));
-    return add_parts(d, hn::Add(low, high));
+HWY_INLINE V4 add_lanes(Vec a, Vec b, Vec c, Vec e) {
+    const hn::Repartition<uint64_t, Tag> pairs;
+    const auto ab = hn::BitCast(pairs, hn::Add(hn::InterleaveLower(TAG, a, b), hn::InterleaveUpper(TAG, a, b)));
+    const auto ce = hn::BitCast(pairs, hn::Add(hn::InterleaveLower(TAG, c, e), hn::InterleaveUpper(TAG, c, e)));
+    const Vec low = hn::BitCast(TAG, hn::InterleaveLower(pairs, ab, ce));
+    const Vec high = hn::BitCast(TAG, hn::InterleaveUpper(pairs, ab, ce));
+    return add_parts(TAG, hn::Add(low, high));
 }
 
 // Adds the products of some blocks for four pixels, whose numbers in x start at `pixel`.
 template <size_t C>
 HWY_INLINE void add_blocks(const RgbLines &lines, size_t begin, size_t end, const size_t (&pixel)[QUAD],
-                           V (&sums)[C][QUAD]) {
+                           Vec (&sums)[C][QUAD]) {
     const size_t area = lines.shape.height * lines.shape.width * BLOCK, row = padded(lines.shape.inputs);
     for (size_t block = begin; block < end; ++block)
         for (size_t lane = 0; lane < BLOCK; lane += LANES) {
-            V x[QUAD];
-            for (size_t k = 0; k < QUAD; ++k) x[k] = hn::Load(d, lines.x + block * area + pixel[k] + lane);
+            Vec x[QUAD];
+            for (size_t k = 0; k < QUAD; ++k) x[k] = hn::Load(TAG, lines.x + block * area + pixel[k] + lane);
             for (size_t c = 0; c < C; ++c) {
-                const V w = hn::LoadU(d, lines.weight + c * row + block * BLOCK + lane);
+                const Vec w = hn::LoadU(TAG, lines.weight + c * row + block * BLOCK + lane);
                 for (size_t k = 0; k < QUAD; ++k) sums[c][k] = hn::MulAdd(x[k], w, sums[c][k]);
             }
         }
@@ -94,14 +90,14 @@ template <size_t C> HWY_INLINE void write_tile(const RgbLines &lines, size_t fir
             size_t pixel[QUAD];
             for (size_t k = 0; k < QUAD; ++k) pixel[k] = (first + quad + HWY_MIN(k, left - 1)) * BLOCK;
             float *partial = lines.partial + quad * C * LANES;
-            V sums[C][QUAD];
+            Vec sums[C][QUAD];
             for (size_t c = 0; c < C; ++c)
                 for (size_t k = 0; k < QUAD; ++k)
-                    sums[c][k] = block ? hn::Load(d, partial + (c * QUAD + k) * LANES) : hn::Zero(d);
+                    sums[c][k] = block ? hn::Load(TAG, partial + (c * QUAD + k) * LANES) : hn::Zero(TAG);
             add_blocks<C>(lines, block, end, pixel, sums);
             if (end < blocks) {
                 for (size_t c = 0; c < C; ++c)
-                    for (size_t k = 0; k < QUAD; ++k) hn::Store(sums[c][k], d, partial + (c * QUAD + k) * LANES);
+                    for (size_t k = 0; k < QUAD; ++k) hn::Store(sums[c][k], TAG, partial + (c * QUAD + k) * LANES);
                 continue;
             }
             for (size_t c = 0; c < C; ++c) {
@@ -122,24 +118,24 @@ HWY_INLINE void add_upsampled(const RgbLines &lines, size_t channel, size_t numb
     const float *near = lines.below + (channel * height + middle) * width;
     const float *far = nullptr; // zero outside of the picture
     if (number % 2 ? middle + 1 < height : middle > 0) far = number % 2 ? near + width : near - width;
-    const V quarter = hn::Set(d, 0.25f), rest = hn::Set(d, 0.75f);
+    const Vec quarter = hn::Set(TAG, 0.25f), rest = hn::Set(TAG, 0.75f);
     float *line = lines.line + 1;
     line[-1] = line[width] = 0;
     size_t i = 0;
     for (; i + LANES <= width; i += LANES) {
-        const V v = far ? hn::LoadU(d, far + i) : hn::Zero(d);
-        hn::StoreU(hn::MulAdd(rest, hn::LoadU(d, near + i), hn::Mul(quarter, v)), d, line + i);
+        const Vec v = far ? hn::LoadU(TAG, far + i) : hn::Zero(TAG);
+        hn::StoreU(hn::MulAdd(rest, hn::LoadU(TAG, near + i), hn::Mul(quarter, v)), TAG, line + i);
     }
     for (; i < width; ++i) line[i] = 0.75f * near[i] + (far ? 0.25f * far[i] : 0);
     float *y = lines.y + (channel * lines.shape.height + number) * lines.shape.width;
     for (i = 0; i + LANES <= width; i += LANES) {
-        const V centre = hn::Mul(rest, hn::LoadU(d, line + i));
-        const V even = hn::MulAdd(quarter, hn::LoadU(d, line + i - 1), centre);
-        const V odd = hn::MulAdd(quarter, hn::LoadU(d, line + i + 1), centre);
+        const Vec centre = hn::Mul(rest, hn::LoadU(TAG, line + i));
+        const Vec even = hn::MulAdd(quarter, hn::LoadU(TAG, line + i - 1), centre);
+        const Vec odd = hn::MulAdd(quarter, hn::LoadU(TAG, line + i + 1), centre);
         float *two = y + 2 * i;
-        const V lower = hn::InterleaveWholeLower(d, even, odd), upper = hn::InterleaveWholeUpper(d, even, odd);
-        hn::StoreU(hn::Add(hn::LoadU(d, two), lower), d, two);
-        hn::StoreU(hn::Add(hn::LoadU(d, two + LANES), upper), d, two + LANES);
+        const Vec lower = hn::InterleaveWholeLower(TAG, even, odd), upper = hn::InterleaveWholeUpper(TAG, even, odd);
+        hn::StoreU(hn::Add(hn::LoadU(TAG, two), lower), TAG, two);
+        hn::StoreU(hn::Add(hn::LoadU(TAG, two + LANES), upper), TAG, two + LANES);
     }
     for (; i < width; ++i) {
         y[2 * i] += 0.75f * line[i] + 0.25f * line[i - 1];
