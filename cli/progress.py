@@ -92,11 +92,17 @@ class _Bar:
         now = time.monotonic()
         if now - self._shown >= BAR_SECONDS:  # an update takes longer than the work on a small map
             self._shown = now
-            self._display.update(self._task, advance=self._count, note=printable(self._note))
-            self._count = 0
+            self._update()
 
     def remove(self) -> None:
+        """Draw the last state, which a stage shorter than the display's interval has not shown, and remove the bar."""
+        self._update()
+        self._display.refresh()
         self._display.remove_task(self._task)
+
+    def _update(self) -> None:
+        self._display.update(self._task, advance=self._count, note=printable(self._note))
+        self._count = 0
 
 
 class Lines:

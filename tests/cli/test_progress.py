@@ -190,7 +190,7 @@ def on_terminal(*arguments: object) -> tuple[str, str]:
 def test_run_draws_a_bar_with_rate_on_a_terminal(model, tmp_path):
     arguments = ("run", "--seeds", "0-299", "--model", model, "--backend", "onnxruntime", "--no-preview")
     out, received = on_terminal(*arguments, "--outdir", tmp_path / "bar")
-    assert "/300" in received
+    assert "300/300" in received
     assert "seeds/s" in received
     assert out.startswith("wrote 300 seeds")
     out, received = on_terminal(*arguments, "--outdir", tmp_path / "quiet", "--quiet")
