@@ -71,7 +71,8 @@ class Overlapping(Backend, Protocol):
     ) -> Callable[[], dict[str, np.ndarray]]:
         """Start one batch, with the arguments of `run`; returns a function that waits for its maps and returns them.
 
-        Two batches overlap. A third waits until the maps of the first are on the host, where they are kept.
+        Two batches overlap. A third waits until the maps of the first are on the host, where they are kept. A backend
+        with an attribute `ahead` takes that many batches and one more before the maps of the first are used.
         """
         ...
 

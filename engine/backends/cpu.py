@@ -31,6 +31,7 @@ class CpuBackend:
     """
 
     name = "cpu"
+    _streams = 1
 
     def __init__(
         self,
@@ -85,7 +86,12 @@ class CpuBackend:
     def _open(self, types: tuple[str, ...]) -> sgi_cpu.Engine:
         try:
             return sgi_cpu.Engine(
-                self._model(), types=types, threads=self._threads, batch=self._batch, precision=self._precision
+                self._model(),
+                types=types,
+                threads=self._threads,
+                batch=self._batch,
+                precision=self._precision,
+                streams=self._streams,
             )
         except sgi_cpu.UnsupportedError as error:
             raise UnsupportedModelError(_line(error)) from None

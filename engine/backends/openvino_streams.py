@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,11 +11,7 @@ import numpy as np
 
 from sgi.engine.backends.backend import inputs_of
 from sgi.engine.backends.openvino import OpenVinoBackend
-
-_STREAMS = 2
-_MOST_PIXELS = 8 * 512 * 512
-"""Pixels of the maps of a type in a pass, up to which two passes run at once. Each pass needs memory of its own, and
-where it takes seconds, encoding disturbs it little."""
+from sgi.engine.backends.streams import stream_count
 
 
 class OpenVinoStreams(OpenVinoBackend):
@@ -24,7 +19,7 @@ class OpenVinoStreams(OpenVinoBackend):
 
     In one pass on all cores, threads wait for one another at each layer, and they wait actively: a thread that lost its
     core to one that encodes files takes the time of all. Two passes on half of the cores wait less. The maps have the
-    same bits. See docs/experiments.md, "Streams of OpenVINO beside encoding".
+    same bits. See docs/experiments.md, "Streams beside encoding".
     """
 
     _model: Any
@@ -59,8 +54,7 @@ class OpenVinoStreams(OpenVinoBackend):
         self._model = None
 
     def _prepare(self) -> None:
-        is_small = self._batch * self.artifact.resolution**2 <= _MOST_PIXELS
-        streams = _STREAMS if is_small and (self._threads or os.cpu_count() or 1) > 1 else 1
+        streams = stream_count(self.artifact, self._batch, self._threads)
         # Not pinned: several processes on one machine would have the same cores.
         settings = {**self._settings, "NUM_STREAMS": streams, "ENABLE_CPU_PINNING": False}
         del settings["PERFORMANCE_HINT"]

@@ -32,11 +32,12 @@ def run_passes(
                 maps = backend.run(latent, psi, label, types)
             yield _checked(backend, maps, len(latent), types, as_codes)
         return
+    ahead = getattr(backend, "ahead", 1)
     waiting: deque[tuple[Callable[[], Maps], int]] = deque()
     for latent, psi, label in passes:
         with in_flight:
             waiting.append((start(latent, psi, label, types), len(latent)))
-            ready = _finish(waiting) if len(waiting) > 1 else None
+            ready = _finish(waiting) if len(waiting) > ahead else None
         if ready:
             yield _checked(backend, *ready, types, as_codes)
     while waiting:

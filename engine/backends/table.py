@@ -85,6 +85,7 @@ BACKENDS = {
     "cpu": BackendRow(
         f"{_HERE}.cpu:CpuBackend", "sgi_cpu", {"cpu": _NATIVE}, (ONNX_SUFFIX,),
         lacks=(("cpu", "fp16"), ("cpu", "bf16")), casts=(("cpu", "bf16"),),
+        stream_target=f"{_HERE}.cpu_streams:CpuStreams",
     ),
 }  # fmt: skip
 

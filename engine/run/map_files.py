@@ -14,7 +14,7 @@ from sgi.engine.artifact import Artifact
 from sgi.engine.budget import LARGEST_MODEL, is_regular, read_bytes
 from sgi.engine.codes import pixels_of
 from sgi.engine.errors import UserError, one_line
-from sgi.engine.files import atomic_write, sha256_file
+from sgi.engine.files import sha256_file, write_atomically
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import LINES, Line
@@ -112,8 +112,7 @@ def write_maps(job: Job, seed: int, encoded: Mapping[str, bytes]) -> Written:
             if is_regular(path) and path.lstat().st_size == len(data) and path.read_bytes() == data:
                 continue
             set_aside.append(move_aside(path))
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(data)
+        write_atomically(path, data)
     return Written(line, set_aside)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 
 import pytest
 
 from sgi.engine.errors import UserError
-from sgi.engine.files import atomic_write, check_writable, sha256_file
+from sgi.engine.files import atomic_write, check_writable, sha256_file, write_atomically
 
 
 def test_the_file_appears_only_after_the_body(tmp_path):
@@ -35,6 +37,37 @@ def test_a_failure_keeps_the_old_file_and_removes_the_temporary_one(tmp_path, da
     target.write_bytes(b"old")
     with pytest.raises(type(error)):
         _fail_writing(target, data, error)
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["room.png"]
+
+
+def test_bytes_replace_a_file_at_once(tmp_path, monkeypatch):
+    target = tmp_path / "room.png"
+    target.write_bytes(b"old")
+    write, parts = os.write, []
+
+    def few(descriptor, data):
+        assert target.read_bytes() == b"old"
+        parts.append(write(descriptor, data[:3]))  # as a signal or a full pipe cuts a write
+        return parts[-1]
+
+    monkeypatch.setattr(os, "write", few)
+    write_atomically(target, b"pixels!")
+    assert parts == [3, 3, 1]
+    assert target.read_bytes() == b"pixels!"
+    assert [path.name for path in tmp_path.iterdir()] == ["room.png"]
+
+
+def test_bytes_that_cannot_be_written_keep_the_old_file(tmp_path, monkeypatch):
+    target = tmp_path / "room.png"
+    target.write_bytes(b"old")
+
+    def full(descriptor, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(target, b"pixels")
     assert target.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["room.png"]
 

@@ -22,6 +22,7 @@ struct BackendOptions {
     std::string device, runtime;
     uint32_t threads = 0, batch = 0;
     std::string precision; // empty: that of the model
+    uint32_t streams = 0;  // 0: one
 };
 
 // A loaded model. Thread-safe.

@@ -1,13 +1,16 @@
 // The backend of this project's own kernels: it reads the layers from the file and needs no runtime.
 #include "backend.hpp"
 
-#include "cpu_network.hpp"
+#include "cpu_pass.hpp"
 #include "error.hpp"
 #include "onnx_wire.hpp"
 
+#include <processors.hpp>
 #include <target.hpp>
 
 #include <algorithm>
+#include <condition_variable>
+#include <mutex>
 
 namespace sgi::internal {
 namespace {
@@ -15,11 +18,14 @@ namespace {
 class CpuBackend final : public Backend {
   public:
     CpuBackend(const OnnxGraph &graph, const Artifact &artifact, const BackendOptions &options)
-        : artifact_(artifact),
-          network_(read_network(graph, artifact), artifact, options.threads, precision_of(options.precision)) {}
+        : artifact_(artifact), passes_(make_passes(options)),
+          network_(read_network(graph, artifact), artifact, passes_.front()->pool(), precision_of(options.precision)) {
+        for (const auto &pass : passes_) free_.push_back(pass.get());
+    }
 
     void run(size_t count, const std::vector<const float *> &inputs,
              const std::vector<OutputBuffer> &outputs) override {
+        const Lease pass(*this);
         for (size_t start = 0; start < count; start += AT_ONCE) {
             std::vector<const float *> values;
             for (size_t i = 0; i < inputs.size(); ++i)
@@ -28,17 +34,43 @@ class CpuBackend final : public Backend {
             std::vector<OutputBuffer> buffers = outputs;
             for (OutputBuffer &buffer : buffers)
                 buffer.data += start * artifact_.image_size(artifact_.types[buffer.type]);
-            network_.run(std::min(AT_ONCE, count - start), values, buffers);
+            pass->run(network_, std::min(AT_ONCE, count - start), values, buffers);
         }
     }
 
     std::string runtime() const override {
-        const size_t threads = network_.threads();
-        return std::string("sgi-engine " SGI_VERSION " (") + cpu::target_name() + ", " + std::to_string(threads) +
-               (threads == 1 ? " thread)" : " threads)");
+        const size_t threads = passes_.front()->pool().threads();
+        const std::string count = std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+        const std::string passes = passes_.size() == 1 ? "" : std::to_string(passes_.size()) + " passes at once, each ";
+        return std::string("sgi-engine " SGI_VERSION " (") + cpu::target_name() + ", " + passes + count + ")";
     }
 
   private:
+    // A pass that no other caller uses, for which it waits.
+    class Lease {
+      public:
+        explicit Lease(CpuBackend &backend) : backend_(backend) {
+            std::unique_lock lock(backend_.mutex_);
+            backend_.returned_.wait(lock, [this] { return !backend_.free_.empty(); });
+            pass_ = backend_.free_.back();
+            backend_.free_.pop_back();
+        }
+        ~Lease() {
+            {
+                const std::lock_guard lock(backend_.mutex_);
+                backend_.free_.push_back(pass_);
+            }
+            backend_.returned_.notify_one();
+        }
+        Lease(const Lease &) = delete;
+        Lease &operator=(const Lease &) = delete;
+        CpuPass *operator->() const { return pass_; }
+
+      private:
+        CpuBackend &backend_;
+        CpuPass *pass_;
+    };
+
     // More images at once are no faster, and take memory for their styles.
     static constexpr size_t AT_ONCE = 32;
 
@@ -50,8 +82,22 @@ class CpuBackend final : public Backend {
         return cpu::Precision::BFLOAT16;
     }
 
+    // The threads are divided among the passes.
+    static std::vector<std::unique_ptr<CpuPass>> make_passes(const BackendOptions &options) {
+        const size_t threads = options.threads ? options.threads : cpu::usable_processors();
+        const size_t streams = std::clamp<size_t>(options.streams, 1, threads);
+        std::vector<std::unique_ptr<CpuPass>> passes;
+        for (size_t i = 0; i < streams; ++i)
+            passes.push_back(std::make_unique<CpuPass>((threads + streams - 1 - i) / streams));
+        return passes;
+    }
+
     Artifact artifact_;
+    std::vector<std::unique_ptr<CpuPass>> passes_;
     CpuNetwork network_;
+    std::mutex mutex_; // guards free_
+    std::condition_variable returned_;
+    std::vector<CpuPass *> free_;
 };
 
 } // namespace

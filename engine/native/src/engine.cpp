@@ -12,7 +12,7 @@ using namespace sgi::internal;
 
 namespace {
 
-constexpr uint32_t DEFAULT_BATCH = 8, MAX_BATCH = 1 << 16, MAX_THREADS = 1 << 10;
+constexpr uint32_t DEFAULT_BATCH = 8, MAX_BATCH = 1 << 16, MAX_THREADS = 1 << 10, MAX_STREAMS = 64;
 
 [[noreturn]] void argument(const std::string &message) { throw Failure(SGI_ERROR_ARGUMENT, message); }
 
@@ -118,6 +118,10 @@ sgi_engine::sgi_engine(const Model &model, const sgi_options &options)
     if (batch_ > MAX_BATCH) argument("sgi_options.batch is more than " + std::to_string(MAX_BATCH));
     if (options.threads > MAX_THREADS) argument("sgi_options.threads is more than " + std::to_string(MAX_THREADS));
 
+    if (options.streams > MAX_STREAMS) argument("sgi_options.streams is more than " + std::to_string(MAX_STREAMS));
+    if (options.streams > 1 && backend_name_ != "cpu")
+        argument("sgi_options.streams: " + backend_name_ + " has none; use cpu, or leave it 0");
+
     const std::string precision = or_default(options.precision, "");
     if (!precision.empty() && precision != "bf16")
         argument("sgi_options.precision: no precision '" + precision + "'; choose bf16, or leave it NULL");
@@ -125,7 +129,8 @@ sgi_engine::sgi_engine(const Model &model, const sgi_options &options)
         argument("sgi_options.precision: " + backend_name_ +
                  " does not have bf16; use cpu or openvino, or leave it NULL");
 
-    const BackendOptions settings{device_, or_default(options.runtime, ""), options.threads, batch_, precision};
+    const BackendOptions settings{device_,        or_default(options.runtime, ""), options.threads, batch_, precision,
+                                  options.streams};
     if (options.types) artifact_.types = choose_types(artifact_.types, options.types);
     open(model, options, settings);
     runtime_ = backend_->runtime();

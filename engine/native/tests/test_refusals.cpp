@@ -92,6 +92,7 @@ void options() {
     refused(SGI_ERROR_ARGUMENT, "no backend 'tpu'", with([](auto &o) { o.backend = "tpu"; }));
     refused(SGI_ERROR_ARGUMENT, "no device 'npu'", with([](auto &o) { o.device = "npu"; }));
     refused(SGI_ERROR_ARGUMENT, "sgi_options.batch", with([](auto &o) { o.batch = 1u << 20; }));
+    refused(SGI_ERROR_ARGUMENT, "sgi_options.streams", with([](auto &o) { o.streams = 1u << 20; }));
     refused(SGI_ERROR_ARGUMENT, "sgi_options.threads", with([](auto &o) { o.threads = 1u << 20; }));
     refused(SGI_ERROR_ARGUMENT, "no precision 'int8'; choose bf16", with([](auto &o) { o.precision = "int8"; }));
     if (BACKEND.backend == "onnxruntime") {

@@ -1,5 +1,5 @@
 // Many threads on one engine: correct values, one error message per thread, constant memory.
-// Usage: test_threads BACKEND [seconds] [threads]
+// Usage: test_threads BACKEND [seconds] [threads] [streams]
 #include "check.hpp"
 
 #include <sgi/sgi.hpp>
@@ -60,6 +60,8 @@ int main(int argc, char **argv) {
     const size_t count = argc > 3 ? static_cast<size_t>(std::atoi(argv[3])) : 64;
     sgi::Options options;
     options.backend = argv[1];
+    options.streams = argc > 4 ? static_cast<uint32_t>(std::atoi(argv[4])) : 0;
+    options.threads = options.streams + options.streams / 2; // not divisible
     sgi::Engine engine(MODEL, options);
     std::vector<uint32_t> seeds(SEEDS);
     for (uint32_t i = 0; i < SEEDS; ++i) seeds[i] = i;

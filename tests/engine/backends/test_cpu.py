@@ -14,7 +14,8 @@ from tolerances import BACKEND_PARITY, RMS_BF16
 
 from sgi.engine import Engine, UserError
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import UnsupportedModelError, choose_backend, open_backend
+from sgi.engine.backends import Overlapping, UnsupportedModelError, choose_backend, open_backend
+from sgi.engine.backends import streams as streams_module
 from sgi.engine.backends.table import is_installed
 from sgi.engine.generator import generator_sha256
 from sgi.engine.offsets import Offset
@@ -157,6 +158,43 @@ def test_threads_share_a_backend(native, rooms):
             for row, found in enumerate(pool.map(call, range(8))):
                 for maps in found:
                     np.testing.assert_array_equal(maps, expected[row : row + 1])
+
+
+def stream(path, **options):
+    return open_backend(path, "cpu", "cpu", batch=4, is_stream=True, **options)
+
+
+def test_the_maps_of_streams_have_the_bits_of_single_passes(native, rooms):
+    with Engine(stream(rooms), 4) as streams, Engine.open(rooms, backend="cpu", batch=4) as one:
+        found = list(streams.stream(seeds="0-17"))
+        expected = list(one.stream(seeds="0-17"))
+    assert [len(maps["depth"]) for maps in found] == [4, 4, 4, 4, 2]
+    for maps, others in zip(found, expected, strict=True):
+        for name, values in maps.items():
+            np.testing.assert_array_equal(values, others[name])
+
+
+def test_passes_of_streams_may_be_read_in_any_order_and_given_up(native, rooms):
+    z = latents(range(20), 8).astype(np.float32).reshape(5, 4, 8)
+    with closing(stream(rooms)) as backend:
+        expected = [backend.run(rows, 0.7)["depth"] for rows in z]
+        waiting = [backend.start(rows, 0.7, types=["depth"]) for rows in z]
+        for place in (3, 0, 2):
+            np.testing.assert_array_equal(waiting[place]()["depth"], expected[place])
+
+
+@pytest.mark.parametrize(("threads", "pixels", "at_once"), [(4, None, True), (1, None, False), (4, 1, False)])
+def test_streams_are_for_several_threads_and_small_maps(native, rooms, monkeypatch, threads, pixels, at_once):
+    if pixels:
+        monkeypatch.setattr(streams_module, "_MOST_PIXELS", pixels)
+    with closing(stream(rooms, threads=threads)) as backend:
+        assert ("2 passes at once, each 2 threads" in getattr(backend, "runtime")) == at_once  # noqa: B009
+
+
+def test_single_calls_use_all_cores(native, rooms):
+    with closing(open_backend(rooms, "cpu", "cpu", threads=2)) as backend:
+        assert not isinstance(backend, Overlapping)
+        assert getattr(backend, "runtime").endswith(", 2 threads)")  # noqa: B009
 
 
 def test_the_package_alone(native, rooms):

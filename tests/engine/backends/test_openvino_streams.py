@@ -9,10 +9,9 @@ from tiny_models import Z_DIM
 from sgi.engine import bundle
 from sgi.engine.api import Engine
 from sgi.engine.backends import Overlapping, open_backend, table
+from sgi.engine.backends import streams as streams_module
 
 pytest.importorskip("openvino")
-
-from sgi.engine.backends import openvino_streams
 
 
 def opened(path, **options):
@@ -50,7 +49,7 @@ def test_passes_may_be_read_in_any_order_and_given_up(model):
 @pytest.mark.parametrize(("threads", "pixels", "streams"), [(2, None, 2), (1, None, 1), (2, 1, 1)])
 def test_streams_are_for_several_threads_and_small_maps(model, monkeypatch, threads, pixels, streams):
     if pixels:
-        monkeypatch.setattr(openvino_streams, "_MOST_PIXELS", pixels)
+        monkeypatch.setattr(streams_module, "_MOST_PIXELS", pixels)
     backend = opened(model, threads=threads)
     assert backend._model.get_property("NUM_STREAMS") == streams
     assert not backend._model.get_property("ENABLE_CPU_PINNING")

@@ -268,17 +268,17 @@ def test_an_interrupted_run_keeps_its_maps_and_can_be_continued(tmp_path):
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_an_error_without_incomplete_files(tmp_path, monkeypatch, code):
-    write_bytes = pipeline.Path.write_bytes
+    write = os.write
     written = []
 
-    def limited(path, data):
-        written.append(path)
+    def limited(descriptor, data):
+        written.append(descriptor)
         if len(written) > 7:
-            write_bytes(path, data[:10])
+            write(descriptor, data[:10])
             raise OSError(code, os.strerror(code))
-        return write_bytes(path, data)
+        return write(descriptor, data)
 
-    monkeypatch.setattr(pipeline.Path, "write_bytes", limited)
+    monkeypatch.setattr(os, "write", limited)
     with pytest.raises(UserError, match=f"`outdir={tmp_path}`: the disk is full; free space and run the same command"):
         do(tmp_path)
     files = set(contents(tmp_path)) - {"run.json", "manifest.jsonl", "metadata.jsonl"}

@@ -44,7 +44,7 @@ def test_a_slow_stage_is_named(model, tmp_path, monkeypatch, stage):
     elif stage == "encode":
         monkeypatch.setattr(Npy, "encode", slowed(Npy.encode))
     else:
-        monkeypatch.setattr(map_files, "atomic_write", slowed(map_files.atomic_write))
+        monkeypatch.setattr(map_files, "write_atomically", slowed(map_files.write_atomically))
     progress = RecordedProgress()
     run_seeds(
         "0-39", model=model, outdir=tmp_path, backend="onnxruntime", file_format="npy", batch=2, preview=False,

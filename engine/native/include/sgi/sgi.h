@@ -75,6 +75,9 @@ typedef struct sgi_options {
                               its own as well */
     const char *precision; /* "bf16", with "cpu" or "openvino": faster on CPUs that support it, accurate enough for
                               8-bit pictures. Default: that of the model */
+    uint32_t streams; /* with "cpu", how many calls of sgi_generate on several threads compute at the same time, each
+                         on its share of the threads and with memory of its own; others wait. Several are faster
+                         than one where a call has few pixels to compute. Default 1 */
 } sgi_options;
 
 /* How the code u in [0, 1] that a generator's picture shows becomes a value. */

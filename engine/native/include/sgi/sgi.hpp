@@ -58,6 +58,7 @@ struct Options {
     std::string backend, device, types, runtime;
     uint32_t threads = 0, batch = 0;
     std::string precision;
+    uint32_t streams = 0;
 };
 
 // sgi_request: one of seeds, z, w and ws; with seeds or z one of classes and labels for a conditional model.
@@ -235,6 +236,7 @@ class Engine {
         raw.threads = options.threads;
         raw.batch = options.batch;
         raw.precision = or_null(options.precision);
+        raw.streams = options.streams;
         return raw;
     }
     static void check(sgi_status status) {

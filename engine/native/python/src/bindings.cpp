@@ -65,13 +65,14 @@ template <class Call> void unlocked(Call call) {
 class Engine {
   public:
     Engine(const std::optional<std::string> &path, const std::optional<nb::bytes> &model,
-           const std::optional<std::string> &types, uint32_t threads, uint32_t batch,
+           const std::optional<std::string> &types, uint32_t threads, uint32_t batch, uint32_t streams,
            const std::optional<std::string> &precision, const std::string &backend) {
         sgi_options options = sgi_options_default();
         options.backend = backend.c_str();
         options.types = types ? types->c_str() : nullptr;
         options.threads = threads;
         options.batch = batch;
+        options.streams = streams;
         options.precision = precision ? precision->c_str() : nullptr;
         const char *bytes = model ? model->c_str() : nullptr;
         const size_t size = model ? model->size() : 0;
@@ -156,10 +157,10 @@ NB_MODULE(_core, module) {
     nb::exception<UnsupportedFailure>(module, "UnsupportedError", failure.ptr());
     nb::class_<Engine>(module, "Engine")
         .def(nb::init<const std::optional<std::string> &, const std::optional<nb::bytes> &,
-                      const std::optional<std::string> &, uint32_t, uint32_t, const std::optional<std::string> &,
-                      const std::string &>(),
-             "path"_a.none(), "model"_a.none(), "types"_a.none(), "threads"_a, "batch"_a, "precision"_a.none(),
-             "backend"_a)
+                      const std::optional<std::string> &, uint32_t, uint32_t, uint32_t,
+                      const std::optional<std::string> &, const std::string &>(),
+             "path"_a.none(), "model"_a.none(), "types"_a.none(), "threads"_a, "batch"_a, "streams"_a,
+             "precision"_a.none(), "backend"_a)
         .def("run", &Engine::run, "seeds"_a.none(), "z"_a.none(), "w"_a.none(), "ws"_a.none(), "labels"_a.none(),
              "psi"_a.none(), "count"_a, "outputs"_a)
         .def("info", &Engine::info)

@@ -38,13 +38,15 @@ class Engine:
         types: Sequence[str] | None = None,
         threads: int | None = None,
         batch: int | None = None,
+        streams: int | None = None,
         precision: str | None = None,
         backend: str = "cpu",
     ) -> None:
         """Open the path of an .onnx, or its bytes.
 
         types: outputs to load, None for all. threads: None for all cores that this process may use. batch: largest
-        number of images in one pass, which bounds the memory; None for 8. precision: bf16, or None for float32.
+        number of images in one pass, which bounds the memory; None for 8. streams: calls of several threads that
+        compute at the same time, each on its share of the threads; None for one. precision: bf16, or None for float32.
         backend: a backend that the library was built with.
 
         Raises ModelError for a file that is not an exported model, UnsupportedError for one that this library cannot
@@ -56,6 +58,7 @@ class Engine:
             types=None if types is None else ",".join(types),
             threads=threads or 0,
             batch=batch or 0,
+            streams=streams or 0,
             precision=precision,
             backend=backend,
         )

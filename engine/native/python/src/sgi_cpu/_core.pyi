@@ -19,6 +19,7 @@ class Engine:
         types: str | None,
         threads: int,
         batch: int,
+        streams: int,
         precision: str | None,
         backend: str,
     ) -> None: ...
