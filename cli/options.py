@@ -49,7 +49,10 @@ def folder_or_url(text: str | Path) -> Path | str:
     """The value of an option that takes a folder, or a URL of an object store."""
     from sgi.engine.run.stores.opening import check_outdir
 
-    return check_outdir(text)
+    found = check_outdir(text)
+    if str(found).startswith("memory:"):
+        raise UserError(f"`outdir={text}`: memory:// ends with the command; choose a folder or an object store")
+    return found
 
 
 def class_option(text: str) -> Any:

@@ -47,6 +47,11 @@ def check_outdir(outdir: str | Path) -> Path | str:
         url = str(outdir).rstrip("/")
         if "::" in url or any(sign in url for sign in "*?[#"):
             raise UserError(f"`outdir={one_line(url, 100)}`: a URL without :: * ? [ and #, such as s3://bucket/pairs")
+        if urlsplit(url).password is not None:  # it would be shown in messages and in the list of processes
+            raise UserError(
+                f"`outdir={_without_password(url)}`: a URL without a password; set it in the configuration of fsspec, "
+                "~/.config/fsspec"
+            )
         if url.partition(":")[0].lower() in _WEB:
             raise UserError(
                 f"`outdir={one_line(url, 100)}`: a web address is not the URL of a store; write s3://bucket/pairs, and "
@@ -59,6 +64,11 @@ def check_outdir(outdir: str | Path) -> Path | str:
     if _ALMOST_URL.fullmatch(str(outdir)):
         raise UserError(f"`outdir={outdir}`: write a URL as text with two slashes, such as s3://bucket/pairs")
     return path
+
+
+def _without_password(url: str) -> str:
+    user, _, place = urlsplit(url).netloc.rpartition("@")
+    return f"{urlsplit(url).scheme}://{user.partition(':')[0]}:***@{place}{urlsplit(url).path}"
 
 
 def inside(outdir: Path | str, name: str) -> Path | str:

@@ -392,6 +392,8 @@ def test_missing_packages_and_wrong_urls_are_one_line(model, monkeypatch):
     assert "a URL without" in refusal("s3://bucket/x*", model)
     web = refusal("https://bucket.s3.amazonaws.com/x", model)
     assert web.startswith("`outdir=https://bucket.s3.amazonaws.com/x`: a web address is not the URL of a store; write")
+    secret = refusal("sftp://me:secret@host/x", model)
+    assert secret.startswith("`outdir=sftp://me:***@host/x`: a URL without a password")
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     assert refusal("gs://bucket/x", model).endswith(": it needs the package of gs://")
     monkeypatch.delitem(sys.modules["fsspec.registry"].__dict__["_registry"], "s3", raising=False)
@@ -472,3 +474,6 @@ def test_the_command_takes_urls(model, s3, command):
     code, _, err = command("run", *arguments[:-1], "s3://no-such-bucket/x", "--quiet")
     assert code == 2
     assert err.startswith("error: --outdir s3://no-such-bucket/x: no such bucket")
+    code, _, err = command("run", *arguments[:-1], "memory://bucket/x", "--quiet")
+    assert code == 2
+    assert err.startswith("error: --outdir memory://bucket/x: memory:// ends with the command")
