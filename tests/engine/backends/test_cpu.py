@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -157,6 +158,26 @@ def test_threads_share_a_backend(native, rooms):
             for row, found in enumerate(pool.map(call, range(8))):
                 for maps in found:
                     np.testing.assert_array_equal(maps, expected[row : row + 1])
+
+
+FORK = """
+import os, signal, sys
+import sgi_cpu
+engine = sgi_cpu.Engine(sys.argv[1], threads=2)
+expected = engine.run(seeds=[5])["depth"].tobytes()
+child = os.fork()
+if not child:
+    signal.alarm(20)
+    same = engine.run(seeds=[5])["depth"].tobytes() == expected
+    engine.close()
+    os._exit(0 if same else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert engine.run(seeds=[5])["depth"].tobytes() == expected
+"""
+
+
+def test_a_forked_process_computes_the_same_maps(native, rooms):
+    subprocess.run([sys.executable, "-c", FORK, rooms], check=True, timeout=60)
 
 
 def test_the_package_alone(native, rooms):
