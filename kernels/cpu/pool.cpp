@@ -8,6 +8,8 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -65,6 +67,11 @@ struct Pool::State {
         workers.reserve(threads - 1);
         try {
             for (size_t thread = 1; thread < threads; ++thread) workers.emplace_back([this, thread] { serve(thread); });
+        } catch (const std::system_error &error) {
+            const std::string started = std::to_string(workers.size());
+            stop();
+            throw std::system_error(error.code(), "only " + started + " of " + std::to_string(threads - 1) +
+                                                      " threads could be started");
         } catch (...) {
             stop();
             throw;

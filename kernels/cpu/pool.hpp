@@ -11,7 +11,7 @@ namespace sgi::cpu {
 class Pool {
   public:
     // threads: 0 means the processors that this process may use: its affinity, the quota of its cgroup, and
-    // OMP_NUM_THREADS where it is smaller.
+    // OMP_NUM_THREADS where it is smaller. Throws std::system_error where the system starts fewer threads.
     explicit Pool(size_t threads = 0);
     ~Pool();
     Pool(const Pool &) = delete;
