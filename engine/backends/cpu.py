@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -19,7 +18,6 @@ from sgi.engine.model_file import graph_sha256, read_model
 from sgi.engine.onnx_wire import with_metadata
 
 _ENGINES_KEPT = 4
-_OPTION = re.compile(r"sgi_options\.(\w+)")
 _ARGUMENTS = {"label": "labels"}  # names of inputs of a model -> those of `sgi_cpu.Engine.run`, where they differ
 
 
@@ -73,7 +71,7 @@ class CpuBackend:
                 types=chosen,
             )
         except sgi_cpu.Error as error:
-            raise UserError(f"{self.path}: {_line(error)}") from None
+            raise UserError(f"{self.path}: {error}") from None
 
     def mapping(self) -> MappingNetwork:
         """See `Mapped.mapping`."""
@@ -94,9 +92,9 @@ class CpuBackend:
                 streams=self._streams,
             )
         except sgi_cpu.UnsupportedError as error:
-            raise UnsupportedModelError(_line(error)) from None
+            raise UnsupportedModelError(str(error)) from None
         except sgi_cpu.ArgumentError as error:
-            raise UserError(_line(error)) from None
+            raise UserError(str(error)) from None
         except sgi_cpu.Error as error:
             read_model(self.path, self.artifact)  # its message, where it finds the same
             raise load_error(self.path, f"sgi-engine-cpu {sgi_cpu.__version__}", error) from None
@@ -110,8 +108,3 @@ class CpuBackend:
         if artifact.graph_sha256 is not None:
             artifact = replace(artifact, graph_sha256=graph_sha256(model))
         return with_metadata(model, METADATA_KEY, artifact.to_json())
-
-
-def _line(error: sgi_cpu.Error) -> str:
-    """The message of the library with its options as parameters of Python."""
-    return _OPTION.sub(r"`\1`", str(error)).replace("leave it NULL", "leave it out")

@@ -8,9 +8,12 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
-#include <mutex>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
+
+#include <pthread.h>
 
 namespace sgi::cpu {
 namespace {
@@ -48,6 +51,14 @@ struct alignas(64) Slot {
     std::atomic<size_t> next{0}; // of the thread's items, the first that nobody has begun
 };
 
+// Number of forks between the first process with a pool and this one. A forked process has none of the threads.
+std::atomic<unsigned> forks{0};
+
+unsigned forks_so_far() {
+    static const int registered = pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1); });
+    return registered == 0 ? forks.load(std::memory_order_relaxed) : 0;
+}
+
 } // namespace
 
 struct Pool::State {
@@ -56,6 +67,11 @@ struct Pool::State {
         workers.reserve(threads - 1);
         try {
             for (size_t thread = 1; thread < threads; ++thread) workers.emplace_back([this, thread] { serve(thread); });
+        } catch (const std::system_error &error) {
+            const std::string started = std::to_string(workers.size());
+            stop();
+            throw std::system_error(error.code(), "only " + started + " of " + std::to_string(threads - 1) +
+                                                      " threads could be started");
         } catch (...) {
             stop();
             throw;
@@ -108,7 +124,6 @@ struct Pool::State {
     }
 
     void run(size_t count, const std::function<void(size_t, size_t)> &function) {
-        const std::lock_guard<std::mutex> turn(callers);
         if (count <= 1 || slots.size() == 1) {
             for (size_t item = 0; item < count; ++item) function(item, 0);
             return;
@@ -138,7 +153,8 @@ struct Pool::State {
 
     std::vector<Slot> slots; // of the caller, then of every worker
     const std::chrono::microseconds patience;
-    std::mutex callers, mutex;
+    const unsigned process = forks_so_far();
+    std::mutex mutex;
     std::condition_variable start, done;
     std::atomic<uint64_t> generation{0};
     std::atomic<size_t> running{0};
@@ -150,11 +166,24 @@ struct Pool::State {
 
 Pool::Pool(size_t threads) : state_(std::make_unique<State>(threads ? threads : usable_processors())) {}
 
-Pool::~Pool() = default;
+Pool::~Pool() { forget_foreign(state_); }
 
 size_t Pool::threads() const { return state_->slots.size(); }
 
-void Pool::run(size_t items, const std::function<void(size_t item, size_t thread)> &work) { state_->run(items, work); }
+void Pool::run(size_t items, const std::function<void(size_t item, size_t thread)> &work) {
+    const std::lock_guard<std::mutex> turn(callers_);
+    if (state_->process != forks_so_far()) {
+        std::unique_ptr<State> own = std::make_unique<State>(threads());
+        state_.swap(own);
+        forget_foreign(own);
+    }
+    state_->run(items, work);
+}
+
+// Leaves the state of the process that forked this one: its end would wait for threads that do not exist here.
+void Pool::forget_foreign(std::unique_ptr<State> &state) {
+    if (state->process != forks_so_far()) static_cast<void>(state.release());
+}
 
 void *Pool::scratch(size_t thread, size_t bytes) {
     Slot &slot = state_->slots[thread];

@@ -76,12 +76,10 @@ template <class Number> class UpWinograd final : public Convolution {
                   1,      1};
         const size_t columns = (tile_columns_ + plan.strips - 1) / plan.strips;
         plan.chunk_rows = std::clamp<size_t>(chunk / columns, 1, tile_rows_);
-        // Bands repeat one tile row, and groups of panels repeat the transforms of the inputs.
         const size_t units = plan.image_groups() * plan.strips;
         if (units % threads != 0 && units < 4 * threads) {
-            const size_t parts = units < threads ? (threads + units - 1) / units : threads;
-            if (tile_rows_ >= 16 * parts && parts * 2 > panels_) plan.bands = parts;
-            else plan.panel_groups = std::min(panels_, parts);
+            const Bands bands = divide_bands(units, tile_rows_, panels_, threads);
+            plan.bands = bands.bands, plan.panel_groups = bands.panel_groups;
         }
         return plan;
     }

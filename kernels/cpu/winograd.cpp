@@ -72,7 +72,7 @@ template <class Number> class Winograd final : public Convolution {
 
     void run(Pool &pool, const ConvCall &call) const override {
         const size_t tiles = call.rows * tiles_;
-        const Partition part = partition(tiles, panels_, pool.threads(), chunk_tiles(tile_bytes(), bytes()));
+        const Partition part = partition(tiles, panels_, pool.threads(), chunk_tiles(tile_bytes(), bytes()), bytes());
         const size_t v_floats = POINTS * Rows<Number>(part.tiles, blocks_of(shape_.inputs)).units();
         const size_t m_floats = part.tiles * POINTS * PANEL;
         pool.run(part.items(), [&](size_t item, size_t thread) {

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <system_error>
 
 namespace sgi::internal {
 namespace {
@@ -106,7 +107,11 @@ std::unique_ptr<Backend> open_cpu(std::string_view model, const Artifact &artifa
     if (options.device != "cpu") throw Failure(SGI_ERROR_BACKEND, "cpu has no device " + options.device);
     const OnnxGraph graph(find_graph(model));
     check_ports(artifact, graph.inputs(), graph.outputs());
-    return std::make_unique<CpuBackend>(graph, artifact, options);
+    try {
+        return std::make_unique<CpuBackend>(graph, artifact, options);
+    } catch (const std::system_error &error) {
+        throw Failure(SGI_ERROR_ARGUMENT, std::string("sgi_options.threads: ") + error.what() + "; ask for fewer");
+    }
 }
 
 } // namespace sgi::internal

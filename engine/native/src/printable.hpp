@@ -1,34 +1,45 @@
-// Text for a terminal: names in files and names of files can contain escape sequences.
+// Text for a terminal: names in files and names of files can contain escape sequences, and bytes that are no text.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace sgi::internal {
 
-// Whether a byte continues a character of UTF-8 rather than standing alone, where terminals may read it as C1.
-inline bool is_inside(const std::string &text, size_t i) {
-    for (size_t back = 1; back <= 3 && back <= i; ++back) {
-        const auto byte = static_cast<unsigned char>(text[i - back]);
-        if (byte >= 0xc0) return (byte >= 0xf0 ? 3u : byte >= 0xe0 ? 2u : 1u) >= back;
-        if (byte < 0x80) return false;
+// The number of bytes of the character of UTF-8 at `i`, and its code point; no bytes where there is none.
+struct Character {
+    size_t bytes;
+    uint32_t code;
+};
+
+inline Character character(const std::string &text, size_t i) {
+    static constexpr uint32_t LEAST[] = {0, 0, 0x80, 0x800, 0x10000}; // of this many bytes; shorter forms are not valid
+    const auto first = static_cast<unsigned char>(text[i]);
+    if (first < 0x80) return {1, first};
+    const size_t bytes = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 0;
+    if (bytes == 0 || first >= 0xf8 || i + bytes > text.size()) return {0, 0};
+    uint32_t code = first & (0x7fu >> bytes);
+    for (size_t k = 1; k < bytes; ++k) {
+        const auto next = static_cast<unsigned char>(text[i + k]);
+        if ((next & 0xc0) != 0x80) return {0, 0};
+        code = code << 6 | (next & 0x3f);
     }
-    return false;
+    const bool is_valid = code >= LEAST[bytes] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
+    return is_valid ? Character{bytes, code} : Character{0, 0};
 }
 
-// The text on one line; every control character and every character that reverses the direction of text is replaced.
+// The text as UTF-8 on one line; every other byte, every control character and every character that reverses the
+// direction of text is replaced.
 inline std::string printable(const std::string &text) {
     std::string shown;
-    for (size_t i = 0; i < text.size(); ++i) {
-        const auto at = [&](size_t k) { return k < text.size() ? static_cast<unsigned char>(text[k]) : 0u; };
-        const unsigned byte = at(i), second = at(i + 1), third = at(i + 2);
-        if (byte == '\n' || byte == '\r') shown += ' ';
-        else if (byte < 0x20 || byte == 0x7f) shown += '?';
-        else if (byte == 0xc2 && second >= 0x80 && second < 0xa0) shown += '?', i += 1; // C1, 8-bit escape sequences
-        else if (byte == 0xe2 && ((second == 0x80 && (third >= 0xa8 && third <= 0xae)) ||
-                                  (second == 0x81 && third >= 0xa6 && third <= 0xa9)))
-            shown += '?', i += 2; // U+2028 to U+202E and U+2066 to U+2069
-        else if (byte >= 0x80 && byte < 0xa0 && !is_inside(text, i)) shown += '?';
-        else shown += text[i];
+    for (size_t i = 0; i < text.size();) {
+        const auto [bytes, code] = character(text, i);
+        const bool is_control = code < 0x20 || (code >= 0x7f && code < 0xa0);
+        const bool is_direction = (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+        if (code == '\n' || code == '\r') shown += ' ';
+        else if (bytes == 0 || is_control || is_direction) shown += '?';
+        else shown.append(text, i, bytes);
+        i += bytes ? bytes : 1;
     }
     return shown;
 }

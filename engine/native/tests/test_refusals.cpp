@@ -6,6 +6,10 @@
 #include <functional>
 #include <limits>
 
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 namespace {
 
 sgi::Options BACKEND;
@@ -230,6 +234,26 @@ void latents_after_the_mapping_network() {
     refuse(takes_ws, "sgi_request.w: row 4 has a value that is not finite", [&](auto &r) { r.w = broken; });
 }
 
+// A limit on memory leaves no room for the stacks of many threads.
+void threads_that_cannot_be_started() {
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    const pid_t child = fork();
+    if (child == 0) {
+        size_t pages = 0;
+        std::ifstream("/proc/self/statm") >> pages;
+        const rlim_t bytes = pages * static_cast<size_t>(sysconf(_SC_PAGESIZE)) + (rlim_t{100} << 20);
+        const rlimit limit{bytes, bytes};
+        CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+        BACKEND.threads = 1000;
+        refused(SGI_ERROR_ARGUMENT, "of 999 threads could be started", [] { sgi::Engine(MODEL, BACKEND); });
+        refused(SGI_ERROR_ARGUMENT, "sgi_options.threads: only ", [] { sgi::Engine(MODEL, BACKEND); });
+        _exit(0);
+    }
+    int status = -1;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+#endif
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -239,5 +263,6 @@ int main(int argc, char **argv) {
     options();
     requests();
     latents_after_the_mapping_network();
+    if (BACKEND.backend == "cpu") threads_that_cannot_be_started();
     return 0;
 }

@@ -9,11 +9,15 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <random>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace sgi::cpu;
 
@@ -84,6 +88,34 @@ static void test_callers_take_turns() {
     CHECK(inside == 4 * 100);
 }
 
+// A forked process has none of the threads: it starts its own, and its end does not wait for the others.
+static void test_a_forked_process() {
+#ifndef __SANITIZE_THREAD__ // which does not allow it to start threads
+    const auto exit_of_child = [](auto work) {
+        const pid_t child = fork();
+        if (child == 0) {
+            alarm(20);
+            work();
+            _exit(0);
+        }
+        int status = -1;
+        CHECK(child > 0 && waitpid(child, &status, 0) == child);
+        return status;
+    };
+    auto pool = std::make_unique<Pool>(3);
+    const auto sum = [&] {
+        std::atomic<size_t> sum{0};
+        for (int round = 0; round < 3; ++round) pool->run(7, [&](size_t item, size_t) { sum += item; });
+        return sum.load();
+    };
+    CHECK(sum() == 3 * 21);
+    CHECK(exit_of_child([&] { CHECK(sum() == 3 * 21 && pool->threads() == 3 && (pool = nullptr) == nullptr); }) == 0);
+    CHECK(exit_of_child([&] { pool = nullptr; }) == 0);
+    CHECK(exit_of_child([&] { CHECK(sum() == 3 * 21 && exit_of_child([&] { CHECK(sum() == 3 * 21); }) == 0); }) == 0);
+    CHECK(sum() == 3 * 21);
+#endif
+}
+
 static void test_scratch() {
     Pool pool(2);
     pool.run(2, [&](size_t, size_t thread) {
@@ -134,6 +166,7 @@ int main() {
     test_items_of_a_slow_thread_are_taken();
     test_an_error_is_thrown();
     test_callers_take_turns();
+    test_a_forked_process();
     test_scratch();
     test_quota();
     test_omp_threads();

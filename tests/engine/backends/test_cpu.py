@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -197,6 +198,26 @@ def test_single_calls_use_all_cores(native, rooms):
         assert getattr(backend, "runtime").endswith(", 2 threads)")  # noqa: B009
 
 
+FORK = """
+import os, signal, sys
+import sgi_cpu
+engine = sgi_cpu.Engine(sys.argv[1], threads=2)
+expected = engine.run(seeds=[5])["depth"].tobytes()
+child = os.fork()
+if not child:
+    signal.alarm(20)
+    same = engine.run(seeds=[5])["depth"].tobytes() == expected
+    engine.close()
+    os._exit(0 if same else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert engine.run(seeds=[5])["depth"].tobytes() == expected
+"""
+
+
+def test_a_forked_process_computes_the_same_maps(native, rooms):
+    subprocess.run([sys.executable, "-c", FORK, rooms], check=True, timeout=60)
+
+
 def test_the_package_alone(native, rooms):
     """From a path and from bytes, of seeds and of latents, and the errors that only direct callers can see."""
     z = latents([3, 4], 8).astype(np.float32)
@@ -213,6 +234,10 @@ def test_the_package_alone(native, rooms):
             ({"z": z[:, 1:]}, "the shape of z does not fit the model and the others"),
             ({"seeds": [-1]}, "seeds are integers [N] from 0 to 4294967295"),
             ({"seeds": [0.5]}, "seeds are integers [N] from 0 to 4294967295"),
+            ({"seeds": []}, "`seeds` is empty: ask for at least one image"),
+            ({"z": z * 1j}, "z has elements of type complex64, not real numbers"),
+            ({"z": z.astype(np.float64) * 1e300}, "`z`: row 0 has a value that is not finite"),
+            ({"seeds": [0], "types": []}, "`types` is empty: name at least one, or leave it out for all"),
             ({"seeds": [0], "types": ["image"]}, "outputs: type 'image' is not loaded; loaded are depth"),
         ):
             with pytest.raises(native.ArgumentError) as error:
@@ -277,10 +302,31 @@ def test_auto_reports_other_errors(fake, model):
         open_backend(model, device="cpu")
 
 
-def test_options_of_the_library_are_named_as_parameters(fake, model):
-    fake("ArgumentError('sgi_options.threads: leave it NULL')")
-    with pytest.raises(UserError, match="^`threads`: leave it out$"):
-        open_backend(model, device="cpu")
+def test_options_of_the_library_are_named_as_parameters(native, rooms):
+    for options, message in (
+        ({"threads": 0}, "`threads=0`: it is at least 1, or None for the default"),
+        ({"threads": 5000}, "`threads` is more than 1024"),
+        ({"threads": 1 << 40}, "`threads` is more than 1024"),
+        ({"batch": -1}, "`batch=-1`: it is at least 1, or None for the default"),
+        ({"precision": "fp16"}, "`precision`: no precision 'fp16'; choose bf16, or leave it out"),
+        ({"types": []}, "`types` is empty: name at least one, or leave it out for all"),
+        ({"types": "deep"}, "`types`: no type 'deep'; the model has image, depth, normal"),
+    ):
+        with pytest.raises(native.ArgumentError) as error:
+            native.Engine(rooms, **options)
+        assert str(error.value) == message
+
+
+def test_paths_of_any_bytes(native, rooms, tmp_path):
+    odd = tmp_path / os.fsdecode(b"caf\xe9.onnx")
+    odd.write_bytes(rooms.read_bytes())
+    with native.Engine(odd, types="depth") as engine:
+        assert engine.types == {"depth": 1}
+    odd.write_bytes(b"")
+    with pytest.raises(native.ModelError, match=r"caf\?.onnx: not an ONNX model"):
+        native.Engine(odd)
+    with pytest.raises(native.ArgumentError, match="^the path of the model has a null character$"):
+        native.Engine(f"{rooms}\0")
 
 
 def test_half_precision_models_are_left_to_other_backends(tmp_path):

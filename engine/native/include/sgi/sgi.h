@@ -15,7 +15,8 @@
  *     }
  *
  * Threads: any number of threads may use one engine at the same time. sgi_close is the exception: it must come after
- * every other call has returned. The text of sgi_last_error belongs to the calling thread.
+ * every other call has returned. The text of sgi_last_error belongs to the calling thread. A process that is forked
+ * while no call is running may use and close its copy of an engine with "cpu"; other runtimes do not allow that.
  *
  * Ownership: the caller owns all arguments; the library keeps no pointer to them after a call, including model bytes
  * and option strings. Outputs are written into buffers of the caller. Strings and arrays that sgi_info returns belong

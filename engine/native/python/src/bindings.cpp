@@ -8,6 +8,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cctype>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -37,13 +38,28 @@ struct UnsupportedFailure : Failure {
     using Failure::Failure;
 };
 
-void check(sgi_status status, const std::string &message) {
+// The message with the fields of sgi.h as parameters of Python.
+std::string in_python(std::string message) {
+    for (const std::string prefix : {"sgi_options.", "sgi_request."})
+        for (size_t at = 0; (at = message.find(prefix, at)) != std::string::npos; ++at) {
+            size_t end = at + prefix.size();
+            while (end < message.size() && (std::isalpha(static_cast<unsigned char>(message[end])))) ++end;
+            message = message.substr(0, at) + '`' + message.substr(at + prefix.size(), end - at - prefix.size()) + '`' +
+                      message.substr(end);
+        }
+    const std::string null = "leave it NULL";
+    const size_t at = message.find(null);
+    return at == std::string::npos ? message : message.replace(at, null.size(), "leave it out");
+}
+
+void check(sgi_status status, const std::string &error) {
+    const std::string message = in_python(error);
     switch (status) {
     case SGI_OK: return;
     case SGI_ERROR_ARGUMENT: throw ArgumentFailure(message);
     case SGI_ERROR_MODEL: throw ModelFailure(message);
     case SGI_ERROR_BACKEND: throw UnsupportedFailure(message);
-    case SGI_ERROR_MEMORY: throw std::bad_alloc();
+    case SGI_ERROR_MEMORY: PyErr_SetString(PyExc_MemoryError, message.c_str()); throw nb::python_error();
     case SGI_ERROR_RUNTIME: break;
     }
     throw Failure(message);
@@ -64,7 +80,7 @@ template <class Call> void unlocked(Call call) {
 // An open model. It is freed when it is closed and the last call has returned.
 class Engine {
   public:
-    Engine(const std::optional<std::string> &path, const std::optional<nb::bytes> &model,
+    Engine(const std::optional<nb::bytes> &path, const std::optional<nb::bytes> &model,
            const std::optional<std::string> &types, uint32_t threads, uint32_t batch, uint32_t streams,
            const std::optional<std::string> &precision, const std::string &backend) {
         sgi_options options = sgi_options_default();
@@ -74,12 +90,11 @@ class Engine {
         options.batch = batch;
         options.streams = streams;
         options.precision = precision ? precision->c_str() : nullptr;
-        const char *bytes = model ? model->c_str() : nullptr;
+        const char *file = path ? path->c_str() : nullptr, *bytes = model ? model->c_str() : nullptr;
         const size_t size = model ? model->size() : 0;
         sgi_engine *opened = nullptr;
-        unlocked([&] {
-            return path ? sgi_open(path->c_str(), &options, &opened) : sgi_open_memory(bytes, size, &options, &opened);
-        });
+        unlocked(
+            [&] { return file ? sgi_open(file, &options, &opened) : sgi_open_memory(bytes, size, &options, &opened); });
         engine_.reset(opened, sgi_close);
     }
 
@@ -156,7 +171,7 @@ NB_MODULE(_core, module) {
     nb::exception<ModelFailure>(module, "ModelError", failure.ptr());
     nb::exception<UnsupportedFailure>(module, "UnsupportedError", failure.ptr());
     nb::class_<Engine>(module, "Engine")
-        .def(nb::init<const std::optional<std::string> &, const std::optional<nb::bytes> &,
+        .def(nb::init<const std::optional<nb::bytes> &, const std::optional<nb::bytes> &,
                       const std::optional<std::string> &, uint32_t, uint32_t, uint32_t,
                       const std::optional<std::string> &, const std::string &>(),
              "path"_a.none(), "model"_a.none(), "types"_a.none(), "threads"_a, "batch"_a, "streams"_a,

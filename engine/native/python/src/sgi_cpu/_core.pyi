@@ -14,7 +14,7 @@ class UnsupportedError(Error): ...
 class Engine:
     def __init__(
         self,
-        path: str | None,
+        path: bytes | None,
         model: bytes | None,
         types: str | None,
         threads: int,
