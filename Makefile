@@ -52,7 +52,7 @@ types-scripts: setup .typing/sgi
 # The C++ library as tests/native runs it: release, sanitizers, OpenVINO; and its Python package.
 native: setup
 	engine/native/build.sh $(DEV)
-	engine/native/python/install.sh $(DEV)
+	engine/native/python/install.sh $(DEV) build/native-release
 
 # ONNX Runtime's headers and what else C++ is built with, into build/deps.
 native-deps:
