@@ -45,9 +45,9 @@ types: types-packages types-scripts
 types-packages: setup .typing/sgi
 	MYPYPATH=.typing $(DEV)/bin/mypy $(addprefix -p sgi.,$(PACKAGES))
 
-# Test functions need no annotations; their bodies are checked all the same.
+# What the first run found of the packages and of other libraries is not computed again.
 types-scripts: setup .typing/sgi
-	MYPYPATH=.typing:$(SCRIPT_FOLDERS) $(DEV)/bin/mypy --allow-untyped-defs $(SCRIPTS)
+	MYPYPATH=.typing:$(SCRIPT_FOLDERS) $(DEV)/bin/mypy $(SCRIPTS)
 
 # The C++ library as tests/native runs it: release, sanitizers, OpenVINO; and its Python package.
 native: setup
