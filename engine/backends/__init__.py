@@ -17,6 +17,7 @@ from sgi.engine.backends.table import (
     AUTO,
     BACKENDS,
     NATIVE,
+    BackendImportError,
     BackendRow,
     backend_names,
     find_backend,
@@ -81,8 +82,8 @@ def open_backend(
 ) -> Backend:
     """Load an exported model.
 
-    backend: a name of `backend_names()`, or auto: of the installed built-in backends that can run the model, the
-    fastest for `images` images (None: many) on the device.
+    backend: a name of `backend_names()`, or auto: of the installed built-in backends that import and can run the model,
+    the fastest for `images` images (None: many) on the device. Its attribute `remark` says why others were passed over.
     device: cpu, cuda, tensorrt (for an .onnx: ONNX Runtime's TensorRT provider), or auto: tensorrt for an engine, cuda
     where an NVIDIA driver and a CUDA build of a backend are installed, otherwise cpu.
     types: outputs to load, None for all. batch: number of rows of most calls. threads: CPU threads, None for all cores.
@@ -108,7 +109,7 @@ def open_backend(
             opened: Backend = find_backend(name).load(name, device, is_stream)(
                 path, artifact, device=device, types=chosen, batch=batch, threads=threads, **options
             )
-        except UnsupportedModelError as error:
+        except (UnsupportedModelError, BackendImportError) as error:
             if name == names[-1]:
                 raise
             passed_over.append(str(error))

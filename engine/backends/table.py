@@ -23,6 +23,10 @@ from sgi.engine.plugins import load_plugin, names_with_plugins
 AUTO = "auto"
 
 
+class BackendImportError(UserError):
+    """A backend whose package is installed and does not import; with `backend=auto` the next one is opened."""
+
+
 @dataclass(frozen=True)
 class BackendRow:
     """How to open a backend, and what it supports.
@@ -50,7 +54,8 @@ class BackendRow:
         return self.package is None or is_installed(self.package)
 
     def load(self, name: str, device: str, is_stream: bool = False) -> Any:
-        """The class of the backend, imported; raises UserError with the remedy where that fails.
+        """The class of the backend, imported; raises UserError with the remedy where that fails: BackendImportError
+        for a package that is installed.
 
         is_stream: that for many passes after one another.
         """
@@ -61,7 +66,7 @@ class BackendRow:
         try:
             return getattr(import_module(module), attribute)
         except ImportError as error:
-            raise UserError(f"backend {name} does not import ({error}): {remedy}") from None
+            raise BackendImportError(f"backend {name} does not import ({error}): {remedy}") from None
 
 
 _HERE = "sgi.engine.backends"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,19 @@ def test_the_reason_of_a_failed_import_is_reported(model, monkeypatch, tmp_path)
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(UserError, match=r"backend openvino does not import \(libtbb.so is missing\): pip install"):
         open_backend(model, backend="openvino", device="cpu")
+
+
+def test_auto_passes_over_a_package_that_does_not_import(model, monkeypatch, tmp_path, no_gpu):
+    (tmp_path / "sgi_cpu.py").write_text("raise ImportError('GLIBCXX_3.4.30 not found')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [n for n in sys.modules if n.split(".")[0] == "sgi_cpu" or n == "sgi.engine.backends.cpu"]:
+        monkeypatch.delitem(sys.modules, name)
+    with closing(open_backend(model, images=1)) as backend:
+        assert backend.name == "onnxruntime"
+        remark = getattr(backend, "remark")  # noqa: B009
+        assert remark == 'backend cpu does not import (GLIBCXX_3.4.30 not found): pip install "sgi-engine[native]"'
+    with pytest.raises(UserError, match="^backend cpu does not import"):
+        open_backend(model, "cpu", "cpu")
 
 
 @pytest.mark.parametrize(

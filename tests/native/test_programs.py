@@ -218,11 +218,26 @@ def test_sgi_run_refuses(built, environment, all_types_model):
     for flags, text in (
         (("--seeds", "5-1"), "error: --seeds: the range 5-1 is reversed"),
         (("--seeds", "4294967296"), "error: --seeds: cannot parse '4294967296'"),
-        (("--type", "flow"), "error: sgi_options.types: no type 'flow'"),
+        (("--seeds", "9" * 30), f"error: --seeds: cannot parse '{'9' * 30}'"),
+        (("--trunc", "0.5x"), "error: --trunc: cannot parse '0.5x'"),
+        (("--trunc", "half"), "error: --trunc: cannot parse 'half'"),
+        (("--type", "flow"), "error: --type: no type 'flow'"),
+        (("--threads", "5000"), "error: --threads is more than 1024"),
+        (("--precision", "fp16"), "error: --precision: no precision 'fp16'; choose bf16, or leave it out"),
     ):
         finished = subprocess.run([program, all_types_model, *flags], env=environment, capture_output=True, text=True)
         assert finished.returncode == 2
         assert finished.stderr.startswith(text)
+
+
+@pytest.mark.parametrize("format", ["png", "npy"])
+def test_sgi_run_says_which_file_cannot_be_written(built, environment, all_types_model, format, tmp_path):
+    file = tmp_path / f"seed000003_depth.{format}"
+    file.mkdir()
+    program = built("release") / "examples/sgi-run"
+    command = [program, all_types_model, "--seeds", "3", "--type", "depth", "--format", format, "--outdir", tmp_path]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (finished.returncode, finished.stderr) == (2, f"error: {file}: cannot be written\n")
 
 
 def test_sgi_run_refuses_a_folder_of_the_run_command(built, environment, all_types_model, tmp_path):

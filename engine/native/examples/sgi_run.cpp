@@ -3,13 +3,16 @@
 // `sgi-engine run` refuses the folders of sgi-run.
 #include "../src/printable.hpp"
 #include "class_label.hpp"
+#include "flag_names.hpp"
 #include "latents_file.hpp"
 #include "npy.hpp"
 #include "png_file.hpp"
 
 #include <algorithm>
-#include <cctype>
+#include <charconv>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -29,10 +32,18 @@ struct Flags {
 };
 
 uint32_t parse_number(const std::string &flag, const std::string &text) {
-    size_t end = 0;
-    const unsigned long long number = text.empty() || !std::isdigit(text[0]) ? ~0ull : std::stoull(text, &end);
-    if (end != text.size() || number > 0xffffffffull) throw std::runtime_error(flag + ": cannot parse '" + text + "'");
-    return static_cast<uint32_t>(number);
+    uint32_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || end != text.data() + text.size())
+        throw std::runtime_error(flag + ": cannot parse '" + text + "'");
+    return number;
+}
+
+float parse_psi(const std::string &text) {
+    char *end = nullptr;
+    const float psi = std::strtof(text.c_str(), &end);
+    if (text.empty() || *end || !std::isfinite(psi)) throw std::runtime_error("--trunc: cannot parse '" + text + "'");
+    return psi;
 }
 
 std::vector<uint32_t> parse_seeds(const std::string &text) {
@@ -106,6 +117,12 @@ class Items {
     size_t digits_ = 0;
 };
 
+void write_npy(const std::string &path, const std::string &bytes) {
+    std::ofstream file(path, std::ios::binary);
+    if (!file.write(bytes.data(), static_cast<std::streamsize>(bytes.size())).flush())
+        throw std::runtime_error(path + ": cannot be written");
+}
+
 void run(const Flags &flags) {
     const std::filesystem::path outdir = flags.outdir;
     if (std::filesystem::exists(outdir / "run.json")) {
@@ -128,7 +145,7 @@ void run(const Flags &flags) {
             for (size_t n = 0; n < count; ++n) {
                 const std::string path = outdir / (items.stem(start + n) + "_" + maps[k].type() + "." + flags.format);
                 if (flags.format == "png") write_png(path, maps[k].image(n), engine.types()[k], maps[k].side());
-                else std::ofstream(path, std::ios::binary) << npy(maps[k].image(n), maps[k].channels(), maps[k].side());
+                else write_npy(path, npy(maps[k].image(n), maps[k].channels(), maps[k].side()));
             }
         }
     }
@@ -137,6 +154,8 @@ void run(const Flags &flags) {
 } // namespace
 
 int main(int argc, char **argv) try {
+    if (argc == 2 && (std::string(argv[1]) == "--help" || std::string(argv[1]) == "-h"))
+        return std::fputs(USAGE, stdout), 0;
     Flags flags;
     for (int i = 2; i < argc; i += 2) {
         const std::string flag = argv[i];
@@ -148,7 +167,7 @@ int main(int argc, char **argv) try {
         else if (flag == "--outdir") flags.outdir = value;
         else if (flag == "--type") flags.types = value;
         else if (flag == "--class") flags.label = value;
-        else if (flag == "--trunc") flags.psi = std::stof(value);
+        else if (flag == "--trunc") flags.psi = parse_psi(value);
         else if (flag == "--format") flags.format = value;
         else if (flag == "--backend") flags.backend = value;
         else if (flag == "--precision") flags.precision = value;
@@ -167,6 +186,6 @@ int main(int argc, char **argv) try {
     run(flags);
     return 0;
 } catch (const std::exception &error) {
-    std::fprintf(stderr, "error: %s\n", sgi::internal::printable(error.what()).c_str());
+    std::fprintf(stderr, "error: %s\n", sgi::internal::printable(with_flags(error.what())).c_str());
     return 2;
 }

@@ -4,6 +4,7 @@
 // status 400 and one line, a request beyond the queue 503. SIGTERM and SIGINT stop the service after the waiting
 // requests.
 #include "../src/printable.hpp"
+#include "flag_names.hpp"
 #include "serve_query.hpp"
 
 #include <algorithm>
@@ -325,6 +326,6 @@ int main(int argc, char **argv) try {
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     return serve(flags, signals);
 } catch (const std::exception &error) {
-    std::fprintf(stderr, "error: %s\n", sgi::internal::printable(error.what()).c_str());
+    std::fprintf(stderr, "error: %s\n", sgi::internal::printable(with_flags(error.what())).c_str());
     return 2;
 }

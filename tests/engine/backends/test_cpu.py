@@ -218,6 +218,25 @@ def test_a_forked_process_computes_the_same_maps(native, rooms):
     subprocess.run([sys.executable, "-c", FORK, rooms], check=True, timeout=60)
 
 
+UNFINISHED = """
+import sys, threading, time
+import sgi_cpu
+opened = threading.Event()
+def keep():
+    engine = sgi_cpu.Engine(sys.argv[1], threads=1)
+    opened.set()
+    time.sleep(60)
+threading.Thread(target=keep, daemon=True).start()
+assert opened.wait(30)
+"""
+
+
+def test_an_engine_of_a_thread_that_has_not_ended_is_not_reported(native, rooms):
+    command = [sys.executable, "-c", UNFINISHED, rooms]
+    ended = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ("", "")
+
+
 def test_the_package_alone(native, rooms):
     """From a path and from bytes, of seeds and of latents, and the errors that only direct callers can see."""
     z = latents([3, 4], 8).astype(np.float32)

@@ -166,6 +166,7 @@ class Engine {
 } // namespace
 
 NB_MODULE(_core, module) {
+    nb::set_leak_warnings(false); // an engine that a thread still has when the interpreter ends is no error
     auto failure = nb::exception<Failure>(module, "Error", PyExc_RuntimeError);
     nb::exception<ArgumentFailure>(module, "ArgumentError", failure.ptr());
     nb::exception<ModelFailure>(module, "ModelError", failure.ptr());
