@@ -1,0 +1,1 @@
+"""The local viewer of models and run folders: a server on this machine and its page."""
