@@ -1,1 +1,4 @@
-"""The local viewer of models and run folders: a server on this machine and its page."""
+"""Local viewer of models and run folders: the server and the page of `sgi-engine view`.
+
+Needs `pip install "sgi-engine[cpu,view]"`.
+"""
