@@ -25,7 +25,7 @@ from sgi.engine.run.map_files import is_intact
 from sgi.engine.run.map_types import DescribedTypes, types_of
 from sgi.engine.run.reading import Found, read_each
 from sgi.engine.run.run_file import RUN_FILE, read_run
-from sgi.engine.run.shard_files import ShardManifest, exists, is_held, settings_of, shard_name
+from sgi.engine.run.shard_files import ShardManifest, exists, is_held, settings_of
 from sgi.engine.seeds import Seeds, parse_seeds
 
 FINISHED, RUNNING, STOPPED = "finished", "running", "stopped"
@@ -70,8 +70,7 @@ class RunPart:
         self._run_file: tuple[int, ...] = ()
         self._listed = self._grew = -np.inf
         self.damaged: dict[int, dict[str, str]] = {}
-        self.stamp = ""
-        self._open()
+        self.index, self.stamp = self._open()
 
     def refresh(self) -> bool:
         """Read what has changed; returns whether anything has.
@@ -79,7 +78,7 @@ class RunPart:
         Raises RemovedError, and UserError as the constructor does.
         """
         if _signature(self.path) != self._run_file:
-            self._open()
+            self.index, self.stamp = self._open()
             return True
         if changed := self._follow():
             self._grew = time.monotonic()
@@ -94,6 +93,12 @@ class RunPart:
             return FINISHED
         held = any(is_held(path) for path in self._manifests) or time.monotonic() - self._grew < _RECENT
         return RUNNING if held else STOPPED
+
+    @property
+    def absent(self) -> Seeds:
+        """The places whose maps are missing, or damaged as far as they were read; ascending."""
+        damaged = [range(place, place + 1) for place in sorted(self.damaged)]
+        return self.index.missing.union(Seeds(damaged)) if damaged else self.index.missing
 
     def is_done(self, place: int) -> bool:
         """Whether a manifest has the seed of a place."""
@@ -138,8 +143,8 @@ class RunPart:
         while self._manifests:
             self._manifests.popitem()[1].close()
 
-    def _open(self) -> None:
-        """Read run.json and all manifests."""
+    def _open(self) -> tuple[Index, str]:
+        """Read run.json and all manifests; returns the index and the stamp."""
         self.close()
         signature = _signature(self.path)
         try:
@@ -155,9 +160,9 @@ class RunPart:
         job = Job(self.path, run.seeds, run.record)
         self._open_manifests(job)
         self.damaged = {}
-        self.index = self._index(job, types, run.facts)
         self._run_file = signature
-        self.stamp = hashlib.sha256(repr((str(self.path.absolute()), signature)).encode()).hexdigest()[:12]
+        stamp = hashlib.sha256(repr((str(self.path.absolute()), signature)).encode()).hexdigest()[:12]
+        return self._index(job, types, run.facts), stamp
 
     def _open_manifests(self, job: Job) -> bool:
         """Open the manifests that are not open yet; returns whether there are any."""
@@ -207,17 +212,6 @@ class RunPart:
                 *(line.shard * size + np.arange(len(parse_seeds(line.seeds)), dtype=np.int64) for line in lines),
             ]
         )
-
-
-def has_run_file(path: Path) -> bool:
-    """Whether a folder has a run.json."""
-    return (path / RUN_FILE).is_file()
-
-
-def shard_of(part: RunPart, place: int) -> str:
-    """The name of the shard of a place; empty where each map is a file."""
-    job = part.index.job
-    return shard_name(job.record, place // job.record.shard_size) if job.record.shard_size else ""
 
 
 def _signature(path: Path) -> tuple[int, ...]:
