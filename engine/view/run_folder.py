@@ -23,7 +23,7 @@ from sgi.engine.run.reading import Found
 from sgi.engine.run.run_file import RUN_FILE
 from sgi.engine.run.stores.opening import is_url
 from sgi.engine.seeds import seed_stem
-from sgi.engine.view.run_part import FINISHED, RUNNING, STOPPED, RunPart
+from sgi.engine.view.run_part import FINISHED, RUNNING, STOPPED, RunPart, Size
 from sgi.engine.view.run_settings import settings_of
 from sgi.engine.writers.display import Span, is_coloured, span_of
 
@@ -57,6 +57,7 @@ class RunFolder:
         self._lock = threading.RLock()
         self._looked = time.monotonic()
         self.version = 1
+        self._sizes: tuple[int, list[Size]] = (0, [])
         self._spans: dict[str, dict[str, Span]] = {}
         self._parts = [RunPart(folder, name) for folder, name in _folders(self.path)]
         self._number()
@@ -102,7 +103,9 @@ class RunFolder:
         self.refresh()
         with self._lock:
             states = {part.state for part in self._parts}
-            sizes = [part.size() for part in self._parts]
+            if self._sizes[0] != self.version:  # it takes time for many shards
+                self._sizes = self.version, [part.size() for part in self._parts]
+            sizes = self._sizes[1]
             return {
                 "state": RUNNING if RUNNING in states else STOPPED if STOPPED in states else FINISHED,
                 "item": self.item,
@@ -180,13 +183,16 @@ class RunFolder:
         return None, self.total - 1
 
     def read(self, place: int) -> Found:
-        """The maps of an item; raises UserError if it is not finished, and for a place that there is not."""
+        """The maps of an item.
+
+        Raises UserError if it is not finished and for a place that there is not, and RemovedError if the folder is gone.
+        """
         part, inner = self._part(place)
         if not part.is_done(inner):
             raise UserError(f"{self.at(place).name}: missing; the run has not made it")
         found = part.read(inner)
         if found.damaged:
-            self.refresh()  # the reason can be that the folder is gone
+            part.check()  # the reason can be that the folder is gone
         return found
 
     def spans(self) -> dict[str, Span]:

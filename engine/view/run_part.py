@@ -86,6 +86,10 @@ class RunPart:
             self.index = self._index(self.index.job, self.index.types, self.index.facts)
         return changed
 
+    def check(self) -> None:
+        """Raise RemovedError if the folder or its run.json is gone."""
+        _signature(self.path)
+
     @property
     def state(self) -> str:
         """FINISHED, RUNNING or STOPPED."""
@@ -171,15 +175,10 @@ class RunPart:
             self._listed = time.monotonic()
             with suppress(OSError):
                 found |= {path for path in self.path.iterdir() if SHARD_MANIFEST.fullmatch(path.name)}
-        accept = AcceptedLines(job.record, job.seeds)
         before = len(self._manifests)
         for path in sorted(found - self._manifests.keys()):
             with suppress(FileNotFoundError):
-                self._manifests[path] = (
-                    ShardManifest(path, job, read_only=True)
-                    if job.record.shard_size
-                    else Manifest(path, True, accept, job.record.item)
-                )
+                self._manifests[path] = _manifest(path, job)
         return len(self._manifests) > before
 
     def _follow(self) -> bool:
@@ -212,6 +211,13 @@ class RunPart:
                 *(line.shard * size + np.arange(len(parse_seeds(line.seeds)), dtype=np.int64) for line in lines),
             ]
         )
+
+
+def _manifest(path: Path, job: Job) -> LineFile[Any]:
+    """A manifest of a folder, for reading."""
+    if job.record.shard_size:
+        return ShardManifest(path, job, read_only=True)
+    return Manifest(path, True, AcceptedLines(job.record, job.seeds), job.record.item)
 
 
 def _signature(path: Path) -> tuple[int, ...]:

@@ -60,8 +60,9 @@ def draw_strip(
 def _marked(side: int) -> NDArray[np.uint8]:
     """A cell [side, side, 3] of a map that is not there: stripes and a cross."""
     row, column = np.mgrid[:side, :side]
-    cell = np.where(((row + column) // _STRIPES % 2 == 0)[..., None], np.uint8(_PAPER), np.uint8(_STRIPE))
+    paper, stripe, cross = (np.array(colour, np.uint8) for colour in (_PAPER, _STRIPE, _CROSS))
+    cell = np.where(((row + column) // _STRIPES % 2 == 0)[..., None], paper, stripe)
     half = side // 6
     near = (abs(row - (side - 1) / 2) <= half) & (abs(column - (side - 1) / 2) <= half)
-    cell[near & ((abs(row - column) <= 1) | (abs(row + column - side + 1) <= 1))] = _CROSS
-    return np.ascontiguousarray(cell, np.uint8)
+    cell[near & ((abs(row - column) <= 1) | (abs(row + column - side + 1) <= 1))] = cross
+    return cell
