@@ -185,7 +185,7 @@ class RunFolder:
     def read(self, place: int) -> Found:
         """The maps of an item.
 
-        Raises UserError if it is not finished and for a place that there is not, and RemovedError if the folder is gone.
+        Raises UserError if it is not finished and for a place out of range, and RemovedError if the folder is gone.
         """
         part, inner = self._part(place)
         if not part.is_done(inner):

@@ -68,7 +68,7 @@ def test_every_format(all_types_model, tmp_path, folder, file_format):
     assert opened.types == Artifact.read(all_types_model).types
     assert opened.resolution == SIDE
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix not in (".json", ".jsonl")]
-    zarr = [path for path in tmp_path.rglob("shard-*/**/*.json")]
+    zarr = list(tmp_path.rglob("shard-*/**/*.json"))
     assert status["bytes"] == sum(path.stat().st_size for path in (*files, *zarr))
     assert status["exact"]
     assert opened.items(4, 10) == {
