@@ -1,7 +1,9 @@
 /** The page: opens a source, builds its parts, and shows the maps of the controls whenever they change. */
 
+import { startCommands } from "sgi/commands";
 import { Controls } from "sgi/controls";
 import { startKeys } from "sgi/keys";
+import { LatentTools } from "sgi/latents";
 import { Cards } from "sgi/maps";
 import { Relight } from "sgi/relight";
 import { LiveSource, SavedSource, SourceError, Superseded } from "sgi/source";
@@ -20,7 +22,7 @@ class Page {
     this.maps = null;
     byId("title").textContent = titleOf(model);
     document.title = `${model.title} \u2013 sgi-engine view`;
-    this.cards = new Cards(byId("maps"), model.types, model.photo, (point, kept) => this.showPoint(point, kept));
+    this.cards = new Cards(byId("maps"), model.types, (point, kept) => this.showPoint(point, kept));
     this.surface = new Surface(model.types);
     this.relight = new Relight(model.types, (pixels) => this.surface.showRelit(pixels));
     byId("map-size").addEventListener("input", () => {
@@ -81,14 +83,22 @@ function titleOf({ title, resolution, backend, device }) {
     .join(" \u00b7 ");
 }
 
-/** Live controls, and for a run folder the sheet of its items. */
-async function startLive(page) {
+/** The controls of a model, and the buttons that take what they show out of the page. */
+function startLive(page) {
   const { source, model } = page;
-  const controls = new Controls(model, () => page.request(controls.screen()));
+  const change = () => {
+    const screen = controls.screen();
+    latents.show(screen);
+    page.request(screen);
+  };
+  const tell = (text) => page.say(text);
+  const controls = new Controls(model, change);
+  const showPhoto = (url) => page.cards.showPhoto(url);
+  const latents = new LatentTools(source, model, { controls, change, tell, showPhoto });
+  startCommands(source, { screen: () => page.screen, light: () => page.relight.light, tell });
   startKeys(controls);
-  source.onBack = () => page.request(controls.screen());
-  window.sgi = expose(page);
-  page.request(controls.screen());
+  source.onBack = change;
+  change();
 }
 
 /** A saved page: a list of pictures, without a model. */
@@ -111,7 +121,6 @@ function startSaved(page) {
     step: (by) => go(select.selectedIndex + by),
     random: () => go(Math.floor(Math.random() * items.length)),
   });
-  window.sgi = expose(page);
   open();
 }
 
@@ -147,8 +156,9 @@ async function start() {
   const model = await source.model();
   command = model.command ?? command;
   const page = new Page(source, model);
+  window.sgi = expose(page);
   if (saved) startSaved(page);
-  else await startLive(page);
+  else startLive(page);
 }
 
 start().catch((error) => {

@@ -76,7 +76,7 @@ export class Surface {
     }, reshape);
     this.cut = add({
       id: "surface-cut", label: "Cut", min: 1, max: 30, step: 0.5, value: 6,
-      hint: "Triangles steeper than this are left out: depth against width of a pixel",
+      hint: "Parts steeper than this are left out: change of depth against width of a pixel",
     }, reshape);
     this.form = choice(document.getElementById("surface-form"), "form", { mesh: "Mesh", points: "Points" }, () => this.draw());
     this.colour = document.getElementById("surface-colour");
@@ -180,21 +180,17 @@ export class Surface {
     const index = this.geometry.index.array;
     const steepest = (this.cut.value * 2 * this.tangent) / count;
     let used = 0;
-    const add = (a, b, c) => {
-      const [za, zb, zc] = [-positions[3 * a + 2], -positions[3 * b + 2], -positions[3 * c + 2]];
-      const nearest = Math.min(za, zb, zc);
-      if (Math.max(za, zb, zc) - nearest > steepest * nearest) return;
-      index[used++] = a;
-      index[used++] = b;
-      index[used++] = c;
-    };
+    const distance = (vertex) => -positions[3 * vertex + 2];
     for (let row = 0; row < count - 1; row++) {
       for (let a = row * count; a < row * count + count - 1; a++) {
-        add(a, a + count, a + 1);
-        add(a + 1, a + count, a + count + 1);
+        const corners = [distance(a), distance(a + 1), distance(a + count), distance(a + count + 1)];
+        const nearest = Math.min(...corners);
+        if (Math.max(...corners) - nearest > steepest * nearest) continue;
+        index.set([a, a + count, a + 1, a + 1, a + count, a + count + 1], used);
+        used += 6;
       }
     }
-    this.triangles = used;
+    this.drawn = used;
     this.geometry.index.needsUpdate = true;
   }
 
@@ -280,7 +276,7 @@ export class Surface {
     const points = this.form.value === "points";
     this.points.visible = points && Boolean(this.maps);
     this.mesh.visible = !points && Boolean(this.maps);
-    this.geometry.setDrawRange(0, points ? Infinity : this.triangles);
+    this.geometry.setDrawRange(0, points ? Infinity : this.drawn);
     this.renderer.render(this.scene, this.view);
   }
 }
