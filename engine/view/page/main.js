@@ -19,6 +19,7 @@ class Page {
     this.running = false;
     this.wanted = null;
     this.screen = null;
+    this.shown = null;
     this.maps = null;
     byId("title").textContent = titleOf(model);
     document.title = `${model.title} \u2013 sgi-engine view`;
@@ -30,23 +31,26 @@ class Page {
     });
   }
 
-  /** Shows the maps of a screen; while maps are computed only the newest screen waits. */
-  request(screen) {
+  /**
+   * Shows the maps of a screen; while others are computed only the newest waits.
+   * @param {Object} screen
+   * @param {() => Promise<import("sgi/source").Maps>} getMaps
+   */
+  async request(screen, getMaps) {
     this.screen = screen;
-    this.load(() => this.source.maps(screen));
-  }
-
-  async load(getMaps) {
-    this.wanted = getMaps;
+    this.wanted = { screen, getMaps };
     if (this.running) return;
     this.running = true;
     while (this.wanted) {
-      const next = this.wanted;
+      const { screen: next, getMaps: get } = this.wanted;
       this.wanted = null;
       const start = performance.now();
       try {
-        this.show(await next());
-        this.say(`${(1000 * this.maps.seconds).toFixed(0)} ms in the model, ${(performance.now() - start).toFixed(0)} ms in all`);
+        const maps = await get();
+        const [model, all] = [1000 * maps.seconds, performance.now() - start];
+        this.say(`${model.toFixed(0)} ms in the model, ${all.toFixed(0)} ms to here`);
+        this.show(maps);
+        this.shown = next;
       } catch (error) {
         if (error instanceof Superseded) continue;
         if (!(error instanceof SourceError)) console.error(error);
@@ -89,7 +93,7 @@ function startLive(page) {
   const change = () => {
     const screen = controls.screen();
     latents.show(screen);
-    page.request(screen);
+    page.request(screen, () => source.maps(screen));
   };
   const tell = (text) => page.say(text);
   const controls = new Controls(model, change);
@@ -109,8 +113,8 @@ function startSaved(page) {
   byId("saved-items").hidden = false;
   for (const part of document.querySelectorAll(".live")) part.hidden = true;
   const open = () => {
-    page.screen = items[select.selectedIndex].screen;
-    page.load(() => page.source.filedMaps(select.selectedIndex));
+    const place = select.selectedIndex;
+    page.request(items[place].screen, () => page.source.filedMaps(place));
   };
   const go = (place) => {
     select.selectedIndex = (place + items.length) % items.length;
@@ -129,6 +133,9 @@ function expose(page) {
   return {
     get screen() {
       return page.screen;
+    },
+    get shown() {
+      return page.shown;
     },
     get maps() {
       return page.maps;

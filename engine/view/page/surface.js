@@ -46,6 +46,7 @@ export class Surface {
     this.view = new PerspectiveCamera(70, 1, 0.005, 100);
     this.orbit = new OrbitControls(this.view, this.canvas);
     this.orbit.addEventListener("change", () => this.draw());
+    this.orbit.addEventListener("start", () => (document.getElementById("surface-note").hidden = true));
     this.geometry = new BufferGeometry();
     this.mesh = new Mesh(this.geometry, new MeshBasicMaterial({ vertexColors: true, side: DoubleSide }));
     this.points = new Points(this.geometry, new PointsMaterial({ vertexColors: true }));
@@ -84,14 +85,9 @@ export class Surface {
     if (names.includes("albedo") && this.normal) names.push(RELIT);
     for (const name of names) this.colour.add(new Option(name, name));
     this.colour.addEventListener("change", () => this.recolour());
-    if (this.normal) {
-      const label = document.createElement("label");
-      label.className = "check";
-      this.normals = Object.assign(document.createElement("input"), { type: "checkbox", id: "surface-normals" });
-      label.append(this.normals, "Normals as lines");
-      tools.append(label);
-      this.normals.addEventListener("change", reshape);
-    }
+    this.normals = document.getElementById("surface-normals");
+    this.normals.parentElement.hidden = !this.normal;
+    this.normals.addEventListener("change", reshape);
     document.getElementById("surface-reset").addEventListener("click", () => this.frame());
     this.canvas.addEventListener("keydown", (event) => this.onKey(event));
   }
@@ -196,7 +192,7 @@ export class Surface {
 
   /** A line along the normal at every few pixels, in the colour of the normal. */
   drawNormals(positions, count) {
-    const map = this.normals?.checked && this.maps.types[this.normal.name];
+    const map = this.normals.checked && this.maps.types[this.normal.name];
     this.lines.visible = Boolean(map);
     if (!map) return;
     const step = Math.max(1, Math.floor(count / NORMALS_A_SIDE));
