@@ -10,6 +10,10 @@ from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.live import LiveModel
 from sgi.engine.palette import palette
 from sgi.engine.view.settings import ViewSettings
+from sgi.engine.writers.colour_map import viridis
+from sgi.engine.writers.display import is_coloured
+
+_BAR = 17  # colours of a bar of depth
 
 
 def describe(live: LiveModel | None, settings: ViewSettings, title: str, mode: str) -> dict[str, Any]:
@@ -35,10 +39,16 @@ def describe(live: LiveModel | None, settings: ViewSettings, title: str, mode: s
 
 
 def describe_type(kind: Intrinsic) -> dict[str, Any]:
-    """A type with the colours of its classes, 0 to 255."""
-    colours = np.rint(palette(len(kind.classes)) * 255).astype(int).tolist() if kind.classes else []
+    """A type with colours, 0 to 255: of its classes; of depth those of a bar from the least to the largest value."""
+    colours = palette(len(kind.classes)) if kind.classes else np.empty((0, 3))
+    if is_coloured(kind):
+        colours = viridis(np.linspace(1, 0, _BAR)[None, None])[:, 0].T
     facts = ("name", "channels", "low", "high", "decoding", "meaning")
-    return {**{name: getattr(kind, name) for name in facts}, "classes": list(kind.classes), "colours": colours}
+    return {
+        **{name: getattr(kind, name) for name in facts},
+        "classes": list(kind.classes),
+        "colours": np.rint(colours * 255).astype(int).tolist(),
+    }
 
 
 def _alpha(live: LiveModel, name: str) -> dict[str, Any] | None:

@@ -50,6 +50,7 @@ export class Controls {
       this.alphas[name] = slider(byId("alphas"), setting, this.onChange);
       if (!alpha.live) this.alphas[name].disable(alpha.reason);
     }
+    byId("offsets").open = !matchMedia("(max-width: 760px)").matches; // on narrow screens the maps come sooner
     byId("offsets").hidden = !Object.keys(this.alphas).length;
     const reasons = new Set(this.model.types.flatMap(({ alpha }) => (alpha && !alpha.live ? [alpha.reason] : [])));
     for (const reason of reasons) {

@@ -1,7 +1,9 @@
 /** The page: opens a source, builds its parts, and shows the maps of the controls whenever they change. */
 
+import { startCommands } from "sgi/commands";
 import { Controls } from "sgi/controls";
 import { startKeys } from "sgi/keys";
+import { LatentTools } from "sgi/latents";
 import { Cards } from "sgi/maps";
 import { Relight } from "sgi/relight";
 import { LiveSource, SavedSource, SourceError, Superseded } from "sgi/source";
@@ -17,10 +19,11 @@ class Page {
     this.running = false;
     this.wanted = null;
     this.screen = null;
+    this.shown = null;
     this.maps = null;
     byId("title").textContent = titleOf(model);
     document.title = `${model.title} \u2013 sgi-engine view`;
-    this.cards = new Cards(byId("maps"), model.types, model.photo, (point, kept) => this.showPoint(point, kept));
+    this.cards = new Cards(byId("maps"), model.types, (point, kept) => this.showPoint(point, kept));
     this.surface = new Surface(model.types);
     this.relight = new Relight(model.types, (pixels) => this.surface.showRelit(pixels));
     byId("map-size").addEventListener("input", () => {
@@ -28,23 +31,26 @@ class Page {
     });
   }
 
-  /** Shows the maps of a screen; while maps are computed only the newest screen waits. */
-  request(screen) {
+  /**
+   * Shows the maps of a screen; while others are computed only the newest waits.
+   * @param {Object} screen
+   * @param {() => Promise<import("sgi/source").Maps>} getMaps
+   */
+  async request(screen, getMaps) {
     this.screen = screen;
-    this.load(() => this.source.maps(screen));
-  }
-
-  async load(getMaps) {
-    this.wanted = getMaps;
+    this.wanted = { screen, getMaps };
     if (this.running) return;
     this.running = true;
     while (this.wanted) {
-      const next = this.wanted;
+      const { screen: next, getMaps: get } = this.wanted;
       this.wanted = null;
       const start = performance.now();
       try {
-        this.show(await next());
-        this.say(`${(1000 * this.maps.seconds).toFixed(0)} ms in the model, ${(performance.now() - start).toFixed(0)} ms in all`);
+        const maps = await get();
+        const [model, all] = [1000 * maps.seconds, performance.now() - start];
+        this.say(`${model.toFixed(0)} ms in the model, ${all.toFixed(0)} ms to here`);
+        this.show(maps);
+        this.shown = next;
       } catch (error) {
         if (error instanceof Superseded) continue;
         if (!(error instanceof SourceError)) console.error(error);
@@ -81,14 +87,22 @@ function titleOf({ title, resolution, backend, device }) {
     .join(" \u00b7 ");
 }
 
-/** Live controls, and for a run folder the sheet of its items. */
-async function startLive(page) {
+/** The controls of a model, and the buttons that take what they show out of the page. */
+function startLive(page) {
   const { source, model } = page;
-  const controls = new Controls(model, () => page.request(controls.screen()));
+  const change = () => {
+    const screen = controls.screen();
+    latents.show(screen);
+    page.request(screen, () => source.maps(screen));
+  };
+  const tell = (text) => page.say(text);
+  const controls = new Controls(model, change);
+  const showPhoto = (url) => page.cards.showPhoto(url);
+  const latents = new LatentTools(source, model, { controls, change, tell, showPhoto });
+  startCommands(source, { screen: () => page.screen, light: () => page.relight.light, tell });
   startKeys(controls);
-  source.onBack = () => page.request(controls.screen());
-  window.sgi = expose(page);
-  page.request(controls.screen());
+  source.onBack = change;
+  change();
 }
 
 /** A saved page: a list of pictures, without a model. */
@@ -99,8 +113,8 @@ function startSaved(page) {
   byId("saved-items").hidden = false;
   for (const part of document.querySelectorAll(".live")) part.hidden = true;
   const open = () => {
-    page.screen = items[select.selectedIndex].screen;
-    page.load(() => page.source.filedMaps(select.selectedIndex));
+    const place = select.selectedIndex;
+    page.request(items[place].screen, () => page.source.filedMaps(place));
   };
   const go = (place) => {
     select.selectedIndex = (place + items.length) % items.length;
@@ -111,7 +125,6 @@ function startSaved(page) {
     step: (by) => go(select.selectedIndex + by),
     random: () => go(Math.floor(Math.random() * items.length)),
   });
-  window.sgi = expose(page);
   open();
 }
 
@@ -120,6 +133,9 @@ function expose(page) {
   return {
     get screen() {
       return page.screen;
+    },
+    get shown() {
+      return page.shown;
     },
     get maps() {
       return page.maps;
@@ -147,8 +163,9 @@ async function start() {
   const model = await source.model();
   command = model.command ?? command;
   const page = new Page(source, model);
+  window.sgi = expose(page);
   if (saved) startSaved(page);
-  else await startLive(page);
+  else startLive(page);
 }
 
 start().catch((error) => {

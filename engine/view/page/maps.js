@@ -6,16 +6,14 @@ export class Cards {
   /**
    * @param {Element} root
    * @param {import("sgi/source").Type[]} types
-   * @param {?string} photo address of a photo that is shown before the maps
    * @param {(point: ?{x: number, y: number}) => void} onPoint told of the pixel under the crosshair
    */
-  constructor(root, types, photo, onPoint) {
+  constructor(root, types, onPoint) {
     this.onPoint = onPoint;
     this.point = null;
     this.kept = false;
     this.maps = null;
-    root.replaceChildren();
-    if (photo) root.append(photoCard(photo));
+    this.root = root;
     this.cards = types.map((type) => this.build(root, type));
   }
 
@@ -98,6 +96,21 @@ export class Cards {
     this.setPoint(this.point);
   }
 
+  /** Shows a photo before the maps. */
+  showPhoto(url) {
+    let picture = document.querySelector("#card-photo img");
+    if (!picture) {
+      const card = document.createElement("article");
+      card.className = "card";
+      card.id = "card-photo";
+      card.innerHTML = `<header><h3>photo</h3></header><div class="picture"><img alt="The photo"></div>
+        <footer></footer><p class="meaning">the photo that the maps are beside</p>`;
+      this.root.prepend(card);
+      picture = card.querySelector("img");
+    }
+    picture.src = url;
+  }
+
   /** Moves the crosshair to a pixel; null takes it away. */
   setPoint(point) {
     this.point = point;
@@ -141,14 +154,4 @@ export function paint(canvas, pixels, side) {
     picture.data[to + 3] = 255;
   }
   canvas.getContext("2d").putImageData(picture, 0, 0);
-}
-
-function photoCard(photo) {
-  const card = document.createElement("article");
-  card.className = "card";
-  card.id = "card-photo";
-  card.innerHTML = `<header><h3>photo</h3></header><div class="picture"><img alt="The photo"></div>
-    <footer></footer><p class="meaning">the photo whose latents are shown</p>`;
-  card.querySelector("img").src = photo;
-  return card;
 }

@@ -13,7 +13,7 @@ const DEGREE = Math.PI / 180;
 const STEPS = 4096;
 const CODES = Uint8Array.from({ length: STEPS + 1 }, (_, step) => Math.round(255 * encodeSrgb(step / STEPS)));
 const BALL = 176;
-const START = { azimuth: -40, elevation: 30, strength: 1, ambient: 0.15 };
+const START = { azimuth: -60, elevation: 20, strength: 1, ambient: 0.1 };
 const PRESETS = { left: [-75, 10], above: [0, 75], right: [75, 10], below: [0, -60], front: [0, 0] };
 
 /** Unit vector to a light whose angles are in degrees. */

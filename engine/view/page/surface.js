@@ -46,6 +46,7 @@ export class Surface {
     this.view = new PerspectiveCamera(70, 1, 0.005, 100);
     this.orbit = new OrbitControls(this.view, this.canvas);
     this.orbit.addEventListener("change", () => this.draw());
+    this.orbit.addEventListener("start", () => (document.getElementById("surface-note").hidden = true));
     this.geometry = new BufferGeometry();
     this.mesh = new Mesh(this.geometry, new MeshBasicMaterial({ vertexColors: true, side: DoubleSide }));
     this.points = new Points(this.geometry, new PointsMaterial({ vertexColors: true }));
@@ -76,7 +77,7 @@ export class Surface {
     }, reshape);
     this.cut = add({
       id: "surface-cut", label: "Cut", min: 1, max: 30, step: 0.5, value: 6,
-      hint: "Triangles steeper than this are left out: depth against width of a pixel",
+      hint: "Parts steeper than this are left out: change of depth against width of a pixel",
     }, reshape);
     this.form = choice(document.getElementById("surface-form"), "form", { mesh: "Mesh", points: "Points" }, () => this.draw());
     this.colour = document.getElementById("surface-colour");
@@ -84,14 +85,9 @@ export class Surface {
     if (names.includes("albedo") && this.normal) names.push(RELIT);
     for (const name of names) this.colour.add(new Option(name, name));
     this.colour.addEventListener("change", () => this.recolour());
-    if (this.normal) {
-      const label = document.createElement("label");
-      label.className = "check";
-      this.normals = Object.assign(document.createElement("input"), { type: "checkbox", id: "surface-normals" });
-      label.append(this.normals, "Normals as lines");
-      tools.append(label);
-      this.normals.addEventListener("change", reshape);
-    }
+    this.normals = document.getElementById("surface-normals");
+    this.normals.parentElement.hidden = !this.normal;
+    this.normals.addEventListener("change", reshape);
     document.getElementById("surface-reset").addEventListener("click", () => this.frame());
     this.canvas.addEventListener("keydown", (event) => this.onKey(event));
   }
@@ -180,27 +176,23 @@ export class Surface {
     const index = this.geometry.index.array;
     const steepest = (this.cut.value * 2 * this.tangent) / count;
     let used = 0;
-    const add = (a, b, c) => {
-      const [za, zb, zc] = [-positions[3 * a + 2], -positions[3 * b + 2], -positions[3 * c + 2]];
-      const nearest = Math.min(za, zb, zc);
-      if (Math.max(za, zb, zc) - nearest > steepest * nearest) return;
-      index[used++] = a;
-      index[used++] = b;
-      index[used++] = c;
-    };
+    const distance = (vertex) => -positions[3 * vertex + 2];
     for (let row = 0; row < count - 1; row++) {
       for (let a = row * count; a < row * count + count - 1; a++) {
-        add(a, a + count, a + 1);
-        add(a + 1, a + count, a + count + 1);
+        const corners = [distance(a), distance(a + 1), distance(a + count), distance(a + count + 1)];
+        const nearest = Math.min(...corners);
+        if (Math.max(...corners) - nearest > steepest * nearest) continue;
+        index.set([a, a + count, a + 1, a + 1, a + count, a + count + 1], used);
+        used += 6;
       }
     }
-    this.triangles = used;
+    this.drawn = used;
     this.geometry.index.needsUpdate = true;
   }
 
   /** A line along the normal at every few pixels, in the colour of the normal. */
   drawNormals(positions, count) {
-    const map = this.normals?.checked && this.maps.types[this.normal.name];
+    const map = this.normals.checked && this.maps.types[this.normal.name];
     this.lines.visible = Boolean(map);
     if (!map) return;
     const step = Math.max(1, Math.floor(count / NORMALS_A_SIDE));
@@ -280,7 +272,7 @@ export class Surface {
     const points = this.form.value === "points";
     this.points.visible = points && Boolean(this.maps);
     this.mesh.visible = !points && Boolean(this.maps);
-    this.geometry.setDrawRange(0, points ? Infinity : this.triangles);
+    this.geometry.setDrawRange(0, points ? Infinity : this.drawn);
     this.renderer.render(this.scene, this.view);
   }
 }
