@@ -6,6 +6,7 @@ import { startKeys } from "sgi/keys";
 import { LatentTools } from "sgi/latents";
 import { Cards } from "sgi/maps";
 import { Relight } from "sgi/relight";
+import { startRun } from "sgi/run";
 import { LiveSource, SavedSource, SourceError, Superseded } from "sgi/source";
 import { Surface } from "sgi/surface";
 import { startTheme } from "sgi/theme";
@@ -21,6 +22,7 @@ class Page {
     this.screen = null;
     this.shown = null;
     this.maps = null;
+    this.work = "in the model";
     byId("title").textContent = titleOf(model);
     document.title = `${model.title} \u2013 sgi-engine view`;
     this.cards = new Cards(byId("maps"), model.types, (point, kept) => this.showPoint(point, kept));
@@ -48,7 +50,7 @@ class Page {
       try {
         const maps = await get();
         const [model, all] = [1000 * maps.seconds, performance.now() - start];
-        this.say(`${model.toFixed(0)} ms in the model, ${all.toFixed(0)} ms to here`);
+        this.say(`${model.toFixed(0)} ms ${this.work}, ${all.toFixed(0)} ms to here`);
         this.show(maps);
         this.shown = next;
       } catch (error) {
@@ -165,6 +167,7 @@ async function start() {
   const page = new Page(source, model);
   window.sgi = expose(page);
   if (saved) startSaved(page);
+  else if (model.mode === "run") window.sgi.sheet = startRun(page);
   else startLive(page);
 }
 
