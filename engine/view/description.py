@@ -9,14 +9,20 @@ import numpy as np
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.live import LiveModel
 from sgi.engine.palette import palette
+from sgi.engine.view.opening import Viewed
 from sgi.engine.view.settings import ViewSettings
 
 
-def describe(live: LiveModel | None, settings: ViewSettings, title: str, mode: str) -> dict[str, Any]:
-    """What the page needs to know of the model. live: None for a run folder without its model. mode: model or run."""
-    found: dict[str, Any] = {"mode": mode, "title": title, "command": settings.command}
+def describe(viewed: Viewed, settings: ViewSettings) -> dict[str, Any]:
+    """What the page needs to know of the model; of a run folder without its model only `live`, the reason."""
+    mode = "model" if viewed.folder is None else "run"
+    found: dict[str, Any] = {"mode": mode, "title": viewed.title, "command": settings.command, "live": viewed.no_live}
+    live = viewed.live
     if live is None:
         return found | {"types": []}
+    if viewed.latents is not None:
+        found["latents"] = viewed.latents.to_dict()
+        found["photo"] = next(iter(found["latents"]["photos"]), None)
     facts = live.artifact
     return found | {
         "resolution": facts.resolution,
