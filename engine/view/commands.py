@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -84,7 +85,7 @@ class Commands:
             found = self._loaded[screen.latents.id]
             imports.append("from sgi.engine.latents_file import read_latents, sizes_of")
             lines.append("sizes = sizes_of(engine.backend.path, engine.artifact)")
-            lines.append(f"latents = read_latents({list(found.files)!r}, sizes, {found.latents.kind!r}).rows")
+            lines.append(f"latents = read_latents({_text(found.files)}, sizes, {_text(found.latents.kind)}).rows")
             kind = found.latents.kind
             value = f"latents[[{screen.latents.row}]]"
             given = f"{'ws' if kind == 'w+' else kind}={value}"
@@ -92,7 +93,7 @@ class Commands:
         if needs_rows and not is_z:
             lines += self._rows(screen, given, options)
             given, options = "ws=ws", ""
-        chosen = "" if plain == list(self._live.artifact.type_names) else f", types={plain!r}"
+        chosen = "" if plain == list(self._live.artifact.type_names) else f", types={_text(plain)}"
         lines.append(f"maps = engine({given}{options}{chosen})" if plain else "maps = {}")
         if alphas:
             imports.append("from sgi.engine.offsets import Offset")
@@ -100,9 +101,9 @@ class Commands:
             default = self._live.alphas[name].default
             lines.append(f"offset = Offset.load({self._offset(name)}).rows({self._live.artifact.num_ws})")
             factor = f"({alpha!r} / {default!r} - 1)" if default != 1 else f"({alpha!r} - 1)"
-            lines.append(f"maps |= engine(ws=ws + {factor} * offset, types={name!r})")
+            lines.append(f"maps |= engine(ws=ws + {factor} * offset, types={_text(name)})")
         if any("bundle." in line for line in lines):
-            imports.append("from sgi.engine import bundle")
+            imports[0] = "from sgi.engine import Engine, bundle"
         if light is not None:
             relit = _relit(self._live, types, light)
             lines += relit
@@ -203,20 +204,25 @@ class Commands:
             options["precision"] = source.precision
         if takes:
             options["input"] = takes
-        words = [f"{name}={value!r}" for name, value in options.items()]
+        words = [f"{name}={_text(value)}" for name, value in options.items()]
         if source.generator is None:
-            return f"Engine.open({', '.join(([] if source.model is None else [repr(source.model)]) + words)})"
-        types = [f"types={list(self._live.artifact.type_names)!r}"]
-        offsets = [f"offsets={list(source.offsets)!r}"] if source.offsets else []
-        return f"Engine.from_generator({', '.join([repr(source.generator), *offsets, *types, *words])})"
+            return f"Engine.open({', '.join(([] if source.model is None else [_text(source.model)]) + words)})"
+        types = [f"types={_text(self._live.artifact.type_names)}"]
+        offsets = [f"offsets={_text(source.offsets)}"] if source.offsets else []
+        return f"Engine.from_generator({', '.join([_text(source.generator), *offsets, *types, *words])})"
 
     def _offset(self, name: str) -> str:
         """The expression for the file of the offset of a type."""
         for path in self._source.offsets:
             if Offset.load(path).type == name:
-                return repr(path)
+                return _text(path)
         assert bundle.offset(name).exists()
-        return f"bundle.offset({name!r})"
+        return f"bundle.offset({_text(name)})"
+
+
+def _text(value: str | Sequence[str]) -> str:
+    """A text or a list of texts as Python with double quotes."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _command(words: Sequence[str]) -> str:
@@ -232,8 +238,8 @@ def _relit(live: LiveModel, types: Sequence[str], light: Light) -> list[str]:
         f"azimuth, elevation = np.radians([{light.azimuth!r}, {light.elevation!r}])",
         "across = np.cos(elevation)",
         "light = np.array([np.sin(azimuth) * across, np.sin(elevation), np.cos(azimuth) * across])",
-        f"facing = np.einsum('nchw,c->nhw', maps[{units[0]!r}], light)[:, None]",
-        f"relit = maps['albedo'] * ({light.ambient!r} + {light.strength!r} * np.maximum(0, facing))  # linear light",
+        f'facing = np.einsum("nchw,c->nhw", maps[{_text(units[0])}], light)[:, None]',
+        f'relit = maps["albedo"] * ({light.ambient!r} + {light.strength!r} * np.maximum(0, facing))  # linear light',
     ]
 
 
