@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,10 +17,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from sgi.engine.errors import UserError, one_line
 from sgi.engine.live import LATENTS_KEPT, LiveModel, Screen
+from sgi.engine.view import run_routes
 from sgi.engine.view.access import Access
 from sgi.engine.view.assets import MEDIA_TYPES, PAGE, assets, content_security
 from sgi.engine.view.commands import Commands, parse_request
@@ -43,11 +44,12 @@ class EngineError(Exception):
     """The engine failed; the text says what and what to do."""
 
 
-def create_app(viewed: Viewed, settings: ViewSettings, routes: Sequence[BaseRoute] = ()) -> Starlette:
+def create_app(live: LiveModel | None, settings: ViewSettings, **shown: Any) -> Starlette:
     """An ASGI application that shows an open model or a run folder; the caller closes them afterwards.
 
-    routes: of a run folder.
+    live: None for a run folder whose model is not known. shown: the other fields of `Viewed`.
     """
+    viewed = Viewed(live=live, **shown)
     viewer = _Viewer(viewed, settings)
     app = Starlette(
         routes=[
@@ -61,7 +63,7 @@ def create_app(viewed: Viewed, settings: ViewSettings, routes: Sequence[BaseRout
             Route("/api/latents/save", viewer.save_latents, methods=["POST"]),
             Route("/photo.png", viewer.photo),
             Route("/photo/{row:int}.png", viewer.photo),
-            *routes,
+            *([] if viewed.folder is None else run_routes.routes(viewed.folder)),
         ],
         middleware=[Middleware(Access, settings=settings)],
         exception_handlers={

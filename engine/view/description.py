@@ -11,15 +11,26 @@ from sgi.engine.live import LiveModel
 from sgi.engine.palette import palette
 from sgi.engine.view.opening import Viewed
 from sgi.engine.view.settings import ViewSettings
+from sgi.engine.writers.colour_map import viridis
+from sgi.engine.writers.display import is_coloured
+
+_BAR = 17  # colours of a bar of depth
 
 
 def describe(viewed: Viewed, settings: ViewSettings) -> dict[str, Any]:
-    """What the page needs to know of the model; of a run folder without its model only `live`, the reason."""
-    mode = "model" if viewed.folder is None else "run"
-    found: dict[str, Any] = {"mode": mode, "title": viewed.title, "command": settings.command, "live": viewed.no_live}
-    live = viewed.live
+    """What the page needs to know of the model; `live` is the reason why a run folder has none."""
+    live, folder = viewed.live, viewed.folder
+    found: dict[str, Any] = {
+        "mode": "model" if folder is None else "run",
+        "title": viewed.title,
+        "command": settings.command,
+        "live": viewed.no_live,
+    }
+    if folder is not None:
+        found["item"] = folder.item
     if live is None:
-        return found | {"types": []}
+        types = [] if folder is None else [describe_type(kind) | {"alpha": None} for kind in folder.types]
+        return found | {"types": types, "resolution": folder.resolution if folder else 0}
     if viewed.latents is not None:
         found["latents"] = viewed.latents.to_dict()
         found["photo"] = next(iter(found["latents"]["photos"]), None)
@@ -41,10 +52,16 @@ def describe(viewed: Viewed, settings: ViewSettings) -> dict[str, Any]:
 
 
 def describe_type(kind: Intrinsic) -> dict[str, Any]:
-    """A type with the colours of its classes, 0 to 255."""
-    colours = np.rint(palette(len(kind.classes)) * 255).astype(int).tolist() if kind.classes else []
+    """A type with colours, 0 to 255: of its classes; of depth those of a bar from the least to the largest value."""
+    colours = palette(len(kind.classes)) if kind.classes else np.empty((0, 3))
+    if is_coloured(kind):
+        colours = viridis(np.linspace(1, 0, _BAR)[None, None])[:, 0].T
     facts = ("name", "channels", "low", "high", "decoding", "meaning")
-    return {**{name: getattr(kind, name) for name in facts}, "classes": list(kind.classes), "colours": colours}
+    return {
+        **{name: getattr(kind, name) for name in facts},
+        "classes": list(kind.classes),
+        "colours": np.rint(colours * 255).astype(int).tolist(),
+    }
 
 
 def _alpha(live: LiveModel, name: str) -> dict[str, Any] | None:

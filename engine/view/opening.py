@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from sgi.engine.foreign_file import foreign
 from sgi.engine.generator_model import BUNDLED
 from sgi.engine.live import LiveModel, open_live
 from sgi.engine.progress import SILENT, Progress
-from sgi.engine.run.run_file import RUN_FILE, read_run
+from sgi.engine.run.run_file import RUN_FILE
 from sgi.engine.view.latents import LoadedLatents, read_files
+from sgi.engine.view.run_folder import RunFolder
 
 WS_SUFFIX = "_ws.safetensors"
 PICTURE_SUFFIX = "_picture.png"
@@ -49,7 +50,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Viewed:
-    """What a viewer shows; the caller closes `live`.
+    """What a viewer shows; as a context manager it closes the model and the folder.
 
     live: the open model, None for a run folder whose model is not known; no_live: why, empty otherwise. source: how it
     was opened. title: for the head of the page. folder: of a run, None for a model alone. latents: shown first, None
@@ -57,16 +58,18 @@ class Viewed:
     """
 
     live: LiveModel | None
-    source: Source
-    title: str
+    source: Source = Source()
+    title: str = ""
     no_live: str = ""
-    folder: Path | None = None
-    latents: LoadedLatents | None = field(default=None)
+    folder: RunFolder | None = None
+    latents: LoadedLatents | None = None
 
     def close(self) -> None:
-        """Free the model."""
+        """Free the model and the folder."""
         if self.live is not None:
             self.live.close()
+        if self.folder is not None:
+            self.folder.close()
 
     def __enter__(self) -> Viewed:
         return self
@@ -117,14 +120,8 @@ def kind_of(path: Path) -> str:
     """model, generator, run or inverted; raises UserError for what a viewer does not show."""
     if path.is_dir():
         names = [entry.name for entry in path.iterdir()]
-        if RUN_FILE in names:
-            return "run"
-        if any(name.endswith(WS_SUFFIX) for name in names):
-            return "inverted"
-        runs = sorted(name for name in names if (path / name / RUN_FILE).is_file())
-        if runs:
-            raise UserError(f"{path}: a folder of runs; give one of them, such as {path / runs[0]}")
-        raise UserError(f"{path}: neither the folder of a run nor of `sgi-engine invert`; {_REMEDY}")
+        is_inverted = RUN_FILE not in names and any(name.endswith(WS_SUFFIX) for name in names)
+        return "inverted" if is_inverted else "run"  # `RunFolder` refuses other folders
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
     if path.suffix in _MODELS:
@@ -147,18 +144,22 @@ def _open(source: Source, progress: Progress) -> LiveModel:
     )  # fmt: skip
 
 
-def _run(folder: Path, source: Source, progress: Progress) -> Viewed:
+def _run(path: Path, source: Source, progress: Progress) -> Viewed:
     """A run folder with its model, where that is known."""
-    found = read_run(folder)
-    if found is None:
-        raise UserError(f"{folder / RUN_FILE}: cannot be read; {_REMEDY}")
-    title, own = f"run {folder}", found.record.model_sha256
-    if source.model is None and source.generator is None and own != sha256_file(bundled_model()):
-        reason = "another model than the bundled one made the run; to change its images, start with `--model` too"
-        return Viewed(live=None, source=source, title=title, no_live=reason, folder=folder)
-    if source.model is not None and own != sha256_file(Path(source.model)):
-        raise UserError(f"`model={source.model}`: {folder} was made by another model; leave it out, or give that one")
-    return Viewed(live=_open(source, progress), source=source, title=title, folder=folder)
+    folder = RunFolder(path)
+    try:
+        reason = ""
+        if source.generator is None:
+            model = bundled_model() if source.model is None else Path(source.model)
+            if folder.model_sha256 != sha256_file(model):
+                reason = "another model than the bundled one made the run; to change its images, give it as --model too"
+            if reason and source.model is not None:
+                raise UserError(f"`model={source.model}`: another model made {path}; give that one, or leave it out")
+        live = None if reason else _open(source, progress)
+    except BaseException:
+        folder.close()
+        raise
+    return Viewed(live=live, source=source, title=folder.title, no_live=reason, folder=folder)
 
 
 def _inverted(live: LiveModel, folder: Path) -> LoadedLatents:
