@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -47,12 +47,14 @@ def create_app(
     title: str = "",
     routes: Sequence[BaseRoute] = (),
     mode: str = "model",
+    described: Mapping[str, Any] | None = None,
 ) -> Starlette:
     """An ASGI application that shows an open model; the caller closes it afterwards.
 
     live: None for a run folder whose model is missing. title: of the page. routes: of a run folder. mode: model or run.
+    described: what GET /api/model says beyond the model.
     """
-    viewer = _Viewer(live, settings, title, mode)
+    viewer = _Viewer(live, settings, title, mode, described or {})
     app = Starlette(
         routes=[
             Route("/", viewer.page),
@@ -80,8 +82,11 @@ def create_app(
 class _Viewer:
     """The endpoints of a model."""
 
-    def __init__(self, live: LiveModel | None, settings: ViewSettings, title: str, mode: str) -> None:
+    def __init__(
+        self, live: LiveModel | None, settings: ViewSettings, title: str, mode: str, described: Mapping[str, Any]
+    ) -> None:
         self._live = live
+        self._described = described
         self._settings = settings
         self._title = title
         self._mode = mode
@@ -113,7 +118,8 @@ class _Viewer:
 
     async def model(self, request: Request) -> Response:
         """The model: types, ranges, which controls there are."""
-        return JSONResponse(describe(self._live, self._settings, self._title, self._mode), headers=_HEADERS)
+        found = {**describe(self._live, self._settings, self._title, self._mode), **self._described}
+        return JSONResponse(found, headers=_HEADERS)
 
     async def maps(self, request: Request) -> Response:
         """Maps of a screen."""
