@@ -14,8 +14,9 @@ const KEYS = [
 /**
  * Listens to keys that are pressed outside of boxes and sliders.
  * @param {{step: (by: number) => void, random: () => void}} actions
+ * @param {string} seedBox selector of the box that `/` goes to
  */
-export function startKeys(actions) {
+export function startKeys(actions, seedBox = "#seed") {
   const list = document.getElementById("keys");
   for (const [keys, meaning] of KEYS) {
     const term = document.createElement("dt");
@@ -34,7 +35,7 @@ export function startKeys(actions) {
     ArrowLeft: () => actions.step(-1),
     ArrowRight: () => actions.step(1),
     r: () => actions.random(),
-    "/": () => focus("#seed"),
+    "/": () => focus(seedBox),
     m: () => focus("#maps canvas"),
     s: () => focus("#surface"),
     l: () => focus("#ball"),

@@ -93,7 +93,8 @@ export class LiveSource {
     let response;
     try {
       response = await fetch(path, options);
-    } catch {
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
       this.lose();
       throw new SourceError("the viewer does not answer");
     }
