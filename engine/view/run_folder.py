@@ -79,6 +79,11 @@ class RunFolder:
         return self._parts[0].index.job.record.item
 
     @property
+    def model_sha256(self) -> str:
+        """Hash of the file of the model that made the maps."""
+        return self._parts[0].index.job.record.model_sha256
+
+    @property
     def title(self) -> str:
         """Name of the folder for people."""
         return f"{self.path.absolute().name or self.path}"

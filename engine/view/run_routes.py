@@ -15,7 +15,6 @@ from starlette.routing import BaseRoute, Route
 
 from sgi.engine.errors import UserError
 from sgi.engine.seeds import SEED_MAX
-from sgi.engine.view.description import describe_type
 from sgi.engine.view.run_folder import DONE, RunFolder
 from sgi.engine.view.run_part import RemovedError
 from sgi.engine.view.strips import draw_strip, strip_size
@@ -40,16 +39,6 @@ def routes(folder: RunFolder) -> list[BaseRoute]:
         "/run/strip/{place:int}.png": endpoints.strip,
     }
     return [Route(path, _answered(endpoint)) for path, endpoint in found.items()]
-
-
-def describe_folder(folder: RunFolder) -> dict[str, Any]:
-    """What GET /api/model says of a folder whose model is not open."""
-    return {
-        "resolution": folder.resolution,
-        "types": [describe_type(kind) | {"alpha": None} for kind in folder.types],
-        "item": folder.item,
-        "live": "the folder has maps and not the model that made them",
-    }
 
 
 class _Endpoints:
