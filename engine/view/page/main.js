@@ -6,7 +6,7 @@ import { startKeys } from "sgi/keys";
 import { LatentTools } from "sgi/latents";
 import { Cards } from "sgi/maps";
 import { Relight } from "sgi/relight";
-import { startRun } from "sgi/run";
+import { Sheet } from "sgi/sheet";
 import { LiveSource, SavedSource, SourceError, Superseded } from "sgi/source";
 import { Surface } from "sgi/surface";
 import { startTheme } from "sgi/theme";
@@ -22,7 +22,6 @@ class Page {
     this.screen = null;
     this.shown = null;
     this.maps = null;
-    this.work = "in the model";
     byId("title").textContent = titleOf(model);
     document.title = `${model.title} \u2013 sgi-engine view`;
     this.cards = new Cards(byId("maps"), model.types, (point, kept) => this.showPoint(point, kept));
@@ -37,22 +36,25 @@ class Page {
    * Shows the maps of a screen; while others are computed only the newest waits.
    * @param {Object} screen
    * @param {() => Promise<import("sgi/source").Maps>} getMaps
+   * @param {string} name of what is shown
+   * @param {string} where the maps were, if they were not computed
    */
-  async request(screen, getMaps) {
+  async request(screen, getMaps, name, where = "") {
     this.screen = screen;
-    this.wanted = { screen, getMaps };
+    this.wanted = { screen, getMaps, name, where };
     if (this.running) return;
     this.running = true;
     while (this.wanted) {
-      const { screen: next, getMaps: get } = this.wanted;
+      const next = this.wanted;
       this.wanted = null;
       const start = performance.now();
       try {
-        const maps = await get();
+        const maps = await next.getMaps();
         const [model, all] = [1000 * maps.seconds, performance.now() - start];
-        this.say(`${model.toFixed(0)} ms ${this.work}, ${all.toFixed(0)} ms to here`);
+        this.say(next.where || `${model.toFixed(0)} ms in the model, ${all.toFixed(0)} ms to here`);
+        byId("maps-title").textContent = `Maps of ${next.name}`;
         this.show(maps);
-        this.shown = next;
+        this.shown = next.screen;
       } catch (error) {
         if (error instanceof Superseded) continue;
         if (!(error instanceof SourceError)) console.error(error);
@@ -90,21 +92,75 @@ function titleOf({ title, resolution, backend, device }) {
 }
 
 /** The controls of a model, and the buttons that take what they show out of the page. */
-function startLive(page) {
+function startControls(page) {
   const { source, model } = page;
   const change = () => {
     const screen = controls.screen();
     latents.show(screen);
-    page.request(screen, () => source.maps(screen));
+    page.request(screen, () => source.maps(screen), controls.name);
   };
   const tell = (text) => page.say(text);
   const controls = new Controls(model, change);
   const showPhoto = (url) => page.cards.showPhoto(url);
   const latents = new LatentTools(source, model, { controls, change, tell, showPhoto });
   startCommands(source, { screen: () => page.screen, light: () => page.relight.light, tell });
-  startKeys(controls);
   source.onBack = change;
+  return { controls, change };
+}
+
+/** A model: its controls, and the maps of the first seed. */
+function startModel(page) {
+  const { controls, change } = startControls(page);
+  startKeys(controls);
   change();
+}
+
+/** A run folder: the sheet of its items, and the maps of the one that was opened, from its files. */
+function startRun(page) {
+  const { source, model } = page;
+  const controls = model.live ? null : startControls(page).controls;
+  const tabs = startTabs(controls);
+  const open = ({ place, number, state, name }) => {
+    if (state === "missing") {
+      page.say(`${name} is missing: the run has not made it`, true);
+      return;
+    }
+    const screen = { ...model.screen, ...(model.item === "latent" ? {} : { seed: number }) };
+    controls?.set(screen);
+    tabs.open("item");
+    page.request(screen, () => source.filedMaps(place), name, "from the files of the run");
+  };
+  const sheet = new Sheet(byId("sheet"), source, open);
+  source.onBack = () => sheet.poll();
+  sheet.focus();
+  startKeys(sheet, {
+    "/": ["find a seed on the sheet", () => (tabs.open("sheet"), byId("sheet-search").select())],
+    n: ["next missing map on the sheet", () => (tabs.open("sheet"), sheet.nextMissing())],
+    Enter: ["open the marked maps of the sheet", () => byId("sheet").hidden || sheet.open(sheet.active)],
+    Escape: ["back to the sheet", () => (tabs.open("sheet"), sheet.focus())],
+  });
+  byId("item-previous").addEventListener("click", () => sheet.step(-1));
+  byId("item-next").addEventListener("click", () => sheet.step(1));
+  page.say("Click on maps to open them");
+}
+
+/** The tabs of a run folder. controls: null where no model is open; else they are beside the maps, not the sheet. */
+function startTabs(controls) {
+  const names = ["sheet", "item"];
+  const open = (chosen) => {
+    for (const name of names) {
+      byId(name).hidden = name !== chosen;
+      byId(`tab-${name}`).setAttribute("aria-selected", String(name === chosen));
+    }
+    const plain = chosen === "sheet" || !controls;
+    byId("controls").hidden = plain;
+    byId("layout").classList.toggle("plain", plain);
+    for (const id of ["item-previous", "item-next"]) byId(id).hidden = chosen === "sheet";
+  };
+  for (const name of names) byId(`tab-${name}`).addEventListener("click", () => open(name));
+  byId("tabs").hidden = false;
+  open("sheet");
+  return { open };
 }
 
 /** A saved page: a list of pictures, without a model. */
@@ -113,10 +169,10 @@ function startSaved(page) {
   const select = byId("saved-item");
   for (const { label } of items) select.add(new Option(label));
   byId("saved-items").hidden = false;
-  for (const part of document.querySelectorAll(".live")) part.hidden = true;
+  for (const part of document.querySelectorAll(".live, #reproduce")) part.hidden = true;
   const open = () => {
     const place = select.selectedIndex;
-    page.request(items[place].screen, () => page.source.filedMaps(place));
+    page.request(items[place].screen, () => page.source.filedMaps(place), items[place].label, "from this page");
   };
   const go = (place) => {
     select.selectedIndex = (place + items.length) % items.length;
@@ -167,8 +223,8 @@ async function start() {
   const page = new Page(source, model);
   window.sgi = expose(page);
   if (saved) startSaved(page);
-  else if (model.mode === "run") window.sgi.sheet = startRun(page);
-  else startLive(page);
+  else if (model.mode === "run") startRun(page);
+  else startModel(page);
 }
 
 start().catch((error) => {
