@@ -120,12 +120,12 @@ function startRun(page) {
   const { source, model } = page;
   const controls = model.live ? null : startControls(page).controls;
   const tabs = startTabs(controls);
-  const open = ({ place, number, state, name }) => {
+  const open = ({ place, number, state, name, screen: settings }) => {
     if (state === "missing") {
       page.say(`${name} is missing: the run has not made it`, true);
       return;
     }
-    const screen = { ...model.screen, ...(model.item === "latent" ? {} : { seed: number }) };
+    const screen = model.item === "latent" ? { latent: number } : { seed: number, ...settings };
     controls?.set(screen);
     tabs.open("item");
     page.request(screen, () => source.filedMaps(place), name, "from the files of the run");

@@ -21,7 +21,8 @@ export class Sheet {
   /**
    * @param {HTMLElement} root
    * @param {{request: (path: string) => Promise<Response>}} source
-   * @param {(item: {place: number, number: number, state: string, name: string}) => void} onOpen
+   * @param {(item: {place: number, number: number, state: string, name: string, screen: Object}) => void} onOpen
+   *   screen: the settings of the run, without the seed
    */
   constructor(root, source, onOpen) {
     this.root = root;
@@ -343,7 +344,8 @@ export class Sheet {
     this.setActive(slot);
     this.opened = item.place;
     this.draw();
-    this.onOpen(item);
+    const part = this.run.parts.findLast(({ start }) => start <= item.place);
+    this.onOpen({ ...item, screen: part.screen });
   }
 
   /** Opens the item before or after the opened one; on the sheet it moves the mark. */
