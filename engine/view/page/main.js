@@ -22,6 +22,7 @@ class Page {
     this.screen = null;
     this.shown = null;
     this.maps = null;
+    this.sheet = null;
     byId("title").textContent = titleOf(model);
     document.title = `${model.title} \u2013 sgi-engine view`;
     this.cards = new Cards(byId("maps"), model.types, (point, kept) => this.showPoint(point, kept));
@@ -131,6 +132,7 @@ function startRun(page) {
     page.request(screen, () => source.filedMaps(place), name, "from the files of the run");
   };
   const sheet = new Sheet(byId("sheet"), source, open);
+  page.sheet = sheet;
   source.onBack = () => sheet.poll();
   sheet.focus();
   startKeys(sheet, {
@@ -197,6 +199,9 @@ function expose(page) {
     },
     get maps() {
       return page.maps;
+    },
+    get sheet() {
+      return page.sheet;
     },
     get relit() {
       return page.relight.relit;
