@@ -150,6 +150,7 @@ function startRun(page) {
 function startTabs(controls) {
   const names = ["sheet", "item"];
   const open = (chosen) => {
+    if (chosen === "item") byId("tab-item").disabled = false;
     for (const name of names) {
       byId(name).hidden = name !== chosen;
       byId(`tab-${name}`).setAttribute("aria-selected", String(name === chosen));
@@ -161,6 +162,7 @@ function startTabs(controls) {
   };
   for (const name of names) byId(`tab-${name}`).addEventListener("click", () => open(name));
   byId("tabs").hidden = false;
+  byId("tab-item").disabled = true; // until an item is open
   open("sheet");
   return { open };
 }
