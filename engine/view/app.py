@@ -44,12 +44,13 @@ class EngineError(Exception):
     """The engine failed; the text says what and what to do."""
 
 
-def create_app(live: LiveModel | None, settings: ViewSettings, **shown: Any) -> Starlette:
+def create_app(viewed: Viewed | LiveModel, settings: ViewSettings, title: str = "") -> Starlette:
     """An ASGI application that shows an open model or a run folder; the caller closes them afterwards.
 
-    live: None for a run folder whose model is not known. shown: the other fields of `Viewed`.
+    viewed: also an open model alone, with a title for the head of the page.
     """
-    viewed = Viewed(live=live, **shown)
+    if isinstance(viewed, LiveModel):
+        viewed = Viewed(live=viewed, title=title)
     viewer = _Viewer(viewed, settings)
     app = Starlette(
         routes=[
