@@ -13,19 +13,20 @@ const KEYS = [
 
 /**
  * Listens to keys that are pressed outside of boxes and sliders.
- * @param {{step: (by: number) => void, random: () => void}} actions
+ * @param {{step: (by: number) => void, random: () => void, search?: () => Element, keys?: string[][],
+ *   more?: Object<string, () => void>}} actions search: the box for seeds; keys, more: others of the view
  */
 export function startKeys(actions) {
   const list = document.getElementById("keys");
-  for (const [keys, meaning] of KEYS) {
+  for (const [keys, meaning] of [...KEYS, ...(actions.keys ?? [])]) {
     const term = document.createElement("dt");
     for (const key of keys.split(/\s+/)) {
       term.append(Object.assign(document.createElement("kbd"), { textContent: key }));
     }
     list.querySelector("dl").append(term, Object.assign(document.createElement("dd"), { textContent: meaning }));
   }
-  const focus = (selector) => {
-    const element = document.querySelector(selector);
+  const focus = (found) => {
+    const element = typeof found === "string" ? document.querySelector(found) : found;
     element?.scrollIntoView({ block: "nearest" });
     element?.focus();
     element?.select?.();
@@ -34,11 +35,12 @@ export function startKeys(actions) {
     ArrowLeft: () => actions.step(-1),
     ArrowRight: () => actions.step(1),
     r: () => actions.random(),
-    "/": () => focus("#seed"),
+    "/": () => focus(actions.search?.() ?? "#seed"),
     m: () => focus("#maps canvas"),
     s: () => focus("#surface"),
     l: () => focus("#ball"),
     "?": () => list.showModal(),
+    ...actions.more,
   };
   document.getElementById("help").addEventListener("click", () => list.showModal());
   document.addEventListener("keydown", (event) => {

@@ -6,6 +6,7 @@ import { startKeys } from "sgi/keys";
 import { LatentTools } from "sgi/latents";
 import { Cards } from "sgi/maps";
 import { Relight } from "sgi/relight";
+import { startRun } from "sgi/run";
 import { LiveSource, SavedSource, SourceError, Superseded } from "sgi/source";
 import { Surface } from "sgi/surface";
 import { startTheme } from "sgi/theme";
@@ -35,22 +36,25 @@ class Page {
    * Shows the maps of a screen; while others are computed only the newest waits.
    * @param {Object} screen
    * @param {() => Promise<import("sgi/source").Maps>} getMaps
+   * @param {string} name of what is shown
+   * @param {string} where the maps were, if they were not computed
    */
-  async request(screen, getMaps) {
+  async request(screen, getMaps, name, where = "") {
     this.screen = screen;
-    this.wanted = { screen, getMaps };
+    this.wanted = { screen, getMaps, name, where };
     if (this.running) return;
     this.running = true;
     while (this.wanted) {
-      const { screen: next, getMaps: get } = this.wanted;
+      const next = this.wanted;
       this.wanted = null;
       const start = performance.now();
       try {
-        const maps = await get();
+        const maps = await next.getMaps();
         const [model, all] = [1000 * maps.seconds, performance.now() - start];
-        this.say(`${model.toFixed(0)} ms in the model, ${all.toFixed(0)} ms to here`);
+        this.say(next.where || `${model.toFixed(0)} ms in the model, ${all.toFixed(0)} ms to here`);
+        byId("maps-title").textContent = `Maps of ${next.name}`;
         this.show(maps);
-        this.shown = next;
+        this.shown = next.screen;
       } catch (error) {
         if (error instanceof Superseded) continue;
         if (!(error instanceof SourceError)) console.error(error);
@@ -88,12 +92,12 @@ function titleOf({ title, resolution, backend, device }) {
 }
 
 /** The controls of a model, and the buttons that take what they show out of the page. */
-function startLive(page) {
+function startModel(page) {
   const { source, model } = page;
   const change = () => {
     const screen = controls.screen();
     latents.show(screen);
-    page.request(screen, () => source.maps(screen));
+    page.request(screen, () => source.maps(screen), controls.name);
   };
   const tell = (text) => page.say(text);
   const controls = new Controls(model, change);
@@ -111,10 +115,10 @@ function startSaved(page) {
   const select = byId("saved-item");
   for (const { label } of items) select.add(new Option(label));
   byId("saved-items").hidden = false;
-  for (const part of document.querySelectorAll(".live")) part.hidden = true;
+  for (const part of document.querySelectorAll(".live, #reproduce")) part.hidden = true;
   const open = () => {
     const place = select.selectedIndex;
-    page.request(items[place].screen, () => page.source.filedMaps(place));
+    page.request(items[place].screen, () => page.source.maps(place), items[place].label, "from this page");
   };
   const go = (place) => {
     select.selectedIndex = (place + items.length) % items.length;
@@ -165,7 +169,8 @@ async function start() {
   const page = new Page(source, model);
   window.sgi = expose(page);
   if (saved) startSaved(page);
-  else startLive(page);
+  else if (model.mode === "run") window.sgi.sheet = startRun(page);
+  else startModel(page);
 }
 
 start().catch((error) => {

@@ -62,15 +62,6 @@ export class LiveSource {
     return parse(await (await this.post("/api/maps", screen)).arrayBuffer());
   }
 
-  /**
-   * The maps in the files of an item of a run folder.
-   * @param {number} place
-   * @returns {Promise<Maps>}
-   */
-  async filedMaps(place) {
-    return parse(await (await this.request(`/api/run/maps/${place}`)).arrayBuffer());
-  }
-
   /** The commands that reproduce a screen: `{shell, python}`. */
   async commands(screen, light) {
     return (await this.post("/api/commands", { screen, light })).json();
@@ -93,7 +84,8 @@ export class LiveSource {
     let response;
     try {
       response = await fetch(path, options);
-    } catch {
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
       this.lose();
       throw new SourceError("the viewer does not answer");
     }
@@ -134,7 +126,7 @@ export class SavedSource {
    * @param {number} place
    * @returns {Promise<Maps>}
    */
-  async filedMaps(place) {
+  async maps(place) {
     const bytes = Uint8Array.from(atob(this.items[place].body), (character) => character.charCodeAt(0));
     return parse(bytes.buffer);
   }

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from browser_page import serving
 from tolerances import BACKEND_PARITY, CLOSED_FORM
 
 from sgi.engine import Engine, bundle
@@ -117,31 +118,30 @@ def test_alpha_of_each_offset(open_tab, viewer, engine, name):
     tab = open_tab(viewer)
     step = Offset.load(bundle.offset(name)).tensors[ROWS]
     fill(tab, f"#alpha-{name}", 0.4)
-    ws = engine.mapping(seeds=0) - 0.6 * np.broadcast_to(np.asarray(step, np.float32), (engine.artifact.num_ws, 1))
+    ws = engine.mapping(seeds=0) - np.float32(0.6) * step
     assert_shows(tab, {name: engine(ws=ws, types=name)[name], "image": engine(seeds=0, types="image")["image"]})
     fill(tab, f"#alpha-{name}", 0)
     tab.settle()
     image = engine(seeds=0, types="image")["image"]
     kind = get(name)
     code = image if kind.code_channels == 3 else image.mean(axis=1, keepdims=True)
-    np.testing.assert_allclose(values(tab, name), decode(kind, code)[0], atol=2e-2)
+    inside = ((image > 0) & (image < 1)).all(axis=1)[0]  # a mean of channels is that of the picture before its clip
+    np.testing.assert_allclose(values(tab, name)[:, inside], decode(kind, code)[0][:, inside], atol=1e-3)
 
 
 def test_classes(open_tab, class_model):
     with (
-        open_live(class_model, backend="cpu", threads=1) as live,
-        Engine.open(class_model, backend="cpu", threads=1) as engine,
+        open_live(class_model, backend="onnxruntime", threads=1) as live,
+        Engine.open(class_model, backend="onnxruntime", threads=1) as engine,
+        serving(create_app(live, ViewSettings(), title="classes")) as address,
     ):
-        from conftest import serving
-
-        with serving(create_app(live, ViewSettings(), title="classes")) as address:
-            tab = open_tab(address)
-            for text, chosen in (("2", 2), ("1:0.5,2:0.5", {1: 0.5, 2: 0.5})):
-                fill(tab, "#class", text)
-                tab.settle()
-                found = tab.page.evaluate("() => Array.from(sgi.maps.types.depth.values)")
-                expected = engine(seeds=0, class_index=chosen if isinstance(chosen, int) else [chosen])["depth"]
-                np.testing.assert_allclose(found, expected.ravel(), atol=2 * BACKEND_PARITY)
+        tab = open_tab(address)
+        for text, chosen in (("2", 2), ("1:0.5,2:0.5", {1: 0.5, 2: 0.5})):
+            fill(tab, "#class", text)
+            tab.settle()
+            found = tab.page.evaluate("() => Array.from(sgi.maps.types.depth.values)")
+            expected = engine(seeds=0, class_index=chosen, types="depth")["depth"]
+            np.testing.assert_allclose(found, expected.ravel(), atol=2 * BACKEND_PARITY)
 
 
 def test_maps_are_drawn_in_their_colours(tab, engine):
@@ -277,13 +277,13 @@ def test_a_dragged_slider_asks_only_for_the_newest_value(tab, engine):
     tab.page.evaluate(
         """() => {
           const psi = document.getElementById("psi");
-          for (let step = 0; step <= 100; step++) {
+          for (let step = 0; step <= 90; step++) {
             psi.value = step / 100;
             psi.dispatchEvent(new Event("input"));
           }
         }"""
     )
-    assert_shows(tab, engine(seeds=0, psi=1.0, types="depth"))
+    assert_shows(tab, engine(seeds=0, psi=0.9, types="depth"))
     assert len(asked) == 2
 
 
