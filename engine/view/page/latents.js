@@ -44,9 +44,7 @@ export class LatentTools {
     const screen = this.page.controls.screen();
     const response = await this.source.post("/api/latents/save", screen);
     const name = screen.latents ? `latents_row${screen.latents.row}_ws` : `seed${screen.seed}_ws`;
-    const url = URL.createObjectURL(await response.blob());
-    Object.assign(document.createElement("a"), { href: url, download: `${name}.safetensors` }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 1000);
+    await download(response, `${name}.safetensors`);
     this.page.tell(`Saved ${name}.safetensors`);
   }
 
@@ -61,6 +59,13 @@ export class LatentTools {
     const photo = screen.latents?.id === this.of ? this.photos?.[screen.latents?.row] : null;
     if (photo) this.page.showPhoto(photo);
   }
+}
+
+/** Saves the body of a response as a file. */
+export async function download(response, name) {
+  const url = URL.createObjectURL(await response.blob());
+  Object.assign(document.createElement("a"), { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
 /** The file that the user chooses; never fulfilled where the user chooses none. */
