@@ -6,7 +6,7 @@ import { startKeys } from "sgi/keys";
 import { LatentTools } from "sgi/latents";
 import { Cards } from "sgi/maps";
 import { Relight } from "sgi/relight";
-import { startRun } from "sgi/run";
+import { Sheet } from "sgi/sheet";
 import { LiveSource, SavedSource, SourceError, Superseded } from "sgi/source";
 import { Surface } from "sgi/surface";
 import { startTheme } from "sgi/theme";
@@ -92,7 +92,7 @@ function titleOf({ title, resolution, backend, device }) {
 }
 
 /** The controls of a model, and the buttons that take what they show out of the page. */
-function startModel(page) {
+function startControls(page) {
   const { source, model } = page;
   const change = () => {
     const screen = controls.screen();
@@ -104,9 +104,63 @@ function startModel(page) {
   const showPhoto = (url) => page.cards.showPhoto(url);
   const latents = new LatentTools(source, model, { controls, change, tell, showPhoto });
   startCommands(source, { screen: () => page.screen, light: () => page.relight.light, tell });
-  startKeys(controls);
   source.onBack = change;
+  return { controls, change };
+}
+
+/** A model: its controls, and the maps of the first seed. */
+function startModel(page) {
+  const { controls, change } = startControls(page);
+  startKeys(controls);
   change();
+}
+
+/** A run folder: the sheet of its items, and the maps of the one that was opened, from its files. */
+function startRun(page) {
+  const { source, model } = page;
+  const controls = model.live ? null : startControls(page).controls;
+  const tabs = startTabs(controls);
+  const open = ({ place, number, state, name, screen: settings }) => {
+    if (state === "missing") {
+      page.say(`${name} is missing: the run has not made it`, true);
+      return;
+    }
+    const screen = model.item === "latent" ? { latent: number } : { seed: number, ...settings };
+    controls?.set(screen);
+    tabs.open("item");
+    page.request(screen, () => source.filedMaps(place), name, "from the files of the run");
+  };
+  const sheet = new Sheet(byId("sheet"), source, open);
+  source.onBack = () => sheet.poll();
+  sheet.focus();
+  startKeys(sheet, {
+    "/": ["find a seed on the sheet", () => (tabs.open("sheet"), byId("sheet-search").select())],
+    n: ["next missing map on the sheet", () => (tabs.open("sheet"), sheet.nextMissing())],
+    Enter: ["open the marked maps of the sheet", () => byId("sheet").hidden || sheet.open(sheet.active)],
+    Escape: ["back to the sheet", () => (tabs.open("sheet"), sheet.focus())],
+  });
+  byId("item-previous").addEventListener("click", () => sheet.step(-1));
+  byId("item-next").addEventListener("click", () => sheet.step(1));
+  page.say("Click on maps to open them");
+}
+
+/** The tabs of a run folder. controls: null where no model is open; else they are beside the maps, not the sheet. */
+function startTabs(controls) {
+  const names = ["sheet", "item"];
+  const open = (chosen) => {
+    for (const name of names) {
+      byId(name).hidden = name !== chosen;
+      byId(`tab-${name}`).setAttribute("aria-selected", String(name === chosen));
+    }
+    const plain = chosen === "sheet" || !controls;
+    byId("controls").hidden = plain;
+    byId("layout").classList.toggle("plain", plain);
+    for (const id of ["item-previous", "item-next"]) byId(id).hidden = chosen === "sheet";
+  };
+  for (const name of names) byId(`tab-${name}`).addEventListener("click", () => open(name));
+  byId("tabs").hidden = false;
+  open("sheet");
+  return { open };
 }
 
 /** A saved page: a list of pictures, without a model. */
@@ -118,7 +172,7 @@ function startSaved(page) {
   for (const part of document.querySelectorAll(".live, #reproduce")) part.hidden = true;
   const open = () => {
     const place = select.selectedIndex;
-    page.request(items[place].screen, () => page.source.maps(place), items[place].label, "from this page");
+    page.request(items[place].screen, () => page.source.filedMaps(place), items[place].label, "from this page");
   };
   const go = (place) => {
     select.selectedIndex = (place + items.length) % items.length;
@@ -169,7 +223,7 @@ async function start() {
   const page = new Page(source, model);
   window.sgi = expose(page);
   if (saved) startSaved(page);
-  else if (model.mode === "run") window.sgi.sheet = startRun(page);
+  else if (model.mode === "run") startRun(page);
   else startModel(page);
 }
 
