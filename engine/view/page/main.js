@@ -52,7 +52,7 @@ class Page {
       try {
         const maps = await next.getMaps();
         const [model, all] = [1000 * maps.seconds, performance.now() - start];
-        this.say(next.where || `${model.toFixed(0)} ms in the model, ${all.toFixed(0)} ms to here`);
+        this.say(next.where || `${model.toFixed(0)} ms model \u00b7 ${all.toFixed(0)} ms total`);
         byId("maps-title").textContent = `Maps of ${next.name}`;
         this.show(maps);
         this.shown = next.screen;

@@ -157,6 +157,7 @@ export class Relight {
     if (!this.possible) return;
     this.drawBall();
     const [albedo, normal] = [this.maps?.types[this.albedo], this.maps?.types[this.normal]];
+    document.getElementById("relight").classList.toggle("missing", !albedo || !normal);
     if (!albedo || !normal) return;
     this.relit = relight(albedo.values, normal.values, this.light);
     const pixels = pixelsOf(this.relit);
