@@ -46,7 +46,7 @@ export class LatentTools {
     const screen = this.page.controls.screen();
     const response = await this.source.post("/api/latents/save", screen);
     const name = screen.latents ? `latents_row${screen.latents.row}_ws` : `seed${screen.seed}_ws`;
-    download(await response.blob(), `${name}.safetensors`);
+    await download(response, `${name}.safetensors`);
     this.page.tell(`Saved ${name}.safetensors`);
   }
 

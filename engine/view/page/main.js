@@ -2,7 +2,6 @@
 
 import { startCommands } from "sgi/commands";
 import { Controls } from "sgi/controls";
-import { download } from "sgi/download";
 import { startKeys } from "sgi/keys";
 import { LatentTools } from "sgi/latents";
 import { Cards } from "sgi/maps";
@@ -105,7 +104,6 @@ function startControls(page) {
   const showPhoto = (url) => page.cards.showPhoto(url);
   const latents = new LatentTools(source, model, { controls, change, tell, showPhoto });
   startCommands(source, { screen: () => page.screen, light: () => page.relight.light, tell });
-  byId("save-page").addEventListener("click", () => savePage(page).catch((error) => page.say(error.message, true)));
   source.onBack = change;
   return { controls, change };
 }
@@ -117,20 +115,13 @@ function startModel(page) {
   change();
 }
 
-/** Saves what is shown as one file. */
-async function savePage(page) {
-  page.say("Saving the page");
-  const response = await page.source.post("/api/page", { screen: page.screen, light: page.relight.light });
-  download(await response.blob(), `${byId("maps-title").textContent.toLowerCase().replaceAll(" ", "-")}.html`);
-  page.say("Saved the page");
-}
-
 /** A saved page: a list of pictures, without a model. */
 function startSaved(page) {
   const { items } = page.source;
   const select = byId("saved-item");
   for (const { label } of items) select.add(new Option(label));
   byId("saved-items").hidden = false;
+  if (page.model.photo) page.cards.showPhoto(page.model.photo);
   for (const part of document.querySelectorAll(".live, #reproduce")) part.hidden = true;
   const open = () => {
     const place = select.selectedIndex;
