@@ -152,10 +152,10 @@ class _Viewer:
         return Response(body, media_type=MEDIA_TYPE, headers=_HEADERS)
 
     async def save_page(self, request: Request) -> Response:
-        """A static page of a screen, which opens without the viewer."""
-        screen = Screen.from_json(await body_of(request, MOST_JSON_BYTES))
+        """A static page of a screen and a light, which opens without the viewer."""
+        screen, light = parse_request(parse_json(await body_of(request, MOST_JSON_BYTES)))
         live = self._opened()
-        body = await self._turns.ask(tab_of(request), lambda: saved_page(self._viewed, live, screen))
+        body = await self._turns.ask(tab_of(request), lambda: saved_page(self._viewed, live, screen, light))
         return Response(body, media_type=MEDIA_TYPE, headers=_HEADERS)
 
     async def photo(self, request: Request) -> Response:

@@ -24,7 +24,7 @@ from sgi.engine.run.run_file import RUN_FILE
 from sgi.engine.run.stores.opening import is_url
 from sgi.engine.seeds import seed_stem
 from sgi.engine.view.run_part import FINISHED, RUNNING, STOPPED, RunPart, Size
-from sgi.engine.view.run_settings import settings_of
+from sgi.engine.view.run_settings import screen_of, settings_of
 from sgi.engine.writers.display import Span, is_coloured, span_of
 
 DONE, MISSING, DAMAGED = "done", "missing", "damaged"
@@ -120,7 +120,12 @@ class RunFolder:
                 "damaged": sum(len(part.damaged) for part in self._parts),
                 "resolution": self.resolution,
                 "parts": [
-                    {"name": part.name, "start": start, "count": len(part.index.job.seeds)}
+                    {
+                        "name": part.name,
+                        "start": start,
+                        "count": len(part.index.job.seeds),
+                        "screen": screen_of(part.index.job.record),
+                    }
                     for part, start in zip(self._parts, self._starts, strict=True)
                 ],
                 "settings": settings_of(self.path, self._parts[0].index, len(self._parts)),

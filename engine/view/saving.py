@@ -13,6 +13,7 @@ import msgspec
 from sgi.engine.errors import refuse_ignored
 from sgi.engine.live import LiveModel, Row, Screen
 from sgi.engine.progress import SILENT, Progress
+from sgi.engine.view.commands import Light
 from sgi.engine.view.description import describe
 from sgi.engine.view.latents import LoadedLatents
 from sgi.engine.view.opening import Viewed
@@ -58,13 +59,14 @@ def save_view(
         return write(path, items, types, _described(viewed), size, stage.advance)
 
 
-def saved_page(viewed: Viewed, live: LiveModel, screen: Screen) -> bytes:
-    """The bytes of a static page of one screen; raises what the engine raises."""
+def saved_page(viewed: Viewed, live: LiveModel, screen: Screen, light: Light | None = None) -> bytes:
+    """The bytes of a static page of one screen, relit by `light` at first; raises what the engine raises."""
     latents = None if screen.latents is None else f"latent {screen.latents.row}"
     item = SavedItem(latents or f"seed {screen.seed}", msgspec.to_builtins(screen), lambda: live.maps(screen))
+    described = _described(replace(viewed, folder=None)) | {"light": msgspec.to_builtins(light)}
     with TemporaryDirectory(prefix="sgi-view-") as folder:
         path = Path(folder, "page.html")
-        write(path, [item], live.types, _described(replace(viewed, folder=None)), MOST_SIZE)
+        write(path, [item], live.types, described, MOST_SIZE)
         return path.read_bytes()
 
 

@@ -1,6 +1,6 @@
 /** The buttons that copy the command and the Python lines of what is shown, and save it as a page of its own. */
 
-import { download } from "sgi/latents";
+import { download } from "sgi/download";
 
 const BUTTONS = { "copy-shell": "shell", "copy-python": "python" };
 
@@ -27,7 +27,7 @@ export function startCommands(source, { screen, light, tell }) {
       const shown = screen();
       const name = shown.latents ? `latent${shown.latents.row}` : `seed${shown.seed}`;
       tell("Saving the page");
-      await download(await source.post("/api/page", shown), `${name}.html`);
+      await download(await source.post("/api/page", { screen: shown, light: light() }), `${name}.html`);
       tell(`Saved ${name}.html`);
     } catch (error) {
       tell(error.message);
@@ -46,6 +46,7 @@ function show(text, note) {
   }
   output.textContent = text;
   document.getElementById("copied-note").textContent = note;
+  output.scrollIntoView({ block: "nearest" });
 }
 
 /** Whether the text is in the clipboard now. Browsers give pages of other machines without HTTPS no clipboard. */

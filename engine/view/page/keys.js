@@ -13,20 +13,20 @@ const KEYS = [
 
 /**
  * Listens to keys that are pressed outside of boxes and sliders.
- * @param {{step: (by: number) => void, random: () => void, search?: () => Element, keys?: string[][],
- *   more?: Object<string, () => void>}} actions search: the box for seeds; keys, more: others of the view
+ * @param {{step: (by: number) => void, random: () => void}} actions
+ * @param {Object<string, [string, () => void]>} more keys of the view: what they do, for the list, and the action
  */
-export function startKeys(actions) {
+export function startKeys(actions, more = {}) {
   const list = document.getElementById("keys");
-  for (const [keys, meaning] of [...KEYS, ...(actions.keys ?? [])]) {
+  for (const [keys, meaning] of [...KEYS, ...Object.entries(more).map(([key, [meaning]]) => [key, meaning])]) {
     const term = document.createElement("dt");
     for (const key of keys.split(/\s+/)) {
       term.append(Object.assign(document.createElement("kbd"), { textContent: key }));
     }
     list.querySelector("dl").append(term, Object.assign(document.createElement("dd"), { textContent: meaning }));
   }
-  const focus = (found) => {
-    const element = typeof found === "string" ? document.querySelector(found) : found;
+  const focus = (selector) => {
+    const element = document.querySelector(selector);
     element?.scrollIntoView({ block: "nearest" });
     element?.focus();
     element?.select?.();
@@ -35,12 +35,12 @@ export function startKeys(actions) {
     ArrowLeft: () => actions.step(-1),
     ArrowRight: () => actions.step(1),
     r: () => actions.random(),
-    "/": () => focus(actions.search?.() ?? "#seed"),
+    "/": () => focus("#seed"),
     m: () => focus("#maps canvas"),
     s: () => focus("#surface"),
     l: () => focus("#ball"),
     "?": () => list.showModal(),
-    ...actions.more,
+    ...Object.fromEntries(Object.entries(more).map(([key, [, action]]) => [key, action])),
   };
   document.getElementById("help").addEventListener("click", () => list.showModal());
   document.addEventListener("keydown", (event) => {

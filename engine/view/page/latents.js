@@ -1,5 +1,7 @@
 /** Latents of files in place of a seed, w+ of what is shown as a file, and the photo of latents that `invert` found. */
 
+import { download } from "sgi/download";
+
 const SUFFIXES = ".safetensors,.npz,.npy";
 
 export class LatentTools {
@@ -59,13 +61,6 @@ export class LatentTools {
     const photo = screen.latents?.id === this.of ? this.photos?.[screen.latents?.row] : null;
     if (photo) this.page.showPhoto(photo);
   }
-}
-
-/** Saves the body of a response as a file. */
-export async function download(response, name) {
-  const url = URL.createObjectURL(await response.blob());
-  Object.assign(document.createElement("a"), { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
 /** The file that the user chooses; never fulfilled where the user chooses none. */

@@ -26,7 +26,7 @@ class Page {
     document.title = `${model.title} \u2013 sgi-engine view`;
     this.cards = new Cards(byId("maps"), model.types, (point, kept) => this.showPoint(point, kept));
     this.surface = new Surface(model.types);
-    this.relight = new Relight(model.types, (pixels) => this.surface.showRelit(pixels));
+    this.relight = new Relight(model.types, (pixels) => this.surface.showRelit(pixels), model.light);
     byId("map-size").addEventListener("input", () => {
       byId("maps").style.setProperty("--map", `${byId("map-size").value}px`);
     });
@@ -51,7 +51,7 @@ class Page {
       try {
         const maps = await next.getMaps();
         const [model, all] = [1000 * maps.seconds, performance.now() - start];
-        this.say(next.where || `${model.toFixed(0)} ms in the model, ${all.toFixed(0)} ms to here`);
+        this.say(next.where || `${model.toFixed(0)} ms model \u00b7 ${all.toFixed(0)} ms total`);
         byId("maps-title").textContent = `Maps of ${next.name}`;
         this.show(maps);
         this.shown = next.screen;
@@ -92,7 +92,7 @@ function titleOf({ title, resolution, backend, device }) {
 }
 
 /** The controls of a model, and the buttons that take what they show out of the page. */
-function startModel(page) {
+function startControls(page) {
   const { source, model } = page;
   const change = () => {
     const screen = controls.screen();
@@ -104,8 +104,14 @@ function startModel(page) {
   const showPhoto = (url) => page.cards.showPhoto(url);
   const latents = new LatentTools(source, model, { controls, change, tell, showPhoto });
   startCommands(source, { screen: () => page.screen, light: () => page.relight.light, tell });
-  startKeys(controls);
   source.onBack = change;
+  return { controls, change };
+}
+
+/** A model: its controls, and the maps of the first seed. */
+function startModel(page) {
+  const { controls, change } = startControls(page);
+  startKeys(controls);
   change();
 }
 
@@ -115,10 +121,11 @@ function startSaved(page) {
   const select = byId("saved-item");
   for (const { label } of items) select.add(new Option(label));
   byId("saved-items").hidden = false;
+  if (page.model.photo) page.cards.showPhoto(page.model.photo);
   for (const part of document.querySelectorAll(".live, #reproduce")) part.hidden = true;
   const open = () => {
     const place = select.selectedIndex;
-    page.request(items[place].screen, () => page.source.maps(place), items[place].label, "from this page");
+    page.request(items[place].screen, () => page.source.filedMaps(place), items[place].label, "from this page");
   };
   const go = (place) => {
     select.selectedIndex = (place + items.length) % items.length;
@@ -169,7 +176,7 @@ async function start() {
   const page = new Page(source, model);
   window.sgi = expose(page);
   if (saved) startSaved(page);
-  else if (model.mode === "run") window.sgi.sheet = startRun(page);
+  else if (model.mode === "run") startRun(page, model.live ? null : startControls(page).controls);
   else startModel(page);
 }
 

@@ -1,71 +1,57 @@
-/** A run folder on the page: the sheet of its items, and the maps of the one that is open. */
+/** A run folder on the page: the sheet of its items, and the maps of the one that was opened. */
 
 import { startKeys } from "sgi/keys";
 import { Sheet } from "sgi/sheet";
-import { parse } from "sgi/source";
 
 const byId = (id) => document.getElementById(id);
-const KEYS = [
-  ["n", "next missing or damaged map"],
-  ["\u2190 \u2191 \u2192 \u2193", "on the sheet: move the mark"],
-  ["Enter", "on the sheet: open the item"],
-  ["Esc", "back to the sheet"],
-];
 
-/** @param {Object} page the page of main.js */
-export function startRun(page) {
+/**
+ * Shows the sheet, and opens items from their files.
+ * @param {Object} page the page of main.js
+ * @param {?import("sgi/controls").Controls} controls null where no model is open
+ */
+export function startRun(page, controls) {
   const { source, model } = page;
-  document.body.classList.add("run");
-  for (const part of document.querySelectorAll(".live")) part.hidden = part.id !== "image-seed";
-  for (const id of ["psi-host", "class-row", "reproduce"]) byId(id).hidden = true;
-  document.querySelector("label[for=seed]").textContent = model.item === "latent" ? "Latent" : "Seed";
-  byId("tabs").hidden = false;
-  byId("controls").append(Object.assign(document.createElement("dl"), { className: "run-facts" }));
-
-  const select = (name) => {
-    for (const one of ["sheet", "item"]) {
-      byId(one).hidden = one !== name;
-      byId(`tab-${one}`).setAttribute("aria-selected", one === name);
+  const tabs = startTabs(controls);
+  const open = ({ place, number, state, name, screen: settings }) => {
+    if (state === "missing") {
+      page.say(`${name} is missing: the run has not made it`, true);
+      return;
     }
-    document.body.classList.toggle("on-sheet", name === "sheet");
-    if (name === "sheet") sheet.focus();
-  };
-  const open = (item) => {
-    byId("seed").value = item.number;
-    byId("tab-item").disabled = false;
-    select("item");
-    const screen = { place: item.place, number: item.number };
-    const read = async () => {
-      const response = await source.request(`/api/run/maps/${item.place}`);
-      const reasons = JSON.parse(decodeURIComponent(response.headers.get("X-Sgi-Damaged") ?? "%7B%7D"));
-      note([item.name, ...Object.entries(reasons).map(([type, why]) => `${type}: ${why}`)].join("; "));
-      return parse(await response.arrayBuffer());
-    };
-    page.request(screen, read, item.name, "from the files of the run");
+    const screen = model.item === "latent" ? { latent: number } : { seed: number, ...settings };
+    controls?.set(screen);
+    tabs.open("item");
+    page.request(screen, () => source.filedMaps(place), name, "from the files of the run");
   };
   const sheet = new Sheet(byId("sheet"), source, open);
-  byId("tab-item").disabled = true;
-  byId("tab-sheet").addEventListener("click", () => select("sheet"));
-  byId("tab-item").addEventListener("click", () => select("item"));
-  byId("previous").addEventListener("click", () => sheet.step(-1));
-  byId("next").addEventListener("click", () => sheet.step(1));
-  byId("random").addEventListener("click", () => sheet.random());
-  byId("seed").addEventListener("change", () => sheet.openNumber(byId("seed").value));
-  byId("controls").addEventListener("submit", (event) => event.preventDefault());
-  startKeys({
-    step: (by) => sheet.step(by),
-    random: () => sheet.random(),
-    search: () => (byId("sheet").hidden ? byId("seed") : byId("sheet-search")),
-    keys: KEYS,
-    more: { n: () => (byId("item").hidden ? sheet.nextMissing() : null), Escape: () => select("sheet") },
-  });
   source.onBack = () => sheet.poll();
-  select("sheet");
-  page.say("");
-  return sheet;
+  sheet.focus();
+  startKeys(sheet, {
+    "/": ["find a seed on the sheet", () => (tabs.open("sheet"), byId("sheet-search").select())],
+    n: ["next missing map on the sheet", () => (tabs.open("sheet"), sheet.nextMissing())],
+    Enter: ["open the marked maps of the sheet", () => byId("sheet").hidden || sheet.open(sheet.active)],
+    Escape: ["back to the sheet", () => (tabs.open("sheet"), sheet.focus())],
+  });
+  byId("item-previous").addEventListener("click", () => sheet.step(-1));
+  byId("item-next").addEventListener("click", () => sheet.step(1));
+  page.say("Click on maps to open them");
 }
 
-function note(text) {
-  byId("seed-note").textContent = text;
-  byId("seed-note").hidden = false;
+/** The tabs of a run folder. controls: null where no model is open; else they are beside the maps, not the sheet. */
+function startTabs(controls) {
+  const names = ["sheet", "item"];
+  const open = (chosen) => {
+    for (const name of names) {
+      byId(name).hidden = name !== chosen;
+      byId(`tab-${name}`).setAttribute("aria-selected", String(name === chosen));
+    }
+    const plain = chosen === "sheet" || !controls;
+    byId("controls").hidden = plain;
+    byId("layout").classList.toggle("plain", plain);
+    for (const id of ["item-previous", "item-next"]) byId(id).hidden = chosen === "sheet";
+  };
+  for (const name of names) byId(`tab-${name}`).addEventListener("click", () => open(name));
+  byId("tabs").hidden = false;
+  open("sheet");
+  return { open };
 }

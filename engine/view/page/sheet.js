@@ -21,7 +21,8 @@ export class Sheet {
   /**
    * @param {HTMLElement} root
    * @param {{request: (path: string) => Promise<Response>}} source
-   * @param {(item: {place: number, number: number, state: string, name: string}) => void} onOpen
+   * @param {(item: {place: number, number: number, state: string, name: string, screen: Object}) => void} onOpen
+   *   screen: the settings of the run, without the seed
    */
   constructor(root, source, onOpen) {
     this.root = root;
@@ -126,10 +127,9 @@ export class Sheet {
     this.root.querySelector("label[for=sheet-search]").textContent = run.item === "seed" ? "Seed" : "Latent";
     this.frame.setAttribute("aria-label", `${count(run.total)} ${run.item}s`);
     this.part("missing").disabled = !bad && run.state === "finished" && run.total === 0;
-    for (const list of [this.part("settings").querySelector("dl"), ...document.querySelectorAll(".run-facts")]) {
-      list.replaceChildren();
-      for (const [label, text] of Object.entries(run.settings)) list.append(element("dt", label), element("dd", text));
-    }
+    const list = this.part("settings").querySelector("dl");
+    list.replaceChildren();
+    for (const [label, text] of Object.entries(run.settings)) list.append(element("dt", label), element("dd", text));
   }
 
   clear() {
@@ -344,24 +344,24 @@ export class Sheet {
     this.setActive(slot);
     this.opened = item.place;
     this.draw();
-    this.onOpen(item);
+    const part = this.run.parts.findLast(({ start }) => start <= item.place);
+    this.onOpen({ ...item, screen: part.screen });
   }
 
-  /** Opens the item of a number. */
-  async openNumber(text) {
-    const place = await this.find(text);
-    if (place !== null) this.open(place);
-  }
-
-  /** Opens the item before or after the opened one. */
+  /** Opens the item before or after the opened one; on the sheet it moves the mark. */
   step(by) {
-    const slot = this.active + by;
-    if (slot >= 0 && slot < this.total) this.open(slot);
+    this.choose(this.active + by);
   }
 
-  /** Opens a random item. */
+  /** Opens a random item, or marks it on the sheet. */
   random() {
-    if (this.total) this.open(Math.floor(Math.random() * this.total));
+    this.choose(Math.floor(Math.random() * this.total));
+  }
+
+  choose(slot) {
+    if (slot < 0 || slot >= this.total) return;
+    if (this.root.hidden) this.open(slot);
+    else this.setActive(slot);
   }
 
   setActive(slot) {

@@ -102,9 +102,8 @@ def test_latents_mixing_and_classes(model, class_model, tmp_path, folder):
     shutil.copytree(tmp_path / "classes" / "class2", tmp_path / "classes" / "class10")
     opened = folder(tmp_path / "classes")
     assert opened.status()["parts"] == [
-        {"name": "class0", "start": 0, "count": 4},
-        {"name": "class2", "start": 4, "count": 4},
-        {"name": "class10", "start": 8, "count": 4},
+        {"name": name, "start": start, "count": 4, "screen": {"psi": 0.7, "class": label, "mix": None}}
+        for name, start, label in (("class0", 0, "0"), ("class2", 4, "2"), ("class10", 8, "2"))
     ]
     assert opened.items(4, 1)["items"][0]["name"] == "class2/seed000000"
     assert [opened.find(3, after) for after in (-1, 3, 7, 11)] == [3, 7, 11, 3]

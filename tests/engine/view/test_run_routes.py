@@ -17,8 +17,8 @@ from starlette.testclient import TestClient
 
 from sgi.engine.run import run_seeds
 from sgi.engine.view.app import create_app
+from sgi.engine.view.opening import Viewed
 from sgi.engine.view.run_folder import RunFolder
-from sgi.engine.view.run_routes import describe_folder, routes
 from sgi.engine.view.settings import ViewSettings
 
 
@@ -35,9 +35,7 @@ def outdir(model, tmp_path):
 def client(outdir, monkeypatch):
     monkeypatch.setattr("sgi.engine.view.run_folder._INTERVAL", 0.0)
     folder = RunFolder(outdir)
-    app = create_app(
-        None, ViewSettings(), title=folder.title, routes=routes(folder), mode="run", described=describe_folder(folder)
-    )
+    app = create_app(Viewed(live=None, title=folder.title, folder=folder), ViewSettings())
     with TestClient(app, base_url="http://127.0.0.1") as opened:
         yield opened
     folder.close()

@@ -50,9 +50,10 @@ def test_seeds_of_a_model(live, tmp_path, command):
 def test_the_page_saves_what_it_shows(live):
     screen = {"seed": 7, "alpha": {"depth": 0.5}}
     with TestClient(create_app(live, ViewSettings(), "rooms"), "http://127.0.0.1:1") as client:
-        response = client.post("/api/page", json=screen)
-        assert client.post("/api/page", json={"seed": -1}).status_code == 400
+        response = client.post("/api/page", json={"screen": screen, "light": {"azimuth": -75, "elevation": 10}})
+        assert client.post("/api/page", json={"screen": {"seed": -1}}).status_code == 400
     (item,) = saved(response.text)["items"]
+    assert saved(response.text)["model"]["light"]["azimuth"] == -75
     assert item["label"] == "seed 7"
     values = load(base64.b64decode(item["body"]))["depth.values"]
     np.testing.assert_array_equal(values, live.maps(Screen.from_values(screen))["depth"])
