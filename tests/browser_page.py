@@ -45,7 +45,7 @@ class Tab:
         self.foreign: list[str] = []
         self.errors: list[str] = []
         self.page = browser.new_page(**{"viewport": {"width": 1440, "height": 1000}, **options})
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(30_000)
         self.page.on("request", lambda request: self._note(request.url, address))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda line: self.errors.append(line.text) if line.type == "error" else None)

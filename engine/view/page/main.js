@@ -6,7 +6,7 @@ import { startKeys } from "sgi/keys";
 import { LatentTools } from "sgi/latents";
 import { Cards } from "sgi/maps";
 import { Relight } from "sgi/relight";
-import { Sheet } from "sgi/sheet";
+import { startRun } from "sgi/run";
 import { LiveSource, SavedSource, SourceError, Superseded } from "sgi/source";
 import { Surface } from "sgi/surface";
 import { startTheme } from "sgi/theme";
@@ -27,7 +27,7 @@ class Page {
     document.title = `${model.title} \u2013 sgi-engine view`;
     this.cards = new Cards(byId("maps"), model.types, (point, kept) => this.showPoint(point, kept));
     this.surface = new Surface(model.types);
-    this.relight = new Relight(model.types, (pixels) => this.surface.showRelit(pixels));
+    this.relight = new Relight(model.types, (pixels) => this.surface.showRelit(pixels), model.light);
     byId("map-size").addEventListener("input", () => {
       byId("maps").style.setProperty("--map", `${byId("map-size").value}px`);
     });
@@ -52,7 +52,7 @@ class Page {
       try {
         const maps = await next.getMaps();
         const [model, all] = [1000 * maps.seconds, performance.now() - start];
-        this.say(next.where || `${model.toFixed(0)} ms in the model, ${all.toFixed(0)} ms to here`);
+        this.say(next.where || `${model.toFixed(0)} ms model \u00b7 ${all.toFixed(0)} ms total`);
         byId("maps-title").textContent = `Maps of ${next.name}`;
         this.show(maps);
         this.shown = next.screen;
@@ -116,63 +116,13 @@ function startModel(page) {
   change();
 }
 
-/** A run folder: the sheet of its items, and the maps of the one that was opened, from its files. */
-function startRun(page) {
-  const { source, model } = page;
-  const controls = model.live ? null : startControls(page).controls;
-  const tabs = startTabs(controls);
-  const open = ({ place, number, state, name, screen: settings }) => {
-    if (state === "missing") {
-      page.say(`${name} is missing: the run has not made it`, true);
-      return;
-    }
-    const screen = model.item === "latent" ? { latent: number } : { seed: number, ...settings };
-    controls?.set(screen);
-    tabs.open("item");
-    page.request(screen, () => source.filedMaps(place), name, "from the files of the run");
-  };
-  const sheet = new Sheet(byId("sheet"), source, open);
-  page.sheet = sheet;
-  source.onBack = () => sheet.poll();
-  sheet.focus();
-  startKeys(sheet, {
-    "/": ["find a seed on the sheet", () => (tabs.open("sheet"), byId("sheet-search").select())],
-    n: ["next missing map on the sheet", () => (tabs.open("sheet"), sheet.nextMissing())],
-    Enter: ["open the marked maps of the sheet", () => byId("sheet").hidden || sheet.open(sheet.active)],
-    Escape: ["back to the sheet", () => (tabs.open("sheet"), sheet.focus())],
-  });
-  byId("item-previous").addEventListener("click", () => sheet.step(-1));
-  byId("item-next").addEventListener("click", () => sheet.step(1));
-  page.say("Click on maps to open them");
-}
-
-/** The tabs of a run folder. controls: null where no model is open; else they are beside the maps, not the sheet. */
-function startTabs(controls) {
-  const names = ["sheet", "item"];
-  const open = (chosen) => {
-    if (chosen === "item") byId("tab-item").disabled = false;
-    for (const name of names) {
-      byId(name).hidden = name !== chosen;
-      byId(`tab-${name}`).setAttribute("aria-selected", String(name === chosen));
-    }
-    const plain = chosen === "sheet" || !controls;
-    byId("controls").hidden = plain;
-    byId("layout").classList.toggle("plain", plain);
-    for (const id of ["item-previous", "item-next"]) byId(id).hidden = chosen === "sheet";
-  };
-  for (const name of names) byId(`tab-${name}`).addEventListener("click", () => open(name));
-  byId("tabs").hidden = false;
-  byId("tab-item").disabled = true; // until an item is open
-  open("sheet");
-  return { open };
-}
-
 /** A saved page: a list of pictures, without a model. */
 function startSaved(page) {
   const { items } = page.source;
   const select = byId("saved-item");
   for (const { label } of items) select.add(new Option(label));
   byId("saved-items").hidden = false;
+  if (page.model.photo) page.cards.showPhoto(page.model.photo);
   for (const part of document.querySelectorAll(".live, #reproduce")) part.hidden = true;
   const open = () => {
     const place = select.selectedIndex;
@@ -230,7 +180,7 @@ async function start() {
   const page = new Page(source, model);
   window.sgi = expose(page);
   if (saved) startSaved(page);
-  else if (model.mode === "run") startRun(page);
+  else if (model.mode === "run") startRun(page, model.live ? null : startControls(page).controls);
   else startModel(page);
 }
 

@@ -110,7 +110,9 @@ export class Surface {
    */
   show(maps) {
     this.maps = maps;
-    if (this.depth && maps.types[this.depth.name]) this.reshape();
+    if (!this.depth) return;
+    if (maps.types[this.depth.name]) this.reshape();
+    else this.draw();
   }
 
   /**
@@ -270,8 +272,9 @@ export class Surface {
 
   render() {
     const points = this.form.value === "points";
-    this.points.visible = points && Boolean(this.maps);
-    this.mesh.visible = !points && Boolean(this.maps);
+    this.scene.visible = Boolean(this.maps?.types[this.depth.name]);
+    this.points.visible = points;
+    this.mesh.visible = !points;
     this.geometry.setDrawRange(0, points ? Infinity : this.drawn);
     this.renderer.render(this.scene, this.view);
   }

@@ -113,20 +113,21 @@ def test_truncation_mixing_and_interpolation(tab, engine):
     tab.errors.clear()  # the browser logs the status 400 of the wrong rows
 
 
-@pytest.mark.parametrize("name", ["depth", "normal", "albedo", "shading"])
-def test_alpha_of_each_offset(open_tab, viewer, engine, name):
-    tab = open_tab(viewer)
-    step = Offset.load(bundle.offset(name)).tensors[ROWS]
-    fill(tab, f"#alpha-{name}", 0.4)
-    ws = engine.mapping(seeds=0) - np.float32(0.6) * step
-    assert_shows(tab, {name: engine(ws=ws, types=name)[name], "image": engine(seeds=0, types="image")["image"]})
-    fill(tab, f"#alpha-{name}", 0)
-    tab.settle()
+def test_alpha_of_each_offset(tab, engine):
     image = engine(seeds=0, types="image")["image"]
-    kind = get(name)
-    code = image if kind.code_channels == 3 else image.mean(axis=1, keepdims=True)
     inside = ((image > 0) & (image < 1)).all(axis=1)[0]  # a mean of channels is that of the picture before its clip
-    np.testing.assert_allclose(values(tab, name)[:, inside], decode(kind, code)[0][:, inside], atol=1e-3)
+    for name in engine.artifact.offsets:
+        step = Offset.load(bundle.offset(name)).tensors[ROWS]
+        fill(tab, f"#alpha-{name}", 0.4)
+        ws = engine.mapping(seeds=0) - np.float32(0.6) * step
+        assert_shows(tab, {name: engine(ws=ws, types=name)[name], "image": image})
+        fill(tab, f"#alpha-{name}", 0)
+        tab.settle()
+        kind = get(name)
+        code = image if kind.code_channels == 3 else image.mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(values(tab, name)[:, inside], decode(kind, code)[0][:, inside], atol=1e-3)
+        tab.page.click(f".slider:has(#alpha-{name}) .reset")
+    assert_shows(tab, engine(seeds=0))
 
 
 def test_classes(open_tab, class_model):
@@ -256,19 +257,23 @@ def test_relighting_is_albedo_times_the_light_on_the_normals(tab, engine):
     assert float(tab.page.input_value("#elevation")) == pytest.approx(5, abs=2)
 
 
-@pytest.mark.parametrize("width", [1440, 900, 400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_fits_its_window_in_both_colours(open_tab, viewer, width, scheme):
-    tab = open_tab(viewer, viewport={"width": width, "height": 900}, color_scheme=scheme)
-    assert tab.page.evaluate("() => document.documentElement.scrollWidth") <= width
-    paper = "() => getComputedStyle(document.body).backgroundColor"
-    is_dark = {"light": False, "dark": True}
-    assert (max(map(int, tab.page.evaluate(paper)[4:-1].split(","))) < 128) == is_dark[scheme]
-    tab.page.click("#theme")
-    tab.page.click("#theme")
-    assert max(map(int, tab.page.evaluate(paper)[4:-1].split(","))) < 128
-    tab.page.click("#help")
-    assert tab.page.locator("#keys").is_visible()
+def test_the_page_fits_its_window_in_both_colours(tab):
+    page = tab.page
+
+    def is_dark():
+        return max(map(int, page.evaluate("getComputedStyle(document.body).backgroundColor")[4:-1].split(","))) < 128
+
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        assert is_dark() == (scheme == "dark")
+    for _ in ("light", "dark"):
+        page.click("#theme")
+    assert is_dark()
+    for width in (1440, 900, 400):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.click("#help")
+    assert page.locator("#keys").is_visible()
 
 
 def test_a_dragged_slider_asks_only_for_the_newest_value(tab, engine):

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from sgi.engine.view.opening import Source, Viewed
+from sgi.engine.live import Screen
+from sgi.engine.view.opening import Viewed
 from sgi.engine.view.reduction import reduce_values
-from sgi.engine.view.settings import ViewSettings
-from sgi.engine.view.static_page import Screen, save
+from sgi.engine.view.saving import save_view
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def saved(live, tmp_path, open_tab):
 
     def call(seeds, size):
         path = tmp_path / "page.html"
-        save(Viewed(live=live, source=Source(), title="rooms"), ViewSettings(), path, seeds, size)
+        save_view(Viewed(live=live, title="rooms"), path, seeds=seeds, size=size)
         return open_tab(path.as_uri(), offline=True)
 
     return call
