@@ -1,5 +1,5 @@
 # make run        a fresh machine to 1000 seeds' maps and a preview picture
-# make test       set-up, format check, lint, types, C++ build and every test
+# make test       set-up, format check, lint, types, C++ build, a browser and every test
 # make docs       the pages of docs/ and the API reference, into build/site
 # make precommit  every check of .pre-commit-config.yaml on every file
 # make dist       source distributions and wheel, their contents checked, into dist/
@@ -20,13 +20,13 @@ NATIVE_FILES := $(shell find engine/native/src engine/native/include engine/nati
 SCRIPT_FOLDERS := tests:benchmarks:benchmarks/gpu:.ci:docs:docs/pictures
 SCRIPTS := .ci docs benchmarks tests engine/native/tests/data/make.py
 
-.PHONY: run test setup format lint types types-packages types-scripts native native-deps pytest docs docs-serve \
-  precommit dist bundle clean
+.PHONY: run test setup format lint types types-packages types-scripts native native-deps browser pytest docs \
+  docs-serve precommit dist bundle clean
 
 run: $(RUN)/.ready
 	$(RUN)/bin/sgi-engine run --seeds $(SEEDS) --outdir $(OUTDIR)
 
-test: setup lint types native pytest
+test: setup lint types native browser pytest
 
 setup: $(DEV)/.ready
 
@@ -57,6 +57,10 @@ native: setup
 # ONNX Runtime's headers and what else C++ is built with, into build/deps.
 native-deps:
 	engine/native/get-deps.sh build/deps
+
+# Debian's chromium, which drives the viewer's page.
+browser:
+	.ci/get-browser.sh
 
 pytest: setup
 	$(DEV)/bin/pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0 $(TESTS)

@@ -162,6 +162,19 @@ def test_without_a_compiler_the_package_of_the_library_is_left_out(tmp_path, req
     assert (done.returncode, done.stdout, done.stderr) == (1 if required else 0, "", message)
 
 
+@pytest.mark.parametrize("required", [None, "1"])
+def test_without_a_browser_the_message_says_how_to_install_it(tmp_path, required):
+    (tmp_path / "bash").symlink_to(shutil.which("bash"))
+    environment = {"PATH": str(tmp_path)} | ({"SGI_REQUIRE_BROWSER": required} if required else {})
+    script = ROOT / ".ci/get-browser.sh"
+    done = subprocess.run([tmp_path / "bash", script], env=environment, capture_output=True, text=True, check=False)
+    message = (
+        "The tests of the viewer's page are skipped, because chromium is not installed: "
+        "install it so that `chromium` is a command\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1 if required else 0, "", message)
+
+
 def test_extras_for_contributors():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert any(name.startswith("mkdocs-material") for name in extras["docs"])
