@@ -1,0 +1,95 @@
+"""`sgi-engine view`: a page that shows a model live."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sgi.cli.options import OffsetFiles, RunBackend, RunCache, RunDevice, RunGenerator, RunModel, Threads
+from sgi.cli.progress import progress
+from sgi.cli.terminal import echo
+from sgi.engine.backends import AUTO
+from sgi.engine.errors import UserError
+
+PANELS = {"Model": ("model", "generator", "offsets", "cache"), "Speed": ("backend", "device", "precision", "threads")}
+
+
+def view(
+    what: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[WHAT]",
+            help="An exported model, a generator or checkpoint, or the folder of a run or of `invert`. Default: the "
+            "bundled rooms.",
+            show_default=False,
+        ),
+    ] = None,
+    model: RunModel = None,
+    generator: RunGenerator = None,
+    offsets: OffsetFiles = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on. Other than loopback needs a token, which is made.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
+    token: Annotated[
+        str | None, typer.Option("--token", envvar="SGI_TOKEN", help="Token that the page must be opened with.")
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    backend: RunBackend = AUTO,
+    device: RunDevice = AUTO,
+    precision: Annotated[str | None, typer.Option("--precision", help="bf16 on CPUs that have it.")] = None,
+    threads: Threads = None,
+    cache: RunCache = True,
+) -> None:
+    """Open a page that shows a model live: image and maps of seeds, truncation, mixing, depth in 3D, other light.
+
+    The address is printed; Ctrl-C ends the server. The page is served to this machine only, unless --host says
+    otherwise, and loads nothing from the network.
+    """
+    try:
+        import uvicorn
+
+        from sgi.engine.view.app import create_app
+    except ModuleNotFoundError as error:
+        raise UserError(f'{error.name} is not installed: pip install "sgi-engine[cpu,view]"') from None
+    from sgi.engine.live import open_live
+    from sgi.engine.service.server import bind
+    from sgi.engine.view.settings import ViewSettings
+
+    settings = ViewSettings(host=host, token=token, command=_command())
+    with (
+        bind(host, port) as listener,
+        progress() as shown,
+        open_live(
+            model, generator, offsets or [], backend=backend, device=device, threads=threads, precision=precision,
+            cache=cache, progress=shown,
+        ) as live,
+    ):  # fmt: skip
+        where = f"[{host}]" if ":" in host else host
+        address = f"http://{where}:{listener.getsockname()[1]}/"
+        if settings.token:
+            address += f"?token={settings.token}"
+        echo(address)
+        if browser and _has_display():
+            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+        config = uvicorn.Config(
+            create_app(live, settings, title="rooms, bundled model"), log_level="warning", timeout_graceful_shutdown=2
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _command() -> str:
+    """The command line as it was typed."""
+    return shlex.join(["sgi-engine", *sys.argv[1:]])
+
+
+def _has_display() -> bool:
+    """Whether a browser with windows can open; elsewhere `webbrowser` starts one of the terminal."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

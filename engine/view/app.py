@@ -1,0 +1,176 @@
+"""The HTTP interface of a viewer. Errors are one line of text with status 4xx or 5xx, and the server goes on.
+
+docs/viewer.md describes the endpoints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from sgi.engine.errors import UserError, one_line
+from sgi.engine.live import LiveModel, Screen
+from sgi.engine.view.access import Access
+from sgi.engine.view.assets import MEDIA_TYPES, PAGE, assets, content_security
+from sgi.engine.view.description import describe
+from sgi.engine.view.settings import ViewSettings
+from sgi.engine.view.turns import CrowdedError, SupersededError, Turns
+from sgi.engine.view.wire import MEDIA_TYPE, encode_body
+
+MOST_JSON_BYTES = 1 << 16
+_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class EngineError(Exception):
+    """The engine failed; the text says what and what to do."""
+
+
+def create_app(
+    live: LiveModel | None,
+    settings: ViewSettings,
+    *,
+    title: str = "",
+    routes: Sequence[BaseRoute] = (),
+    mode: str = "model",
+) -> Starlette:
+    """An ASGI application that shows an open model; the caller closes it afterwards.
+
+    live: None for a run folder whose model is missing. title: of the page. routes: of a run folder. mode: model or run.
+    """
+    viewer = _Viewer(live, settings, title, mode)
+    app = Starlette(
+        routes=[
+            Route("/", viewer.page),
+            Route("/page/{name:path}", viewer.asset),
+            Route("/api/health", viewer.health),
+            Route("/api/model", viewer.model),
+            Route("/api/maps", viewer.maps, methods=["POST"]),
+            *routes,
+        ],
+        middleware=[Middleware(Access, settings=settings)],
+        exception_handlers={
+            UserError: _refusal(400),
+            EngineError: _refusal(503),
+            SupersededError: _refusal(409, "superseded"),
+            CrowdedError: _refusal(503, "too many pages ask at the same time; close some"),
+            HTTPException: _http_error,
+            ClientDisconnect: _refusal(400, "the client left"),
+        },
+        lifespan=viewer.lifespan,
+    )
+    app.router.redirect_slashes = False  # a redirection would contain the host that the request states
+    return app
+
+
+class _Viewer:
+    """The endpoints of a model."""
+
+    def __init__(self, live: LiveModel | None, settings: ViewSettings, title: str, mode: str) -> None:
+        self._live = live
+        self._settings = settings
+        self._title = title
+        self._mode = mode
+        self._turns = Turns()
+        self._assets = assets()
+
+    @asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Run the worker while the application runs."""
+        worker = asyncio.create_task(self._turns.run())
+        yield
+        worker.cancel()
+
+    async def page(self, request: Request) -> Response:
+        """The page."""
+        text = (PAGE / "index.html").read_text(encoding="utf-8")
+        return HTMLResponse(text, headers={**_HEADERS, "Content-Security-Policy": content_security(text)})
+
+    async def asset(self, request: Request) -> Response:
+        """A file of the page."""
+        path = self._assets.get(request.path_params["name"])
+        if path is None:
+            raise HTTPException(404)
+        return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], headers=_HEADERS)
+
+    async def health(self, request: Request) -> Response:
+        """200 while the server runs."""
+        return JSONResponse({"status": "ok"}, headers=_HEADERS)
+
+    async def model(self, request: Request) -> Response:
+        """The model: types, ranges, which controls there are."""
+        return JSONResponse(describe(self._live, self._settings, self._title, self._mode), headers=_HEADERS)
+
+    async def maps(self, request: Request) -> Response:
+        """Maps of a screen."""
+        screen = Screen.from_json(await body_of(request, MOST_JSON_BYTES))
+        live = self._opened()
+        body = await self._turns.ask(tab_of(request), lambda: _computed(live, screen))
+        return Response(body, media_type=MEDIA_TYPE, headers=_HEADERS)
+
+    def _opened(self) -> LiveModel:
+        if self._live is None:
+            raise UserError("`screen`: the model of this run folder is not open")
+        return self._live
+
+
+def tab_of(request: Request) -> str:
+    """The page that sent a request; requests of programs without the header share one."""
+    return request.headers.get("x-sgi-tab", "")[:64]
+
+
+async def body_of(request: Request, limit: int) -> bytes:
+    """The body of a request; raises HTTPException, status 413, for more than `limit` bytes."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > limit:
+            raise HTTPException(413, f"the request has more than {limit} bytes")
+    return bytes(body)
+
+
+def _computed(live: LiveModel, screen: Screen) -> bytes:
+    """The body for a screen; raises UserError for a wrong screen, EngineError for a failure of the engine."""
+    planned = live.plan(screen)
+    start = time.perf_counter()
+    try:
+        maps = live.compute([planned])[0]
+        seconds = time.perf_counter() - start
+        return encode_body(live.types, maps, seconds)
+    except Exception as error:
+        what = one_line(str(error) or type(error).__name__, 300)
+        raise EngineError(f"the engine failed ({what}); change the values, or start the viewer again") from error
+
+
+def _refusal(status: int, text: str | None = None) -> Callable[[Request, Exception], Any]:
+    async def answer(request: Request, error: Exception) -> Response:
+        return PlainTextResponse(f"{text or error}\n", status, _HEADERS)
+
+    return answer
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return PlainTextResponse(f"{one_line(error.detail)}\n", error.status_code, {**_HEADERS, **(error.headers or {})})
+
+
+def parse_json(body: bytes) -> Any:
+    """Parsed JSON of a body; raises UserError for anything else."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"the request is not JSON: {error}") from None
