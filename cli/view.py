@@ -59,35 +59,37 @@ def view(
         from sgi.engine.view.app import create_app
     except ModuleNotFoundError as error:
         raise UserError(f'{error.name} is not installed: pip install "sgi-engine[cpu,view]"') from None
-    from sgi.engine.live import open_live
     from sgi.engine.service.server import bind
+    from sgi.engine.view.opening import open_viewed
     from sgi.engine.view.settings import ViewSettings
 
-    settings = ViewSettings(host=host, token=token, command=_command())
     with (
         bind(host, port) as listener,
         progress() as shown,
-        open_live(
-            model, generator, offsets or [], backend=backend, device=device, threads=threads, precision=precision,
-            cache=cache, progress=shown,
-        ) as live,
+        open_viewed(
+            what, model=model, generator=generator, offsets=offsets or [], backend=backend, device=device,
+            threads=threads, precision=precision, cache=cache, progress=shown,
+        ) as viewed,
     ):  # fmt: skip
-        where = f"[{host}]" if ":" in host else host
-        address = f"http://{where}:{listener.getsockname()[1]}/"
-        if settings.token:
-            address += f"?token={settings.token}"
+        port = listener.getsockname()[1]
+        settings = ViewSettings(host=host, token=token, command=_command(port))
+        app = create_app(viewed, settings)
+        address = settings.address(port)
         echo(address)
         if browser and _has_display():
             threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
-        config = uvicorn.Config(
-            create_app(live, settings, title="rooms, bundled model"), log_level="warning", timeout_graceful_shutdown=2
-        )
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def _command() -> str:
-    """The command line as it was typed."""
-    return shlex.join(["sgi-engine", *sys.argv[1:]])
+def _command(port: int) -> str:
+    """The command line as it was typed, with the port, so that the page finds a viewer that is started again."""
+    words = sys.argv[1:]
+    if "--port" in words:
+        place = words.index("--port")
+        del words[place : place + 2]
+    words = [word for word in words if not word.startswith("--port=")]
+    return shlex.join(["sgi-engine", *words, "--port", str(port)])
 
 
 def _has_display() -> bool:

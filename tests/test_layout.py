@@ -51,8 +51,8 @@ ALLOWED: dict[str, set[str]] = {
         "engine", "engine.api", "engine.backends", "engine.bundle", "engine.generator_model", "engine.writers",
     },
     "engine.view": {
-        "engine", "engine.api", "engine.backends", "engine.generator_model", "engine.live", "engine.run",
-        "engine.service", "engine.shards", "engine.writers",
+        "engine", "engine.api", "engine.backends", "engine.bundle", "engine.generator_model", "engine.live",
+        "engine.run", "engine.service", "engine.shards", "engine.writers",
     },
     "engine.doctor": {"engine", "engine.backends", "engine.bundle", "engine.generator_model", "engine.writers"},
     "engine.inspect_file": {"engine", "engine.generator"},

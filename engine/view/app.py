@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,13 +17,17 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from sgi.engine.errors import UserError, one_line
-from sgi.engine.live import LiveModel, Screen
+from sgi.engine.live import LATENTS_KEPT, LiveModel, Screen
+from sgi.engine.view import run_routes
 from sgi.engine.view.access import Access
 from sgi.engine.view.assets import MEDIA_TYPES, PAGE, assets, content_security
+from sgi.engine.view.commands import Commands, parse_request
 from sgi.engine.view.description import describe
+from sgi.engine.view.latents import MOST_BYTES, LoadedLatents, latents_file, load_latents
+from sgi.engine.view.opening import Viewed
 from sgi.engine.view.settings import ViewSettings
 from sgi.engine.view.turns import CrowdedError, SupersededError, Turns
 from sgi.engine.view.wire import MEDIA_TYPE, encode_body
@@ -40,19 +44,13 @@ class EngineError(Exception):
     """The engine failed; the text says what and what to do."""
 
 
-def create_app(
-    live: LiveModel | None,
-    settings: ViewSettings,
-    *,
-    title: str = "",
-    routes: Sequence[BaseRoute] = (),
-    mode: str = "model",
-) -> Starlette:
-    """An ASGI application that shows an open model; the caller closes it afterwards.
+def create_app(live: LiveModel | None, settings: ViewSettings, **shown: Any) -> Starlette:
+    """An ASGI application that shows an open model or a run folder; the caller closes them afterwards.
 
-    live: None for a run folder whose model is missing. title: of the page. routes: of a run folder. mode: model or run.
+    live: None for a run folder whose model is not known. shown: the other fields of `Viewed`.
     """
-    viewer = _Viewer(live, settings, title, mode)
+    viewed = Viewed(live=live, **shown)
+    viewer = _Viewer(viewed, settings)
     app = Starlette(
         routes=[
             Route("/", viewer.page),
@@ -60,7 +58,12 @@ def create_app(
             Route("/api/health", viewer.health),
             Route("/api/model", viewer.model),
             Route("/api/maps", viewer.maps, methods=["POST"]),
-            *routes,
+            Route("/api/commands", viewer.commands, methods=["POST"]),
+            Route("/api/latents", viewer.load_latents, methods=["POST"]),
+            Route("/api/latents/save", viewer.save_latents, methods=["POST"]),
+            Route("/photo.png", viewer.photo),
+            Route("/photo/{row:int}.png", viewer.photo),
+            *([] if viewed.folder is None else run_routes.routes(viewed.folder)),
         ],
         middleware=[Middleware(Access, settings=settings)],
         exception_handlers={
@@ -80,13 +83,14 @@ def create_app(
 class _Viewer:
     """The endpoints of a model."""
 
-    def __init__(self, live: LiveModel | None, settings: ViewSettings, title: str, mode: str) -> None:
-        self._live = live
+    def __init__(self, viewed: Viewed, settings: ViewSettings) -> None:
+        self._viewed = viewed
         self._settings = settings
-        self._title = title
-        self._mode = mode
         self._turns = Turns()
         self._assets = assets()
+        self._loaded: dict[str, LoadedLatents] = {}
+        if viewed.latents is not None:
+            self._loaded[viewed.latents.id] = viewed.latents
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -113,7 +117,7 @@ class _Viewer:
 
     async def model(self, request: Request) -> Response:
         """The model: types, ranges, which controls there are."""
-        return JSONResponse(describe(self._live, self._settings, self._title, self._mode), headers=_HEADERS)
+        return JSONResponse(describe(self._viewed, self._settings), headers=_HEADERS)
 
     async def maps(self, request: Request) -> Response:
         """Maps of a screen."""
@@ -122,10 +126,40 @@ class _Viewer:
         body = await self._turns.ask(tab_of(request), lambda: _computed(live, screen))
         return Response(body, media_type=MEDIA_TYPE, headers=_HEADERS)
 
+    async def commands(self, request: Request) -> Response:
+        """The command and the Python lines that make the maps of a screen again."""
+        screen, light = parse_request(parse_json(await body_of(request, MOST_JSON_BYTES)))
+        commands = Commands(self._opened(), self._viewed.source, self._loaded)
+        return JSONResponse(await asyncio.to_thread(commands.of, screen, light), headers=_HEADERS)
+
+    async def load_latents(self, request: Request) -> Response:
+        """Keep the latents of a file for screens."""
+        live = self._opened()
+        body = await body_of(request, MOST_BYTES)
+        found = await asyncio.to_thread(load_latents, live, request.query_params.get("name", ""), body)
+        self._loaded[found.id] = found
+        while len(self._loaded) > LATENTS_KEPT:
+            del self._loaded[next(iter(self._loaded))]
+        return JSONResponse(found.to_dict(), headers=_HEADERS)
+
+    async def save_latents(self, request: Request) -> Response:
+        """A file of the w+ of a screen."""
+        screen = Screen.from_json(await body_of(request, MOST_JSON_BYTES))
+        body = await asyncio.to_thread(latents_file, self._opened(), screen)
+        return Response(body, media_type=MEDIA_TYPE, headers=_HEADERS)
+
+    async def photo(self, request: Request) -> Response:
+        """The picture of which the first latents were found."""
+        pictures = () if self._viewed.latents is None else self._viewed.latents.pictures
+        row = request.path_params.get("row", 0)
+        if row >= len(pictures) or not pictures[row].is_file():
+            raise HTTPException(404, "there is no picture of these latents")
+        return FileResponse(pictures[row], media_type="image/png", headers=_HEADERS)
+
     def _opened(self) -> LiveModel:
-        if self._live is None:
-            raise UserError("`screen`: the model of this run folder is not open")
-        return self._live
+        if self._viewed.live is None:
+            raise UserError(f"`screen`: {self._viewed.no_live}")
+        return self._viewed.live
 
 
 def tab_of(request: Request) -> str:

@@ -9,14 +9,31 @@ import numpy as np
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.live import LiveModel
 from sgi.engine.palette import palette
+from sgi.engine.view.opening import Viewed
 from sgi.engine.view.settings import ViewSettings
+from sgi.engine.writers.colour_map import viridis
+from sgi.engine.writers.display import is_coloured
+
+_BAR = 17  # colours of a bar of depth
 
 
-def describe(live: LiveModel | None, settings: ViewSettings, title: str, mode: str) -> dict[str, Any]:
-    """What the page needs to know of the model. live: None for a run folder without its model. mode: model or run."""
-    found: dict[str, Any] = {"mode": mode, "title": title, "command": settings.command}
+def describe(viewed: Viewed, settings: ViewSettings) -> dict[str, Any]:
+    """What the page needs to know of the model; `live` is the reason why a run folder has none."""
+    live, folder = viewed.live, viewed.folder
+    found: dict[str, Any] = {
+        "mode": "model" if folder is None else "run",
+        "title": viewed.title,
+        "command": settings.command,
+        "live": viewed.no_live,
+    }
+    if folder is not None:
+        found["item"] = folder.item
     if live is None:
-        return found | {"types": []}
+        types = [] if folder is None else [describe_type(kind) | {"alpha": None} for kind in folder.types]
+        return found | {"types": types, "resolution": folder.resolution if folder else 0}
+    if viewed.latents is not None:
+        found["latents"] = viewed.latents.to_dict()
+        found["photo"] = next(iter(found["latents"]["photos"]), None)
     facts = live.artifact
     return found | {
         "resolution": facts.resolution,
@@ -35,10 +52,16 @@ def describe(live: LiveModel | None, settings: ViewSettings, title: str, mode: s
 
 
 def describe_type(kind: Intrinsic) -> dict[str, Any]:
-    """A type with the colours of its classes, 0 to 255."""
-    colours = np.rint(palette(len(kind.classes)) * 255).astype(int).tolist() if kind.classes else []
+    """A type with colours, 0 to 255: of its classes; of depth those of a bar from the least to the largest value."""
+    colours = palette(len(kind.classes)) if kind.classes else np.empty((0, 3))
+    if is_coloured(kind):
+        colours = viridis(np.linspace(1, 0, _BAR)[None, None])[:, 0].T
     facts = ("name", "channels", "low", "high", "decoding", "meaning")
-    return {**{name: getattr(kind, name) for name in facts}, "classes": list(kind.classes), "colours": colours}
+    return {
+        **{name: getattr(kind, name) for name in facts},
+        "classes": list(kind.classes),
+        "colours": np.rint(colours * 255).astype(int).tolist(),
+    }
 
 
 def _alpha(live: LiveModel, name: str) -> dict[str, Any] | None:

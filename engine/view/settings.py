@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from socket import gethostname
+from urllib.parse import urlencode
 
 from sgi.engine.errors import UserError
 from sgi.engine.service.settings import LOOPBACK
@@ -35,3 +37,8 @@ class ViewSettings:
             raise UserError("`token`: must be printable ASCII characters, at least one")
         if self.host not in ANY_HOST:
             object.__setattr__(self, "hosts", frozenset((*LOOPBACK, self.host.lower())))
+
+    def address(self, port: int) -> str:
+        """The address of the page, with the token."""
+        host = gethostname() if self.host in ANY_HOST else f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{port}/" + (f"?{urlencode({'token': self.token})}" if self.token else "")

@@ -1,0 +1,175 @@
+/** The page: opens a source, builds its parts, and shows the maps of the controls whenever they change. */
+
+import { startCommands } from "sgi/commands";
+import { Controls } from "sgi/controls";
+import { startKeys } from "sgi/keys";
+import { LatentTools } from "sgi/latents";
+import { Cards } from "sgi/maps";
+import { Relight } from "sgi/relight";
+import { LiveSource, SavedSource, SourceError, Superseded } from "sgi/source";
+import { Surface } from "sgi/surface";
+import { startTheme } from "sgi/theme";
+
+const byId = (id) => document.getElementById(id);
+
+class Page {
+  constructor(source, model) {
+    this.source = source;
+    this.model = model;
+    this.running = false;
+    this.wanted = null;
+    this.screen = null;
+    this.shown = null;
+    this.maps = null;
+    byId("title").textContent = titleOf(model);
+    document.title = `${model.title} \u2013 sgi-engine view`;
+    this.cards = new Cards(byId("maps"), model.types, (point, kept) => this.showPoint(point, kept));
+    this.surface = new Surface(model.types);
+    this.relight = new Relight(model.types, (pixels) => this.surface.showRelit(pixels));
+    byId("map-size").addEventListener("input", () => {
+      byId("maps").style.setProperty("--map", `${byId("map-size").value}px`);
+    });
+  }
+
+  /**
+   * Shows the maps of a screen; while others are computed only the newest waits.
+   * @param {Object} screen
+   * @param {() => Promise<import("sgi/source").Maps>} getMaps
+   */
+  async request(screen, getMaps) {
+    this.screen = screen;
+    this.wanted = { screen, getMaps };
+    if (this.running) return;
+    this.running = true;
+    while (this.wanted) {
+      const { screen: next, getMaps: get } = this.wanted;
+      this.wanted = null;
+      const start = performance.now();
+      try {
+        const maps = await get();
+        const [model, all] = [1000 * maps.seconds, performance.now() - start];
+        this.say(`${model.toFixed(0)} ms in the model, ${all.toFixed(0)} ms to here`);
+        this.show(maps);
+        this.shown = next;
+      } catch (error) {
+        if (error instanceof Superseded) continue;
+        if (!(error instanceof SourceError)) console.error(error);
+        this.say(error.message, true);
+      }
+    }
+    this.running = false;
+  }
+
+  show(maps) {
+    this.maps = maps;
+    this.cards.show(maps);
+    this.surface.show(maps);
+    this.relight.show(maps);
+  }
+
+  /** One line in the top right corner. */
+  say(text, wrong = false) {
+    byId("status").textContent = text;
+    byId("status").title = text;
+    byId("status").classList.toggle("wrong", wrong);
+  }
+
+  showPoint(point, kept) {
+    byId("point").textContent = point
+      ? `column ${point.x}, row ${point.y}${kept ? " \u2013 click to let go" : ""}`
+      : "Point at a map; click to keep the place";
+  }
+}
+
+function titleOf({ title, resolution, backend, device }) {
+  return [title, resolution && `${resolution} px`, backend && `${backend}${device === backend ? "" : ` on ${device}`}`]
+    .filter(Boolean)
+    .join(" \u00b7 ");
+}
+
+/** The controls of a model, and the buttons that take what they show out of the page. */
+function startLive(page) {
+  const { source, model } = page;
+  const change = () => {
+    const screen = controls.screen();
+    latents.show(screen);
+    page.request(screen, () => source.maps(screen));
+  };
+  const tell = (text) => page.say(text);
+  const controls = new Controls(model, change);
+  const showPhoto = (url) => page.cards.showPhoto(url);
+  const latents = new LatentTools(source, model, { controls, change, tell, showPhoto });
+  startCommands(source, { screen: () => page.screen, light: () => page.relight.light, tell });
+  startKeys(controls);
+  source.onBack = change;
+  change();
+}
+
+/** A saved page: a list of pictures, without a model. */
+function startSaved(page) {
+  const { items } = page.source;
+  const select = byId("saved-item");
+  for (const { label } of items) select.add(new Option(label));
+  byId("saved-items").hidden = false;
+  for (const part of document.querySelectorAll(".live")) part.hidden = true;
+  const open = () => {
+    const place = select.selectedIndex;
+    page.request(items[place].screen, () => page.source.filedMaps(place));
+  };
+  const go = (place) => {
+    select.selectedIndex = (place + items.length) % items.length;
+    open();
+  };
+  select.addEventListener("change", open);
+  startKeys({
+    step: (by) => go(select.selectedIndex + by),
+    random: () => go(Math.floor(Math.random() * items.length)),
+  });
+  open();
+}
+
+/** What tests read. */
+function expose(page) {
+  return {
+    get screen() {
+      return page.screen;
+    },
+    get shown() {
+      return page.shown;
+    },
+    get maps() {
+      return page.maps;
+    },
+    get relit() {
+      return page.relight.relit;
+    },
+    camera: () => page.surface.camera(),
+  };
+}
+
+async function start() {
+  startTheme();
+  const saved = byId("saved");
+  const banner = byId("banner");
+  let command = "sgi-engine view";
+  const source = saved
+    ? new SavedSource(JSON.parse(saved.textContent))
+    : new LiveSource((gone) => {
+        banner.hidden = !gone;
+        banner.innerHTML = "The viewer does not answer. This page goes on by itself when you start it again: <code></code>";
+        banner.querySelector("code").textContent = command;
+        if (!gone) source.onBack?.();
+      });
+  const model = await source.model();
+  command = model.command ?? command;
+  const page = new Page(source, model);
+  window.sgi = expose(page);
+  if (saved) startSaved(page);
+  else startLive(page);
+}
+
+start().catch((error) => {
+  byId("status").textContent = error.message;
+  byId("status").classList.add("wrong");
+  console.error(error);
+});
