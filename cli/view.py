@@ -8,7 +8,7 @@ import sys
 import threading
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,9 +16,14 @@ from sgi.cli.options import OffsetFiles, RunBackend, RunCache, RunDevice, RunGen
 from sgi.cli.progress import progress
 from sgi.cli.terminal import echo
 from sgi.engine.backends import AUTO
-from sgi.engine.errors import UserError
+from sgi.engine.errors import UserError, refuse_ignored
 
-PANELS = {"Model": ("model", "generator", "offsets", "cache"), "Speed": ("backend", "device", "precision", "threads")}
+PANELS = {
+    "Model": ("model", "generator", "offsets", "cache"),
+    "Server": ("host", "port", "token", "browser"),
+    "One file in place of a server": ("save", "seeds", "size", "psi"),
+    "Speed": ("backend", "device", "precision", "threads"),
+}
 
 
 def view(
@@ -47,12 +52,35 @@ def view(
     precision: Annotated[str | None, typer.Option("--precision", help="bf16 on CPUs that have it.")] = None,
     threads: Threads = None,
     cache: RunCache = True,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", help="Write one HTML file with the maps of some seeds, and stop. It needs no server."),
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option("--seeds", help="With --save: seeds, or numbers of a run folder. Default: the first 8."),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option("--size", help="With --save: larger maps are reduced to this side. Default: 256.")
+    ] = None,
+    psi: Annotated[
+        float | None, typer.Option("--trunc", help="With --save: truncation psi. Default: the model's.")
+    ] = None,
 ) -> None:
     """Open a page that shows a model live: image and maps of seeds, truncation, mixing, depth in 3D, other light.
 
     The address is printed; Ctrl-C ends the server. The page is served to this machine only, unless --host says
     otherwise, and loads nothing from the network.
     """
+    opening: dict[str, Any] = {
+        "model": model, "generator": generator, "offsets": offsets or [], "backend": backend, "device": device,
+        "threads": threads, "precision": precision, "cache": cache,
+    }  # fmt: skip
+    given = {"seeds": seeds, "size": size, "psi": psi}
+    if save is not None:
+        _save(save, what, opening, {name: value for name, value in given.items() if value is not None})
+        return
+    refuse_ignored(given, "without `save`; choose it on the page")
     try:
         import uvicorn
 
@@ -66,11 +94,8 @@ def view(
     with (
         bind(host, port) as listener,
         progress() as shown,
-        open_viewed(
-            what, model=model, generator=generator, offsets=offsets or [], backend=backend, device=device,
-            threads=threads, precision=precision, cache=cache, progress=shown,
-        ) as viewed,
-    ):  # fmt: skip
+        open_viewed(what, **opening, progress=shown) as viewed,
+    ):
         port = listener.getsockname()[1]
         settings = ViewSettings(host=host, token=token, command=_command(port))
         app = create_app(viewed, settings)
@@ -80,6 +105,18 @@ def view(
             threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def _save(path: Path, what: Path | None, opening: dict[str, Any], chosen: dict[str, Any]) -> None:
+    """Write a static page."""
+    from sgi.engine.files import check_writable
+    from sgi.engine.view.opening import open_viewed
+    from sgi.engine.view.saving import save_view
+
+    check_writable(path, "save")
+    with progress() as shown, open_viewed(what, **opening, progress=shown) as viewed:
+        size = save_view(viewed, path, **chosen, progress=shown)
+    echo(f"wrote {path}, {size / 1e6:.1f} MB")
 
 
 def _command(port: int) -> str:

@@ -146,7 +146,13 @@ class LineFile(Generic[L]):
         self._end += len(line)
 
     def follow(self) -> bool:
-        """Read the lines that another run has appended since; returns whether there are any. For `read_only`."""
+        """Read the lines that another run has appended since; returns whether there are any. For `read_only`.
+
+        Raises OSError as `check` does, and if the file has become shorter.
+        """
+        self.check()
+        if os.fstat(self._file).st_size < self._end:
+            raise OSError(errno.ESTALE, f"{self.path.name} was cut")
         before, self._end = self._end, self._read(self._end)
         return self._end > before
 

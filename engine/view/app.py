@@ -28,6 +28,7 @@ from sgi.engine.view.commands import Commands, parse_request
 from sgi.engine.view.description import describe
 from sgi.engine.view.latents import MOST_BYTES, LoadedLatents, latents_file, load_latents
 from sgi.engine.view.opening import Viewed
+from sgi.engine.view.saving import saved_page
 from sgi.engine.view.settings import ViewSettings
 from sgi.engine.view.turns import CrowdedError, SupersededError, Turns
 from sgi.engine.view.wire import MEDIA_TYPE, encode_body
@@ -44,12 +45,13 @@ class EngineError(Exception):
     """The engine failed; the text says what and what to do."""
 
 
-def create_app(live: LiveModel | None, settings: ViewSettings, **shown: Any) -> Starlette:
+def create_app(viewed: Viewed | LiveModel, settings: ViewSettings, title: str = "") -> Starlette:
     """An ASGI application that shows an open model or a run folder; the caller closes them afterwards.
 
-    live: None for a run folder whose model is not known. shown: the other fields of `Viewed`.
+    viewed: also an open model alone, with a title for the head of the page.
     """
-    viewed = Viewed(live=live, **shown)
+    if isinstance(viewed, LiveModel):
+        viewed = Viewed(live=viewed, title=title)
     viewer = _Viewer(viewed, settings)
     app = Starlette(
         routes=[
@@ -61,6 +63,7 @@ def create_app(live: LiveModel | None, settings: ViewSettings, **shown: Any) -> 
             Route("/api/commands", viewer.commands, methods=["POST"]),
             Route("/api/latents", viewer.load_latents, methods=["POST"]),
             Route("/api/latents/save", viewer.save_latents, methods=["POST"]),
+            Route("/api/page", viewer.save_page, methods=["POST"]),
             Route("/photo.png", viewer.photo),
             Route("/photo/{row:int}.png", viewer.photo),
             *([] if viewed.folder is None else run_routes.routes(viewed.folder)),
@@ -146,6 +149,13 @@ class _Viewer:
         """A file of the w+ of a screen."""
         screen = Screen.from_json(await body_of(request, MOST_JSON_BYTES))
         body = await asyncio.to_thread(latents_file, self._opened(), screen)
+        return Response(body, media_type=MEDIA_TYPE, headers=_HEADERS)
+
+    async def save_page(self, request: Request) -> Response:
+        """A static page of a screen and a light, which opens without the viewer."""
+        screen, light = parse_request(parse_json(await body_of(request, MOST_JSON_BYTES)))
+        live = self._opened()
+        body = await self._turns.ask(tab_of(request), lambda: saved_page(self._viewed, live, screen, light))
         return Response(body, media_type=MEDIA_TYPE, headers=_HEADERS)
 
     async def photo(self, request: Request) -> Response:

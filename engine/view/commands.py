@@ -84,7 +84,11 @@ class Commands:
         if screen.latents is not None:
             found = self._loaded[screen.latents.id]
             imports.append("from sgi.engine.latents_file import read_latents, sizes_of")
-            lines.append("sizes = sizes_of(engine.backend.path, engine.artifact)")
+            described = "engine.artifact"
+            if found.latents.kind == "z":  # an engine that was opened for w+ describes no z
+                imports.append("from sgi.engine.artifact import Artifact")
+                described = "Artifact.read(engine.backend.path)"
+            lines.append(f"sizes = sizes_of(engine.backend.path, {described})")
             lines.append(f"latents = read_latents({_text(found.files)}, sizes, {_text(found.latents.kind)}).rows")
             kind = found.latents.kind
             value = f"latents[[{screen.latents.row}]]"

@@ -148,8 +148,8 @@ def _run(path: Path, source: Source, progress: Progress) -> Viewed:
     """A run folder with its model, where that is known."""
     folder = RunFolder(path)
     try:
-        reason = ""
-        if source.generator is None:
+        reason = "the run is of latents; open its model alone to load them" if folder.item == "latent" else ""
+        if source.generator is None and not reason:
             model = bundled_model() if source.model is None else Path(source.model)
             if folder.model_sha256 != sha256_file(model):
                 reason = "another model than the bundled one made the run; to change its images, give it as --model too"

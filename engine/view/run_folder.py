@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from sgi.engine.run.run_file import RUN_FILE
 from sgi.engine.run.stores.opening import is_url
 from sgi.engine.seeds import seed_stem
 from sgi.engine.view.run_part import FINISHED, RUNNING, STOPPED, RunPart, Size
-from sgi.engine.view.run_settings import settings_of
+from sgi.engine.view.run_settings import screen_of, settings_of
 from sgi.engine.writers.display import Span, is_coloured, span_of
 
 DONE, MISSING, DAMAGED = "done", "missing", "damaged"
@@ -120,7 +120,12 @@ class RunFolder:
                 "damaged": sum(len(part.damaged) for part in self._parts),
                 "resolution": self.resolution,
                 "parts": [
-                    {"name": part.name, "start": start, "count": len(part.index.job.seeds)}
+                    {
+                        "name": part.name,
+                        "start": start,
+                        "count": len(part.index.job.seeds),
+                        "screen": screen_of(part.index.job.record),
+                    }
                     for part, start in zip(self._parts, self._starts, strict=True)
                 ],
                 "settings": settings_of(self.path, self._parts[0].index, len(self._parts)),
@@ -158,6 +163,18 @@ class RunFolder:
         state = MISSING if not part.is_done(inner) else DAMAGED if inner in part.damaged else DONE
         stem = seed_stem(number, part.index.job.record.digits, part.index.job.record.item)
         return Item(place, number, state, f"{part.name}/{stem}" if part.name else stem)
+
+    def is_done(self, place: int) -> bool:
+        """Whether the item of a place is finished; a damaged one is."""
+        part, inner = self._part(place)
+        return part.is_done(inner)
+
+    def first_done(self, count: int) -> list[int]:
+        """The places of the first finished items, at most `count`."""
+        found: list[int] = []
+        for part, first in zip(self._parts, self._starts, strict=True):
+            found += [first + place for place in part.index.done[: count - len(found)]]
+        return found
 
     def find(self, number: int, after: int = -1) -> int | None:
         """The place of a seed or latent, the first after `after` if several folders have it, else the first of all."""
@@ -207,8 +224,7 @@ class RunFolder:
                 codes: dict[str, list[NDArray[np.floating]]] = {
                     kind.name: [] for kind in self.types if is_coloured(kind)
                 }
-                sampled = self._first_done() if codes else ()
-                for place in sampled:
+                for place in self.first_done(_SAMPLED) if codes else ():
                     maps = self.read(place).maps
                     for name in codes.keys() & maps.keys():
                         kind = next(kind for kind in self.types if kind.name == name)
@@ -249,13 +265,6 @@ class RunFolder:
             found += [first + place for place in page]
             before += len(absent)
         return found, before
-
-    def _first_done(self) -> Iterator[int]:
-        left = _SAMPLED
-        for part, first in zip(self._parts, self._starts, strict=True):
-            for place in part.index.done[:left]:
-                yield first + place
-            left -= min(left, len(part.index.done))
 
     def _check_types(self) -> None:
         first = self._parts[0]

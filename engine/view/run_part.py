@@ -186,12 +186,10 @@ class RunPart:
         changed = False
         for path, manifest in list(self._manifests.items()):
             try:
-                manifest.check()
-            except OSError:  # sorted at the end of a run, or merged
+                changed = manifest.follow() or changed
+            except OSError:  # sorted at the end of a run, merged or removed
                 self._manifests.pop(path).close()
                 changed = True
-            else:
-                changed = manifest.follow() or changed
         return self._open_manifests(self.index.job) or changed
 
     def _index(self, job: Job, types: DescribedTypes, facts: dict[str, Any]) -> Index:

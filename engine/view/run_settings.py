@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sgi.engine.run.record import RunRecord
 from sgi.engine.view.run_part import Index
 
 _FILES = 3  # of latents that are named
@@ -40,6 +41,16 @@ def settings_of(path: Path, index: Index, folders: int) -> dict[str, str]:
         "versions": ", ".join(f"{name} {version}" for name, version in _mapping(index.facts.get("versions")).items()),
     }
     return {label: text for label, text in found.items() if text}
+
+
+def screen_of(record: RunRecord) -> dict[str, Any]:
+    """The fields of a screen besides the seed that show what a run with these settings made; {} of latents."""
+    if record.latents_sha256 is not None:
+        return {}
+    label = record.label
+    weights = ",".join(f"{name}:{weight!r}" for name, weight in label.items()) if isinstance(label, dict) else label
+    mix = None if record.mix_seed is None else {"seed": record.mix_seed, "rows": record.mix_rows}
+    return {"psi": record.psi, "class": None if weights is None else str(weights), "mix": mix}
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -153,6 +153,11 @@ export class Controls {
     }
   }
 
+  /** What is shown, in words. */
+  get name() {
+    return this.latents ? `row ${this.latents.row} of ${this.latents.name}` : `seed ${this.seed}`;
+  }
+
   /** The screen that the controls describe. */
   screen() {
     const mix = parseSeed(byId("mix-seed").value);

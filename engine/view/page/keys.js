@@ -14,10 +14,11 @@ const KEYS = [
 /**
  * Listens to keys that are pressed outside of boxes and sliders.
  * @param {{step: (by: number) => void, random: () => void}} actions
+ * @param {Object<string, [string, () => void]>} more keys of the view: what they do, for the list, and the action
  */
-export function startKeys(actions) {
+export function startKeys(actions, more = {}) {
   const list = document.getElementById("keys");
-  for (const [keys, meaning] of KEYS) {
+  for (const [keys, meaning] of [...KEYS, ...Object.entries(more).map(([key, [meaning]]) => [key, meaning])]) {
     const term = document.createElement("dt");
     for (const key of keys.split(/\s+/)) {
       term.append(Object.assign(document.createElement("kbd"), { textContent: key }));
@@ -39,6 +40,7 @@ export function startKeys(actions) {
     s: () => focus("#surface"),
     l: () => focus("#ball"),
     "?": () => list.showModal(),
+    ...Object.fromEntries(Object.entries(more).map(([key, [, action]]) => [key, action])),
   };
   document.getElementById("help").addEventListener("click", () => list.showModal());
   document.addEventListener("keydown", (event) => {

@@ -1,5 +1,7 @@
 /** Latents of files in place of a seed, w+ of what is shown as a file, and the photo of latents that `invert` found. */
 
+import { download } from "sgi/download";
+
 const SUFFIXES = ".safetensors,.npz,.npy";
 
 export class LatentTools {
@@ -44,9 +46,7 @@ export class LatentTools {
     const screen = this.page.controls.screen();
     const response = await this.source.post("/api/latents/save", screen);
     const name = screen.latents ? `latents_row${screen.latents.row}_ws` : `seed${screen.seed}_ws`;
-    const url = URL.createObjectURL(await response.blob());
-    Object.assign(document.createElement("a"), { href: url, download: `${name}.safetensors` }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 1000);
+    await download(response, `${name}.safetensors`);
     this.page.tell(`Saved ${name}.safetensors`);
   }
 

@@ -17,7 +17,7 @@ export function legendOf(type) {
 /** The text of the value of a type: numbers, or the name of a class. */
 export function textOf(type, value) {
   if (type.decoding === "palette") return type.classes[Math.round(value[0])] ?? String(value[0]);
-  return value.map((number) => number.toFixed(3).replace("-", "\u2212")).join("  ");
+  return value.map((number) => number.toFixed(3).replace("-", "\u2212")).join(" ");
 }
 
 /** sRGB code in [0, 1] of linear light (IEC 61966-2-1). */

@@ -6,6 +6,7 @@ import { startKeys } from "sgi/keys";
 import { LatentTools } from "sgi/latents";
 import { Cards } from "sgi/maps";
 import { Relight } from "sgi/relight";
+import { startRun } from "sgi/run";
 import { LiveSource, SavedSource, SourceError, Superseded } from "sgi/source";
 import { Surface } from "sgi/surface";
 import { startTheme } from "sgi/theme";
@@ -25,7 +26,7 @@ class Page {
     document.title = `${model.title} \u2013 sgi-engine view`;
     this.cards = new Cards(byId("maps"), model.types, (point, kept) => this.showPoint(point, kept));
     this.surface = new Surface(model.types);
-    this.relight = new Relight(model.types, (pixels) => this.surface.showRelit(pixels));
+    this.relight = new Relight(model.types, (pixels) => this.surface.showRelit(pixels), model.light);
     byId("map-size").addEventListener("input", () => {
       byId("maps").style.setProperty("--map", `${byId("map-size").value}px`);
     });
@@ -35,22 +36,25 @@ class Page {
    * Shows the maps of a screen; while others are computed only the newest waits.
    * @param {Object} screen
    * @param {() => Promise<import("sgi/source").Maps>} getMaps
+   * @param {string} name of what is shown
+   * @param {string} where the maps were, if they were not computed
    */
-  async request(screen, getMaps) {
+  async request(screen, getMaps, name, where = "") {
     this.screen = screen;
-    this.wanted = { screen, getMaps };
+    this.wanted = { screen, getMaps, name, where };
     if (this.running) return;
     this.running = true;
     while (this.wanted) {
-      const { screen: next, getMaps: get } = this.wanted;
+      const next = this.wanted;
       this.wanted = null;
       const start = performance.now();
       try {
-        const maps = await get();
+        const maps = await next.getMaps();
         const [model, all] = [1000 * maps.seconds, performance.now() - start];
-        this.say(`${model.toFixed(0)} ms in the model, ${all.toFixed(0)} ms to here`);
+        this.say(next.where || `${model.toFixed(0)} ms model \u00b7 ${all.toFixed(0)} ms total`);
+        byId("maps-title").textContent = `Maps of ${next.name}`;
         this.show(maps);
-        this.shown = next;
+        this.shown = next.screen;
       } catch (error) {
         if (error instanceof Superseded) continue;
         if (!(error instanceof SourceError)) console.error(error);
@@ -88,20 +92,26 @@ function titleOf({ title, resolution, backend, device }) {
 }
 
 /** The controls of a model, and the buttons that take what they show out of the page. */
-function startLive(page) {
+function startControls(page) {
   const { source, model } = page;
   const change = () => {
     const screen = controls.screen();
     latents.show(screen);
-    page.request(screen, () => source.maps(screen));
+    page.request(screen, () => source.maps(screen), controls.name);
   };
   const tell = (text) => page.say(text);
   const controls = new Controls(model, change);
   const showPhoto = (url) => page.cards.showPhoto(url);
   const latents = new LatentTools(source, model, { controls, change, tell, showPhoto });
   startCommands(source, { screen: () => page.screen, light: () => page.relight.light, tell });
-  startKeys(controls);
   source.onBack = change;
+  return { controls, change };
+}
+
+/** A model: its controls, and the maps of the first seed. */
+function startModel(page) {
+  const { controls, change } = startControls(page);
+  startKeys(controls);
   change();
 }
 
@@ -111,10 +121,11 @@ function startSaved(page) {
   const select = byId("saved-item");
   for (const { label } of items) select.add(new Option(label));
   byId("saved-items").hidden = false;
-  for (const part of document.querySelectorAll(".live")) part.hidden = true;
+  if (page.model.photo) page.cards.showPhoto(page.model.photo);
+  for (const part of document.querySelectorAll(".live, #reproduce")) part.hidden = true;
   const open = () => {
     const place = select.selectedIndex;
-    page.request(items[place].screen, () => page.source.filedMaps(place));
+    page.request(items[place].screen, () => page.source.filedMaps(place), items[place].label, "from this page");
   };
   const go = (place) => {
     select.selectedIndex = (place + items.length) % items.length;
@@ -165,7 +176,8 @@ async function start() {
   const page = new Page(source, model);
   window.sgi = expose(page);
   if (saved) startSaved(page);
-  else startLive(page);
+  else if (model.mode === "run") startRun(page, model.live ? null : startControls(page).controls);
+  else startModel(page);
 }
 
 start().catch((error) => {

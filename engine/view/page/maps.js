@@ -91,6 +91,7 @@ export class Cards {
     for (const { type, card, canvas } of this.cards) {
       const map = maps.types[type.name];
       card.classList.toggle("missing", !map);
+      card.querySelector(".picture").dataset.why = maps.damaged?.[type.name] ?? "missing";
       if (map) paint(canvas, map.pixels, map.side);
     }
     this.setPoint(this.point);

@@ -62,8 +62,10 @@ export class Relight {
   /**
    * @param {import("sgi/source").Type[]} types
    * @param {(pixels: Uint8Array) => void} onRelit told of each relit picture, [R, R, 3]
+   * @param {?Object} light the first one, null for the default
    */
-  constructor(types, onRelit) {
+  constructor(types, onRelit, light) {
+    this.first = { ...START, ...light };
     this.onRelit = onRelit;
     this.albedo = types.find(({ name }) => name === "albedo")?.name;
     this.normal = types.find(({ decoding }) => decoding === "unit")?.name;
@@ -87,7 +89,7 @@ export class Relight {
   build() {
     const tools = document.getElementById("light-tools");
     const add = (id, label, min, max, step, unit, hint) =>
-      slider(tools, { id, label, min, max, step, unit, hint, value: START[id] }, () => this.draw());
+      slider(tools, { id, label, min, max, step, unit, hint, value: this.first[id] }, () => this.draw());
     this.sliders = {
       azimuth: add("azimuth", "Azimuth", -90, 90, 1, "\u00b0", "\u221290\u00b0 is from the left, 90\u00b0 from the right"),
       elevation: add("elevation", "Elevation", -90, 90, 1, "\u00b0", "90\u00b0 is from above"),
@@ -155,6 +157,7 @@ export class Relight {
     if (!this.possible) return;
     this.drawBall();
     const [albedo, normal] = [this.maps?.types[this.albedo], this.maps?.types[this.normal]];
+    document.getElementById("relight").classList.toggle("missing", !albedo || !normal);
     if (!albedo || !normal) return;
     this.relit = relight(albedo.values, normal.values, this.light);
     const pixels = pixelsOf(this.relit);

@@ -21,7 +21,8 @@ export class Sheet {
   /**
    * @param {HTMLElement} root
    * @param {{request: (path: string) => Promise<Response>}} source
-   * @param {(item: {place: number, number: number, state: string, name: string}) => void} onOpen
+   * @param {(item: {place: number, number: number, state: string, name: string, screen: Object}) => void} onOpen
+   *   screen: the settings of the run, without the seed
    */
   constructor(root, source, onOpen) {
     this.root = root;
@@ -58,6 +59,10 @@ export class Sheet {
     this.poll();
   }
 
+  focus() {
+    this.frame.focus({ preventScroll: true });
+  }
+
   part(name) {
     return this.root.querySelector(`#sheet-${name}`);
   }
@@ -65,7 +70,7 @@ export class Sheet {
   listen() {
     this.root.querySelector("form").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.find(this.part("search").value);
+      this.find(this.part("search").value).then((place) => place !== null && this.focus());
     });
     this.part("missing").addEventListener("click", () => this.nextMissing());
     this.part("only").addEventListener("change", () => {
@@ -124,9 +129,7 @@ export class Sheet {
     this.part("missing").disabled = !bad && run.state === "finished" && run.total === 0;
     const list = this.part("settings").querySelector("dl");
     list.replaceChildren();
-    for (const [label, text] of Object.entries(run.settings)) {
-      list.append(element("dt", label), element("dd", text));
-    }
+    for (const [label, text] of Object.entries(run.settings)) list.append(element("dt", label), element("dd", text));
   }
 
   clear() {
@@ -150,17 +153,17 @@ export class Sheet {
     if (!this.run || !this.frame.clientWidth) return;
     const { width, height } = this.run.strip;
     const room = this.frame.clientWidth - 2 * PADDING;
-    const scale = Math.min(1, room / width);
     this.columns = Math.max(1, Math.floor((room + GAP) / (width + GAP)));
-    this.strip = { width: Math.floor(width * scale), height: Math.round(height * scale) };
+    const filled = Math.floor((room + GAP) / this.columns) - GAP;
+    this.strip = { width: filled, height: Math.round((height * filled) / width) };
     this.row = this.strip.height + LABEL + GAP;
     const rows = Math.ceil(this.total / this.columns);
-    if (this.scroller.height !== rows * this.row || this.laidOut !== this.columns) {
-      const slot = this.laidOut ? this.firstSlot(this.laidOut) : 0;
-      const same = this.laidOut === this.columns;
-      this.laidOut = this.columns;
+    const shape = `${this.columns} ${filled}`;
+    if (this.scroller.height !== rows * this.row || this.shape !== shape) {
+      const [slot, part] = this.shape ? this.upper : [0, 0];
       this.scroller.setHeight(rows * this.row);
-      if (!same) this.scroller.moveTo(Math.floor(slot / this.columns) * this.row);
+      if (this.shape !== shape) this.scroller.moveTo((Math.floor(slot / this.columns) + part) * this.row);
+      this.shape = shape;
       this.clear();
     }
     this.showTypes();
@@ -178,8 +181,8 @@ export class Sheet {
     }
   }
 
-  firstSlot(columns = this.columns) {
-    return this.row ? Math.floor(this.scroller.top / this.row) * columns : 0;
+  firstSlot() {
+    return this.upper?.[0] ?? 0;
   }
 
   moved() {
@@ -196,6 +199,7 @@ export class Sheet {
   draw() {
     if (!this.run || !this.row) return;
     const { top, start } = this.scroller;
+    this.upper = [Math.floor(top / this.row) * this.columns, (top / this.row) % 1]; // slot, and part of its row above
     const screen = this.frame.clientHeight;
     const first = Math.max(0, Math.floor((top - BESIDE * screen) / this.row)) * this.columns;
     const stop = Math.min(this.total, Math.ceil((top + (1 + BESIDE) * screen) / this.row) * this.columns);
@@ -340,18 +344,24 @@ export class Sheet {
     this.setActive(slot);
     this.opened = item.place;
     this.draw();
-    this.onOpen(item);
+    const part = this.run.parts.findLast(({ start }) => start <= item.place);
+    this.onOpen({ ...item, screen: part.screen });
   }
 
-  /** Opens the item before or after the opened one. */
+  /** Opens the item before or after the opened one; on the sheet it moves the mark. */
   step(by) {
-    const slot = this.active + by;
-    if (slot >= 0 && slot < this.total) this.open(slot);
+    this.choose(this.active + by);
   }
 
-  /** Opens a random item. */
+  /** Opens a random item, or marks it on the sheet. */
   random() {
-    if (this.total) this.open(Math.floor(Math.random() * this.total));
+    this.choose(Math.floor(Math.random() * this.total));
+  }
+
+  choose(slot) {
+    if (slot < 0 || slot >= this.total) return;
+    if (this.root.hidden) this.open(slot);
+    else this.setActive(slot);
   }
 
   setActive(slot) {
@@ -381,19 +391,23 @@ export class Sheet {
     this.setActive(place);
   }
 
+  /** Goes to the item of a number, or to that in the next folder; returns its place, null if there is none. */
   async find(text) {
     const number = text.trim();
     if (!/^\d+$/.test(number)) {
       this.say(number ? `'${number}' is no ${this.run.item}` : "", Boolean(number));
-      return;
+      return null;
     }
     try {
-      const after = this.item(this.active)?.number === Number(number) ? this.active : -1;
+      const active = this.item(this.active);
+      const after = active?.number === Number(number) ? active.place : -1;
       const { place } = await (await this.source.request(`/api/run/find?number=${number}&after=${after}`)).json();
       this.say("");
       this.goTo(place);
+      return place;
     } catch (error) {
       this.say(error.message, true);
+      return null;
     }
   }
 

@@ -5,8 +5,10 @@
  *   classes: string[], colours: number[][], alpha: ?{default: number, live: boolean, reason: string}}} Type
  * @typedef {{pixels: Uint8Array, values: Float32Array, side: number}} TypeMap
  *   pixels: [side, side, 3], as the map is drawn; values: [channels, side, side].
- * @typedef {{types: Object<string, TypeMap>, seconds: number, spans: Object<string, number[]>}} Maps
- *   seconds: time of the model; spans: least and largest value of types whose colours span them.
+ * @typedef {{types: Object<string, TypeMap>, seconds: number, spans: Object<string, number[]>,
+ *   damaged?: Object<string, string>}} Maps
+ *   seconds: time of the model; spans: least and largest value of types whose colours span them; damaged: reasons for
+ *   maps of a run folder that are not there.
  */
 
 const TAB = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2);
@@ -39,6 +41,15 @@ export function parse(buffer) {
   return { types, seconds: Number(metadata.seconds ?? 0), spans: JSON.parse(metadata.spans ?? "{}") };
 }
 
+/**
+ * Why maps of an item of a run folder cannot be read: {type: reason}.
+ * @param {Response} response
+ * @returns {Object<string, string>}
+ */
+export function damagedOf(response) {
+  return JSON.parse(decodeURIComponent(response.headers.get("X-Sgi-Damaged") ?? "{}"));
+}
+
 /** The server that serves this page. */
 export class LiveSource {
   /** @param {(gone: boolean) => void} onGone told when the server stops answering and when it answers again */
@@ -68,7 +79,8 @@ export class LiveSource {
    * @returns {Promise<Maps>}
    */
   async filedMaps(place) {
-    return parse(await (await this.request(`/api/run/maps/${place}`)).arrayBuffer());
+    const response = await this.request(`/api/run/maps/${place}`);
+    return { ...parse(await response.arrayBuffer()), damaged: damagedOf(response) };
   }
 
   /** The commands that reproduce a screen: `{shell, python}`. */
@@ -93,7 +105,8 @@ export class LiveSource {
     let response;
     try {
       response = await fetch(path, options);
-    } catch {
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
       this.lose();
       throw new SourceError("the viewer does not answer");
     }

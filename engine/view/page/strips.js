@@ -1,5 +1,7 @@
 /** Pictures of the items of a run folder: a few requests at a time, cancelled when their rows leave the screen. */
 
+import { damagedOf } from "sgi/source";
+
 const AT_ONCE = 6;
 const MOST_KEPT = 600;
 
@@ -72,7 +74,7 @@ export class Strips {
     try {
       const response = await fetch(`/run/strip/${place}.png?v=${this.stamp}`, { signal: controller.signal });
       if (!response.ok) throw new Error(await response.text());
-      const reasons = JSON.parse(decodeURIComponent(response.headers.get("X-Sgi-Damaged") ?? "%7B%7D"));
+      const reasons = damagedOf(response);
       const url = URL.createObjectURL(await response.blob());
       if (controller.signal.aborted) return URL.revokeObjectURL(url);
       this.keep(place, { url, reasons });

@@ -13,7 +13,7 @@ import { choice, slider } from "sgi/slider";
 
 const LARGEST_SIDE = 512; // larger maps are thinned out, so that a live change stays quick
 const NORMALS_A_SIDE = 32;
-const START = { turn: 0.3, rise: 0.14, back: 1.12 }; // of the first view: radians, and times the distance
+const START = { turn: 0.3, rise: 0.14, back: 1.25 }; // of the first view: radians, and times the distance
 const KEY_TURN = 0.1;
 const RELIT = "relit";
 
@@ -76,7 +76,7 @@ export class Surface {
       id: "surface-stretch", label: "Stretch", min: 0.1, max: 3, step: 0.01, value: 1, hint: "Depth is multiplied by it",
     }, reshape);
     this.cut = add({
-      id: "surface-cut", label: "Cut", min: 1, max: 30, step: 0.5, value: 6,
+      id: "surface-cut", label: "Cut", min: 1, max: 30, step: 0.5, value: 10,
       hint: "Parts steeper than this are left out: change of depth against width of a pixel",
     }, reshape);
     this.form = choice(document.getElementById("surface-form"), "form", { mesh: "Mesh", points: "Points" }, () => this.draw());
@@ -110,7 +110,9 @@ export class Surface {
    */
   show(maps) {
     this.maps = maps;
-    if (this.depth && maps.types[this.depth.name]) this.reshape();
+    if (!this.depth) return;
+    if (maps.types[this.depth.name]) this.reshape();
+    else this.draw();
   }
 
   /**
@@ -270,8 +272,9 @@ export class Surface {
 
   render() {
     const points = this.form.value === "points";
-    this.points.visible = points && Boolean(this.maps);
-    this.mesh.visible = !points && Boolean(this.maps);
+    this.scene.visible = Boolean(this.maps?.types[this.depth.name]);
+    this.points.visible = points;
+    this.mesh.visible = !points;
     this.geometry.setDrawRange(0, points ? Infinity : this.drawn);
     this.renderer.render(this.scene, this.view);
   }

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from browser_page import serving
 from tolerances import BACKEND_PARITY, CLOSED_FORM
 
 from sgi.engine import Engine, bundle
@@ -112,36 +113,36 @@ def test_truncation_mixing_and_interpolation(tab, engine):
     tab.errors.clear()  # the browser logs the status 400 of the wrong rows
 
 
-@pytest.mark.parametrize("name", ["depth", "normal", "albedo", "shading"])
-def test_alpha_of_each_offset(open_tab, viewer, engine, name):
-    tab = open_tab(viewer)
-    step = Offset.load(bundle.offset(name)).tensors[ROWS]
-    fill(tab, f"#alpha-{name}", 0.4)
-    ws = engine.mapping(seeds=0) - 0.6 * np.broadcast_to(np.asarray(step, np.float32), (engine.artifact.num_ws, 1))
-    assert_shows(tab, {name: engine(ws=ws, types=name)[name], "image": engine(seeds=0, types="image")["image"]})
-    fill(tab, f"#alpha-{name}", 0)
-    tab.settle()
+def test_alpha_of_each_offset(tab, engine):
     image = engine(seeds=0, types="image")["image"]
-    kind = get(name)
-    code = image if kind.code_channels == 3 else image.mean(axis=1, keepdims=True)
-    np.testing.assert_allclose(values(tab, name), decode(kind, code)[0], atol=2e-2)
+    inside = ((image > 0) & (image < 1)).all(axis=1)[0]  # a mean of channels is that of the picture before its clip
+    for name in engine.artifact.offsets:
+        step = Offset.load(bundle.offset(name)).tensors[ROWS]
+        fill(tab, f"#alpha-{name}", 0.4)
+        ws = engine.mapping(seeds=0) - np.float32(0.6) * step
+        assert_shows(tab, {name: engine(ws=ws, types=name)[name], "image": image})
+        fill(tab, f"#alpha-{name}", 0)
+        tab.settle()
+        kind = get(name)
+        code = image if kind.code_channels == 3 else image.mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(values(tab, name)[:, inside], decode(kind, code)[0][:, inside], atol=1e-3)
+        tab.page.click(f".slider:has(#alpha-{name}) .reset")
+    assert_shows(tab, engine(seeds=0))
 
 
 def test_classes(open_tab, class_model):
     with (
-        open_live(class_model, backend="cpu", threads=1) as live,
-        Engine.open(class_model, backend="cpu", threads=1) as engine,
+        open_live(class_model, backend="onnxruntime", threads=1) as live,
+        Engine.open(class_model, backend="onnxruntime", threads=1) as engine,
+        serving(create_app(live, ViewSettings(), title="classes")) as address,
     ):
-        from conftest import serving
-
-        with serving(create_app(live, ViewSettings(), title="classes")) as address:
-            tab = open_tab(address)
-            for text, chosen in (("2", 2), ("1:0.5,2:0.5", {1: 0.5, 2: 0.5})):
-                fill(tab, "#class", text)
-                tab.settle()
-                found = tab.page.evaluate("() => Array.from(sgi.maps.types.depth.values)")
-                expected = engine(seeds=0, class_index=chosen if isinstance(chosen, int) else [chosen])["depth"]
-                np.testing.assert_allclose(found, expected.ravel(), atol=2 * BACKEND_PARITY)
+        tab = open_tab(address)
+        for text, chosen in (("2", 2), ("1:0.5,2:0.5", {1: 0.5, 2: 0.5})):
+            fill(tab, "#class", text)
+            tab.settle()
+            found = tab.page.evaluate("() => Array.from(sgi.maps.types.depth.values)")
+            expected = engine(seeds=0, class_index=chosen, types="depth")["depth"]
+            np.testing.assert_allclose(found, expected.ravel(), atol=2 * BACKEND_PARITY)
 
 
 def test_maps_are_drawn_in_their_colours(tab, engine):
@@ -256,19 +257,23 @@ def test_relighting_is_albedo_times_the_light_on_the_normals(tab, engine):
     assert float(tab.page.input_value("#elevation")) == pytest.approx(5, abs=2)
 
 
-@pytest.mark.parametrize("width", [1440, 900, 400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_fits_its_window_in_both_colours(open_tab, viewer, width, scheme):
-    tab = open_tab(viewer, viewport={"width": width, "height": 900}, color_scheme=scheme)
-    assert tab.page.evaluate("() => document.documentElement.scrollWidth") <= width
-    paper = "() => getComputedStyle(document.body).backgroundColor"
-    is_dark = {"light": False, "dark": True}
-    assert (max(map(int, tab.page.evaluate(paper)[4:-1].split(","))) < 128) == is_dark[scheme]
-    tab.page.click("#theme")
-    tab.page.click("#theme")
-    assert max(map(int, tab.page.evaluate(paper)[4:-1].split(","))) < 128
-    tab.page.click("#help")
-    assert tab.page.locator("#keys").is_visible()
+def test_the_page_fits_its_window_in_both_colours(tab):
+    page = tab.page
+
+    def is_dark():
+        return max(map(int, page.evaluate("getComputedStyle(document.body).backgroundColor")[4:-1].split(","))) < 128
+
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        assert is_dark() == (scheme == "dark")
+    for _ in ("light", "dark"):
+        page.click("#theme")
+    assert is_dark()
+    for width in (1440, 900, 400):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.click("#help")
+    assert page.locator("#keys").is_visible()
 
 
 def test_a_dragged_slider_asks_only_for_the_newest_value(tab, engine):
@@ -277,13 +282,13 @@ def test_a_dragged_slider_asks_only_for_the_newest_value(tab, engine):
     tab.page.evaluate(
         """() => {
           const psi = document.getElementById("psi");
-          for (let step = 0; step <= 100; step++) {
+          for (let step = 0; step <= 90; step++) {
             psi.value = step / 100;
             psi.dispatchEvent(new Event("input"));
           }
         }"""
     )
-    assert_shows(tab, engine(seeds=0, psi=1.0, types="depth"))
+    assert_shows(tab, engine(seeds=0, psi=0.9, types="depth"))
     assert len(asked) == 2
 
 

@@ -102,9 +102,8 @@ def test_latents_mixing_and_classes(model, class_model, tmp_path, folder):
     shutil.copytree(tmp_path / "classes" / "class2", tmp_path / "classes" / "class10")
     opened = folder(tmp_path / "classes")
     assert opened.status()["parts"] == [
-        {"name": "class0", "start": 0, "count": 4},
-        {"name": "class2", "start": 4, "count": 4},
-        {"name": "class10", "start": 8, "count": 4},
+        {"name": name, "start": start, "count": 4, "screen": {"psi": 0.7, "class": label, "mix": None}}
+        for name, start, label in (("class0", 0, "0"), ("class2", 4, "2"), ("class10", 8, "2"))
     ]
     assert opened.items(4, 1)["items"][0]["name"] == "class2/seed000000"
     assert [opened.find(3, after) for after in (-1, 3, 7, 11)] == [3, 7, 11, 3]
@@ -275,14 +274,16 @@ def test_a_hundred_thousand_seeds_open_quickly(model, tmp_path, folder):
     found = read_run(tmp_path)
     assert found
     count = 100_000
+    seeds = [seed for seed in range(count) if seed % 1000]
     with (tmp_path / "manifest.jsonl").open("wb") as file:
-        for seed in range(0, 2 * count, 2):
+        for seed in seeds:
             names = found.record.file_names(seed)
             file.write(msgspec.json.encode(LINES["seed"](seed, names, dict.fromkeys(names, 10), {})) + b"\n")
-    began = time.perf_counter()
+    began = time.process_time()
     opened = folder(tmp_path)
     status = opened.status()
-    assert time.perf_counter() - began < 5  # about 0.5 s
-    assert (status["total"], status["done"], status["bytes"], status["exact"]) == (2**32, count, 20 * count, False)
-    assert [item["place"] for item in opened.items(5, 2, "missing")["items"]] == [11, 13]
+    assert time.process_time() - began < 3  # about 0.3 s
+    assert (status["total"], status["done"], status["exact"]) == (2**32, len(seeds), False)
+    assert status["bytes"] == 20 * len(seeds)
+    assert [item["place"] for item in opened.items(98, 4, "missing")["items"]] == [98000, 99000, 100000, 100001]
     assert opened.find(2**32 - 1) == 2**32 - 1
