@@ -143,11 +143,11 @@ def test_browsers_that_leave_in_the_middle_change_nothing(viewer):
 
 
 def test_a_browser_opens_where_there_is_a_display(monkeypatch):
-    from sgi.cli import view
+    from sgi.cli import desktop
 
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
-    assert not view._has_display()
+    assert not desktop.has_display()
     monkeypatch.setitem(os.environ, "WAYLAND_DISPLAY", "wayland-0")
-    assert view._has_display()
+    assert desktop.has_display()
