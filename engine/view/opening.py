@@ -126,10 +126,10 @@ def kind_of(path: Path) -> str:
         raise UserError(f"{path}: no such file or folder")
     if path.suffix in _MODELS:
         return "model"
-    what = foreign(path, _REMEDY) or ""
+    what = foreign(path) or ""
     if path.suffix == ".safetensors" and re.match(r"(an offset|a file of w\+)", what):
         own = "give it as `offsets`, beside its generator" if "offset" in what else "load it in the page"
-        raise UserError(f"{path}: {what.partition(':')[0]}; {own}")
+        raise UserError(f"{path}: {what}; {own}")
     return "generator"
 
 
