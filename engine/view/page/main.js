@@ -121,6 +121,8 @@ function startSaved(page) {
   const select = byId("saved-item");
   for (const { label } of items) select.add(new Option(label));
   byId("saved-items").hidden = false;
+  byId("controls").hidden = items.length === 1;
+  byId("layout").classList.add("plain", "saved");
   if (page.model.photo) page.cards.showPhoto(page.model.photo);
   for (const part of document.querySelectorAll(".live, #reproduce")) part.hidden = true;
   const open = () => {
@@ -132,6 +134,8 @@ function startSaved(page) {
     open();
   };
   select.addEventListener("change", open);
+  byId("saved-previous").addEventListener("click", () => go(select.selectedIndex - 1));
+  byId("saved-next").addEventListener("click", () => go(select.selectedIndex + 1));
   startKeys({
     step: (by) => go(select.selectedIndex + by),
     random: () => go(Math.floor(Math.random() * items.length)),
