@@ -50,7 +50,8 @@ export class Controls {
       this.alphas[name] = slider(byId("alphas"), setting, this.onChange);
       if (!alpha.live) this.alphas[name].disable(alpha.reason);
     }
-    byId("offsets").open = !matchMedia("(max-width: 760px)").matches; // on narrow screens the maps come sooner
+    const wide = !matchMedia("(max-width: 760px)").matches; // on narrow screens the maps come sooner
+    byId("offsets").open = wide && this.model.types.some(({ alpha }) => alpha?.live);
     byId("offsets").hidden = !Object.keys(this.alphas).length;
     const reasons = new Set(this.model.types.flatMap(({ alpha }) => (alpha && !alpha.live ? [alpha.reason] : [])));
     for (const reason of reasons) {
