@@ -22,6 +22,7 @@ class Page {
     this.screen = null;
     this.shown = null;
     this.maps = null;
+    this.sheet = null;
     byId("title").textContent = titleOf(model);
     document.title = `${model.title} \u2013 sgi-engine view`;
     this.cards = new Cards(byId("maps"), model.types, (point, kept) => this.showPoint(point, kept));
@@ -154,6 +155,9 @@ function expose(page) {
     },
     get maps() {
       return page.maps;
+    },
+    get sheet() {
+      return page.sheet;
     },
     get relit() {
       return page.relight.relit;
