@@ -38,6 +38,10 @@ export class Controls {
     this.buildSeeds();
     byId("mix-rows").placeholder = `${Math.floor(model.num_ws / 2)}-${model.num_ws - 1}`;
     for (const id of ["class", "mix-seed", "mix-rows", "towards-seed"]) byId(id).addEventListener("input", onChange);
+    for (const id of ["mix-seed", "towards-seed"]) {
+      const box = byId(id);
+      box.addEventListener("input", () => box.classList.toggle("wrong", box.value !== "" && parseSeed(box.value) === null));
+    }
     byId("controls").addEventListener("submit", (event) => event.preventDefault());
     this.explain();
   }

@@ -182,6 +182,21 @@ def test_the_copied_command_and_lines_are_shown(tab):
         assert "0.5" in tab.page.inner_text("#copied")
 
 
+def test_a_reload_shows_the_same(tab, engine):
+    open_parts(tab)
+    fill(tab, "#seed", 7)
+    fill(tab, "#psi", 0)
+    fill(tab, "#towards-seed", 9)
+    fill(tab, "#alpha-normal", 0.5)
+    tab.settle()
+    before = tab.page.evaluate("() => JSON.stringify(sgi.screen)")
+    shown = values(tab, "normal")
+    tab.page.reload()
+    tab.settle()
+    assert tab.page.evaluate("() => JSON.stringify(sgi.screen)") == before
+    np.testing.assert_array_equal(values(tab, "normal"), shown)
+
+
 def test_the_size_of_the_maps(tab):
     before = tab.page.locator("#canvas-depth").bounding_box()["width"]
     fill(tab, "#map-size", 400)
