@@ -18,7 +18,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
 )  # fmt: skip
-SETTLED = "() => window.sgi?.shown && JSON.stringify(sgi.shown) === JSON.stringify(sgi.screen)"
+SETTLED = "() => window.sgi && (!sgi.screen || JSON.stringify(sgi.shown) === JSON.stringify(sgi.screen))"
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from sgi.engine.live import open_live  # noqa: E402
 from sgi.engine.view.app import create_app  # noqa: E402
 from sgi.engine.view.settings import ViewSettings  # noqa: E402
 
-WIDE, NARROW = (1280, 870), (400, 860)
+WIDE, NARROW = (1280, 920), (400, 860)
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def main() -> None:
             page.click("#form-points")
             page.select_option("#surface-colour", "relit")
             page.click("#light-right")
-            turn(page, -160, 20)
+            turn(page, 40, -30)
             save(page.screenshot(), "dark")
         with opened(browser, address, NARROW, device_scale_factor=1.5) as page:
             save(page.screenshot(), "narrow")

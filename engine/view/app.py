@@ -1,6 +1,6 @@
 """The HTTP interface of a viewer. Errors are one line of text with status 4xx or 5xx, and the server goes on.
 
-docs/viewer.md describes the endpoints.
+docs/reference/view.md lists the endpoints.
 """
 
 from __future__ import annotations

@@ -19,19 +19,14 @@ from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write, check_writable
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.live import LiveModel, Screen
-from sgi.engine.progress import SILENT, Progress
 from sgi.engine.seeds import Seeds, as_seeds
 from sgi.engine.view.assets import PAGE
-from sgi.engine.view.description import describe
-from sgi.engine.view.opening import Viewed
 from sgi.engine.view.reduction import reduce_values
 from sgi.engine.view.run_folder import RunFolder
-from sgi.engine.view.settings import ViewSettings
 from sgi.engine.view.wire import encode_body
 
 DEFAULT_SIZE, MOST_SIZE = 256, 1024
 DEFAULT_ITEMS = 8
-_FIRST = f"0-{DEFAULT_ITEMS - 1}"
 LARGEST_PAGE = 200_000_000
 """Bytes of a page: browsers hold its text in memory, and some cannot open more than 500 MB."""
 _OF_MAPS = "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data: blob:"
@@ -44,28 +39,6 @@ class SavedItem(NamedTuple):
     label: str
     screen: Mapping[str, Any]
     maps: Callable[[], Mapping[str, NDArray[np.float32]]]
-
-
-def save(
-    viewed: Viewed,
-    settings: ViewSettings,
-    path: str | Path,
-    seeds: Seeds | str | None = None,
-    size: int = DEFAULT_SIZE,
-    progress: Progress = SILENT,
-) -> int:
-    """Write the page of what a viewer shows; returns its size in bytes.
-
-    seeds: of the model or the run folder, None for a few: 0 to 7, or the first finished ones of the folder. The other
-    arguments and the errors are those of `write`.
-    """
-    if viewed.folder is not None:
-        types, items = viewed.folder.types, items_of_folder(viewed.folder, seeds)
-    else:
-        assert viewed.live is not None
-        types, items = viewed.live.types, items_of_model(viewed.live, _FIRST if seeds is None else seeds)
-    with progress.stage("pictures", len(items)) as stage:
-        return write(path, items, types, describe(viewed, settings), size, stage.advance)
 
 
 def items_of_model(live: LiveModel, seeds: Seeds | str, screen: Screen | None = None) -> list[SavedItem]:

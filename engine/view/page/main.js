@@ -1,5 +1,6 @@
 /** The page: opens a source, builds its parts, and shows the maps of the controls whenever they change. */
 
+import { putInAddress, screenOfAddress } from "sgi/address";
 import { startCommands } from "sgi/commands";
 import { Controls } from "sgi/controls";
 import { startKeys } from "sgi/keys";
@@ -22,6 +23,7 @@ class Page {
     this.screen = null;
     this.shown = null;
     this.maps = null;
+    this.sheet = null;
     byId("title").textContent = titleOf(model);
     document.title = `${model.title} \u2013 sgi-engine view`;
     this.cards = new Cards(byId("maps"), model.types, (point, kept) => this.showPoint(point, kept));
@@ -51,7 +53,7 @@ class Page {
       try {
         const maps = await next.getMaps();
         const [model, all] = [1000 * maps.seconds, performance.now() - start];
-        this.say(next.where || `${model.toFixed(0)} ms model \u00b7 ${all.toFixed(0)} ms total`);
+        this.say(next.where || `${model.toFixed(0)} ms model \u00b7 ${all.toFixed(0)} ms total`, false, true);
         byId("maps-title").textContent = `Maps of ${next.name}`;
         this.show(maps);
         this.shown = next.screen;
@@ -71,8 +73,9 @@ class Page {
     this.relight.show(maps);
   }
 
-  /** One line in the top right corner. */
-  say(text, wrong = false) {
+  /** One line in the top right corner; screen readers are told of all but `quiet` ones. */
+  say(text, wrong = false, quiet = false) {
+    byId("status").ariaLive = quiet ? "off" : "polite";
     byId("status").textContent = text;
     byId("status").title = text;
     byId("status").classList.toggle("wrong", wrong);
@@ -97,6 +100,7 @@ function startControls(page) {
   const change = () => {
     const screen = controls.screen();
     latents.show(screen);
+    if (model.mode === "model") putInAddress(screen);
     page.request(screen, () => source.maps(screen), controls.name);
   };
   const tell = (text) => page.say(text);
@@ -112,6 +116,7 @@ function startControls(page) {
 function startModel(page) {
   const { controls, change } = startControls(page);
   startKeys(controls);
+  if (!controls.latents) controls.set(screenOfAddress());
   change();
 }
 
@@ -121,6 +126,8 @@ function startSaved(page) {
   const select = byId("saved-item");
   for (const { label } of items) select.add(new Option(label));
   byId("saved-items").hidden = false;
+  byId("controls").hidden = items.length === 1;
+  byId("layout").classList.add("plain", "saved");
   if (page.model.photo) page.cards.showPhoto(page.model.photo);
   for (const part of document.querySelectorAll(".live, #reproduce")) part.hidden = true;
   const open = () => {
@@ -132,6 +139,8 @@ function startSaved(page) {
     open();
   };
   select.addEventListener("change", open);
+  byId("saved-previous").addEventListener("click", () => go(select.selectedIndex - 1));
+  byId("saved-next").addEventListener("click", () => go(select.selectedIndex + 1));
   startKeys({
     step: (by) => go(select.selectedIndex + by),
     random: () => go(Math.floor(Math.random() * items.length)),
@@ -150,6 +159,9 @@ function expose(page) {
     },
     get maps() {
       return page.maps;
+    },
+    get sheet() {
+      return page.sheet;
     },
     get relit() {
       return page.relight.relit;

@@ -24,6 +24,7 @@ export function startRun(page, controls) {
     page.request(screen, () => source.filedMaps(place), name, "from the files of the run");
   };
   const sheet = new Sheet(byId("sheet"), source, open);
+  page.sheet = sheet;
   source.onBack = () => sheet.poll();
   sheet.focus();
   startKeys(sheet, {
@@ -41,6 +42,7 @@ export function startRun(page, controls) {
 function startTabs(controls) {
   const names = ["sheet", "item"];
   const open = (chosen) => {
+    if (chosen === "item") byId("tab-item").disabled = false;
     for (const name of names) {
       byId(name).hidden = name !== chosen;
       byId(`tab-${name}`).setAttribute("aria-selected", String(name === chosen));
@@ -52,6 +54,7 @@ function startTabs(controls) {
   };
   for (const name of names) byId(`tab-${name}`).addEventListener("click", () => open(name));
   byId("tabs").hidden = false;
+  byId("tab-item").disabled = true; // until an item is open
   open("sheet");
   return { open };
 }

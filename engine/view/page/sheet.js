@@ -35,6 +35,7 @@ export class Sheet {
     this.nodes = new Map(); // slot -> element
     this.active = 0;
     this.opened = null;
+    this.lost = false; // whether the folder or the server is gone
     this.strips = new Strips((place, strip) => this.onStrip(place, strip));
     root.classList.add("sheet");
     root.innerHTML = `
@@ -96,12 +97,15 @@ export class Sheet {
         this.run = run;
         this.strips.renew(run.stamp);
         if (anew) this.clear();
-        this.showRun();
         await this.reload();
       }
-      this.say("");
+      this.run = run;
+      this.showRun();
+      if (this.lost) this.say("");
+      this.lost = false;
     } catch (error) {
       this.say(error.message, true);
+      this.lost = true;
       this.run = this.run && { ...this.run, version: -1 };
     }
     clearTimeout(this.polling);
@@ -117,7 +121,6 @@ export class Sheet {
 
   showRun() {
     const { run } = this;
-    const bad = run.missing + run.damaged;
     const state = { running: "the run goes on", stopped: "the run is not finished", finished: "" }[run.state];
     const size = `${run.exact ? "" : "about "}${bytes(run.bytes)}`;
     const parts = [`${count(run.done)} of ${count(run.total)} ${run.item}s`, size, state];
@@ -126,10 +129,9 @@ export class Sheet {
     this.part("count").dataset.state = run.state;
     this.root.querySelector("label[for=sheet-search]").textContent = run.item === "seed" ? "Seed" : "Latent";
     this.frame.setAttribute("aria-label", `${count(run.total)} ${run.item}s`);
-    this.part("missing").disabled = !bad && run.state === "finished" && run.total === 0;
     const list = this.part("settings").querySelector("dl");
-    list.replaceChildren();
-    for (const [label, text] of Object.entries(run.settings)) list.append(element("dt", label), element("dd", text));
+    const settings = Object.entries(run.settings);
+    list.replaceChildren(...settings.flatMap(([label, text]) => [element("dt", label), element("dd", text)]));
   }
 
   clear() {

@@ -51,7 +51,7 @@ export function slider(host, { id, label, min, max, step, value: initial, unit =
       return value;
     },
     set value(next) {
-      show(next);
+      if (Number.isFinite(next)) show(next);
     },
     /** Switches the slider off; the reason is its hint. */
     disable(reason) {
@@ -76,7 +76,6 @@ export function choice(host, id, names, onChoose) {
     const button = Object.assign(document.createElement("button"), {
       type: "button", id: `${id}-${value}`, textContent: label,
     });
-    button.setAttribute("role", "radio");
     button.addEventListener("click", () => {
       show(value);
       onChoose(value);
@@ -86,7 +85,7 @@ export function choice(host, id, names, onChoose) {
   });
   const show = (value) => {
     chosen = value;
-    for (const [name, button] of buttons) button.setAttribute("aria-checked", String(name === value));
+    for (const [name, button] of buttons) button.setAttribute("aria-pressed", String(name === value));
   };
   show(chosen);
   return {

@@ -20,7 +20,8 @@ const RELIT = "relit";
 export class Surface {
   /** @param {import("sgi/source").Type[]} types */
   constructor(types) {
-    this.depth = types.find(({ decoding }) => decoding === "inverse");
+    const depths = types.filter(({ decoding }) => decoding === "inverse");
+    this.depth = depths.find(({ name }) => name === "depth") ?? depths[0];
     this.normal = types.find(({ decoding }) => decoding === "unit");
     this.types = types;
     this.maps = null;
@@ -45,6 +46,7 @@ export class Surface {
     this.scene = new Scene();
     this.view = new PerspectiveCamera(70, 1, 0.005, 100);
     this.orbit = new OrbitControls(this.view, this.canvas);
+    this.orbit.rotateSpeed = 0.5; // half a turn for a drag of the height of the canvas
     this.orbit.addEventListener("change", () => this.draw());
     this.orbit.addEventListener("start", () => (document.getElementById("surface-note").hidden = true));
     this.geometry = new BufferGeometry();
@@ -178,13 +180,16 @@ export class Surface {
     const index = this.geometry.index.array;
     const steepest = (this.cut.value * 2 * this.tangent) / count;
     let used = 0;
-    const distance = (vertex) => -positions[3 * vertex + 2];
     for (let row = 0; row < count - 1; row++) {
       for (let a = row * count; a < row * count + count - 1; a++) {
-        const corners = [distance(a), distance(a + 1), distance(a + count), distance(a + count + 1)];
-        const nearest = Math.min(...corners);
-        if (Math.max(...corners) - nearest > steepest * nearest) continue;
-        index.set([a, a + count, a + 1, a + 1, a + count, a + count + 1], used);
+        const [c, z] = [a + count, 3 * a + 2];
+        const [one, two, three, four] = [positions[z], positions[z + 3], positions[3 * c + 2], positions[3 * c + 5]];
+        const nearest = -Math.max(one, two, three, four); // z is minus the distance
+        if (-Math.min(one, two, three, four) - nearest > steepest * nearest) continue;
+        index[used] = a;
+        index[used + 1] = index[used + 4] = c;
+        index[used + 2] = index[used + 3] = a + 1;
+        index[used + 5] = c + 1;
         used += 6;
       }
     }
@@ -229,7 +234,9 @@ export class Surface {
     for (let row = 0, to = 0; row < count; row++) {
       for (let column = 0; column < count; column++, to += 3) {
         const from = 3 * (row * map.side + column) * this.thinning;
-        colours.set(pixels.subarray(from, from + 3), to);
+        colours[to] = pixels[from];
+        colours[to + 1] = pixels[from + 1];
+        colours[to + 2] = pixels[from + 2];
       }
     }
     this.draw();

@@ -17,8 +17,8 @@ from sgi.engine.view import static_page
 from sgi.engine.view.opening import Viewed
 from sgi.engine.view.reduction import reduce_values
 from sgi.engine.view.run_folder import RunFolder
-from sgi.engine.view.settings import ViewSettings
-from sgi.engine.view.static_page import SavedItem, items_of_folder, save, write
+from sgi.engine.view.saving import save_view
+from sgi.engine.view.static_page import SavedItem, items_of_folder, write
 
 KINDS = [intrinsics.get("image"), intrinsics.get("depth")]
 MODEL = {"title": "a </script> <b> model", "resolution": 16, "types": [{"name": kind.name} for kind in KINDS]}
@@ -97,8 +97,7 @@ def test_items_of_a_run_folder(model, tmp_path):
     (tmp_path / "out" / "manifest.jsonl").write_text("".join(lines[1:]))
     folder = RunFolder(tmp_path / "out")
     assert [item.screen["number"] for item in items_of_folder(folder)] == list(range(1, 9))
-    viewed = Viewed(live=None, title="out", folder=folder)
-    save(viewed, ViewSettings(), tmp_path / "page.html", "9,3")
+    save_view(Viewed(live=None, title="out", folder=folder), tmp_path / "page.html", seeds="9,3")
     data = saved(tmp_path / "page.html")
     assert [item["label"] for item in data["items"]] == ["seed000009", "seed000003"]
     body = load(base64.b64decode(data["items"][1]["body"]))
