@@ -51,7 +51,7 @@ def main() -> None:
             page.click("#form-points")
             page.select_option("#surface-colour", "relit")
             page.click("#light-right")
-            turn(page, -120, 20)
+            turn(page, 40, -30)
             save(page.screenshot(), "dark")
         with opened(browser, address, NARROW, device_scale_factor=1.5) as page:
             save(page.screenshot(), "narrow")
