@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,7 +18,7 @@ from sgi.engine.writers.cells import cell_side
 from sgi.engine.writers.display import in_colours, span_of, to_rgb
 from sgi.export.onnx import export_onnx
 
-GIVEN = {"backend": "onnxruntime", "device": "cpu", "threads": 1}
+GIVEN: dict[str, Any] = {"backend": "onnxruntime", "device": "cpu", "threads": 1}
 GAP = 8
 
 
