@@ -16,7 +16,8 @@ from sgi.engine.backends import AUTO, DEFAULT_BATCH
 from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write, check_writable
 from sgi.engine.intrinsics import Intrinsic
-from sgi.engine.live.live_model import LiveModel, open_live
+from sgi.engine.live.live_model import LiveModel
+from sgi.engine.live.opening import open_live
 from sgi.engine.live.screen import Screen
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress

@@ -35,7 +35,7 @@ def test_files_and_folders_that_a_viewer_does_not_show(command, tmp_path):
         (["model.onnx"], "a web page (HTML)"),
         (["model.engine"], "model.json is not beside it"),
         (["page.pkl"], "page.pkl"),
-        (["model.onnx", "--model", "other.onnx"], "--model other.onnx has no effect beside"),
+        (["model.onnx", "--model", "other.onnx"], "other.onnx has no effect beside"),
         (["--offset", "depth.safetensors"], "--offset"),
         (["--seeds", "7"], "--seeds 7 has no effect without --save"),
         (["--save", "x.html", "--size", "2"], "--size 2"),

@@ -148,6 +148,11 @@ function startSaved(page) {
   open();
 }
 
+/** Whether the items of a run folder have no controls: no model is open, or they are latents and no seeds. */
+function isFixed({ live, item }) {
+  return Boolean(live) || item === "latent";
+}
+
 /** What tests read. */
 function expose(page) {
   return {
@@ -188,7 +193,7 @@ async function start() {
   const page = new Page(source, model);
   window.sgi = expose(page);
   if (saved) startSaved(page);
-  else if (model.mode === "run") startRun(page, model.live ? null : startControls(page).controls);
+  else if (model.mode === "run") startRun(page, isFixed(model) ? null : startControls(page).controls);
   else startModel(page);
 }
 
