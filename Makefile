@@ -45,14 +45,14 @@ types: types-packages types-scripts
 types-packages: setup .typing/sgi
 	MYPYPATH=.typing $(DEV)/bin/mypy $(addprefix -p sgi.,$(PACKAGES))
 
-# Test functions need no annotations; their bodies are checked all the same.
+# What the first run found of the packages and of other libraries is not computed again.
 types-scripts: setup .typing/sgi
-	MYPYPATH=.typing:$(SCRIPT_FOLDERS) $(DEV)/bin/mypy --allow-untyped-defs $(SCRIPTS)
+	MYPYPATH=.typing:$(SCRIPT_FOLDERS) $(DEV)/bin/mypy $(SCRIPTS)
 
 # The C++ library as tests/native runs it: release, sanitizers, OpenVINO; and its Python package.
 native: setup
 	engine/native/build.sh $(DEV)
-	engine/native/python/install.sh $(DEV)
+	engine/native/python/install.sh $(DEV) build/native-release
 
 # ONNX Runtime's headers and what else C++ is built with, into build/deps.
 native-deps:

@@ -26,6 +26,7 @@ from sgi.engine.errors import UserError
 
 COMMANDS = {
     "run": "Write the maps of seeds or latents as files; the same command continues a stopped run.",
+    "sheet": "Write a grid of maps as one picture: rows of seeds, of psi or of alpha.",
     "interpolate": "Walk from seed to seed and write the image beside its maps, as a video or as frames.",
     "verify": "Check a folder of maps against its hashes and its model, and merge the manifests of its shards.",
     "inspect": "Describe a checkpoint, or a file or folder that a command wrote; nothing in it is executed.",
@@ -60,6 +61,7 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPE
 _EXTRAS = {
     "run": "cpu",
     "interpolate": "cpu",
+    "sheet": "cpu",
     "verify": "cpu",
     "view": "cpu",
     "doctor": "cpu",

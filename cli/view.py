@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import threading
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sgi.cli.desktop import has_display
 from sgi.cli.options import OffsetFiles, RunBackend, RunCache, RunDevice, RunGenerator, RunModel, Threads
 from sgi.cli.progress import progress
 from sgi.cli.terminal import echo
@@ -101,7 +101,7 @@ def view(
         app = create_app(viewed, settings)
         address = settings.address(port)
         echo(address)
-        if browser and _has_display():
+        if browser and has_display():
             threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
         uvicorn.Server(config).run(sockets=[listener])
@@ -127,8 +127,3 @@ def _command(port: int) -> str:
         del words[place : place + 2]
     words = [word for word in words if not word.startswith("--port=")]
     return shlex.join(["sgi-engine", *words, "--port", str(port)])
-
-
-def _has_display() -> bool:
-    """Whether a browser with windows can open; elsewhere `webbrowser` starts one of the terminal."""
-    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
         "engine", "engine.backends", "engine.backends.triton", "engine.bundle", "engine.generator",
         "engine.model_recipe", "export",
     },
-    "engine.api": {"engine", "engine.backends", "engine.bundle", "engine.generator_model"},
+    "engine.api": {"engine", "engine.backends", "engine.bundle", "engine.generator_model", "engine.writers"},
     "engine.service": {"engine", "engine.api", "engine.writers"},
     "engine.run": {
         "engine", "engine.api", "engine.backends", "engine.generator_model", "engine.shards", "engine.writers",

@@ -2,8 +2,8 @@
 
     python docs/pictures/viewer.py
 
-Writes view-maps.png, view-surface.png, view-relight.png, view-dark.png, view-narrow.png and view-run.png beside this
-file. Needs the extras `cpu`, `view` and `test`.
+Writes view-maps.png, view-surface.png, view-relight.png, view-dark.png, view-narrow.png, view-sheet.png and
+view-saved.png beside this file. Needs the extras `cpu`, `view` and `test`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sgi.engine.live import open_live  # noqa: E402
 from sgi.engine.run import run_seeds  # noqa: E402
 from sgi.engine.view.app import create_app  # noqa: E402
 from sgi.engine.view.opening import open_viewed  # noqa: E402
+from sgi.engine.view.saving import save_view  # noqa: E402
 from sgi.engine.view.settings import ViewSettings  # noqa: E402
 
 WIDE, NARROW = (1280, 920), (400, 860)
@@ -54,32 +55,34 @@ def main() -> None:
             page.click("#form-points")
             page.select_option("#surface-colour", "relit")
             page.click("#light-right")
-            turn(page, -120, 20)
+            turn(page, 40, -30)
             save(page.screenshot(), "dark")
         with opened(browser, address, NARROW, device_scale_factor=1.5) as page:
             save(page.screenshot(), "narrow")
-        take_run_folder(browser)
+        with TemporaryDirectory() as folder:
+            run_pictures(browser, Path(folder))
         browser.close()
 
 
-def take_run_folder(browser: Browser) -> None:
-    """The sheet of a run that is not finished, with a map that is damaged."""
-    with TemporaryDirectory() as folder:
-        outdir = Path(folder, "rooms")
-        run_seeds("0-999", outdir=outdir, preview=False)
-        (outdir / "seed000613_normal.png").write_bytes(b"")
-        lines = (outdir / "manifest.jsonl").read_bytes().splitlines(True)
-        (outdir / "manifest.jsonl").write_bytes(b"".join(lines[:618] + lines[619:900]))
-        with open_viewed(outdir) as viewed, serving(create_app(viewed, ViewSettings())) as address:
-            page = browser.new_page(viewport={"width": WIDE[0], "height": 680})
+def run_pictures(browser: Browser, folder: Path) -> None:
+    """The sheet of a run, in which a map is missing, and a saved page of two of its seeds."""
+    run_seeds(seeds="0-999", outdir=folder / "rooms", preview=False)
+    (folder / "rooms" / "seed000010_depth.png").unlink()
+    with open_viewed(folder / "rooms") as viewed:
+        with serving(create_app(viewed, ViewSettings())) as address:
+            page = browser.new_page(viewport={"width": WIDE[0], "height": 560})
             page.goto(address)
-            page.fill("#sheet-search", "613")
-            page.press("#sheet-search", "Enter")
-            page.wait_for_selector(".sheet-item.active[data-state=damaged]")
-            page.wait_for_function("[...document.querySelectorAll('.sheet-item')].every(item => item.dataset.state)")
-            page.wait_for_timeout(3000)
-            save(page.screenshot(), "run", colours=256)  # of many pictures, it would have 500 kB
+            page.wait_for_timeout(2000)
+            page.keyboard.press("n")
+            page.wait_for_timeout(2000)
+            save(page.screenshot(), "sheet")
             page.close()
+        save_view(viewed, folder / "page.html", seeds="3,17")
+    page = browser.new_page(viewport={"width": WIDE[0], "height": 720})
+    page.goto((folder / "page.html").as_uri())
+    settle(page)
+    save(page.screenshot(), "saved")
+    page.close()
 
 
 @contextmanager
@@ -114,10 +117,9 @@ def turn(page: Page, right: int, down: int) -> None:
     page.wait_for_timeout(300)
 
 
-def save(picture: bytes, name: str, colours: int | None = None) -> None:
-    """Write view-NAME.png, with a palette of so many colours."""
+def save(picture: bytes, name: str) -> None:
+    """Write view-NAME.png."""
     found = Image.open(BytesIO(picture)).convert("RGB")
-    found = found.quantize(colours) if colours else found
     found.save(Path(__file__).with_name(f"view-{name}.png"), optimize=True)
 
 

@@ -11,26 +11,22 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sgi.engine import bundle, intrinsics
-from sgi.engine.api import Engine, bundled_model
+from sgi.engine.api import Engine
 from sgi.engine.artifact import Artifact
-from sgi.engine.backends import AUTO
 from sgi.engine.errors import UserError
-from sgi.engine.generator_model import ExportedModel, ModelSource, check_model_or_generator, generator_source
+from sgi.engine.generator_model import ModelSource
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.labels import labels_of, parse_class
 from sgi.engine.latents_file import Latents, LatentSizes
 from sgi.engine.live.screen import Screen
 from sgi.engine.offset_tensors import ROWS
-from sgi.engine.offsets import Offset, as_offsets
-from sgi.engine.progress import SILENT, Progress
+from sgi.engine.offsets import Offset
 from sgi.engine.seeds import Seeds, parse_seeds
 
 Floats = NDArray[np.float32]
@@ -256,55 +252,5 @@ class LiveModel:
         return self.engine(z=latent, psi=psi, types=names, labels=np.stack(given) if given else None)
 
 
-def open_live(
-    model: str | Path | None = None,
-    generator: str | Path | None = None,
-    offsets: Sequence[str | Path | Offset] = (),
-    *,
-    backend: str = AUTO,
-    device: str = AUTO,
-    threads: int | None = None,
-    precision: str | None = None,
-    batch: int = 1,
-    cache: bool = True,
-    progress: Progress = SILENT,
-) -> LiveModel:
-    """Open an exported model, or a generator with offsets, or without both the bundled model.
-
-    The maps of a generator are the image and those of its offsets. batch: images in one pass. The other arguments are
-    those of `Engine.open` and `Engine.from_generator`, which say what is raised.
-    """
-    check_model_or_generator(model, generator, backend=backend, offsets=offsets, cache=cache)
-    source: ModelSource
-    if generator is None:
-        source = ExportedModel(bundled_model() if model is None else model)
-        known = _bundled_offsets(source.artifact)
-    else:
-        loaded = [item if isinstance(item, Offset) else Offset.load(item) for item in as_offsets(offsets)]
-        source = generator_source(
-            generator, loaded, types=[intrinsics.IMAGE] if not loaded and generator != "bundled" else ["all"],
-            backend=backend, device=device, precision=precision, cache=cache, progress=progress,
-        )  # fmt: skip
-        known = _bundled_offsets(source.artifact) | _matching(source.artifact, loaded)
-    kinds = source.latent_sizes.kinds
-    takes = "w+" if "w+" in kinds or source.artifact.input == "w+" else kinds[0]
-    opened = source.open(backend, device, None, batch, threads, images=1, precision=precision, input=takes)
-    return LiveModel(source, Engine(opened, batch), known)
-
-
 def _is_rows(offset: Offset) -> bool:
     return set(offset.tensors) == {ROWS}
-
-
-def _matching(artifact: Artifact, offsets: Sequence[Offset]) -> dict[str, Offset]:
-    """Those of `offsets` that the model contains as they are."""
-    return {
-        offset.type: offset
-        for offset in offsets
-        if artifact.offsets.get(offset.type, {}).get("sha256") == offset.sha256
-    }
-
-
-def _bundled_offsets(artifact: Artifact) -> dict[str, Offset]:
-    files = [bundle.offset(name) for name in artifact.offsets]
-    return _matching(artifact, [Offset.load(path) for path in files if path.exists()])

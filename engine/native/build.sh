@@ -27,7 +27,9 @@ done
                            "set TENSORRT_INCLUDE_DIR to its folder" >&2
 
 for preset in release asan tsan ${openvino:+openvino} ${tensorrt:+tensorrt}; do
-  cmake --preset "$preset" ${openvino:+-D OpenVINO_DIR="$openvino/cmake"} \
+  kernels=""
+  case $preset in openvino | tensorrt) kernels=$PWD/build/native-release ;; esac
+  cmake --preset "$preset" ${openvino:+-D OpenVINO_DIR="$openvino/cmake"} -D SGI_CPU_KERNELS_OF="$kernels" \
     ${tensorrt:+-D TENSORRT_INCLUDE_DIR="$tensorrt"} --no-warn-unused-cli >/dev/null
   cmake --build --preset "$preset" --parallel "$(nproc)"
 done

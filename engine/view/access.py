@@ -49,7 +49,7 @@ class Access:
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[-1]
         if self._is_token(given) and scope["path"] == "/":
             found = RedirectResponse("/", 303)
-            found.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
+            found.set_cookie(self._cookie, self._token, httponly=True, samesite="lax")
             return found
         cookie = SimpleCookie(headers.get("cookie", "")).get(self._cookie)
         bearer = headers.get("authorization", "").removeprefix("Bearer ")

@@ -1,14 +1,14 @@
 """The HTTP interface of a viewer. Errors are one line of text with status 4xx or 5xx, and the server goes on.
 
-docs/viewer.md describes the endpoints.
+docs/reference/view.md lists the endpoints.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import msgspec
@@ -24,7 +24,7 @@ from sgi.engine.live import LATENTS_KEPT, LiveModel, Screen
 from sgi.engine.view import run_routes
 from sgi.engine.view.access import Access
 from sgi.engine.view.assets import MEDIA_TYPES, PAGE, assets, content_security
-from sgi.engine.view.commands import Commands, parse_request
+from sgi.engine.view.commands import Commands, Light, parse_request
 from sgi.engine.view.description import describe
 from sgi.engine.view.latents import MOST_BYTES, LoadedLatents, latents_file, load_latents
 from sgi.engine.view.opening import Viewed
@@ -140,6 +140,7 @@ class _Viewer:
         live = self._opened()
         body = await body_of(request, MOST_BYTES)
         found = await asyncio.to_thread(load_latents, live, request.query_params.get("name", ""), body)
+        self._loaded.pop(found.id, None)
         self._loaded[found.id] = found
         while len(self._loaded) > LATENTS_KEPT:
             del self._loaded[next(iter(self._loaded))]
@@ -155,7 +156,8 @@ class _Viewer:
         """A static page of a screen and a light, which opens without the viewer."""
         screen, light = parse_request(parse_json(await body_of(request, MOST_JSON_BYTES)))
         live = self._opened()
-        body = await self._turns.ask(tab_of(request), lambda: saved_page(self._viewed, live, screen, light))
+        tab = f"{tab_of(request)} page"  # a change of the screen does not take the place of it
+        body = await self._turns.ask(tab, lambda: _saved(self._viewed, live, screen, light))
         return Response(body, media_type=MEDIA_TYPE, headers=_HEADERS)
 
     async def photo(self, request: Request) -> Response:
@@ -173,8 +175,9 @@ class _Viewer:
 
 
 def tab_of(request: Request) -> str:
-    """The page that sent a request; requests of programs without the header share one."""
-    return request.headers.get("x-sgi-tab", "")[:64]
+    """The page that sent a request; of programs without the header each connection is one."""
+    client = request.client or ("", 0)
+    return request.headers.get("x-sgi-tab", "")[:64] or f"{client[0]} {client[1]}"
 
 
 async def body_of(request: Request, limit: int) -> bytes:
@@ -190,11 +193,24 @@ async def body_of(request: Request, limit: int) -> bytes:
 def _computed(live: LiveModel, screen: Screen) -> bytes:
     """The body for a screen; raises UserError for a wrong screen, EngineError for a failure of the engine."""
     planned = live.plan(screen)
-    start = time.perf_counter()
-    try:
+    with _failures():
+        start = time.perf_counter()
         maps = live.compute([planned])[0]
-        seconds = time.perf_counter() - start
-        return encode_body(live.types, maps, seconds)
+        return encode_body(live.types, maps, time.perf_counter() - start)
+
+
+def _saved(viewed: Viewed, live: LiveModel, screen: Screen, light: Light | None) -> bytes:
+    """A static page of a screen; raises as `_computed` does."""
+    live.plan(screen)
+    with _failures():
+        return saved_page(viewed, live, screen, light)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Any exception becomes an EngineError: the values were checked before."""
+    try:
+        yield
     except Exception as error:
         what = one_line(str(error) or type(error).__name__, 300)
         raise EngineError(f"the engine failed ({what}); change the values, or start the viewer again") from error

@@ -13,7 +13,7 @@ from sgi.engine import bundle
 from sgi.engine.errors import UserError
 from sgi.engine.generator_model import BUNDLED
 from sgi.engine.labels import parse_class
-from sgi.engine.live import LiveModel, Screen
+from sgi.engine.live import LiveModel, Row, Screen
 from sgi.engine.offsets import Offset
 from sgi.engine.view.latents import LoadedLatents
 from sgi.engine.view.opening import Source
@@ -82,7 +82,7 @@ class Commands:
         lines = [f"engine = {self._engine(takes)}"]
         given, options = f"seeds={screen.seed}", self._options(screen)
         if screen.latents is not None:
-            found = self._loaded[screen.latents.id]
+            found = self._file(screen.latents)
             imports.append("from sgi.engine.latents_file import read_latents, sizes_of")
             described = "engine.artifact"
             if found.latents.kind == "z":  # an engine that was opened for w+ describes no z
@@ -136,7 +136,7 @@ class Commands:
 
     def _latents(self, screen: Screen) -> tuple[list[str], str, str]:
         """Options of `run` for the latents, the name of a folder, and a note."""
-        found = None if screen.latents is None else self._loaded[screen.latents.id]
+        found = None if screen.latents is None else self._file(screen.latents)
         if screen.towards is not None or (screen.mix is not None and found is not None):
             return ["--latents", SAVED], "saved", f"save the latents as {SAVED} first"
         if found is not None and screen.latents is not None:
@@ -150,6 +150,12 @@ class Commands:
             words += ["--mix-seeds", str(screen.mix.seed), "--mix-rows", screen.mix.rows]
             name += f"_mix{screen.mix.seed}"
         return [*words, *self._sampling(screen)], name, ""
+
+    def _file(self, row: Row) -> LoadedLatents:
+        found = self._loaded.get(row.id)
+        if found is None:
+            raise UserError(f"`latents={row.id[:60]}`: not loaded; load the file again")
+        return found
 
     def _sampling(self, screen: Screen) -> list[str]:
         label = self._class(screen)

@@ -1,4 +1,4 @@
-"""The endpoints of a run folder: its items, their strips and their maps. docs/viewer.md describes them."""
+"""The endpoints of a run folder: its items, their strips and their maps. docs/reference/view.md lists them."""
 
 from __future__ import annotations
 

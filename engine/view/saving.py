@@ -63,7 +63,9 @@ def saved_page(viewed: Viewed, live: LiveModel, screen: Screen, light: Light | N
     """The bytes of a static page of one screen, relit by `light` at first; raises what the engine raises."""
     latents = None if screen.latents is None else f"latent {screen.latents.row}"
     item = SavedItem(latents or f"seed {screen.seed}", msgspec.to_builtins(screen), lambda: live.maps(screen))
-    described = _described(replace(viewed, folder=None)) | {"light": msgspec.to_builtins(light)}
+    is_inverted = screen.latents is not None and viewed.latents is not None and screen.latents.id == viewed.latents.id
+    shown = viewed if is_inverted else replace(viewed, latents=None)
+    described = _described(replace(shown, folder=None)) | {"light": msgspec.to_builtins(light)}
     with TemporaryDirectory(prefix="sgi-view-") as folder:
         path = Path(folder, "page.html")
         write(path, [item], live.types, described, MOST_SIZE)

@@ -11,7 +11,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.service.settings import LOOPBACK
 
 ANY_HOST = ("0.0.0.0", "::", "")
-"""Addresses that listen on all interfaces; a request then may name any host."""
+"""Addresses that listen on all interfaces."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +28,15 @@ class ViewSettings:
     token: str | None = None
     command: str = "sgi-engine view"
     hosts: frozenset[str] | None = field(init=False, default=None)
-    """Names in the header `Host` that are answered; None for all."""
+    """Names in the header `Host` that are answered; None for all, where other machines know this one by other names."""
 
     def __post_init__(self) -> None:
         if self.token is None and self.host not in LOOPBACK:
             object.__setattr__(self, "token", secrets.token_urlsafe(16))
         if self.token is not None and not (self.token and self.token.isprintable() and self.token.isascii()):
             raise UserError("`token`: must be printable ASCII characters, at least one")
-        if self.host not in ANY_HOST:
-            object.__setattr__(self, "hosts", frozenset((*LOOPBACK, self.host.lower())))
+        if self.host in LOOPBACK:
+            object.__setattr__(self, "hosts", frozenset(LOOPBACK))
 
     def address(self, port: int) -> str:
         """The address of the page, with the token."""

@@ -2,9 +2,14 @@
 # Build sgi-engine-cpu and install it into a Python environment. Where that is impossible, print why and exit with 0,
 # because everything runs without it, or with 1 if SGI_REQUIRE_NATIVE is set.
 #
-#   engine/native/python/install.sh VENV
+#   engine/native/python/install.sh VENV [BUILD]
+#
+# BUILD is the folder of a release build of the C++ library, whose kernels are linked instead of being compiled again. If
+# there is no such folder, they are compiled.
 set -euo pipefail
-python=$(realpath "${1:?usage: install.sh VENV}")/bin/python
+python=$(realpath "${1:?usage: install.sh VENV [BUILD]}")/bin/python
+kernels=""
+if [ -d "${2:-}" ]; then kernels=$(realpath "$2"); fi
 cd "$(dirname "$0")/../../.."
 log=build/python/install.log
 
@@ -20,7 +25,7 @@ if command -v apt-get >/dev/null; then
 fi
 mkdir -p build/python
 export CMAKE_PREFIX_PATH=$PWD/build/deps/usr${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}
-settings=()
+settings=(-C "cmake.define.SGI_CPU_KERNELS_OF=$kernels")
 for source in build/deps/usr/src/highway-*; do
   if [ -d "$source" ]; then settings+=(-C "cmake.define.FETCHCONTENT_SOURCE_DIR_HWY=$PWD/$source"); fi
 done

@@ -38,6 +38,10 @@ export class Controls {
     this.buildSeeds();
     byId("mix-rows").placeholder = `${Math.floor(model.num_ws / 2)}-${model.num_ws - 1}`;
     for (const id of ["class", "mix-seed", "mix-rows", "towards-seed"]) byId(id).addEventListener("input", onChange);
+    for (const id of ["mix-seed", "towards-seed"]) {
+      const box = byId(id);
+      box.addEventListener("input", () => box.classList.toggle("wrong", box.value !== "" && parseSeed(box.value) === null));
+    }
     byId("controls").addEventListener("submit", (event) => event.preventDefault());
     this.explain();
   }
@@ -50,7 +54,8 @@ export class Controls {
       this.alphas[name] = slider(byId("alphas"), setting, this.onChange);
       if (!alpha.live) this.alphas[name].disable(alpha.reason);
     }
-    byId("offsets").open = !matchMedia("(max-width: 760px)").matches; // on narrow screens the maps come sooner
+    const wide = !matchMedia("(max-width: 760px)").matches; // on narrow screens the maps come sooner
+    byId("offsets").open = wide && this.model.types.some(({ alpha }) => alpha?.live);
     byId("offsets").hidden = !Object.keys(this.alphas).length;
     const reasons = new Set(this.model.types.flatMap(({ alpha }) => (alpha && !alpha.live ? [alpha.reason] : [])));
     for (const reason of reasons) {

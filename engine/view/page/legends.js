@@ -117,7 +117,7 @@ function classLegend(type) {
   let chips = [];
   const list = (map) => {
     const sizes = new Map();
-    for (const index of map.values) sizes.set(index, (sizes.get(index) ?? 0) + 1);
+    for (const value of map.values) sizes.set(Math.round(value), (sizes.get(Math.round(value)) ?? 0) + 1);
     root.replaceChildren();
     chips = [...sizes].sort((a, b) => b[1] - a[1]).map(([index, size]) => {
       const chip = element("span", "class", root);
@@ -130,7 +130,7 @@ function classLegend(type) {
   const show = (map, span, value) => {
     if (map && map !== shown) list(map);
     shown = map;
-    for (const [index, chip] of chips) chip.classList.toggle("here", index === value?.[0]);
+    for (const [index, chip] of chips) chip.classList.toggle("here", index === Math.round(value?.[0]));
   };
   return { element: root, show };
 }

@@ -1,5 +1,6 @@
 /** The page: opens a source, builds its parts, and shows the maps of the controls whenever they change. */
 
+import { putInAddress, screenOfAddress } from "sgi/address";
 import { startCommands } from "sgi/commands";
 import { Controls } from "sgi/controls";
 import { startKeys } from "sgi/keys";
@@ -52,7 +53,7 @@ class Page {
       try {
         const maps = await next.getMaps();
         const [model, all] = [1000 * maps.seconds, performance.now() - start];
-        this.say(next.where || `${model.toFixed(0)} ms model \u00b7 ${all.toFixed(0)} ms total`);
+        this.say(next.where || `${model.toFixed(0)} ms model \u00b7 ${all.toFixed(0)} ms total`, false, true);
         byId("maps-title").textContent = `Maps of ${next.name}`;
         this.show(maps);
         this.shown = next.screen;
@@ -72,8 +73,9 @@ class Page {
     this.relight.show(maps);
   }
 
-  /** One line in the top right corner. */
-  say(text, wrong = false) {
+  /** One line in the top right corner; screen readers are told of all but `quiet` ones. */
+  say(text, wrong = false, quiet = false) {
+    byId("status").ariaLive = quiet ? "off" : "polite";
     byId("status").textContent = text;
     byId("status").title = text;
     byId("status").classList.toggle("wrong", wrong);
@@ -98,6 +100,7 @@ function startControls(page) {
   const change = () => {
     const screen = controls.screen();
     latents.show(screen);
+    if (model.mode === "model") putInAddress(screen);
     page.request(screen, () => source.maps(screen), controls.name);
   };
   const tell = (text) => page.say(text);
@@ -113,6 +116,7 @@ function startControls(page) {
 function startModel(page) {
   const { controls, change } = startControls(page);
   startKeys(controls);
+  if (!controls.latents) controls.set(screenOfAddress());
   change();
 }
 
@@ -142,6 +146,11 @@ function startSaved(page) {
     random: () => go(Math.floor(Math.random() * items.length)),
   });
   open();
+}
+
+/** Whether the items of a run folder have no controls: no model is open, or they are latents and no seeds. */
+function isFixed({ live, item }) {
+  return Boolean(live) || item === "latent";
 }
 
 /** What tests read. */
@@ -184,7 +193,7 @@ async function start() {
   const page = new Page(source, model);
   window.sgi = expose(page);
   if (saved) startSaved(page);
-  else if (model.mode === "run") startRun(page, model.live ? null : startControls(page).controls);
+  else if (model.mode === "run") startRun(page, isFixed(model) ? null : startControls(page).controls);
   else startModel(page);
 }
 

@@ -51,7 +51,7 @@ export function slider(host, { id, label, min, max, step, value: initial, unit =
       return value;
     },
     set value(next) {
-      show(next);
+      if (Number.isFinite(next)) show(next);
     },
     /** Switches the slider off; the reason is its hint. */
     disable(reason) {

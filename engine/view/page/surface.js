@@ -20,7 +20,8 @@ const RELIT = "relit";
 export class Surface {
   /** @param {import("sgi/source").Type[]} types */
   constructor(types) {
-    this.depth = types.find(({ decoding }) => decoding === "inverse");
+    const depths = types.filter(({ decoding }) => decoding === "inverse");
+    this.depth = depths.find(({ name }) => name === "depth") ?? depths[0];
     this.normal = types.find(({ decoding }) => decoding === "unit");
     this.types = types;
     this.maps = null;

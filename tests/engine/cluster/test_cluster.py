@@ -142,7 +142,7 @@ def test_an_interruption_ends_the_workers_and_keeps_finished_shards(cluster, mod
     lines = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
     assert 100 * len(lines) == stop.value.finished >= 100
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".shard-") or ".part-" in name]
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while processes() and time.monotonic() < until:
         time.sleep(0.1)
     assert not processes()
@@ -178,7 +178,7 @@ def test_a_cluster_that_cannot_be_reached(started, model, tmp_path):
     began = time.monotonic()
     with pytest.raises(UserError, match=r"`cluster=ray://127.0.0.1:9`: nothing answers at ray://127.0.0.1:9; start a"):
         run(tmp_path / "out", model, cluster=RayCluster("ray://127.0.0.1:9"))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert not (tmp_path / "out").exists()
 
 

@@ -277,9 +277,9 @@ def test_a_hostile_line_costs_nothing(tmp_path):
     do(tmp_path)
     line = entries(tmp_path)[0] | {"seeds": "0-3," * 250_000 + "3"}
     (tmp_path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
-    began = time.perf_counter()
+    began = time.process_time()  # without the waiting for the processor
     assert verify_folder(tmp_path).wrong_lines == 1
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path):

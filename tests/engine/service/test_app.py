@@ -164,14 +164,15 @@ def test_hosts_that_others_reach_need_a_token():
 
 
 class SlowEngine(Engine):
-    """Returns seeds as maps, when `go` is set; keeps the size of every pass."""
+    """Returns seeds as maps, when `go` is set; keeps the size of every pass; sets `runs` in the first."""
 
     def __init__(self) -> None:
-        self.go = threading.Event()
+        self.go, self.runs = threading.Event(), threading.Event()
         self.passes: list[list[int]] = []
 
     def __call__(self, seeds=None, *, z=None, w=None, ws=None, class_index=None, labels=None, psi=None, types=None):
-        self.go.wait(10)
+        self.runs.set()
+        assert self.go.wait(60)
         self.passes.append(list(seeds))
         if 13 in seeds:
             raise RuntimeError("an unlucky seed")
@@ -188,7 +189,7 @@ def test_waiting_requests_share_passes_and_the_queue_is_bounded():
             return asyncio.create_task(batcher.generate(seeds, ("image",), psi, None))
 
         first = request(0)
-        await asyncio.sleep(0.05)  # the first pass runs
+        assert await asyncio.to_thread(engine.runs.wait, 60)
         others = [request(1, 2), request(3, psi=0.5), request(4), request(5)]
         await asyncio.sleep(0)
         with pytest.raises(BusyError):

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 from browser_page import serving
+from PIL import Image
 from tolerances import BACKEND_PARITY, CLOSED_FORM
 
 from sgi.engine import Engine, bundle
@@ -143,6 +144,63 @@ def test_classes(open_tab, class_model):
             found = tab.page.evaluate("() => Array.from(sgi.maps.types.depth.values)")
             expected = engine(seeds=0, class_index=chosen, types="depth")["depth"]
             np.testing.assert_allclose(found, expected.ravel(), atol=2 * BACKEND_PARITY)
+
+
+def test_latents_are_saved_and_loaded_and_a_photo_is_shown_beside_the_maps(tab, engine, tmp_path):
+    open_parts(tab)
+    fill(tab, "#seed", 7)
+    fill(tab, "#psi", 0.5)
+    tab.settle()
+    with tab.page.expect_download() as found:
+        tab.page.click("#save-latents")
+    file, photo = tmp_path / found.value.suggested_filename, tmp_path / "photo.png"
+    found.value.save_as(file)
+    fill(tab, "#seed", 8)
+    with tab.page.expect_file_chooser() as chooser:
+        tab.page.click("#load-latents")
+    chooser.value.set_files(file)
+    tab.page.wait_for_function("() => sgi.shown.latents")
+    assert_shows(tab, engine(seeds=7, psi=0.5))
+    assert tab.page.inner_text("#maps-title") == f"Maps of row 0 of {file.name}"
+    Image.new("RGB", (4, 4), "red").save(photo)
+    with tab.page.expect_file_chooser() as chooser:
+        tab.page.click("#load-photo")
+    chooser.value.set_files(photo)
+    tab.page.wait_for_function("() => document.querySelector('#card-photo img')?.naturalWidth === 4")
+    tab.page.click("#latents-close")
+    assert_shows(tab, engine(seeds=8, psi=0.5))
+
+
+def test_the_copied_command_and_lines_are_shown(tab):
+    fill(tab, "#seed", 7)
+    fill(tab, "#psi", 0.5)
+    tab.settle()
+    for button, expected in (("#copy-shell", "sgi-engine run"), ("#copy-python", "from sgi.engine import Engine")):
+        tab.page.click(button)
+        tab.page.wait_for_selector(f"#copied:has-text('{expected}')")
+        assert "7" in tab.page.inner_text("#copied")
+        assert "0.5" in tab.page.inner_text("#copied")
+
+
+def test_a_reload_shows_the_same(tab, engine):
+    open_parts(tab)
+    fill(tab, "#seed", 7)
+    fill(tab, "#psi", 0)
+    fill(tab, "#towards-seed", 9)
+    fill(tab, "#alpha-normal", 0.5)
+    tab.settle()
+    before = tab.page.evaluate("() => JSON.stringify(sgi.screen)")
+    shown = values(tab, "normal")
+    tab.page.reload()
+    tab.settle()
+    assert tab.page.evaluate("() => JSON.stringify(sgi.screen)") == before
+    np.testing.assert_array_equal(values(tab, "normal"), shown)
+
+
+def test_the_size_of_the_maps(tab):
+    before = tab.page.locator("#canvas-depth").bounding_box()["width"]
+    fill(tab, "#map-size", 400)
+    assert tab.page.locator("#canvas-depth").bounding_box()["width"] >= 400 > before
 
 
 def test_maps_are_drawn_in_their_colours(tab, engine):
