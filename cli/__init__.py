@@ -26,6 +26,7 @@ from sgi.engine.errors import UserError
 
 COMMANDS = {
     "run": "Write the maps of seeds or latents as files; the same command continues a stopped run.",
+    "sheet": "Write a grid of maps as one picture: rows of seeds, of psi or of alpha.",
     "interpolate": "Walk from seed to seed and write the image beside its maps, as a video or as frames.",
     "verify": "Check a folder of maps against its hashes and its model, and merge the manifests of its shards.",
     "inspect": "Describe a checkpoint, or a file or folder that a command wrote; nothing in it is executed.",
@@ -40,6 +41,7 @@ COMMANDS = {
     "ablate": "Measure how the score of a map depends on the space, rows, images or scale of its offset.",
     "train-generator": "Train a StyleGAN2 on procedural rooms; the same command continues a stopped run.",
     "train-teacher": "Train the U-Net teacher on rendered rooms and measure it on held-out rooms.",
+    "view": "Open a page that shows a model or a run folder live: seeds, maps, depth in 3D, other light.",
     "serve": "Serve maps of seeds over HTTP: GET /maps, /model, /healthz, /metrics.",
     "doctor": "List what is installed, the GPUs, and which backends work, with the reason where one does not.",
     "bundle": "Rebuild the bundled files: train generator and teacher, fit the offsets, export, write the model card.",
@@ -59,7 +61,9 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPE
 _EXTRAS = {
     "run": "cpu",
     "interpolate": "cpu",
+    "sheet": "cpu",
     "verify": "cpu",
+    "view": "cpu",
     "doctor": "cpu",
     "import": "export",
     "inspect": "export",

@@ -6,12 +6,14 @@ page; where the site has no page for it, only the link's text remains.
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+from notebook_page import page_of as notebook_page  # mkdocs finds modules beside a hook
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -22,6 +24,7 @@ PAGES = {
     "release.md": "RELEASE.md",
     "native.md": "engine/native/README.md",
     "model-card.md": "engine/bundle/CARD.md",
+    "examples/look.md": "docs/examples/look.ipynb",
 }
 """Page of the site -> its source in the repository."""
 
@@ -45,7 +48,9 @@ def on_startup(command: str, dirty: bool) -> None:
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages of PAGES."""
     for page, source in PAGES.items():
-        files.append(File.generated(config, page, content=(ROOT / source).read_text()))
+        text = (ROOT / source).read_text()
+        content = notebook_page(json.loads(text)) if source.endswith(".ipynb") else text
+        files.append(File.generated(config, page, content=content))
     return files
 
 

@@ -35,6 +35,7 @@ from sgi.engine.seeds import as_seeds
 
 if TYPE_CHECKING:
     from sgi.engine.offsets import Offset
+    from sgi.engine.writers.notebook import ShownMaps
 
 
 class Engine:
@@ -172,6 +173,30 @@ class Engine:
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts])[: len(rows.latent)] for name in parts[0]}
+
+    def show(
+        self,
+        seeds: str | int | Iterable[int] | None = None,
+        *,
+        z: ArrayLike | None = None,
+        w: ArrayLike | None = None,
+        ws: ArrayLike | None = None,
+        psi: float | None = None,
+        types: str | Sequence[str] | None = None,
+        class_index: ClassIndex | None = None,
+        labels: ArrayLike | None = None,
+    ) -> ShownMaps:
+        """Compute maps and display them in a notebook, as a table of images by types.
+
+        The arguments are those of a call, for at most 64 images. The maps are in `maps` of the result, and its
+        `save(path)` writes a .png or .html file. Raises UserError as a call does, and for more images.
+        """
+        from sgi.engine.writers.notebook import ShownMaps, row_labels
+
+        wanted = None if seeds is None else as_seeds(seeds)
+        rows = row_labels({"seeds": wanted, "z": z, "w": w, "ws": ws}, class_index)
+        maps = self(wanted, z=z, w=w, ws=ws, psi=psi, types=types, class_index=class_index, labels=labels)
+        return ShownMaps(maps, [kind for kind in self.artifact.types if kind.name in maps], rows)
 
     def stream(
         self,

@@ -36,16 +36,16 @@ _SHOWN = 60
 
 
 class LatentsHeader(msgspec.Struct):
-    """Header of the w+ file of an inverted picture.
+    """Header of a w+ file: of an inverted picture, or of an image that a viewer showed.
 
     generator_sha256: hash of the generator. noise_mode: of the rendering G(ws). psnr: of G(ws) against the picture, in
-    decibels. picture: file name of the picture. settings: of the search.
+    decibels, and picture: its file name; None and empty where the latents are not of a picture. settings: of the search.
     """
 
     generator_sha256: str
     noise_mode: str
-    psnr: float
-    picture: str
+    psnr: float | None = None
+    picture: str = ""
     settings: dict[str, Any] = {}
 
 

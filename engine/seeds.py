@@ -17,6 +17,7 @@ from threading import local
 from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sgi.engine.budget import read_text
 from sgi.engine.errors import UserError, WrongTypeError, one_line
@@ -44,6 +45,7 @@ class Seeds(Sequence[int]):
         self.duplicates = duplicates
         self._ends = list(accumulate(len(part) for part in self.ranges))
         self._sorted: list[range] | None = None  # for `in`, made when it is needed
+        self._starts: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None  # for `places`, in the same way
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -97,6 +99,24 @@ class Seeds(Sequence[int]):
             else:
                 merged.append(part)
         return Seeds(merged)
+
+    def places(self, seeds: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Positions [N] in the list of seeds [N], all of which are in it."""
+        if self._starts is None:
+            counts = np.array([0, *self._ends[:-1]], np.int64)
+            starts = np.array([part.start for part in self.ranges], np.int64)
+            order = np.argsort(starts)
+            self._starts = starts[order], counts[order]
+        firsts, before = self._starts
+        part = np.searchsorted(firsts, seeds, "right") - 1
+        return before[part] + seeds - firsts[part]
+
+    def index(self, value: int, start: int = 0, stop: int | None = None) -> int:
+        """The position of a seed; raises ValueError if the list does not have it between `start` and `stop`."""
+        place = int(self.places(np.array([value], np.int64))[0]) if value in self else -1
+        if not start <= place < (len(self) if stop is None else stop):
+            raise ValueError(f"{value} is not in the list")
+        return place
 
     def bounds(self, part: int, count: int) -> tuple[int, int]:
         """Position of the first seed of a shard, and position after its last."""

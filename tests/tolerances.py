@@ -20,3 +20,5 @@ HALF_TEACHER = 1 / 255  # codes of a teacher in half precision, where a GPU comp
 VIDEO_PSNR = 35.0  # dB, a frame read from an H.264 or VP9 video about the frame drawn
 GIF_PSNR = 25.0  # dB, with 256 colours
 VIDEO_MEAN = 3.0  # codes, mean of a channel of a frame read from a video about that of the frame drawn
+STORED_LIMIT = 0.011  # figures of two digits that a notebook stores, after rounding of another backend
+STORED_PIXELS = 1.0  # codes, mean difference of pictures that a notebook stores

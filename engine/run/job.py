@@ -28,6 +28,8 @@ class Job:
     @property
     def part(self) -> Seeds:
         """The seeds of this part."""
+        if self.shard == (1, 1):
+            return self.seeds
         if not self.record.shard_size:
             return self.seeds.shard(*self.shard)
         size = self.record.shard_size

@@ -100,8 +100,12 @@ class LineFile(Generic[L]):
     @property
     def numbers(self) -> Collection[int]:
         """The numbers that have a line, in ascending order."""
-        numbers: list[int] = self._index.ordered()[0].tolist()
+        numbers: list[int] = self.array().tolist()
         return numbers
+
+    def array(self) -> NDArray[np.uint32]:
+        """The numbers that have a line, in ascending order."""
+        return self._index.ordered()[0]
 
     def __iter__(self) -> Iterator[L]:
         """The lines in the order of numbers."""
@@ -141,6 +145,17 @@ class LineFile(Generic[L]):
         self._index.add(entry.number, self._end, len(line))
         self._end += len(line)
 
+    def follow(self) -> bool:
+        """Read the lines that another run has appended since; returns whether there are any. For `read_only`.
+
+        Raises OSError as `check` does, and if the file has become shorter.
+        """
+        self.check()
+        if os.fstat(self._file).st_size < self._end:
+            raise OSError(errno.ESTALE, f"{self.path.name} was cut")
+        before, self._end = self._end, self._read(self._end)
+        return self._end > before
+
     def sync(self) -> None:
         """Wait until the lines are on the disk."""
         os.fsync(self._file)
@@ -175,12 +190,12 @@ class LineFile(Generic[L]):
     ) -> None:
         self.close()
 
-    def _read(self) -> int:
-        """Read the positions of the complete lines; returns the position after the last of them."""
-        position, rest, is_long = 0, b"", False
+    def _read(self, start: int = 0) -> int:
+        """Read the positions of the complete lines from `start` on; returns the position after the last of them."""
+        position, rest, is_long = start, b"", False
         found: list[NDArray[np.int64]] = []
         with os.fdopen(os.dup(self._file), "rb", buffering=0) as file:
-            file.seek(0)
+            file.seek(start)
             while block := file.read(_BLOCK):
                 *lines, rest = (rest + block).split(b"\n")
                 if is_long and lines:

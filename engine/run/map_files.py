@@ -13,30 +13,30 @@ import numpy as np
 from sgi.engine.artifact import Artifact
 from sgi.engine.budget import LARGEST_MODEL, is_regular, read_bytes
 from sgi.engine.codes import pixels_of
-from sgi.engine.errors import UserError, one_line
+from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file, write_atomically
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.run.job import Job
 from sgi.engine.run.manifest import LINES, Line
+from sgi.engine.run.map_types import MapTypes
 from sgi.engine.run.set_aside import move_aside
+from sgi.engine.run.unreadable import UnreadableError
 from sgi.engine.writers import CodedFormat, get_format
 
 
 def read_map(decode: Callable[[Intrinsic, bytes], np.ndarray], kind: Intrinsic, file: Path) -> np.ndarray:
-    """The map [C, H, W] float32 of a file; decode: of its format. Raises UserError for a missing or damaged file."""
+    """The map [C, H, W] float32 of a file; decode: of its format. Raises UnreadableError."""
     try:
         return decode(kind, read_bytes(file, LARGEST_MODEL, follow=False))
     except Exception as error:  # Pillow and plugins raise exceptions of many types for damaged files
-        raise UserError(
-            f"{file}: damaged ({one_line(str(error), 80)}); run again with `verify=True`, which writes it again"
-        ) from None
+        raise UnreadableError(file, error) from None
 
 
-def read_maps(job: Job, artifact: Artifact, place: int) -> dict[str, np.ndarray]:
-    """The maps [C, R, R] float32 of the seed number `place` of a job's part; raises UserError as `read_map` does."""
+def read_maps(job: Job, types: MapTypes, place: int) -> dict[str, np.ndarray]:
+    """The maps [C, R, R] float32 of the seed number `place` of a job's part; raises UnreadableError."""
     decode = get_format(job.record.file_format).decode
     files = job.files(job.part[place])
-    return {name: read_map(decode, artifact.output(name), file) for name, file in files.items()}
+    return {name: read_map(decode, types.output(name), file) for name, file in files.items()}
 
 
 def are_maps(job: Job, artifact: Artifact, seed: int) -> bool:

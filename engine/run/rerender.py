@@ -24,9 +24,10 @@ from sgi.engine.latents_file import Latents, read_latents
 from sgi.engine.offsets import Offset
 from sgi.engine.progress import SILENT, Progress
 from sgi.engine.rows import pad_rows
-from sgi.engine.run import map_files, run_latents, shard_files
+from sgi.engine.run import run_latents, shard_files
 from sgi.engine.run.description import describe
 from sgi.engine.run.job import Job
+from sgi.engine.run.reading import read_maps
 from sgi.engine.run.run_file import RunFile, with_equal_model
 from sgi.engine.run.shard_files import shard_name
 from sgi.engine.run.source import open_source
@@ -169,12 +170,11 @@ def render_again(
     size = record.batch or DEFAULT_BATCH
     with Engine(backend, size) as engine, progress.stage("rendered again", len(chosen)) as stage:
         job = Job(store.folder, run.seeds, record)
-        read = shard_files.read_maps if record.shard_format else map_files.read_maps
         found: list[list[_Compared]] = []
         for seed, maps in _maps(engine, job, chosen, stored):
             files = _files(job, seed)
             with store.reading(files[record.types[0]].name):
-                stored_maps = read(job, source.artifact, _place(job.seeds, seed))
+                stored_maps = read_maps(job, source.artifact, job.seeds.index(seed))
             made = _as_stored(job, source.artifact, seed, maps)
             found.append(
                 [
@@ -252,7 +252,7 @@ def _as_stored(job: Job, artifact: Artifact, seed: int, maps: Mapping[str, np.nd
 def _files(job: Job, seed: int) -> dict[str, Path]:
     """The file with the map of each type: {type: path}; a shard has those of all types."""
     if job.record.shard_format:
-        number = _place(job.seeds, seed) // (job.record.shard_size or 1)
+        number = job.seeds.index(seed) // (job.record.shard_size or 1)
         return dict.fromkeys(job.record.types, job.outdir / shard_name(job.record, number))
     return job.files(seed)
 
@@ -280,16 +280,6 @@ def _compare(
     else:
         rounded = largest <= 1.001 * step + _LARGEST
     return _Compared(largest, None if rounded else Difference(seed, name, file, largest, share))
-
-
-def _place(seeds: Seeds, seed: int) -> int:
-    """Position of a seed in a list."""
-    before = 0
-    for part in seeds.ranges:
-        if seed in part:
-            return before + seed - part.start
-        before += len(part)
-    raise KeyError(seed)
 
 
 def _gap(kind: Intrinsic, coded: bool, stored: np.ndarray, made: np.ndarray) -> tuple[np.ndarray[Any, Any], float]:

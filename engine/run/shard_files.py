@@ -19,13 +19,14 @@ import numpy as np
 
 from sgi.engine.artifact import Artifact
 from sgi.engine.budget import is_regular
-from sgi.engine.errors import UserError, one_line
 from sgi.engine.files import sha256_file, temporary_path
 from sgi.engine.run.job import Job
 from sgi.engine.run.line_file import Entry, LineFile
+from sgi.engine.run.map_types import MapTypes
 from sgi.engine.run.record import RunRecord
 from sgi.engine.run.set_aside import move_aside
 from sgi.engine.run.stores.store import Store
+from sgi.engine.run.unreadable import UnreadableError
 from sgi.engine.seeds import SEED_MAX, Seeds
 from sgi.engine.shards.shard_format import MAX_SHARD_SIZE, ShardSettings, stored, values_of
 
@@ -209,24 +210,19 @@ def remove(shard: Path) -> None:
         shard.unlink(missing_ok=True)
 
 
-def read_maps(job: Job, artifact: Artifact, place: int) -> dict[str, np.ndarray]:
-    """The maps [C, R, R] float32 of the seed number `place` of a job's part.
-
-    Raises UserError for a missing or damaged shard.
-    """
+def read_maps(job: Job, types: MapTypes, place: int) -> dict[str, np.ndarray]:
+    """The maps [C, R, R] float32 of the seed number `place` of a job's part; raises UnreadableError."""
     form, size = job.record.shard_format, job.record.shard_size
     assert form is not None
     assert size is not None
     path = job.outdir / shard_name(job.record, job.shards[place // size])
-    kinds = [artifact.output(name) for name in job.record.types]
-    settings = settings_of(job.record, artifact.resolution)
+    kinds = [types.output(name) for name in job.record.types]
+    settings = settings_of(job.record, types.resolution)
     try:
         found = form.read(path, job.part[place], kinds, settings)
         return {kind.name: values_of(kind, found[kind.name], settings.dtype) for kind in kinds}
     except Exception as error:  # readers raise exceptions of many types for damaged files
-        raise UserError(
-            f"{path}: damaged ({one_line(str(error), 80)}); run again with `verify=True`, which writes it again"
-        ) from None
+        raise UnreadableError(path, error) from None
 
 
 def as_stored(job: Job, artifact: Artifact, seed: int, maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import msgspec
 import numpy as np
@@ -22,6 +24,7 @@ from sgi.engine.writers.png_format import Png
 
 _PNG = Png()
 _BLOCK = tarfile.BLOCKSIZE
+_INDICES = 4  # shards whose headers are kept, 1 MB for a thousand seeds
 
 
 class WebDataset:
@@ -42,20 +45,58 @@ class WebDataset:
 
     def read(self, path: Path, number: int, kinds: Sequence[Intrinsic], settings: ShardSettings) -> Stored:
         """See `ShardFormat.read`."""
-        wanted = {f"{_key(number, settings)}.{kind.name}{_suffix(settings)}": kind for kind in kinds}
-        found: Stored = {}
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                kind = wanted.get(member.name)
-                if kind is not None and (file := archive.extractfile(member)):
-                    found[kind.name] = _read_member(kind, file.read(), settings)
-                if len(found) == len(wanted):
-                    return found
-        raise KeyError(number)
+        names = {kind.name: f"{_key(number, settings)}.{kind.name}{_suffix(settings)}" for kind in kinds}
+        found = path.stat()
+        index = _index_of(path, found.st_ino, found.st_mtime_ns, found.st_size)
+        places = index.find(set(names.values()))
+        stored: Stored = {}
+        with open(path, "rb") as file:
+            for kind in kinds:
+                start, size = places[names[kind.name]]
+                file.seek(start)
+                stored[kind.name] = _read_member(kind, file.read(size), settings)
+        return stored
 
     def encoding(self, kind: Intrinsic, dtype: str) -> str:
         """See `ShardFormat.encoding`."""
         return array_encoding(kind, dtype)
+
+
+class _Index:
+    """Where the members of a shard are; its headers are read once, as far as they are needed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._places: dict[str, tuple[int, int]] = {}
+        self._end = 0  # of the headers that were read
+        self._lock = Lock()
+
+    def find(self, names: set[str]) -> dict[str, tuple[int, int]]:
+        """Start and size of the members of these names; raises KeyError, and tarfile.TarError for a damaged shard."""
+        with self._lock:
+            left = names - self._places.keys()
+            if left:
+                self._read(left)
+            return {name: self._places[name] for name in names}
+
+    def _read(self, left: set[str]) -> None:
+        """Read headers until no name is left, or to the end."""
+        with open(self._path, "rb") as file:
+            file.seek(self._end)
+            with tarfile.open(fileobj=file, mode="r:") as archive:
+                for member in archive:
+                    if member.isreg():
+                        self._places[member.name] = member.offset_data, member.size
+                    self._end = archive.offset
+                    left.discard(member.name)
+                    if not left:
+                        return
+
+
+@lru_cache(_INDICES)
+def _index_of(path: Path, *_: int) -> _Index:
+    """The index of a file, as long as its inode, time and size are the same."""
+    return _Index(path)
 
 
 class _Writer:

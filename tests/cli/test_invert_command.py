@@ -56,7 +56,7 @@ def run(*arguments):
 def test_writes_latents_maps_and_preview(tmp_path, file, offset, photo, generator):
     out = tmp_path / "out"
     printed = run(photo, "--generator", file, "--offset", offset, "--out", out, "--steps", 3, "--threads", 1)
-    names = {"photo_ws.safetensors", "photo_image.png", "photo_depth.png", "inverted.png"}
+    names = {"photo_ws.safetensors", "photo_picture.png", "photo_image.png", "photo_depth.png", "inverted.png"}
     assert {path.name for path in out.iterdir()} == names
     assert "low: the maps are those of another picture" in printed
     assert "beyond the paper" in printed
@@ -73,7 +73,7 @@ def test_writes_latents_maps_and_preview(tmp_path, file, offset, photo, generato
 
 def test_without_offsets_latents_and_picture_are_written(tmp_path, file, photo):
     run(photo, "--generator", file, "--out", tmp_path / "out", "--steps", 1, "--format", "npy")
-    names = {"photo_ws.safetensors", "photo_image.npy", "inverted.png"}
+    names = {"photo_ws.safetensors", "photo_picture.png", "photo_image.npy", "inverted.png"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
 
 

@@ -124,3 +124,26 @@ def test_metadata_has_a_row_for_each_seed_with_a_file_name_for_each_type(tmp_pat
         {"depth_file_name": "seed000007_depth.png", "seed": 7},
         {"image_file_name": names["image"], "depth_file_name": names["depth"], "seed": 1042},
     ]
+
+
+def test_lines_that_another_run_appends_are_followed(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    with Manifest(path) as writer, Manifest(path, read_only=True) as reader:
+        assert not reader.follow()
+        for seed in (3, 1, 2):
+            writer.append(Line(seed, {}, {}, {}))
+        assert reader.follow()
+        assert list(reader.numbers) == [1, 2, 3]
+        with path.open("ab") as file:
+            file.write(b'{"seed":4,"files":{},"by')  # a line that is being written
+        assert not reader.follow()
+        with path.open("ab") as file:
+            file.write(b'tes":{},"sha256":{}}\n')
+        assert reader.follow()
+        assert reader[4].seed == 4
+        os.truncate(path, 10)
+        with pytest.raises(OSError, match="was cut"):
+            reader.follow()
+        path.unlink()
+        with pytest.raises(OSError, match="removed or replaced"):
+            reader.follow()

@@ -150,3 +150,31 @@ def test_a_seed_is_read_back(tmp_path, dtype):
         np.testing.assert_array_equal(found[kind.name], stored(kind, maps[kind.name][2], dtype))
     with pytest.raises(KeyError):
         FORM.read(tmp_path / "shard.tar", 43, KINDS, settings)
+
+
+def test_headers_are_read_once_and_again_for_a_new_file(tmp_path, monkeypatch):
+    path = tmp_path / "shard.tar"
+    settings, _ = write(path)
+    opened = []
+    real = tarfile.open
+    monkeypatch.setattr(tarfile, "open", lambda *given, **named: opened.append(1) or real(*given, **named))
+    for seed in (41, 7, 42, 40, 42, 123456789, 7):
+        FORM.read(path, seed, KINDS, settings)
+    assert len(opened) == 3  # for 41, 42 and 123456789, each from where the last reading ended
+    maps = {name: stack[::-1].copy() for name, stack in values().items()}
+    path.unlink()
+    write(path, maps=maps)
+    depth = next(kind for kind in KINDS if kind.name == "depth")
+    found = FORM.read(path, 7, [depth], settings)["depth"]
+    np.testing.assert_array_equal(found, stored(depth, maps["depth"][:1], "codes")[0])
+
+
+def test_what_is_before_the_end_of_a_cut_shard_is_read(tmp_path):
+    path = tmp_path / "shard.tar"
+    settings, _ = write(path)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    FORM.read(path, 7, KINDS, settings)
+    with pytest.raises((tarfile.TarError, KeyError)):
+        FORM.read(path, 123456789, KINDS, settings)
+    FORM.read(path, 7, KINDS, settings)

@@ -21,6 +21,8 @@ from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.pictures import read_picture
 from sgi.engine.progress import SILENT, Progress
 from sgi.engine.writers import get_format
+from sgi.engine.writers.display import to_rgb
+from sgi.engine.writers.png import encode_png
 from sgi.engine.writers.preview import draw_sheet
 from sgi.trainer.device import find_device
 from sgi.trainer.offsets.apply_offset import apply_offset, common_sampling
@@ -109,7 +111,7 @@ class InversionReport:
         }
 
     def write(self, folder: Path, file_format: str = "png") -> Path:
-        """Write latents, maps and a preview; returns the preview's path. file_format: png or npy, of the maps."""
+        """Write latents, pictures, maps and a preview; returns the preview's path. file_format: png or npy, of the maps."""
         form = get_format(file_format)
         folder.mkdir(parents=True, exist_ok=True)
         sheet = {}
@@ -119,6 +121,8 @@ class InversionReport:
                 self.inversion.ws[index], self.generator_sha256, self.noise_mode, psnr, path.name, asdict(self.search)
             )
             latents.save(latents_path(folder, path))
+            with atomic_write(folder / f"{path.stem}_picture.png") as temporary:
+                temporary.write_bytes(encode_png(to_rgb(self.target[index].numpy())))
             codes = {intrinsics.IMAGE: self.inversion.images[index].numpy()}
             codes |= {name: maps[index] for name, maps in self.maps.items()}
             for name, code in codes.items():

@@ -1,0 +1,78 @@
+/** Latents of files in place of a seed, w+ of what is shown as a file, and the photo of latents that `invert` found. */
+
+import { download } from "sgi/download";
+
+const SUFFIXES = ".safetensors,.npz,.npy";
+
+export class LatentTools {
+  /**
+   * @param {import("sgi/source").LiveSource} source
+   * @param {Object} model see `/api/model`
+   * @param {{controls: import("sgi/controls").Controls, change: () => void, tell: (text: string) => void,
+   *   showPhoto: (url: string) => void}} page
+   *   change: draws what the controls describe; tell: shows one line of text; showPhoto: shows a picture beside the maps
+   */
+  constructor(source, model, page) {
+    this.source = source;
+    this.page = page;
+    this.photos = null;
+    this.of = null;
+    const press = (id, act) =>
+      document.getElementById(id).addEventListener("click", () => act().catch((error) => page.tell(error.message)));
+    press("load-latents", () => this.load());
+    press("save-latents", () => this.save());
+    press("load-photo", () => this.loadPhoto());
+    if (model.latents) this.open(model.latents);
+  }
+
+  /** Shows latents that the server has. loaded: {id, name, kind, rows, photos}, photos: a URL or null for each row. */
+  open(loaded) {
+    this.of = loaded.id;
+    this.photos = loaded.photos ?? null;
+    this.page.controls.setLatents(loaded);
+  }
+
+  async load() {
+    const file = await chooseFile(SUFFIXES);
+    const response = await this.source.request(`/api/latents?name=${encodeURIComponent(file.name)}`, {
+      method: "POST", body: file,
+    });
+    this.open(await response.json());
+    this.page.change();
+    this.page.tell(`Loaded ${file.name}`);
+  }
+
+  async save() {
+    const screen = this.page.controls.screen();
+    const response = await this.source.post("/api/latents/save", screen);
+    const name = screen.latents ? `latents_row${screen.latents.row}_ws` : `seed${screen.seed}_ws`;
+    await download(response, `${name}.safetensors`);
+    this.page.tell(`Saved ${name}.safetensors`);
+  }
+
+  async loadPhoto() {
+    const file = await chooseFile("image/*");
+    this.photos = null;
+    this.page.showPhoto(URL.createObjectURL(file));
+  }
+
+  /** Shows the photo of the row that a screen has, where latents have one. */
+  show(screen) {
+    const photo = screen.latents?.id === this.of ? this.photos?.[screen.latents?.row] : null;
+    if (photo) this.page.showPhoto(photo);
+  }
+}
+
+/** The file that the user chooses; never fulfilled where the user chooses none. */
+function chooseFile(accept) {
+  return new Promise((resolve) => {
+    const input = Object.assign(document.createElement("input"), { type: "file", accept, hidden: true });
+    input.addEventListener("change", () => {
+      input.remove();
+      resolve(input.files[0]);
+    });
+    input.addEventListener("cancel", () => input.remove());
+    document.body.append(input); // tests and some browsers find only inputs of the document
+    input.click();
+  });
+}
