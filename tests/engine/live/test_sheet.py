@@ -11,9 +11,11 @@ from recorded_progress import RecordedProgress
 from tiny_models import SIDE
 
 from sgi.engine import Engine, UserError, intrinsics
+from sgi.engine.generator import save_generator
 from sgi.engine.live import open_live
 from sgi.engine.live.screen import Screen
 from sgi.engine.live.sheet import MOST_MAPS, STEPS, write_grid
+from sgi.engine.offsets import Offset
 from sgi.engine.writers.cells import cell_side
 from sgi.engine.writers.display import in_colours, span_of, to_rgb
 from sgi.export.onnx import export_onnx
@@ -107,6 +109,23 @@ def test_rows_of_alpha_change_the_maps_and_not_the_image(tmp_path):
         assert_drawn(cells[row, 1], depth, found["depth"], span)
     np.testing.assert_array_equal(cells[0, 0], cells[1, 0])
     assert np.abs(cells[0, 1].astype(int) - cells[1, 1]).mean() > 10
+
+
+def test_a_generator_with_an_offset(tiny_generator, tmp_path, monkeypatch):
+    monkeypatch.setattr("sgi.export.onnx.verify", lambda *arguments: {"seeds": 1, "runtimes": {}, "left_out": {}})
+    config, network = tiny_generator.config, tmp_path / "network.safetensors"
+    rows = np.random.RandomState(0).randn(config.num_ws, config.w_dim).astype(np.float32) / np.float32(2)
+    offset = Offset("edges", "w+", {"offset": rows}, save_generator(network, tiny_generator))
+    offset.save(tmp_path / "edges.safetensors")
+    given = {"generator": network, "offsets": [tmp_path / "edges.safetensors"], **GIVEN}
+    report = write_grid(tmp_path / "sheet.png", seeds=3, rows="alpha", alpha=[0.5, 1], psi=0.7, **given)
+    assert report.types == ("image", "edges")
+    cells = cells_of(tmp_path / "sheet.png", 2, 2, SIDE)
+    for row, alpha in enumerate((0.5, 1.0)):
+        with Engine.from_generator(types=["image", "edges"], alpha=alpha, **given) as engine:
+            maps = engine(3, psi=0.7)
+        for column, name in enumerate(report.types):
+            assert_drawn(cells[row, column], intrinsics.get(name), maps[name][0])
 
 
 def test_a_class_of_a_conditional_model(class_model, tmp_path):
