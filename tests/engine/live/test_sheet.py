@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from recorded_progress import RecordedProgress
 from tiny_models import SIDE
+from tolerances import BACKEND_PARITY
 
 from sgi.engine import Engine, UserError, intrinsics
 from sgi.engine.generator import save_generator
@@ -91,6 +92,31 @@ def test_rows_of_psi_have_the_types_of_each_seed(tmp_path):
         for seed in range(2):
             assert_drawn(cells[row, 2 * seed], intrinsics.get("image"), found["image"][seed])
             assert_drawn(cells[row, 2 * seed + 1], depth, found["depth"][seed], span)
+
+
+def test_rows_and_columns_are_named_after_what_they_show(model, tmp_path, monkeypatch):
+    drawn: list[tuple[Any, Any]] = []
+
+    def draw(codes, types):
+        drawn.append((codes, types))
+        return b""
+
+    monkeypatch.setattr("sgi.engine.live.sheet.draw_sheet", draw)
+    write_grid(tmp_path / "psi.png", seeds=[4, 2], rows="psi", psi=[-0.5, 1], model=model, **GIVEN)
+    write_grid(tmp_path / "seeds.png", seeds=[4, 2], model=model, psi=1, **GIVEN)
+    (codes, types), (plain, types_of_seeds) = drawn
+    columns = ["image, seed 4", "depth, seed 4", "image, seed 2", "depth, seed 2"]
+    assert {label: list(row) for label, row in codes.items()} == {"psi -0.5": columns, "psi 1": columns}
+    assert {label: list(row) for label, row in plain.items()} == {
+        "seed 4": ["image", "depth"], "seed 2": ["image", "depth"],
+    }  # fmt: skip
+    assert [types[label].name for label in columns] == ["image", "depth", "image", "depth"]
+    assert list(types_of_seeds) == ["image", "depth"]
+    for seed in (4, 2):
+        for name in ("image", "depth"):
+            np.testing.assert_allclose(
+                codes["psi 1"][f"{name}, seed {seed}"], plain[f"seed {seed}"][name], atol=BACKEND_PARITY
+            )
 
 
 def test_rows_of_psi_without_values_are_steps(model, tmp_path):
