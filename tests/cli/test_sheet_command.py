@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -35,8 +36,13 @@ def test_the_progress_counts_images(command, tmp_path, model, monkeypatch):
 
 
 def test_open_hands_the_picture_to_the_desktop(command, tmp_path, model, monkeypatch):
-    opened = []
-    monkeypatch.setattr("sgi.cli.sheet.open_file", lambda path: not opened.append(path))
+    opened: list[Path] = []
+
+    def open_file(path):
+        opened.append(path)
+        return True
+
+    monkeypatch.setattr("sgi.cli.sheet.open_file", open_file)
     out = tmp_path / "sheet.png"
     code, _, error = command("sheet", "--model", model, "--seeds", "0", "--out", out, "--open", *FEW)
     assert (code, error, opened) == (0, "", [out])
