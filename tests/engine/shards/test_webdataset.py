@@ -157,7 +157,12 @@ def test_headers_are_read_once_and_again_for_a_new_file(tmp_path, monkeypatch):
     settings, _ = write(path)
     opened = []
     real = tarfile.open
-    monkeypatch.setattr(tarfile, "open", lambda *given, **named: opened.append(1) or real(*given, **named))
+
+    def counted(*given, **named):
+        opened.append(named)
+        return real(*given, **named)
+
+    monkeypatch.setattr(tarfile, "open", counted)
     for seed in (41, 7, 42, 40, 42, 123456789, 7):
         FORM.read(path, seed, KINDS, settings)
     assert len(opened) == 3  # for 41, 42 and 123456789, each from where the last reading ended
