@@ -1,7 +1,7 @@
 """Deflate for the rows of PNG files: ISA-L where the package isal is installed, otherwise zlib.
 
-ISA-L is three to eight times as fast as zlib's level 1. It searches its whole window: with a smaller one, which is faster,
-the bytes depend on the process. See docs/experiments.md, "PNG encoders".
+ISA-L is three to eight times as fast as zlib's level 1. It searches its whole window: with a smaller one, which is
+faster, the bytes depend on the process. See docs/experiments.md, "PNG encoders".
 """
 
 from __future__ import annotations

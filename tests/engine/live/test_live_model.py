@@ -181,7 +181,7 @@ def test_a_class_is_one_or_weights(class_model):
 
 def test_threads_share_a_model(live):
     expected = {seed: live.maps(Screen(seed=seed)) for seed in range(4)}
-    wrong = []
+    wrong: list[str] = []
 
     def ask(seed: int) -> None:
         for _ in range(3):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
 
@@ -19,7 +20,7 @@ from sgi.engine.view.settings import ViewSettings
 @pytest.fixture(scope="session")
 def live() -> Iterator[LiveModel]:
     """The bundled model."""
-    with open_live(backend="cpu", threads=1) as model:
+    with open_live(device="cpu", threads=1) as model:
         yield model
 
 
@@ -30,16 +31,14 @@ def viewer(live) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # playwright's event loop runs meanwhile, and other modules run loops of their own
 def browser():
     """Chromium; skips without it, unless SGI_REQUIRE_BROWSER=1."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        sync_playwright = None
-    if sync_playwright is None or CHROMIUM is None:
+    if find_spec("playwright") is None or CHROMIUM is None:
         assert os.environ.get("SGI_REQUIRE_BROWSER") != "1", "the tests of the page need playwright and chromium"
         pytest.skip("no playwright or no chromium")
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield chromium

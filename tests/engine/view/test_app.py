@@ -188,7 +188,7 @@ def test_a_newer_request_of_a_tab_takes_the_place_of_one_that_waits(live, monkey
             headers = {"X-Sgi-Tab": name[0]}
             answers[name] = client.post("/api/maps", json={"seed": seed}, headers=headers)
 
-        threads = []
+        threads: list[threading.Thread] = []
         for name in ("a", "b1", "b2", "b3", "c"):
             threads.append(threading.Thread(target=ask, args=[name, len(threads)]))
             threads[-1].start()

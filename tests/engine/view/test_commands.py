@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def assert_files_show(found, expected, live):
 
 
 def assert_lines_show(text, expected, live):
-    space = {}
+    space: dict[str, Any] = {}
     exec(compile(text, "copied", "exec"), space)
     maps = space["maps"]
     assert set(maps) == set(expected)

@@ -19,7 +19,9 @@ def test_vendored_files_have_the_hashes_of_their_readme():
 
 def test_modules_that_are_imported_exist():
     text = (PAGE / "index.html").read_text()
-    imports = json.loads(re.search(r'id="imports">(.*?)</script>', text, re.S)[1])["imports"]
+    found = re.search(r'id="imports">(.*?)</script>', text, re.DOTALL)
+    assert found
+    imports = json.loads(found[1])["imports"]
     assert all(url.startswith("/page/") and url.removeprefix("/page/") in assets() for url in imports.values())
     for path in PAGE.glob("*.js"):
         names = re.findall(r'(?:^|\s)(?:import|from) "([^"]+)"', path.read_text())

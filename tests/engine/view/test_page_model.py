@@ -29,7 +29,7 @@ SIDE = 64
 
 @pytest.fixture(scope="module")
 def engine():
-    with Engine.open(backend="cpu", threads=1, input="w+") as opened:
+    with Engine.open(device="cpu", threads=1, input="w+") as opened:
         yield opened
 
 
@@ -352,8 +352,9 @@ def test_a_dragged_slider_asks_only_for_the_newest_value(tab, engine):
 
 def start_viewer(port: int) -> tuple[subprocess.Popen, str]:
     """A viewer in its own process, and its address."""
-    arguments = ["view", "--no-browser", "--port", str(port), "--threads", "1", "--backend", "cpu"]
+    arguments = ["view", "--no-browser", "--port", str(port), "--threads", "1", "--device", "cpu"]
     process = subprocess.Popen([sys.executable, "-m", "sgi.cli", *arguments], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
     return process, process.stdout.readline().strip()
 
 

@@ -31,7 +31,9 @@ def live():
 
 def saved(page):
     """The data inside a page."""
-    return json.loads(re.search(r'<script type="application/json" id="saved">(.*?)</script>', page, re.DOTALL)[1])
+    found = re.search(r'<script type="application/json" id="saved">(.*?)</script>', page, re.DOTALL)
+    assert found
+    return json.loads(found[1])
 
 
 def image_of(item):

@@ -1,6 +1,6 @@
 """Take the pictures of docs/viewer.md: pages of the bundled model in Debian's Chromium without a window.
 
-    python docs/pictures/viewer.py
+    python docs/pictures/view_pictures.py
 
 Writes view-maps.png, view-surface.png, view-relight.png, view-dark.png, view-narrow.png, view-sheet.png and
 view-saved.png beside this file. Needs the extras `cpu`, `view` and `test`.
