@@ -39,7 +39,8 @@ class LatentsHeader(msgspec.Struct):
     """Header of a w+ file: of an inverted picture, or of an image that a viewer showed.
 
     generator_sha256: hash of the generator. noise_mode: of the rendering G(ws). psnr: of G(ws) against the picture, in
-    decibels, and picture: its file name; None and empty where the latents are not of a picture. settings: of the search.
+    decibels, and picture: its file name; None and empty where the latents are not of a picture. settings: of the
+    search.
     """
 
     generator_sha256: str

@@ -6,6 +6,7 @@ import re
 import runpy
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -34,8 +35,12 @@ def make_targets(command: str) -> set[str]:
 
 
 def script(path: str) -> SimpleNamespace:
-    """The names of a Python file outside the packages."""
-    return SimpleNamespace(**runpy.run_path(str(ROOT / path)))
+    """The names of a Python file outside the packages, which imports modules beside it."""
+    sys.path.insert(0, str((ROOT / path).parent))
+    try:
+        return SimpleNamespace(**runpy.run_path(str(ROOT / path)))
+    finally:
+        sys.path.pop(0)
 
 
 def test_there_are_workflows_for_tests_wheels_sanitizers_and_docs():

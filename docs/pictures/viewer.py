@@ -2,8 +2,8 @@
 
     python docs/pictures/viewer.py
 
-Writes view-maps.png, view-surface.png, view-relight.png, view-dark.png, view-narrow.png, view-sheet.png and
-view-saved.png beside this file. Needs the extras `cpu`, `view` and `test`.
+Writes view-maps.png, view-surface.png, view-relight.png, view-dark.png and view-narrow.png beside this file. Needs the
+extras `cpu`, `view` and `test`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import sys
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -22,10 +21,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from browser_page import CHROMIUM, FLAGS, SETTLED, serving  # noqa: E402
 
 from sgi.engine.live import open_live  # noqa: E402
-from sgi.engine.run import run_seeds  # noqa: E402
 from sgi.engine.view.app import create_app  # noqa: E402
-from sgi.engine.view.opening import open_viewed  # noqa: E402
-from sgi.engine.view.saving import save_view  # noqa: E402
 from sgi.engine.view.settings import ViewSettings  # noqa: E402
 
 WIDE, NARROW = (1280, 920), (400, 860)
@@ -59,30 +55,7 @@ def main() -> None:
             save(page.screenshot(), "dark")
         with opened(browser, address, NARROW, device_scale_factor=1.5) as page:
             save(page.screenshot(), "narrow")
-        with TemporaryDirectory() as folder:
-            run_pictures(browser, Path(folder))
         browser.close()
-
-
-def run_pictures(browser: Browser, folder: Path) -> None:
-    """The sheet of a run, in which a map is missing, and a saved page of two of its seeds."""
-    run_seeds(seeds="0-999", outdir=folder / "rooms", preview=False)
-    (folder / "rooms" / "seed000010_depth.png").unlink()
-    with open_viewed(folder / "rooms") as viewed:
-        with serving(create_app(viewed, ViewSettings())) as address:
-            page = browser.new_page(viewport={"width": WIDE[0], "height": 560})
-            page.goto(address)
-            page.wait_for_timeout(2000)
-            page.keyboard.press("n")
-            page.wait_for_timeout(2000)
-            save(page.screenshot(), "sheet")
-            page.close()
-        save_view(viewed, folder / "page.html", seeds="3,17")
-    page = browser.new_page(viewport={"width": WIDE[0], "height": 720})
-    page.goto((folder / "page.html").as_uri())
-    settle(page)
-    save(page.screenshot(), "saved")
-    page.close()
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from sgi.engine.model_file import read_model
 from sgi.engine.onnx_wire import keep_outputs
 
 _ERRORS_ONLY = 3
-_SESSIONS_KEPT = 4
+_SESSIONS_KEPT = 8  # a viewer asks for each type alone and for the others together
 # TF32 has 10 bits of mantissa, and its errors exceed the bound that models are verified to.
 _CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
 _CPU: tuple[str, dict[str, str]] = ("CPUExecutionProvider", {})

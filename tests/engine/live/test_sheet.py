@@ -9,11 +9,14 @@ import pytest
 from PIL import Image
 from recorded_progress import RecordedProgress
 from tiny_models import SIDE
+from tolerances import BACKEND_PARITY
 
 from sgi.engine import Engine, UserError, intrinsics
+from sgi.engine.generator import save_generator
 from sgi.engine.live import open_live
 from sgi.engine.live.screen import Screen
 from sgi.engine.live.sheet import MOST_MAPS, STEPS, write_grid
+from sgi.engine.offsets import Offset
 from sgi.engine.writers.cells import cell_side
 from sgi.engine.writers.display import in_colours, span_of, to_rgb
 from sgi.export.onnx import export_onnx
@@ -91,6 +94,31 @@ def test_rows_of_psi_have_the_types_of_each_seed(tmp_path):
             assert_drawn(cells[row, 2 * seed + 1], depth, found["depth"][seed], span)
 
 
+def test_rows_and_columns_are_named_after_what_they_show(model, tmp_path, monkeypatch):
+    drawn: list[tuple[Any, Any]] = []
+
+    def draw(codes, types):
+        drawn.append((codes, types))
+        return b""
+
+    monkeypatch.setattr("sgi.engine.live.sheet.draw_sheet", draw)
+    write_grid(tmp_path / "psi.png", seeds=[4, 2], rows="psi", psi=[-0.5, 1], model=model, **GIVEN)
+    write_grid(tmp_path / "seeds.png", seeds=[4, 2], model=model, psi=1, **GIVEN)
+    (codes, types), (plain, types_of_seeds) = drawn
+    columns = ["image, seed 4", "depth, seed 4", "image, seed 2", "depth, seed 2"]
+    assert {label: list(row) for label, row in codes.items()} == {"psi -0.5": columns, "psi 1": columns}
+    assert {label: list(row) for label, row in plain.items()} == {
+        "seed 4": ["image", "depth"], "seed 2": ["image", "depth"],
+    }  # fmt: skip
+    assert [types[label].name for label in columns] == ["image", "depth", "image", "depth"]
+    assert list(types_of_seeds) == ["image", "depth"]
+    for seed in (4, 2):
+        for name in ("image", "depth"):
+            np.testing.assert_allclose(
+                codes["psi 1"][f"{name}, seed {seed}"], plain[f"seed {seed}"][name], atol=BACKEND_PARITY
+            )
+
+
 def test_rows_of_psi_without_values_are_steps(model, tmp_path):
     assert write_grid(tmp_path / "steps.png", rows="psi", model=model, **GIVEN).rows == len(STEPS)
 
@@ -107,6 +135,23 @@ def test_rows_of_alpha_change_the_maps_and_not_the_image(tmp_path):
         assert_drawn(cells[row, 1], depth, found["depth"], span)
     np.testing.assert_array_equal(cells[0, 0], cells[1, 0])
     assert np.abs(cells[0, 1].astype(int) - cells[1, 1]).mean() > 10
+
+
+def test_a_generator_with_an_offset(tiny_generator, tmp_path, monkeypatch):
+    monkeypatch.setattr("sgi.export.onnx.verify", lambda *arguments: {"seeds": 1, "runtimes": {}, "left_out": {}})
+    config, network = tiny_generator.config, tmp_path / "network.safetensors"
+    rows = np.random.RandomState(0).randn(config.num_ws, config.w_dim).astype(np.float32) / np.float32(2)
+    offset = Offset("edges", "w+", {"offset": rows}, save_generator(network, tiny_generator))
+    offset.save(tmp_path / "edges.safetensors")
+    given = {"generator": network, "offsets": [tmp_path / "edges.safetensors"], **GIVEN}
+    report = write_grid(tmp_path / "sheet.png", seeds=3, rows="alpha", alpha=[0.5, 1], psi=0.7, **given)
+    assert report.types == ("image", "edges")
+    cells = cells_of(tmp_path / "sheet.png", 2, 2, SIDE)
+    for row, alpha in enumerate((0.5, 1.0)):
+        with Engine.from_generator(types=["image", "edges"], alpha=alpha, **given) as engine:
+            maps = engine(3, psi=0.7)
+        for column, name in enumerate(report.types):
+            assert_drawn(cells[row, column], intrinsics.get(name), maps[name][0])
 
 
 def test_a_class_of_a_conditional_model(class_model, tmp_path):
