@@ -2,8 +2,8 @@
 
     python docs/pictures/viewer.py
 
-Writes view-maps.png, view-surface.png, view-relight.png, view-dark.png and view-narrow.png beside this file. Needs the
-extras `cpu`, `view` and `test`.
+Writes view-maps.png, view-surface.png, view-relight.png, view-dark.png, view-narrow.png, view-sheet.png and
+view-saved.png beside this file. Needs the extras `cpu`, `view` and `test`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -21,7 +22,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 from browser_page import CHROMIUM, FLAGS, SETTLED, serving  # noqa: E402
 
 from sgi.engine.live import open_live  # noqa: E402
+from sgi.engine.run import run_seeds  # noqa: E402
 from sgi.engine.view.app import create_app  # noqa: E402
+from sgi.engine.view.opening import open_viewed  # noqa: E402
+from sgi.engine.view.saving import save_view  # noqa: E402
 from sgi.engine.view.settings import ViewSettings  # noqa: E402
 
 WIDE, NARROW = (1280, 920), (400, 860)
@@ -55,7 +59,35 @@ def main() -> None:
             save(page.screenshot(), "dark")
         with opened(browser, address, NARROW, device_scale_factor=1.5) as page:
             save(page.screenshot(), "narrow")
+        with TemporaryDirectory() as folder:
+            run_pictures(browser, Path(folder))
         browser.close()
+
+
+def run_pictures(browser: Browser, folder: Path) -> None:
+    """The sheet of a run that is not finished, with a damaged map, and a saved page of two of its seeds."""
+    outdir = folder / "rooms"
+    run_seeds("0-999", outdir=outdir, preview=False)
+    (outdir / "seed000613_normal.png").write_bytes(b"")
+    lines = (outdir / "manifest.jsonl").read_bytes().splitlines(keepends=True)
+    (outdir / "manifest.jsonl").write_bytes(b"".join(lines[:616] + lines[617:900]))
+    with open_viewed(outdir) as viewed:
+        with serving(create_app(viewed, ViewSettings())) as address:
+            page = browser.new_page(viewport={"width": WIDE[0], "height": 560})
+            page.goto(address)
+            page.fill("#sheet-search", "613")
+            page.press("#sheet-search", "Enter")
+            page.wait_for_selector(".sheet-item.active[data-state=damaged]")
+            page.wait_for_function("[...document.querySelectorAll('.sheet-item')].every(item => item.dataset.state)")
+            page.wait_for_timeout(3000)
+            save(page.screenshot(), "sheet")
+            page.close()
+        save_view(viewed, folder / "page.html", seeds="17,42")
+    page = browser.new_page(viewport={"width": WIDE[0], "height": 720})
+    page.goto((folder / "page.html").as_uri())
+    settle(page)
+    save(page.screenshot(), "saved")
+    page.close()
 
 
 @contextmanager

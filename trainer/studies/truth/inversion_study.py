@@ -111,7 +111,7 @@ class InversionReport:
         }
 
     def write(self, folder: Path, file_format: str = "png") -> Path:
-        """Write latents, pictures, maps and a preview; returns the preview's path. file_format: png or npy, of the maps."""
+        """Write latents, pictures, maps and a preview; returns the preview's path. file_format: of maps, png or npy."""
         form = get_format(file_format)
         folder.mkdir(parents=True, exist_ok=True)
         sheet = {}
