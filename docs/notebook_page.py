@@ -26,7 +26,9 @@ def _output(output: Mapping[str, Any]) -> str:
     if "image/png" in data:
         return f'<img src="data:image/png;base64,{_text(data["image/png"]).strip()}" alt="output of the cell">'
     # Not a block of code, which would have a button to copy it.
-    return f"<pre>{escape(_text(output.get('text', data.get('text/plain', ''))).rstrip())}</pre>"
+    return (
+        f'<pre style="overflow-x:auto">{escape(_text(output.get("text", data.get("text/plain", ""))).rstrip())}</pre>'
+    )
 
 
 def _text(value: str | Sequence[str]) -> str:
