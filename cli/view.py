@@ -28,9 +28,9 @@ PANELS = {
 
 def view(
     what: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
-            metavar="[WHAT]",
+            metavar="WHAT",
             help="An exported model, a generator or checkpoint, or the folder of a run or of `invert`. Default: the "
             "bundled rooms.",
             show_default=False,
@@ -107,7 +107,7 @@ def view(
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def _save(path: Path, what: Path | None, opening: dict[str, Any], chosen: dict[str, Any]) -> None:
+def _save(path: Path, what: str | None, opening: dict[str, Any], chosen: dict[str, Any]) -> None:
     """Write a static page."""
     from sgi.engine.files import check_writable
     from sgi.engine.view.opening import open_viewed

@@ -18,6 +18,7 @@ from sgi.engine.generator_model import BUNDLED
 from sgi.engine.live import LiveModel, open_live
 from sgi.engine.progress import SILENT, Progress
 from sgi.engine.run.run_file import RUN_FILE
+from sgi.engine.run.stores.opening import is_url
 from sgi.engine.view.latents import LoadedLatents, read_files
 from sgi.engine.view.run_folder import RunFolder
 
@@ -95,6 +96,8 @@ def open_viewed(
 
     Raises UserError for other files and folders, and as `open_live` does.
     """
+    if what is not None and is_url(str(what)):
+        raise UserError(f"`what={what}`: a URL; copy the folder to this machine first")
     path = None if what is None else Path(what)
     kind = None if path is None else kind_of(path)
     if kind in ("model", "generator"):

@@ -28,9 +28,11 @@ def test_files_and_folders_that_a_viewer_does_not_show(command, tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"<!doctype html><html>")
     (tmp_path / "model.engine").write_bytes(b"ftrt")
     (tmp_path / "page.pkl").write_bytes(b"<!doctype html><html>")
+    code, out, err = command("view", "s3://bucket/pairs")
+    assert (code, err) == (2, "error: WHAT s3://bucket/pairs: a URL; copy the folder to this machine first\n")
     for arguments, words in (
         (["missing"], "missing: no such file or folder"),
-        (["empty"], "empty"),
+        (["empty"], "error: WHAT "),
         (["depth.safetensors"], "depth.safetensors: an offset file of sgi-engine; give it as --offset"),
         (["model.onnx"], "a web page (HTML)"),
         (["model.engine"], "model.json is not beside it"),

@@ -108,8 +108,12 @@ export class Sheet {
       this.lost = true;
       this.run = this.run && { ...this.run, version: -1 };
     }
+    this.pollIn(POLL_MS[this.run?.state] ?? POLL_MS.running);
+  }
+
+  pollIn(milliseconds) {
     clearTimeout(this.polling);
-    this.polling = setTimeout(() => this.poll(), POLL_MS[this.run?.state] ?? POLL_MS.running);
+    this.polling = setTimeout(() => this.poll(), milliseconds);
   }
 
   say(text, wrong = false) {
@@ -273,7 +277,9 @@ export class Sheet {
       if (this.item(slot)?.place === place) this.fill(slot, node);
     }
     const item = this.itemAt(place);
-    if (item && Object.keys(strip.reasons).length) item.state = "damaged";
+    if (!item || item.state !== "done" || !Object.keys(strip.reasons).length) return;
+    item.state = "damaged";
+    this.pollIn(REST_MS); // for the number of damaged maps
   }
 
   /** Requests the pictures of the items on the screen first, then those beside it. */

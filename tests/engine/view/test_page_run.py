@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,7 +19,7 @@ from sgi.engine.view.opening import Viewed
 from sgi.engine.view.run_folder import RunFolder
 from sgi.engine.view.settings import ViewSettings
 
-OPTIONS = {"backend": "onnxruntime", "device": "cpu", "threads": 1, "preview": False}
+OPTIONS: dict[str, Any] = {"backend": "onnxruntime", "device": "cpu", "threads": 1, "preview": False}
 COUNT = 10_000
 
 
@@ -31,22 +32,24 @@ def at_once(monkeypatch):
 def open_folder(open_tab):
     """Serve a folder and open its page."""
     opened = []
+    pages = []
 
     def call(path, **options):
         folder = RunFolder(path)
         server = serving(
             create_app(Viewed(live=None, title=folder.title, no_live="none", folder=folder), ViewSettings())
         )
+        address = server.__enter__()
         opened.append((folder, server))
-        tab = open_tab(server.__enter__(), **{"viewport": {"width": 1000, "height": 700}, **options})
-        opened[-1] = (*opened[-1], tab)
+        tab = open_tab(address, **{"viewport": {"width": 1000, "height": 700}, **options})
+        pages.append(tab.page)
         tab.page.wait_for_selector(".sheet-strip img")
         return tab
 
     yield call
-    for folder, server, *tabs in opened:
-        for tab in tabs:
-            tab.page.close()  # before its server is gone
+    for page in pages:
+        page.close()  # before its server is gone
+    for folder, server in opened:
         server.__exit__(None, None, None)
         folder.close()
 
@@ -138,12 +141,12 @@ def test_ten_thousand_seeds_scroll(many, open_folder):
     assert counts[0] < 2000  # the rows that were passed are not requested
     assert counts[2] <= 60
     page.press("#sheet-list", "End")
+    page.wait_for_selector("#sheet-item-9999 img")
     wait_for_pictures(tab)
     assert on_screen(tab)[-1] == ["seed009999", True]
     page.fill("#sheet-search", "4321")
     page.press("#sheet-search", "Enter")
-    page.wait_for_selector(".sheet-item.active:has-text('seed004321')")
-    wait_for_pictures(tab)
+    page.wait_for_selector(".sheet-item.active:has-text('seed004321') img")
     page.keyboard.press("Enter")
     tab.settle()
     values = page.evaluate("() => Array.from(sgi.maps.types.depth.values)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -23,7 +24,7 @@ from sgi.engine.shards import SHARD_FORMATS
 from sgi.engine.view.run_folder import RunFolder
 from sgi.engine.view.run_part import RemovedError
 
-OPTIONS = {"backend": "onnxruntime", "device": "cpu", "threads": 1, "preview": False}
+OPTIONS: dict[str, Any] = {"backend": "onnxruntime", "device": "cpu", "threads": 1, "preview": False}
 FORMATS = ("png", "npy", *SHARD_FORMATS)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def maps(seed):
 
 
 def items(count):
-    return [SavedItem(f"seed {n} </script>", {"seed": n}, lambda n=n: maps(n)) for n in range(count)]
+    return [SavedItem(f"seed {n} </script>", {"seed": n}, partial(maps, n)) for n in range(count)]
 
 
 def saved(path):

@@ -50,7 +50,7 @@ def test_reduced_values_are_values_of_the_type(kind):
 
 def test_a_side_that_does_not_divide_the_other_weighs_pixels_by_area():
     kind = intrinsics.get("depth")
-    values = np.arange(9, dtype=np.float32).reshape(1, 3, 3) / 9
+    values = np.arange(9, dtype=np.float32).reshape(1, 3, 3) / np.float32(9)
     found = reduce_values(kind, values, 2)
     upper = (values[0, 0, 0] + (values[0, 0, 1] + values[0, 1, 0]) / 2 + values[0, 1, 1] / 4) / 2.25
     assert found[0, 0, 0] == pytest.approx(upper)
