@@ -19,7 +19,7 @@ pytest.importorskip("uvicorn")
 from safetensors.numpy import load
 
 from sgi.engine.offsets import Offset
-from sgi.engine.view.opening import kind_of, open_viewed
+from sgi.engine.view.opening import kind_of
 
 
 def test_files_and_folders_that_a_viewer_does_not_show(command, tmp_path):
@@ -70,18 +70,16 @@ def test_what_is_a_model_or_a_generator_by_its_file(tmp_path):
         assert kind_of(tmp_path / name) == kind
 
 
-def test_a_generator_file_is_opened_with_its_offsets(tmp_path, tiny_generator):
-    from sgi.engine.generator import generator_sha256, save_generator
-
-    path = tmp_path / "tiny.safetensors"
-    save_generator(path, tiny_generator)
-    rows = np.random.RandomState(0).randn(6, 12).astype(np.float32)
-    offset = tmp_path / "depth.safetensors"
-    Offset("depth", "w+", {"offset": rows}, generator_sha256(tiny_generator)).save(offset)
-    with open_viewed(path, offsets=[offset], backend="onnxruntime", threads=1) as viewed:
-        assert viewed.live is not None
-        assert viewed.live.artifact.type_names == ("image", "depth")
-        assert viewed.title == "tiny.safetensors"
+def test_the_packages_of_the_extra_are_enough():
+    """A process without the packages of other extras imports what the command imports."""
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'onnx', 'prometheus_client', 'httptools', 'uvloop', 'fsspec', 'matplotlib', 'yaml'):\n"
+        "    sys.modules[name] = None\n"
+        "import uvicorn, sgi.cli.view, sgi.engine.view.app, sgi.engine.view.saving, sgi.engine.service.server\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 class Viewer:

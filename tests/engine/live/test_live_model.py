@@ -201,16 +201,19 @@ def test_a_generator_with_offsets_is_exported_once_and_its_alpha_is_live(tmp_pat
 
     path = tmp_path / "tiny.safetensors"
     save_generator(path, tiny_generator)
-    random = np.random.RandomState(0)
-    offsets = [
-        Offset(name, "w+", {"offset": random.randn(6, 12).astype(np.float32)}, generator_sha256(tiny_generator))
-        for name in ("depth", "albedo")
-    ]
+    sha256, layer = generator_sha256(tiny_generator), tiny_generator.config.styled_layers()[1]
+    rows = np.random.RandomState(0).randn(6, 12).astype(np.float32)
+    shift = {f"style.{layer.name}": np.ones(layer.inputs, np.float32)}
+    offsets = [Offset("depth", "w+", {"offset": rows}, sha256), Offset("albedo", "style", shift, sha256)]
     with (
         open_live(generator=path, offsets=offsets, backend="onnxruntime", threads=1) as live,
         Engine.from_generator(path, [offsets[0].scaled(0.3)], backend="onnxruntime", threads=1) as scaled,
     ):
         assert live.artifact.type_names == ("image", "depth", "albedo")
-        assert live.alphas == {"depth": (1.0, ""), "albedo": (1.0, "")}
+        fixed = "the offset is in the space style, which is fixed in the model"
+        assert live.alphas == {"depth": (1.0, ""), "albedo": (1.0, fixed)}
+        live.plan(Screen(alpha={"albedo": 1.0}))
+        with pytest.raises(UserError, match=f"`alpha=albedo`: {fixed}"):
+            live.plan(Screen(alpha={"albedo": 0.5}))
         found = live.maps(Screen(seed=2, alpha={"depth": 0.3}, types=("depth",)))
         assert_same(found, scaled(2, psi=live.artifact.psi), scaled.artifact)

@@ -15,7 +15,7 @@ from sgi.engine.live import Mix, Row, Screen, Towards, open_live
 from sgi.engine.offsets import Offset
 from sgi.engine.view.commands import SAVED, Commands, Light, parse_request
 from sgi.engine.view.latents import LoadedLatents, latents_file, load_latents
-from sgi.engine.view.opening import Source
+from sgi.engine.view.opening import Source, open_viewed
 from sgi.engine.walk.drawing import Drawing, default_scale
 from sgi.engine.writers import get_format
 
@@ -188,10 +188,10 @@ def test_a_generator_with_offsets(folder, tiny_generator, capsys):
             name, "w+", {"offset": random.randn(6, 12).astype(np.float32)}, generator_sha256(tiny_generator)
         )
         offset.save(f"{name}.safetensors")
-    source = Source(
-        generator="my tiny.safetensors", offsets=("depth.safetensors", "albedo.safetensors"), backend="onnxruntime"
-    )
-    with open_live(generator=source.generator, offsets=source.offsets, backend="onnxruntime", threads=1) as live:
+    offsets = ["depth.safetensors", "albedo.safetensors"]
+    with open_viewed("my tiny.safetensors", offsets=offsets, backend="onnxruntime", threads=1) as viewed:
+        live, source = viewed.live, viewed.source
+        assert viewed.title == "my tiny.safetensors"
         for screen in (Screen(seed=3, psi=0.7), Screen(seed=3, psi=0.7, alpha={"depth": 0.3})):
             found = Commands(live, source, {}).of(screen)
             expected = live.maps(screen)
