@@ -103,7 +103,7 @@ def view(
         echo(address)
         if browser and has_display():
             threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(app, http="h11", ws="none", log_level="warning", timeout_graceful_shutdown=2)
         uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -37,7 +37,10 @@ _NO_W = "the model takes z alone, as engines of TensorRT do; open its .onnx"
 
 
 class Alpha(NamedTuple):
-    """The factor of an offset. default: that of the model. reason: why another cannot be chosen; empty if it can."""
+    """The factor of an offset. default: that of the model. reason: why another cannot be chosen; empty if it can.
+
+    A factor that can be chosen multiplies the offset as its file has it, as `run --alpha` does; its default is 1.
+    """
 
     default: float
     reason: str
@@ -77,7 +80,7 @@ class LiveModel:
         self.fixed_psi = self.no_seeds or ("the model truncates no rows" if self.artifact.cutoff == 0 else "")
         self._steps = {name: offset.rows(self.artifact.num_ws) for name, offset in offsets.items() if _is_rows(offset)}
         self.alphas = {
-            name: Alpha(offset.get("alpha", 1.0), self._fixed_alpha(name))
+            name: Alpha(1.0 if name in self._steps else offset.get("alpha", 1.0), self._fixed_alpha(name))
             for name, offset in self.artifact.offsets.items()
         }
         self._latents: OrderedDict[str, Latents] = OrderedDict()
@@ -193,7 +196,7 @@ class LiveModel:
                 continue
             if reason:
                 raise UserError(f"`alpha={name}`: {reason}")
-            changed[name] = np.float32(value / default - 1) * self._steps[name]
+            changed[name] = np.float32(value - 1) * self._steps[name]
         return changed
 
     def _need_rows(self, field: str) -> None:

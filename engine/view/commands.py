@@ -102,10 +102,8 @@ class Commands:
         if alphas:
             imports.append("from sgi.engine.offsets import Offset")
         for name, alpha in alphas.items():
-            default = self._live.alphas[name].default
             lines.append(f"offset = Offset.load({self._offset(name)}).rows({self._live.artifact.num_ws})")
-            factor = f"({alpha!r} / {default!r} - 1)" if default != 1 else f"({alpha!r} - 1)"
-            lines.append(f"maps |= engine(ws=ws + {factor} * offset, types={_text(name)})")
+            lines.append(f"maps |= engine(ws=ws + ({alpha!r} - 1) * offset, types={_text(name)})")
         if any("bundle." in line for line in lines):
             imports[0] = "from sgi.engine import Engine, bundle"
         if light is not None:

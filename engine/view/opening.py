@@ -169,4 +169,5 @@ def _inverted(live: LiveModel, folder: Path) -> LoadedLatents:
     files = sorted(folder.glob(f"*{WS_SUFFIX}"))
     found = read_files(live, files)
     pictures = [path.with_name(path.name.removesuffix(WS_SUFFIX) + PICTURE_SUFFIX) for path in files]
-    return LoadedLatents(found.id, folder.name, found.latents, tuple(map(str, files)), tuple(pictures))
+    shown = tuple(pictures) if len(files) == len(found.latents.rows) else ()
+    return LoadedLatents(found.id, folder.name, found.latents, tuple(map(str, files)), shown)

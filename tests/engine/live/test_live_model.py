@@ -204,7 +204,8 @@ def test_a_generator_with_offsets_is_exported_once_and_its_alpha_is_live(tmp_pat
     sha256, layer = generator_sha256(tiny_generator), tiny_generator.config.styled_layers()[1]
     rows = np.random.RandomState(0).randn(6, 12).astype(np.float32)
     shift = {f"style.{layer.name}": np.ones(layer.inputs, np.float32)}
-    offsets = [Offset("depth", "w+", {"offset": rows}, sha256), Offset("albedo", "style", shift, sha256)]
+    depth = Offset("depth", "w+", {"offset": rows}, sha256).scaled(0.5)  # a file of `combine`
+    offsets = [depth, Offset("albedo", "style", shift, sha256)]
     with (
         open_live(generator=path, offsets=offsets, backend="onnxruntime", threads=1) as live,
         Engine.from_generator(path, [offsets[0].scaled(0.3)], backend="onnxruntime", threads=1) as scaled,

@@ -187,7 +187,7 @@ def test_a_generator_with_offsets(folder, tiny_generator, capsys):
         offset = Offset(
             name, "w+", {"offset": random.randn(6, 12).astype(np.float32)}, generator_sha256(tiny_generator)
         )
-        offset.save(f"{name}.safetensors")
+        offset.scaled(0.5).save(f"{name}.safetensors")
     offsets = ["depth.safetensors", "albedo.safetensors"]
     with open_viewed("my tiny.safetensors", offsets=offsets, backend="onnxruntime", threads=1) as viewed:
         live, source = viewed.live, viewed.source
