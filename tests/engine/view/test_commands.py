@@ -192,6 +192,7 @@ def test_a_generator_with_offsets(folder, tiny_generator, capsys):
     offsets = ["depth.safetensors", "albedo.safetensors"]
     with open_viewed("my tiny.safetensors", offsets=offsets, backend="onnxruntime", threads=1) as viewed:
         live, source = viewed.live, viewed.source
+        assert live
         assert viewed.title == "my tiny.safetensors"
         for screen in (Screen(seed=3, psi=0.7), Screen(seed=3, psi=0.7, alpha={"depth": 0.3})):
             found = Commands(live, source, {}).of(screen)
