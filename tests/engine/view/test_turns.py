@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -21,7 +22,8 @@ def run(asking):
         finally:
             worker.cancel()
 
-    return asyncio.run(main())
+    with ThreadPoolExecutor(1) as thread:  # that of the tests has the event loop of the browser
+        return thread.submit(asyncio.run, main()).result()
 
 
 def test_a_tab_that_asks_all_the_time_does_not_keep_others_waiting():
