@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 NAMING_FILES = {
     "engine/intrinsics.py",  # the table
     "engine/shards/exr_format.py",  # renderers call the channel of depth Z
+    "engine/view/commands.py",  # relighting: albedo * light
     "cli/bundle.py",  # how long each offset of the bundle is fitted
     "trainer/scenes/dataset.py",  # the maps that the renderer makes
     "trainer/scenes/maps.py",
