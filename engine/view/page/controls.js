@@ -7,6 +7,7 @@
 import { slider } from "sgi/slider";
 
 const LARGEST_SEED = 2 ** 32 - 1;
+const SEED_RULE = `A seed is a whole number from 0 to ${LARGEST_SEED}.`;
 const byId = (id) => document.getElementById(id);
 
 export class Controls {
@@ -40,7 +41,7 @@ export class Controls {
     for (const id of ["class", "mix-seed", "mix-rows", "towards-seed"]) byId(id).addEventListener("input", onChange);
     for (const id of ["mix-seed", "towards-seed"]) {
       const box = byId(id);
-      box.addEventListener("input", () => box.classList.toggle("wrong", box.value !== "" && parseSeed(box.value) === null));
+      box.addEventListener("input", () => markSeed(box, box.value !== "" && parseSeed(box.value) === null));
     }
     byId("controls").addEventListener("submit", (event) => event.preventDefault());
     this.explain();
@@ -67,7 +68,8 @@ export class Controls {
     const box = byId("seed");
     box.addEventListener("input", () => {
       const seed = parseSeed(box.value);
-      box.classList.toggle("wrong", seed === null);
+      markSeed(box, seed === null);
+      note("seed-note", seed === null ? `${SEED_RULE} Shown is seed ${this.seed}.` : "");
       if (seed !== null) this.changeSeed(seed);
     });
     box.addEventListener("blur", () => this.showSeed());
@@ -100,7 +102,8 @@ export class Controls {
 
   showSeed() {
     byId("seed").value = this.seed;
-    byId("seed").classList.remove("wrong");
+    markSeed(byId("seed"), false);
+    note("seed-note", this.model.seeds);
   }
 
   /** The seed, or the row of the loaded latents, before or after the shown one. */
@@ -189,6 +192,13 @@ export class Controls {
 function parseSeed(text) {
   const seed = Number(text);
   return /^\s*\d+\s*$/.test(text) && seed <= LARGEST_SEED ? seed : null;
+}
+
+/** Marks a box of a seed as wrong or right. */
+function markSeed(box, wrong) {
+  box.classList.toggle("wrong", wrong);
+  box.ariaInvalid = String(wrong);
+  box.title = wrong ? SEED_RULE : "";
 }
 
 function note(id, text) {

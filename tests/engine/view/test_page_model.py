@@ -87,8 +87,14 @@ def test_seeds_by_box_buttons_and_keys(tab, engine):
     assert_shows(tab, engine(seeds=seed, types="depth"))
     tab.page.keyboard.press("/")
     assert tab.page.evaluate("() => document.activeElement.id") == "seed"
-    fill(tab, "#seed", "x")
-    assert tab.page.evaluate("() => sgi.screen.seed") == seed
+    for text in ("x", "-1", "4294967296", "18446744073709551615"):
+        fill(tab, "#seed", text)
+        assert tab.page.evaluate("() => sgi.screen.seed") == seed
+        assert tab.page.inner_text("#seed-note").startswith("A seed is a whole number from 0 to 4294967295.")
+        assert tab.page.get_attribute("#seed", "aria-invalid") == "true"
+    tab.page.press("#seed", "Tab")
+    assert tab.page.input_value("#seed") == str(seed)
+    assert tab.page.is_hidden("#seed-note")
 
 
 def test_truncation_mixing_and_interpolation(tab, engine):
