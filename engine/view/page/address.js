@@ -1,7 +1,10 @@
-/** The screen in the address of the page, so that it is there again after a reload, and in a bookmark. */
+/** The screen and the light in the address of the page, so that a reload or a bookmark shows the same again. */
+
+const REST_MS = 300; // Safari allows 100 changes of the address in 30 s
+let waiting = null;
 
 /**
- * The screen that the address states.
+ * The screen that the address states, and its field `light`.
  * @returns {Object} empty where it states none
  */
 export function screenOfAddress() {
@@ -14,11 +17,17 @@ export function screenOfAddress() {
 }
 
 /**
- * Puts a screen into the address, without the fields that are empty and without loaded latents, which are not kept.
+ * Puts a screen into the address once it rests, without empty fields and without loaded latents, which are not kept.
  * @param {Object} screen
+ * @param {?Object} light null for the default
  */
-export function putInAddress(screen) {
-  const kept = Object.entries(screen).filter(([name, value]) => name !== "latents" && !isEmpty(value));
+export function putInAddress(screen, light) {
+  clearTimeout(waiting);
+  waiting = setTimeout(() => write({ ...screen, light }), REST_MS);
+}
+
+function write(fields) {
+  const kept = Object.entries(fields).filter(([name, value]) => name !== "latents" && !isEmpty(value));
   history.replaceState(null, "", `#${encodeURIComponent(JSON.stringify(Object.fromEntries(kept)))}`);
 }
 

@@ -100,8 +100,11 @@ function startControls(page) {
   const change = () => {
     const screen = controls.screen();
     latents.show(screen);
-    if (model.mode === "model") putInAddress(screen);
+    keep(screen);
     page.request(screen, () => source.maps(screen), controls.name);
+  };
+  const keep = (screen) => {
+    if (model.mode === "model") putInAddress(screen, page.relight.changed ? page.relight.light : null);
   };
   const tell = (text) => page.say(text);
   const controls = new Controls(model, change);
@@ -109,6 +112,7 @@ function startControls(page) {
   const latents = new LatentTools(source, model, { controls, change, tell, showPhoto });
   startCommands(source, { screen: () => page.screen, light: () => page.relight.light, tell });
   source.onBack = change;
+  page.relight.onChange = () => keep(controls.screen());
   return { controls, change };
 }
 
@@ -116,7 +120,9 @@ function startControls(page) {
 function startModel(page) {
   const { controls, change } = startControls(page);
   startKeys(controls);
-  if (!controls.latents) controls.set(screenOfAddress());
+  const stated = screenOfAddress();
+  if (!controls.latents) controls.set(stated);
+  page.relight.set(stated.light);
   change();
 }
 

@@ -67,6 +67,7 @@ export class Relight {
   constructor(types, onRelit, light) {
     this.first = { ...START, ...light };
     this.onRelit = onRelit;
+    this.onChange = () => {}; // called after each change of the light by the user
     this.albedo = types.find(({ name }) => name === "albedo")?.name;
     this.normal = types.find(({ decoding }) => decoding === "unit")?.name;
     this.image = types.find(({ name }) => name === "image")?.name;
@@ -89,7 +90,7 @@ export class Relight {
   build() {
     const tools = document.getElementById("light-tools");
     const add = (id, label, min, max, step, unit, hint) =>
-      slider(tools, { id, label, min, max, step, unit, hint, value: this.first[id] }, () => this.draw());
+      slider(tools, { id, label, min, max, step, unit, hint, value: this.first[id] }, () => this.change());
     this.sliders = {
       azimuth: add("azimuth", "Azimuth", -90, 90, 1, "\u00b0", "\u221290\u00b0 is from the left, 90\u00b0 from the right"),
       elevation: add("elevation", "Elevation", -90, 90, 1, "\u00b0", "90\u00b0 is from above"),
@@ -125,6 +126,28 @@ export class Relight {
     return Object.fromEntries(Object.entries(this.sliders).map(([name, { value }]) => [name, value]));
   }
 
+  /** Whether the light is not the first one. */
+  get changed() {
+    return this.possible && Object.entries(this.light).some(([name, value]) => value !== this.first[name]);
+  }
+
+  /**
+   * Sets the light; `onChange` is not called.
+   * @param {?Object} light fields that are missing or no numbers stay as they are, others are cut to their range
+   */
+  set(light) {
+    if (!this.possible) return;
+    for (const [name, control] of Object.entries(this.sliders)) {
+      if (Number.isFinite(light?.[name])) control.value = Math.min(control.max, Math.max(control.min, light[name]));
+    }
+    this.draw();
+  }
+
+  change() {
+    this.draw();
+    this.onChange();
+  }
+
   /** Puts the light where the ball was touched; outside of the ball at its edge. */
   drag(event) {
     const box = this.ball.getBoundingClientRect();
@@ -138,10 +161,8 @@ export class Relight {
 
   /** Moves the light to angles in degrees. */
   point(azimuth, elevation) {
-    const cut = (angle) => Math.min(90, Math.max(-90, angle));
-    this.sliders.azimuth.value = cut(azimuth);
-    this.sliders.elevation.value = cut(elevation);
-    this.draw();
+    this.set({ azimuth, elevation });
+    this.onChange();
   }
 
   /**

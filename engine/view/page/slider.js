@@ -5,8 +5,9 @@
  * @param {Element} host
  * @param {{id: string, label: string, min: number, max: number, step: number, value: number, unit?: string,
  *   hint?: string}} setting value: the default; unit: shown after the number; hint: shown while the pointer rests on it
- * @param {(value: number) => void} onInput told of each change by the user
- * @returns {{value: number, disable: (reason: string) => void}} value can be set, which tells nobody
+ * @param {(value: number) => void} onInput called after each change by the user
+ * @returns {{min: number, max: number, value: number, disable: (reason: string) => void}} value can be set; onInput is
+ *   not called then
  */
 export function slider(host, { id, label, min, max, step, value: initial, unit = "", hint = "" }, onInput) {
   const row = document.createElement("div");
@@ -47,6 +48,8 @@ export function slider(host, { id, label, min, max, step, value: initial, unit =
   reset.addEventListener("click", () => change(initial));
   show(initial);
   return {
+    min,
+    max,
     get value() {
       return value;
     },

@@ -194,13 +194,25 @@ def test_a_reload_shows_the_same(tab, engine):
     fill(tab, "#psi", 0)
     fill(tab, "#towards-seed", 9)
     fill(tab, "#alpha-normal", 0.5)
+    tab.page.click("#light-right")
+    fill(tab, "#ambient", 0.3)
     tab.settle()
     before = tab.page.evaluate("() => JSON.stringify(sgi.screen)")
-    shown = values(tab, "normal")
+    shown, relit = values(tab, "normal"), drawn(tab, "#relight")
+    tab.page.wait_for_function("() => decodeURIComponent(location.hash).includes('\"ambient\":0.3')")
     tab.page.reload()
     tab.settle()
     assert tab.page.evaluate("() => JSON.stringify(sgi.screen)") == before
     np.testing.assert_array_equal(values(tab, "normal"), shown)
+    assert [tab.page.input_value(f"#{name}") for name in ("azimuth", "elevation", "ambient")] == ["75", "10", "0.3"]
+    np.testing.assert_array_equal(drawn(tab, "#relight"), relit)
+
+
+def test_a_wrong_light_in_the_address_does_no_harm(tab):
+    tab.page.evaluate("""() => location.hash = '{"light":{"azimuth":999,"elevation":"x","strength":null}}'""")
+    tab.page.reload()
+    tab.settle()
+    assert [tab.page.input_value(f"#{name}") for name in ("azimuth", "elevation", "strength")] == ["90", "20", "1"]
 
 
 def test_the_size_of_the_maps(tab):
