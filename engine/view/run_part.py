@@ -155,7 +155,8 @@ class RunPart:
             run = read_run(self.path)
             types = types_of(self.path, run) if run else None
         except UserError as error:
-            raise UserError(str(error).replace("`outdir=", "`what=")) from None
+            words = str(error).replace("`outdir=", "`what=").replace("choose another `outdir`", "open another folder")
+            raise UserError(words) from None
         if run is None or types is None:
             raise RemovedError(f"`what={self.path}`: it has no {RUN_FILE}; name a folder that `sgi-engine run` wrote")
         if form := run.record.shard_format:

@@ -219,6 +219,7 @@ def test_wrong_folders_are_refused(model, tmp_path):
     path.write_text(json.dumps({**facts, "format": 3}))
     assert "its run.json was not written by this version" in refusal(tmp_path / "new")
     assert refusal(tmp_path / "new").startswith("`what=")
+    assert refusal(tmp_path / "new").endswith("; open another folder")
     path.write_text(json.dumps({**facts, "maps": [{"name": "image"}]}))
     assert "its run.json does not describe the maps (it lacks 'depth')" in refusal(tmp_path / "new")
     path.write_text(json.dumps({**facts, "model": 5}))
