@@ -11,6 +11,7 @@ import { Strips } from "sgi/strips";
 const PAGE = 200;
 const MOST_PAGES = 60;
 const BESIDE = 1; // screens of rows above and below that are prepared
+const NARROW = 90; // px of a picture below which the label is shortened
 const LABEL = 22;
 const GAP = 14;
 const PADDING = 10;
@@ -246,6 +247,11 @@ export class Sheet {
     return node;
   }
 
+  /** The name of an item; below narrow pictures without the word before its digits, which would leave no room for them. */
+  shortName({ name }) {
+    return this.strip.width < NARROW ? name.replace(/(seed|latent)(?=\d+$)/, "") : name;
+  }
+
   /** Writes the label, the mark and the picture of an item. */
   fill(slot, node) {
     const item = this.item(slot);
@@ -259,7 +265,7 @@ export class Sheet {
     node.classList.toggle("opened", item !== null && item.place === this.opened);
     node.setAttribute("aria-selected", slot === this.active);
     const [picture, label] = node.children;
-    label.textContent = item ? `${item.name}${state === "done" ? "" : ` \u2013 ${state}`}` : "";
+    label.textContent = item ? `${this.shortName(item)}${state === "done" ? "" : ` \u2013 ${state}`}` : "";
     node.title = titleOf(item, state, strip);
     node.setAttribute("aria-label", node.title);
     if (!strip) {

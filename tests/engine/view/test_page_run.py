@@ -250,3 +250,12 @@ def test_classes_and_a_narrow_screen(class_model, tmp_path, open_folder):
     tab.settle()
     assert page.evaluate("() => sgi.screen.class") == "2"
     assert len(page.evaluate("() => Array.from(sgi.maps.types.depth.values)")) == SIDE * SIDE
+
+
+def test_the_numbers_below_narrow_pictures_are_legible(model, tmp_path, open_folder):
+    run_seeds("0-5", model=model, types="depth", outdir=tmp_path / "out", **OPTIONS)
+    tab = open_folder(tmp_path / "out")
+    wait_for_pictures(tab)
+    label = tab.page.locator("#sheet-item-4 span")
+    assert label.inner_text() == "000004"
+    assert label.evaluate("span => span.scrollWidth <= span.clientWidth")
