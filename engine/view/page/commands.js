@@ -18,7 +18,7 @@ export function startCommands(source, { screen, light, tell }) {
         show(text, kind === "shell" ? note : "");
         tell((await copy()) ? "Copied" : "Select the text below the buttons and copy it");
       } catch (error) {
-        tell(error.message);
+        tell(error.message, true);
       }
     });
   }
@@ -30,7 +30,7 @@ export function startCommands(source, { screen, light, tell }) {
       await download(await source.post("/api/page", { screen: shown, light: light() }), `${name}.html`);
       tell(`Saved ${name}.html`);
     } catch (error) {
-      tell(error.message);
+      tell(error.message, true);
     }
   });
 }

@@ -18,7 +18,7 @@ export class LatentTools {
     this.photos = null;
     this.of = null;
     const press = (id, act) =>
-      document.getElementById(id).addEventListener("click", () => act().catch((error) => page.tell(error.message)));
+      document.getElementById(id).addEventListener("click", () => act().catch((error) => page.tell(error.message, true)));
     press("load-latents", () => this.load());
     press("save-latents", () => this.save());
     press("load-photo", () => this.loadPhoto());
@@ -52,8 +52,12 @@ export class LatentTools {
 
   async loadPhoto() {
     const file = await chooseFile("image/*");
+    const picture = Object.assign(new Image(), { src: URL.createObjectURL(file) });
+    await picture.decode().catch(() => {
+      throw new Error(`${file.name}: not a picture that this browser shows; choose a PNG or JPEG file`);
+    });
     this.photos = null;
-    this.page.showPhoto(URL.createObjectURL(file));
+    this.page.showPhoto(picture.src);
   }
 
   /** Shows the photo of the row that a screen has, where latents have one. */

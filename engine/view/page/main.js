@@ -106,7 +106,7 @@ function startControls(page) {
   const keep = (screen) => {
     if (model.mode === "model") putInAddress(screen, page.relight.changed ? page.relight.light : null);
   };
-  const tell = (text) => page.say(text);
+  const tell = (text, wrong) => page.say(text, wrong);
   const controls = new Controls(model, change);
   const showPhoto = (url) => page.cards.showPhoto(url);
   const latents = new LatentTools(source, model, { controls, change, tell, showPhoto });

@@ -173,6 +173,11 @@ def test_latents_are_saved_and_loaded_and_a_photo_is_shown_beside_the_maps(tab, 
         tab.page.click("#load-photo")
     chooser.value.set_files(photo)
     tab.page.wait_for_function("() => document.querySelector('#card-photo img')?.naturalWidth === 4")
+    with tab.page.expect_file_chooser() as chooser:
+        tab.page.click("#load-photo")
+    chooser.value.set_files(file)
+    tab.page.wait_for_selector(f"#status.wrong:has-text('{file.name}: not a picture')")
+    assert tab.page.evaluate("() => document.querySelector('#card-photo img').naturalWidth") == 4
     tab.page.click("#latents-close")
     assert_shows(tab, engine(seeds=8, psi=0.5))
 
