@@ -7,18 +7,18 @@ const BUTTONS = { "copy-shell": "shell", "copy-python": "python" };
 /**
  * Connects the buttons.
  * @param {import("sgi/source").LiveSource} source
- * @param {{screen: () => Object, light: () => ?Object, tell: (text: string) => void}} page
- *   screen, light: what is shown now; tell: shows one line of text
+ * @param {{screen: () => Object, light: () => ?Object, showLine: (text: string) => void}} page
+ *   screen, light: what is shown now; showLine: shows one line of text
  */
-export function startCommands(source, { screen, light, tell }) {
+export function startCommands(source, { screen, light, showLine }) {
   for (const [id, kind] of Object.entries(BUTTONS)) {
     document.getElementById(id).addEventListener("click", async () => {
       try {
         const { [kind]: text, note } = await source.commands(screen(), light());
         show(text, kind === "shell" ? note : "");
-        tell((await copy()) ? "Copied" : "Select the text below the buttons and copy it");
+        showLine((await copy()) ? "Copied" : "Select the text below the buttons and copy it");
       } catch (error) {
-        tell(error.message, true);
+        showLine(error.message, true);
       }
     });
   }
@@ -26,11 +26,11 @@ export function startCommands(source, { screen, light, tell }) {
     try {
       const shown = screen();
       const name = shown.latents ? `latent${shown.latents.row}` : `seed${shown.seed}`;
-      tell("Saving the page");
+      showLine("Saving the page");
       await download(await source.post("/api/page", { screen: shown, light: light() }), `${name}.html`);
-      tell(`Saved ${name}.html`);
+      showLine(`Saved ${name}.html`);
     } catch (error) {
-      tell(error.message, true);
+      showLine(error.message, true);
     }
   });
 }

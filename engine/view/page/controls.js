@@ -13,7 +13,7 @@ const byId = (id) => document.getElementById(id);
 export class Controls {
   /**
    * @param {Object} model see `/api/model`
-   * @param {() => void} onChange told of each change by the user
+   * @param {() => void} onChange called after each change by the user
    */
   constructor(model, onChange) {
     this.model = model;
@@ -144,7 +144,7 @@ export class Controls {
   }
 
   /**
-   * Sets the controls to a screen, as the item of a run or a saved page gives it; tells nobody.
+   * Sets the controls to a screen, as the item of a run or a saved page has it; `onChange` is not called.
    * @param {Object} screen fields that are missing have their defaults
    */
   set(screen) {

@@ -12,7 +12,7 @@ const KEYS = [
 ];
 
 /**
- * Listens to keys that are pressed outside of boxes and sliders.
+ * Handles keys that are pressed outside of boxes and sliders.
  * @param {{step: (by: number) => void, random: () => void}} actions
  * @param {Object<string, [string, () => void]>} more keys of the view: what they do, for the list, and the action
  */

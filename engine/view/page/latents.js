@@ -8,17 +8,20 @@ export class LatentTools {
   /**
    * @param {import("sgi/source").LiveSource} source
    * @param {Object} model see `/api/model`
-   * @param {{controls: import("sgi/controls").Controls, change: () => void, tell: (text: string) => void,
+   * @param {{controls: import("sgi/controls").Controls, change: () => void, showLine: (text: string) => void,
    *   showPhoto: (url: string) => void}} page
-   *   change: draws what the controls describe; tell: shows one line of text; showPhoto: shows a picture beside the maps
+   *   change: draws what the controls describe; showLine: shows one line of text; showPhoto: shows a picture beside
+   *   the maps
    */
   constructor(source, model, page) {
     this.source = source;
     this.page = page;
     this.photos = null;
     this.of = null;
-    const press = (id, act) =>
-      document.getElementById(id).addEventListener("click", () => act().catch((error) => page.tell(error.message, true)));
+    const press = (id, act) => {
+      const run = () => act().catch((error) => page.showLine(error.message, true));
+      document.getElementById(id).addEventListener("click", run);
+    };
     press("load-latents", () => this.load());
     press("save-latents", () => this.save());
     press("load-photo", () => this.loadPhoto());
@@ -39,7 +42,7 @@ export class LatentTools {
     });
     this.open(await response.json());
     this.page.change();
-    this.page.tell(`Loaded ${file.name}`);
+    this.page.showLine(`Loaded ${file.name}`);
   }
 
   async save() {
@@ -47,7 +50,7 @@ export class LatentTools {
     const response = await this.source.post("/api/latents/save", screen);
     const name = screen.latents ? `latents_row${screen.latents.row}_ws` : `seed${screen.seed}_ws`;
     await download(response, `${name}.safetensors`);
-    this.page.tell(`Saved ${name}.safetensors`);
+    this.page.showLine(`Saved ${name}.safetensors`);
   }
 
   async loadPhoto() {

@@ -53,14 +53,14 @@ class Page {
       try {
         const maps = await next.getMaps();
         const [model, all] = [1000 * maps.seconds, performance.now() - start];
-        this.say(next.where || `${model.toFixed(0)} ms model \u00b7 ${all.toFixed(0)} ms total`, false, true);
+        this.showLine(next.where || `${model.toFixed(0)} ms model \u00b7 ${all.toFixed(0)} ms total`, false, true);
         byId("maps-title").textContent = `Maps of ${next.name}`;
         this.show(maps);
         this.shown = next.screen;
       } catch (error) {
         if (error instanceof Superseded) continue;
         if (!(error instanceof SourceError)) console.error(error);
-        this.say(error.message, true);
+        this.showLine(error.message, true);
       }
     }
     this.running = false;
@@ -73,8 +73,8 @@ class Page {
     this.relight.show(maps);
   }
 
-  /** One line in the top right corner; screen readers are told of all but `quiet` ones. */
-  say(text, wrong = false, quiet = false) {
+  /** One line in the top right corner; screen readers read all but `quiet` ones. */
+  showLine(text, wrong = false, quiet = false) {
     byId("status").ariaLive = quiet ? "off" : "polite";
     byId("status").textContent = text;
     byId("status").title = text;
@@ -106,11 +106,11 @@ function startControls(page) {
   const keep = (screen) => {
     if (model.mode === "model") putInAddress(screen, page.relight.changed ? page.relight.light : null);
   };
-  const tell = (text, wrong) => page.say(text, wrong);
+  const showLine = (text, wrong) => page.showLine(text, wrong);
   const controls = new Controls(model, change);
   const showPhoto = (url) => page.cards.showPhoto(url);
-  const latents = new LatentTools(source, model, { controls, change, tell, showPhoto });
-  startCommands(source, { screen: () => page.screen, light: () => page.relight.light, tell });
+  const latents = new LatentTools(source, model, { controls, change, showLine, showPhoto });
+  startCommands(source, { screen: () => page.screen, light: () => page.relight.light, showLine });
   source.onBack = change;
   page.relight.onChange = () => keep(controls.screen());
   return { controls, change };

@@ -6,7 +6,7 @@ export class Cards {
   /**
    * @param {Element} root
    * @param {import("sgi/source").Type[]} types
-   * @param {(point: ?{x: number, y: number}) => void} onPoint told of the pixel under the crosshair
+   * @param {(point: ?{x: number, y: number}) => void} onPoint called with the pixel under the crosshair
    */
   constructor(root, types, onPoint) {
     this.onPoint = onPoint;

@@ -61,7 +61,7 @@ function pixelsOf(linear) {
 export class Relight {
   /**
    * @param {import("sgi/source").Type[]} types
-   * @param {(pixels: Uint8Array) => void} onRelit told of each relit picture, [R, R, 3]
+   * @param {(pixels: Uint8Array) => void} onRelit called with each relit picture, [R, R, 3]
    * @param {?Object} light the first one, null for the default
    */
   constructor(types, onRelit, light) {

@@ -15,7 +15,7 @@ export function startRun(page, controls) {
   const tabs = startTabs(controls);
   const open = ({ place, number, state, name, screen: settings }) => {
     if (state === "missing") {
-      page.say(`${name} is missing: the run has not made it`, true);
+      page.showLine(`${name} is missing: the run has not made it`, true);
       return;
     }
     const screen = model.item === "latent" ? { latent: number } : { seed: number, ...settings };
@@ -35,7 +35,7 @@ export function startRun(page, controls) {
   });
   byId("item-previous").addEventListener("click", () => sheet.step(-1));
   byId("item-next").addEventListener("click", () => sheet.step(1));
-  page.say("Click on maps to open them");
+  page.showLine("Click on maps to open them");
 }
 
 /** The tabs of a run folder. controls: null where no model is open; else they are beside the maps, not the sheet. */

@@ -10,7 +10,7 @@ export class Scroller {
   /**
    * @param {HTMLElement} frame the element that scrolls
    * @param {HTMLElement} space the element inside whose height is that of the list
-   * @param {() => void} onMove told of each movement
+   * @param {() => void} onMove called after each movement
    */
   constructor(frame, space, onMove) {
     this.frame = frame;

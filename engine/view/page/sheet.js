@@ -89,7 +89,7 @@ export class Sheet {
     new ResizeObserver(() => this.layOut()).observe(this.frame);
   }
 
-  /** Asks for the state of the folder again and again, so that the sheet follows a run. */
+  /** Requests the state of the folder again and again, so that the sheet follows a run. */
   async poll() {
     try {
       const run = await (await this.source.request("/api/run")).json();
@@ -102,10 +102,10 @@ export class Sheet {
       }
       this.run = run;
       this.showRun();
-      if (this.lost) this.say("");
+      if (this.lost) this.showLine("");
       this.lost = false;
     } catch (error) {
-      this.say(error.message, true);
+      this.showLine(error.message, true);
       this.lost = true;
       this.run = this.run && { ...this.run, version: -1 };
     }
@@ -117,7 +117,7 @@ export class Sheet {
     this.polling = setTimeout(() => this.poll(), milliseconds);
   }
 
-  say(text, wrong = false) {
+  showLine(text, wrong = false) {
     const note = this.part("note");
     note.textContent = text;
     note.title = text;
@@ -194,7 +194,7 @@ export class Sheet {
 
   moved() {
     clearTimeout(this.resting);
-    this.resting = setTimeout(() => this.wantStrips(), REST_MS);
+    this.resting = setTimeout(() => this.requestStrips(), REST_MS);
     if (this.drawing) return;
     this.drawing = requestAnimationFrame(() => {
       this.drawing = 0;
@@ -228,7 +228,7 @@ export class Sheet {
     }
     for (let page = Math.floor(first / PAGE); page * PAGE < stop; page += 1) this.page(page);
     this.shown = { first, stop };
-    if (!this.resting) this.wantStrips();
+    if (!this.resting) this.requestStrips();
   }
 
   build(slot) {
@@ -247,7 +247,7 @@ export class Sheet {
     return node;
   }
 
-  /** The name of an item; below narrow pictures without the word before its digits, which would leave no room for them. */
+  /** The name of an item; below narrow pictures without the word before its digits, so that the digits fit. */
   shortName({ name }) {
     return this.strip.width < NARROW ? name.replace(/(seed|latent)(?=\d+$)/, "") : name;
   }
@@ -289,7 +289,7 @@ export class Sheet {
   }
 
   /** Requests the pictures of the items on the screen first, then those beside it. */
-  wantStrips() {
+  requestStrips() {
     this.resting = 0;
     if (!this.shown || !this.run) return;
     const middle = ((this.scroller.top + this.frame.clientHeight / 2) / this.row) * this.columns;
@@ -316,7 +316,7 @@ export class Sheet {
     return null;
   }
 
-  /** Asks for a page of items, once. */
+  /** Requests a page of items, once. */
   page(index) {
     const pages = this.pages;
     let page = pages.get(index);
@@ -346,7 +346,7 @@ export class Sheet {
       }
     } catch (error) {
       pages.delete(index);
-      this.say(error.message, true);
+      this.showLine(error.message, true);
     }
   }
 
@@ -409,18 +409,18 @@ export class Sheet {
   async find(text) {
     const number = text.trim();
     if (!/^\d+$/.test(number)) {
-      this.say(number ? `'${number}' is no ${this.run.item}` : "", Boolean(number));
+      this.showLine(number ? `'${number}' is no ${this.run.item}` : "", Boolean(number));
       return null;
     }
     try {
       const active = this.item(this.active);
       const after = active?.number === Number(number) ? active.place : -1;
       const { place } = await (await this.source.request(`/api/run/find?number=${number}&after=${after}`)).json();
-      this.say("");
+      this.showLine("");
       this.goTo(place);
       return place;
     } catch (error) {
-      this.say(error.message, true);
+      this.showLine(error.message, true);
       return null;
     }
   }
@@ -436,19 +436,19 @@ export class Sheet {
         const found = await (await this.source.request(`/api/run/missing?after=${after}`)).json();
         if (this.search !== search) return;
         if (found.place !== null) {
-          this.say("");
+          this.showLine("");
           this.goTo(found.place);
           return;
         }
         if (found.searched >= this.run.total - 1) {
-          this.say("no missing map after this");
+          this.showLine("no missing map after this");
           return;
         }
         after = found.searched;
-        this.say(`searched ${count(after + 1)} of ${count(this.run.total)}`);
+        this.showLine(`searched ${count(after + 1)} of ${count(this.run.total)}`);
       }
     } catch (error) {
-      this.say(error.message, true);
+      this.showLine(error.message, true);
     }
   }
 

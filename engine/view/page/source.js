@@ -52,7 +52,7 @@ export function damagedOf(response) {
 
 /** The server that serves this page. */
 export class LiveSource {
-  /** @param {(gone: boolean) => void} onGone told when the server stops answering and when it answers again */
+  /** @param {(gone: boolean) => void} onGone called when the server stops answering and when it answers again */
   constructor(onGone) {
     this.saved = false;
     this.gone = false;

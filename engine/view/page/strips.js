@@ -8,7 +8,7 @@ const MOST_KEPT = 600;
 /** @typedef {{url: string, reasons: Object<string, string>}} Strip reasons: {type: why its cell is marked} */
 
 export class Strips {
-  /** @param {(place: number, strip: ?Strip) => void} onStrip told of each picture that has arrived */
+  /** @param {(place: number, strip: ?Strip) => void} onStrip called with each picture that has arrived */
   constructor(onStrip) {
     this.onStrip = onStrip;
     this.kept = new Map(); // place -> strip, the oldest first
@@ -30,7 +30,7 @@ export class Strips {
   }
 
   /**
-   * Asks for the pictures of places, in this order, and for no others.
+   * Requests the pictures of places, in this order, and for no others.
    * @param {number[]} places
    */
   want(places) {
@@ -80,7 +80,7 @@ export class Strips {
       this.keep(place, { url, reasons });
       this.onStrip(place, this.kept.get(place));
     } catch {
-      // Cancelled, or the server is gone: the sheet asks again when it answers.
+      // Cancelled, or the server is gone: the sheet requests them again when it answers.
     } finally {
       if (this.running.get(place) === controller) this.running.delete(place);
       this.start();
