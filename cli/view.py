@@ -91,20 +91,19 @@ def view(
     from sgi.engine.view.opening import open_viewed
     from sgi.engine.view.settings import ViewSettings
 
-    with (
-        bind(host, port) as listener,
-        progress() as shown,
-        open_viewed(what, **opening, progress=shown) as viewed,
-    ):
-        port = listener.getsockname()[1]
-        settings = ViewSettings(host=host, token=token, command=_command(port))
-        app = create_app(viewed, settings)
-        address = settings.address(port)
-        echo(address)
-        if browser and has_display():
-            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
-        config = uvicorn.Config(app, http="h11", ws="none", log_level="warning", timeout_graceful_shutdown=2)
-        uvicorn.Server(config).run(sockets=[listener])
+    with bind(host, port) as listener:
+        with progress() as shown:  # ends before the server runs, as it prints a line whenever nothing else was printed
+            viewed = open_viewed(what, **opening, progress=shown)
+        with viewed:
+            port = listener.getsockname()[1]
+            settings = ViewSettings(host=host, token=token, command=_command(port))
+            app = create_app(viewed, settings)
+            address = settings.address(port)
+            echo(address)
+            if browser and has_display():
+                threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+            config = uvicorn.Config(app, http="h11", ws="none", log_level="warning", timeout_graceful_shutdown=2)
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def _save(path: Path, what: str | None, opening: dict[str, Any], chosen: dict[str, Any]) -> None:

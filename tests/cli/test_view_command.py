@@ -140,3 +140,15 @@ def test_browsers_that_leave_in_the_middle_change_nothing(viewer):
             left.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # reset, as a killed browser
     assert viewer.ask("/api/maps", {"seed": 4})[0] == 200
     assert viewer.process.poll() is None
+
+
+def test_the_progress_ends_before_the_server_runs(command, monkeypatch):
+    import uvicorn
+
+    from sgi.cli import progress
+
+    ended = []
+    monkeypatch.setattr(progress.Lines, "__exit__", lambda *_: ended.append("progress"))
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: ended.append("server"))
+    command("view", "--no-browser")
+    assert ended == ["progress", "server"]
