@@ -5,11 +5,11 @@
  * that of the items without maps.
  */
 
+import { Items } from "sgi/items";
+import { count, element, RunHead } from "sgi/run-head";
 import { Scroller } from "sgi/scroller";
 import { Strips } from "sgi/strips";
 
-const PAGE = 200;
-const MOST_PAGES = 60;
 const BESIDE = 1; // screens of rows above and below that are prepared
 const NARROW = 90; // px of a picture below which the label is shortened
 const LABEL = 22;
@@ -28,11 +28,14 @@ export class Sheet {
   constructor(root, source, onOpen) {
     this.root = root;
     this.source = source;
+    this.items = new Items(source, {
+      onTotal: () => this.layOut(),
+      onItems: () => this.moved(),
+      onError: (text) => this.head.showLine(text, true),
+    });
+    this.head = new RunHead(root);
     this.onOpen = onOpen;
     this.run = null;
-    this.only = "all";
-    this.total = 0; // items in the list that is shown
-    this.pages = new Map();
     this.nodes = new Map(); // slot -> element
     this.active = 0;
     this.opened = null;
@@ -65,18 +68,14 @@ export class Sheet {
     this.frame.focus({ preventScroll: true });
   }
 
-  part(name) {
-    return this.root.querySelector(`#sheet-${name}`);
-  }
-
   listen() {
     this.root.querySelector("form").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.find(this.part("search").value).then((place) => place !== null && this.focus());
+      this.find(this.head.part("search").value).then((place) => place !== null && this.focus());
     });
-    this.part("missing").addEventListener("click", () => this.nextMissing());
-    this.part("only").addEventListener("change", () => {
-      this.only = this.part("only").checked ? "missing" : "all";
+    this.head.part("missing").addEventListener("click", () => this.nextMissing());
+    this.head.part("only").addEventListener("change", () => {
+      this.items.only = this.head.part("only").checked ? "missing" : "all";
       this.active = 0;
       this.scroller.moveTo(0);
       this.reload();
@@ -101,11 +100,12 @@ export class Sheet {
         await this.reload();
       }
       this.run = run;
-      this.showRun();
-      if (this.lost) this.showLine("");
+      this.head.show(run);
+      this.frame.setAttribute("aria-label", `${count(run.total)} ${run.item}s`);
+      if (this.lost) this.head.showLine("");
       this.lost = false;
     } catch (error) {
-      this.showLine(error.message, true);
+      this.head.showLine(error.message, true);
       this.lost = true;
       this.run = this.run && { ...this.run, version: -1 };
     }
@@ -117,28 +117,6 @@ export class Sheet {
     this.polling = setTimeout(() => this.poll(), milliseconds);
   }
 
-  showLine(text, wrong = false) {
-    const note = this.part("note");
-    note.textContent = text;
-    note.title = text;
-    note.classList.toggle("wrong", wrong);
-  }
-
-  showRun() {
-    const { run } = this;
-    const state = { running: "the run goes on", stopped: "the run is not finished", finished: "" }[run.state];
-    const size = `${run.exact ? "" : "about "}${bytes(run.bytes)}`;
-    const parts = [`${count(run.done)} of ${count(run.total)} ${run.item}s`, size, state];
-    if (run.damaged) parts.push(`${count(run.damaged)} damaged`);
-    this.part("count").textContent = parts.filter(Boolean).join(" \u00b7 ");
-    this.part("count").dataset.state = run.state;
-    this.root.querySelector("label[for=sheet-search]").textContent = run.item === "seed" ? "Seed" : "Latent";
-    this.frame.setAttribute("aria-label", `${count(run.total)} ${run.item}s`);
-    const list = this.part("settings").querySelector("dl");
-    const settings = Object.entries(run.settings);
-    list.replaceChildren(...settings.flatMap(([label, text]) => [element("dt", label), element("dd", text)]));
-  }
-
   clear() {
     for (const node of this.nodes.values()) node.remove();
     this.nodes.clear();
@@ -146,12 +124,8 @@ export class Sheet {
 
   /** Reads the items on the screen again. */
   async reload() {
-    const before = this.pages;
-    this.pages = new Map();
-    this.stale = before; // shown until the new ones are there
     if (!this.run) return;
-    await this.page(Math.floor(this.firstSlot() / PAGE));
-    this.stale = null;
+    await this.items.renew(this.upper?.[0] ?? 0);
     this.layOut();
   }
 
@@ -164,7 +138,7 @@ export class Sheet {
     const filled = Math.floor((room + GAP) / this.columns) - GAP;
     this.strip = { width: filled, height: Math.round((height * filled) / width) };
     this.row = this.strip.height + LABEL + GAP;
-    const rows = Math.ceil(this.total / this.columns);
+    const rows = Math.ceil(this.items.total / this.columns);
     const shape = `${this.columns} ${filled}`;
     if (this.scroller.height !== rows * this.row || this.shape !== shape) {
       const [slot, part] = this.shape ? this.upper : [0, 0];
@@ -180,16 +154,12 @@ export class Sheet {
   showTypes() {
     const heads = this.root.querySelector(".sheet-types");
     heads.replaceChildren();
-    for (let column = 0; column < Math.min(this.columns, this.total || 1); column += 1) {
+    for (let column = 0; column < Math.min(this.columns, this.items.total || 1); column += 1) {
       const head = element("div");
       head.style.width = `${this.strip.width}px`;
       head.append(...this.run.types.map((name) => element("span", name)));
       heads.append(head);
     }
-  }
-
-  firstSlot() {
-    return this.upper?.[0] ?? 0;
   }
 
   moved() {
@@ -209,7 +179,7 @@ export class Sheet {
     this.upper = [Math.floor(top / this.row) * this.columns, (top / this.row) % 1]; // slot, and part of its row above
     const screen = this.frame.clientHeight;
     const first = Math.max(0, Math.floor((top - BESIDE * screen) / this.row)) * this.columns;
-    const stop = Math.min(this.total, Math.ceil((top + (1 + BESIDE) * screen) / this.row) * this.columns);
+    const stop = Math.min(this.items.total, Math.ceil((top + (1 + BESIDE) * screen) / this.row) * this.columns);
     for (const [slot, node] of this.nodes) {
       if (slot >= first && slot < stop) continue;
       node.remove();
@@ -226,7 +196,7 @@ export class Sheet {
       node.style.transform = `translate(${(slot % this.columns) * (this.strip.width + GAP)}px, ${y}px)`;
       this.fill(slot, node);
     }
-    for (let page = Math.floor(first / PAGE); page * PAGE < stop; page += 1) this.page(page);
+    this.items.loadAll(first, stop);
     this.shown = { first, stop };
     if (!this.resting) this.requestStrips();
   }
@@ -238,7 +208,7 @@ export class Sheet {
     node.dataset.slot = slot;
     node.setAttribute("role", "option");
     node.setAttribute("aria-posinset", slot + 1);
-    node.setAttribute("aria-setsize", this.total);
+    node.setAttribute("aria-setsize", this.items.total);
     node.style.width = `${this.strip.width}px`;
     const picture = element("div");
     picture.className = "sheet-strip";
@@ -254,7 +224,7 @@ export class Sheet {
 
   /** Writes the label, the mark and the picture of an item. */
   fill(slot, node) {
-    const item = this.item(slot);
+    const item = this.items.at(slot);
     const strip = item && item.state !== "missing" ? this.strips.get(item.place) : null;
     const state = strip && Object.keys(strip.reasons).length ? "damaged" : (item?.state ?? "");
     const key = `${item?.name} ${state} ${strip?.url} ${slot === this.active} ${item?.place === this.opened}`;
@@ -280,9 +250,9 @@ export class Sheet {
 
   onStrip(place, strip) {
     for (const [slot, node] of this.nodes) {
-      if (this.item(slot)?.place === place) this.fill(slot, node);
+      if (this.items.at(slot)?.place === place) this.fill(slot, node);
     }
-    const item = this.itemAt(place);
+    const item = this.items.ofPlace(place);
     if (!item || item.state !== "done" || !Object.keys(strip.reasons).length) return;
     item.state = "damaged";
     this.pollIn(REST_MS); // for the number of damaged maps
@@ -295,65 +265,16 @@ export class Sheet {
     const middle = ((this.scroller.top + this.frame.clientHeight / 2) / this.row) * this.columns;
     const wanted = [];
     for (let slot = this.shown.first; slot < this.shown.stop; slot += 1) {
-      const item = this.item(slot);
+      const item = this.items.at(slot);
       if (item && item.state !== "missing") wanted.push([Math.abs(slot - middle), item.place]);
     }
     this.strips.want(wanted.sort((one, other) => one[0] - other[0]).map(([, place]) => place));
   }
 
-  /** The item of a slot; null where it is not known yet. */
-  item(slot) {
-    const index = Math.floor(slot / PAGE);
-    const items = this.pages.get(index)?.items ?? this.stale?.get(index)?.items;
-    return items?.[slot % PAGE] ?? null;
-  }
-
-  itemAt(place) {
-    for (const { items } of this.pages.values()) {
-      const found = items?.find((item) => item.place === place);
-      if (found) return found;
-    }
-    return null;
-  }
-
-  /** Requests a page of items, once. */
-  page(index) {
-    const pages = this.pages;
-    let page = pages.get(index);
-    if (!page) {
-      page = { items: null };
-      pages.set(index, page);
-      page.loading = this.loadPage(pages, index, page);
-      for (const oldest of pages.keys()) {
-        if (pages.size <= MOST_PAGES) break;
-        pages.delete(oldest);
-      }
-    }
-    return page.loading;
-  }
-
-  async loadPage(pages, index, page) {
-    try {
-      const path = `/api/run/items?start=${index * PAGE}&count=${PAGE}&only=${this.only}`;
-      const found = await (await this.source.request(path)).json();
-      if (pages !== this.pages) return;
-      page.items = found.items;
-      if (found.total !== this.total) {
-        this.total = found.total;
-        this.layOut();
-      } else {
-        this.moved();
-      }
-    } catch (error) {
-      pages.delete(index);
-      this.showLine(error.message, true);
-    }
-  }
-
   /** Opens the item of a slot. */
   async open(slot) {
-    await this.page(Math.floor(slot / PAGE));
-    const item = this.item(slot);
+    await this.items.load(slot);
+    const item = this.items.at(slot);
     if (!item) return;
     this.setActive(slot);
     this.opened = item.place;
@@ -369,17 +290,17 @@ export class Sheet {
 
   /** Opens a random item, or marks it on the sheet. */
   random() {
-    this.choose(Math.floor(Math.random() * this.total));
+    this.choose(Math.floor(Math.random() * this.items.total));
   }
 
   choose(slot) {
-    if (slot < 0 || slot >= this.total) return;
+    if (slot < 0 || slot >= this.items.total) return;
     if (this.root.hidden) this.open(slot);
     else this.setActive(slot);
   }
 
   setActive(slot) {
-    this.active = Math.min(this.total - 1, Math.max(0, slot));
+    this.active = Math.min(this.items.total - 1, Math.max(0, slot));
     this.frame.setAttribute("aria-activedescendant", `sheet-item-${this.active}`);
     const top = Math.floor(this.active / this.columns) * this.row;
     const { scroller } = this;
@@ -392,10 +313,10 @@ export class Sheet {
 
   /** Shows the item of a place in the middle of the screen. */
   goTo(place) {
-    if (this.only !== "all") {
-      this.part("only").checked = false;
-      this.only = "all";
-      this.total = this.run.total;
+    if (this.items.only !== "all") {
+      this.head.part("only").checked = false;
+      this.items.only = "all";
+      this.items.total = this.run.total;
       this.reload();
       this.layOut();
     }
@@ -409,18 +330,18 @@ export class Sheet {
   async find(text) {
     const number = text.trim();
     if (!/^\d+$/.test(number)) {
-      this.showLine(number ? `'${number}' is no ${this.run.item}` : "", Boolean(number));
+      this.head.showLine(number ? `'${number}' is no ${this.run.item}` : "", Boolean(number));
       return null;
     }
     try {
-      const active = this.item(this.active);
+      const active = this.items.at(this.active);
       const after = active?.number === Number(number) ? active.place : -1;
       const { place } = await (await this.source.request(`/api/run/find?number=${number}&after=${after}`)).json();
-      this.showLine("");
+      this.head.showLine("");
       this.goTo(place);
       return place;
     } catch (error) {
-      this.showLine(error.message, true);
+      this.head.showLine(error.message, true);
       return null;
     }
   }
@@ -428,7 +349,7 @@ export class Sheet {
   /** Goes to the next item without a map; the server searches a part of the folder at a time. */
   async nextMissing() {
     const search = (this.search = {});
-    let after = this.item(this.active)?.place ?? -1;
+    let after = this.items.at(this.active)?.place ?? -1;
     if (this.active === 0 && !this.visited) after = -1;
     this.visited = true;
     try {
@@ -436,19 +357,19 @@ export class Sheet {
         const found = await (await this.source.request(`/api/run/missing?after=${after}`)).json();
         if (this.search !== search) return;
         if (found.place !== null) {
-          this.showLine("");
+          this.head.showLine("");
           this.goTo(found.place);
           return;
         }
         if (found.searched >= this.run.total - 1) {
-          this.showLine("no missing map after this");
+          this.head.showLine("no missing map after this");
           return;
         }
         after = found.searched;
-        this.showLine(`searched ${count(after + 1)} of ${count(this.run.total)}`);
+        this.head.showLine(`searched ${count(after + 1)} of ${count(this.run.total)}`);
       }
     } catch (error) {
-      this.showLine(error.message, true);
+      this.head.showLine(error.message, true);
     }
   }
 
@@ -456,7 +377,7 @@ export class Sheet {
     const rows = Math.max(1, Math.floor(this.frame.clientHeight / this.row));
     const step = {
       ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns,
-      PageUp: -rows * this.columns, PageDown: rows * this.columns, Home: -this.total, End: this.total,
+      PageUp: -rows * this.columns, PageDown: rows * this.columns, Home: -this.items.total, End: this.items.total,
     }[event.key];
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (step) this.setActive(this.active + step);
@@ -473,24 +394,4 @@ function titleOf(item, state, strip) {
   if (state === "missing") return `${item.name}: missing; the run has not made it`;
   const reasons = Object.entries(strip?.reasons ?? {}).map(([type, why]) => (type ? `${type}: ${why}` : why));
   return reasons.length ? `${item.name}: ${reasons.join("; ")}` : item.name;
-}
-
-function element(name, text = "") {
-  const made = document.createElement(name);
-  made.textContent = text;
-  return made;
-}
-
-function count(number) {
-  return number.toLocaleString("en");
-}
-
-function bytes(number) {
-  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
-  let place = 0;
-  while (number >= 1000 && place < units.length - 1) {
-    number /= 1000;
-    place += 1;
-  }
-  return `${place && number < 100 ? number.toPrecision(2) : Math.round(number)} ${units[place]}`;
 }

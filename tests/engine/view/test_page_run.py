@@ -97,7 +97,7 @@ def wait_for_pictures(tab):
           const { sheet } = sgi;
           const { first, stop } = sheet.shown;
           for (let slot = first; slot < stop; slot += 1) {
-            const item = sheet.item(slot);
+            const item = sheet.items.at(slot);
             if (!item || (item.state !== "missing" && !sheet.strips.get(item.place))) return false;
           }
           return stop > first;
@@ -137,7 +137,7 @@ def test_ten_thousand_seeds_scroll(many, open_folder):
     shown = on_screen(tab)
     assert len(shown) > 10
     assert all(picture for _, picture in shown)
-    counts = page.evaluate("() => [sgi.sheet.strips.requested, sgi.sheet.strips.cancelled, sgi.sheet.pages.size]")
+    counts = page.evaluate("() => [sgi.sheet.strips.requested, sgi.sheet.strips.cancelled, sgi.sheet.items.pages.size]")
     assert counts[0] < 2000  # the rows that were passed are not requested
     assert counts[2] <= 60
     page.press("#sheet-list", "End")
