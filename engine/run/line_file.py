@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,8 @@ from sgi.engine.files import atomic_write
 from sgi.engine.run.line_index import LineIndex
 
 _BLOCK = 1 << 19
+_TRIES = 3
+_BETWEEN_TRIES = 0.05  # seconds
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -239,11 +242,15 @@ class LineFile(Generic[L]):
 
 
 def _lock(file: int, path: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(
-            f"`outdir={path.parent}`: another run is writing there; wait for it, or choose another `outdir`"
-        ) from None
-    except OSError:  # a file system without locks
-        return
+    for left in reversed(range(_TRIES)):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not left:
+                raise UserError(
+                    f"`outdir={path.parent}`: another run is writing there; wait for it, or choose another `outdir`"
+                ) from None
+            time.sleep(_BETWEEN_TRIES)  # a viewer locks the file for a moment, to see whether a run holds it
+        except OSError:  # a file system without locks
+            return

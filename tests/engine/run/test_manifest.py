@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 
@@ -72,6 +73,21 @@ def test_sort_drops_invalid_lines(tmp_path):
     with Manifest(path) as manifest:
         manifest.sort()
     assert path.read_bytes() == data
+
+
+def test_a_lock_of_a_moment_does_not_refuse_a_run(tmp_path, monkeypatch):
+    lock, refused = fcntl.flock, []
+
+    def once(file, how):
+        if not refused:
+            refused.append(how)
+            raise BlockingIOError
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", once)
+    with Manifest(tmp_path / "manifest.jsonl"):
+        pass
+    assert len(refused) == 1
 
 
 def test_only_one_run_can_open_a_manifest(tmp_path):
