@@ -76,7 +76,8 @@ def test_sort_drops_invalid_lines(tmp_path):
 
 
 def test_a_lock_of_a_moment_does_not_refuse_a_run(tmp_path, monkeypatch):
-    lock, refused = fcntl.flock, []
+    lock = fcntl.flock
+    refused: list[int] = []
 
     def once(file, how):
         if not refused:
