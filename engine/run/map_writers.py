@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sgi.engine.artifact import Artifact
+from sgi.engine.cores import available_cores
 from sgi.engine.run.job import Job
 from sgi.engine.run.map_files import Written, encode_maps, make_folder, write_maps
 from sgi.engine.run.stage_times import StageTimes
@@ -45,7 +45,7 @@ class MapWriters:
         self._times = times
         self._folders: set[Path] = set()
         self._waiting: deque[Future[_Piece]] = deque()
-        threads = min(_MOST_WRITERS, os.cpu_count() or 1)
+        threads = min(_MOST_WRITERS, available_cores())
         self.most_waiting = 2 * threads
         self._pool = ThreadPoolExecutor(threads, "sgi-write")
 

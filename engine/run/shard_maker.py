@@ -24,6 +24,7 @@ import numpy as np
 
 from sgi.engine.api import Engine
 from sgi.engine.backends import Coding
+from sgi.engine.cores import available_cores
 from sgi.engine.drawing import draw_ahead
 from sgi.engine.files import temporary_path
 from sgi.engine.finite import NotFiniteError
@@ -99,7 +100,7 @@ class ShardMaker:
         self.kinds = {name: engine.artifact.output(name) for name in job.record.types}
         # Shards of codes are made from codes where the backend computes them, so that no values are copied.
         self.as_codes = isinstance(engine.backend, Coding) and self.settings.dtype == CODES
-        self.encoders = min(_MOST_ENCODERS, encoders or os.cpu_count() or 1)
+        self.encoders = min(_MOST_ENCODERS, encoders or available_cores())
         self.started = time.perf_counter()
         self.generating: deque[tuple[int, Seeds, Seeds]] = deque()  # number and seeds of a shard, and a batch of it
         self.making: dict[int, _Shard] = {}

@@ -338,7 +338,7 @@ def test_encoding_overlaps_generation_with_a_limited_queue(tmp_path, monkeypatch
             return super().run(*arguments, **options)
 
     monkeypatch.setattr(map_writers, "write_maps", gated)
-    monkeypatch.setattr(map_writers.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(map_writers, "available_cores", lambda: 2)
     outcome, _ = do(tmp_path, "0-9", backend=Opening(), batch=4)
     assert outcome.written == 10
     assert threading.main_thread() not in threads

@@ -23,7 +23,7 @@ from sgi.engine.api import Engine
 from sgi.engine.codes import pixels_of
 from sgi.engine.errors import UserError
 from sgi.engine.files import sha256_file
-from sgi.engine.run import pipeline, shard_files, shard_loop, verify_folder
+from sgi.engine.run import pipeline, shard_files, shard_loop, shard_maker, verify_folder
 from sgi.engine.run.job import Job
 from sgi.engine.run.pipeline import Outcome
 from sgi.engine.run.record import RunRecord
@@ -331,7 +331,7 @@ def test_generation_continues_only_until_the_queue_is_full(tmp_path, monkeypatch
         return encode(self, numbers, maps)
 
     monkeypatch.setattr(npy_stack._Writer, "encode", gated)
-    monkeypatch.setattr(shard_loop.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(shard_maker, "available_cores", lambda: 2)
     outcome, _ = do(tmp_path, "0-59", backend=Counted(), shard_size=60)
     assert outcome.written == 60
     assert len(generated) == 20
