@@ -43,10 +43,17 @@ def up_candidates(
 
 
 def conv_candidates(
-    x: Tensor, weight: Tensor, n: int, style: Tensor | None, epilogue: Epilogue, rgb: RgbTail | None, write: bool
+    x: Tensor,
+    weight: Tensor,
+    n: int,
+    style: Tensor | None,
+    epilogue: Epilogue,
+    rgb: RgbTail | None,
+    write: bool,
+    pair_weights: Tensor | None,
 ) -> Iterator[tuple[str, Callable[[], Conv]]]:
     """The ways to compute `conv` of the operands, with to-rgb or without."""
-    yield from conv_launch.candidates(x, weight, n, style, epilogue, rgb, write)
+    yield from conv_launch.candidates(x, weight, n, style, epilogue, rgb, write, pair_weights)
     for block in _small_blocks(x, weight, n, style):
         for parts in PARTS:
             run = partial(split_conv, x, weight, n, epilogue, rgb, parts, write=write, block=block)

@@ -26,7 +26,7 @@ from workload import SIZES
 
 LIMIT = 1.05  # two measurements of one candidate differ by as much
 SAVED_RATIO = 1.3
-CHOSEN = ("plain", "split", "fir", "taps", "phases", "fused")  # the rows form is chosen by a measurement only
+CHOSEN = ("plain", "split", "fir", "taps", "phases", "fused")  # rows and pairs are chosen by a measurement only
 Times = dict[str, dict[str, dict[str, float]]]  # shape key -> batch -> label -> microseconds
 
 

@@ -174,7 +174,8 @@ def using(winners: Winners) -> Iterator[None]:
     def fused_conv(
         x: Tensor, weight: Tensor, style: Tensor | None, scale: Tensor, noise: Tensor | None, bias: Tensor | None,
         clamp: float | None, next_style: Tensor | None, rgb_style: Tensor | None, rgb_weight: Tensor | None,
-        rgb_bias: Tensor | None, below: Tensor | None, rgb_clamp: float | None, write: bool, **options: Any,
+        rgb_bias: Tensor | None, below: Tensor | None, rgb_clamp: float | None, write: bool,
+        pair_weights: Tensor | None = None, **options: Any,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         n = scale.shape[0]
         name = choice(winners, shape_key(False, x.shape[1], x.shape[3], weight.shape[2], write), n)
@@ -182,12 +183,14 @@ def using(winners: Winners) -> Iterator[None]:
         tail = None
         if rgb_style is not None and rgb_weight is not None and rgb_bias is not None:
             tail = RgbTail(rgb_style, rgb_weight, rgb_bias, below, rgb_clamp)
-        for other, run in conv_candidates(x, weight, n, style, epilogue, tail, write) if name else ():
+        operands = x, weight, n, style, epilogue, tail, write, pair_weights
+        for other, run in conv_candidates(*operands) if name else ():
             if other == name:
                 y, img = run()
                 return x.new_empty(0) if y is None else y, scale.new_empty(0) if img is None else img
-        operands = (x, weight, style, scale, noise, bias, clamp, next_style)
-        found = former_conv(*operands, rgb_style, rgb_weight, rgb_bias, below, rgb_clamp, write=write, **options)
+        options |= {"write": write, "pair_weights": pair_weights}
+        layer = x, weight, style, scale, noise, bias, clamp, next_style
+        found = former_conv(*layer, rgb_style, rgb_weight, rgb_bias, below, rgb_clamp, **options)
         return cast("tuple[Tensor, Tensor]", found)
 
     fused_synthesis.fused_up_conv, fused_synthesis.fused_conv = fused_up_conv, fused_conv  # type: ignore[assignment]

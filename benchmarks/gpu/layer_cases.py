@@ -12,7 +12,7 @@ from candidates import DEFAULT_OPTIONS, STYLE_ON_LOAD, conv_candidates, up_candi
 from torch import Tensor
 from workload import Size, unbuilt_layers
 
-from sgi.engine.backends.triton.packed_synthesis import PHASES_FORM_MAX_INPUTS
+from sgi.engine.backends.triton.packed_synthesis import PAIRS_FORM_MAX_CHANNELS, PHASES_FORM_MAX_INPUTS
 from sgi.kernels.gpu import fused_conv, fused_up_conv, pack_conv
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
 from sgi.kernels.gpu.split.launch import conv_or_split, prefers_taps
@@ -79,7 +79,9 @@ class Operands:
         self.x = torch.randn(images, source, source, case.inputs, device=device, dtype=torch.float16)
         self.style = torch.rand(n, case.inputs, device=device) + 0.5 if on_load else None
         phases = case.up and case.inputs <= PHASES_FORM_MAX_INPUTS
-        self.packed = pack_conv(torch.randn(outputs, case.inputs, 3, 3, device=device), torch.float16, up=phases)
+        pairs = not case.up and max(case.inputs, outputs) <= PAIRS_FORM_MAX_CHANNELS
+        weight = torch.randn(outputs, case.inputs, 3, 3, device=device)
+        self.packed = pack_conv(weight, torch.float16, up=phases, pairs=pairs)
         self.epilogue = Epilogue(
             scale=torch.rand(n, outputs, device=device) + 0.5,
             noise=torch.randn(1, side, side, device=device),
@@ -104,7 +106,8 @@ class Operands:
         if case.up:
             yield from up_candidates(self.x, packed.taps, packed.phase_weights, case.batch, self.style, self.epilogue)
         else:
-            yield from conv_candidates(self.x, packed.taps, case.batch, self.style, self.epilogue, self.rgb, case.write)
+            operands = self.x, packed.taps, case.batch, self.style, self.epilogue, self.rgb, case.write
+            yield from conv_candidates(*operands, packed.pair_weights)
 
     def default(self) -> Any:
         """The layer as the fused network computes it; on the meta device, for compilation, without its operators."""
@@ -116,12 +119,13 @@ class Operands:
                 return up_conv(self.x, *weights, case.batch, self.style, e, form)
             return fused_up_conv(self.x, *weights, self.style, e.scale, e.noise, e.bias, e.clamp, e.next_style, form)
         if self.x.is_meta:
-            taps, split = packed.taps, DEFAULT_OPTIONS["split"]
-            return conv_or_split(self.x, taps, case.batch, self.style, e, self.rgb, case.write, split)
+            layer = self.x, packed.taps, case.batch, self.style, e, self.rgb, case.write
+            return conv_or_split(*layer, **DEFAULT_OPTIONS, pair_weights=packed.pair_weights)
         rgb = self.rgb
         tail = (None,) * 5 if rgb is None else (rgb.style, rgb.weight, rgb.bias, rgb.below, rgb.clamp)
         operands = (self.x, packed.taps, self.style, e.scale, e.noise, e.bias, e.clamp, e.next_style)
-        return fused_conv(*operands, *tail, write=case.write, **DEFAULT_OPTIONS)
+        options = DEFAULT_OPTIONS | {"pair_weights": packed.pair_weights}
+        return fused_conv(*operands, *tail, write=case.write, **options)
 
 
 def tensors(result: Any) -> list[Tensor]:

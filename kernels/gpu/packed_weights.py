@@ -24,13 +24,15 @@ class PackedConv:
     taps: [9, I, O] of the kernels' type, with unit energy per output channel, so that sums in float16 stay near the
     size of the input. norm: [O] float32; the generator's weight is taps * norm. energy: [I, O] float32, the sum over
     taps of taps squared. phase_weights: [9, I, 4 * O] of the kernels' type, taps with the upsampling filter folded in
-    (`fold_upsampling_filter`), or None.
+    (`fold_upsampling_filter`), or None. pair_weights: [3, 4 * I, 2 * O] of the kernels' type, taps for two pixels at
+    once (`pack_pairs`), or None.
     """
 
     taps: Tensor
     norm: Tensor
     energy: Tensor
     phase_weights: Tensor | None = None
+    pair_weights: Tensor | None = None
 
     @property
     def inputs(self) -> int:
@@ -41,18 +43,33 @@ class PackedConv:
         return self.taps.shape[2]
 
 
-def pack_conv(weight: Tensor, dtype: torch.dtype, up: bool = False) -> PackedConv:
-    """Pack weight [O, I, 3, 3] for the kernels in `dtype`; `up` adds the phase weights."""
+def pack_conv(weight: Tensor, dtype: torch.dtype, up: bool = False, pairs: bool = False) -> PackedConv:
+    """Pack weight [O, I, 3, 3] for the kernels in `dtype`; `up` adds the phase weights, `pairs` the pair weights."""
     outputs, inputs, _, _ = weight.shape
     wide = weight.detach().double()
     norm = wide.square().sum((1, 2, 3)).sqrt().clamp_min(1e-20)
     wide = wide / norm[:, None, None, None]
+    taps = wide.permute(2, 3, 1, 0).reshape(9, inputs, outputs).to(dtype).contiguous()
     return PackedConv(
-        taps=wide.permute(2, 3, 1, 0).reshape(9, inputs, outputs).to(dtype).contiguous(),
+        taps=taps,
         norm=norm.float(),
         energy=wide.square().sum((2, 3)).T.float().contiguous(),
         phase_weights=fold_upsampling_filter(wide).to(dtype).contiguous() if up else None,
+        pair_weights=pack_pairs(taps) if pairs else None,
     )
+
+
+def pack_pairs(taps: Tensor) -> Tensor:
+    """Pair weights [3, 4 * I, 2 * O] of taps [9, I, O]: the convolution of two neighbouring pixels at once.
+
+    Pixel b of a pair, 0 or 1, reads pixels b to b + 2 of a window of four; the weight of the fourth is 0. Rows are
+    ordered (row of the image, pixel of the window, i), columns (b, o).
+    """
+    _, inputs, outputs = taps.shape
+    pairs = taps.new_zeros(3, 4, inputs, 2, outputs)
+    for pixel in (0, 1):
+        pairs[:, pixel : pixel + 3, :, pixel] = taps.view(3, 3, inputs, outputs)
+    return pairs.view(3, 4 * inputs, 2 * outputs)
 
 
 def fold_upsampling_filter(weight: Tensor) -> Tensor:

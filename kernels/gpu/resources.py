@@ -30,6 +30,7 @@ from triton.runtime.jit import JITFunction
 from sgi.kernels.gpu import dispatch, tune
 from sgi.kernels.gpu.codes.launch import launch_codes
 from sgi.kernels.gpu.conv.launch import conv, label
+from sgi.kernels.gpu.conv.pairs import PAIRS_CONFIGS
 from sgi.kernels.gpu.conv.rows import ROWS_CONFIG
 from sgi.kernels.gpu.gradient.launch import activation_gradient, style_gradient
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
@@ -53,7 +54,8 @@ class CompiledKernel:
     """Resources of one compiled kernel.
 
     shared: bytes of shared memory; stack: bytes per thread, above 0 if registers spill; wgmma, mma: number of matrix
-    instructions in the PTX; from_registers: wgmma instructions that read an operand from registers.
+    instructions in the PTX; from_registers: wgmma instructions that read an operand from registers; waits: products by
+    wgmma in loops for which the threads wait before they start another one.
     """
 
     case: str
@@ -64,6 +66,7 @@ class CompiledKernel:
     shared: int
     wgmma: int
     from_registers: int
+    waits: int
     mma: int
 
 
@@ -126,8 +129,14 @@ def inspect(case: str, config: str, name: str, kernel: Any) -> CompiledKernel:
         wgmma=len(wgmma),
         # The first pair of braces lists the sums; a second pair lists an operand in registers.
         from_registers=sum(text.count("{") > 1 for text in wgmma),
+        waits=len(re.findall(r"warp_group_dot_wait .*pendings = 0", _loops(kernel.asm["ttgir"]))),
         mma=len(re.findall(r"\bmma\.sync", ptx)),
     )
+
+
+def _loops(code: str) -> str:
+    """The bodies of the innermost loops of a kernel in Triton's GPU dialect."""
+    return "\n".join(re.findall(r"scf\.for(?:(?!scf\.for).)*?scf\.yield", code, re.DOTALL))
 
 
 def _meta(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -192,6 +201,18 @@ def rows_case(dtype: torch.dtype) -> tuple[str, str, Callable]:
     )
     launch = partial(conv, x, weight, IMAGES, None, _epilogue(side, channels, True), tail, config=ROWS_CONFIG)
     return "rows", label(ROWS_CONFIG), launch
+
+
+def pairs_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
+    """(name, block shape, launch) of the pairs form on the widest layer that uses it, once with features written."""
+    for config in PAIRS_CONFIGS:
+        channels = 32 if config == PAIRS_CONFIGS[-1] else 64
+        side = 32768 // channels
+        x, weight = _meta(IMAGES, side, side, channels, dtype=dtype), _meta(9, channels, channels, dtype=dtype)
+        pairs, style = _meta(3, 4 * channels, 2 * channels, dtype=dtype), _meta(IMAGES, channels)
+        tail = RgbTail(style, _meta(3, channels), _meta(3), _meta(IMAGES, 3, side // 2, side // 2), clamp=256.0)
+        operands = x, weight, IMAGES, None, _epilogue(side, channels, True), tail
+        yield "pairs", label(config), partial(conv, *operands, pair_weights=pairs, config=config)
 
 
 def fused_cases(dtype: torch.dtype, arch: int) -> Iterator[tuple[str, str, Callable]]:
@@ -276,6 +297,8 @@ def compile_all(arch: int, dtype: torch.dtype, variants: tuple[str, ...], others
         ]
         if others and dtype.itemsize == 2 and arch >= 90:
             cases.append(rows_case(dtype))
+        if others and dtype.itemsize == 2:
+            cases += pairs_cases(dtype)
         if others:
             cases += fused_cases(dtype, arch)
             cases += [*split_cases(dtype), *((case, "", launch) for case, launch in other_cases(dtype))]

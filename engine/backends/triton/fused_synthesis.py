@@ -71,7 +71,7 @@ class FusedSynthesis:
                 tail = (rgb_styles[block][:n], rgb.weight, rgb.bias, img, rgb.clamp) if fused_rgb else (None,) * 5
                 x, fused = fused_conv(
                     x, layer.packed.taps, None, own_scale, layer.noise, layer.bias, layer.clamp, next_style,
-                    *tail, write=not (last and fused_rgb), split=0,
+                    *tail, write=not (last and fused_rgb), split=0, pair_weights=layer.packed.pair_weights,
                 )  # fmt: skip
                 if fused_rgb:
                     img = fused

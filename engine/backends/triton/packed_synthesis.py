@@ -13,6 +13,8 @@ from sgi.kernels.gpu import PackedConv, pack_conv
 
 # The phases form is never faster for wider up-convolutions, and its weights are four times as large.
 PHASES_FORM_MAX_INPUTS = 128
+# The pairs form does more arithmetic, which wider convolutions are bound by.
+PAIRS_FORM_MAX_CHANNELS = 64
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,11 @@ def _conv(module: ModulatedConv, dtype: torch.dtype, noise_mode: str) -> ConvLay
     noise = None
     if noise_mode == "const" and bool(module.noise_strength != 0):
         noise = (module.noise_const * module.noise_strength * LRELU_GAIN).detach()[None].contiguous()
-    phases = module.up and module.weight.shape[1] <= PHASES_FORM_MAX_INPUTS
+    outputs, inputs = module.weight.shape[:2]
+    phases = module.up and inputs <= PHASES_FORM_MAX_INPUTS
+    pairs = not module.up and max(inputs, outputs) <= PAIRS_FORM_MAX_CHANNELS and dtype.itemsize == 2
     return ConvLayer(
-        packed=pack_conv(module.weight, dtype, up=phases),
+        packed=pack_conv(module.weight, dtype, up=phases, pairs=pairs),
         up=module.up,
         bias=(module.bias * LRELU_GAIN).detach().contiguous(),
         noise=noise,

@@ -42,6 +42,7 @@ def _reference(
     rgb_clamp: float | None,
     write: bool,
     split: int,
+    pair_weights: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     tail = _tail(rgb_style, rgb_weight, rgb_bias, below, rgb_clamp)
     y = reference.modulated_conv(x, weight, style, scale, noise, bias, clamp)
@@ -69,6 +70,7 @@ def _fake(
     rgb_clamp: float | None = None,
     write: bool = True,
     split: int = 1,
+    pair_weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     n, height, width = scale.shape[0], x.shape[1], x.shape[2]
     y = x.new_empty(n, height, width, weight.shape[2]) if write else x.new_empty(0)
@@ -94,17 +96,19 @@ def fused_conv(
     rgb_clamp: float | None = None,
     write: bool = True,
     split: int = 1,
+    pair_weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`modulated_conv`, then its output times next_style, and to-rgb of the output before that product.
 
     The operands are those of `modulated_conv` and `to_rgb`; next_style: [N, O] float32 or None. `style=None`: x is
     already multiplied by its style. split: parts of the inner axis, each with blocks of its own, for
-    `style=None`; 1 is the undivided kernel, 0 chooses. Returns y [N, H, W, O] of x's type (empty unless `write`) and
-    the picture [N, C, H, W] float32 (empty without rgb_style).
+    `style=None`; 1 is the undivided kernel, 0 chooses. pair_weights: [3, 4 * I, 2 * O], the same weight for the pairs
+    form (`pack_conv(pairs=True)`), or None. Returns y [N, H, W, O] of x's type (empty unless `write`) and the picture
+    [N, C, H, W] float32 (empty without rgb_style).
     """
     from sgi.kernels.gpu.split.launch import conv_or_split
 
     epilogue = Epilogue(scale, noise, bias, act=True, clamp=clamp, next_style=next_style)
     tail = _tail(rgb_style, rgb_weight, rgb_bias, below, rgb_clamp)
-    y, img = conv_or_split(x, weight, scale.shape[0], style, epilogue, tail, write, split)
+    y, img = conv_or_split(x, weight, scale.shape[0], style, epilogue, tail, write, split, pair_weights)
     return x.new_empty(0) if y is None else y, scale.new_empty(0) if img is None else img

@@ -12,11 +12,14 @@ from torch import Tensor
 from sgi.kernels.gpu import tune
 from sgi.kernels.gpu.conv.epilogue import Colours, Tail
 from sgi.kernels.gpu.conv.kernel import conv_kernel
+from sgi.kernels.gpu.conv.pairs import PairsConfig, pairs_configs, pairs_conv
 from sgi.kernels.gpu.conv.rows import ROWS, RowsConfig, rows_configs, rows_conv
 from sgi.kernels.gpu.cost_model import CONVOLUTION, PHASES
 from sgi.kernels.gpu.dispatch import interpreted, precision, require
 from sgi.kernels.gpu.operands import Epilogue, RgbTail, check_images, check_vectors, row_stride
 from sgi.kernels.gpu.torgb.launch import finish
+
+Block = tune.Config | RowsConfig | PairsConfig  # its class is the form
 
 
 def conv(
@@ -31,14 +34,16 @@ def conv(
     stride: int = 1,
     transposed: bool = False,
     write: bool = True,
-    config: tune.Config | RowsConfig | None = None,
+    pair_weights: Tensor | None = None,
+    config: Block | None = None,
 ) -> tuple[Tensor | None, Tensor | None]:
     """Run the kernel: y [n, H', W', O] of x's type (None unless `write`) and the picture [n, C, H, W] of `rgb`.
 
     x: [NX, H, W, I], image i reading x[i % NX]. weight: [9, I, O] of x's type; with up=2 [9, I, 4 * O] (phase
     weights); with `transposed`, for gradients, [9, O, I], its taps in reverse order if stride is 1. stride=2 maps
-    [2 H + 1, 2 W + 1] pixels to [H, W] without padding. config: block shape, and with its class the form; None to
-    choose both. The rows form takes up=1, stride=1, no style.
+    [2 H + 1, 2 W + 1] pixels to [H, W] without padding. pair_weights: [3, 4 * I, 2 * O], the same weight for the pairs
+    form, or None. config: block shape, and with its class the form; None to choose both. The rows form and the pairs
+    form take up=1, stride=1, no style.
     Raises ValueError for operands whose shapes or types do not fit.
     """
     epilogue = epilogue or Epilogue()
@@ -54,20 +59,25 @@ def conv(
         require(up == 1, "to-rgb follows plain convolutions only")
         rgb.check(n, gh, gw, outputs)
 
-    def run(block: tune.Config | RowsConfig) -> tuple[Tensor | None, Tensor | None]:
-        if isinstance(block, RowsConfig):
+    def run(block: Block) -> tuple[Tensor | None, Tensor | None]:
+        if isinstance(block, RowsConfig | PairsConfig):
             plain = up == stride == 1 and not transposed and style is None
-            require(plain, "the rows form takes plain convolutions")
-            return rows_conv(x, weight, n, epilogue, rgb, write, block)
+            require(plain, "the rows form and the pairs form take plain convolutions")
+            if isinstance(block, RowsConfig):
+                return rows_conv(x, weight, n, epilogue, rgb, write, block)
+            fits = pair_weights is not None and pair_weights.shape[-1] == 2 * outputs
+            require(fits, "the pairs form needs its packed weight, of the same output channels")
+            assert pair_weights is not None
+            return pairs_conv(x, pair_weights, n, epilogue, rgb, write, block)
         return _launch(x, weight, n, style, epilogue, rgb, up, stride, transposed, write, block, (gh, gw, outputs))
 
     if config is None:
         flags = {"up": up, "stride": stride, "transposed": transposed, "style": style is not None}
         flags |= {"rgb": rgb is not None, "write": write, "side": gh}
         heavy = up == 2 or tune.is_heavy(x, gh * gw, rgb is not None)
-        # The plain form is the default; the rows form is chosen by a measurement only.
+        # The plain form is the default; the others are chosen by a measurement only.
         plain = up == stride == 1 and not transposed
-        others = rows_configs(x, weight, style) if plain else []
+        others = [*rows_configs(x, weight, style), *pairs_configs(x, pair_weights, style)] if plain else []
         product = PHASES if up == 2 else CONVOLUTION
         without = tune.SPILLING_GRADIENT_BLOCK if stride == 2 and tune.before_hopper(x) else None
         work = n * gh * gw, inputs, columns
@@ -119,21 +129,25 @@ def candidates(
     epilogue: Epilogue | None = None,
     rgb: RgbTail | None = None,
     write: bool = True,
+    pair_weights: Tensor | None = None,
 ) -> Iterator[tuple[str, Callable[[], tuple[Tensor | None, Tensor | None]]]]:
     """(label, launch) of a plain convolution in every form and block shape; operands and results are those of `conv`.
 
-    Labels: "plain 128x256x64 w8 s3" (rows x columns x input channels, warps, stages) and "rows 4x64x64x32 w4 s3"
-    (image rows x pixels x columns x input channels).
+    Labels: "plain 128x256x64 w8 s3" (rows x columns x input channels, warps, stages), "rows 4x64x64x32 w4 s3" (image
+    rows x pixels x columns x input channels), "pairs 256x32 w8 s4" (pairs x values of the window).
     """
     columns = weight.shape[2]
     heavy = tune.is_heavy(x, x.shape[1] * x.shape[2], rgb is not None)
     plain = tune.candidates(x.dtype, x.shape[3], columns, heavy)
-    configs: list[tune.Config | RowsConfig] = [*plain, *rows_configs(x, weight, style)]
+    configs: list[Block] = [*plain, *rows_configs(x, weight, style), *pairs_configs(x, pair_weights, style)]
     for config in configs:
-        yield label(config), partial(conv, x, weight, n, style, epilogue, rgb, write=write, config=config)
+        launch = partial(conv, x, weight, n, style, epilogue, rgb, write=write, pair_weights=pair_weights)
+        yield label(config), partial(launch, config=config)
 
 
-def label(config: tune.Config | RowsConfig) -> str:
+def label(config: Block) -> str:
     """Form and block shape in words, see `candidates`."""
+    if isinstance(config, PairsConfig):
+        return f"pairs {config.bm}x{config.bk} w{config.warps} s{config.stages}"
     shape = f"{config.bm}x{config.bn}x{config.bk} w{config.warps} s{config.stages}"
     return f"rows {ROWS}x{shape}" if isinstance(config, RowsConfig) else f"plain {shape}"

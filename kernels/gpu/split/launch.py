@@ -64,6 +64,7 @@ def conv_or_split(
     rgb: RgbTail | None,
     write: bool,
     split: int,
+    pair_weights: Tensor | None = None,
 ) -> tuple[Tensor | None, Tensor | None]:
     """`conv.launch.conv` of a plain convolution in `split` parts; 1 is the undivided kernel, 0 chooses."""
     from sgi.kernels.gpu.conv.launch import conv
@@ -72,7 +73,7 @@ def conv_or_split(
     parts = split or (choose_parts(x, weight, n) if style is None else 1)
     if parts > 1:
         return split_conv(x, weight, n, epilogue, rgb, parts, write=write)
-    return conv(x, weight, n, style, epilogue, rgb, write=write)
+    return conv(x, weight, n, style, epilogue, rgb, write=write, pair_weights=pair_weights)
 
 
 def choose_parts(x: Tensor, weight: Tensor, n: int) -> int:
