@@ -66,8 +66,23 @@ def _folded_tap(
 
 
 @triton.jit
+def _noise_of_row(noise_ptr, o_y, o_x, m_y, W: tl.constexpr, HAS_NOISE: tl.constexpr):
+    """Noise of the even and the odd pixels of a row of y, one of each per pixel of x: two times [BW], or 0."""
+    even = 0.0
+    odd = 0.0
+    if HAS_NOISE:
+        # A load of the whole block would read each value once per channel.
+        p_noise = noise_ptr + o_y * (2 * W) + 2 * o_x
+        m_x = m_y & (o_x < W)
+        even = tl.load(p_noise, mask=m_x, other=0.0)[:, None]
+        odd = tl.load(p_noise + 1, mask=m_x, other=0.0)[:, None]
+    return even, odd
+
+
+@triton.jit
 def _write_row(
     acc,  # scaled sums: [BW, BN] float32
+    noise,  # see _noise_of_row
     i_n,  # image
     o_y,  # row of y
     m_y,  # whether the program writes the row
@@ -76,10 +91,8 @@ def _write_row(
     odd,  # parity of each column: [BN]
     m_col,  # [1, BN]
     y_ptr,  # first pixel of the image
-    noise_ptr,
     bias_ptr,
     next_ptr,
-    noise_stride,
     next_stride,
     clamp,
     CO: tl.constexpr,
@@ -93,14 +106,10 @@ def _write_row(
     """Write y[o_y, 2 o_x + odd] = next * clamp(lrelu(acc + noise + bias))."""
     m_x = m_y & (o_x < W)
     if HAS_NOISE:
-        # Two values a pixel of x: a load of the whole block would read each of them once per channel.
-        p_noise = noise_ptr + i_n * noise_stride + o_y * (2 * W) + 2 * o_x
-        even_noise = tl.load(p_noise, mask=m_x, other=0.0)[:, None]
-        odd_noise = tl.load(p_noise + 1, mask=m_x, other=0.0)[:, None]
-        acc += tl.where(odd[None, :] > 0, odd_noise, even_noise)
+        acc += tl.where(odd[None, :] > 0, noise[1], noise[0])
     o_pix = o_y * (2 * W) + 2 * o_x[:, None] + odd[None, :]
     acc = activate(
-        acc, i_n, o_pix, o_out[None, :], m_col, m_x[:, None], m_col, bias_ptr, 0, noise_ptr, noise_stride,
+        acc, i_n, o_pix, o_out[None, :], m_col, m_x[:, None], m_col, bias_ptr, 0, bias_ptr, 0,
         bias_ptr, clamp, False, False, HAS_BIAS, ACT, HAS_CLAMP,
     )  # fmt: skip
     if HAS_NEXT:
@@ -209,6 +218,9 @@ def fused_up_conv_kernel(
     i_image = i_n % nx
     p_y = y_ptr + i_n.to(tl.int64) * (4 * H * W * CO)
 
+    p_noise = noise_ptr
+    if HAS_NOISE:
+        p_noise += i_n * noise_stride
     p_style = style_ptr
     if HAS_STYLE:
         p_style += i_n * style_stride
@@ -236,6 +248,9 @@ def fused_up_conv_kernel(
     for step in range(ROWS + 2):
         i_y = first - 1 + step
         m_y = (step >= 2) & (i_y <= H)
+        # Loaded before the products, which take longer than memory.
+        top_noise = _noise_of_row(p_noise, 2 * i_y - 2, o_x, m_y, W, HAS_NOISE)
+        two_noise = _noise_of_row(p_noise, 2 * i_y - 1, o_x, m_y, W, HAS_NOISE)
 
         # One product for both other rows of the weight reads x once.
         left = _row_of_x(x, i_image, i_y, -1, x0, BW, BK, CI, H, W, UPCAST, DESCRIPTOR, REGISTERS)
@@ -256,8 +271,8 @@ def fused_up_conv_kernel(
             t0 = tl.dot(at, top, t0, input_precision=PRECISION)
             t0 = tl.dot(right, top_right, t0, input_precision=PRECISION)
         _write_row(
-            rest3 + t0, i_n, 2 * i_y - 2, m_y, o_x, o_out, odd, m_col, p_y, noise_ptr, bias_ptr, next_ptr,
-            noise_stride, next_stride, clamp, CO, W, HAS_NOISE, HAS_BIAS, ACT, HAS_CLAMP, HAS_NEXT,
+            rest3 + t0, top_noise, i_n, 2 * i_y - 2, m_y, o_x, o_out, odd, m_col, p_y, bias_ptr, next_ptr,
+            next_stride, clamp, CO, W, HAS_NOISE, HAS_BIAS, ACT, HAS_CLAMP, HAS_NEXT,
         )  # fmt: skip
         if not DESCRIPTOR:
             both = tl.dot(left, two_left, input_precision=PRECISION)
@@ -265,8 +280,8 @@ def fused_up_conv_kernel(
             both = tl.dot(right, two_right, both, input_precision=PRECISION)
         t1, above = tl.split(tl.permute(tl.reshape(both, [BW, 2, BN]), [0, 2, 1]))
         _write_row(
-            rest2 + 3 * t0 + t1, i_n, 2 * i_y - 1, m_y, o_x, o_out, odd, m_col, p_y, noise_ptr, bias_ptr, next_ptr,
-            noise_stride, next_stride, clamp, CO, W, HAS_NOISE, HAS_BIAS, ACT, HAS_CLAMP, HAS_NEXT,
+            rest2 + 3 * t0 + t1, two_noise, i_n, 2 * i_y - 1, m_y, o_x, o_out, odd, m_col, p_y, bias_ptr, next_ptr,
+            next_stride, clamp, CO, W, HAS_NOISE, HAS_BIAS, ACT, HAS_CLAMP, HAS_NEXT,
         )  # fmt: skip
         rest3 = rest1 + 3 * (t0 + t1)
         rest2 = t0 + 3 * t1
