@@ -28,6 +28,7 @@ from sgi.engine.backends.triton.cuda_graph import CudaGraph
 from sgi.engine.backends.triton.fused_network import FusedNetwork
 from sgi.engine.generator import Generator
 from sgi.engine.offset_tensors import ROWS
+from sgi.kernels.gpu.dispatch import weight_prefetch
 
 Run = Callable[[], object]
 PSI = 0.7
@@ -48,18 +49,25 @@ def recorded(function: Callable[[Tensor], Tensor], z: Tensor) -> Run:
 
 @dataclass(frozen=True)
 class Variant:
-    """The kernels with other choices. winners: layers by the measured winners of the stage `forms`."""
+    """The kernels with other choices.
+
+    winners: layers by the measured winners of the stage `forms`. prefetch: weights come to L2 before a layer's input is
+    finished (`weight_prefetch`). largest: batch size up to which it is measured.
+    """
 
     name: str
     winners: Winners = field(default_factory=dict)
+    prefetch: bool = False
+    largest: int = sys.maxsize
 
 
 PLAIN = Variant("kernels")
 
 
 def variants(winners: Winners) -> list[Variant]:
-    """The kernels as they are and, if there are any, with the winners."""
-    return [PLAIN, Variant("kernels, winners", winners)] if winners else [PLAIN]
+    """The kernels as they are, with prefetched weights and, if there are any, with the winners."""
+    found = [PLAIN, Variant("kernels, prefetch", prefetch=True, largest=8)]
+    return [*found, Variant("kernels, winners", winners)] if winners else found
 
 
 @lru_cache(maxsize=2)
@@ -85,7 +93,7 @@ def kernels(
 
     def run(z: Tensor) -> Tensor:
         w = network.mapping(z)
-        with using(variant.winners):
+        with using(variant.winners), weight_prefetch(variant.prefetch):
             return network.render(network.styles(w, psi, None, selection), selection)
 
     with torch.inference_mode():

@@ -108,10 +108,10 @@ class Benchmark:
         rates: dict[str, float] = rows[0] if rows else {"matmul_fp16": 1.0, "copy": 1.0}
         return rates
 
-    @property
-    def variants(self) -> list[implementations.Variant]:
-        """The kernels as they are, and with the winners that the file contains."""
-        return implementations.variants(self.record.results.get("winners", {}))
+    def variants(self, batch: int) -> list[implementations.Variant]:
+        """The kernels as they are, and with other choices, such as the winners that the file contains."""
+        found = implementations.variants(self.record.results.get("winners", {}))
+        return [variant for variant in found if batch <= variant.largest]
 
     def _checks(self) -> Iterator[Case]:
         for name, rows in checks.cases(self.sizes, self.device, self.options.tiny):
@@ -161,7 +161,7 @@ class Benchmark:
         others = [pair for pair in self.pairs if pair not in self.tuned]
         for pairs in (self.tuned, others):
             for size, batch in pairs:
-                for variant in self.variants:
+                for variant in self.variants(batch):
                     yield self._network(variant.name, partial(implementations.kernels, variant=variant), size, batch)
             for name, make in rivals:
                 for size, batch in pairs:
@@ -178,7 +178,7 @@ class Benchmark:
     def _types(self) -> Iterator[Case]:
         size = self.sizes[-1]
         for batch in size.batches[:2]:
-            for variant in self.variants:
+            for variant in self.variants(batch):
                 rows = partial(measurements.types, size, batch, self.device, self.type_count, variant)
                 yield Case("types", f"{variant.name}, batch {batch}", rows)
 

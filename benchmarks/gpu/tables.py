@@ -15,7 +15,7 @@ from typing import Any
 
 Row = dict[str, Any]
 DEFAULT, CUDNN = "default", "cuDNN"
-PLAIN_FORMS = ("plain", "split", "rows")
+PLAIN_FORMS = ("plain", "split", "rows", "pairs")
 UP_FORMS = ("fir", "taps", "phases", "fused")
 RIVALS = ("NVIDIA stylegan3", "torch.compile", "torch", "ONNX Runtime CUDA")
 

@@ -25,6 +25,19 @@ def load_operand(
 
 
 @triton.jit
+def prefetch(
+    ptr,  # first element of a tensor
+    o,  # offsets: [S]
+    mask,  # [S]
+):
+    """Copy the elements at the offsets from memory to the L2 cache, without waiting; not in the interpreter."""
+    p = (ptr + tl.where(mask, o, 0)).to(tl.int64)
+    tl.inline_asm_elementwise(
+        "prefetch.global.L2 [$1]; mov.b32 $0, 0;", "=r,l", [p], dtype=tl.int32, is_pure=False, pack=1
+    )
+
+
+@triton.jit
 def activate(
     b_acc,  # [BM, BN] float32
     o_n,  # image of each row: a scalar if the block lies in one image, else [BM, 1]

@@ -22,6 +22,7 @@ KERNEL_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 logger = logging.getLogger(__name__)
 _warned: set[str] = set()
 _dependent: ContextVar[bool] = ContextVar("dependent", default=False)
+_prefetch: ContextVar[bool] = ContextVar("prefetch", default=False)
 
 
 def interpreted() -> bool:
@@ -60,6 +61,24 @@ def dependent_launches() -> Iterator[None]:
         yield
     finally:
         _dependent.reset(token)
+
+
+@contextmanager
+def weight_prefetch(enabled: bool) -> Iterator[None]:
+    """Within the context, kernels with dependent launches bring their weights to L2 before they wait, or do not.
+
+    The default is not to: no GPU has measured it.
+    """
+    token = _prefetch.set(enabled)
+    try:
+        yield
+    finally:
+        _prefetch.reset(token)
+
+
+def prefetches_weights() -> bool:
+    """Whether kernels prefetch weights, see `weight_prefetch`."""
+    return _prefetch.get()
 
 
 def dependent_options(x: Tensor) -> dict[str, Any]:

@@ -280,10 +280,15 @@ def split_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
             name,
             lambda b=block: _dependent(lambda: split.split_conv(x, weight, IMAGES, plain, tail, 9, block=b)),
         )
+        yield (
+            "prefetched",
+            name,
+            lambda b=block: _dependent(lambda: split.up_conv_by_taps(x, weight, IMAGES, up, b), True),
+        )
 
 
-def _dependent(launch: Callable) -> None:
-    with dispatch.dependent_launches():
+def _dependent(launch: Callable, prefetch: bool = False) -> None:
+    with dispatch.dependent_launches(), dispatch.weight_prefetch(prefetch):
         launch()
 
 

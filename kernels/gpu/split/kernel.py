@@ -11,8 +11,35 @@ import triton
 import triton.language as tl
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from sgi.kernels.gpu.device_functions import activate, load_operand
+from sgi.kernels.gpu.device_functions import activate, load_operand, prefetch
 from sgi.kernels.gpu.torgb.kernel import finish_colours
+
+LINE_BYTES = tl.constexpr(128)  # of the L2 cache
+
+
+@triton.jit
+def _prefetch_weights(
+    w_ptr,  # [9, I, O]
+    first,  # first step
+    i_n,  # block of columns
+    CI: tl.constexpr,
+    CO: tl.constexpr,
+    STEPS: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
+):
+    """Bring a block of columns of the weights of STEPS steps to the L2 cache."""
+    ELEMENTS: tl.constexpr = LINE_BYTES // (w_ptr.dtype.element_ty.primitive_bitwidth // 8)
+    LINES: tl.constexpr = (BN + ELEMENTS - 1) // ELEMENTS  # of a row of the block
+    K_BLOCKS: tl.constexpr = (CI + BK - 1) // BK
+    o = tl.arange(0, 128)
+    o_col = i_n * BN + o % LINES * ELEMENTS
+    for start in range(0, STEPS * BK * LINES, 128):
+        row = (start + o) // LINES
+        step = first + row // BK
+        o_k = step % K_BLOCKS * BK + row % BK
+        mask = (row < STEPS * BK) & (step < 9 * K_BLOCKS) & (o_k < CI) & (o_col < CO)
+        prefetch(w_ptr, (step // K_BLOCKS * CI + o_k) * CO + o_col, mask)
 
 
 @triton.jit(do_not_specialize=["n", "nx"])
@@ -31,6 +58,7 @@ def partial_conv_kernel(
     PRECISION: tl.constexpr,  # of tl.dot
     UPCAST: tl.constexpr,  # see load_operand
     PDL: tl.constexpr,  # programmatic dependent launch
+    PREFETCH: tl.constexpr,  # with PDL: whether the weights come to L2 before the kernel waits for x
     BM: tl.constexpr,  # rows of a block
     BN: tl.constexpr,  # columns of a block
     BK: tl.constexpr,  # input channels of a step
@@ -57,11 +85,13 @@ def partial_conv_kernel(
     o_x = o_m % W
     o_image = (o_n % nx).to(tl.int64) * (H * W * CI)
 
+    first = part * STEPS
     if PDL:
         gdc_launch_dependents()
+        if PREFETCH and i_m == 0:  # one block of rows for all
+            _prefetch_weights(w_ptr, first, i_n, CI, CO, STEPS, BN, BK)
         gdc_wait()
     acc = tl.zeros([BM, BN], tl.float32)
-    first = part * STEPS
     for step in range(first, tl.minimum(first + STEPS, 9 * K_BLOCKS)):
         tap = step // K_BLOCKS
         o_k = (step % K_BLOCKS) * BK + tl.arange(0, BK)  # [BK]

@@ -7,7 +7,14 @@ import triton
 from torch import Tensor
 
 from sgi.kernels.gpu import tune
-from sgi.kernels.gpu.dispatch import dependent_options, interpreted, multiprocessors, precision, require
+from sgi.kernels.gpu.dispatch import (
+    dependent_options,
+    interpreted,
+    multiprocessors,
+    precision,
+    prefetches_weights,
+    require,
+)
 from sgi.kernels.gpu.operands import Epilogue, RgbTail, check_images, row_stride
 from sgi.kernels.gpu.split.kernel import partial_conv_kernel, sum_parts_kernel, sum_taps_kernel
 from sgi.kernels.gpu.tune import Config
@@ -110,7 +117,7 @@ def partial_conv(x: Tensor, weight: Tensor, n: int, steps: int, block: Config, *
     partial_conv_kernel[(triton.cdiv(rows, block.bm) * triton.cdiv(outputs, block.bn) * count,)](
         x, weight, parts, n, x.shape[0],
         CI=inner, CO=outputs, H=height, W=width, STEPS=steps, SHIFTED=shifted,
-        PRECISION=precision(x.dtype), UPCAST=interpreted() and x.dtype == torch.bfloat16,
+        PRECISION=precision(x.dtype), UPCAST=interpreted() and x.dtype == torch.bfloat16, PREFETCH=prefetches_weights(),
         BM=block.bm, BN=block.bn, BK=block.bk, num_warps=block.warps, num_stages=block.stages,
         **dependent_options(x),
     )  # fmt: skip

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+import triton
+import triton.language as tl
 from kernel_cases import DTYPES, RMS, layer, rms_ratio, wide
 
 from sgi.kernels.gpu import fused_conv, fused_up_conv
 from sgi.kernels.gpu.conv import reference
 from sgi.kernels.gpu.conv.reference import modulated
-from sgi.kernels.gpu.split import launch
+from sgi.kernels.gpu.dispatch import prefetches_weights, weight_prefetch
+from sgi.kernels.gpu.split import kernel, launch
 from sgi.kernels.gpu.torgb import reference as torgb_reference
 from sgi.kernels.gpu.upconv import reference as up_reference
 
@@ -95,3 +98,51 @@ def test_a_style_must_be_applied_before():
     x, weight, *rest = operands.without("noise").arguments()
     with pytest.raises(ValueError, match="multiplied by its style before"):
         fused_up_conv(x, weight, None, *rest, None, "taps")
+
+
+@triton.jit
+def mark(ptr, o, mask):
+    tl.store(ptr + o, 1.0, mask=mask)
+
+
+@triton.jit
+def mark_prefetched(
+    w_ptr, first, i_n,
+    CI: tl.constexpr, CO: tl.constexpr, STEPS: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+):  # fmt: skip
+    prefetch_weights(w_ptr, first, i_n, CI, CO, STEPS, BN, BK)
+
+
+prefetch_weights = kernel._prefetch_weights
+
+
+@pytest.mark.parametrize(
+    ("dtype", "inputs", "outputs", "block", "line"),
+    [
+        (torch.float16, 40, 96, (64, 16), 64),
+        (torch.float16, 64, 80, (32, 32), 64),
+        (torch.float32, 24, 100, (64, 16), 32),
+    ],
+)
+def test_prefetched_lines_are_those_of_the_weights_of_a_part(monkeypatch, dtype, inputs, outputs, block, line):
+    monkeypatch.setattr(kernel, "prefetch", mark)
+    bn, bk = block
+    k_blocks = -(-inputs // bk)
+    columns = range(-(-outputs // bn))
+    for steps in (1, 3, 5):
+        for first in range(0, 9 * k_blocks, steps):
+            for i_n in columns:
+                marks = torch.zeros(9, inputs, outputs, dtype=dtype)
+                mark_prefetched[(1,)](marks, first, i_n, inputs, outputs, steps, bn, bk)
+                expected = torch.zeros_like(marks)
+                for step in range(first, min(first + steps, 9 * k_blocks)):
+                    rows = slice(step % k_blocks * bk, min(inputs, step % k_blocks * bk + bk))
+                    expected[step // k_blocks, rows, i_n * bn : (i_n + 1) * bn : line] = 1
+                assert torch.equal(marks, expected)
+
+
+def test_weights_are_prefetched_within_the_context_only():
+    assert not prefetches_weights()
+    with weight_prefetch(True):
+        assert prefetches_weights()
+    assert not prefetches_weights()
