@@ -1,6 +1,6 @@
 """The candidates of each layer: every form and block shape, as (label, callable).
 
-The one place that knows which forms the kernels have. A candidate computes the layer on the operands that it was made
+The list of the kernels' forms. A candidate computes the layer on the operands that it was made
 from; the label names it in every size, so that a choice can be repeated in a network. Its first word is the form.
 """
 

@@ -28,7 +28,7 @@ from sgi.engine.backends.triton.cuda_graph import CudaGraph
 from sgi.engine.backends.triton.fused_network import FusedNetwork
 from sgi.engine.generator import Generator
 from sgi.engine.offset_tensors import ROWS
-from sgi.kernels.gpu.dispatch import weight_prefetch
+from sgi.kernels.gpu.dispatch import dependent_convolutions, weight_prefetch
 
 Run = Callable[[], object]
 PSI = 0.7
@@ -52,12 +52,14 @@ class Variant:
     """The kernels with other choices.
 
     winners: layers by the measured winners of the stage `forms`. prefetch: weights come to L2 before a layer's input is
-    finished (`weight_prefetch`). largest: batch size up to which it is measured.
+    finished (`weight_prefetch`). dependent: convolutions of many pixels start early, too (`dependent_convolutions`).
+    largest: batch size up to which it is measured.
     """
 
     name: str
     winners: Winners = field(default_factory=dict)
     prefetch: bool = False
+    dependent: bool = False
     largest: int = sys.maxsize
 
 
@@ -65,8 +67,13 @@ PLAIN = Variant("kernels")
 
 
 def variants(winners: Winners) -> list[Variant]:
-    """The kernels as they are, with prefetched weights and, if there are any, with the winners."""
-    found = [PLAIN, Variant("kernels, prefetch", prefetch=True, largest=8)]
+    """The kernels as they are, with options that no GPU has measured and, if there are any, with the winners."""
+    few = 8
+    found = [
+        PLAIN,
+        Variant("kernels, prefetch", prefetch=True, largest=few),
+        Variant("kernels, dependent", dependent=True, largest=few),
+    ]
     return [*found, Variant("kernels, winners", winners)] if winners else found
 
 
@@ -93,7 +100,8 @@ def kernels(
 
     def run(z: Tensor) -> Tensor:
         w = network.mapping(z)
-        with using(variant.winners), weight_prefetch(variant.prefetch):
+        options = weight_prefetch(variant.prefetch), dependent_convolutions(variant.dependent)
+        with using(variant.winners), options[0], options[1]:
             return network.render(network.styles(w, psi, None, selection), selection)
 
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""What a crew knows of its workers: what one is doing, what each needs, and how they are lost."""
+"""The workers of a crew: what one is doing, what each needs, and how they are lost."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 @runtime_checkable
 class Heads(Protocol):
-    """A test of lines that knows how the accepted ones begin, so that most are accepted without being parsed."""
+    """A test of lines by how the accepted ones begin, so that most are accepted without being parsed."""
 
     def head(self, number: int) -> bytes:
         """The beginning of the line of a number."""

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 _warned: set[str] = set()
 _dependent: ContextVar[bool] = ContextVar("dependent", default=False)
 _prefetch: ContextVar[bool] = ContextVar("prefetch", default=False)
+_convolutions: ContextVar[bool] = ContextVar("convolutions", default=False)
 
 
 def interpreted() -> bool:
@@ -79,6 +80,24 @@ def weight_prefetch(enabled: bool) -> Iterator[None]:
 def prefetches_weights() -> bool:
     """Whether kernels prefetch weights, see `weight_prefetch`."""
     return _prefetch.get()
+
+
+@contextmanager
+def dependent_convolutions(enabled: bool) -> Iterator[None]:
+    """Within the context, convolutions of many pixels have dependent launches where small kernels have, or do not.
+
+    The default is not to: no GPU has measured it.
+    """
+    token = _convolutions.set(enabled)
+    try:
+        yield
+    finally:
+        _convolutions.reset(token)
+
+
+def dependent_convolution(x: Tensor) -> dict[str, Any]:
+    """`dependent_options` of a convolution of many pixels."""
+    return dependent_options(x) if _convolutions.get() else {"PDL": False}
 
 
 def dependent_options(x: Tensor) -> dict[str, Any]:

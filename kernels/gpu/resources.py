@@ -264,6 +264,21 @@ def other_cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable]]:
     )
 
 
+def dependent_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
+    """(name, block, launch) of the convolutions of many pixels with dependent launches."""
+    side, channels = 128, 256
+    config = tune.configs(dtype)[0]
+    x, weight = _meta(IMAGES, side, side, channels, dtype=dtype), _meta(9, channels, channels, dtype=dtype)
+    plain, up = _epilogue(side, channels, True), _epilogue(2 * side, channels, True)
+    name = label(config).removeprefix("plain ")
+    yield "dependent", name, lambda: _dependent(lambda: conv(x, weight, IMAGES, None, plain, config=config))
+    yield (
+        "dependent",
+        name,
+        lambda: _dependent(lambda: fir(transposed_conv(x, weight, IMAGES, None, config), 1, up)),
+    )
+
+
 def split_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
     """(name, block, launch) of the convolutions with a divided inner axis, on a layer of 8 px."""
     channels, side = 512, 8
@@ -288,7 +303,7 @@ def split_cases(dtype: torch.dtype) -> Iterator[tuple[str, str, Callable]]:
 
 
 def _dependent(launch: Callable, prefetch: bool = False) -> None:
-    with dispatch.dependent_launches(), dispatch.weight_prefetch(prefetch):
+    with dispatch.dependent_launches(), dispatch.weight_prefetch(prefetch), dispatch.dependent_convolutions(True):
         launch()
 
 
@@ -306,7 +321,11 @@ def compile_all(arch: int, dtype: torch.dtype, variants: tuple[str, ...], others
             cases += pairs_cases(dtype)
         if others:
             cases += fused_cases(dtype, arch)
-            cases += [*split_cases(dtype), *((case, "", launch) for case, launch in other_cases(dtype))]
+            cases += [
+                *split_cases(dtype),
+                *dependent_cases(dtype),
+                *((case, "", launch) for case, launch in other_cases(dtype)),
+            ]
         for case, config, launch in cases:
             compiled.clear()
             launch()

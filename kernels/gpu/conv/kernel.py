@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from sgi.kernels.gpu.conv.epilogue import finish_block
 from sgi.kernels.gpu.device_functions import load_operand
@@ -41,6 +42,7 @@ def conv_kernel(
     ACT: tl.constexpr,
     PRECISION: tl.constexpr,  # of tl.dot
     UPCAST: tl.constexpr,  # see load_operand
+    PDL: tl.constexpr,  # programmatic dependent launch
     BM: tl.constexpr,  # rows of a block
     BN: tl.constexpr,  # columns of a block
     BK: tl.constexpr,  # input channels of a step
@@ -77,6 +79,9 @@ def conv_kernel(
         b_n = o_n[:, None]
         m_style = m_row[:, None]
 
+    if PDL:
+        gdc_launch_dependents()
+        gdc_wait()
     acc = tl.zeros([BM, BN], tl.float32)
     for step in range(9 * K_BLOCKS):
         # Taps run fastest, so that nine reads of the same channels of a neighbourhood follow one another.

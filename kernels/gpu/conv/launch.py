@@ -15,7 +15,7 @@ from sgi.kernels.gpu.conv.kernel import conv_kernel
 from sgi.kernels.gpu.conv.pairs import PairsConfig, pairs_configs, pairs_conv
 from sgi.kernels.gpu.conv.rows import ROWS, RowsConfig, rows_configs, rows_conv
 from sgi.kernels.gpu.cost_model import CONVOLUTION, PHASES
-from sgi.kernels.gpu.dispatch import interpreted, precision, require
+from sgi.kernels.gpu.dispatch import dependent_convolution, interpreted, precision, require
 from sgi.kernels.gpu.operands import Epilogue, RgbTail, check_images, check_vectors, row_stride
 from sgi.kernels.gpu.torgb.launch import finish
 
@@ -115,6 +115,7 @@ def _launch(
         FLIPPED=transposed and stride == 1, ACT=e.act, PRECISION=precision(x.dtype),
         UPCAST=interpreted() and x.dtype == torch.bfloat16,
         BM=block.bm, BN=block.bn, BK=block.bk, num_warps=block.warps, num_stages=block.stages,
+        **dependent_convolution(x),
     )  # fmt: skip
     if parts is None or rgb is None:
         return y, None

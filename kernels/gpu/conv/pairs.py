@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sgi.kernels.gpu.conv.epilogue import Colours, Tail
 from sgi.kernels.gpu.conv.pairs_kernel import pairs_kernel
-from sgi.kernels.gpu.dispatch import interpreted, precision, require
+from sgi.kernels.gpu.dispatch import dependent_convolution, interpreted, precision, require
 from sgi.kernels.gpu.operands import Epilogue, RgbTail
 
 
@@ -70,5 +70,6 @@ def pairs_conv(
         CI=inputs, CO=outputs, H=height, W=width, C=channels, ACT=e.act, PRECISION=precision(x.dtype),
         UPCAST=interpreted() and x.dtype == torch.bfloat16,
         BM=block.bm, BN=block_columns(outputs), BK=block.bk, num_warps=block.warps, num_stages=block.stages,
+        **dependent_convolution(x),
     )  # fmt: skip
     return y, None if picture is None else picture[0]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from sgi.kernels.gpu.conv.epilogue import finish_block
 from sgi.kernels.gpu.device_functions import load_operand
@@ -32,6 +33,7 @@ def pairs_kernel(
     ACT: tl.constexpr,
     PRECISION: tl.constexpr,  # of tl.dot
     UPCAST: tl.constexpr,  # see load_operand
+    PDL: tl.constexpr,  # programmatic dependent launch
     BM: tl.constexpr,  # pairs of a block
     BN: tl.constexpr,  # output channels of a block, at least O
     BK: tl.constexpr,  # values of the window of a step
@@ -52,6 +54,9 @@ def pairs_kernel(
     m_col = (o_out < CO)[None, :]
     o_w = o_col // BN * CO + o_out
 
+    if PDL:
+        gdc_launch_dependents()
+        gdc_wait()
     acc = tl.zeros([BM, 2 * BN], tl.float32)
     for step in range(3 * K_BLOCKS):
         # Rows of x run fastest, so that reads of the same channels of a neighbourhood follow one another.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from sgi.kernels.gpu.device_functions import activate, load_operand
 
@@ -29,6 +30,7 @@ def transposed_conv_kernel(
     HAS_STYLE: tl.constexpr,
     PRECISION: tl.constexpr,  # of tl.dot
     UPCAST: tl.constexpr,  # see load_operand
+    PDL: tl.constexpr,  # programmatic dependent launch
     BM: tl.constexpr,  # rows of a block
     BN: tl.constexpr,  # columns of a block
     BK: tl.constexpr,  # input channels of a step
@@ -57,6 +59,9 @@ def transposed_conv_kernel(
     o_x = o_m % (W + 1)
     o_image = (o_n % nx).to(tl.int64) * (H * W * CI)
 
+    if PDL:
+        gdc_launch_dependents()
+        gdc_wait()
     acc = tl.zeros([BM, BN], tl.float32)
     for step in range(taps * K_BLOCKS):
         tap = step % taps
@@ -132,6 +137,7 @@ def fir_kernel(
     ACT: tl.constexpr,
     HAS_CLAMP: tl.constexpr,
     HAS_NEXT: tl.constexpr,
+    PDL: tl.constexpr,  # programmatic dependent launch
     ROWS: tl.constexpr,  # rows of y of a program
     BX: tl.constexpr,  # columns of y of a program
     BC: tl.constexpr,  # channels of a program
@@ -154,6 +160,9 @@ def fir_kernel(
     p_image = t_ptr + i_n.to(tl.int64) * (HI * WI * C)
     p_out = y_ptr + i_n.to(tl.int64) * (HO * WO * C)
 
+    if PDL:
+        gdc_launch_dependents()
+        gdc_wait()
     row0 = _filtered_row(p_image, first - PAD, o_x, o_c, m_c, HI, WI, C, PAD)
     row1 = _filtered_row(p_image, first - PAD + 1, o_x, o_c, m_c, HI, WI, C, PAD)
     row2 = _filtered_row(p_image, first - PAD + 2, o_x, o_c, m_c, HI, WI, C, PAD)

@@ -18,7 +18,7 @@ from torch import Tensor
 from sgi.kernels.gpu import tune
 from sgi.kernels.gpu.conv.launch import conv
 from sgi.kernels.gpu.cost_model import TRANSPOSED
-from sgi.kernels.gpu.dispatch import interpreted, multiprocessors, precision, require
+from sgi.kernels.gpu.dispatch import dependent_convolution, interpreted, multiprocessors, precision, require
 from sgi.kernels.gpu.operands import Epilogue, check_images, check_vectors, row_stride
 from sgi.kernels.gpu.split.launch import up_conv_by_taps
 from sgi.kernels.gpu.upconv import fused_launch
@@ -134,7 +134,7 @@ def transposed_conv(
             x, weight, t, style, n, x.shape[0], row_stride(style),
             CI=inputs, CO=outputs, H=height, W=width, HAS_STYLE=style is not None, PRECISION=precision(x.dtype),
             UPCAST=interpreted() and x.dtype == torch.bfloat16, BM=block.bm, BN=block.bn, BK=block.bk,
-            num_warps=block.warps, num_stages=block.stages,
+            num_warps=block.warps, num_stages=block.stages, **dependent_convolution(x),
         )  # fmt: skip
         return t
 
@@ -168,6 +168,6 @@ def fir(t: Tensor, pad: int, epilogue: Epilogue | None = None) -> Tensor:
         e.clamp or 0.0, C=channels, HI=hi, WI=wi, HO=ho, WO=wo, PAD=pad,
         HAS_SCALE=e.scale is not None, HAS_NOISE=e.noise is not None, HAS_BIAS=e.bias is not None, ACT=e.act,
         HAS_CLAMP=e.clamp is not None, HAS_NEXT=e.next_style is not None, ROWS=rows, BX=bx, BC=bc,
-        num_warps=4,
+        num_warps=4, **dependent_convolution(t),
     )  # fmt: skip
     return y

@@ -8,10 +8,17 @@ import triton
 import triton.language as tl
 from kernel_cases import DTYPES, RMS, layer, rms_ratio, wide
 
-from sgi.kernels.gpu import fused_conv, fused_up_conv
+from sgi.kernels.gpu import dispatch, fused_conv, fused_up_conv
 from sgi.kernels.gpu.conv import reference
 from sgi.kernels.gpu.conv.reference import modulated
-from sgi.kernels.gpu.dispatch import prefetches_weights, weight_prefetch
+from sgi.kernels.gpu.dispatch import (
+    dependent_convolution,
+    dependent_convolutions,
+    dependent_launches,
+    dependent_options,
+    prefetches_weights,
+    weight_prefetch,
+)
 from sgi.kernels.gpu.split import kernel, launch
 from sgi.kernels.gpu.torgb import reference as torgb_reference
 from sgi.kernels.gpu.upconv import reference as up_reference
@@ -141,8 +148,17 @@ def test_prefetched_lines_are_those_of_the_weights_of_a_part(monkeypatch, dtype,
                 assert torch.equal(marks, expected)
 
 
-def test_weights_are_prefetched_within_the_context_only():
+def test_options_that_no_gpu_measured_are_off_outside_of_their_contexts(monkeypatch):
+    monkeypatch.setattr(dispatch, "has_dependent_launches", lambda x: True)
+    x, off, on = torch.empty(1), {"PDL": False}, {"PDL": True, "launch_pdl": True}
     assert not prefetches_weights()
-    with weight_prefetch(True):
-        assert prefetches_weights()
-    assert not prefetches_weights()
+    assert dependent_options(x) == off
+    with dependent_launches():
+        assert dependent_options(x) == on
+        assert dependent_convolution(x) == off
+        with weight_prefetch(True), dependent_convolutions(True):
+            assert prefetches_weights()
+            assert dependent_convolution(x) == on
+        with weight_prefetch(False), dependent_convolutions(False):
+            assert not prefetches_weights()
+            assert dependent_convolution(x) == off
