@@ -175,7 +175,7 @@ def test_shards_are_merged_and_problems_are_listed_by_verify(command, model, tmp
     command(*arguments, "--shard", "2/2")
     code, out, err = command(*verify)
     assert (code, err) == (0, "")
-    assert out.endswith(f"\nmerged      2 manifests of shards into {tmp_path / 'manifest.jsonl'}\n")
+    assert out.endswith(f"\nmerged      2 manifests of parts into {tmp_path / 'manifest.jsonl'}\n")
     (tmp_path / "seed000003_depth.png").write_bytes(b"")
     (tmp_path / "seed000077_depth.png").write_bytes(b"")
     code, out, err = command(*verify)
