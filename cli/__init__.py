@@ -28,7 +28,7 @@ COMMANDS = {
     "run": "Write the maps of seeds or latents as files; the same command continues a stopped run.",
     "sheet": "Write a grid of maps as one picture: rows of seeds, of psi or of alpha.",
     "interpolate": "Walk from seed to seed and write the image beside its maps, as a video or as frames.",
-    "verify": "Check a folder of maps against its hashes and its model, and merge the manifests of its shards.",
+    "verify": "Check a folder of maps against its hashes and its model, and merge the manifests of its parts.",
     "inspect": "Describe a checkpoint, or a file or folder that a command wrote; nothing in it is executed.",
     "import": "Convert a StyleGAN2 checkpoint to a generator file; nothing in it is executed.",
     "export": "Bake offsets into a generator and write one verified model: ONNX, TensorRT or a Triton repository.",

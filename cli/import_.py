@@ -32,7 +32,7 @@ def import_(
     classes = f", {report.config.c_dim} classes" if report.config.c_dim else ""
     console = new_console(soft_wrap=True)
     console.print(
-        f"{report.out}: {report.config.resolution} px{classes}, from a {report.format}; sha256 {report.sha256}"
+        f"{report.out}: {report.config.resolution} px{classes}, read as {report.format}; sha256 {report.sha256}"
     )
     for line in report.assumed:
         console.print(f"assumed: {line}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sgi.cli.terminal import new_console
+from sgi.engine.byte_size import byte_size
 from sgi.engine.errors import one_line
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from sgi.engine.inspect_file import FileReport
 
-_SIZE_UNIT = 1e6
 _MOST_ROWS = 300
 
 
@@ -35,7 +35,7 @@ def inspect(
 
 
 def _tables(report: FileReport) -> list[Table]:
-    facts = _table(f"{report.path}: {report.kind}, {report.size / _SIZE_UNIT:.2f} MB")
+    facts = _table(f"{report.path}: {report.kind}, {byte_size(report.size)}")
     facts.show_header = False
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")

@@ -289,6 +289,8 @@ def _lines(report: RunReport) -> list[str]:
     first = f"{verb} {_count(report.written, report.item)}, {_count(maps, 'map')} ({', '.join(report.types)})"
     if report.written:
         first += f" in {report.seconds:.1f} s: {report.images_per_second:.1f} {report.item}s/s"
+    elif report.remark and not report.found:
+        first += f": {report.remark}"
     lines = [first if report.outdir else f"{first}; no files"]
     if report.found:
         lines.append(f"found {_count(report.found, report.item)} finished before")

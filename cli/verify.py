@@ -51,7 +51,7 @@ def verify(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Check all files of a folder of `run` against their hashes, and merge the manifests of shards.
+    """Check all files of a folder of `run` against their hashes, and merge the manifests of the parts of a run.
 
     A random sample of seeds is rendered again with the model of the folder and compared with the files, within the
     rounding of the format and of backends. Each finding is printed with what to do about it.
@@ -85,7 +85,7 @@ def _lines(report: FolderReport) -> list[str]:
     for kind, what, remedy in report.findings:
         lines += [f"{kind:12}{one_line(what, _SHOWN)}", f"{'':12}-> {remedy}"]
     if report.merged:
-        lines.append(f"merged      {report.merged} manifests of shards into {report.manifest}")
+        lines.append(f"merged      {report.merged} manifests of parts into {report.manifest}")
     return lines
 
 

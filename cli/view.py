@@ -16,6 +16,7 @@ from sgi.cli.options import OffsetFiles, RunBackend, RunCache, RunDevice, RunGen
 from sgi.cli.progress import progress
 from sgi.cli.terminal import echo
 from sgi.engine.backends import AUTO
+from sgi.engine.byte_size import byte_size
 from sgi.engine.errors import UserError, refuse_ignored
 
 PANELS = {
@@ -115,7 +116,7 @@ def _save(path: Path, what: str | None, opening: dict[str, Any], chosen: dict[st
     check_writable(path, "save")
     with progress() as shown, open_viewed(what, **opening, progress=shown) as viewed:
         size = save_view(viewed, path, **chosen, progress=shown)
-    echo(f"wrote {path}, {size / 1e6:.1f} MB")
+    echo(f"wrote {path}, {byte_size(size)}")
 
 
 def _command(port: int) -> str:

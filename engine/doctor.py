@@ -24,10 +24,14 @@ from sgi.engine.writers import deflate
 State = Literal["yes", "no", "untried"]
 ENGINE_BACKEND = "tensorrt"
 """The backend that runs TensorRT engines. There is no engine for every GPU, so that it cannot be tried."""
-PACKAGES = (
-    "numpy", "sgi-engine-cpu", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "triton",
-    "tensorrt", "tensorrt-rtx-cu13", "cuda-bindings", "nvidia-ml-py", "pycuda", "av", "isal",
-)  # fmt: skip
+PACKAGES = {
+    "numpy": "", "isal": "", "sgi-engine-cpu": "native", "onnxruntime": "cpu", "onnxruntime-gpu": "gpu",
+    "openvino": "cpu", "onnx": "export", "torch": "export", "transformers": "teachers", "diffusers": "teachers",
+    "triton": "triton", "tensorrt": "tensorrt", "tensorrt-rtx-cu13": "tensorrt-rtx", "cuda-bindings": "tensorrt",
+    "nvidia-ml-py": "gpu", "pycuda": "pycuda", "uvicorn": "view", "av": "video", "pyarrow": "parquet", "zarr": "zarr",
+    "OpenEXR": "exr", "s3fs": "remote", "ray": "scale",
+}  # fmt: skip
+"""Package -> an extra that brings it; empty where every installation has it."""
 _ADVICE = {NATIVE: ", or `pip install ./engine/native/python` in a checkout; it makes maps on CPUs faster"}
 _DETAIL_LENGTH = 200
 _TEST_BYTES = 1 << 20
@@ -162,15 +166,15 @@ def check_builders() -> list[Finding]:
 
 
 def check_packages() -> list[Finding]:
-    """Versions of the packages that backends and exporters use."""
+    """Versions of the packages that commands use, and the extras of those that are missing."""
     from importlib.metadata import PackageNotFoundError, version
 
     findings = []
-    for name in PACKAGES:
+    for name, extra in PACKAGES.items():
         try:
             findings.append(Finding(name, "yes", version(name)))
         except PackageNotFoundError:
-            findings.append(Finding(name, "no", "not installed"))
+            findings.append(Finding(name, "no", "not installed" + (f": extra {extra}" if extra else "")))
     return findings
 
 

@@ -58,8 +58,8 @@ def inspect_file(path: str | Path) -> FileReport:
     sidecars, arrays of latents, directions, maps, manifests, reports. Folders: of runs, reports, inverted pictures,
     Triton repositories.
 
-    For a checkpoint, `facts` holds `refused`, the reason why `import` rejects it, or `import`, the command for it;
-    reading checkpoints needs torch.
+    For a checkpoint, `facts` holds `refused`, the reason why `import` rejects it, or `supported` and `import`, the
+    command for it; reading checkpoints needs torch.
 
     Raises UserError for a file that is missing, damaged or of none of these kinds.
     """
@@ -121,7 +121,8 @@ def _checkpoint(path: Path) -> FileReport:
     kind = facts.pop("format", "checkpoint")
     if facts["refused"] is None:
         del facts["refused"]
-        facts["import"] = f"sgi-engine import {path} -o {path.stem}{SAFETENSORS}"
+        facts = {"supported": "yes", **facts}
+        facts["import"] = f"sgi-engine import {path} --out {path.stem}{SAFETENSORS}"
     return FileReport(path, kind, path.stat().st_size, facts)
 
 

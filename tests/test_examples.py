@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,13 @@ def test_a_loader_of_torch_trains_on_shards(tmp_path, monkeypatch, name, library
     (tmp_path / "run.json").write_text('{"dtype": "float16"}')
     with pytest.raises(SystemExit, match="shards of the dtype float16; this example reads codes"):
         example["Pairs"](tmp_path)
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    example = runpy.run_path(str(EXAMPLES / "train_on_shards.py"))
+    monkeypatch.setitem(sys.modules, "webdataset", None)
+    with pytest.raises(SystemExit, match="pip install webdataset"):
+        next(example["from_webdataset"]([]))
 
 
 def first(pair: tuple[np.ndarray, np.ndarray]) -> float:

@@ -27,7 +27,10 @@ TYPES = ("image", "depth")
 
 def from_webdataset(shards: list[str]) -> Iterator[dict[str, bytes]]:
     """PNG files by type, of each seed; each worker of a loader reads other shards."""
-    import webdataset
+    try:
+        import webdataset
+    except ModuleNotFoundError:
+        raise SystemExit("shards of the format webdataset need its package: pip install webdataset") from None
 
     for sample in webdataset.WebDataset(shards, shardshuffle=len(shards), empty_check=False):
         # Not by `decode` of webdataset, which converts pictures to 8 bits.

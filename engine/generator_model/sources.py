@@ -256,8 +256,9 @@ def _exported(path: Path, recipe: ModelRecipe, cache: bool, progress: Progress) 
         from sgi.export.onnx import export_onnx
 
         kept = "; later runs use the exported model" if cache else ""
+        network = checkpoints.load(path)
         progress.message(f"exporting {one_line(path.name, 80)}{kept}")
-        export_onnx(checkpoints.load(path), recipe.offsets, out, progress=progress, **recipe.settings)
+        export_onnx(network, recipe.offsets, out, progress=progress, **recipe.settings)
         if sha256_file(path) != content:
             raise UserError(f"`generator={path}`: the file changed while it was read; run again")
 

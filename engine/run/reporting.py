@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from sgi.engine.byte_size import byte_size
 from sgi.engine.progress import Figures, Progress, Stage
 from sgi.engine.run.set_aside import original_name
 
@@ -69,15 +70,5 @@ class RunReporter:
             "images_per_second": round(rate, 3), "limit": limit, "bytes": outcome.bytes, "written": outcome.written,
             "found": outcome.found,
         }  # fmt: skip
-        words = [f"{rate:.1f} {self._unit}/s", size(outcome.bytes), f"limit: {limit}" if limit else ""]
+        words = [f"{rate:.1f} {self._unit}/s", byte_size(outcome.bytes), f"limit: {limit}" if limit else ""]
         self._note = ", ".join(filter(None, words))
-
-
-def size(count: int) -> str:
-    """A number of bytes for people: `12.4 MB`, in powers of 1000."""
-    number, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB", "PB"):
-        if number < 999.95:
-            break
-        number, unit = number / 1000, larger
-    return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"

@@ -141,7 +141,10 @@ def open_model(outdir: Path, run: RunFile, where: ModelOfFolder, must: bool, pro
         if where.model is not None or where.generator is not None:
             named = f"model={where.model}" if where.model is not None else f"generator={where.generator}"
             raise UserError(f"`{named}`: not the model of this folder: {hashes}")
-        unknown = f"`model`: that of this folder is not the bundled one; name it with `model` or `generator`; {hashes}"
+        unknown = (
+            f"the folder's model, SHA-256 {record.model_sha256[:12]}..., is not the bundled one; name it with `model` "
+            "or `generator`"
+        )
     if unknown and must:
         raise UserError(unknown)
     return Opened(skipped=unknown) if unknown else Opened(source, stored, must=must)

@@ -22,7 +22,7 @@ def choose_format(name: str | None, seeds: int, types: int) -> str:
     if chosen not in MEDIA_TYPES:
         raise UserError(f"`format={chosen}`: choose from {', '.join(MEDIA_TYPES)}")
     if chosen == "png" and (seeds, types) != (1, 1):
-        raise UserError(f"`format=png`: contains one map, not {seeds} seeds of {types} types; use npz")
+        raise UserError(f"`format=png`: contains one map, not {seeds * types}; use npz")
     if chosen == "npy" and types != 1:
         raise UserError(f"`format=npy`: contains one type, not {types}; use npz")
     return chosen

@@ -28,7 +28,7 @@ def test_import_stores_network_and_source_without_private_paths(command, tmp_pat
     out_path = tmp_path / "room.safetensors"
     code, out, err = command("import", pickled, "-o", out_path)
     assert (code, err) == (0, "")
-    assert out.startswith(f"{out_path}: 16 px, from a NVIDIA PyTorch pickle; sha256 {generator_sha256(small)}")
+    assert out.startswith(f"{out_path}: 16 px, read as NVIDIA PyTorch pickle; sha256 {generator_sha256(small)}")
     assert "not imported: training_set_kwargs" in out
     assert generator_sha256(load_generator(out_path)) == generator_sha256(small)
     source = read_header(out_path).notes["source"]
@@ -88,7 +88,8 @@ def test_inspect_a_checkpoint(command, tmp_path, pickled, small):
     text = " ".join(out.split())
     parameters = sum(p.numel() for p in small.parameters())
     for words in (
-        "NVIDIA PyTorch pickle, 0.",
+        "NVIDIA PyTorch pickle, ",
+        " kB supported yes packing pickle",
         "resolution 16",
         "channels.8 16",
         "fp16_blocks 16",

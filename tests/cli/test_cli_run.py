@@ -164,6 +164,22 @@ def test_the_help_names_compressions(command):
     assert all(name in words for name in ("parquet: zstd, snappy, none;", "blosc-lz4", "dwaa"))
 
 
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (("--format", "npy-stack", "--shard-size", 5), "part 1 of 3 has no shards, because the run has only 2"),
+        (("--format", "npy", "--shard", "1/11"), "part 1 of 11 has no seeds, because the run has only 10"),
+    ],
+)
+def test_a_part_without_seeds_says_why(command, model, tmp_path, flags, why):
+    arguments = ("run", "--seeds", "0-9", "--model", model, "--outdir", tmp_path, "--shard", "1/3", *flags)
+    code, out, err = command(*arguments)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0].endswith(f": {why}")
+    code, out, _ = command(*arguments, "--json")
+    assert json.loads(out.splitlines()[-1])["remark"] == why
+
+
 def test_shards_are_merged_and_problems_are_listed_by_verify(command, model, tmp_path):
     arguments = ("run", "--seeds", "0-9", "--model", model, "--outdir", tmp_path, "--no-preview")
     command(*arguments, "--shard", "1/2")
@@ -175,7 +191,7 @@ def test_shards_are_merged_and_problems_are_listed_by_verify(command, model, tmp
     command(*arguments, "--shard", "2/2")
     code, out, err = command(*verify)
     assert (code, err) == (0, "")
-    assert out.endswith(f"\nmerged      2 manifests of shards into {tmp_path / 'manifest.jsonl'}\n")
+    assert out.endswith(f"\nmerged      2 manifests of parts into {tmp_path / 'manifest.jsonl'}\n")
     (tmp_path / "seed000003_depth.png").write_bytes(b"")
     (tmp_path / "seed000077_depth.png").write_bytes(b"")
     code, out, err = command(*verify)

@@ -92,6 +92,6 @@ def test_verify_says_what_to_do(command, model, tmp_path):
     assert (code, out.splitlines()[1]) == (0, "rendered    2 seeds again on onnxruntime, cpu: 2 identical")
     (tmp_path / "out" / "seed000003_depth.png").unlink()
     _, out, _ = command("verify", tmp_path / "out")
-    assert out.splitlines()[1].startswith("rendered    none: --model: that of this folder is not the bundled one")
+    assert out.splitlines()[1].startswith("rendered    none: the folder's model, SHA-256 ")
     assert out.splitlines()[2] == "damaged     3"
     assert out.splitlines()[3].startswith("            -> run the same `sgi-engine run` command again with --verify")

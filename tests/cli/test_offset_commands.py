@@ -21,6 +21,7 @@ from sgi.engine.generator import generator_sha256, random_generator, save_genera
 from sgi.engine.intrinsics import MAP_TYPES
 from sgi.engine.offsets import Offset
 from sgi.trainer.offsets.held_out_score import BASELINES, OFFSET
+from sgi.trainer.offsets.score_report import compare_to_baseline
 from sgi.trainer.offsets.spaces import SPACES
 
 QUICK = ("--steps", "12", "--images", "40", "--holdout", "12", "--threads", "1")
@@ -71,6 +72,26 @@ def test_score_gives_the_figures_of_train(tmp_path, file):
     printed = run(score, "--offset", path, "--generator", file, "--holdout", "12")
     assert f"{offset.score['rows'][OFFSET]['fvu']:.3f}" in printed
     assert f"{offset.score['rows']['ridge']['fvu']:.3f}" in printed
+
+
+@pytest.mark.parametrize(
+    ("fvu", "text"),
+    [
+        (0.227, "FVU 0.227, 0.45 of the best baseline's 0.501 (ridge on w)."),
+        (9.594, "FVU 9.594, not better than the best baseline's 0.501 (ridge on w): do not use this offset."),
+    ],
+)
+def test_a_score_is_compared_with_the_best_baseline(fvu, text):
+    score = {"rows": {OFFSET: {"fvu": fvu}, "ridge": {"fvu": 0.501}}, "best_baseline": "ridge"}
+    assert compare_to_baseline(score).startswith(text)
+
+
+def test_the_bundled_teacher_is_named_with_other_generators(tmp_path, file, monkeypatch):
+    recorder = RecordedProgress()
+    monkeypatch.setattr("sgi.cli.train.progress", lambda quiet: nullcontext(recorder))
+    for flags in (("--teacher", "bundled"), ("--teacher", "analytic:sobel")):
+        run(train, "--type", "depth", "--generator", file, "--out", tmp_path / "out", *flags, *QUICK, "--steps", "1")
+    assert [text.partition(";")[0] for text in recorder.messages] == ["the bundled teacher is trained on rooms"]
 
 
 def test_lora_from_a_row(tmp_path, file, generator):

@@ -114,6 +114,12 @@ def test_the_files_are_those_of_import_export_and_run(command, tmp_path, name, r
     assert contents(tmp_path / "direct") == contents(tmp_path / "by hand")
 
 
+def test_a_file_that_is_no_generator_is_not_exported(command, tmp_path, model):
+    code, out, err = command("run", "--generator", model, "--seeds", "0", "--outdir", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {model}: not a generator checkpoint: it is an exported model of sgi-engine")
+
+
 def test_progress_shows_the_export_once(run, kept, network):
     code, _, err = run()
     assert code == 0

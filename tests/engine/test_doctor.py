@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from importlib import metadata
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +19,12 @@ from sgi.engine.backends.cuda_memory import CudaPythonMemory
 from sgi.engine.gpu import Gpu
 from sgi.engine.writers import deflate
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[2]
 H200 = Gpu("NVIDIA H200", (9, 0), 141 << 30)
 
 
@@ -140,6 +149,18 @@ def test_packages_have_their_versions():
     import numpy
 
     assert doctor.Finding("numpy", "yes", numpy.__version__) in doctor.check_packages()
+
+
+def test_missing_packages_have_the_extra_that_brings_them(monkeypatch):
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    found = {finding.what: finding.detail for finding in doctor.check_packages()}
+    assert (found["numpy"], found["transformers"]) == ("not installed", "not installed: extra teachers")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for name, extra in doctor.PACKAGES.items():
+        assert not extra or any(re.match(rf"{name}\b", line) for line in extras[extra]), name
 
 
 def test_the_library_that_compresses_png_files_is_named(monkeypatch):

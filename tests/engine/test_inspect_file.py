@@ -50,7 +50,8 @@ def test_a_checkpoint_has_the_command_to_import_it(tmp_path, tiny_generator):
     path = tmp_path / "network.pkl"
     path.write_bytes(files.nvidia(tiny_generator))
     facts = inspect_file(path).facts
-    assert facts["import"] == f"sgi-engine import {path} -o network.safetensors"
+    assert facts["supported"] == "yes"
+    assert facts["import"] == f"sgi-engine import {path} --out network.safetensors"
     assert "refused" not in facts
     assert facts["resolution"] == 16
 

@@ -37,11 +37,17 @@ def score_table(offset: Offset, score: dict[str, Any]) -> Table:
 
 
 def compare_to_baseline(score: dict[str, Any]) -> str:
-    """Return one sentence that compares the FVU of the offset with that of the best baseline."""
+    """Return a comparison of the FVU of the offset with that of the best baseline, and what to do if it is worse."""
     rows, best = score["rows"], score["best_baseline"]
     offset, baseline = rows[OFFSET]["fvu"], rows[best]["fvu"]
+    name = f"the best baseline's {baseline:.3f} ({BASELINES[best]})"
+    if offset >= baseline:
+        return (
+            f"FVU {offset:.3f}, not better than {name}: do not use this offset. If the targets look wrong, choose "
+            "another teacher; if they look right, more steps or another space."
+        )
     ratio = f"{offset / baseline:.2f} of" if baseline > _MIN_FVU else "against"
-    return f"FVU {offset:.3f}, {ratio} the best baseline's {baseline:.3f} ({BASELINES[best]})."
+    return f"FVU {offset:.3f}, {ratio} {name}."
 
 
 def write_preview(path: str | Path, generator: Generator, offset: Offset, pool: Pool) -> None:

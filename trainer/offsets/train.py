@@ -119,6 +119,8 @@ def train_offsets(
     sampling.check(network)
     check_row(network.config, from_layer)
     loaded = teachers.load_teacher(teacher, device)
+    if generator is not None and teacher == "bundled":
+        progress.message("the bundled teacher is trained on rooms; for pictures of other things choose another teacher")
     kinds = {name: target_type(loaded, kind) for name, kind in kinds.items()}
     for kind in kinds.values():
         intrinsics.check_channels(kind, network.config.img_channels)

@@ -38,7 +38,7 @@ def describe(container: Container, checkpoint: Checkpoint) -> dict[str, Any]:
 def remarks(container: Container, dropped: tuple[str, ...]) -> dict[str, Any]:
     """What `import` leaves out: other parts of the file, fields with private paths, and names that are not executed."""
     return {
-        "dropped": list(dropped),
+        "not_imported": list(dropped),
         "private_paths": [field for name in dropped for field in _paths(container.root, name)],
         "inert_names": [name for name in container.names if name.partition(".")[0] not in _EXPECTED_MODULES],
     }

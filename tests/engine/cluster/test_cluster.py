@@ -212,6 +212,8 @@ def test_wrong_arguments(options, message):
 def test_a_cluster_makes_shards_only(model, tmp_path):
     with pytest.raises(UserError, match="`file_format=png`: a cluster makes shards; choose from webdataset"):
         run_seeds("0-3", model=model, outdir=tmp_path / "out", cluster=RayCluster())
+    with pytest.raises(UserError, match="`file_format=dummy`: measures this machine, .*; leave out `cluster`"):
+        run_seeds("0-3", model=model, file_format="dummy", cluster=RayCluster())
     assert not (tmp_path / "out").exists()
 
 

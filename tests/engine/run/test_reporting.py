@@ -10,7 +10,7 @@ from recorded_progress import RecordedProgress
 from sgi.engine.backends.onnxruntime import OnnxRuntimeBackend
 from sgi.engine.run import map_files, run_seeds
 from sgi.engine.run.pipeline import Outcome
-from sgi.engine.run.reporting import RunReporter, size
+from sgi.engine.run.reporting import RunReporter
 from sgi.engine.run.stage_times import StageTimes
 from sgi.engine.writers.npy_format import Npy
 
@@ -67,9 +67,3 @@ def test_the_rate_is_that_of_the_last_ten_seconds():
     assert progress.figures["seeds"]["images_per_second"] == 10
     assert progress.notes["seeds"][-1] == "10.0 latents/s, 0 B, limit: generate"
     assert progress.done == {"seeds": 2650}
-
-
-def test_sizes_for_people():
-    assert [size(count) for count in (0, 999, 1000, 12_400_000, 999_960_000)] == [
-        "0 B", "999 B", "1.0 kB", "12.4 MB", "1.0 GB",
-    ]  # fmt: skip

@@ -93,7 +93,9 @@ def test_another_model_is_refused_and_an_unknown_one_is_named(model, tmp_path):
     other = write_model(tmp_path / "other.onnx", describe(psi=0.6))
     with pytest.raises(UserError, match=r"`model=.*other.onnx`: not the model of this folder: run.json has the SHA"):
         verify_folder(tmp_path / "out", render=2, model=other)
-    with pytest.raises(UserError, match=r"`model`: that of this folder is not the bundled one; name it with `model`"):
+    with pytest.raises(
+        UserError, match=r"the folder's model, SHA-256 .*, is not the bundled one; name it with `model` or `generator`"
+    ):
         verify_folder(tmp_path / "out", render=2)
     with pytest.raises(UserError, match="`alpha=2` has no effect without `generator`"):
         verify_folder(tmp_path / "out", render=2, model=model, alpha=2)

@@ -1,4 +1,4 @@
-"""`verify_folder`: hashes, missing seeds, foreign maps, and merging the manifests of shards."""
+"""`verify_folder`: hashes, missing seeds, foreign maps, and merging the manifests of parts."""
 
 from __future__ import annotations
 

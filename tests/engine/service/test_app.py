@@ -87,7 +87,7 @@ def test_npy_and_png_contain_one_type(client, engine):
         ("seeds=0&psi=1&psi=1", "`psi`: was given twice"),
         ("seeds=0&format=", "`format=`: choose from"),
         ("seeds=0&format=exr", "`format=exr`"),
-        ("seeds=0&format=png", "one map"),
+        ("seeds=0&format=png", "one map, not 2"),
         ("seeds=0&format=npy", "one type"),
     ],
 )

@@ -31,7 +31,7 @@ def test_report_of_an_nvidia_pickle(written, conditional_generator):
         "stored_as": ["float32"],
         "fp16_blocks": [32],
         "assumed": [],
-        "dropped": ["training_set_kwargs", "G", "D", "augment_pipe"],
+        "not_imported": ["training_set_kwargs", "G", "D", "augment_pipe"],
         "private_paths": ["training_set_kwargs.path"],
         "inert_names": [],
         "refused": None,
@@ -44,7 +44,7 @@ def test_report_of_an_nvidia_pickle(written, conditional_generator):
 def test_report_of_a_rosinality_file_lists_assumptions(written, small):
     facts = report(written(files.rosinality_training(small)))
     assert facts["packing"] == "torch zip"
-    assert facts["dropped"] == ["g", "d", "g_optim", "d_optim", "args", "ada_aug_p"]
+    assert facts["not_imported"] == ["g", "d", "g_optim", "d_optim", "args", "ada_aug_p"]
     assert facts["private_paths"] == ["args.path"]
     assert facts["assumed"] == [
         "the format does not store the learning-rate multiplier of the mapping network: assumed to be 0.01",
@@ -103,7 +103,7 @@ def test_the_sampled_mean_includes_all_classes(conditional_generator):
 def test_the_mean_of_an_encoder_with_different_rows_is_sampled(written, small):
     path = written(files.encoder(small, lambda content: content["latent_avg"][3].add_(1)))
     assert "the file lacks the mean of w" in report(path)["assumed"][-1]
-    assert report(path)["dropped"] == ["opts", "the encoder"]
+    assert report(path)["not_imported"] == ["opts", "the encoder"]
 
 
 def test_missing_noise_of_old_rosinality_files_is_seeded_and_reported(written, small):
