@@ -108,11 +108,11 @@ def view(
 
 def _save(path: Path, what: str | None, opening: dict[str, Any], chosen: dict[str, Any]) -> None:
     """Write a static page."""
-    from sgi.engine.files import check_writable
     from sgi.engine.view.opening import open_viewed
     from sgi.engine.view.saving import save_view
+    from sgi.engine.view.static_page import check_page_path
 
-    check_writable(path, "save")
+    check_page_path(path)
     with progress() as shown, open_viewed(what, **opening, progress=shown) as viewed:
         size = save_view(viewed, path, **chosen, progress=shown)
     echo(f"wrote {path}, {size / 1e6:.1f} MB")

@@ -64,6 +64,15 @@ def items_of_folder(folder: RunFolder, numbers: Seeds | str | None = None) -> li
     return found
 
 
+def check_page_path(path: str | Path) -> Path:
+    """The path of a page to write; raises UserError for another suffix than .html, and where it cannot be written."""
+    target = Path(path)
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"`save={path}`: a page is an HTML file; choose a name with .html")
+    check_writable(target, "save")
+    return target
+
+
 def write(
     path: str | Path,
     items: Sequence[SavedItem],
@@ -76,13 +85,12 @@ def write(
 
     types: of the maps. model: what GET /api/model says. size: larger maps are reduced to this side in pixels.
     progress: called after each picture. The file is written under a temporary name and renamed.
-    Raises UserError for a path that cannot be written, and for more pictures than a browser can open.
+    Raises UserError as `check_page_path` does, and for more pictures than a browser can open.
     """
     side = check_integer("size", size) or 0
     if not 4 <= side <= MOST_SIZE:
         raise UserError(f"`size={size}`: choose 4 to {MOST_SIZE} pixels")
-    target = Path(path)
-    check_writable(target, "save")
+    target = check_page_path(path)
     resolution = min(side, int(model["resolution"]))
     _check_bytes(len(items), types, resolution)
     before, after = _page(str(model.get("title", "")))

@@ -15,6 +15,7 @@ export class LatentTools {
    */
   constructor(source, model, page) {
     this.source = source;
+    this.mostBytes = model.latents_bytes;
     this.page = page;
     this.photos = null;
     this.of = null;
@@ -37,6 +38,10 @@ export class LatentTools {
 
   async load() {
     const file = await chooseFile(SUFFIXES);
+    if (file.size > this.mostBytes) {
+      const [size, most] = [file.size, this.mostBytes].map((bytes) => Math.round(bytes / 1e6));
+      throw new Error(`${file.name} has ${size} MB; the page loads files of at most ${most} MB, choose fewer latents`);
+    }
     const response = await this.source.request(`/api/latents?name=${encodeURIComponent(file.name)}`, {
       method: "POST", body: file,
     });

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 
 pytest.importorskip("starlette")
 
+from browser_page import serving
 from safetensors.numpy import load, save
 from starlette.testclient import TestClient
 
@@ -102,6 +105,15 @@ def test_other_requests_get_one_line(client):
     ):
         assert response.status_code == status
         assert response.text.count("\n") == 1
+
+
+def test_a_request_that_states_too_many_bytes_is_answered_before_they_are_sent(live):
+    request = b"POST /api/latents?name=a.npy HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 600000000\r\n\r\n"
+    with serving(create_app(live, ViewSettings())) as address:
+        where = urlsplit(address)
+        with socket.create_connection((where.hostname, where.port), timeout=10) as client:
+            client.sendall(request)
+            assert b" 413 " in client.recv(1 << 16)
 
 
 def test_the_page_loads_nothing_from_other_sites(client):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -180,6 +181,13 @@ def test_latents_are_saved_and_loaded_and_a_photo_is_shown_beside_the_maps(tab, 
     assert tab.page.evaluate("() => document.querySelector('#card-photo img').naturalWidth") == 4
     tab.page.click("#latents-close")
     assert_shows(tab, engine(seeds=8, psi=0.5))
+    large = tmp_path / "large.npy"
+    large.touch()
+    os.truncate(large, 600_000_000)
+    with tab.page.expect_file_chooser() as chooser:
+        tab.page.click("#load-latents")
+    chooser.value.set_files(large)
+    tab.page.wait_for_selector("#status.wrong:has-text('large.npy has 600 MB; the page loads files of at most 268 MB')")
 
 
 def test_the_copied_command_and_lines_are_shown(tab):
