@@ -21,7 +21,7 @@ from sgi.engine.errors import UserError, refuse_ignored
 PANELS = {
     "Model": ("model", "generator", "offsets", "cache"),
     "Server": ("host", "port", "token", "browser"),
-    "One file in place of a server": ("save", "seeds", "size", "psi"),
+    "One file in place of a server": ("save", "seeds", "size", "psi", "class_index"),
     "Speed": ("backend", "device", "precision", "threads"),
 }
 
@@ -66,6 +66,12 @@ def view(
     psi: Annotated[
         float | None, typer.Option("--trunc", help="With --save: truncation psi. Default: the model's.")
     ] = None,
+    class_index: Annotated[
+        str | None,
+        typer.Option(
+            "--class", help="With --save: class of a conditional model, or a mix, as 3:0.7,5:0.3. Default: 0."
+        ),
+    ] = None,
 ) -> None:
     """Open a page that shows a model live: image and maps of seeds, truncation, mixing, depth in 3D, other light.
 
@@ -76,7 +82,7 @@ def view(
         "model": model, "generator": generator, "offsets": offsets or [], "backend": backend, "device": device,
         "threads": threads, "precision": precision, "cache": cache,
     }  # fmt: skip
-    given = {"seeds": seeds, "size": size, "psi": psi}
+    given = {"seeds": seeds, "size": size, "psi": psi, "class_index": class_index}
     if save is not None:
         _save(save, what, opening, {name: value for name, value in given.items() if value is not None})
         return

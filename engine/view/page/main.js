@@ -134,10 +134,10 @@ function startSaved(page) {
   byId("saved-items").hidden = false;
   byId("controls").hidden = items.length === 1;
   byId("layout").classList.add("plain", "saved");
-  if (page.model.photo) page.cards.showPhoto(page.model.photo);
   for (const part of document.querySelectorAll(".live, #reproduce")) part.hidden = true;
   const open = () => {
     const place = select.selectedIndex;
+    page.cards.showPhoto(items[place].photo ?? null);
     page.request(items[place].screen, () => page.source.filedMaps(place), items[place].label, "from this page");
   };
   const go = (place) => {
@@ -176,6 +176,9 @@ function expose(page) {
     },
     get relit() {
       return page.relight.relit;
+    },
+    get surfaceColours() {
+      return Array.from(page.surface.geometry.getAttribute("color")?.array ?? []);
     },
     camera: () => page.surface.camera(),
   };

@@ -88,18 +88,26 @@ export class Cards {
    */
   show(maps) {
     this.maps = maps;
+    const missing = maps.damaged ? "not in the files of the run; change a control to compute it" : "missing";
     for (const { type, card, canvas } of this.cards) {
       const map = maps.types[type.name];
       card.classList.toggle("missing", !map);
-      card.querySelector(".picture").dataset.why = maps.damaged?.[type.name] ?? "missing";
+      card.querySelector(".picture").dataset.why = maps.damaged?.[type.name] ?? missing;
       if (map) paint(canvas, map.pixels, map.side);
     }
     this.setPoint(this.point);
   }
 
-  /** Shows a photo before the maps. */
+  /**
+   * Shows a photo before the maps.
+   * @param {?string} url null for none
+   */
   showPhoto(url) {
     let picture = document.querySelector("#card-photo img");
+    if (!url) {
+      picture?.closest("#card-photo").remove();
+      return;
+    }
     if (!picture) {
       const card = document.createElement("article");
       card.className = "card";

@@ -17,10 +17,13 @@ from tolerances import BACKEND_PARITY, CLOSED_FORM
 
 from sgi.engine import Engine, bundle
 from sgi.engine.intrinsics import decode, encode, get
-from sgi.engine.live import open_live
+from sgi.engine.live import Screen, open_live
 from sgi.engine.offset_tensors import ROWS
 from sgi.engine.offsets import Offset
 from sgi.engine.view.app import create_app
+from sgi.engine.view.latents import latents_file
+from sgi.engine.view.opening import open_viewed
+from sgi.engine.view.saving import save_view
 from sgi.engine.view.settings import ViewSettings
 from sgi.engine.writers.colour_map import viridis
 from sgi.engine.writers.display import to_rgb
@@ -151,6 +154,19 @@ def test_classes(open_tab, class_model):
             found = tab.page.evaluate("() => Array.from(sgi.maps.types.depth.values)")
             expected = engine(seeds=0, class_index=chosen, types="depth")["depth"]
             np.testing.assert_allclose(found, expected.ravel(), atol=2 * BACKEND_PARITY)
+        assert "A class from 0 to 2" in tab.page.inner_text("#class-note")
+        for text, wrong in (
+            ("3", True),
+            ("1,2", True),
+            (" 2 ", False),
+            ("x", True),
+            ("0:0.5, 2:0.5", False),
+            ("", False),
+        ):
+            fill(tab, "#class", text)
+            assert tab.page.get_attribute("#class", "aria-invalid") == str(wrong).lower(), text
+        tab.settle()
+        tab.errors.clear()  # the browser logs each status 400
 
 
 def test_latents_are_saved_and_loaded_and_a_photo_is_shown_beside_the_maps(tab, engine, tmp_path):
@@ -188,6 +204,30 @@ def test_latents_are_saved_and_loaded_and_a_photo_is_shown_beside_the_maps(tab, 
         tab.page.click("#load-latents")
     chooser.value.set_files(large)
     tab.page.wait_for_selector("#status.wrong:has-text('large.npy has 600 MB; the page loads files of at most 268 MB')")
+
+
+def test_the_photo_of_inverted_latents_is_beside_their_maps_alone(open_tab, live, tmp_path):
+    for name, seed in (("a", 3), ("b", 4)):
+        (tmp_path / f"{name}_ws.safetensors").write_bytes(latents_file(live, Screen(seed=seed)))
+        Image.new("RGB", (seed, seed), "red").save(tmp_path / f"{name}_picture.png")
+    with (
+        open_viewed(tmp_path, device="cpu", threads=1) as viewed,
+        serving(create_app(viewed, ViewSettings())) as address,
+    ):
+        tab = open_tab(address)
+        width = "(width) => document.querySelector('#card-photo img')?.naturalWidth === width"
+        tab.page.wait_for_function(width, arg=3)
+        tab.page.keyboard.press("ArrowRight")
+        tab.page.wait_for_function(width, arg=4)
+        fill(tab, "#seed", 7)
+        tab.settle()
+        assert not tab.page.query_selector("#card-photo")
+        save_view(viewed, tmp_path / "page.html")
+    saved = open_tab((tmp_path / "page.html").as_uri())
+    saved.page.wait_for_function(width, arg=3)
+    saved.page.keyboard.press("ArrowRight")
+    saved.page.wait_for_function(width, arg=4)
+    assert saved.page.inner_text("#maps-title") == "Maps of b"
 
 
 def test_the_copied_command_and_lines_are_shown(tab):

@@ -34,10 +34,11 @@ def open_folder(open_tab):
     opened = []
     pages = []
 
-    def call(path, **options):
+    def call(path, live=None, **options):
         folder = RunFolder(path)
+        no_live = "" if live else "none"
         server = serving(
-            create_app(Viewed(live=None, title=folder.title, no_live="none", folder=folder), ViewSettings())
+            create_app(Viewed(live=live, title=folder.title, no_live=no_live, folder=folder), ViewSettings())
         )
         address = server.__enter__()
         opened.append((folder, server))
@@ -212,6 +213,24 @@ def test_missing_and_damaged_maps_are_marked_and_found(few, open_folder):
     page.press("#sheet-search", "Enter")
     page.wait_for_selector("#sheet-note:has-text('the run has no seed 70')")
     tab.errors = [text for text in tab.errors if "404" not in text]  # Chromium notes the answer
+
+
+def test_a_run_of_fewer_types_than_its_model(tmp_path, live, open_folder):
+    run_seeds("0-1", types="depth", outdir=tmp_path / "out", **OPTIONS)
+    tab = open_folder(tmp_path / "out", live=live)
+    page = tab.page
+    page.click("#sheet-item-1")
+    tab.settle()
+    why = "not in the files of the run; change a control to compute it"
+    assert page.get_attribute("#card-albedo .picture", "data-why") == why
+    assert page.inner_text("#relight-note") == "Relighting needs albedo and normals, which these files do not have."
+    assert not page.is_visible("#relight")
+    colours = "() => new Set(sgi.surfaceColours).size"
+    assert page.evaluate(colours) > 100  # those of depth, as there is no image
+    page.fill("#psi", "0.5")
+    tab.settle()
+    assert page.is_visible("#relight")
+    assert page.is_hidden("#relight-note")
 
 
 def test_a_run_is_followed_until_its_folder_is_removed(few, open_folder):
