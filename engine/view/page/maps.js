@@ -116,6 +116,10 @@ export class Cards {
         <footer></footer><p class="meaning">the photo that the maps are beside</p>`;
       this.root.prepend(card);
       picture = card.querySelector("img");
+      const mark = (missing) => () => card.classList.toggle("missing", missing);
+      picture.addEventListener("error", mark(true));
+      picture.addEventListener("load", mark(false));
+      picture.parentElement.dataset.why = "the file of the photo is not there";
     }
     picture.src = url;
   }

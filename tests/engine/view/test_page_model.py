@@ -115,7 +115,7 @@ def test_truncation_mixing_and_interpolation(tab, engine):
     mixed[2:6] = other[2:6]
     assert_shows(tab, engine(ws=mixed[None]))
     fill(tab, "#mix-rows", "2-99")
-    tab.page.wait_for_selector("#status.wrong:has-text('mix_rows')")
+    tab.page.wait_for_selector("#status.wrong:has-text('rows of w+ 2-99: write rows of w+ from 0 to 9')")
     fill(tab, "#mix-seed", "")
     fill(tab, "#towards-seed", 9)
     fill(tab, "#towards-share", 0.25)
@@ -217,8 +217,15 @@ def test_the_photo_of_inverted_latents_is_beside_their_maps_alone(open_tab, live
         tab = open_tab(address)
         width = "(width) => document.querySelector('#card-photo img')?.naturalWidth === width"
         tab.page.wait_for_function(width, arg=3)
+        (tmp_path / "b_picture.png").rename(tmp_path / "away.png")
+        tab.page.keyboard.press("ArrowRight")
+        tab.page.wait_for_selector("#card-photo.missing")
+        tab.errors.clear()  # the browser logs the status 404
+        (tmp_path / "away.png").rename(tmp_path / "b_picture.png")
+        tab.page.keyboard.press("ArrowLeft")
         tab.page.keyboard.press("ArrowRight")
         tab.page.wait_for_function(width, arg=4)
+        assert "missing" not in tab.page.get_attribute("#card-photo", "class")
         fill(tab, "#seed", 7)
         tab.settle()
         assert not tab.page.query_selector("#card-photo")
