@@ -69,7 +69,8 @@ export class Cards {
   onKey(event, type) {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     const side = this.maps?.types[type.name]?.side;
-    if (event.key === "Escape") {
+    if (event.key === "Escape" && this.point) {
+      event.stopPropagation();
       this.kept = false;
       this.setPoint(null);
     } else if (step && side) {

@@ -42,7 +42,10 @@ export function startRun(page, controls) {
 function startTabs(controls) {
   const names = ["sheet", "item"];
   const open = (chosen) => {
-    if (chosen === "item") byId("tab-item").disabled = false;
+    if (chosen === "item") {
+      byId("tab-item").disabled = false;
+      if (byId("sheet").contains(document.activeElement)) byId("tab-item").focus(); // the sheet disappears
+    }
     for (const name of names) {
       byId(name).hidden = name !== chosen;
       byId(`tab-${name}`).setAttribute("aria-selected", String(name === chosen));

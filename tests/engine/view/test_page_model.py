@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -410,6 +411,41 @@ def test_the_page_fits_its_window_in_both_colours(tab):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.click("#help")
     assert page.locator("#keys").is_visible()
+
+
+def test_every_control_is_reached_by_tab_and_has_a_name_of_its_own(tab):
+    page = tab.page
+    open_parts(tab)
+    wanted = page.evaluate(
+        """() => [...document.querySelectorAll("button, input, select, summary, [tabindex]")]
+          .filter((one) => !one.disabled && one.checkVisibility({ visibilityProperty: true }))
+          .map((one) => one.id || one.parentElement.id)"""
+    )
+    focused = """() => {
+      const { id, parentElement, tagName } = document.activeElement;
+      return [id || parentElement.id, tagName, getComputedStyle(document.activeElement).outlineStyle];
+    }"""
+    page.evaluate("() => document.activeElement.blur()")
+    reached, outlines = [], set()
+    while len(reached) <= len(wanted):
+        page.keyboard.press("Tab")
+        name, tag, outline = page.evaluate(focused)
+        if tag == "BODY":
+            break
+        reached.append(name)
+        outlines.add(outline)
+    assert reached == wanted
+    assert outlines == {"solid"}
+    roles = "button|textbox|slider|spinbutton|combobox|checkbox|group|img|region|figure"
+    found = re.findall(rf"- '?({roles})(?: \"([^\"]*)\")?[:' \[\n]", page.locator("body").aria_snapshot() + "\n")
+    assert len(found) > len(wanted)
+    assert all(name for _, name in found), found
+    assert len(set(found)) == len(found), sorted(one for one in found if found.count(one) > 1)
+    assert ("img", "Depth as a surface: drag, or press arrow keys, to turn it; + and - to zoom") in found
+    fill(tab, "#psi", 0.5)
+    page.focus(".slider:has(#psi) .reset")
+    page.keyboard.press("Enter")
+    assert (page.input_value("#psi"), page.evaluate("document.activeElement.id")) == ("1", "psi")
 
 
 def test_a_dragged_slider_asks_only_for_the_newest_value(tab, engine):

@@ -233,6 +233,38 @@ def test_a_run_of_fewer_types_than_its_model(tmp_path, live, open_folder):
     assert page.is_hidden("#relight-note")
 
 
+def test_keys_alone(few, live, open_folder):
+    tab = open_folder(few, live=live)
+    page = tab.page
+
+    def focused():
+        return page.evaluate("() => document.activeElement.id")
+
+    wait_for_pictures(tab)
+    assert focused() == "sheet-list"
+    page.focus("#sheet-missing")
+    page.keyboard.press("Enter")  # of the button, not of the sheet
+    page.wait_for_selector("#sheet-item-3.active")
+    page.focus("#sheet-list")
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    tab.settle()
+    assert (page.inner_text("#maps-title"), focused()) == ("Maps of seed000000", "tab-item")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => sgi.shown?.seed === 1")
+    page.focus("#copy-shell")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#copied:has-text('--seeds 1')")
+    page.focus("#canvas-depth")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")  # lets go of the crosshair
+    assert page.inner_text("#value-depth") == ""
+    assert page.is_visible("#item")
+    page.focus("#psi")
+    page.keyboard.press("Escape")
+    assert focused() == "sheet-list"
+
+
 def test_a_run_is_followed_until_its_folder_is_removed(few, open_folder):
     tab = open_folder(few)
     page = tab.page
