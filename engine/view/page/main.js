@@ -1,7 +1,7 @@
 /** The page: opens a source, builds its parts, and shows the maps of the controls whenever they change. */
 
 import { putInAddress, screenOfAddress } from "sgi/address";
-import { startCommands } from "sgi/commands";
+import { forgetCopied, startCommands } from "sgi/commands";
 import { Controls } from "sgi/controls";
 import { startKeys } from "sgi/keys";
 import { LatentTools } from "sgi/latents";
@@ -42,6 +42,7 @@ class Page {
    * @param {string} where the maps were, if they were not computed
    */
   async request(screen, getMaps, name, where = "") {
+    forgetCopied();
     this.screen = screen;
     this.wanted = { screen, getMaps, name, where };
     if (this.running) return;
@@ -110,9 +111,17 @@ function startControls(page) {
   const controls = new Controls(model, change);
   const showPhoto = (url) => page.cards.showPhoto(url);
   const latents = new LatentTools(source, model, { controls, change, showLine, showPhoto });
-  startCommands(source, { screen: () => page.screen, light: () => page.relight.light, showLine });
+  startCommands(source, {
+    screen: () => page.screen,
+    light: () => page.relight.light,
+    isLit: () => page.relight.changed,
+    showLine,
+  });
   source.onBack = change;
-  page.relight.onChange = () => keep(controls.screen());
+  page.relight.onChange = () => {
+    forgetCopied();
+    keep(controls.screen());
+  };
   return { controls, change };
 }
 

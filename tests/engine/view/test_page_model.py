@@ -247,6 +247,19 @@ def test_the_copied_command_and_lines_are_shown(tab):
         tab.page.wait_for_selector(f"#copied:has-text('{expected}')")
         assert "7" in tab.page.inner_text("#copied")
         assert "0.5" in tab.page.inner_text("#copied")
+    tab.page.click("#copy-shell")
+    tab.page.wait_for_selector("#copied:has-text('sgi-engine run')")
+    assert tab.page.inner_text("#copied-note") == ""
+    for change in (lambda: tab.page.click("#light-left"), lambda: tab.page.click("#next")):
+        change()
+        assert not tab.page.query_selector("#copied")  # it is of other settings
+        tab.settle()
+        tab.page.click("#copy-shell")
+        note = "the light is not in the command; Copy Python has it"
+        tab.page.wait_for_selector(f"#copied-note:has-text('{note}')")
+    tab.page.click("#copy-python")
+    tab.page.wait_for_selector("#copied:has-text('radians([-75')")
+    assert tab.page.inner_text("#copied-note") == ""
 
 
 def test_a_reload_shows_the_same(tab, engine):
