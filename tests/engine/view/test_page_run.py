@@ -96,10 +96,10 @@ def wait_for_pictures(tab):
     tab.page.wait_for_function(
         """() => {
           const { sheet } = sgi;
-          const { first, stop } = sheet.shown;
+          const { first, stop } = sheet.grid.shown;
           for (let slot = first; slot < stop; slot += 1) {
             const item = sheet.items.at(slot);
-            if (!item || (item.state !== "missing" && !sheet.strips.get(item.place))) return false;
+            if (!item || (item.state !== "missing" && !sheet.grid.strips.get(item.place))) return false;
           }
           return stop > first;
         }"""
@@ -116,8 +116,9 @@ def test_ten_thousand_seeds_scroll(many, open_folder):
         """async () => {
           const { sheet } = sgi;
           const times = [];
-          const draw = sheet.draw.bind(sheet);
-          sheet.draw = () => {
+          const { grid } = sheet;
+          const draw = grid.draw.bind(grid);
+          grid.draw = () => {
             const start = performance.now();
             draw();
             times.push(performance.now() - start);
@@ -129,7 +130,7 @@ def test_ten_thousand_seeds_scroll(many, open_folder):
             most = Math.max(most, document.querySelectorAll(".sheet-item").length);
           }
           times.sort((one, other) => one - other);
-          return { median: times[times.length >> 1], most, columns: sheet.columns };
+          return { median: times[times.length >> 1], most, columns: grid.columns };
         }"""
     )
     assert found["most"] < 40 * found["columns"]  # three screens of rows, not ten thousand
@@ -138,7 +139,9 @@ def test_ten_thousand_seeds_scroll(many, open_folder):
     shown = on_screen(tab)
     assert len(shown) > 10
     assert all(picture for _, picture in shown)
-    counts = page.evaluate("() => [sgi.sheet.strips.requested, sgi.sheet.strips.cancelled, sgi.sheet.items.pages.size]")
+    counts = page.evaluate(
+        "() => [sgi.sheet.grid.strips.requested, sgi.sheet.grid.strips.cancelled, sgi.sheet.items.pages.size]"
+    )
     assert counts[0] < 2000  # the rows that were passed are not requested
     assert counts[2] <= 60
     page.press("#sheet-list", "End")
@@ -163,12 +166,14 @@ def test_requests_of_rows_that_left_are_cancelled(many, open_folder):
     tab = open_folder(many)
     tab.page.route("**/run/strip/*", lambda route: None)  # never answered
     tab.page.evaluate("() => sgi.sheet.goTo(3000)")
-    asked = "(place) => sgi.sheet.strips.running.size === 6 && [...sgi.sheet.strips.running.keys()].every(near)"
+    asked = (
+        "(place) => sgi.sheet.grid.strips.running.size === 6 && [...sgi.sheet.grid.strips.running.keys()].every(near)"
+    )
     asked = asked.replace("near", "(one) => Math.abs(one - place) < 50")
     tab.page.wait_for_function(asked, arg=3000)
     tab.page.evaluate("() => sgi.sheet.goTo(9000)")
     tab.page.wait_for_function(asked, arg=9000)
-    assert tab.page.evaluate("() => sgi.sheet.strips.cancelled") >= 6
+    assert tab.page.evaluate("() => sgi.sheet.grid.strips.cancelled") >= 6
 
 
 def test_a_list_longer_than_any_element_reaches_every_row(few, open_folder):
@@ -176,7 +181,7 @@ def test_a_list_longer_than_any_element_reaches_every_row(few, open_folder):
     path.write_text(json.dumps({**json.loads(path.read_text()), "seeds": "0-99999999"}))
     tab = open_folder(few)
     page = tab.page
-    assert page.evaluate("() => sgi.sheet.space.offsetHeight") <= 8_000_000
+    assert page.evaluate("() => sgi.sheet.grid.space.offsetHeight") <= 8_000_000
     for place in (50_000_000, 99_999_999, 12_345_678):
         page.evaluate("(place) => sgi.sheet.goTo(place)", place)
         page.wait_for_selector(f".sheet-item.active:has-text('seed{place:06d}')")
