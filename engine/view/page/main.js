@@ -129,10 +129,17 @@ function startControls(page) {
 function startModel(page) {
   const { controls, change } = startControls(page);
   startKeys(controls);
-  const stated = screenOfAddress();
-  if (!controls.latents) controls.set(stated);
-  page.relight.set(stated.light);
-  change();
+  const showAddress = () => {
+    const stated = screenOfAddress();
+    if (!controls.latents) controls.set(stated);
+    page.relight.set({ ...page.relight.first, ...stated.light });
+    change();
+  };
+  addEventListener("hashchange", () => {
+    controls.setLatents(null); // another address was typed, or a bookmark was opened
+    showAddress();
+  });
+  showAddress();
 }
 
 /** A saved page: a list of pictures, without a model. */

@@ -282,6 +282,14 @@ def test_a_reload_shows_the_same(tab, engine):
     np.testing.assert_array_equal(drawn(tab, "#relight"), relit)
 
 
+def test_a_bookmark_in_the_open_page_is_shown(tab, engine):
+    tab.page.click("#light-left")
+    tab.page.evaluate("""() => location.hash = encodeURIComponent('{"seed":7,"psi":0.5}')""")
+    tab.page.wait_for_function("() => sgi.shown.seed === 7")
+    assert_shows(tab, engine(seeds=7, psi=0.5, types="depth"))
+    assert tab.page.input_value("#azimuth") == "-60"
+
+
 def test_a_wrong_light_in_the_address_does_no_harm(tab):
     tab.page.evaluate("""() => location.hash = '{"light":{"azimuth":999,"elevation":"x","strength":null}}'""")
     tab.page.reload()
