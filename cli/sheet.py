@@ -80,7 +80,8 @@ def sheet(
             device=device, threads=threads, cache=cache, progress=shown,
         )  # fmt: skip
     echo(
-        f"wrote {report.out}: {report.rows} rows of {', '.join(report.types)} in {report.seconds:.1f} s "
+        f"wrote {report.out}: {report.rows} row{'s' if report.rows > 1 else ''} of {', '.join(report.types)} in "
+        f"{report.seconds:.1f} s "
         f"({report.backend}, {report.device})"
     )
     if show and not open_file(report.out):

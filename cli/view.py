@@ -22,7 +22,7 @@ from sgi.engine.errors import UserError, refuse_ignored
 PANELS = {
     "Model": ("model", "generator", "offsets", "cache"),
     "Server": ("host", "port", "token", "browser"),
-    "One file in place of a server": ("save", "seeds", "size", "psi"),
+    "One file in place of a server": ("save", "seeds", "size", "psi", "class_index"),
     "Speed": ("backend", "device", "precision", "threads"),
 }
 
@@ -67,6 +67,12 @@ def view(
     psi: Annotated[
         float | None, typer.Option("--trunc", help="With --save: truncation psi. Default: the model's.")
     ] = None,
+    class_index: Annotated[
+        str | None,
+        typer.Option(
+            "--class", help="With --save: class of a conditional model, or a mix, as 3:0.7,5:0.3. Default: 0."
+        ),
+    ] = None,
 ) -> None:
     """Open a page that shows a model live: image and maps of seeds, truncation, mixing, depth in 3D, other light.
 
@@ -77,7 +83,7 @@ def view(
         "model": model, "generator": generator, "offsets": offsets or [], "backend": backend, "device": device,
         "threads": threads, "precision": precision, "cache": cache,
     }  # fmt: skip
-    given = {"seeds": seeds, "size": size, "psi": psi}
+    given = {"seeds": seeds, "size": size, "psi": psi, "class_index": class_index}
     if save is not None:
         _save(save, what, opening, {name: value for name, value in given.items() if value is not None})
         return
@@ -109,11 +115,11 @@ def view(
 
 def _save(path: Path, what: str | None, opening: dict[str, Any], chosen: dict[str, Any]) -> None:
     """Write a static page."""
-    from sgi.engine.files import check_writable
     from sgi.engine.view.opening import open_viewed
     from sgi.engine.view.saving import save_view
+    from sgi.engine.view.static_page import check_page_path
 
-    check_writable(path, "save")
+    check_page_path(path)
     with progress() as shown, open_viewed(what, **opening, progress=shown) as viewed:
         size = save_view(viewed, path, **chosen, progress=shown)
     echo(f"wrote {path}, {byte_size(size)}")

@@ -63,6 +63,19 @@ class Screen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for value in self.alpha.values():
             check_factor("alpha", value)
 
+    def words(self, psi: float) -> str:
+        """The image and the settings that are not the defaults, for people. psi: the default of the model."""
+        found = [f"seed {self.seed}" if self.latents is None else f"latent {self.latents.row}"]
+        if self.psi not in (None, psi):
+            found.append(f"psi {self.psi:g}")
+        if self.class_index is not None:
+            found.append(f"class {self.class_index}")
+        if self.towards is not None:
+            found.append(f"{self.towards.share:g} of the way to seed {self.towards.seed}")
+        if self.mix is not None:
+            found.append(f"rows {self.mix.rows} of seed {self.mix.seed}")
+        return ", ".join([*found, *(f"alpha {value:g} of {name}" for name, value in self.alpha.items())])
+
     @classmethod
     def from_json(cls, text: bytes | str) -> Screen:
         """The screen of JSON text; raises UserError, which names the field, for a wrong one."""

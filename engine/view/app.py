@@ -181,12 +181,19 @@ def tab_of(request: Request) -> str:
 
 
 async def body_of(request: Request, limit: int) -> bytes:
-    """The body of a request; raises HTTPException, status 413, for more than `limit` bytes."""
+    """The body of a request; raises HTTPException, status 413, for more than `limit` bytes.
+
+    A request that states such a length is answered before its body is read.
+    """
+    refusal = HTTPException(413, f"the request has more than {limit} bytes, which is the most")
+    stated = request.headers.get("content-length", "")
+    if stated.isdecimal() and int(stated) > limit:
+        raise refusal
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > limit:
-            raise HTTPException(413, f"the request has more than {limit} bytes")
+            raise refusal
     return bytes(body)
 
 

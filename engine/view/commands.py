@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -144,6 +145,8 @@ class Commands:
         words, name = ["--seeds", str(screen.seed)], f"seed{screen.seed}"
         if screen.psi not in (None, self._live.artifact.psi):
             name += f"_psi{screen.psi:g}"
+        if screen.class_index is not None:
+            name += f"_class{re.sub(r'[^0-9.-]+', '-', screen.class_index)}"
         if screen.mix is not None:
             words += ["--mix-seeds", str(screen.mix.seed), "--mix-rows", screen.mix.rows]
             name += f"_mix{screen.mix.seed}"

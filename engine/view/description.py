@@ -9,6 +9,7 @@ import numpy as np
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.live import LiveModel
 from sgi.engine.palette import palette
+from sgi.engine.view.latents import MOST_BYTES
 from sgi.engine.view.opening import Viewed
 from sgi.engine.view.settings import ViewSettings
 from sgi.engine.writers.colour_map import viridis
@@ -45,6 +46,7 @@ def describe(viewed: Viewed, settings: ViewSettings) -> dict[str, Any]:
         "z_dim": facts.z_dim,
         "w_dim": live.engine.artifact.w_dim,
         "seeds": live.no_seeds,
+        "latents_bytes": MOST_BYTES,
         "mixing": live.no_seeds or live.no_rows,
         "backend": live.engine.backend.name,
         "device": live.engine.backend.device,

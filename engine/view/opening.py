@@ -159,15 +159,34 @@ def _run(path: Path, source: Source, progress: Progress) -> Viewed:
             if reason and source.model is not None:
                 raise UserError(f"`model={source.model}`: another model made {path}; give that one, or leave it out")
         live = None if reason else _open(source, progress)
+        if live is not None:
+            _check_run(folder, source, live)
     except BaseException:
         folder.close()
         raise
     return Viewed(live=live, source=source, title=folder.title, no_live=reason, folder=folder)
 
 
+def _check_run(folder: RunFolder, source: Source, live: LiveModel) -> None:
+    """Close the model and raise UserError unless it is of the generator of the run, with the offsets of its types."""
+    known = folder.generator_sha256
+    lacking = [kind.name for kind in folder.types if kind.name not in live.artifact.type_names]
+    wrong = ""
+    if known is not None and known != live.artifact.generator["sha256"]:
+        wrong = f"another generator made {folder.path}; give that one, or leave it out"
+    elif lacking:
+        wrong = f"the run has maps of {', '.join(lacking)}; add their `offsets`, or leave out `generator`"
+    if wrong:
+        live.close()
+        raise UserError(f"`generator={source.generator}`: {wrong}")
+
+
 def _inverted(live: LiveModel, folder: Path) -> LoadedLatents:
     files = sorted(folder.glob(f"*{WS_SUFFIX}"))
-    found = read_files(live, files)
+    try:
+        found = read_files(live, files)
+    except UserError as error:
+        raise UserError(str(error).replace("`latents=", "`what=")) from None  # the command has no such flag
     pictures = [path.with_name(path.name.removesuffix(WS_SUFFIX) + PICTURE_SUFFIX) for path in files]
     shown = tuple(pictures) if len(files) == len(found.latents.rows) else ()
     return LoadedLatents(found.id, folder.name, found.latents, tuple(map(str, files)), shown)

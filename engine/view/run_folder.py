@@ -24,7 +24,7 @@ from sgi.engine.run.run_file import RUN_FILE
 from sgi.engine.run.stores.opening import is_url
 from sgi.engine.seeds import seed_stem
 from sgi.engine.view.run_part import FINISHED, RUNNING, STOPPED, RunPart, Size
-from sgi.engine.view.run_settings import screen_of, settings_of
+from sgi.engine.view.run_settings import generator_of, screen_of, settings_of
 from sgi.engine.writers.display import Span, is_coloured, span_of
 
 DONE, MISSING, DAMAGED = "done", "missing", "damaged"
@@ -82,6 +82,11 @@ class RunFolder:
     def model_sha256(self) -> str:
         """Hash of the file of the model that made the maps."""
         return self._parts[0].index.job.record.model_sha256
+
+    @property
+    def generator_sha256(self) -> str | None:
+        """Hash of the generator that made the maps, None where run.json does not state it."""
+        return generator_of(self._parts[0].index.facts)
 
     @property
     def title(self) -> str:

@@ -77,6 +77,7 @@ class _Endpoints:
     def maps(self, request: Request) -> Response:
         """The maps of an item, without those that are damaged."""
         folder = self._folder
+        folder.refresh()  # another run can be in its place
         start = time.perf_counter()
         found = folder.read(request.path_params["place"])
         body = encode_body(folder.types, found.maps, time.perf_counter() - start)

@@ -43,6 +43,11 @@ def settings_of(path: Path, index: Index, folders: int) -> dict[str, str]:
     return {label: text for label, text in found.items() if text}
 
 
+def generator_of(facts: dict[str, Any]) -> str | None:
+    """The hash of the generator in the facts of run.json, None where they do not state it."""
+    return _text(_mapping(_mapping(facts.get("model")).get("generator")).get("sha256")) or None
+
+
 def screen_of(record: RunRecord) -> dict[str, Any]:
     """The fields of a screen besides the seed that show what a run with these settings made; {} of latents."""
     if record.latents_sha256 is not None:

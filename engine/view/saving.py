@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +15,7 @@ from sgi.engine.progress import SILENT, Progress
 from sgi.engine.view.commands import Light
 from sgi.engine.view.description import describe
 from sgi.engine.view.latents import LoadedLatents
-from sgi.engine.view.opening import Viewed
+from sgi.engine.view.opening import WS_SUFFIX, Viewed
 from sgi.engine.view.settings import ViewSettings
 from sgi.engine.view.static_page import (
     DEFAULT_ITEMS,
@@ -35,37 +34,41 @@ def save_view(
     *,
     seeds: str | None = None,
     psi: float | None = None,
+    class_index: str | None = None,
     size: int = DEFAULT_SIZE,
     progress: Progress = SILENT,
 ) -> int:
     """Write a static page of seeds of a model, of items of a run folder, or of inverted pictures; returns its bytes.
 
-    seeds: None for the first ones. psi: truncation of a model's images. size: larger maps are reduced to this side in
-    pixels. Raises UserError for seeds and a path that cannot be used.
+    seeds: None for the first ones. psi, class_index: truncation and class of a model's images, such as "3" or
+    "3:0.7,5:0.3". size: larger maps are reduced to this side in pixels.
+    Raises UserError for seeds, settings and a path that cannot be used.
     """
-    given = {"seeds": seeds, "psi": psi}
+    given = {"psi": psi, "class_index": class_index}
     live, folder = viewed.live, viewed.folder
     if folder is not None:
-        refuse_ignored({"psi": psi}, "on the finished maps of a run folder")
+        refuse_ignored(given, "on the finished maps of a run folder")
         viewed = replace(viewed, live=None)  # describes the types of the folder
         items, types = items_of_folder(folder, seeds), folder.types
     elif live is not None and viewed.latents is not None:
-        refuse_ignored(given, "on inverted pictures, which are all saved")
+        refuse_ignored({"seeds": seeds, **given}, "on inverted pictures, which are all saved")
         items, types = _items_of_latents(live, viewed.latents), live.types
     else:
         assert live is not None
-        items, types = items_of_model(live, seeds or f"0-{DEFAULT_ITEMS - 1}", Screen(psi=psi)), live.types
+        screen = Screen(psi=psi, class_index=class_index)
+        live.plan(screen)
+        items, types = items_of_model(live, seeds or f"0-{DEFAULT_ITEMS - 1}", screen), live.types
     with progress.stage("pictures", len(items)) as stage:
         return write(path, items, types, _described(viewed), size, stage.advance)
 
 
 def saved_page(viewed: Viewed, live: LiveModel, screen: Screen, light: Light | None = None) -> bytes:
     """The bytes of a static page of one screen, relit by `light` at first; raises what the engine raises."""
-    latents = None if screen.latents is None else f"latent {screen.latents.row}"
-    item = SavedItem(latents or f"seed {screen.seed}", msgspec.to_builtins(screen), lambda: live.maps(screen))
-    is_inverted = screen.latents is not None and viewed.latents is not None and screen.latents.id == viewed.latents.id
-    shown = viewed if is_inverted else replace(viewed, latents=None)
-    described = _described(replace(shown, folder=None)) | {"light": msgspec.to_builtins(light)}
+    row, inverted = screen.latents, viewed.latents
+    photo = None if row is None or inverted is None or row.id != inverted.id else _photo(inverted, row.row)
+    label = screen.words(live.artifact.psi)
+    item = SavedItem(label, msgspec.to_builtins(screen), lambda: live.maps(screen), photo)
+    described = _described(replace(viewed, folder=None)) | {"light": msgspec.to_builtins(light)}
     with TemporaryDirectory(prefix="sgi-view-") as folder:
         path = Path(folder, "page.html")
         write(path, [item], live.types, described, MOST_SIZE)
@@ -74,20 +77,21 @@ def saved_page(viewed: Viewed, live: LiveModel, screen: Screen, light: Light | N
 
 def _items_of_latents(live: LiveModel, loaded: LoadedLatents) -> list[SavedItem]:
     found = []
-    names = [Path(name).name for name in loaded.files]
+    names = [Path(name).name.removesuffix(WS_SUFFIX) for name in loaded.files]
     for row in range(len(loaded.latents.rows)):
         screen = Screen(latents=Row(loaded.id, row))
         label = names[row] if len(names) == len(loaded.latents.rows) else f"latent {row}"
-        found.append(SavedItem(label, msgspec.to_builtins(screen), lambda screen=screen: live.maps(screen)))  # type: ignore[misc]
+        photo = _photo(loaded, row)
+        found.append(SavedItem(label, msgspec.to_builtins(screen), lambda screen=screen: live.maps(screen), photo))  # type: ignore[misc]
     return found
+
+
+def _photo(loaded: LoadedLatents, row: int) -> Path | None:
+    """The picture that a row was found for."""
+    path = loaded.pictures[row] if row < len(loaded.pictures) else None
+    return path if path is not None and path.is_file() else None
 
 
 def _described(viewed: Viewed) -> dict[str, Any]:
-    """The description of the model without addresses of the server; a photo is inside the page."""
-    found = describe(viewed, ViewSettings())
-    found.pop("latents", None)
-    found.pop("photo", None)
-    pictures = () if viewed.latents is None else viewed.latents.pictures
-    if len(pictures) == 1 and pictures[0].is_file():
-        found["photo"] = f"data:image/png;base64,{base64.b64encode(pictures[0].read_bytes()).decode()}"
-    return found
+    """The description of the model without addresses of the server."""
+    return describe(replace(viewed, latents=None), ViewSettings())

@@ -34,11 +34,16 @@ _BYTES_OF_VALUE, _BYTES_OF_PIXEL = 4, 3
 
 
 class SavedItem(NamedTuple):
-    """One picture of a page. label: in the list. screen: as in requests. maps: computes or reads {type: [C, R, R]}."""
+    """One picture of a page.
+
+    label: in the list. screen: as in requests. maps: computes or reads {type: [C, R, R]}. photo: the PNG file of the
+    picture that its latents were found for, None for none.
+    """
 
     label: str
     screen: Mapping[str, Any]
     maps: Callable[[], Mapping[str, NDArray[np.float32]]]
+    photo: Path | None = None
 
 
 def items_of_model(live: LiveModel, seeds: Seeds | str, screen: Screen | None = None) -> list[SavedItem]:
@@ -47,7 +52,8 @@ def items_of_model(live: LiveModel, seeds: Seeds | str, screen: Screen | None = 
     found = []
     for seed in as_seeds(seeds):
         one = msgspec.structs.replace(given, seed=seed, latents=None)
-        found.append(SavedItem(f"seed {seed}", msgspec.to_builtins(one), lambda one=one: live.maps(one)))  # type: ignore[misc]
+        label = one.words(live.artifact.psi)
+        found.append(SavedItem(label, msgspec.to_builtins(one), lambda one=one: live.maps(one)))  # type: ignore[misc]
     return found
 
 
@@ -64,6 +70,15 @@ def items_of_folder(folder: RunFolder, numbers: Seeds | str | None = None) -> li
     return found
 
 
+def check_page_path(path: str | Path) -> Path:
+    """The path of a page to write; raises UserError for another suffix than .html, and where it cannot be written."""
+    target = Path(path)
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"`save={path}`: a page is an HTML file; choose a name with .html")
+    check_writable(target, "save")
+    return target
+
+
 def write(
     path: str | Path,
     items: Sequence[SavedItem],
@@ -76,13 +91,12 @@ def write(
 
     types: of the maps. model: what GET /api/model says. size: larger maps are reduced to this side in pixels.
     progress: called after each picture. The file is written under a temporary name and renamed.
-    Raises UserError for a path that cannot be written, and for more pictures than a browser can open.
+    Raises UserError as `check_page_path` does, and for more pictures than a browser can open.
     """
     side = check_integer("size", size) or 0
     if not 4 <= side <= MOST_SIZE:
         raise UserError(f"`size={size}`: choose 4 to {MOST_SIZE} pixels")
-    target = Path(path)
-    check_writable(target, "save")
+    target = check_page_path(path)
     resolution = min(side, int(model["resolution"]))
     _check_bytes(len(items), types, resolution)
     before, after = _page(str(model.get("title", "")))
@@ -94,7 +108,7 @@ def write(
                 maps = item.maps()
                 reduced = {kind.name: reduce_values(kind, maps[kind.name], side) for kind in types if kind.name in maps}
                 body = base64.b64encode(encode_body(types, reduced, 0.0)).decode()
-                row = {"label": item.label, "screen": item.screen, "body": body}
+                row = {"label": item.label, "screen": item.screen, "photo": _picture(item.photo), "body": body}
                 file.write(f"{',' if place else ''}\n{_inside(row)}")
                 progress()
             file.write(f"]}}{after}")
@@ -122,6 +136,11 @@ def _place(folder: RunFolder, number: int) -> int:
     if not folder.is_done(place):
         raise UserError(f"`seeds={number}`: {folder.item} {number} is not finished")
     return place
+
+
+def _picture(path: Path | None) -> str | None:
+    """A PNG file as an address that contains it."""
+    return None if path is None else f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _page(title: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sgi.engine import intrinsics
 from sgi.engine.arguments import check_path
 from sgi.engine.errors import UserError
-from sgi.engine.files import atomic_write
+from sgi.engine.files import atomic_write, check_writable
 from sgi.engine.intrinsics import Intrinsic
 from sgi.engine.writers.cells import cell_side, colour_bar, draw_cells
 from sgi.engine.writers.png import encode_png
@@ -51,7 +51,8 @@ class ShownMaps:
     def __repr__(self) -> str:
         side = self.maps[self.types[0].name].shape[-1]
         names = ", ".join(kind.name for kind in self.types)
-        return f"<{names} of {len(self.labels)} images, {side} x {side} pixels: {', '.join(self.labels)}>"
+        images = f"{len(self.labels)} image{'s' if len(self.labels) > 1 else ''}"
+        return f"<{names} of {images}, {side} x {side} pixels: {', '.join(self.labels)}>"
 
     def _repr_html_(self) -> str:
         """The table as HTML, all pictures inside it."""
@@ -64,7 +65,7 @@ class ShownMaps:
     def save(self, path: str | Path) -> None:
         """Write the table as a picture, .png, or as a page that needs no other file, .html.
 
-        Raises UserError for another suffix.
+        Raises UserError for another suffix, and where the file cannot be written.
         """
         target = check_path(path, "path")
         if target.suffix.lower() == ".png":
@@ -73,6 +74,7 @@ class ShownMaps:
             data = _PAGE.format(title=escape(", ".join(self.labels)), table=self._html).encode()
         else:
             raise UserError(f"`path={target}`: choose a name with .png or .html")
+        check_writable(target, "path")
         with atomic_write(target) as temporary:
             temporary.write_bytes(data)
 
@@ -128,13 +130,22 @@ def row_labels(given: Mapping[str, Any], class_index: Any = None) -> list[str]:
     for name, value in given.items():
         if value is None:
             continue
-        count = len(value) if hasattr(value, "__len__") else 1
+        count = len(value) if name == "seeds" else _images_of(value)
         if count > MOST_ROWS:
             raise UserError(f"`{name}`: {count} images are too many to show; choose at most {MOST_ROWS}")
         labels += [f"seed {seed}" for seed in value] if name == "seeds" else [f"{name} {i}" for i in range(count)]
     if not isinstance(class_index, Mapping) and np.ndim(class_index) == 1 and len(class_index) == len(labels):
         labels = [f"{label}, class {number}" for label, number in zip(labels, class_index, strict=True)]
     return [label if labels.index(label) == i else f"{label} ({i})" for i, label in enumerate(labels)]
+
+
+def _images_of(latents: Any) -> int:
+    """The number of rows of latents; 1 for other arrays, which the call of the engine refuses with their shape."""
+    try:
+        shape = np.shape(latents)
+    except ValueError:  # rows of different lengths
+        return 1
+    return shape[0] if len(shape) > 1 else 1
 
 
 def _class_legend(kind: Intrinsic, values: NDArray[np.float32]) -> str:

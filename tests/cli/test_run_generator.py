@@ -303,6 +303,7 @@ def test_a_file_that_is_no_generator_is_one_line(run, kept, tmp_path):
     code, _, err = run(generator=path)
     assert code == 2
     assert "a web page" in err or "HTML" in err
+    assert err.count("\n") == 1
     assert not kept.models()
 
 
@@ -311,7 +312,7 @@ def test_an_offset_of_another_generator_is_refused(run, kept, tmp_path):
     save_generator(path, random_generator(SMALL, seed=9))
     code, _, err = run(generator=path)
     assert code == 2
-    assert "the depth offset was fitted on generator" in err
+    assert err.startswith("error: the depth offset was fitted on generator")
     assert not kept.models()
 
 

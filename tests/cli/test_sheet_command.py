@@ -44,8 +44,9 @@ def test_open_hands_the_picture_to_the_desktop(command, tmp_path, model, monkeyp
 
     monkeypatch.setattr("sgi.cli.sheet.open_file", open_file)
     out = tmp_path / "sheet.png"
-    code, _, error = command("sheet", "--model", model, "--seeds", "0", "--out", out, "--open", *FEW)
+    code, printed, error = command("sheet", "--model", model, "--seeds", "0", "--out", out, "--open", *FEW)
     assert (code, error, opened) == (0, "", [out])
+    assert printed.startswith(f"wrote {out}: 1 row of ")
     monkeypatch.setattr("sgi.cli.sheet.open_file", lambda path: False)
     code, _, error = command("sheet", "--model", model, "--seeds", "0", "--out", out, "--open", *FEW)
     assert (code, error) == (0, f"warning: no program opened {out}; open it yourself\n")

@@ -140,6 +140,8 @@ def test_the_files_of_a_table(engine, tmp_path):
     assert not re.search(r"(src|href)=\"(?!data:)", page)  # it needs no other file
     with pytest.raises(UserError, match=r"`path=.*maps.jpg`: choose a name with .png or .html"):
         shown.save(tmp_path / "maps.jpg")
+    with pytest.raises(UserError, match=r"`path=.*maps.png`: there is no folder .*missing; make it first"):
+        shown.save(tmp_path / "missing" / "maps.png")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["maps.HTML", "maps.png"]
 
 
@@ -165,6 +167,16 @@ def test_wrong_arguments_are_those_of_a_call(engine):
         engine.show(0, types="sky")
     with pytest.raises(UserError, match="`psi=nan`"):
         engine.show(0, psi=float("nan"))
+    many = 2 * MOST_ROWS  # one latent without the axis of images is no stack of that many
+    with pytest.raises(UserError, match=rf"`z` has shape \[{many}\]"):
+        engine.show(z=np.zeros(many))
+    with pytest.raises(UserError, match="`z=.*must be an array of numbers"):
+        engine.show(z=[[0.0], [0.0, 1.0]])
+
+
+def test_the_text_of_a_table(engine):
+    assert repr(engine.show(3, types="depth")) == f"<depth of 1 image, {SIDE} x {SIDE} pixels: seed 3>"
+    assert repr(engine.show([3, 4], types="depth")).startswith("<depth of 2 images, ")
 
 
 def test_an_engine_is_imported_without_the_drawing():

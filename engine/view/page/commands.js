@@ -2,22 +2,25 @@
 
 import { download } from "sgi/download";
 
+const NO_LIGHT = "the light is not in the command; Copy Python has it";
 const BUTTONS = { "copy-shell": "shell", "copy-python": "python" };
 
 /**
  * Connects the buttons.
  * @param {import("sgi/source").LiveSource} source
- * @param {{screen: () => Object, light: () => ?Object, showLine: (text: string) => void}} page
- *   screen, light: what is shown now; showLine: shows one line of text
+ * @param {{screen: () => Object, light: () => ?Object, isLit: () => boolean, showLine: (text: string) => void}} page
+ *   screen, light: what is shown now; isLit: whether the light was changed; showLine: shows one line of text
  */
-export function startCommands(source, { screen, light, showLine }) {
+export function startCommands(source, { screen, light, isLit, showLine }) {
   for (const [id, kind] of Object.entries(BUTTONS)) {
     document.getElementById(id).addEventListener("click", async () => {
       try {
         const { [kind]: text, note } = await source.commands(screen(), light());
-        show(text, kind === "shell" ? note : "");
+        const notes = kind === "shell" ? [note, isLit() && NO_LIGHT] : [];
+        show(text, notes.filter(Boolean).join("; "));
         showLine((await copy()) ? "Copied" : "Select the text below the buttons and copy it");
       } catch (error) {
+        forgetCopied();
         showLine(error.message, true);
       }
     });
@@ -33,6 +36,11 @@ export function startCommands(source, { screen, light, showLine }) {
       showLine(error.message, true);
     }
   });
+}
+
+/** Removes the text below the buttons, which is of other settings now. */
+export function forgetCopied() {
+  for (const id of ["copied", "copied-note"]) document.getElementById(id)?.remove();
 }
 
 /** The text below the buttons, so that one sees what was copied, and a note on it. */

@@ -34,14 +34,15 @@ export class Controls {
       { id: "towards-share", label: "Share", min: 0, max: 1, step: 0.01, value: 0.5, hint: "0 is the first seed" },
       onChange,
     );
-    byId("class-row").hidden = !model.c_dim;
+    this.explainClasses();
     this.buildAlphas();
     this.buildSeeds();
     byId("mix-rows").placeholder = `${Math.floor(model.num_ws / 2)}-${model.num_ws - 1}`;
+    byId("class").addEventListener("input", () => this.checkClass());
     for (const id of ["class", "mix-seed", "mix-rows", "towards-seed"]) byId(id).addEventListener("input", onChange);
     for (const id of ["mix-seed", "towards-seed"]) {
       const box = byId(id);
-      box.addEventListener("input", () => markSeed(box, box.value !== "" && parseSeed(box.value) === null));
+      box.addEventListener("input", () => markWrong(box, box.value === "" || parseSeed(box.value) !== null ? "" : SEED_RULE));
     }
     byId("controls").addEventListener("submit", (event) => event.preventDefault());
     this.explain();
@@ -68,7 +69,7 @@ export class Controls {
     const box = byId("seed");
     box.addEventListener("input", () => {
       const seed = parseSeed(box.value);
-      markSeed(box, seed === null);
+      markWrong(box, seed === null ? SEED_RULE : "");
       note("seed-note", seed === null ? `${SEED_RULE} Shown is seed ${this.seed}.` : "");
       if (seed !== null) this.changeSeed(seed);
     });
@@ -94,6 +95,18 @@ export class Controls {
     if (mixing) this.share.disable(mixing);
   }
 
+  explainClasses() {
+    const last = this.model.c_dim - 1;
+    byId("class-row").hidden = last < 0;
+    const several = `A class from 0 to ${last}, or classes with weights, as 0:0.7,${last}:0.3. Empty is class 0.`;
+    note("class-note", last < 0 ? "" : last ? several : "The model has class 0 alone.");
+  }
+
+  checkClass() {
+    const box = byId("class");
+    markWrong(box, isClass(box.value, this.model.c_dim) ? "" : byId("class-note").textContent);
+  }
+
   changeSeed(seed) {
     this.seed = seed;
     this.setLatents(null);
@@ -102,7 +115,7 @@ export class Controls {
 
   showSeed() {
     byId("seed").value = this.seed;
-    markSeed(byId("seed"), false);
+    markWrong(byId("seed"), "");
     note("seed-note", this.model.seeds);
   }
 
@@ -152,6 +165,7 @@ export class Controls {
     this.showSeed();
     this.psi.value = screen.psi ?? this.model.psi;
     byId("class").value = screen.class ?? "";
+    this.checkClass();
     byId("mix-seed").value = screen.mix?.seed ?? "";
     byId("mix-rows").value = screen.mix?.rows ?? "";
     byId("towards-seed").value = screen.towards?.seed ?? "";
@@ -194,11 +208,18 @@ function parseSeed(text) {
   return /^\s*\d+\s*$/.test(text) && seed <= LARGEST_SEED ? seed : null;
 }
 
-/** Marks a box of a seed as wrong or right. */
-function markSeed(box, wrong) {
-  box.classList.toggle("wrong", wrong);
-  box.ariaInvalid = String(wrong);
-  box.title = wrong ? SEED_RULE : "";
+/** Whether a text is one class, or classes with weights; the server checks the rest. */
+function isClass(text, count) {
+  const parts = text.split(",").map((part) => part.match(/^\s*(\d+)\s*(:.+)?$/));
+  const isKnown = parts.every((part) => part && Number(part[1]) < count);
+  return text.trim() === "" || (isKnown && parts.every((part) => part[2] || parts.length === 1));
+}
+
+/** Marks a box as wrong, for a reason, or as right. */
+function markWrong(box, reason) {
+  box.classList.toggle("wrong", Boolean(reason));
+  box.ariaInvalid = String(Boolean(reason));
+  box.title = reason;
 }
 
 function note(id, text) {

@@ -44,8 +44,9 @@ export function startKeys(actions, more = {}) {
   };
   document.getElementById("help").addEventListener("click", () => list.showModal());
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest?.("input, select, textarea, dialog");
-    if (typing || event.ctrlKey || event.altKey || event.metaKey || !run[event.key]) return;
+    const own = { Enter: "button, summary, input, select, dialog", Escape: "dialog" }; // what takes these keys itself
+    const taken = event.target.closest?.(own[event.key] ?? "input, select, textarea, dialog");
+    if (taken || event.ctrlKey || event.altKey || event.metaKey || !run[event.key]) return;
     event.preventDefault();
     run[event.key]();
   });

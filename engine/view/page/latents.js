@@ -9,12 +9,13 @@ export class LatentTools {
    * @param {import("sgi/source").LiveSource} source
    * @param {Object} model see `/api/model`
    * @param {{controls: import("sgi/controls").Controls, change: () => void, showLine: (text: string) => void,
-   *   showPhoto: (url: string) => void}} page
+   *   showPhoto: (url: ?string) => void}} page
    *   change: draws what the controls describe; showLine: shows one line of text; showPhoto: shows a picture beside
-   *   the maps
+   *   the maps; null takes it away
    */
   constructor(source, model, page) {
     this.source = source;
+    this.mostBytes = model.latents_bytes;
     this.page = page;
     this.photos = null;
     this.of = null;
@@ -31,12 +32,17 @@ export class LatentTools {
   /** Shows latents that the server has. loaded: {id, name, kind, rows, photos}, photos: a URL or null for each row. */
   open(loaded) {
     this.of = loaded.id;
-    this.photos = loaded.photos ?? null;
+    const photos = loaded.photos ?? [];
+    if (this.photos || photos.some(Boolean)) this.photos = photos; // else a photo that was chosen stays
     this.page.controls.setLatents(loaded);
   }
 
   async load() {
     const file = await chooseFile(SUFFIXES);
+    if (file.size > this.mostBytes) {
+      const [size, most] = [file.size, this.mostBytes].map((bytes) => Math.round(bytes / 1e6));
+      throw new Error(`${file.name} has ${size} MB; the page loads files of at most ${most} MB, choose fewer latents`);
+    }
     const response = await this.source.request(`/api/latents?name=${encodeURIComponent(file.name)}`, {
       method: "POST", body: file,
     });
@@ -63,10 +69,9 @@ export class LatentTools {
     this.page.showPhoto(picture.src);
   }
 
-  /** Shows the photo of the row that a screen has, where latents have one. */
+  /** Shows the photo of the row that a screen has, and none beside other images; one that was chosen stays. */
   show(screen) {
-    const photo = screen.latents?.id === this.of ? this.photos?.[screen.latents?.row] : null;
-    if (photo) this.page.showPhoto(photo);
+    if (this.photos) this.page.showPhoto(screen.latents?.id === this.of ? this.photos[screen.latents.row] : null);
   }
 }
 

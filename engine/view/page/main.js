@@ -1,7 +1,7 @@
 /** The page: opens a source, builds its parts, and shows the maps of the controls whenever they change. */
 
 import { putInAddress, screenOfAddress } from "sgi/address";
-import { startCommands } from "sgi/commands";
+import { forgetCopied, startCommands } from "sgi/commands";
 import { Controls } from "sgi/controls";
 import { startKeys } from "sgi/keys";
 import { LatentTools } from "sgi/latents";
@@ -42,6 +42,7 @@ class Page {
    * @param {string} where the maps were, if they were not computed
    */
   async request(screen, getMaps, name, where = "") {
+    forgetCopied();
     this.screen = screen;
     this.wanted = { screen, getMaps, name, where };
     if (this.running) return;
@@ -110,9 +111,17 @@ function startControls(page) {
   const controls = new Controls(model, change);
   const showPhoto = (url) => page.cards.showPhoto(url);
   const latents = new LatentTools(source, model, { controls, change, showLine, showPhoto });
-  startCommands(source, { screen: () => page.screen, light: () => page.relight.light, showLine });
+  startCommands(source, {
+    screen: () => page.screen,
+    light: () => page.relight.light,
+    isLit: () => page.relight.changed,
+    showLine,
+  });
   source.onBack = change;
-  page.relight.onChange = () => keep(controls.screen());
+  page.relight.onChange = () => {
+    forgetCopied();
+    keep(controls.screen());
+  };
   return { controls, change };
 }
 
@@ -120,10 +129,17 @@ function startControls(page) {
 function startModel(page) {
   const { controls, change } = startControls(page);
   startKeys(controls);
-  const stated = screenOfAddress();
-  if (!controls.latents) controls.set(stated);
-  page.relight.set(stated.light);
-  change();
+  const showAddress = () => {
+    const stated = screenOfAddress();
+    if (!controls.latents) controls.set(stated);
+    page.relight.set({ ...page.relight.first, ...stated.light });
+    change();
+  };
+  addEventListener("hashchange", () => {
+    controls.setLatents(null); // another address was typed, or a bookmark was opened
+    showAddress();
+  });
+  showAddress();
 }
 
 /** A saved page: a list of pictures, without a model. */
@@ -134,10 +150,10 @@ function startSaved(page) {
   byId("saved-items").hidden = false;
   byId("controls").hidden = items.length === 1;
   byId("layout").classList.add("plain", "saved");
-  if (page.model.photo) page.cards.showPhoto(page.model.photo);
   for (const part of document.querySelectorAll(".live, #reproduce")) part.hidden = true;
   const open = () => {
     const place = select.selectedIndex;
+    page.cards.showPhoto(items[place].photo ?? null);
     page.request(items[place].screen, () => page.source.filedMaps(place), items[place].label, "from this page");
   };
   const go = (place) => {
@@ -176,6 +192,9 @@ function expose(page) {
     },
     get relit() {
       return page.relight.relit;
+    },
+    get surfaceColours() {
+      return Array.from(page.surface.geometry.getAttribute("color")?.array ?? []);
     },
     camera: () => page.surface.camera(),
   };

@@ -69,7 +69,8 @@ export class Cards {
   onKey(event, type) {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     const side = this.maps?.types[type.name]?.side;
-    if (event.key === "Escape") {
+    if (event.key === "Escape" && this.point) {
+      event.stopPropagation();
       this.kept = false;
       this.setPoint(null);
     } else if (step && side) {
@@ -88,18 +89,26 @@ export class Cards {
    */
   show(maps) {
     this.maps = maps;
+    const missing = maps.damaged ? "not in the files of the run; change a control to compute it" : "missing";
     for (const { type, card, canvas } of this.cards) {
       const map = maps.types[type.name];
       card.classList.toggle("missing", !map);
-      card.querySelector(".picture").dataset.why = maps.damaged?.[type.name] ?? "missing";
+      card.querySelector(".picture").dataset.why = maps.damaged?.[type.name] ?? missing;
       if (map) paint(canvas, map.pixels, map.side);
     }
     this.setPoint(this.point);
   }
 
-  /** Shows a photo before the maps. */
+  /**
+   * Shows a photo before the maps.
+   * @param {?string} url null for none
+   */
   showPhoto(url) {
     let picture = document.querySelector("#card-photo img");
+    if (!url) {
+      picture?.closest("#card-photo").remove();
+      return;
+    }
     if (!picture) {
       const card = document.createElement("article");
       card.className = "card";
@@ -108,6 +117,10 @@ export class Cards {
         <footer></footer><p class="meaning">the photo that the maps are beside</p>`;
       this.root.prepend(card);
       picture = card.querySelector("img");
+      const mark = (missing) => () => card.classList.toggle("missing", missing);
+      picture.addEventListener("error", mark(true));
+      picture.addEventListener("load", mark(false));
+      picture.parentElement.dataset.why = "the file of the photo is not there";
     }
     picture.src = url;
   }

@@ -61,7 +61,7 @@ function pixelsOf(linear) {
 export class Relight {
   /**
    * @param {import("sgi/source").Type[]} types
-   * @param {(pixels: Uint8Array) => void} onRelit called with each relit picture, [R, R, 3]
+   * @param {(pixels: ?Uint8Array) => void} onRelit called with each relit picture, [R, R, 3], null for none
    * @param {?Object} light the first one, null for the default
    */
   constructor(types, onRelit, light) {
@@ -77,9 +77,7 @@ export class Relight {
     const block = document.getElementById("relight-block");
     if (!this.possible) {
       block.classList.add("off");
-      const note = document.getElementById("relight-note");
-      note.textContent = "Relighting needs albedo and normals, which are not among these maps.";
-      note.hidden = false;
+      this.note("Relighting needs albedo and normals, which are not among these maps.");
       return;
     }
     this.ball = document.getElementById("ball");
@@ -178,15 +176,22 @@ export class Relight {
     if (!this.possible) return;
     this.drawBall();
     const [albedo, normal] = [this.maps?.types[this.albedo], this.maps?.types[this.normal]];
-    document.getElementById("relight").classList.toggle("missing", !albedo || !normal);
-    if (!albedo || !normal) return;
-    this.relit = relight(albedo.values, normal.values, this.light);
-    const pixels = pixelsOf(this.relit);
-    paint(document.getElementById("relight"), pixels, albedo.side);
-    const before = this.maps.types[this.image];
+    const lacking = [[albedo, "albedo"], [normal, "normals"]].filter(([map]) => this.maps && !map).map(([, name]) => name);
+    this.note(lacking.length ? `Relighting needs ${lacking.join(" and ")}, which these files do not have.` : "");
+    const before = this.maps?.types[this.image];
     document.getElementById("relight-before").parentElement.hidden = !before;
     if (before) paint(document.getElementById("relight-before"), before.pixels, before.side);
+    document.getElementById("relight").parentElement.hidden = !albedo || !normal;
+    this.relit = albedo && normal ? relight(albedo.values, normal.values, this.light) : null;
+    const pixels = this.relit && pixelsOf(this.relit);
+    if (pixels) paint(document.getElementById("relight"), pixels, albedo.side);
     this.onRelit(pixels);
+  }
+
+  note(text) {
+    const note = document.getElementById("relight-note");
+    note.textContent = text;
+    note.hidden = !text;
   }
 
   /** A white ball under the light, with a dot where the light is. */

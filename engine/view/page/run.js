@@ -30,7 +30,7 @@ export function startRun(page, controls) {
   startKeys(sheet, {
     "/": ["find a seed on the sheet", () => (tabs.open("sheet"), byId("sheet-search").select())],
     n: ["next missing map on the sheet", () => (tabs.open("sheet"), sheet.nextMissing())],
-    Enter: ["open the marked maps of the sheet", () => byId("sheet").hidden || sheet.open(sheet.active)],
+    Enter: ["open the marked maps of the sheet", () => byId("sheet").hidden || sheet.open(sheet.grid.active)],
     Escape: ["back to the sheet", () => (tabs.open("sheet"), sheet.focus())],
   });
   byId("item-previous").addEventListener("click", () => sheet.step(-1));
@@ -42,7 +42,10 @@ export function startRun(page, controls) {
 function startTabs(controls) {
   const names = ["sheet", "item"];
   const open = (chosen) => {
-    if (chosen === "item") byId("tab-item").disabled = false;
+    if (chosen === "item") {
+      byId("tab-item").disabled = false;
+      if (byId("sheet").contains(document.activeElement)) byId("tab-item").focus(); // the sheet disappears
+    }
     for (const name of names) {
       byId(name).hidden = name !== chosen;
       byId(`tab-${name}`).setAttribute("aria-selected", String(name === chosen));

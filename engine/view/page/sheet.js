@@ -1,21 +1,15 @@
 /**
- * The contact sheet of a run folder: all items in rows, of which only those on the screen are in the page.
+ * The contact sheet of a run folder: it follows the run, finds items, and opens them. The cells are in grid.js.
  *
  * A place is the position of an item in the folder; a slot is its position in the list that is shown, which can be
  * that of the items without maps.
  */
 
+import { Grid } from "sgi/grid";
 import { Items } from "sgi/items";
-import { count, element, RunHead } from "sgi/run-head";
-import { Scroller } from "sgi/scroller";
-import { Strips } from "sgi/strips";
+import { count, RunHead } from "sgi/run-head";
 
-const BESIDE = 1; // screens of rows above and below that are prepared
-const NARROW = 90; // px of a picture below which the label is shortened
-const LABEL = 22;
-const GAP = 14;
-const PADDING = 10;
-const REST_MS = 60; // after the last movement, before pictures are requested
+const DAMAGED_MS = 60; // after a damaged map was found, before its number is requested
 const POLL_MS = { running: 1500, stopped: 5000, finished: 15000 };
 
 export class Sheet {
@@ -29,18 +23,14 @@ export class Sheet {
     this.root = root;
     this.source = source;
     this.items = new Items(source, {
-      onTotal: () => this.layOut(),
-      onItems: () => this.moved(),
+      onTotal: () => this.grid.layOut(),
+      onItems: () => this.grid.moved(),
       onError: (text) => this.head.showLine(text, true),
     });
     this.head = new RunHead(root);
     this.onOpen = onOpen;
     this.run = null;
-    this.nodes = new Map(); // slot -> element
-    this.active = 0;
-    this.opened = null;
     this.lost = false; // whether the folder or the server is gone
-    this.strips = new Strips((place, strip) => this.onStrip(place, strip));
     root.classList.add("sheet");
     root.innerHTML = `
       <div class="sheet-head">
@@ -57,9 +47,11 @@ export class Sheet {
       <details class="sheet-settings" id="sheet-settings"><summary>Settings of the run</summary><dl></dl></details>
       <div class="sheet-types" aria-hidden="true"></div>
       <div class="sheet-frame" id="sheet-list" tabindex="0" role="listbox"><div class="sheet-space"></div></div>`;
-    this.frame = root.querySelector(".sheet-frame");
-    this.space = root.querySelector(".sheet-space");
-    this.scroller = new Scroller(this.frame, this.space, () => this.moved());
+    this.grid = new Grid(root, this.items, {
+      onPress: (slot) => this.open(slot),
+      onDamaged: () => this.pollIn(DAMAGED_MS),
+    });
+    this.frame = this.grid.frame;
     this.listen();
     this.poll();
   }
@@ -76,16 +68,10 @@ export class Sheet {
     this.head.part("missing").addEventListener("click", () => this.nextMissing());
     this.head.part("only").addEventListener("change", () => {
       this.items.only = this.head.part("only").checked ? "missing" : "all";
-      this.active = 0;
-      this.scroller.moveTo(0);
+      this.grid.restart();
       this.reload();
     });
     this.frame.addEventListener("keydown", (event) => this.onKey(event));
-    this.space.addEventListener("click", (event) => {
-      const node = event.target.closest(".sheet-item");
-      if (node) this.open(Number(node.dataset.slot));
-    });
-    new ResizeObserver(() => this.layOut()).observe(this.frame);
   }
 
   /** Requests the state of the folder again and again, so that the sheet follows a run. */
@@ -93,10 +79,8 @@ export class Sheet {
     try {
       const run = await (await this.source.request("/api/run")).json();
       if (run.version !== this.run?.version || run.stamp !== this.run?.stamp || run.state !== this.run?.state) {
-        const anew = run.stamp !== this.run?.stamp;
+        this.grid.renew(run, run.stamp !== this.run?.stamp);
         this.run = run;
-        this.strips.renew(run.stamp);
-        if (anew) this.clear();
         await this.reload();
       }
       this.run = run;
@@ -117,158 +101,11 @@ export class Sheet {
     this.polling = setTimeout(() => this.poll(), milliseconds);
   }
 
-  clear() {
-    for (const node of this.nodes.values()) node.remove();
-    this.nodes.clear();
-  }
-
   /** Reads the items on the screen again. */
   async reload() {
     if (!this.run) return;
-    await this.items.renew(this.upper?.[0] ?? 0);
-    this.layOut();
-  }
-
-  /** Columns and rows for the width of the page. */
-  layOut() {
-    if (!this.run || !this.frame.clientWidth) return;
-    const { width, height } = this.run.strip;
-    const room = this.frame.clientWidth - 2 * PADDING;
-    this.columns = Math.max(1, Math.floor((room + GAP) / (width + GAP)));
-    const filled = Math.floor((room + GAP) / this.columns) - GAP;
-    this.strip = { width: filled, height: Math.round((height * filled) / width) };
-    this.row = this.strip.height + LABEL + GAP;
-    const rows = Math.ceil(this.items.total / this.columns);
-    const shape = `${this.columns} ${filled}`;
-    if (this.scroller.height !== rows * this.row || this.shape !== shape) {
-      const [slot, part] = this.shape ? this.upper : [0, 0];
-      this.scroller.setHeight(rows * this.row);
-      if (this.shape !== shape) this.scroller.moveTo((Math.floor(slot / this.columns) + part) * this.row);
-      this.shape = shape;
-      this.clear();
-    }
-    this.showTypes();
-    this.draw();
-  }
-
-  showTypes() {
-    const heads = this.root.querySelector(".sheet-types");
-    heads.replaceChildren();
-    for (let column = 0; column < Math.min(this.columns, this.items.total || 1); column += 1) {
-      const head = element("div");
-      head.style.width = `${this.strip.width}px`;
-      head.append(...this.run.types.map((name) => element("span", name)));
-      heads.append(head);
-    }
-  }
-
-  moved() {
-    clearTimeout(this.resting);
-    this.resting = setTimeout(() => this.requestStrips(), REST_MS);
-    if (this.drawing) return;
-    this.drawing = requestAnimationFrame(() => {
-      this.drawing = 0;
-      this.draw();
-    });
-  }
-
-  /** Puts the rows on the screen into the page, and takes out all others. */
-  draw() {
-    if (!this.run || !this.row) return;
-    const { top, start } = this.scroller;
-    this.upper = [Math.floor(top / this.row) * this.columns, (top / this.row) % 1]; // slot, and part of its row above
-    const screen = this.frame.clientHeight;
-    const first = Math.max(0, Math.floor((top - BESIDE * screen) / this.row)) * this.columns;
-    const stop = Math.min(this.items.total, Math.ceil((top + (1 + BESIDE) * screen) / this.row) * this.columns);
-    for (const [slot, node] of this.nodes) {
-      if (slot >= first && slot < stop) continue;
-      node.remove();
-      this.nodes.delete(slot);
-    }
-    for (let slot = first; slot < stop; slot += 1) {
-      let node = this.nodes.get(slot);
-      if (!node) {
-        node = this.build(slot);
-        this.nodes.set(slot, node);
-        this.space.append(node);
-      }
-      const y = start + Math.floor(slot / this.columns) * this.row;
-      node.style.transform = `translate(${(slot % this.columns) * (this.strip.width + GAP)}px, ${y}px)`;
-      this.fill(slot, node);
-    }
-    this.items.loadAll(first, stop);
-    this.shown = { first, stop };
-    if (!this.resting) this.requestStrips();
-  }
-
-  build(slot) {
-    const node = element("div");
-    node.className = "sheet-item";
-    node.id = `sheet-item-${slot}`;
-    node.dataset.slot = slot;
-    node.setAttribute("role", "option");
-    node.setAttribute("aria-posinset", slot + 1);
-    node.setAttribute("aria-setsize", this.items.total);
-    node.style.width = `${this.strip.width}px`;
-    const picture = element("div");
-    picture.className = "sheet-strip";
-    picture.style.height = `${this.strip.height}px`;
-    node.append(picture, element("span"));
-    return node;
-  }
-
-  /** The name of an item; below narrow pictures without the word before its digits, so that the digits fit. */
-  shortName({ name }) {
-    return this.strip.width < NARROW ? name.replace(/(seed|latent)(?=\d+$)/, "") : name;
-  }
-
-  /** Writes the label, the mark and the picture of an item. */
-  fill(slot, node) {
-    const item = this.items.at(slot);
-    const strip = item && item.state !== "missing" ? this.strips.get(item.place) : null;
-    const state = strip && Object.keys(strip.reasons).length ? "damaged" : (item?.state ?? "");
-    const key = `${item?.name} ${state} ${strip?.url} ${slot === this.active} ${item?.place === this.opened}`;
-    if (node.dataset.key === key) return;
-    node.dataset.key = key;
-    node.dataset.state = state;
-    node.classList.toggle("active", slot === this.active);
-    node.classList.toggle("opened", item !== null && item.place === this.opened);
-    node.setAttribute("aria-selected", slot === this.active);
-    const [picture, label] = node.children;
-    label.textContent = item ? `${this.shortName(item)}${state === "done" ? "" : ` \u2013 ${state}`}` : "";
-    node.title = titleOf(item, state, strip);
-    node.setAttribute("aria-label", node.title);
-    if (!strip) {
-      picture.replaceChildren();
-    } else if (picture.firstChild?.src !== strip.url) {
-      const image = new Image();
-      image.alt = "";
-      image.src = strip.url;
-      picture.replaceChildren(image);
-    }
-  }
-
-  onStrip(place, strip) {
-    for (const [slot, node] of this.nodes) {
-      if (this.items.at(slot)?.place === place) this.fill(slot, node);
-    }
-    const item = this.items.ofPlace(place);
-    if (!item || item.state !== "done" || !Object.keys(strip.reasons).length) return;
-    item.state = "damaged";
-    this.pollIn(REST_MS); // for the number of damaged maps
-  }
-
-  /** Requests the pictures of the items on the screen first, then those beside it. */
-  requestStrips() {
-    this.resting = 0;
-    if (!this.shown || !this.run) return;
-    const middle = ((this.scroller.top + this.frame.clientHeight / 2) / this.row) * this.columns;
-    const wanted = [];
-    for (let slot = this.shown.first; slot < this.shown.stop; slot += 1) {
-      const item = this.items.at(slot);
-      if (item && item.state !== "missing") wanted.push([Math.abs(slot - middle), item.place]);
-    }
-    this.strips.want(wanted.sort((one, other) => one[0] - other[0]).map(([, place]) => place));
+    await this.items.renew(this.grid.first);
+    this.grid.layOut();
   }
 
   /** Opens the item of a slot. */
@@ -276,16 +113,16 @@ export class Sheet {
     await this.items.load(slot);
     const item = this.items.at(slot);
     if (!item) return;
-    this.setActive(slot);
-    this.opened = item.place;
-    this.draw();
+    this.grid.mark(slot);
+    this.grid.opened = item.place;
+    this.grid.draw();
     const part = this.run.parts.findLast(({ start }) => start <= item.place);
     this.onOpen({ ...item, screen: part.screen });
   }
 
   /** Opens the item before or after the opened one; on the sheet it moves the mark. */
   step(by) {
-    this.choose(this.active + by);
+    this.choose(this.grid.active + by);
   }
 
   /** Opens a random item, or marks it on the sheet. */
@@ -296,19 +133,7 @@ export class Sheet {
   choose(slot) {
     if (slot < 0 || slot >= this.items.total) return;
     if (this.root.hidden) this.open(slot);
-    else this.setActive(slot);
-  }
-
-  setActive(slot) {
-    this.active = Math.min(this.items.total - 1, Math.max(0, slot));
-    this.frame.setAttribute("aria-activedescendant", `sheet-item-${this.active}`);
-    const top = Math.floor(this.active / this.columns) * this.row;
-    const { scroller } = this;
-    if (top < scroller.top) scroller.moveTo(top);
-    else if (top + this.row > scroller.top + this.frame.clientHeight) {
-      scroller.moveTo(top + this.row - this.frame.clientHeight);
-    }
-    this.moved();
+    else this.grid.mark(slot);
   }
 
   /** Shows the item of a place in the middle of the screen. */
@@ -318,12 +143,9 @@ export class Sheet {
       this.items.only = "all";
       this.items.total = this.run.total;
       this.reload();
-      this.layOut();
+      this.grid.layOut();
     }
-    this.active = place;
-    const row = Math.floor(place / this.columns);
-    this.scroller.moveTo((row + 0.5) * this.row - this.frame.clientHeight / 2);
-    this.setActive(place);
+    this.grid.centre(place);
   }
 
   /** Goes to the item of a number, or to that in the next folder; returns its place, null if there is none. */
@@ -334,7 +156,7 @@ export class Sheet {
       return null;
     }
     try {
-      const active = this.items.at(this.active);
+      const active = this.items.at(this.grid.active);
       const after = active?.number === Number(number) ? active.place : -1;
       const { place } = await (await this.source.request(`/api/run/find?number=${number}&after=${after}`)).json();
       this.head.showLine("");
@@ -349,8 +171,8 @@ export class Sheet {
   /** Goes to the next item without a map; the server searches a part of the folder at a time. */
   async nextMissing() {
     const search = (this.search = {});
-    let after = this.items.at(this.active)?.place ?? -1;
-    if (this.active === 0 && !this.visited) after = -1;
+    let after = this.items.at(this.grid.active)?.place ?? -1;
+    if (this.grid.active === 0 && !this.visited) after = -1;
     this.visited = true;
     try {
       while (this.search === search) {
@@ -374,24 +196,17 @@ export class Sheet {
   }
 
   onKey(event) {
-    const rows = Math.max(1, Math.floor(this.frame.clientHeight / this.row));
+    const { columns, screen } = this.grid;
     const step = {
-      ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns,
-      PageUp: -rows * this.columns, PageDown: rows * this.columns, Home: -this.items.total, End: this.items.total,
+      ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns,
+      PageUp: -screen, PageDown: screen, Home: -this.items.total, End: this.items.total,
     }[event.key];
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (step) this.setActive(this.active + step);
-    else if (event.key === "Enter") this.open(this.active);
+    if (step) this.grid.mark(this.grid.active + step);
+    else if (event.key === "Enter") this.open(this.grid.active);
     else if (event.key === "n") this.nextMissing();
     else return;
     event.preventDefault();
     event.stopPropagation();
   }
-}
-
-function titleOf(item, state, strip) {
-  if (!item) return "";
-  if (state === "missing") return `${item.name}: missing; the run has not made it`;
-  const reasons = Object.entries(strip?.reasons ?? {}).map(([type, why]) => (type ? `${type}: ${why}` : why));
-  return reasons.length ? `${item.name}: ${reasons.join("; ")}` : item.name;
 }

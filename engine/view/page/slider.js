@@ -45,7 +45,10 @@ export function slider(host, { id, label, min, max, step, value: initial, unit =
   range.addEventListener("input", () => change(range.valueAsNumber, range));
   number.addEventListener("input", () => change(number.valueAsNumber, number));
   number.addEventListener("change", () => show(value));
-  reset.addEventListener("click", () => change(initial));
+  reset.addEventListener("click", (event) => {
+    if (!event.detail) range.focus(); // pressed by a key: the button disappears, and the focus with it
+    change(initial);
+  });
   show(initial);
   return {
     min,

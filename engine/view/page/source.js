@@ -14,6 +14,12 @@
 const TAB = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2);
 const POLL_MS = 1000;
 
+/** Parameters in messages of the server, in the words of the page; others are shown by their names. */
+const WORDS = {
+  class_index: "class", mix_rows: "rows of w+", mix_seed: "seed of style mixing", towards_seed: "seed of interpolation",
+  towards_share: "share", latents_row: "row", what: "",
+};
+
 /** An error that the page shows as one line. */
 export class SourceError extends Error {}
 
@@ -48,6 +54,11 @@ export function parse(buffer) {
  */
 export function damagedOf(response) {
   return JSON.parse(decodeURIComponent(response.headers.get("X-Sgi-Damaged") ?? "{}"));
+}
+
+/** A message of the server, which names parameters as `name=value`, in the words of the page. */
+export function inWords(text) {
+  return text.replace(/`([a-z_]+)(?:=([^`]*))?`/g, (_, name, value) => [WORDS[name] ?? name, value].filter(Boolean).join(" "));
 }
 
 /** The server that serves this page. */
@@ -111,7 +122,9 @@ export class LiveSource {
       throw new SourceError("the viewer does not answer");
     }
     if (response.status === 409) throw new Superseded();
-    if (!response.ok) throw new SourceError((await response.text()) || `the viewer answered ${response.status}`);
+    if (!response.ok) {
+      throw new SourceError(inWords(await response.text()) || `the viewer answered ${response.status}`);
+    }
     return response;
   }
 

@@ -119,7 +119,7 @@ export class Surface {
 
   /**
    * Takes the relit picture, which is one of the colours.
-   * @param {Uint8Array} pixels [R, R, 3]
+   * @param {?Uint8Array} pixels [R, R, 3], null where there is none
    */
   showRelit(pixels) {
     this.relit = pixels;
@@ -225,10 +225,12 @@ export class Surface {
     this.lines.geometry.setAttribute("color", new BufferAttribute(new Float32Array(colours), 3));
   }
 
+  /** Draws the surface in the chosen colours, or in those of depth where these are missing. */
   recolour() {
     const map = this.maps?.types[this.depth.name];
-    const pixels = this.colour.value === RELIT ? this.relit : this.maps?.types[this.colour.value]?.pixels;
-    if (!map || !pixels) return;
+    if (!map) return;
+    const chosen = this.colour.value === RELIT ? this.relit : this.maps.types[this.colour.value]?.pixels;
+    const pixels = chosen ?? map.pixels;
     const count = Math.floor(map.side / this.thinning);
     const colours = this.attribute("color", Uint8Array, count).array;
     for (let row = 0, to = 0; row < count; row++) {

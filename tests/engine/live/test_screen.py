@@ -46,3 +46,11 @@ def test_every_field_is_read():
 def test_wrong_screens_name_the_field(text, words):
     with pytest.raises(UserError, match=words):
         Screen.from_json(text)
+
+
+def test_a_screen_in_words():
+    assert Screen(seed=7, psi=1.0).words(1.0) == "seed 7"
+    screen = Screen(7, 0.5, "0:0.7,2:0.3", Mix(9, "4-7"), Towards(12, 0.25), alpha={"depth": 0.5})
+    words = "seed 7, psi 0.5, class 0:0.7,2:0.3, 0.25 of the way to seed 12, rows 4-7 of seed 9, alpha 0.5 of depth"
+    assert screen.words(1.0) == words
+    assert Screen(latents=Row("a", 3)).words(1.0) == "latent 3"

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 
 pytest.importorskip("starlette")
 
+from browser_page import serving
 from safetensors.numpy import load, save
 from starlette.testclient import TestClient
 
 from sgi.engine import bundle, intrinsics
 from sgi.engine.latents_file import read_latents
 from sgi.engine.live import Screen, open_live
+from sgi.engine.offsets import Offset
 from sgi.engine.service.settings import LOOPBACK
 from sgi.engine.view.app import create_app
 from sgi.engine.view.opening import Viewed, open_viewed
@@ -102,6 +106,15 @@ def test_other_requests_get_one_line(client):
     ):
         assert response.status_code == status
         assert response.text.count("\n") == 1
+
+
+def test_a_request_that_states_too_many_bytes_is_answered_before_they_are_sent(live):
+    request = b"POST /api/latents?name=a.npy HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 600000000\r\n\r\n"
+    with serving(create_app(live, ViewSettings())) as address:
+        where = urlsplit(address)
+        with socket.create_connection((where.hostname, where.port), timeout=10) as client:
+            client.sendall(request)
+            assert b" 413 " in client.recv(1 << 16)
 
 
 def test_the_page_loads_nothing_from_other_sites(client):
@@ -280,6 +293,40 @@ def test_a_run_folder_without_its_model_says_why(tmp_path):
             assert [kind["name"] for kind in facts["types"]] == ["image", "depth"]
             response = client.post("/api/maps", json={"seed": 1})
             assert (response.status_code, response.text) == (400, "`screen`: why\n")
+
+
+def test_a_run_folder_with_the_wrong_generator_is_refused(tmp_path, conditional_generator, tiny_generator, command):
+    from sgi.engine.generator import generator_sha256, save_generator
+
+    files = {name: tmp_path / f"{name}.safetensors" for name in ("made", "other", "depth", "albedo")}
+    save_generator(files["made"], conditional_generator)
+    save_generator(files["other"], tiny_generator)
+    for name in ("depth", "albedo"):
+        rows = np.random.RandomState(0).randn(8, 12).astype(np.float32)
+        Offset(name, "w+", {"offset": rows}, generator_sha256(conditional_generator)).save(files[name])
+    made = ("--generator", files["made"])
+    few = ("--backend", "onnxruntime", "--threads", 1)
+    out = tmp_path / "out"
+    options = ("--seeds", "0-1", "--class", "0:0.7,2:0.3", "--outdir", out, "--quiet")
+    assert command("run", *made, "--offset", files["depth"], *options, *few)[0] == 0
+    for given, words in (
+        (
+            ("--generator", files["other"]),
+            f"{files['other']}: another generator made {out}; give that one, or leave it out",
+        ),
+        (made, f"{files['made']}: the run has maps of depth; add their --offset, or leave out --generator"),
+        (
+            (*made, "--offset", files["albedo"]),
+            f"{files['made']}: the run has maps of depth; add their --offset, or leave out --generator",
+        ),
+    ):
+        code, _, error = command("view", out, *given, "--save", tmp_path / "page.html", *few)
+        assert code == 2
+        assert error.splitlines()[-1] == f"error: --generator {words}"
+    with open_viewed(
+        out, generator=files["made"], offsets=[files["depth"]], backend="onnxruntime", threads=1
+    ) as viewed:
+        assert viewed.live is not None
 
 
 def test_bundled_files_are_what_the_bundled_model_contains(live):

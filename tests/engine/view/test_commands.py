@@ -208,7 +208,9 @@ def test_classes(class_model, folder, capsys):
             screen = Screen(seed=1, class_index=text, types=("image",))
             found = Commands(live, source, {}).of(screen)
             assert_lines_show(found["python"], live.maps(screen), live)
-        assert "--class 0:0.7,2:0.3" in found["shell"]
+        assert found["shell"].endswith(
+            f"--class {text} --model {class_model} --type image --backend onnxruntime --outdir seed1_class0-0.7-2-0.3"
+        )
         assert_files_show(maps_of(folder, run_shell(found["shell"], capsys), live.types), live.maps(screen), live)
 
 

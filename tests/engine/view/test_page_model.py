@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,10 +18,13 @@ from tolerances import BACKEND_PARITY, CLOSED_FORM
 
 from sgi.engine import Engine, bundle
 from sgi.engine.intrinsics import decode, encode, get
-from sgi.engine.live import open_live
+from sgi.engine.live import Screen, open_live
 from sgi.engine.offset_tensors import ROWS
 from sgi.engine.offsets import Offset
 from sgi.engine.view.app import create_app
+from sgi.engine.view.latents import latents_file
+from sgi.engine.view.opening import open_viewed
+from sgi.engine.view.saving import save_view
 from sgi.engine.view.settings import ViewSettings
 from sgi.engine.writers.colour_map import viridis
 from sgi.engine.writers.display import to_rgb
@@ -111,7 +116,7 @@ def test_truncation_mixing_and_interpolation(tab, engine):
     mixed[2:6] = other[2:6]
     assert_shows(tab, engine(ws=mixed[None]))
     fill(tab, "#mix-rows", "2-99")
-    tab.page.wait_for_selector("#status.wrong:has-text('mix_rows')")
+    tab.page.wait_for_selector("#status.wrong:has-text('rows of w+ 2-99: write rows of w+ from 0 to 9')")
     fill(tab, "#mix-seed", "")
     fill(tab, "#towards-seed", 9)
     fill(tab, "#towards-share", 0.25)
@@ -150,6 +155,19 @@ def test_classes(open_tab, class_model):
             found = tab.page.evaluate("() => Array.from(sgi.maps.types.depth.values)")
             expected = engine(seeds=0, class_index=chosen, types="depth")["depth"]
             np.testing.assert_allclose(found, expected.ravel(), atol=2 * BACKEND_PARITY)
+        assert "A class from 0 to 2" in tab.page.inner_text("#class-note")
+        for text, wrong in (
+            ("3", True),
+            ("1,2", True),
+            (" 2 ", False),
+            ("x", True),
+            ("0:0.5, 2:0.5", False),
+            ("", False),
+        ):
+            fill(tab, "#class", text)
+            assert tab.page.get_attribute("#class", "aria-invalid") == str(wrong).lower(), text
+        tab.settle()
+        tab.errors.clear()  # the browser logs each status 400
 
 
 def test_latents_are_saved_and_loaded_and_a_photo_is_shown_beside_the_maps(tab, engine, tmp_path):
@@ -180,6 +198,44 @@ def test_latents_are_saved_and_loaded_and_a_photo_is_shown_beside_the_maps(tab, 
     assert tab.page.evaluate("() => document.querySelector('#card-photo img').naturalWidth") == 4
     tab.page.click("#latents-close")
     assert_shows(tab, engine(seeds=8, psi=0.5))
+    large = tmp_path / "large.npy"
+    large.touch()
+    os.truncate(large, 600_000_000)
+    with tab.page.expect_file_chooser() as chooser:
+        tab.page.click("#load-latents")
+    chooser.value.set_files(large)
+    tab.page.wait_for_selector("#status.wrong:has-text('large.npy has 600 MB; the page loads files of at most 268 MB')")
+
+
+def test_the_photo_of_inverted_latents_is_beside_their_maps_alone(open_tab, live, tmp_path):
+    for name, seed in (("a", 3), ("b", 4)):
+        (tmp_path / f"{name}_ws.safetensors").write_bytes(latents_file(live, Screen(seed=seed)))
+        Image.new("RGB", (seed, seed), "red").save(tmp_path / f"{name}_picture.png")
+    with (
+        open_viewed(tmp_path, device="cpu", threads=1) as viewed,
+        serving(create_app(viewed, ViewSettings())) as address,
+    ):
+        tab = open_tab(address)
+        width = "(width) => document.querySelector('#card-photo img')?.naturalWidth === width"
+        tab.page.wait_for_function(width, arg=3)
+        (tmp_path / "b_picture.png").rename(tmp_path / "away.png")
+        tab.page.keyboard.press("ArrowRight")
+        tab.page.wait_for_selector("#card-photo.missing")
+        tab.errors.clear()  # the browser logs the status 404
+        (tmp_path / "away.png").rename(tmp_path / "b_picture.png")
+        tab.page.keyboard.press("ArrowLeft")
+        tab.page.keyboard.press("ArrowRight")
+        tab.page.wait_for_function(width, arg=4)
+        assert "missing" not in tab.page.get_attribute("#card-photo", "class")
+        fill(tab, "#seed", 7)
+        tab.settle()
+        assert not tab.page.query_selector("#card-photo")
+        save_view(viewed, tmp_path / "page.html")
+    saved = open_tab((tmp_path / "page.html").as_uri())
+    saved.page.wait_for_function(width, arg=3)
+    saved.page.keyboard.press("ArrowRight")
+    saved.page.wait_for_function(width, arg=4)
+    assert saved.page.inner_text("#maps-title") == "Maps of b"
 
 
 def test_the_copied_command_and_lines_are_shown(tab):
@@ -191,6 +247,19 @@ def test_the_copied_command_and_lines_are_shown(tab):
         tab.page.wait_for_selector(f"#copied:has-text('{expected}')")
         assert "7" in tab.page.inner_text("#copied")
         assert "0.5" in tab.page.inner_text("#copied")
+    tab.page.click("#copy-shell")
+    tab.page.wait_for_selector("#copied:has-text('sgi-engine run')")
+    assert tab.page.inner_text("#copied-note") == ""
+    for change in (lambda: tab.page.click("#light-left"), lambda: tab.page.click("#next")):
+        change()
+        assert not tab.page.query_selector("#copied")  # it is of other settings
+        tab.settle()
+        tab.page.click("#copy-shell")
+        note = "the light is not in the command; Copy Python has it"
+        tab.page.wait_for_selector(f"#copied-note:has-text('{note}')")
+    tab.page.click("#copy-python")
+    tab.page.wait_for_selector("#copied:has-text('radians([-75')")
+    assert tab.page.inner_text("#copied-note") == ""
 
 
 def test_a_reload_shows_the_same(tab, engine):
@@ -211,6 +280,14 @@ def test_a_reload_shows_the_same(tab, engine):
     np.testing.assert_array_equal(values(tab, "normal"), shown)
     assert [tab.page.input_value(f"#{name}") for name in ("azimuth", "elevation", "ambient")] == ["75", "10", "0.3"]
     np.testing.assert_array_equal(drawn(tab, "#relight"), relit)
+
+
+def test_a_bookmark_in_the_open_page_is_shown(tab, engine):
+    tab.page.click("#light-left")
+    tab.page.evaluate("""() => location.hash = encodeURIComponent('{"seed":7,"psi":0.5}')""")
+    tab.page.wait_for_function("() => sgi.shown.seed === 7")
+    assert_shows(tab, engine(seeds=7, psi=0.5, types="depth"))
+    assert tab.page.input_value("#azimuth") == "-60"
 
 
 def test_a_wrong_light_in_the_address_does_no_harm(tab):
@@ -355,6 +432,41 @@ def test_the_page_fits_its_window_in_both_colours(tab):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.click("#help")
     assert page.locator("#keys").is_visible()
+
+
+def test_every_control_is_reached_by_tab_and_has_a_name_of_its_own(tab):
+    page = tab.page
+    open_parts(tab)
+    wanted = page.evaluate(
+        """() => [...document.querySelectorAll("button, input, select, summary, [tabindex]")]
+          .filter((one) => !one.disabled && one.checkVisibility({ visibilityProperty: true }))
+          .map((one) => one.id || one.parentElement.id)"""
+    )
+    focused = """() => {
+      const { id, parentElement, tagName } = document.activeElement;
+      return [id || parentElement.id, tagName, getComputedStyle(document.activeElement).outlineStyle];
+    }"""
+    page.evaluate("() => document.activeElement.blur()")
+    reached, outlines = [], set()
+    while len(reached) <= len(wanted):
+        page.keyboard.press("Tab")
+        name, tag, outline = page.evaluate(focused)
+        if tag == "BODY":
+            break
+        reached.append(name)
+        outlines.add(outline)
+    assert reached == wanted
+    assert outlines == {"solid"}
+    roles = "button|textbox|slider|spinbutton|combobox|checkbox|group|img|region|figure"
+    found = re.findall(rf"- '?({roles})(?: \"([^\"]*)\")?[:' \[\n]", page.locator("body").aria_snapshot() + "\n")
+    assert len(found) > len(wanted)
+    assert all(name for _, name in found), found
+    assert len(set(found)) == len(found), sorted(one for one in found if found.count(one) > 1)
+    assert ("img", "Depth as a surface: drag, or press arrow keys, to turn it; + and - to zoom") in found
+    fill(tab, "#psi", 0.5)
+    page.focus(".slider:has(#psi) .reset")
+    page.keyboard.press("Enter")
+    assert (page.input_value("#psi"), page.evaluate("document.activeElement.id")) == ("1", "psi")
 
 
 def test_a_dragged_slider_asks_only_for_the_newest_value(tab, engine):

@@ -34,10 +34,11 @@ def open_folder(open_tab):
     opened = []
     pages = []
 
-    def call(path, **options):
+    def call(path, live=None, **options):
         folder = RunFolder(path)
+        no_live = "" if live else "none"
         server = serving(
-            create_app(Viewed(live=None, title=folder.title, no_live="none", folder=folder), ViewSettings())
+            create_app(Viewed(live=live, title=folder.title, no_live=no_live, folder=folder), ViewSettings())
         )
         address = server.__enter__()
         opened.append((folder, server))
@@ -95,10 +96,10 @@ def wait_for_pictures(tab):
     tab.page.wait_for_function(
         """() => {
           const { sheet } = sgi;
-          const { first, stop } = sheet.shown;
+          const { first, stop } = sheet.grid.shown;
           for (let slot = first; slot < stop; slot += 1) {
             const item = sheet.items.at(slot);
-            if (!item || (item.state !== "missing" && !sheet.strips.get(item.place))) return false;
+            if (!item || (item.state !== "missing" && !sheet.grid.strips.get(item.place))) return false;
           }
           return stop > first;
         }"""
@@ -115,8 +116,9 @@ def test_ten_thousand_seeds_scroll(many, open_folder):
         """async () => {
           const { sheet } = sgi;
           const times = [];
-          const draw = sheet.draw.bind(sheet);
-          sheet.draw = () => {
+          const { grid } = sheet;
+          const draw = grid.draw.bind(grid);
+          grid.draw = () => {
             const start = performance.now();
             draw();
             times.push(performance.now() - start);
@@ -128,7 +130,7 @@ def test_ten_thousand_seeds_scroll(many, open_folder):
             most = Math.max(most, document.querySelectorAll(".sheet-item").length);
           }
           times.sort((one, other) => one - other);
-          return { median: times[times.length >> 1], most, columns: sheet.columns };
+          return { median: times[times.length >> 1], most, columns: grid.columns };
         }"""
     )
     assert found["most"] < 40 * found["columns"]  # three screens of rows, not ten thousand
@@ -137,7 +139,9 @@ def test_ten_thousand_seeds_scroll(many, open_folder):
     shown = on_screen(tab)
     assert len(shown) > 10
     assert all(picture for _, picture in shown)
-    counts = page.evaluate("() => [sgi.sheet.strips.requested, sgi.sheet.strips.cancelled, sgi.sheet.items.pages.size]")
+    counts = page.evaluate(
+        "() => [sgi.sheet.grid.strips.requested, sgi.sheet.grid.strips.cancelled, sgi.sheet.items.pages.size]"
+    )
     assert counts[0] < 2000  # the rows that were passed are not requested
     assert counts[2] <= 60
     page.press("#sheet-list", "End")
@@ -162,12 +166,14 @@ def test_requests_of_rows_that_left_are_cancelled(many, open_folder):
     tab = open_folder(many)
     tab.page.route("**/run/strip/*", lambda route: None)  # never answered
     tab.page.evaluate("() => sgi.sheet.goTo(3000)")
-    asked = "(place) => sgi.sheet.strips.running.size === 6 && [...sgi.sheet.strips.running.keys()].every(near)"
+    asked = (
+        "(place) => sgi.sheet.grid.strips.running.size === 6 && [...sgi.sheet.grid.strips.running.keys()].every(near)"
+    )
     asked = asked.replace("near", "(one) => Math.abs(one - place) < 50")
     tab.page.wait_for_function(asked, arg=3000)
     tab.page.evaluate("() => sgi.sheet.goTo(9000)")
     tab.page.wait_for_function(asked, arg=9000)
-    assert tab.page.evaluate("() => sgi.sheet.strips.cancelled") >= 6
+    assert tab.page.evaluate("() => sgi.sheet.grid.strips.cancelled") >= 6
 
 
 def test_a_list_longer_than_any_element_reaches_every_row(few, open_folder):
@@ -175,7 +181,7 @@ def test_a_list_longer_than_any_element_reaches_every_row(few, open_folder):
     path.write_text(json.dumps({**json.loads(path.read_text()), "seeds": "0-99999999"}))
     tab = open_folder(few)
     page = tab.page
-    assert page.evaluate("() => sgi.sheet.space.offsetHeight") <= 8_000_000
+    assert page.evaluate("() => sgi.sheet.grid.space.offsetHeight") <= 8_000_000
     for place in (50_000_000, 99_999_999, 12_345_678):
         page.evaluate("(place) => sgi.sheet.goTo(place)", place)
         page.wait_for_selector(f".sheet-item.active:has-text('seed{place:06d}')")
@@ -214,6 +220,56 @@ def test_missing_and_damaged_maps_are_marked_and_found(few, open_folder):
     tab.errors = [text for text in tab.errors if "404" not in text]  # Chromium notes the answer
 
 
+def test_a_run_of_fewer_types_than_its_model(tmp_path, live, open_folder):
+    run_seeds("0-1", types="depth", outdir=tmp_path / "out", **OPTIONS)
+    tab = open_folder(tmp_path / "out", live=live)
+    page = tab.page
+    page.click("#sheet-item-1")
+    tab.settle()
+    why = "not in the files of the run; change a control to compute it"
+    assert page.get_attribute("#card-albedo .picture", "data-why") == why
+    assert page.inner_text("#relight-note") == "Relighting needs albedo and normals, which these files do not have."
+    assert not page.is_visible("#relight")
+    colours = "() => new Set(sgi.surfaceColours).size"
+    assert page.evaluate(colours) > 100  # those of depth, as there is no image
+    page.fill("#psi", "0.5")
+    tab.settle()
+    assert page.is_visible("#relight")
+    assert page.is_hidden("#relight-note")
+
+
+def test_keys_alone(few, live, open_folder):
+    tab = open_folder(few, live=live)
+    page = tab.page
+
+    def focused():
+        return page.evaluate("() => document.activeElement.id")
+
+    wait_for_pictures(tab)
+    assert focused() == "sheet-list"
+    page.focus("#sheet-missing")
+    page.keyboard.press("Enter")  # of the button, not of the sheet
+    page.wait_for_selector("#sheet-item-3.active")
+    page.focus("#sheet-list")
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    tab.settle()
+    assert (page.inner_text("#maps-title"), focused()) == ("Maps of seed000000", "tab-item")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => sgi.shown?.seed === 1")
+    page.focus("#copy-shell")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#copied:has-text('--seeds 1')")
+    page.focus("#canvas-depth")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")  # lets go of the crosshair
+    assert page.inner_text("#value-depth") == ""
+    assert page.is_visible("#item")
+    page.focus("#psi")
+    page.keyboard.press("Escape")
+    assert focused() == "sheet-list"
+
+
 def test_a_run_is_followed_until_its_folder_is_removed(few, open_folder):
     tab = open_folder(few)
     page = tab.page
@@ -228,7 +284,8 @@ def test_a_run_is_followed_until_its_folder_is_removed(few, open_folder):
     page.evaluate("() => { sgi.sheet.run.version = 0; }")
     shutil.move(few, few.with_name("away"))
     page.evaluate("() => sgi.sheet.poll()")
-    page.wait_for_selector("#sheet-note:has-text('is not there; restore it')")
+    page.wait_for_selector("#sheet-note:has-text('run.json is not there; restore it')")
+    assert page.inner_text("#sheet-note").startswith(f"{few}: the folder or its")
     shutil.move(few.with_name("away"), few)
     page.evaluate("() => sgi.sheet.poll()")
     page.wait_for_function("() => document.querySelector('#sheet-note').textContent === ''")

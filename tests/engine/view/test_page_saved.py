@@ -78,7 +78,7 @@ def test_seed_7_at_psi_one_half_lit_from_the_left_is_saved_as_one_file(open_tab,
     assert path.name == "seed7.html"
 
     saved = open_tab(path.as_uri())
-    assert saved.page.inner_text("#maps-title") == "Maps of seed 7"
+    assert saved.page.inner_text("#maps-title") == "Maps of seed 7, psi 0.5"
     assert saved.page.input_value("#azimuth") == "-75"
     np.testing.assert_allclose(saved.page.evaluate("() => Array.from(sgi.relit)"), relit, atol=BACKEND_PARITY)
     with Engine.open(device="cpu", threads=1) as engine:

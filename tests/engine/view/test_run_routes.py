@@ -99,3 +99,12 @@ def test_a_removed_folder_answers_410_and_the_server_goes_on(client, outdir):
         assert "is not there; restore it" in answer.text
     shutil.move(outdir.with_name("away"), outdir)
     assert client.get("/api/run").json()["done"] == 10
+
+
+def test_another_run_in_the_place_of_the_folder_is_opened_with_its_own_settings(client, outdir, model):
+    assert client.get("/api/run/maps/3").status_code == 200
+    shutil.rmtree(outdir)
+    run_seeds("20-25", model=model, outdir=outdir, backend="onnxruntime", device="cpu", preview=False)
+    answer = client.get("/api/run/maps/3")
+    assert "x-sgi-damaged" not in answer.headers
+    assert client.get("/api/run/items?start=3&count=1").json()["items"][0]["number"] == 23
