@@ -112,7 +112,7 @@ def test_a_request_that_states_too_many_bytes_is_answered_before_they_are_sent(l
     request = b"POST /api/latents?name=a.npy HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 600000000\r\n\r\n"
     with serving(create_app(live, ViewSettings())) as address:
         where = urlsplit(address)
-        with socket.create_connection((where.hostname, where.port), timeout=10) as client:
+        with socket.create_connection((str(where.hostname), int(where.port or 0)), timeout=10) as client:
             client.sendall(request)
             assert b" 413 " in client.recv(1 << 16)
 

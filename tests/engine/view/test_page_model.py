@@ -447,7 +447,8 @@ def test_every_control_is_reached_by_tab_and_has_a_name_of_its_own(tab):
       return [id || parentElement.id, tagName, getComputedStyle(document.activeElement).outlineStyle];
     }"""
     page.evaluate("() => document.activeElement.blur()")
-    reached, outlines = [], set()
+    reached: list[str] = []
+    outlines: set[str] = set()
     while len(reached) <= len(wanted):
         page.keyboard.press("Tab")
         name, tag, outline = page.evaluate(focused)
