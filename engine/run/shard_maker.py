@@ -3,8 +3,8 @@
 Batches are cut from the seeds of one shard and padded to one size, so that the bytes of a shard depend on its seeds and
 the settings only, not on the machine that made it or on the other shards. The stages have bounded queues between them:
 the calling thread generates, a thread pool encodes batches, and one thread writes them in order. A full shard is moved
-to its place in the store; where that is an upload, the next shards are made in the meantime. Nothing here knows of a
-manifest: who calls records what is finished.
+to its place in the store; where that is an upload, the next shards are made in the meantime. The
+caller records in a manifest what is finished.
 """
 
 from __future__ import annotations

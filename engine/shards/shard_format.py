@@ -2,7 +2,7 @@
 
 The shard loop calls `check` before any work. It then opens a writer for each shard under a temporary name, encodes
 batches on several threads, writes them in order on one thread, closes the writer, flushes the files to the disk and
-renames the shard. A format only knows the layout of its files.
+renames the shard. A format contains only the layout of its files.
 """
 
 from __future__ import annotations

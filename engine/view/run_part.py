@@ -1,4 +1,4 @@
-"""One folder of a run as the viewer knows it: which seeds are finished, and their maps; it follows a run that writes.
+"""One folder of a run in the viewer: which seeds are finished, and their maps; it follows a run that writes.
 
 A place is the position of a seed in the list of the run.
 """
