@@ -69,6 +69,13 @@ HEAVY_MAX_COLUMNS = 128
 # Before compute capability 9.0 this block spills registers in the up-convolution's gradient (stride 2), with any number
 # of stages.
 SPILLING_GRADIENT_BLOCK = (64, 64, 64, 4, 4)
+# For layers with at most one block of 128 x 128 a multiprocessor, where more warps or blocks hide more of the latency.
+# No GPU has measured them there, so only measurements choose them.
+TRIAL_CONFIGS = (
+    Config(128, 128, 64, 8, 4),
+    Config(64, 128, 64, 4, 4),
+    Config(64, 256, 64, 8, 3),
+)
 # float32 operands have twice the bytes and need three products (tf32x3).
 FLOAT_CONFIGS = (
     Config(128, 64, 32, 8, 3, 100.0),
@@ -99,6 +106,14 @@ def candidates(dtype: torch.dtype, inner: int, columns: int, heavy: bool = False
             measured = replace(shrunk, rate=measured_rate(config, columns), step_us=measured_step(config))
             fitted.setdefault(replace(shrunk, rate=0.0), measured)
     return list(fitted.values())
+
+
+def trials(x: torch.Tensor, rows: int, inner: int, columns: int) -> list[Config]:
+    """Those of TRIAL_CONFIGS that fit `rows` x `columns` sums over `inner` input channels of x's type and GPU."""
+    blocks = -(-rows // 128) * -(-columns // 128)
+    if x.element_size() != 2 or blocks > multiprocessors(x):
+        return []
+    return [c for c in TRIAL_CONFIGS if c.bn <= _block(columns) and c.bk <= _block(inner)]
 
 
 def measured_rate(config: Config, columns: int) -> float:

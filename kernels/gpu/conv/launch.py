@@ -77,7 +77,9 @@ def conv(
         heavy = up == 2 or tune.is_heavy(x, gh * gw, rgb is not None)
         # The plain form is the default; the others are chosen by a measurement only.
         plain = up == stride == 1 and not transposed
-        others = [*rows_configs(x, weight, style), *pairs_configs(x, pair_weights, style)] if plain else []
+        others: list[Block] = []
+        if plain:
+            others = _others(x, weight, n, style, pair_weights)
         product = PHASES if up == 2 else CONVOLUTION
         without = tune.SPILLING_GRADIENT_BLOCK if stride == 2 and tune.before_hopper(x) else None
         work = n * gh * gw, inputs, columns
@@ -140,10 +142,16 @@ def candidates(
     columns = weight.shape[2]
     heavy = tune.is_heavy(x, x.shape[1] * x.shape[2], rgb is not None)
     plain = tune.candidates(x.dtype, x.shape[3], columns, heavy)
-    configs: list[Block] = [*plain, *rows_configs(x, weight, style), *pairs_configs(x, pair_weights, style)]
+    configs: list[Block] = [*plain, *_others(x, weight, n, style, pair_weights)]
     for config in configs:
         launch = partial(conv, x, weight, n, style, epilogue, rgb, write=write, pair_weights=pair_weights)
         yield label(config), partial(launch, config=config)
+
+
+def _others(x: Tensor, weight: Tensor, n: int, style: Tensor | None, pair_weights: Tensor | None) -> list[Block]:
+    """The blocks of a plain convolution that only a measurement can choose."""
+    trials = tune.trials(x, n * x.shape[1] * x.shape[2], x.shape[3], weight.shape[2])
+    return [*trials, *rows_configs(x, weight, style), *pairs_configs(x, pair_weights, style)]
 
 
 def label(config: Block) -> str:

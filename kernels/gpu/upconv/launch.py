@@ -98,7 +98,8 @@ def candidates(
 ) -> Iterator[tuple[str, Callable[[], Tensor]]]:
     """(name of a form and its block shape, launch) of every way to compute a layer, for benchmarks."""
     outputs = weight.shape[2]
-    for block in tune.candidates(x.dtype, x.shape[3], outputs, heavy=style is not None):
+    blocks = tune.candidates(x.dtype, x.shape[3], outputs, heavy=style is not None)
+    for block in [*blocks, *_trials(x, outputs, n)]:
         yield f"fir {_label(block)}", partial(up_conv, x, weight, None, n, style, epilogue, "fir", block)
     if phase_weights is not None:
         for block in tune.candidates(x.dtype, x.shape[3], 4 * outputs, heavy=True):
@@ -107,6 +108,12 @@ def candidates(
     if fused_launch.fits(x):
         config = fused_launch.choose(x, outputs, n)
         yield f"fused {config.label}", partial(fused_launch.fused, x, weight, n, style, epilogue, config)
+
+
+def _trials(x: Tensor, outputs: int, n: int) -> list[tune.Config]:
+    """The blocks of a transposed convolution that only a measurement can choose."""
+    _, height, width, inputs = x.shape
+    return tune.trials(x, 4 * n * (height + 1) * (width + 1), inputs, outputs)
 
 
 def _label(block: tune.Config) -> str:
@@ -142,7 +149,8 @@ def transposed_conv(
         flags = {"style": style is not None, "side": height}
         # A style for each row takes shared memory that the widest block does not leave.
         heavy = style is not None
-        config = tune.choose_blocks("transposed_conv", x, 4 * rows, inputs, outputs, flags, run, heavy, (), TRANSPOSED)
+        work = 4 * rows, inputs, outputs, flags, run, heavy, _trials(x, outputs, n), TRANSPOSED
+        config = tune.choose_blocks("transposed_conv", x, *work)
     return run(config)
 
 

@@ -25,6 +25,16 @@ def test_candidates_fit_operands():
                 assert min(config.bm, config.bn, config.bk) >= 16
 
 
+def test_blocks_on_trial_are_for_layers_that_do_not_fill_the_gpu(monkeypatch):
+    monkeypatch.setattr(tune, "multiprocessors", lambda x: 132)
+    x = torch.empty(0, dtype=torch.float16)
+    assert tune.trials(x, 64 * 64, 512, 512) == list(tune.TRIAL_CONFIGS)
+    assert tune.trials(x, 128 * 128, 128, 128) == list(tune.TRIAL_CONFIGS[:2])
+    assert tune.trials(x, 64 * 64 * 2, 512, 512) == []
+    assert tune.trials(x, 16, 32, 32) == []
+    assert tune.trials(x.float(), 16, 512, 512) == []
+
+
 def test_a_heavy_epilogue_excludes_the_widest_block():
     widths = {c.bn for c in tune.candidates(torch.float16, 512, 512)}
     assert widths - {c.bn for c in tune.candidates(torch.float16, 512, 512, heavy=True)} == {256}
