@@ -147,9 +147,12 @@ class ObjectStore:
 
     def record(self, number: int, line: bytes) -> None:
         """See `Store.record`."""
-        name = f"{LINES}/shard-{number:06d}.jsonl"
-        self._calls(self._put_bytes, name, line)
-        self._lines.add(name)
+        self._calls(self._put_bytes, _line_name(number), line)
+        self.note(number)
+
+    def note(self, number: int) -> None:
+        """See `Store.note`."""
+        self._lines.add(_line_name(number))
 
     @contextmanager
     def reading(self, name: str) -> Iterator[None]:
@@ -336,6 +339,11 @@ class ObjectStore:
         while self._list(free := f"{name}{SET_ASIDE}{'' if number == 1 else f'-{number}'}"):
             number += 1
         return free
+
+
+def _line_name(number: int) -> str:
+    """The object of the line of a shard."""
+    return f"{LINES}/shard-{number:06d}.jsonl"
 
 
 def _inner(path: Path, shard: Path) -> str:
