@@ -71,5 +71,7 @@ def invert(
         note = "" if report.is_faithful(index) else "; low: the maps are those of another picture"
         console.print(f"{path}: PSNR {report.inversion.psnr[index].item():.1f} dB{note}")
     console.print(f"Pictures by {ran_on(device, backend)}.")
-    console.print(f"wrote {out}, see {preview}. Inverted pictures are beyond the paper: no teacher has seen them.")
+    console.print(
+        f"wrote {out}, see {preview}. The paper is about generated pictures; no teacher has checked these maps."
+    )
     echo(f"maps of these latents: {shlex.join(report.run_command(out, settings))}")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sgi.cli.json_progress import print_object
 from sgi.cli.options import (
     ClassIndices,
     Json,
@@ -30,7 +28,7 @@ from sgi.cli.options import (
     folder_or_url,
 )
 from sgi.cli.progress import progress
-from sgi.cli.terminal import echo
+from sgi.cli.run_report import show_interruption, show_report
 from sgi.cli.termination import termination
 from sgi.engine.backends import AUTO, DEFAULT_BATCH
 from sgi.engine.errors import UserError, refuse_ignored
@@ -38,7 +36,6 @@ from sgi.engine.shards import SHARD_FORMATS
 
 if TYPE_CHECKING:
     from sgi.engine.cluster import RayCluster
-    from sgi.engine.run import RunReport
 
 PANELS = {
     "What to compute": (
@@ -228,13 +225,10 @@ def run(
                     compression=compression, verify=verify, preview=preview, cluster=machines, progress=shown,
                 )  # fmt: skip
         except KeyboardInterrupt as stop:
-            _show_interruption(stop, as_json)
+            show_interruption(stop, as_json)
             raise typer.Exit(ending.exit_code) from None
     for report in reports:
-        if as_json:
-            print_object(sys.stdout, "report", _facts(report))
-        else:
-            echo("\n".join(_lines(report)))
+        show_report(report, as_json)
 
 
 def _cluster(address: str | None, **size: Any) -> RayCluster | nullcontext[None]:
@@ -247,29 +241,6 @@ def _cluster(address: str | None, **size: Any) -> RayCluster | nullcontext[None]
     return RayCluster(address, **size)
 
 
-def _show_interruption(stop: KeyboardInterrupt, as_json: bool) -> None:
-    from sgi.engine.run import RunInterrupted
-
-    facts, state = {}, ""
-    if isinstance(stop, RunInterrupted):
-        facts = {"finished": stop.finished, "total": stop.total, "item": stop.item}
-        state = f": {stop.finished} of {stop.total} {stop.item}s are finished; the same command continues"
-    if as_json:
-        print_object(sys.stdout, "interrupted", facts)
-    echo(f"interrupted{state}", err=True)
-
-
-def _facts(report: RunReport) -> dict[str, Any]:
-    """The report for programs."""
-    return {
-        "outdir": report.outdir, "manifest": report.manifest, "preview": report.preview, "item": report.item,
-        "types": report.types, "written": report.written, "found": report.found, "files": report.files,
-        "bytes": report.bytes, "seconds": round(report.seconds, 3),
-        "images_per_second": round(report.images_per_second, 3), "backend": report.backend, "device": report.device,
-        "precision": report.precision, "remark": report.remark, "set_aside": [str(path) for path in report.set_aside],
-    }  # fmt: skip
-
-
 def _latents(first: list[Path] | None, rest: list[Path] | None) -> list[Path] | None:
     """The files of --latents: its value, and the arguments after it, which a pattern of the shell gives."""
     if rest and not first:
@@ -277,28 +248,3 @@ def _latents(first: list[Path] | None, rest: list[Path] | None) -> list[Path] | 
     if rest and first and len(first) > 1:
         raise UserError("give all files after one --latents, or one file after each")
     return [*first, *(rest or [])] if first else None
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _lines(report: RunReport) -> list[str]:
-    maps = report.written * len(report.types)
-    verb = "wrote" if report.outdir else "generated"
-    first = f"{verb} {_count(report.written, report.item)}, {_count(maps, 'map')} ({', '.join(report.types)})"
-    if report.written:
-        first += f" in {report.seconds:.1f} s: {report.images_per_second:.1f} {report.item}s/s"
-    elif report.remark and not report.found:
-        first += f": {report.remark}"
-    lines = [first if report.outdir else f"{first}; no files"]
-    if report.found:
-        lines.append(f"found {_count(report.found, report.item)} finished before")
-    if report.outdir:
-        lines += [f"maps      {report.outdir}", f"manifest  {report.manifest}"]
-    if report.preview:
-        lines.append(f"preview   {report.preview}")
-    if report.written:
-        remark = f": {report.remark}" if report.remark else ""
-        lines.append(f"backend   {report.backend}, {report.device}, {report.precision}{remark}")
-    return lines

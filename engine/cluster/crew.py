@@ -114,7 +114,7 @@ class Crew:
             progress()
 
         def made(member: Member, found: Made) -> None:
-            records.add(found.line, job.outdir / found.set_aside if found.set_aside else None)
+            records.add(found.line, job.outdir / found.set_aside if found.set_aside else None, is_recorded=True)
             seeds = len(job.shard_seeds(found.line.shard))
             member.losses, member.figures = 0, found.figures
             member.finished += seeds

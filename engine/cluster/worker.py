@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import secrets
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,6 +44,7 @@ _SECONDS_TO_SEE = 5.0
 """A file system of a network can show a new file of another machine later."""
 _POLL = 0.2
 _SECONDS_TO_STOP = 8.0
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class Greeting(NamedTuple):
@@ -117,6 +120,8 @@ class Worker:
         self._folder: TemporaryFolder | None = None
         self._store: Store | None = None
         self._ended: BaseException | None = None  # why no more shards are made
+        self._token: Path | None = None
+        self._looked = 0.0  # when the token was there
         self._counted = 0  # files of the shards that are finished
 
     def greet(self) -> Greeting:
@@ -151,8 +156,9 @@ class Worker:
         Raises UserError if this machine does not see the folder.
         """
         if isinstance(outdir, Path):
+            self._token = outdir / token
             with disk_errors(outdir):
-                _check_seen(outdir, token)
+                _check_seen(self._token)
         self._thread = threading.Thread(target=self._work, args=(job, outdir), daemon=True)
         self._thread.start()
 
@@ -202,7 +208,8 @@ class Worker:
 
     def _work(self, job: Job, outdir: Path | str) -> None:
         try:
-            with open_store(outdir) as store, disk_errors(store.folder, True):
+            lines = f"manifest-{secrets.randbelow(10**9)}-of-0.jsonl"
+            with open_store(outdir, lines=lines) as store, disk_errors(store.folder, True):
                 self._store = store
                 maker = ShardMaker(
                     self._engine, replace(job, outdir=store.folder), store, self._latents, self._outcome,
@@ -229,11 +236,19 @@ class Worker:
         self._orders.put(None)
 
     def _go_on(self) -> None:
+        """Raise Stopped if the run ends, or if another run has removed the token, because the command was killed."""
         if self._ended is not None:
             raise Stopped
+        if self._token is not None and time.monotonic() - self._looked > _SECONDS_BETWEEN_LOOKS:
+            self._looked = time.monotonic()
+            if not self._token.exists():
+                raise Stopped
 
     def _finished(self, line: ShardLine, kept: Path | None) -> None:
         files, self._counted = self._outcome.files - self._counted, self._outcome.files
+        assert self._store is not None
+        # By the worker, because the command can have been killed: the next one finds the shard by its line.
+        self._store.record(line.shard, msgspec.json.encode(line))
         self._earlier.pop(line.shard, None)
         if (result := self._results.pop(line.shard, None)) is not None:
             result.set_result(Made(line, files, kept.name if kept else None, self.figures()))
@@ -249,12 +264,12 @@ class Worker:
                 result.set_exception(error)
 
 
-def _check_seen(outdir: Path, token: str) -> None:
+def _check_seen(token: Path) -> None:
     until = time.monotonic() + _SECONDS_TO_SEE
-    while not (outdir / token).exists():
+    while not token.exists():
         if time.monotonic() > until:
             raise UserError(
-                f"`outdir={outdir}`: the worker on {socket.gethostname()} does not see this folder; choose one that "
-                "all machines of the cluster share"
+                f"`outdir={token.parent}`: the worker on {socket.gethostname()} does not see this folder; choose one "
+                "that all machines of the cluster share"
             )
         time.sleep(_POLL)

@@ -19,6 +19,8 @@ from sgi.engine.run.line_file import Entry, LineFile
 from sgi.engine.seeds import SEED_MAX
 
 SHARD_MANIFEST = re.compile(r"manifest-(\d+)-of-(\d+)\.jsonl")
+WORKER_MANIFEST = re.compile(r"manifest-\d+-of-0\.jsonl")
+"""The manifest of a worker of a cluster, which has its shards until that of the run has them."""
 METADATA = "metadata.jsonl"
 MANIFEST = "manifest.jsonl"
 

@@ -19,6 +19,7 @@ from sgi.engine.api import Engine
 from sgi.engine.files import TEMPORARY_MARK
 from sgi.engine.run.disk_errors import disk_errors
 from sgi.engine.run.job import Job
+from sgi.engine.run.manifest import WORKER_MANIFEST
 from sgi.engine.run.pipeline import Outcome, other_manifests, sweep
 from sgi.engine.run.run_latents import RunLatents, of_seeds
 from sgi.engine.run.shard_files import ShardLine, ShardManifest, is_finished, is_held, remove
@@ -71,7 +72,10 @@ def complete(
             outcome.set_aside.append(store.copy_aside(job.manifest))
             progress()
         others = [opened.enter_context(ShardManifest(path, job, read_only=True)) for path in other_manifests(job)]
-        make(ShardRecords(job, store, manifest, others, outcome))
+        try:
+            make(ShardRecords(job, store, manifest, others, outcome))
+        finally:
+            _remove_worker_manifests(job, manifest)
         manifest.check()
         manifest.sort()
         if job.shard[1] == 1:
@@ -100,9 +104,15 @@ class ShardRecords:
             else:
                 yield number
 
-    def add(self, line: ShardLine, set_aside: Path | None = None) -> None:
-        """Record a shard that is in its place now, and what was set aside for it."""
-        self.store.record(line.shard, msgspec.json.encode(line))
+    def add(self, line: ShardLine, set_aside: Path | None = None, is_recorded: bool = False) -> None:
+        """Record a shard that is in its place now, and what was set aside for it.
+
+        is_recorded: whether the worker that made the shard has called `Store.record`.
+        """
+        if is_recorded:
+            self.store.note(line.shard)
+        else:
+            self.store.record(line.shard, msgspec.json.encode(line))
         self._append(line)
         self.manifest.sync()
         if set_aside:
@@ -129,6 +139,15 @@ class ShardRecords:
     def _append(self, line: ShardLine) -> None:
         with self.appending:
             self.manifest.append(line)
+
+
+def _remove_worker_manifests(job: Job, manifest: ShardManifest) -> None:
+    """Remove the manifests of workers, of this run and of killed ones, whose shards are all in that of the job."""
+    for path in other_manifests(job):
+        if WORKER_MANIFEST.fullmatch(path.name):
+            with ShardManifest(path, job, read_only=True) as lines:
+                if all(number in manifest for number in lines.numbers):
+                    path.unlink(missing_ok=True)
 
 
 def sweep_shards(job: Job) -> None:

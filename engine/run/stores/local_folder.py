@@ -12,12 +12,16 @@ from sgi.engine.run.shard_files import exists, place, sync, sync_one
 
 
 class LocalFolder:
-    """A folder that the run itself uses; see `Store`. What is finished is renamed to its name, after a flush."""
+    """A folder that the run itself uses; see `Store`. What is finished is renamed to its name, after a flush.
+
+    lines: a file to which `record` appends, of a process that does not write the manifest; None where it does.
+    """
 
     uploads = 0
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lines: Path | None = None) -> None:
         self.folder = folder
+        self._lines = lines
 
     def shown(self, path: Path) -> Path:
         """See `Store.shown`."""
@@ -48,7 +52,14 @@ class LocalFolder:
         return kept
 
     def record(self, number: int, line: bytes) -> None:
-        """See `Store.record`; the run itself appends the line to its manifest."""
+        """See `Store.record`."""
+        if self._lines is not None:
+            with open(self._lines, "ab", buffering=0) as file:
+                file.write(line + b"\n")
+                os.fsync(file.fileno())
+
+    def note(self, number: int) -> None:
+        """See `Store.note`; `shard_loop.complete` finds the lines of workers by the names of their files."""
 
     def reading(self, name: str) -> AbstractContextManager[None]:
         """See `Store.reading`."""

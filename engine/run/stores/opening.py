@@ -77,15 +77,17 @@ def inside(outdir: Path | str, name: str) -> Path | str:
 
 
 @contextmanager
-def open_store(outdir: str | Path, say: Callable[[str], None] = lambda text: None) -> Iterator[Store]:
-    """The store of a folder or URL. say: prints a message.
+def open_store(
+    outdir: str | Path, say: Callable[[str], None] = lambda text: None, lines: str | None = None
+) -> Iterator[Store]:
+    """The store of a folder or URL. say: prints a message. lines: see `LocalFolder`, the name of that file.
 
     Nothing is read or written at first. Raises UserError for a URL whose packages are missing. Errors inside the
     context that name the temporary folder of an object store name its URL.
     """
     found = check_outdir(outdir)
     if isinstance(found, Path):
-        yield LocalFolder(found)
+        yield LocalFolder(found, found / lines if lines else None)
         return
     calls = RemoteCalls(found, say)
     files, root = _file_system(found, calls)

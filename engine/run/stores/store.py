@@ -58,7 +58,11 @@ class Store(Protocol):
         ...
 
     def record(self, number: int, line: bytes) -> None:
-        """Keep the line of a shard that is in its place, until `publish_manifest`."""
+        """Keep the line of a shard that is in its place, until `publish_manifest`, where the manifest does not."""
+        ...
+
+    def note(self, number: int) -> None:
+        """Note that another process has recorded a shard of this run, whose line the manifest has now."""
         ...
 
     def reading(self, name: str) -> AbstractContextManager[None]:

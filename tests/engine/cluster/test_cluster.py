@@ -154,9 +154,10 @@ def test_an_error_of_the_user_is_one_line_and_not_tried_again(cluster, tmp_path)
         run(tmp_path / "out", damaged, "0-3", cluster=cluster)
 
 
-def test_sigterm_ends_the_command(started, model, tmp_path):
-    call = [sys.executable, "-m", "sgi.cli", "run", "--model", model, "--seeds", "0-999999", "--shard-size", "100"]
-    call += ["--format", "npy-stack", "--outdir", tmp_path / "out", "--cluster", "auto", "--workers", "1", "--json"]
+def command_of(outdir, model, started, seeds) -> subprocess.Popen[str]:
+    """A command that has finished a shard on one worker."""
+    call = [sys.executable, "-m", "sgi.cli", "run", "--model", model, "--seeds", seeds, "--shard-size", "100"]
+    call += ["--format", "npy-stack", "--outdir", outdir, "--cluster", "auto", "--workers", "1", "--json"]
     process = subprocess.Popen(
         [*map(str, call), "--no-preview"], env={**os.environ, "RAY_ADDRESS": started}, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,
@@ -165,6 +166,32 @@ def test_sigterm_ends_the_command(started, model, tmp_path):
     for line in process.stdout:  # Ray prints nothing between the objects
         if json.loads(line).get("written", 0) >= 100:
             break
+    return process
+
+
+def test_shards_that_workers_finish_after_the_command_was_killed_are_used(started, model, tmp_path):
+    seeds, out = "0-29999", tmp_path / "out"
+    process = command_of(out, model, started, seeds)
+    process.send_signal(signal.SIGSTOP)  # answers of the worker are not taken any more
+    recorded = len((out / "manifest.jsonl").read_text().splitlines())
+    until = time.monotonic() + 60
+    while len(list(out.glob("shard-*"))) < recorded + 3:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    while processes():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    placed = len(list(out.glob("shard-*")))
+    assert placed > len((out / "manifest.jsonl").read_text().splitlines())
+    report = run(out, model, seeds, shard_size=100, backend="auto")
+    assert (report.found, report.set_aside) == (placed * 100, ())
+    assert {path.name for path in out.iterdir() if not path.name.startswith("shard-")} == {"run.json", "manifest.jsonl"}
+
+
+def test_sigterm_ends_the_command(started, model, tmp_path):
+    process = command_of(tmp_path / "out", model, started, "0-999999")
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 143
