@@ -129,7 +129,7 @@ class RunFolder:
                         "name": part.name,
                         "start": start,
                         "count": len(part.index.job.seeds),
-                        "screen": screen_of(part.index.job.record),
+                        "screen": screen_of(part.index.job.record, part.index.facts),
                     }
                     for part, start in zip(self._parts, self._starts, strict=True)
                 ],

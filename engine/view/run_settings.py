@@ -48,14 +48,20 @@ def generator_of(facts: dict[str, Any]) -> str | None:
     return _text(_mapping(_mapping(facts.get("model")).get("generator")).get("sha256")) or None
 
 
-def screen_of(record: RunRecord) -> dict[str, Any]:
-    """The fields of a screen besides the seed that show what a run with these settings made; {} of latents."""
+def screen_of(record: RunRecord, facts: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a screen besides the seed that show what a run with these settings made; {} of latents.
+
+    facts: of run.json, which have the factors of offsets.
+    """
     if record.latents_sha256 is not None:
         return {}
     label = record.label
     weights = ",".join(f"{name}:{weight!r}" for name, weight in label.items()) if isinstance(label, dict) else label
     mix = None if record.mix_seed is None else {"seed": record.mix_seed, "rows": record.mix_rows}
-    return {"psi": record.psi, "class": None if weights is None else str(weights), "mix": mix}
+    offsets = _mapping(_mapping(facts.get("model")).get("offsets"))
+    alphas = {name: _mapping(offsets.get(name)).get("alpha", 1.0) for name in record.types}
+    changed = {name: float(alpha) for name, alpha in alphas.items() if isinstance(alpha, int | float) and alpha != 1}
+    return {"psi": record.psi, "class": None if weights is None else str(weights), "mix": mix, "alpha": changed}
 
 
 def _mapping(value: object) -> dict[str, Any]:
