@@ -103,7 +103,7 @@ def test_latents_mixing_and_classes(model, class_model, tmp_path, folder):
     shutil.copytree(tmp_path / "classes" / "class2", tmp_path / "classes" / "class10")
     opened = folder(tmp_path / "classes")
     assert opened.status()["parts"] == [
-        {"name": name, "start": start, "count": 4, "screen": {"psi": 0.7, "class": label, "mix": None}}
+        {"name": name, "start": start, "count": 4, "screen": {"psi": 0.7, "class": label, "mix": None, "alpha": {}}}
         for name, start, label in (("class0", 0, "0"), ("class2", 4, "2"), ("class10", 8, "2"))
     ]
     assert opened.items(4, 1)["items"][0]["name"] == "class2/seed000000"
