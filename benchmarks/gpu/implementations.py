@@ -66,14 +66,13 @@ class Variant:
 PLAIN = Variant("kernels")
 
 
-def variants(winners: Winners) -> list[Variant]:
+def variants(winners: Winners, device: str) -> list[Variant]:
     """The kernels as they are, with options that no GPU has measured and, if there are any, with the winners."""
     few = 8
-    found = [
-        PLAIN,
-        Variant("kernels, prefetch", prefetch=True, largest=few),
-        Variant("kernels, dependent", dependent=True, largest=few),
-    ]
+    found = [PLAIN]
+    if device != "cpu":  # the interpreter has no launches that could depend on others
+        found.append(Variant("kernels, prefetch", prefetch=True, largest=few))
+        found.append(Variant("kernels, dependent", dependent=True, largest=few))
     return [*found, Variant("kernels, winners", winners)] if winners else found
 
 

@@ -110,7 +110,7 @@ class Benchmark:
 
     def variants(self, batch: int) -> list[implementations.Variant]:
         """The kernels as they are, and with other choices, such as the winners that the file contains."""
-        found = implementations.variants(self.record.results.get("winners", {}))
+        found = implementations.variants(self.record.results.get("winners", {}), self.device)
         return [variant for variant in found if batch <= variant.largest]
 
     def _checks(self) -> Iterator[Case]:

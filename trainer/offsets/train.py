@@ -119,12 +119,12 @@ def train_offsets(
     sampling.check(network)
     check_row(network.config, from_layer)
     loaded = teachers.load_teacher(teacher, device)
-    if generator is not None and teacher == "bundled":
-        progress.message("the bundled teacher is trained on rooms; for pictures of other things choose another teacher")
     kinds = {name: target_type(loaded, kind) for name, kind in kinds.items()}
     for kind in kinds.values():
         intrinsics.check_channels(kind, network.config.img_channels)
         get_loss(loss, kind)
+    if generator is not None and teacher == "bundled":
+        progress.message("the bundled teacher is trained on rooms; for pictures of other things choose another teacher")
     pools = make_pools(network, loaded, list(kinds), sampling, images, holdout, seed, split, cache, progress)
     reports, store = [], BaselinesCache(cache)
     for name, path in paths.items():
