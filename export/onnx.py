@@ -59,6 +59,7 @@ def export_onnx(
     opset: int | None = None,
     input: str = "z",
     progress: Progress = SILENT,
+    message: str = "",
 ) -> Artifact:
     """Write `out`, a model with the inputs of `Artifact.inputs` and one output per type, float32.
 
@@ -67,7 +68,7 @@ def export_onnx(
     noise_mode: none or const, fixed in the file. noise_seed: store noise drawn from this seed in place of the
     generator's; None for the generator's. The batch is the only dynamic axis.
     precision: of the convolutions, fp32, fp16 or bf16. opset: None for 20, or 22 in bf16.
-    input: what the model takes, z, w or w+.
+    input: what the model takes, z, w or w+. message: for `progress`, once the arguments are known to fit.
     Returns the file's description with the figures of its verification. Raises UserError for an offset of another
     generator, an opset out of range, or a file that does not reproduce the generator; then nothing is written.
     """
@@ -77,6 +78,8 @@ def export_onnx(
     if noise_seed is not None:
         artifact = replace(artifact, generator={**artifact.generator, "noise_seed": noise_seed})
         generator = with_noise(generator, noise_seed)
+    if message:
+        progress.message(message)
     with progress.stage("graph", 1) as stage:
         model = build(generator, offsets, artifact)
         stage.advance()

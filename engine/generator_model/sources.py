@@ -253,14 +253,12 @@ def _exported(path: Path, recipe: ModelRecipe, cache: bool, progress: Progress) 
         if lacking is not None:
             raise UserError(f"`generator={path}`: it is exported first, and {lacking}")
         from sgi.engine.generator import checkpoints
-        from sgi.export.onnx import describe, export_onnx
+        from sgi.export.onnx import export_onnx
 
         network = checkpoints.load(path)
-        settings = {name: value for name, value in recipe.settings.items() if name != "noise_seed"}
-        describe(network, recipe.offsets, **settings)  # refuses offsets of another generator before the message
         kept = "; later runs use the exported model" if cache else ""
-        progress.message(f"exporting {one_line(path.name, 80)}{kept}")
-        export_onnx(network, recipe.offsets, out, progress=progress, **recipe.settings)
+        message = f"exporting {one_line(path.name, 80)}{kept}"
+        export_onnx(network, recipe.offsets, out, progress=progress, message=message, **recipe.settings)
         if sha256_file(path) != content:
             raise UserError(f"`generator={path}`: the file changed while it was read; run again")
 
