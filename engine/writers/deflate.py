@@ -1,7 +1,6 @@
 """Deflate for the rows of PNG files: ISA-L where the package isal is installed, otherwise zlib.
 
-ISA-L is three to eight times as fast as zlib's level 1. It searches its whole window: with a smaller one, which is
-faster, the bytes depend on the process. See docs/experiments.md, "PNG encoders".
+ISA-L is three to eight times as fast as zlib's level 1. See docs/experiments.md, "PNG encoders".
 """
 
 from __future__ import annotations
@@ -9,32 +8,46 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-igzip_lib: Any
 isal_zlib: Any
 try:
-    from isal import igzip_lib, isal_zlib
+    from isal import isal_zlib
 except ImportError:  # a machine without wheels of isal
-    igzip_lib = None
+    isal_zlib = None
 
 _LEVEL = 1
+_FIRST = 8
+"""Bytes of a stream that are compressed before the others.
+
+At the start of a longer block ISA-L stores one position under a random hash, so that equal data give other matches in
+another thread or process (`.write_first_byte` in igzip_icf_body_h1_gr_bt.asm). A block of 4 to 16 bytes is compressed
+by other code (igzip_icf_finish.asm), and the following one then has a history.
+"""
+LONGEST_WINDOW = 15
 
 
 def library() -> tuple[str, str]:
     """The name and the version of the library that compresses PNG files here: isal or zlib."""
-    if igzip_lib is None:
+    if isal_zlib is None:
         return "zlib", zlib.ZLIB_RUNTIME_VERSION
     import isal
 
     return "isal", isal.__version__
 
 
-def compress(data: Any) -> bytes:
-    """A zlib stream of bytes or of a contiguous buffer; the interpreter lock is released meanwhile."""
-    if igzip_lib is None:
-        return zlib.compress(data, _LEVEL)
-    return igzip_lib.compress(data, _LEVEL, igzip_lib.COMP_ZLIB)
+def compress(data: Any, window: int = LONGEST_WINDOW) -> bytes:
+    """A zlib stream of bytes or of a contiguous buffer; equal data give equal bytes in every process.
+
+    The interpreter lock is released meanwhile.
+    window: matches are looked for at distances up to 2^window bytes, 9 to 15.
+    """
+    library = isal_zlib or zlib
+    packer = library.compressobj(_LEVEL, zlib.DEFLATED, window)
+    if isal_zlib is None:
+        return packer.compress(data) + packer.flush()
+    first, rest = memoryview(data).cast("B")[:_FIRST], memoryview(data).cast("B")[_FIRST:]
+    return b"".join((packer.compress(first), packer.flush(zlib.Z_SYNC_FLUSH), packer.compress(rest), packer.flush()))
 
 
 def crc32(data: bytes, start: int = 0) -> int:
     """The CRC-32 of bytes that follow those with the CRC-32 `start`."""
-    return zlib.crc32(data, start) if igzip_lib is None else isal_zlib.crc32(data, start)
+    return (isal_zlib or zlib).crc32(data, start)

@@ -11,11 +11,12 @@ import struct
 
 import numpy as np
 
-from sgi.engine.writers.deflate import compress, crc32
+from sgi.engine.writers.deflate import LONGEST_WINDOW, compress, crc32
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GRAY, _RGB, _INDEXED, _RGBA = 0, 2, 3, 6
 _FILTER_SUB, _FILTER_UP = 1, 2
+_WINDOW_OF_BYTES = 9  # of 8-bit pixels: smaller files, and up to a fifth less time where there is noise
 _FILTERED_AT_ONCE = 1 << 20  # bytes, so that a core's cache still has the rows when they are compressed
 
 
@@ -38,10 +39,12 @@ def encode_pngs(pixels: np.ndarray, colours: np.ndarray | None = None) -> list[b
         head += _chunk(b"PLTE", colours.tobytes())
     end = _chunk(b"IEND", b"")
     count = max(1, _FILTERED_AT_ONCE // max(pixels[:1].nbytes, 1))
+    window = _WINDOW_OF_BYTES if pixels.dtype.itemsize == 1 else LONGEST_WINDOW
     files = []
     for first in range(0, len(pixels), count):
         files += [
-            b"".join((head, _chunk(b"IDAT", compress(rows)), end)) for rows in _filtered(pixels[first : first + count])
+            b"".join((head, _chunk(b"IDAT", compress(rows, window)), end))
+            for rows in _filtered(pixels[first : first + count])
         ]
     return files
 

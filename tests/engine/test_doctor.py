@@ -167,7 +167,7 @@ def test_the_library_that_compresses_png_files_is_named(monkeypatch):
     pytest.importorskip("isal")
     found = {finding.what: finding for finding in doctor.check_system()}
     assert found["PNG files"].detail.startswith("compressed by isal ")
-    monkeypatch.setattr(deflate, "igzip_lib", None)
+    monkeypatch.setattr(deflate, "isal_zlib", None)
     found = {finding.what: finding for finding in doctor.check_system()}
     assert "compressed by zlib " in found["PNG files"].detail
     assert "pip install isal" in found["PNG files"].detail

@@ -159,7 +159,7 @@ def test_a_larger_run_extends_a_folder(model, tmp_path):
 def test_a_folder_is_continued_where_another_library_compresses_png_files(model, tmp_path, monkeypatch):
     pytest.importorskip("isal")
     with monkeypatch.context() as without:
-        without.setattr(deflate, "igzip_lib", None)
+        without.setattr(deflate, "isal_zlib", None)
         run_seeds("0-2", model=model, outdir=tmp_path, backend="onnxruntime")
     path, manifest = tmp_path / "manifest.jsonl", (tmp_path / "manifest.jsonl").read_text()
     path.write_text("".join(manifest.splitlines(keepends=True)[:-1]))  # a run that was killed before the last line
