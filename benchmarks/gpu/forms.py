@@ -94,9 +94,11 @@ def form_rows(case: LayerCase, device: str, rates: dict[str, float], skipped: di
     sets = [case.operands(device) for _ in range(case.rotations() if device == "cuda" else 1)]
     listed: list[dict[str, Callable[[], Any]]] = [dict(operands.candidates()) for operands in sets]
     if device == "cpu":
-        # The interpreter takes a second for each: the last block shape of each form.
-        shortest = {name.split()[0]: name for name in listed[0]}
-        listed = [{name: found[name] for name in shortest.values()} for found in listed]
+        # The interpreter takes a second for each: the first block shape of each form.
+        first: dict[str, str] = {}
+        for name in listed[0]:
+            first.setdefault(name.split()[0], name)
+        listed = [{name: found[name] for name in first.values()} for found in listed]
     ways = [(DEFAULT, [operands.default for operands in sets])]
     ways += [(name, [found[name] for found in listed]) for name in listed[0] if name not in skipped]
     with torch.inference_mode():
