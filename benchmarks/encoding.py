@@ -114,7 +114,7 @@ def encoders() -> dict[str, Encoder]:
     with suppress(ImportError):
         from isal import igzip_lib
 
-        for level, bits in ((0, 15), (1, 15), (1, 2), (3, 15)):
+        for level, bits in ((0, 15), (1, 15), (1, 9), (1, 2), (3, 15)):
             compress = partial(igzip_lib.compress, level=level, flag=igzip_lib.COMP_ZLIB, hist_bits=bits)
             found[f"Up, isal {level}, distance 2^{bits}"] = partial(compressed, compress)
     with suppress(ImportError):

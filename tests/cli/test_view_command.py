@@ -150,7 +150,8 @@ def test_the_progress_ends_before_the_server_runs(command, monkeypatch):
     from sgi.cli import progress
 
     ended = []
-    monkeypatch.setattr(progress.Lines, "__exit__", lambda *_: ended.append("progress"))
+    leave = progress.Lines.__exit__
+    monkeypatch.setattr(progress.Lines, "__exit__", lambda *given: (ended.append("progress"), leave(*given)))
     monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: ended.append("server"))
     command("view", "--no-browser")
     assert ended == ["progress", "server"]
