@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import urllib.request
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -43,11 +44,16 @@ def s3_endpoint() -> Iterator[str]:
     """The address of a server that all tests of a process share."""
     server = pytest.importorskip("moto.server")
     pytest.importorskip("s3fs")
+    loaders = pytest.importorskip("botocore.loaders")
+    load_file = cache(loaders.JSONFileLoader().load_file)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
+    with pytest.MonkeyPatch.context() as patch:
+        # Every store has a session of its own, which parses the same descriptions of S3.
+        patch.setattr(loaders.JSONFileLoader, "load_file", lambda loader, path: load_file(path))
+        yield f"http://{host}:{port}"
     running.stop()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ def fields_of(node: ast.ClassDef) -> list[str]:
     ]
 
 
+@cache
 def schemas() -> dict[str, list[str]]:
     """Class name -> fields of every header of a `FileKind`, and of DATACLASSES."""
     found = {}

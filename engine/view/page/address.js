@@ -2,12 +2,14 @@
 
 const REST_MS = 300; // Safari allows 100 changes of the address in 30 s
 let waiting = null;
+let known = ""; // the part of the address that was read or written last
 
 /**
  * The screen that the address states, and its field `light`.
  * @returns {Object} empty where it states none
  */
 export function screenOfAddress() {
+  known = location.hash;
   try {
     const screen = JSON.parse(decodeURIComponent(location.hash.slice(1)));
     return screen && typeof screen === "object" ? screen : {};
@@ -27,8 +29,10 @@ export function putInAddress(screen, light) {
 }
 
 function write(fields) {
+  if (location.hash !== known) return; // another address was typed, and "hashchange" follows
   const kept = Object.entries(fields).filter(([name, value]) => name !== "latents" && !isEmpty(value));
   history.replaceState(null, "", `#${encodeURIComponent(JSON.stringify(Object.fromEntries(kept)))}`);
+  known = location.hash;
 }
 
 function isEmpty(value) {

@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 import pytest
-from browser_page import serving
+from browser_page import Tab, serving
 from PIL import Image
 from tolerances import BACKEND_PARITY, CLOSED_FORM
 
@@ -38,9 +38,23 @@ def engine():
         yield opened
 
 
+@pytest.fixture(scope="module")
+def shared_tab(browser, viewer):
+    tab = Tab(browser, viewer)
+    yield tab
+    tab.page.close()
+
+
 @pytest.fixture
-def tab(open_tab, viewer):
-    return open_tab(viewer)
+def tab(shared_tab):
+    """A tab for tests that change only what an address that states nothing resets, and what they reset themselves."""
+    page = shared_tab.page
+    page.evaluate("() => { sgi.before = sgi.maps; location.hash = performance.now(); }")
+    page.wait_for_function("() => sgi.maps !== sgi.before")
+    page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")
+    shared_tab.settle()
+    yield shared_tab
+    shared_tab.check()
 
 
 def values(tab, name: str) -> np.ndarray:
@@ -170,7 +184,8 @@ def test_classes(open_tab, class_model):
         tab.errors.clear()  # the browser logs each status 400
 
 
-def test_latents_are_saved_and_loaded_and_a_photo_is_shown_beside_the_maps(tab, engine, tmp_path):
+def test_latents_are_saved_and_loaded_and_a_photo_is_shown_beside_the_maps(open_tab, viewer, engine, tmp_path):
+    tab = open_tab(viewer)
     open_parts(tab)
     fill(tab, "#seed", 7)
     fill(tab, "#psi", 0.5)
@@ -298,9 +313,10 @@ def test_a_wrong_light_in_the_address_does_no_harm(tab):
 
 
 def test_the_size_of_the_maps(tab):
-    before = tab.page.locator("#canvas-depth").bounding_box()["width"]
+    first, before = tab.page.input_value("#map-size"), tab.page.locator("#canvas-depth").bounding_box()["width"]
     fill(tab, "#map-size", 400)
     assert tab.page.locator("#canvas-depth").bounding_box()["width"] >= 400 > before
+    fill(tab, "#map-size", first)
 
 
 def test_maps_are_drawn_in_their_colours(tab, engine):
@@ -338,7 +354,9 @@ def test_the_crosshair_shows_the_values_of_a_pixel_in_all_cards(tab, engine):
     assert tab.page.inner_text("#value-depth") == ""
 
 
-def test_the_surface_turns_and_changes_its_form(tab):
+def test_the_surface_turns_and_changes_its_form(open_tab, viewer):
+    tab = open_tab(viewer)
+
     def picture():
         tab.page.wait_for_timeout(80)
         return tab.page.locator("#surface").screenshot()
@@ -415,8 +433,8 @@ def test_relighting_is_albedo_times_the_light_on_the_normals(tab, engine):
     assert float(tab.page.input_value("#elevation")) == pytest.approx(5, abs=2)
 
 
-def test_the_page_fits_its_window_in_both_colours(tab):
-    page = tab.page
+def test_the_page_fits_its_window_in_both_colours(open_tab, viewer):
+    page = open_tab(viewer).page
 
     def is_dark():
         return max(map(int, page.evaluate("getComputedStyle(document.body).backgroundColor")[4:-1].split(","))) < 128
@@ -434,7 +452,8 @@ def test_the_page_fits_its_window_in_both_colours(tab):
     assert page.locator("#keys").is_visible()
 
 
-def test_every_control_is_reached_by_tab_and_has_a_name_of_its_own(tab):
+def test_every_control_is_reached_by_tab_and_has_a_name_of_its_own(open_tab, viewer):
+    tab = open_tab(viewer)
     page = tab.page
     open_parts(tab)
     wanted = page.evaluate(
