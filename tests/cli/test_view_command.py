@@ -151,7 +151,12 @@ def test_the_progress_ends_before_the_server_runs(command, monkeypatch):
 
     ended = []
     leave = progress.Lines.__exit__
-    monkeypatch.setattr(progress.Lines, "__exit__", lambda *given: (ended.append("progress"), leave(*given)))
+
+    def noted(*given):
+        ended.append("progress")
+        leave(*given)
+
+    monkeypatch.setattr(progress.Lines, "__exit__", noted)
     monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: ended.append("server"))
     command("view", "--no-browser")
     assert ended == ["progress", "server"]
