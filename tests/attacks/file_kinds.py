@@ -52,6 +52,7 @@ from sgi.trainer.teachers.unet import UNet, UNetConfig
 from sgi.trainer.teachers.unet_teacher import TEACHER_FILE, load_unet_teacher, save_unet_teacher
 
 SMALL = GeneratorConfig(16, z_dim=4, w_dim=4, mapping_layers=1, channel_base=64, channel_max=4)
+LONG_JSON = 1 << 17  # above the 64 KB of the YAML files that are read
 Read = Callable[[Path], object]
 
 
@@ -164,7 +165,9 @@ def as_text(data: bytes, text: str) -> bytes:
 
 
 def as_yaml(data: bytes, text: str) -> bytes:
-    """A YAML file with the values of the JSON."""
+    """A YAML file with the values of the JSON; long values remain JSON, which YAML contains and writes much faster."""
+    if len(text) > LONG_JSON:
+        return text.encode("utf-8", "surrogatepass")
     try:
         return yaml.safe_dump(json.loads(text)).encode("utf-8", "surrogatepass")
     except (ValueError, RecursionError):

@@ -167,7 +167,7 @@ def attacks(kind: Kind) -> dict[str, Change]:
         if kind.file.endswith(suffix):
             for name, content in make().items():
                 write(f"{suffix} {name}", bytes, content)
-    return {**found, **{name: _special(kind, change) for name, change in SPECIAL.items()}}
+    return {**found, **{name: special_attack(kind, change) for name, change in SPECIAL.items()}}
 
 
 def _npy(header: str, data: bytes = bytes(16), version: bytes = b"\x01\x00") -> bytes:
@@ -284,7 +284,9 @@ SPECIAL: dict[str, Callable[[Path], None]] = {
 }
 
 
-def _special(kind: Kind, make: Callable[[Path], None]) -> Change:
+def special_attack(kind: Kind, make: Callable[[Path], None]) -> Change:
+    """An attack of SPECIAL on one kind of file."""
+
     def change(root: Path) -> None:
         (root / kind.file).unlink()
         make(root / kind.file)

@@ -62,7 +62,7 @@ def nested_storages(generator: Generator, canary: str) -> dict[str, Attack]:
         states["synthesis"][1]["_modules"]["b8"] = rung
 
     def attributes(states: Any) -> None:
-        wide = {**files.module_state({}, {}), **{f"x{i}": None for i in range(300_000)}}
+        wide = {**files.module_state({}, {}), **{f"x{i}": None for i in range(100_000)}}
         one = files.Persistent("FullyConnectedLayer", wide)
         states["mapping"][1]["_modules"] = {f"fc{i}": one for i in range(1900)}
 
@@ -108,7 +108,7 @@ def nested_storages(generator: Generator, canary: str) -> dict[str, Attack]:
         ),
         "a module in itself": (files.nvidia(generator, itself), "is damaged|recursion|more"),
         "30 000 modules": (files.nvidia(generator, crowd), "more modules than any"),
-        "300 000 attributes": (files.nvidia(generator, attributes), "refer to each other|has the setting x0"),
+        "100 000 attributes": (files.nvidia(generator, attributes), "refer to each other|has the setting x0"),
         "2^60 modules": (files.nvidia(generator, ladder), "is damaged|more modules"),
         "30 000 tensors": (files.nvidia(generator, copies), "more tensors in mapping"),
         "a code object as a gain": (

@@ -9,7 +9,7 @@ import random
 
 import pytest
 from attacks.file_kinds import all_kinds
-from attacks.generated import SPECIAL, attacks
+from attacks.generated import SPECIAL, attacks, special_attack
 from attacks.reader import ReaderProcess
 
 PER_KIND = 2
@@ -48,5 +48,5 @@ def test_special_files_are_refused_by_every_reader_without_waiting(kinds, reader
     # A run makes files of its own folder again.
     for name, kind in kinds.items():
         if not kind.folder:
-            answer = reader.attack(name, kind, attacks(kind)[special])
+            answer = reader.attack(name, kind, special_attack(kind, SPECIAL[special]))
             assert (answer.outcome, answer.defect) == ("refused", None), name

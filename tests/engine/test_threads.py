@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 import pytest
@@ -18,38 +19,49 @@ from sgi.engine.generator import GeneratorConfig, random_generator
 from sgi.engine.in_flight import InFlight
 
 THREADS, CALLS = 64, 4
-FEW_THREADS, FEW_CALLS = 5, 1  # of the Triton backend, whose kernels run in the interpreter
-CLOSING, FEW_CLOSING = (8, 8), (3, 5)  # threads and seeds a call, while one thread closes the engine
+CLOSING_THREADS, CLOSING_SEEDS = 8, 8  # seeds a call, while one thread closes the engine
 BATCH = 4
+# Of the Triton backend, whose kernels run in the interpreter, which takes a second for a pass.
+FEW_THREADS, FEW_CALLS, FEW_SEEDS, SMALL_BATCH = 3, 1, 3, 2
+
+
+def triton_engine():
+    """Few layers and channels, because the interpreter takes seconds for a pass of others."""
+    config = GeneratorConfig(16, z_dim=Z_DIM, w_dim=8, mapping_layers=1, channel_base=64, channel_max=4)
+    backend = TritonBackend(random_generator(config, seed=0), {"image": None}, device="cpu", precision="fp32")
+    return Engine(backend, SMALL_BATCH)
 
 
 @pytest.fixture(params=[*ONNX_BACKENDS, "triton"])
 def engine(request, model):
-    if request.param == "triton":
-        # Few layers and channels, because the interpreter takes seconds for a pass of others.
-        config = GeneratorConfig(16, z_dim=Z_DIM, w_dim=8, mapping_layers=1, channel_base=64, channel_max=4)
-        backend = TritonBackend(random_generator(config, seed=0), {"image": None}, device="cpu", precision="fp32")
-        with Engine(backend, BATCH) as engine:
-            yield engine
-    else:
-        with Engine.open(model, backend=request.param, batch=BATCH) as engine:
-            yield engine
+    triton = request.param == "triton"
+    with triton_engine() if triton else Engine.open(model, backend=request.param, batch=BATCH) as engine:
+        yield engine
+
+
+@cache
+def maps_of_the_kernels():
+    """Maps of seeds 0 to FEW_SEEDS by the interpreted kernels, in few passes on one thread."""
+    with triton_engine() as engine:
+        return engine(range(FEW_SEEDS))
 
 
 def expected_maps(engine, count):
-    """Maps of seeds 0 to `count`, computed one by one on one thread; by the interpreted kernels in few passes."""
+    """Maps of seeds 0 to `count`, computed one by one on one thread; see `maps_of_the_kernels` for these."""
     if engine.backend.name == "triton":
-        return engine(range(count))
+        assert count <= FEW_SEEDS
+        return maps_of_the_kernels()
     rows = [engine([seed]) for seed in range(count)]
     return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
 def test_many_threads_get_the_right_maps(engine):
-    threads, calls_each = (FEW_THREADS, FEW_CALLS) if engine.backend.name == "triton" else (THREADS, CALLS)
+    triton = engine.backend.name == "triton"
+    threads, calls_each, starts = (FEW_THREADS, FEW_CALLS, 2) if triton else (THREADS, CALLS, 8)
     names = engine.artifact.type_names
 
     def seeds_of(thread, call):
-        first = (thread * 5 + call * 3) % 8
+        first = (thread * 5 + call * 3) % starts
         return range(first, first + 1 + (thread + call) % 7)
 
     expected = expected_maps(engine, max(seeds_of(t, c).stop for t in range(threads) for c in range(calls_each)))
@@ -69,7 +81,8 @@ def test_many_threads_get_the_right_maps(engine):
 
 
 def test_closing_waits_for_calls_and_refuses_later_ones(engine):
-    threads, seeds = FEW_CLOSING if engine.backend.name == "triton" else CLOSING
+    triton = engine.backend.name == "triton"
+    threads, seeds = (FEW_THREADS, FEW_SEEDS) if triton else (CLOSING_THREADS, CLOSING_SEEDS)
     expected = expected_maps(engine, seeds)
     started = threading.Barrier(threads + 1)
 

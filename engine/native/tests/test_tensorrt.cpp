@@ -182,7 +182,7 @@ int threads_share_an_engine() {
     std::vector<std::thread> threads;
     for (size_t i = 0; i < 16; ++i)
         threads.emplace_back([&engine, i] {
-            for (size_t n = 0; n < 20; ++n) check_maps(engine, 1 + (i + n) % 10);
+            for (size_t n = 0; n < 6; ++n) check_maps(engine, 1 + (i + n) % 10);
         });
     for (std::thread &thread : threads) thread.join();
     driver().microseconds = 0;

@@ -36,7 +36,7 @@ static void test_memory_is_returned() {
         refused = true;
     }
     CHECK(refused);
-    constexpr size_t BYTES = 3 << 20, COUNT = 30;
+    constexpr size_t BYTES = 3 << 20, COUNT = 10;
     std::vector<AlignedArray<unsigned char>> small;
     const size_t before = resident_bytes();
     for (int round = 0; round < 3; ++round) {
