@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +25,7 @@ from sgi.trainer.gan.loop import train
 from sgi.trainer.gan.step import Training
 
 CPU = torch.device("cpu")
+TESTS = Path(__file__).parents[2]
 
 
 def tensors(value, prefix=""):
@@ -143,21 +147,32 @@ def test_a_killed_run_ends_with_the_same_state_as_an_uninterrupted_one(tiny, ima
     assert kimg == [0.008, 0.016, 0.024, 0.032, 0.04]
 
 
+SIGNALLED = """
+import os, signal, sys, torch
+from pathlib import Path
+from sgi.trainer.gan.train_config import find_preset
+from sgi.trainer.gan.loop import train
+
+folder, number = Path(sys.argv[1]), int(sys.argv[3])
+sys.path.insert(0, sys.argv[2])
+from noise_images import NoiseImages
+torch.set_num_threads(1)
+signal.signal(number, before := signal.default_int_handler)
+
+def interrupt(training, seconds, progress):
+    if training.steps == 3:
+        os.kill(os.getpid(), number)
+
+assert train(find_preset("tiny"), NoiseImages(), folder, torch.device("cpu"), report=interrupt).steps == 3
+assert signal.getsignal(number) is before
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_the_run_after_saving(tiny, images, tmp_path, number):
-    def not_taken(number, frame):
-        raise AssertionError("the run has not set a handler")
-
-    def interrupt(training, seconds, progress):
-        if training.steps == 3:
-            signal.raise_signal(number)
-
-    outer = signal.signal(number, not_taken)
-    try:
-        assert train(tiny, images, tmp_path, CPU, report=interrupt).steps == 3
-        assert signal.getsignal(number) is not_taken
-    finally:
-        signal.signal(number, outer)
+    # In a separate process, because pytest handles signals itself.
+    command = [sys.executable, "-c", SIGNALLED, tmp_path, TESTS, str(int(number))]
+    subprocess.run(list(map(str, command)), check=True)
     continued = []
     train(tiny, images, tmp_path, CPU, report=lambda t, s, p: continued.append(t.steps))
     assert continued[0] == 4
