@@ -29,15 +29,18 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A context with a temporary path beside `path`, which is renamed to `path` on success and removed on failure.
 
     The temporary name has the suffix of `path` (`.room.part-1f3a9c02.png`), for writers that choose a format by the
-    suffix. The folder must exist. Exceptions of the body and of the rename propagate.
+    suffix. The folder must exist. Exceptions of the body and of the rename propagate; an OSError without a file, such
+    as that of a full disk, or of the temporary one gets the name `path`.
     """
     target = Path(path)
     temporary = temporary_path(target)
     try:
         yield temporary
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary), temporary):
+            error.filename, error.filename2 = str(target), None
         raise
 
 

@@ -185,7 +185,7 @@ def _read(path: Path, kind: str | None) -> _Stored:
     except ValueError as error:
         what = foreign(path, _REMEDY) or ""
         if not what or what.startswith(_OWN):
-            what = f"{one_line(str(error), _SHOWN)}; copy it again, or {_REMEDY}"
+            what = f"{one_line(str(error), 2 * _SHOWN)}; copy it again, or {_REMEDY}"
         raise UserError(f"`latents={path}`: not a readable file of latents: {what}") from None
     if stored.array.dtype.kind not in _NUMBERS:
         raise UserError(f"`latents={path}`: it has values of the type {stored.array.dtype}; {_REMEDY}")

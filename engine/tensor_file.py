@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -25,6 +27,7 @@ from sgi.engine.errors import UserError
 from sgi.engine.files import atomic_write
 from sgi.engine.foreign_file import foreign
 
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # how the library states a full disk
 Header = TypeVar("Header", bound=msgspec.Struct)
 
 
@@ -59,7 +62,13 @@ class FileKind(Generic[Header]):
             # save_file creates files with mode 0600, and `save` needs twice the memory of the tensors.
             temporary.touch()
             mode = temporary.stat().st_mode
-            save_file(arrays, temporary, metadata=metadata)
+            try:
+                save_file(arrays, temporary, metadata=metadata)
+            except SafetensorError as error:
+                number = _OS_ERROR.search(str(error))
+                if not number:
+                    raise
+                raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
             temporary.chmod(mode)
 
     def read_header(self, path: str | Path) -> Header:

@@ -115,3 +115,16 @@ def test_places_that_cannot_be_written_name_the_parameter(tmp_path, path, option
     with pytest.raises(UserError, match=message) as caught:
         check_writable(tmp_path / path, "cache", **options)
     assert str(caught.value).startswith(f"`cache={tmp_path / path}`: ")
+
+
+def test_a_failed_write_names_the_file_and_not_the_temporary_one(tmp_path):
+    target = tmp_path / "a.png"
+    with pytest.raises(OSError, match="No space") as caught, atomic_write(target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.filename == str(target)
+    with pytest.raises(OSError, match="No space") as caught, atomic_write(target) as temporary:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(temporary))
+    assert caught.value.filename == str(target)
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(target):
+        (tmp_path / "other").read_bytes()
+    assert caught.value.filename == str(tmp_path / "other")

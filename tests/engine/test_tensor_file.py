@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import re
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from sgi.engine.errors import UserError
@@ -156,6 +157,18 @@ def test_a_failed_write_leaves_the_old_file(path, tmp_path):
         KIND.write(path, TENSORS, Header("x", facts={"y": object()}))
     assert path.read_bytes() == data
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_full_disk_is_an_os_error_that_names_the_file(path, tmp_path, monkeypatch):
+    def full(arrays, temporary, metadata):
+        # As the library raises it on a full disk.
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        KIND.write(tmp_path / "new.safetensors", {"x": np.zeros(3, np.float32)}, Header(name="x"))
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "new.safetensors"))
+    assert not list(tmp_path.glob("*new*"))
 
 
 def test_the_hash_depends_on_names_shapes_numbers_and_prefix_only():
