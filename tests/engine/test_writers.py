@@ -63,7 +63,7 @@ for _ in range(4000):
 """
 
 
-def test_every_process_compresses_to_the_same_bytes(library):
+def test_every_process_compresses_to_the_same_bytes():
     """ISA-L stores one position under a hash of an address; about 1 of 300 of these data showed it in a process."""
     processes = [subprocess.Popen([sys.executable, "-c", _COMPRESS], stdout=subprocess.PIPE) for _ in range(3)]
     printed = [process.communicate()[0] for process in processes]
