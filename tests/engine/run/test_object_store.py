@@ -267,8 +267,9 @@ def test_shards_without_run_json_are_refused(memory, model):
         verify_folder("memory://bucket/empty")
 
 
-def test_a_foreign_object_in_the_place_of_a_shard_is_kept(memory):
-    memory.pipe_file("/bucket/pairs/shard-000001/depth.npy", b"of another program")
+@pytest.mark.parametrize("name", ["depth.npy", "notes.txt"])
+def test_a_foreign_object_in_the_place_of_a_shard_is_kept(memory, name):
+    memory.pipe_file(f"/bucket/pairs/shard-000001/{name}", b"of another program")
     memory.pipe_file("/bucket/pairs/run.json", b"x")
     memory.rm_file("/bucket/pairs/run.json")
     with open_store("memory://bucket/pairs") as store:
@@ -278,7 +279,7 @@ def test_a_foreign_object_in_the_place_of_a_shard_is_kept(memory):
         shard_loop.run(Engine(Fake(), 3), job, outcome, store=store)
         assert outcome.set_aside == [store.folder / "shard-000001.set-aside"]
     found = in_memory(memory, "memory://bucket/pairs")
-    assert found["shard-000001.set-aside/depth.npy"] == b"of another program"
+    assert found[f"shard-000001.set-aside/{name}"] == b"of another program"
     assert sorted(name for name in found if name.startswith("shard-000001/")) == [
         "shard-000001/depth.npy", "shard-000001/image.npy", "shard-000001/seeds.npy",
     ]  # fmt: skip
